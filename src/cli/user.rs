@@ -1,0 +1,168 @@
+//! `vestibule user …`: done here, or by the server that has the database open.
+
+use std::io::{BufRead, IsTerminal};
+
+use clap::Subcommand;
+use zeroize::Zeroizing;
+
+use crate::{
+    error::AppError,
+    server::{config::Config, control, run},
+    service::admin::{Command, Reply, UserLine},
+    store,
+};
+
+/// What can be done with accounts.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make an account. The password is asked for, or read from standard input
+    Add {
+        /// Its email address
+        email: String,
+        /// Its username
+        username: String,
+    },
+    /// Tell all accounts: username, email, when made, whether disabled
+    List,
+    /// Close an account: it can't log in, and its sessions end now
+    Disable {
+        /// Email or username
+        who: String,
+    },
+    /// Open a closed account again
+    Enable {
+        /// Email or username
+        who: String,
+    },
+    /// Set a new password and end all sessions. The password is asked for, or read from standard input
+    SetPassword {
+        /// Email or username
+        who: String,
+    },
+    /// End all sessions of an account now
+    RevokeSessions {
+        /// Email or username
+        who: String,
+    },
+}
+
+impl UserCommand {
+    /// Carries it out and tells what came of it.
+    ///
+    /// # Errors
+    /// One line that says what is wrong.
+    pub async fn run(self, config: &Config) -> Result<(), String> {
+        let operator = Operator::open(config).await?;
+        let done = self.carry_out(&operator).await;
+        operator.close().await;
+        done
+    }
+
+    async fn carry_out(self, operator: &Operator) -> Result<(), String> {
+        let (command, deed) = match self {
+            Self::List => return list(operator).await,
+            Self::Add { email, username } => {
+                let password = read_password()?.to_string();
+                (Command::Add { email, username, password }, "is made")
+            }
+            Self::Disable { who } => (Command::Disable { who }, "is disabled"),
+            Self::Enable { who } => (Command::Enable { who }, "is enabled"),
+            Self::SetPassword { who } => {
+                let password = read_password()?.to_string();
+                (Command::SetPassword { who, password }, "has a new password")
+            }
+            Self::RevokeSessions { who } => (Command::RevokeSessions { who }, "is logged out everywhere"),
+        };
+        match operator.ask(&command).await? {
+            Reply::Added { account } => println!("The account {} <{}> {deed}.", account.username, account.email),
+            Reply::Done { username, sessions } => println!("The account {username} {deed}. Sessions ended: {sessions}."),
+            other => return Err(explain(other)),
+        }
+        Ok(())
+    }
+}
+
+async fn list(operator: &Operator) -> Result<(), String> {
+    let mut after = String::new();
+    let mut count = 0_u64;
+    println!("{:<32}  {:<20}  {:<8}  EMAIL", "USERNAME", "CREATED", "STATE");
+    loop {
+        let users = match operator.ask(&Command::List { after }).await? {
+            Reply::Users { users } => users,
+            other => return Err(explain(other)),
+        };
+        let Some(last) = users.last() else { break };
+        after = last.account.id.clone();
+        count += users.len() as u64;
+        users.iter().for_each(print_line);
+    }
+    println!("Accounts: {count}.");
+    Ok(())
+}
+
+fn print_line(UserLine { account, disabled }: &UserLine) {
+    let state = if *disabled { "disabled" } else { "open" };
+    println!("{:<32}  {:<20}  {state:<8}  {}", account.username, account.created_at, account.email);
+}
+
+fn explain(reply: Reply) -> String {
+    match reply {
+        Reply::NoSuchUser => "there is no account with this email or username; see `vestibule user list`".to_owned(),
+        Reply::Refused { error: AppError::Invalid(problems) } => {
+            let lines = problems.iter().map(|p| format!("{}: {}", p.field.name(), p.problem));
+            lines.collect::<Vec<_>>().join(" ")
+        }
+        Reply::Refused { error: AppError::Taken } => "an account with this email or username exists already".to_owned(),
+        Reply::Refused { error } => error.to_string(),
+        _ => "the server gave an answer to another question; is it of another version?".to_owned(),
+    }
+}
+
+/// Who carries commands out.
+enum Operator {
+    /// This process: it has the database open.
+    Here(Box<run::Parts>),
+    /// The server behind this socket.
+    There(std::path::PathBuf),
+}
+
+impl Operator {
+    async fn open(config: &Config) -> Result<Self, String> {
+        match run::assemble(config).await {
+            Ok(parts) => Ok(Self::Here(Box::new(parts))),
+            Err(run::Error::Store(store::Error::InUse(path))) => Ok(Self::There(control::socket_of(&path))),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn ask(&self, command: &Command) -> Result<Reply, String> {
+        match self {
+            Self::Here(parts) => Ok(parts.service.administer(command.clone()).await),
+            Self::There(socket) => control::ask(socket, command).await.map_err(|cause| {
+                format!("another process has the database open and can't be asked ({cause}); stop it and try again")
+            }),
+        }
+    }
+
+    async fn close(self) {
+        if let Self::Here(parts) = self {
+            parts.service.close().await;
+        }
+    }
+}
+
+/// Asks twice at a terminal, without showing what is typed; elsewhere takes the first line of standard input. Never
+/// an argument: other users of the machine could see it.
+fn read_password() -> Result<Zeroizing<String>, String> {
+    let unreadable = |cause: std::io::Error| format!("the password can't be read: {cause}");
+    if std::io::stdin().is_terminal() {
+        let first = Zeroizing::new(rpassword::prompt_password("New password: ").map_err(unreadable)?);
+        let again = Zeroizing::new(rpassword::prompt_password("Once more: ").map_err(unreadable)?);
+        return if first == again { Ok(first) } else { Err("the two passwords differ; try again".to_owned()) };
+    }
+    let mut line = Zeroizing::new(String::new());
+    std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+    let length = line.trim_end_matches(['\n', '\r']).len();
+    line.truncate(length);
+    Ok(line)
+}

@@ -1,0 +1,97 @@
+//! Passwords, in the clear for as short a time as can be.
+
+use std::fmt;
+
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+use crate::error::Problem;
+
+/// The most code points that a password may have.
+pub const MAX_CHARS: usize = 256;
+/// The most bytes that a password may have, checked before anything else is done with it (CVE-2013-1443).
+pub const MAX_BYTES: usize = 1024;
+
+/// A password as somebody typed it, in Unicode's form NFC, so that two keyboards agree (NIST SP 800-63B-4, 3.1.1.2).
+///
+/// It is wiped from memory when dropped, and it can be neither printed nor serialised:
+///
+/// ```compile_fail
+/// fn printable<T: std::fmt::Display>(_: T) {}
+/// printable(vestibule::domain::password::Password::parse("correct horse").unwrap());
+/// ```
+/// ```compile_fail
+/// fn serialisable<T: serde::Serialize>(_: T) {}
+/// serialisable(vestibule::domain::password::Password::parse("correct horse").unwrap());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes a password of any strength, for comparing with a stored one.
+    ///
+    /// # Errors
+    /// [`Problem::Missing`] and [`Problem::PasswordTooLong`].
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        if text.is_empty() {
+            return Err(Problem::Missing);
+        }
+        if text.len() > MAX_BYTES {
+            return Err(Problem::PasswordTooLong);
+        }
+        // Sized so that it never grows: a grown string leaves its old copy in memory.
+        let mut normal = Zeroizing::new(String::with_capacity(3 * MAX_BYTES));
+        normal.extend(text.nfc());
+        if normal.len() > MAX_BYTES || normal.chars().count() > MAX_CHARS {
+            return Err(Problem::PasswordTooLong);
+        }
+        Ok(Self(normal))
+    }
+
+    /// The text itself. Only the hasher and the strength estimator look at it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_keyboards_agree_on_a_password_r26() {
+        assert_eq!(Password::parse("cafe\u{301} au lait"), Password::parse("café au lait"));
+    }
+
+    #[test]
+    fn a_nul_inside_counts_r26() {
+        assert_ne!(Password::parse("a\0b"), Password::parse("a\0c"));
+    }
+
+    #[test]
+    fn length_is_counted_in_code_points_and_never_cut_r7() {
+        assert!(Password::parse(&"🦀".repeat(64)).is_ok());
+        assert!(Password::parse(&"a".repeat(256)).is_ok());
+        assert_eq!(Password::parse(&"a".repeat(257)).err(), Some(Problem::PasswordTooLong));
+        let (one, two) = (format!("{}x", "a".repeat(255)), format!("{}y", "a".repeat(255)));
+        assert_ne!(Password::parse(&one), Password::parse(&two));
+    }
+
+    #[test]
+    fn too_many_bytes_are_refused_before_anything_else_r25() {
+        assert_eq!(Password::parse(&"a".repeat(1 << 20)).err(), Some(Problem::PasswordTooLong));
+        assert_eq!(Password::parse(&"🦀".repeat(257)).err(), Some(Problem::PasswordTooLong));
+    }
+
+    #[test]
+    fn a_password_never_prints_r29() {
+        assert_eq!(format!("{:?}", Password::parse("hunter2")), "Ok(Password)");
+    }
+}

@@ -1,0 +1,91 @@
+//! Points in time.
+
+use std::time::Duration;
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// A point in time: milliseconds since 1970 in UTC, as the database keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// A point so many milliseconds after 1970 began.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// The point so much later. Stops at the end of time instead of overflowing.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    /// The point so much earlier. Stops at the beginning of time instead of overflowing.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(duration)))
+    }
+
+    /// How long it is from `earlier` to this point; nothing if `earlier` is later, as after a clock was put back.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// RFC 3339 in UTC, to the second, such as `2026-11-24T09:30:00Z`. Points outside of the years 0 to 9999, which
+    /// RFC 3339 can't write, are told as the nearest that it can.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        let seconds = self.0.div_euclid(1000).clamp(-62_167_219_200, 253_402_300_799);
+        OffsetDateTime::from_unix_timestamp(seconds)
+            .ok()
+            .and_then(|time| time.format(&Rfc3339).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// A duration in whole milliseconds, as the database keeps it.
+#[must_use]
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A duration in whole seconds, rounded up and never zero: what a `Retry-After` header says.
+#[must_use]
+pub fn retry_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_rfc_3339() {
+        assert_eq!(Timestamp::from_millis(0).to_rfc3339(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_millis(1_764_000_000_999).to_rfc3339(), "2025-11-24T16:00:00Z");
+    }
+
+    #[test]
+    fn no_time_overflows_or_runs_backwards_r99() {
+        let (start, end) = (Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
+        assert_eq!(end.plus(Duration::MAX), end);
+        assert_eq!(start.minus(Duration::MAX), start);
+        assert_eq!(start.since(end), Duration::ZERO);
+        assert_eq!(end.to_rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(start.to_rfc3339(), "0000-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn waiting_times_are_whole_seconds_and_never_none() {
+        assert_eq!(retry_seconds(Duration::ZERO), 1);
+        assert_eq!(retry_seconds(Duration::from_millis(1001)), 2);
+    }
+}

@@ -1,0 +1,103 @@
+//! Usernames.
+
+use std::fmt;
+
+use crate::error::Problem;
+
+/// Names that a service keeps for itself, so that nobody can pose as its operator.
+const RESERVED: [&str; 28] = [
+    "abuse", "account", "accounts", "admin", "administrator", "anonymous", "api", "everyone", "guest", "help",
+    "hostmaster", "login", "logout", "me", "moderator", "nobody", "null", "operator", "postmaster", "register", "root",
+    "security", "staff", "support", "system", "undefined", "vestibule", "webmaster",
+];
+
+/// A username: 3 to 32 of `a-z 0-9 . _ -`, beginning with a letter or a digit.
+///
+/// It holds no `@`, so that no username can be somebody's email address (CVE-2024-1722), and only ASCII, so that no
+/// two names look alike (UTS #39).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Username {
+    name: String,
+    key: String,
+}
+
+impl Username {
+    /// Reads a username. White space around it is dropped; capitals are kept for showing and folded for comparing.
+    ///
+    /// # Errors
+    /// The first rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let name = text.trim();
+        if name.is_empty() {
+            return Err(Problem::Missing);
+        }
+        if !(3..=32).contains(&name.chars().take(33).count()) {
+            return Err(Problem::UsernameLength);
+        }
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+            return Err(Problem::UsernameCharacter);
+        }
+        if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            return Err(Problem::UsernameStart);
+        }
+        let key = name.to_ascii_lowercase();
+        if RESERVED.contains(&key.as_str()) {
+            return Err(Problem::UsernameReserved);
+        }
+        Ok(Self { name: name.to_owned(), key })
+    }
+
+    /// The name as it was typed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// The form in which two spellings of one name are equal.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_names_are_kept_as_typed_and_folded_for_comparing_r4() {
+        let name = Username::parse(" Ann.B-1_x ").expect("a good name");
+        assert_eq!((name.as_str(), name.key()), ("Ann.B-1_x", "ann.b-1_x"));
+        assert_eq!(Username::parse(name.key()).expect("a good key").key(), name.key());
+    }
+
+    #[test]
+    fn each_rule_has_its_own_answer_r4() {
+        let long = "a".repeat(33);
+        let table = [
+            ("", Problem::Missing),
+            ("   ", Problem::Missing),
+            ("ab", Problem::UsernameLength),
+            (long.as_str(), Problem::UsernameLength),
+            ("ann@example.org", Problem::UsernameCharacter),
+            ("аdmin", Problem::UsernameCharacter),
+            ("ann bee", Problem::UsernameCharacter),
+            ("ann\0bee", Problem::UsernameCharacter),
+            ("ann\u{1b}[2J", Problem::UsernameCharacter),
+            ("<script>", Problem::UsernameCharacter),
+            (".ann", Problem::UsernameStart),
+            ("-ann", Problem::UsernameStart),
+            ("Admin", Problem::UsernameReserved),
+            ("ROOT", Problem::UsernameReserved),
+        ];
+        for (text, problem) in table {
+            assert_eq!(Username::parse(text), Err(problem), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! What can go wrong, as both sides see it.
+//!
+//! [`AppError`] is closed and carries no free text, so nothing that a stranger wrote can ever be shown as a
+//! sentence of ours. Each case knows its machine-readable code, its HTTP status and a message that says what to do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use server_fn::{
+    Bytes,
+    codec::JsonEncoding,
+    error::{FromServerFnError, ServerFnErrorErr},
+};
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", content = "detail", rename_all = "snake_case")]
+pub enum AppError {
+    /// At least one field was refused. Nothing was stored.
+    Invalid(Vec<FieldProblem>),
+    /// The email or the username belongs to somebody. Which of the two is not told.
+    Taken,
+    /// The identifier and the password do not belong together, whatever the reason is.
+    BadCredentials,
+    /// There is no session behind this request: no token, a bad one, or one that has ended.
+    SessionEnded,
+    /// Too many attempts.
+    Throttled {
+        /// Seconds to wait before the next attempt.
+        retry_after: u32,
+    },
+    /// The server can't do it now: its queue is full or its database is away.
+    Unavailable {
+        /// Seconds to wait before the next attempt.
+        retry_after: u32,
+    },
+    /// The request's body is not what this address takes.
+    BadRequest,
+    /// A page of another site sent this.
+    CrossSite,
+    /// Nothing lives at this address.
+    NotFound,
+    /// The address exists, but not for this method.
+    MethodNotAllowed,
+    /// The body took too long to arrive.
+    SlowRequest,
+    /// The body is larger than any that this server takes.
+    TooLarge,
+    /// The body is not JSON, or doesn't say that it is.
+    NotJson,
+    /// The request names a host that this server doesn't answer for.
+    UnknownHost,
+    /// A fault of the server's own. Its cause is in the log, never in the answer.
+    Internal,
+    /// The browser got no usable answer. Only ever made by the page itself.
+    Unreachable,
+}
+
+impl AppError {
+    /// The HTTP status that carries this error.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Invalid(_) | Self::BadCredentials | Self::BadRequest => 400,
+            Self::SessionEnded => 401,
+            Self::CrossSite => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::SlowRequest => 408,
+            Self::Taken => 409,
+            Self::TooLarge => 413,
+            Self::NotJson => 415,
+            Self::UnknownHost => 421,
+            Self::Throttled { .. } => 429,
+            Self::Internal => 500,
+            Self::Unavailable { .. } | Self::Unreachable => 503,
+        }
+    }
+
+    /// Seconds for the `Retry-After` header (RFC 9110, section 10.2.3), where waiting helps.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Throttled { retry_after } | Self::Unavailable { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// The problems of one field, in the order in which they were found.
+    pub fn problems_of(&self, field: Field) -> impl Iterator<Item = &Problem> {
+        let problems = match self {
+            Self::Invalid(problems) => problems.as_slice(),
+            _ => &[],
+        };
+        problems.iter().filter(move |p| p.field == field).map(|p| &p.problem)
+    }
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Invalid(_) => "Please correct the marked fields.",
+            Self::Taken => {
+                "An account with this email or username exists already. Log in, or choose another email and username."
+            }
+            Self::BadCredentials => "Email or password is wrong. Check both and try again.",
+            Self::SessionEnded => "You are not logged in, or your session has ended. Log in again.",
+            Self::Throttled { retry_after } => {
+                return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));
+            }
+            Self::Unavailable { retry_after } => {
+                return write!(f, "The server is busy right now. Try again in {}.", Wait(*retry_after));
+            }
+            Self::BadRequest => "Send a JSON object with the fields that this address takes.",
+            Self::CrossSite => "Requests from pages of another site are refused. Call this address from your server.",
+            Self::NotFound => "Nothing lives at this address. Check its spelling.",
+            Self::MethodNotAllowed => "This address doesn't take that method. See the Allow header.",
+            Self::SlowRequest => "The request took too long to arrive. Send it again.",
+            Self::TooLarge => "The request is too large. Send at most 16 KiB.",
+            Self::NotJson => "Send the body as JSON, with Content-Type: application/json.",
+            Self::UnknownHost => "This server doesn't answer for that host name. Add it to server.hosts.",
+            Self::Internal => "Something went wrong on the server. Try again; if it stays so, tell its operator.",
+            Self::Unreachable => "The server can't be reached. Check your connection and try again.",
+        };
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for AppError {}
+
+impl FromServerFnError for AppError {
+    type Encoder = JsonEncoding;
+
+    /// What the framework itself found wrong. On the server that is a body of the wrong shape; in the browser, an
+    /// answer that never came or that isn't ours. The framework's text is dropped: it may quote the sender.
+    fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
+        match error {
+            _ if cfg!(feature = "hydrate") => Self::Unreachable,
+            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) | ServerFnErrorErr::Deserialization(_) => {
+                Self::BadRequest
+            }
+            _ => Self::Internal,
+        }
+    }
+
+    /// Encodes the error and, on the server, gives the answer its status and headers: Leptos 0.8 would answer every
+    /// error with 500.
+    fn ser(&self) -> Bytes {
+        #[cfg(feature = "ssr")]
+        crate::server::answer::mark_error(self);
+        <JsonEncoding as server_fn::Encodes<Self>>::encode(self).unwrap_or_default()
+    }
+}
+
+/// A time to wait, in words.
+struct Wait(u32);
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 | 1 => f.write_str("a second"),
+            seconds @ 2..=90 => write!(f, "{seconds} seconds"),
+            seconds => write!(f, "{} minutes", seconds.div_ceil(60)),
+        }
+    }
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldProblem {
+    /// The field.
+    pub field: Field,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// A field that a person fills in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The email address.
+    Email,
+    /// The public name.
+    Username,
+    /// The password.
+    Password,
+}
+
+impl Field {
+    /// The field's name in JSON and in the page's forms.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Username => "username",
+            Self::Password => "password",
+        }
+    }
+}
+
+/// Why a field was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", content = "detail", rename_all = "snake_case")]
+pub enum Problem {
+    /// It is missing, empty, or not a string.
+    Missing,
+    /// Not of the form `name@domain`.
+    EmailShape,
+    /// Longer than 254 bytes (RFC 5321, section 4.5.3.1.3).
+    EmailTooLong,
+    /// A character that no address of ours may hold.
+    EmailCharacter,
+    /// The part behind the `@` is not a domain name.
+    EmailDomain,
+    /// Not 3 to 32 characters.
+    UsernameLength,
+    /// A character other than letters, digits, dot, underscore and hyphen.
+    UsernameCharacter,
+    /// Doesn't start with a letter or a digit.
+    UsernameStart,
+    /// One of the names that a service keeps for itself.
+    UsernameReserved,
+    /// Fewer code points than the least that is configured.
+    PasswordTooShort {
+        /// The least number of code points.
+        least: u32,
+    },
+    /// More than 256 code points or 1,024 bytes.
+    PasswordTooLong,
+    /// Too easy to guess, with the estimator's advice.
+    PasswordGuessable(Vec<Advice>),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Missing => "Please fill in this field.",
+            Self::EmailShape => "Enter a full email address, such as name@example.org.",
+            Self::EmailTooLong => "This email address is too long. Use one of at most 254 characters.",
+            Self::EmailCharacter => "This email address has a character that can't be used here. Check it for typing errors.",
+            Self::EmailDomain => "The part behind the @ is not a domain name. Check it for typing errors.",
+            Self::UsernameLength => "Use 3 to 32 characters.",
+            Self::UsernameCharacter => "Use only the letters a to z, digits, dots, underscores and hyphens.",
+            Self::UsernameStart => "Start with a letter or a digit.",
+            Self::UsernameReserved => "This name is reserved. Choose another.",
+            Self::PasswordTooShort { least } => return write!(f, "Use at least {least} characters."),
+            Self::PasswordTooLong => "Use at most 256 characters.",
+            Self::PasswordGuessable(advice) => {
+                f.write_str("This password is too easy to guess.")?;
+                return advice.iter().try_for_each(|a| write!(f, " {a}"));
+            }
+        };
+        f.write_str(text)
+    }
+}
+
+/// Why a password is easy to guess, or how to find a better one: what zxcvbn says, in our words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Advice {
+    /// A straight row of keys.
+    KeyRow,
+    /// A short pattern on the keyboard.
+    KeyPattern,
+    /// The same characters again and again.
+    Repeats,
+    /// A list of the most used passwords holds it.
+    Common,
+    /// It is close to a much used password.
+    NearCommon,
+    /// A run such as `abc` or `6543`.
+    Sequence,
+    /// A year of our time.
+    Year,
+    /// One word alone.
+    SingleWord,
+    /// A date.
+    Date,
+    /// A name.
+    Name,
+    /// The email, the username, or the service's name.
+    Yours,
+    /// Use several words.
+    UseWords,
+    /// Add words.
+    AddWords,
+    /// Symbols are not needed.
+    NoSymbolsNeeded,
+    /// Capitals help little.
+    Capitals,
+    /// Reversing helps little.
+    Reversed,
+    /// Replacing letters by look-alikes helps little.
+    Substitutions,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KeyRow => "It follows a row of keys.",
+            Self::KeyPattern => "It follows a short pattern on the keyboard.",
+            Self::Repeats => "It repeats the same characters or words.",
+            Self::Common => "It is one of the most used passwords.",
+            Self::NearCommon => "It is close to a much used password.",
+            Self::Sequence => "It holds a sequence such as abc or 6543.",
+            Self::Year => "It holds a year of our time.",
+            Self::SingleWord => "A word by itself is soon guessed.",
+            Self::Date => "Dates are soon guessed.",
+            Self::Name => "Names are soon guessed.",
+            Self::Yours => "It holds your email, your username or this service's name.",
+            Self::UseWords => "Take a few words that don't belong together.",
+            Self::AddWords => "Add another word or two, the less common the better.",
+            Self::NoSymbolsNeeded => "Symbols, digits and capitals are not needed.",
+            Self::Capitals => "Capitals help very little.",
+            Self::Reversed => "Words written backwards help very little.",
+            Self::Substitutions => "Swapping letters for look-alikes, such as @ for a, helps very little.",
+        })
+    }
+}

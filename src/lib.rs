@@ -1,0 +1,35 @@
+//! Vestibule: accounts for your app in one program.
+//!
+//! | room | what is in it | which side |
+//! |---|---|---|
+//! | [`app`], [`pages`], [`components`], [`session`] | the page: its shell, its views, what they share, who is logged in | both |
+//! | [`domain`], [`error`] | the words of the field as types; what can go wrong | both |
+//! | [`server`], [`api`], [`cli`] | the doors: HTTP for the page, JSON for programs, the command line | server |
+//! | [`service`] | the rules | server |
+//! | [`store`] | the database, and all SQL | server |
+//!
+//! Arrows run one way: doors → service → store. `ARCHITECTURE.md` tells the rest.
+
+#[cfg(feature = "ssr")]
+pub mod api;
+pub mod app;
+#[cfg(feature = "ssr")]
+pub mod cli;
+pub mod components;
+pub mod domain;
+pub mod error;
+pub mod pages;
+#[cfg(feature = "ssr")]
+pub mod server;
+#[cfg(feature = "ssr")]
+pub mod service;
+pub mod session;
+#[cfg(feature = "ssr")]
+pub mod store;
+
+/// Takes over the page that the server has rendered. The page's loader calls it once.
+#[cfg(feature = "hydrate")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    leptos::mount::hydrate_body(app::App);
+}

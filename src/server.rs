@@ -1,0 +1,17 @@
+//! The HTTP door: configuration, routes, the layers round them, and the loop that accepts connections.
+
+pub mod accept;
+pub mod answer;
+pub mod assets;
+pub mod client_ip;
+pub mod config;
+pub mod control;
+pub mod door;
+mod guard;
+mod headers;
+mod health;
+pub mod logging;
+mod observe;
+pub mod router;
+pub mod run;
+pub mod state;

@@ -1,0 +1,167 @@
+//! Errors as HTTP answers, in the shape that each door promises, and the headers that go with a page.
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderValue, StatusCode,
+        header::{
+            ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER,
+            WWW_AUTHENTICATE,
+        },
+    },
+    response::Response,
+};
+use leptos::{nonce::use_nonce, prelude::use_context};
+use leptos_axum::ResponseOptions;
+use serde_json::{Value, json};
+use server_fn::error::{FromServerFnError, SERVER_FN_ERROR_HEADER};
+
+use crate::error::{AppError, Field};
+
+/// `Clear-Site-Data` (W3C), for a logout: the browser forgets what the page kept.
+pub const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// The doors, by the shape of their errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `api_register/`: messages under the names of the fields.
+    Register,
+    /// `api_auth/`: an empty token beside the message.
+    Auth,
+    /// Any other address of the JSON API.
+    Api,
+    /// The page's server functions: the error itself, for the page to read.
+    Function,
+    /// Everything for a browser's address bar.
+    Page,
+}
+
+impl Door {
+    /// The door that a path leads to.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        match path.trim_end_matches('/') {
+            "/api/accounts/api_register" => Self::Register,
+            "/api/accounts/api_auth" => Self::Auth,
+            api if api == "/api" || api.starts_with("/api/") => Self::Api,
+            function if function == "/fn" || function.starts_with("/fn/") => Self::Function,
+            _ => Self::Page,
+        }
+    }
+
+    /// An error in this door's shape.
+    #[must_use]
+    pub fn refuse(self, error: &AppError) -> Response {
+        let message = error.to_string();
+        let body = match self {
+            Self::Register => json!({ "status": "fail", "errors": field_errors(error, message) }),
+            Self::Auth if *error == AppError::BadRequest => {
+                json!({ "status": "fail", "token": "", "error": "Please provide both email and password." })
+            }
+            Self::Auth => json!({ "status": "fail", "token": "", "error": message }),
+            Self::Api => json!({ "status": "fail", "error": message }),
+            Self::Function => return self.refuse_function(error),
+            Self::Page => return answer(error, "text/plain; charset=utf-8", format!("{message}\n").into()),
+        };
+        answer(error, "application/json; charset=utf-8", body.to_string().into())
+    }
+
+    fn refuse_function(self, error: &AppError) -> Response {
+        let mut response = answer(error, "application/json; charset=utf-8", error.ser().into());
+        response.headers_mut().insert(SERVER_FN_ERROR_HEADER, HeaderValue::from_static("/fn"));
+        response
+    }
+}
+
+/// A message for each field that is wrong; what concerns the whole account stands under `account`.
+fn field_errors(error: &AppError, message: String) -> Value {
+    let mut errors = serde_json::Map::new();
+    for field in [Field::Email, Field::Username, Field::Password] {
+        let texts: Vec<String> = error.problems_of(field).map(ToString::to_string).collect();
+        if !texts.is_empty() {
+            errors.insert(field.name().to_owned(), texts.into());
+        }
+    }
+    if errors.is_empty() {
+        errors.insert("account".to_owned(), vec![message].into());
+    }
+    Value::Object(errors)
+}
+
+fn answer(error: &AppError, content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status(error);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    add_headers(error, headers);
+    response
+}
+
+fn status(error: &AppError) -> StatusCode {
+    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The headers that an error's status asks for (RFC 9110, sections 10.2.3 and 11.6.1; RFC 6750, section 3).
+fn add_headers(error: &AppError, headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if *error == AppError::SessionEnded {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+    }
+    if *error == AppError::MethodNotAllowed && !headers.contains_key(ALLOW) {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+    }
+}
+
+/// Gives the answer of the server function that is running the error's status and headers. Leptos 0.8 answers every
+/// error with 500; 0.9 will make this needless.
+pub fn mark_error(error: &AppError) {
+    if let Some(options) = use_context::<ResponseOptions>() {
+        options.set_status(status(error));
+        let mut headers = HeaderMap::new();
+        add_headers(error, &mut headers);
+        for (name, value) in &headers {
+            options.insert_header(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Gives the page that is being rendered its content security policy, with the nonce of this one answer. Without a
+/// nonce no script may run.
+pub fn page_headers() {
+    let nonce = use_nonce().map(|nonce| format!("'nonce-{nonce}'")).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; script-src {nonce} 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self' {nonce}; \
+         img-src 'self'; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
+         base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+    );
+    if let (Some(options), Ok(policy)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(&policy)) {
+        options.insert_header(CONTENT_SECURITY_POLICY, policy);
+        options.insert_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_its_door() {
+        let table = [
+            ("/api/accounts/api_register", Door::Register),
+            ("/api/accounts/api_register/", Door::Register),
+            ("/api/accounts/api_auth/", Door::Auth),
+            ("/api/accounts/me", Door::Api),
+            ("/api", Door::Api),
+            ("/apiary", Door::Page),
+            ("/fn/login", Door::Function),
+            ("/login", Door::Page),
+            ("/", Door::Page),
+        ];
+        for (path, door) in table {
+            assert_eq!(Door::of(path), door, "{path}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Whose request it is: the address that throttles count.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The client's address: the peer's, or, where the peer is a trusted proxy, the last address in `X-Forwarded-For` that
+/// is not one. What stands further left was written by the client itself. A field that can't be read ends the search
+/// at the last address that is certain.
+#[must_use]
+pub fn client_ip(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
+    let trusted = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
+    let mut client = peer.to_canonical();
+    if !trusted(&client) {
+        return client;
+    }
+    let lines: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or("?")).collect();
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        let Some(address) = parse_hop(hop.trim()) else { break };
+        client = address;
+        if !trusted(&client) {
+            break;
+        }
+    }
+    client
+}
+
+/// An address, with or without a port.
+fn parse_hop(text: &str) -> Option<IpAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let address = text.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| bare.parse::<IpAddr>());
+    address.ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(peer: &str, forwarded: &[&str], proxies: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append(FORWARDED_FOR, value.parse().expect("a header"));
+        }
+        let proxies: Vec<IpNet> = proxies.iter().map(|p| p.parse().expect("a network")).collect();
+        client_ip(peer.parse().expect("an address"), &headers, &proxies).to_string()
+    }
+
+    #[test]
+    fn a_stranger_cannot_choose_an_address_r89() {
+        assert_eq!(ip("192.0.2.1", &["10.9.9.9"], &[]), "192.0.2.1");
+        assert_eq!(ip("192.0.2.1", &["10.9.9.9"], &["127.0.0.0/8"]), "192.0.2.1");
+    }
+
+    #[test]
+    fn behind_a_trusted_proxy_the_last_stranger_counts_r89() {
+        let proxies = ["127.0.0.0/8", "10.0.0.0/8", "::1/128"];
+        assert_eq!(ip("127.0.0.1", &["1.1.1.1, 198.51.100.7"], &proxies), "198.51.100.7");
+        assert_eq!(ip("127.0.0.1", &["1.1.1.1, 198.51.100.7, 10.0.0.3"], &proxies), "198.51.100.7");
+        assert_eq!(ip("127.0.0.1", &["1.1.1.1", "198.51.100.7"], &proxies), "198.51.100.7");
+        assert_eq!(ip("127.0.0.1", &["198.51.100.7:4711"], &proxies), "198.51.100.7");
+        assert_eq!(ip("::1", &["[2001:db8::7]:4711"], &proxies), "2001:db8::7");
+        assert_eq!(ip("::ffff:127.0.0.1", &["198.51.100.7"], &proxies), "198.51.100.7");
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_leaves_the_last_certain_address_r16() {
+        let proxies = ["127.0.0.0/8"];
+        assert_eq!(ip("127.0.0.1", &[], &proxies), "127.0.0.1");
+        assert_eq!(ip("127.0.0.1", &["a"], &proxies), "127.0.0.1");
+        assert_eq!(ip("127.0.0.1", &["198.51.100.7, a"], &proxies), "127.0.0.1");
+        assert_eq!(ip("127.0.0.1", &["a, 127.0.0.2"], &proxies), "127.0.0.2");
+        assert_eq!(ip("127.0.0.1", &[""], &proxies), "127.0.0.1");
+    }
+}

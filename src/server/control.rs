@@ -1,0 +1,94 @@
+//! The way from the command line to a running server that has a SQLite file open.
+//!
+//! Only one process may write the file, for that one answers from memory who is logged in. So while a server runs,
+//! `vestibule user …` asks it, over a socket in the file system next to the database that only the owner may open:
+//! one line of JSON there, one line back.
+
+use std::{
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+};
+
+use crate::service::{
+    Service,
+    admin::{Command, Reply},
+};
+
+/// The longest line, in bytes: a full list of accounts is far shorter.
+const LONGEST: u64 = 1024 * 1024;
+/// How long the other side may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the socket of a database file is.
+#[must_use]
+pub fn socket_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".sock");
+    PathBuf::from(name)
+}
+
+/// Opens the socket. The caller holds the database's lock, so a socket that lies there is a dead server's.
+///
+/// # Errors
+/// What the file system says, for one when the path is longer than a socket's may be (108 bytes on Linux).
+pub fn open(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers commands for ever.
+pub async fn serve(listener: UnixListener, service: Service) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let service = service.clone();
+        tokio::spawn(async move {
+            let answered = tokio::time::timeout(PATIENCE, answer(stream, &service)).await;
+            if !matches!(answered, Ok(Ok(()))) {
+                tracing::warn!("a command from the command line was not answered");
+            }
+        });
+    }
+}
+
+async fn answer(stream: UnixStream, service: &Service) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;
+    let command: Command = serde_json::from_str(&line)?;
+    let reply = service.administer(command).await;
+    let mut text = serde_json::to_string(&reply)?;
+    text.push('\n');
+    writer.write_all(text.as_bytes()).await
+}
+
+/// Asks the server behind a socket.
+///
+/// # Errors
+/// When nobody answers, or not in time, or not in our words.
+pub async fn ask(path: &Path, command: &Command) -> io::Result<Reply> {
+    let asked = async {
+        let (reader, mut writer) = UnixStream::connect(path).await?.into_split();
+        let mut text = serde_json::to_string(command)?;
+        text.push('\n');
+        writer.write_all(text.as_bytes()).await?;
+        let mut line = String::new();
+        BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;
+        Ok(serde_json::from_str(&line)?)
+    };
+    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

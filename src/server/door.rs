@@ -1,0 +1,120 @@
+//! What both HTTP doors share: the bearer token in a request, and the page's way to the service.
+
+use axum::http::{HeaderMap, HeaderValue, header::AUTHORIZATION, request::Parts};
+use leptos::prelude::use_context;
+use leptos_axum::ResponseOptions;
+
+use super::{answer::CLEAR_SITE_DATA, state::AppState};
+use crate::{
+    domain::{
+        account::{Account, Identity, SignIn},
+        token::Token,
+    },
+    error::AppError,
+    service::{Caller, Registration, Service},
+};
+
+/// The bearer token of a request (RFC 6750, section 2.1), with the scheme `Bearer` or, as Django REST framework's
+/// clients send it, `Token`.
+///
+/// # Errors
+/// [`AppError::SessionEnded`] without exactly one `Authorization` header that holds a well-formed token.
+pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(AppError::SessionEnded) };
+    let credentials = value.to_str().ok().and_then(|text| text.split_once(' '));
+    let known = |scheme: &str| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+    credentials
+        .filter(|(scheme, _)| known(scheme))
+        .and_then(|(_, token)| Token::parse(token))
+        .ok_or(AppError::SessionEnded)
+}
+
+/// The service, as a server function reaches it.
+#[derive(Debug)]
+pub struct Door {
+    service: Service,
+    caller: Caller,
+    parts: Parts,
+}
+
+impl Door {
+    /// Takes what the router has put into the context.
+    ///
+    /// # Errors
+    /// [`AppError::Internal`] outside of a request.
+    pub fn open() -> Result<Self, AppError> {
+        let state = use_context::<AppState>().ok_or(AppError::Internal)?;
+        let parts = use_context::<Parts>().ok_or(AppError::Internal)?;
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or(AppError::Internal)?;
+        Ok(Self { service: state.service, caller, parts })
+    }
+
+    /// Logs in; see [`Service::log_in`].
+    ///
+    /// # Errors
+    /// As [`Service::log_in`].
+    pub async fn log_in(&self, identifier: &str, password: &str) -> Result<SignIn, AppError> {
+        Ok(self.service.log_in(&self.caller, identifier, password).await?)
+    }
+
+    /// Registers; see [`Service::register`].
+    ///
+    /// # Errors
+    /// As [`Registration::parse`] and [`Service::register`].
+    pub async fn register(&self, email: &str, username: &str, password: &str) -> Result<Account, AppError> {
+        let registration = Registration::parse(Some(email), Some(username), Some(password))?;
+        Ok(self.service.register(&self.caller, registration).await?)
+    }
+
+    /// Who is logged in; see [`Service::identity`].
+    ///
+    /// # Errors
+    /// As [`Service::identity`].
+    pub async fn identity(&self) -> Result<Identity, AppError> {
+        Ok(self.service.identity(&bearer(&self.parts.headers)?).await?)
+    }
+
+    /// Logs out; see [`Service::log_out`]. The browser is told to forget what the page kept.
+    ///
+    /// # Errors
+    /// As [`Service::log_out`].
+    pub async fn log_out(&self) -> Result<(), AppError> {
+        self.service.log_out(&bearer(&self.parts.headers)?).await?;
+        if let Some(options) = use_context::<ResponseOptions>() {
+            options.insert_header(CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&[u8]]) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header"));
+        }
+        bearer(&headers).is_ok()
+    }
+
+    #[test]
+    fn a_token_is_taken_from_one_well_formed_header_only_r34_r35() {
+        let token = Token::generate(|| 7);
+        let token = token.expose();
+        let with = |scheme: &str| format!("{scheme}{token}").into_bytes();
+        for good in ["Bearer ", "bearer ", "BEARER ", "Token "] {
+            assert!(read(&[&with(good)]), "{good}");
+        }
+        for bad in ["", "Basic ", "Bearer", "Bearer  ", "Bearer\t", " Bearer ", "Bearer Bearer ", "Bearer \"", "Token token="] {
+            assert!(!read(&[&with(bad)]), "{bad}");
+        }
+        assert!(!read(&[]));
+        assert!(!read(&[&with("Bearer "), &with("Bearer ")]), "two headers");
+        assert!(!read(&[b"Bearer \xff\xfe"]));
+        assert!(!read(&[&[b'a'; 8192]]));
+        assert!(!read(&[format!("Bearer {token}, Bearer {token}").as_bytes()]));
+    }
+}

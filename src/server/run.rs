@@ -1,0 +1,213 @@
+//! Putting the program together, running it, and stopping it in good order.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use leptos::config::LeptosOptions;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{
+    accept, assets,
+    config::Config,
+    control,
+    router::router,
+    state::{AppState, Trust},
+};
+use crate::{
+    service::{
+        self, Service, Upkeep,
+        clock::{Clock, DatabaseClock, SystemClock},
+        entropy::{Entropy, SystemEntropy},
+        hasher::Hasher,
+    },
+    store::{self, Store},
+};
+
+/// How often a server reads the database server's clock.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why the program can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The service.
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    /// The address.
+    #[error("{address} can't be listened on: {cause}. Stop what listens there, or set server.address.")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The operating system.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// The service with everything that it needs, from a configuration.
+#[derive(Debug)]
+pub struct Parts {
+    /// The service.
+    pub service: Service,
+    /// Its background work, not yet running.
+    pub upkeep: Upkeep,
+    store: Store,
+    clock: Option<Arc<DatabaseClock>>,
+}
+
+/// Opens the database, brings its tables up to date, and puts the service together.
+///
+/// # Errors
+/// [`Error::Store`] and [`Error::Service`].
+pub async fn assemble(config: &Config) -> Result<Parts, Error> {
+    let store = Store::open(&config.database.url, config.database.connections).await?;
+    let database_clock = store.clock().await?.map(|reading| Arc::new(DatabaseClock::new(reading)));
+    let clock: Arc<dyn Clock> = match &database_clock {
+        Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
+        None => Arc::new(SystemClock),
+    };
+    let mut salt = [0; 16];
+    SystemEntropy.fill(&mut salt);
+    let hasher = Hasher::new(config.hash_policy(), salt)?;
+    let (service, upkeep) = Service::new(store.clone(), hasher, clock, Arc::new(SystemEntropy), config.policy());
+    Ok(Parts { service, upkeep, store, clock: database_clock })
+}
+
+/// Serves until a signal to stop, then finishes what is under way.
+///
+/// # Errors
+/// What keeps the server from starting.
+pub async fn serve(config: Config) -> Result<(), Error> {
+    harden();
+    let signalled = stop_signal()?;
+    let parts = assemble(&config).await?;
+    let address = config.server.address;
+    let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
+    let control = open_control(&config);
+    announce(&config, listener.local_addr()?);
+
+    let (stop, stopping) = watch::channel(false);
+    let upkeep = tokio::spawn(parts.upkeep.run(stopped(stopping.clone())));
+    let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));
+    let control = control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone())));
+    tokio::spawn(async move {
+        signalled.await;
+        tracing::info!("stopping: finishing the requests under way");
+        stop.send_replace(true);
+    });
+
+    let state = state(&config, parts.service.clone());
+    let router = router(state.clone(), &config.server, &run_name());
+    let finished = accept::serve(listener, router, &config.server, state.trust, stopped(stopping)).await;
+    for task in clock.into_iter().chain(control) {
+        task.abort();
+    }
+    if let Err(cause) = upkeep.await {
+        tracing::warn!(%cause, "the background work did not end well");
+    }
+    parts.service.close().await;
+    if let Some(path) = config.database.url.file().map(control::socket_of) {
+        drop(std::fs::remove_file(path));
+    }
+    if finished {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped with requests under way");
+    }
+    Ok(())
+}
+
+/// The state of the server, from a configuration.
+#[must_use]
+pub fn state(config: &Config, service: Service) -> AppState {
+    let leptos = LeptosOptions::builder().output_name("vestibule").site_addr(config.server.address).build();
+    let server = &config.server;
+    let trust = Arc::new(Trust { proxies: server.trusted_proxies.clone(), hosts: server.hosts.clone() });
+    AppState { service, leptos, files: assets::page_files(), trust }
+}
+
+/// A name for this start of the program, for the log.
+fn run_name() -> String {
+    let mut bytes = [0; 3];
+    SystemEntropy.fill(&mut bytes);
+    bytes.iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"))
+}
+
+fn announce(config: &Config, address: std::net::SocketAddr) {
+    if !assets::is_embedded() {
+        tracing::warn!("this program carries no page; build it with `make build`, or run `cargo leptos watch`");
+    }
+    tracing::info!(database = ?config.database.url, hashing_threads = config.hash_policy().permits, "started");
+    println!("Vestibule is ready: http://{address}");
+}
+
+/// Passwords and tokens pass through memory: the process must leave no core dump. And every connection wants a file
+/// descriptor, of which the usual limit allows only a thousand.
+fn harden() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+    let no_core = Rlimit { current: Some(0), maximum: Some(0) };
+    let files = getrlimit(Resource::Nofile);
+    let outcomes = [
+        setrlimit(Resource::Core, no_core),
+        set_dumpable_behavior(DumpableBehavior::NotDumpable),
+        setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }),
+    ];
+    for cause in outcomes.into_iter().filter_map(Result::err) {
+        tracing::warn!(%cause, "a limit of the process could not be set");
+    }
+}
+
+/// Only a SQLite file needs it; PostgreSQL can be asked by anybody who knows its password.
+fn open_control(config: &Config) -> Option<UnixListener> {
+    let path = control::socket_of(config.database.url.file()?);
+    match control::open(&path) {
+        Ok(listener) => Some(listener),
+        Err(cause) => {
+            tracing::warn!(%cause, path = %path.display(), "`vestibule user` can't reach this server while it runs");
+            None
+        }
+    }
+}
+
+async fn keep_time(store: Store, clock: Arc<DatabaseClock>) {
+    loop {
+        tokio::time::sleep(CLOCK_INTERVAL).await;
+        match store.clock().await {
+            Ok(Some(reading)) => clock.set(reading),
+            Ok(None) => return,
+            Err(cause) => tracing::debug!(%cause, "the database's clock could not be read"),
+        }
+    }
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
+/// Ends with the first SIGTERM or Ctrl-C. The second one ends the process at once.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (first, asked) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match first.take() {
+                Some(first) => drop(first.send(())),
+                None => std::process::exit(130),
+            }
+        }
+    });
+    Ok(async move { drop(asked.await) })
+}

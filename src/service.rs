@@ -1,0 +1,180 @@
+//! The rules: who may register, log in, stay and leave. Knows no HTTP and no SQL.
+//!
+//! Both doors, the page's server functions and the JSON API, call these same functions, and so does the command line;
+//! a throttle or a policy can't be walked round by taking another way in.
+
+pub mod admin;
+pub mod clock;
+pub mod entropy;
+pub mod hasher;
+mod login;
+mod registration;
+mod sessions;
+mod strength;
+mod upkeep;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+pub use self::{registration::Registration, upkeep::Upkeep};
+use self::{clock::Clock, entropy::Entropy, hasher::Hasher};
+use crate::{
+    domain::{time::{Timestamp, retry_seconds}, token::TokenHash},
+    error::AppError,
+    store::{self, AccountAttempt, Store},
+};
+
+/// The rules' numbers.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The least code points of a new password.
+    pub password_least: u32,
+    /// How long an unused session lasts.
+    pub session_idle: Duration,
+    /// How long any session lasts.
+    pub session_absolute: Duration,
+    /// Sessions of one account; the oldest gives way.
+    pub sessions_per_user: u32,
+    /// Logins from one address.
+    pub login: Allowance,
+    /// Registrations from one address.
+    pub register: Allowance,
+    /// Failed logins of one account.
+    pub account: AccountAttempt,
+}
+
+/// So many at once, and then one each interval.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// So many at once.
+    pub burst: u32,
+    /// The time in which one comes back.
+    pub interval: Duration,
+}
+
+/// Who calls, as far as the connection tells.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The client's address, behind trusted proxies too.
+    pub address: IpAddr,
+    /// The client's own name for itself; a session is called by it.
+    pub agent: String,
+}
+
+/// The accounts and their rules. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Service {
+    store: Store,
+    hasher: Arc<Hasher>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    policy: Arc<Policy>,
+    seen: mpsc::Sender<(TokenHash, Timestamp)>,
+}
+
+impl Service {
+    /// Puts the parts together. The second value is the work that goes on in the background; see [`Upkeep::run`].
+    #[must_use]
+    pub fn new(
+        store: Store,
+        hasher: Hasher,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        policy: Policy,
+    ) -> (Self, Upkeep) {
+        let (seen, receiver) = mpsc::channel(upkeep::SEEN_QUEUE);
+        let policy = Arc::new(policy);
+        let service = Self { store: store.clone(), hasher: Arc::new(hasher), clock, entropy, policy, seen };
+        let upkeep = Upkeep::new(store, Arc::clone(&service.clock), Arc::clone(&service.policy), receiver);
+        (service, upkeep)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when it doesn't.
+    pub async fn ready(&self) -> Result<(), Error> {
+        Ok(self.store.ping().await?)
+    }
+
+    /// How many passwords have been through argon2 since the start, right or wrong, real or not.
+    #[must_use]
+    pub fn hashes_run(&self) -> u64 {
+        self.hasher.runs()
+    }
+
+    /// Closes the database, after everything else has ended.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    fn new_id(&self) -> String {
+        let mut random = [0; 10];
+        self.entropy.fill(&mut random);
+        let millis = u64::try_from(self.clock.now().as_millis()).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+    }
+}
+
+/// What a throttle counts an address as: an IPv6 customer has a whole /64 to choose from, so that is one.
+fn address_key(door: &str, address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => format!("{door}:{v4}"),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{door}:{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+/// Why the service did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller has to do something about it.
+    #[error("{0}")]
+    Refused(#[from] AppError),
+    /// The store can't or won't.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A fault of ours.
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl Error {
+    fn throttled(wait: Duration) -> Self {
+        Self::Refused(AppError::Throttled { retry_after: retry_seconds(wait) })
+    }
+}
+
+/// The one place where a cause becomes an answer, and where it is logged.
+impl From<Error> for AppError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(answer) => answer,
+            Error::Store(store::Error::Unavailable(cause)) => {
+                tracing::warn!(%cause, "the database is not available");
+                Self::Unavailable { retry_after: 2 }
+            }
+            other => {
+                tracing::error!(cause = %other, "a request failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address_r89() {
+        let key = |text: &str| address_key("login", text.parse().expect("an address"));
+        assert_eq!(key("192.0.2.7"), "login:192.0.2.7");
+        assert_eq!(key("::ffff:192.0.2.7"), "login:192.0.2.7");
+        assert_eq!(key("2001:db8:1:2:3:4:5:6"), key("2001:db8:1:2::9"));
+        assert_ne!(key("2001:db8:1:2::9"), key("2001:db8:1:3::9"));
+    }
+}

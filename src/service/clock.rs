@@ -1,0 +1,55 @@
+//! Where the time comes from. Nothing else asks for it.
+
+use std::{
+    fmt::Debug,
+    sync::{PoisonError, RwLock},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::domain::time::{Timestamp, millis};
+
+/// A source of the time of day.
+pub trait Clock: Debug + Send + Sync {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// This machine's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn now(&self) -> Timestamp {
+        let millis = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => millis(since),
+            Err(before) => millis(before.duration()).saturating_neg(),
+        };
+        Timestamp::from_millis(millis)
+    }
+}
+
+/// The database server's clock, so that several servers agree: its last reading, and what has passed here since.
+/// Between readings it doesn't care where this machine's clock is put.
+#[derive(Debug)]
+pub struct DatabaseClock(RwLock<(Timestamp, Instant)>);
+
+impl DatabaseClock {
+    /// A clock that begins with a reading just taken.
+    #[must_use]
+    pub fn new(reading: Timestamp) -> Self {
+        Self(RwLock::new((reading, Instant::now())))
+    }
+
+    /// Takes over a new reading.
+    pub fn set(&self, reading: Timestamp) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (reading, Instant::now());
+    }
+}
+
+impl Clock for DatabaseClock {
+    fn now(&self) -> Timestamp {
+        let (reading, at) = *self.0.read().unwrap_or_else(PoisonError::into_inner);
+        reading.plus(at.elapsed())
+    }
+}

@@ -1,0 +1,33 @@
+//! Where randomness comes from. Nothing else asks for it.
+
+use std::fmt::Debug;
+
+use rand::Rng;
+
+use crate::domain::token::Token;
+
+/// A source of random bytes fit for cryptography.
+pub trait Entropy: Debug + Send + Sync {
+    /// Fills a slice with random bytes.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// `rand`'s generator: `ChaCha`, seeded by the operating system and again from time to time.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks for randomness")]
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// A new session token.
+pub fn new_token(entropy: &dyn Entropy) -> Token {
+    Token::generate(|| {
+        let mut byte = [0];
+        entropy.fill(&mut byte);
+        u8::from_ne_bytes(byte)
+    })
+}

@@ -1,0 +1,219 @@
+//! Password hashing: argon2id (RFC 9106), off the async threads, so many at once and no more.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Error;
+use crate::{domain::password::Password, error::AppError};
+
+/// How passwords are hashed.
+#[derive(Clone, Copy, Debug)]
+pub struct HashPolicy {
+    /// Memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// Hashes at once.
+    pub permits: u32,
+    /// Requests that may wait for their turn.
+    pub queue: u32,
+    /// How long one may wait.
+    pub patience: Duration,
+}
+
+/// Hashes and compares passwords.
+#[derive(Debug)]
+pub struct Hasher {
+    core: Arc<Core>,
+    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct Core {
+    params: Params,
+    /// A hash of nothing that anybody could type: what a name without an account is compared with.
+    dummy: String,
+    runs: AtomicU64,
+    /// Nanoseconds that a comparison under the present parameters takes, as a running mean.
+    usual: AtomicU64,
+}
+
+/// What a comparison found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not that password, or no such account.
+    Wrong,
+    /// That password.
+    Right {
+        /// The same password under the present parameters, where the stored hash has others.
+        renewed: Option<String>,
+    },
+}
+
+/// A place in the queue: held from before an attempt is counted until its hash is done, so that a full queue answers
+/// at once and counts nothing.
+#[derive(Debug)]
+pub struct Place<'a> {
+    hasher: &'a Hasher,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Hasher {
+    /// # Errors
+    /// [`Error::Fault`] when argon2 doesn't take the parameters.
+    pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
+        let params = Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(32));
+        let params = params.map_err(|cause| Error::Fault(format!("argon2 refuses the parameters: {cause}")))?;
+        let core = Core { params, dummy: String::new(), runs: AtomicU64::new(0), usual: AtomicU64::new(0) };
+        let started = Instant::now();
+        let dummy = core.hash_with(b"\0", &salt)?;
+        core.note_usual(started.elapsed());
+        let permits = policy.permits as usize;
+        Ok(Self {
+            core: Arc::new(Core { dummy, ..core }),
+            places: Arc::new(Semaphore::new(permits + policy.queue as usize)),
+            permits: Arc::new(Semaphore::new(permits)),
+            patience: policy.patience,
+        })
+    }
+
+    /// Passwords hashed or compared so far.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.core.runs.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place in the queue.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] when the queue is full.
+    pub fn enqueue(&self) -> Result<Place<'_>, Error> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
+        Ok(Place { hasher: self, _place: place })
+    }
+}
+
+impl Place<'_> {
+    /// Hashes a new password into a PHC string.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] when the turn doesn't come in time.
+    pub async fn hash(&self, password: Password, salt: [u8; 16]) -> Result<String, Error> {
+        self.run(move |core| core.hash_with(password.expose().as_bytes(), &salt)).await?
+    }
+
+    /// Compares a password with a stored hash, or with one of nothing where there is no account: the same work, so
+    /// that the time tells nobody which it was.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] when the turn doesn't come in time.
+    pub async fn verify(&self, password: Password, stored: Option<String>, salt: [u8; 16]) -> Result<Verdict, Error> {
+        let core = Arc::clone(&self.hasher.core);
+        let (verdict, short) = self.run(move |core| core.compare(&password, stored.as_deref(), &salt)).await??;
+        // A hash of older, cheaper parameters fails sooner; the answer doesn't.
+        if let Some(spent) = short {
+            tokio::time::sleep(core.usual().saturating_sub(spent)).await;
+        }
+        Ok(verdict)
+    }
+
+    /// Runs other work that takes the processor for long, under the same limit.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] when the turn doesn't come in time.
+    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        self.run(move |_| work()).await
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Core) -> T + Send + 'static) -> Result<T, Error> {
+        let turn = Arc::clone(&self.hasher.permits).acquire_owned();
+        let permit = tokio::time::timeout(self.hasher.patience, turn).await;
+        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+        let core = Arc::clone(&self.hasher.core);
+        // The permit goes along: a caller that leaves now doesn't free a place while its hash still runs.
+        let job = tokio::task::spawn_blocking(move || {
+            let outcome = work(&core);
+            drop(permit);
+            outcome
+        });
+        job.await.map_err(|cause| Error::Fault(format!("a hash did not end: {cause}")))
+    }
+}
+
+impl Core {
+    fn argon2(&self) -> Argon2<'static> {
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
+    }
+
+    fn hash_with(&self, password: &[u8], salt: &[u8; 16]) -> Result<String, Error> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let hash: PasswordHash = self
+            .argon2()
+            .hash_password_with_salt(password, salt)
+            .map_err(|cause| Error::Fault(format!("argon2 failed: {cause}")))?;
+        Ok(hash.to_string())
+    }
+
+    /// The verdict and, where it came sooner than usual, the time spent on it.
+    fn compare(&self, password: &Password, stored: Option<&str>, salt: &[u8; 16]) -> Result<(Verdict, Option<Duration>), Error> {
+        let known = stored.and_then(|text| {
+            let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm == Algorithm::Argon2id.ident());
+            if hash.is_none() {
+                tracing::error!("a stored password hash can't be read; its account can't log in");
+            }
+            hash
+        });
+        let Some(dummy) = PasswordHash::new(&self.dummy).ok() else {
+            return Err(Error::Fault("the dummy hash can't be read".to_owned()));
+        };
+        let (hash, real) = known.map_or((dummy, false), |hash| (hash, true));
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
+        let right = self.argon2().verify_password(password.expose().as_bytes(), &hash).is_ok();
+        let spent = started.elapsed();
+        let current = Params::try_from(&hash).is_ok_and(|params| self.is_current(&params));
+        if current {
+            self.note_usual(spent);
+        }
+        if !(right && real) {
+            return Ok((Verdict::Wrong, (!current).then_some(spent)));
+        }
+        let renewed = if current { None } else { Some(self.hash_with(password.expose().as_bytes(), salt)?) };
+        Ok((Verdict::Right { renewed }, None))
+    }
+
+    fn is_current(&self, other: &Params) -> bool {
+        let ours = &self.params;
+        (ours.m_cost(), ours.t_cost(), ours.p_cost()) == (other.m_cost(), other.t_cost(), other.p_cost())
+    }
+
+    fn usual(&self) -> Duration {
+        Duration::from_nanos(self.usual.load(Ordering::Relaxed))
+    }
+
+    fn note_usual(&self, spent: Duration) {
+        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.usual.load(Ordering::Relaxed);
+        let mean = if before == 0 { spent } else { before - before / 8 + spent / 8 };
+        self.usual.store(mean, Ordering::Relaxed);
+    }
+}
+
+fn busy() -> Error {
+    Error::Refused(AppError::Unavailable { retry_after: 2 })
+}

@@ -1,0 +1,150 @@
+//! Logging in: the one verifier for every way in.
+
+use sha2::{Digest, Sha256};
+
+use super::{Caller, Error, Service, address_key, entropy::new_token, hasher::Verdict};
+use crate::{
+    domain::{account::SignIn, email::Email, password::Password, username::Username},
+    error::AppError,
+    store::{Credential, NewSession, User},
+};
+
+/// What somebody calls their account by.
+#[derive(Debug)]
+pub enum Identifier {
+    /// Its email.
+    Email(Email),
+    /// Its username.
+    Username(Username),
+    /// Nothing that any account could have.
+    Nobody,
+}
+
+impl Identifier {
+    /// Reads an email or a username. Never fails: what can't be either is nobody's, and is treated like a name that
+    /// nobody has.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Email::parse(text).map(Self::Email).or_else(|_| Username::parse(text).map(Self::Username)).unwrap_or(Self::Nobody)
+    }
+}
+
+impl Service {
+    /// Checks a password and begins a session. Every failing way takes the same work and ends in the same answer:
+    /// unknown, wrong, disabled, too long.
+    ///
+    /// # Errors
+    /// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
+    pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
+        let place = self.hasher.enqueue()?;
+        let credential = self.find_credential(&Identifier::parse(identifier)).await?;
+        self.count_attempt(caller, identifier, credential.as_ref()).await?;
+        // A password that is too long can't be anybody's; it is compared like any wrong one, in the same time.
+        let (password, possible) = match Password::parse(password) {
+            Ok(password) => (password, true),
+            Err(_) => (Password::parse("x").map_err(|_| AppError::BadCredentials)?, false),
+        };
+        let stored = credential.as_ref().filter(|_| possible).map(|known| known.password_hash.clone());
+        let verdict = place.verify(password, stored, self.new_salt()).await?;
+        drop(place);
+        match (verdict, credential) {
+            (Verdict::Right { renewed }, Some(known)) if known.user.disabled_at.is_none() => {
+                self.begin_session(caller, known, renewed).await
+            }
+            (_, known) => {
+                let user = known.map(|known| known.user.id);
+                tracing::info!(user = user.as_deref().unwrap_or("unknown"), "login failed");
+                Err(AppError::BadCredentials.into())
+            }
+        }
+    }
+
+    pub(super) async fn find_credential(&self, identifier: &Identifier) -> Result<Option<Credential>, Error> {
+        Ok(match identifier {
+            Identifier::Email(email) => self.store.find_by_email(email).await?,
+            Identifier::Username(username) => self.store.find_by_username(username).await?,
+            Identifier::Nobody => None,
+        })
+    }
+
+    /// Counts the attempt, on the address and on the account, before any hash is spent on it.
+    async fn count_attempt(&self, caller: &Caller, identifier: &str, known: Option<&Credential>) -> Result<(), Error> {
+        let now = self.clock.now();
+        let rule = self.policy.login;
+        let key = address_key("login", caller.address);
+        let taken = self.store.take_allowance(&key, rule.burst, rule.interval, now).await?;
+        taken.map_err(Error::throttled)?;
+        let key = known.map_or_else(|| ghost_key(identifier), |known| known.user.id.clone());
+        let counted = self.store.count_attempt(&key, self.policy.account, now).await?;
+        counted.map_err(Error::throttled)
+    }
+
+    async fn begin_session(&self, caller: &Caller, known: Credential, renewed: Option<String>) -> Result<SignIn, Error> {
+        let Credential { user, mut password_hash } = known;
+        if let Some(renewed) = renewed
+            && self.store.renew_hash(&user.id, &password_hash, &renewed).await?
+        {
+            password_hash = renewed;
+        }
+        let token = new_token(&*self.entropy);
+        let now = self.clock.now();
+        let session = NewSession {
+            id: self.new_id(),
+            user_id: user.id.clone(),
+            token_hash: token.hash(),
+            name: session_name(&caller.agent),
+            created_at: now,
+            expires_at: now.plus(self.policy.session_absolute),
+        };
+        let expires_at = session.expires_at.to_rfc3339();
+        if !self.store.begin_session(session, &password_hash, self.policy.sessions_per_user).await? {
+            // Closed or given a new password while its old one was being compared.
+            return Err(AppError::BadCredentials.into());
+        }
+        tracing::info!(user = %user.id, "logged in");
+        Ok(SignIn { token: token.expose().to_owned(), expires_at, account: User::into(user) })
+    }
+}
+
+/// What failed logins of a name without an account are counted under: its hash, for somebody may have typed a
+/// password there. One spelling for all cases and forms, like those of real accounts.
+fn ghost_key(identifier: &str) -> String {
+    let canonical = match Identifier::parse(identifier) {
+        Identifier::Email(email) => email.key().to_owned(),
+        Identifier::Username(username) => username.key().to_owned(),
+        Identifier::Nobody => identifier.trim().to_lowercase(),
+    };
+    let digest = Sha256::digest(canonical.as_bytes());
+    digest.iter().fold("nobody:".to_owned(), |key, byte| format!("{key}{byte:02x}"))
+}
+
+/// A session is called by its client's own name for itself, without anything that could harm a terminal or a page.
+fn session_name(agent: &str) -> String {
+    let name: String = agent.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(200).collect();
+    if name.trim().is_empty() { "unknown client".to_owned() } else { name.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_a_ghost_share_one_count_r88() {
+        assert_eq!(ghost_key("Ghost@Example.org"), ghost_key(" ghost@example.ORG"));
+        assert_eq!(ghost_key("Ghost"), ghost_key("gHOST "));
+        assert_eq!(ghost_key("not valid!"), ghost_key("Not Valid!"));
+        assert_ne!(ghost_key("ghost"), ghost_key("ghost2"));
+    }
+
+    #[test]
+    fn a_ghosts_name_is_not_kept_in_the_clear() {
+        assert!(!ghost_key("correct horse battery").contains("horse"));
+    }
+
+    #[test]
+    fn a_session_name_is_plain_text_r37() {
+        assert_eq!(session_name("curl/8.5\u{1b}[2J\r\n"), "curl/8.5[2J");
+        assert_eq!(session_name(" \t"), "unknown client");
+        assert_eq!(session_name(&"a".repeat(1000)).len(), 200);
+    }
+}

@@ -1,0 +1,112 @@
+//! Registering.
+
+use super::{Caller, Error, Service, address_key, strength};
+use crate::{
+    domain::{account::Account, email::Email, password::Password, username::Username},
+    error::{AppError, Field, FieldProblem, Problem},
+    store::{NewUser, User},
+};
+
+/// What somebody who registers sends, each field checked.
+#[derive(Debug)]
+pub struct Registration {
+    email: Email,
+    username: Username,
+    password: Password,
+}
+
+impl Registration {
+    /// Reads the three fields; a missing one is `None`.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] with what is wrong with every field, not only with the first.
+    pub fn parse(email: Option<&str>, username: Option<&str>, password: Option<&str>) -> Result<Self, AppError> {
+        let email = email.ok_or(Problem::Missing).and_then(Email::parse);
+        let username = username.ok_or(Problem::Missing).and_then(Username::parse);
+        let password = password.ok_or(Problem::Missing).and_then(Password::parse);
+        match (email, username, password) {
+            (Ok(email), Ok(username), Ok(password)) => Ok(Self { email, username, password }),
+            (email, username, password) => {
+                let problems = [
+                    (Field::Email, email.err()),
+                    (Field::Username, username.err()),
+                    (Field::Password, password.err()),
+                ];
+                let problems = problems.into_iter().filter_map(|(field, p)| p.map(|problem| FieldProblem { field, problem }));
+                Err(AppError::Invalid(problems.collect()))
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Makes an account for somebody who came through a door.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] for a password that is too weak, [`AppError::Throttled`], [`AppError::Taken`],
+    /// [`AppError::Unavailable`].
+    pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
+        self.make_account(Some(caller), registration).await
+    }
+
+    /// Makes an account. Only a caller from outside is held back by the throttle.
+    pub(super) async fn make_account(&self, caller: Option<&Caller>, new: Registration) -> Result<Account, Error> {
+        let place = self.hasher.enqueue()?;
+        let least = self.policy.password_least;
+        let Registration { email, username, password } = new;
+        let (email, username, password) = place
+            .compute(move || {
+                let judged = strength::check(&password, &email, &username, least);
+                judged.map(|()| (email, username, password))
+            })
+            .await?
+            .map_err(weak)?;
+        // Counted only now, so that looking for a good enough password costs nobody their allowance.
+        if let Some(caller) = caller {
+            self.allow_registration(caller).await?;
+        }
+        let password_hash = place.hash(password, self.new_salt()).await?;
+        let user = User {
+            id: self.new_id(),
+            email: email.as_str().to_owned(),
+            username: username.as_str().to_owned(),
+            created_at: self.clock.now(),
+            disabled_at: None,
+        };
+        let new = NewUser {
+            id: user.id.clone(),
+            email: &email,
+            username: &username,
+            password_hash: &password_hash,
+            created_at: user.created_at,
+        };
+        if !self.store.insert_user(new).await? {
+            return Err(AppError::Taken.into());
+        }
+        tracing::info!(user = %user.id, "account created");
+        Ok(user.into())
+    }
+
+    async fn allow_registration(&self, caller: &Caller) -> Result<(), Error> {
+        let rule = self.policy.register;
+        let key = address_key("register", caller.address);
+        let taken = self.store.take_allowance(&key, rule.burst, rule.interval, self.clock.now()).await?;
+        taken.map_err(Error::throttled)
+    }
+
+    pub(super) fn new_salt(&self) -> [u8; 16] {
+        let mut salt = [0; 16];
+        self.entropy.fill(&mut salt);
+        salt
+    }
+}
+
+pub(super) fn weak(problem: Problem) -> Error {
+    AppError::Invalid(vec![FieldProblem { field: Field::Password, problem }]).into()
+}
+
+impl From<User> for Account {
+    fn from(user: User) -> Self {
+        Self { id: user.id, email: user.email, username: user.username, created_at: user.created_at.to_rfc3339() }
+    }
+}

@@ -1,0 +1,64 @@
+//! Who is behind a token, and ending that.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Error, Service};
+use crate::{
+    domain::{account::Identity, token::Token},
+    error::AppError,
+    store::Session,
+};
+
+/// How often it is noted at the most that a session is in use.
+const SEEN_INTERVAL: Duration = Duration::from_secs(60);
+/// How far a session may seem to begin in the future: clocks are never quite right. Past that the clock was put back,
+/// and the session would outlive its time.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+impl Service {
+    /// The session behind a token.
+    ///
+    /// # Errors
+    /// [`AppError::SessionEnded`] when there is none or it is over, [`AppError::Unavailable`].
+    pub async fn authenticate(&self, token: &Token) -> Result<Arc<Session>, Error> {
+        let hash = token.hash();
+        let session = self.store.find_session(&hash).await?.ok_or(AppError::SessionEnded)?;
+        let now = self.clock.now();
+        let unused = now.since(session.last_seen_at);
+        if now >= session.expires_at || unused >= self.policy.session_idle {
+            // Ended for good: no clock that is put back brings it to life again. The answer is the same if the
+            // database can't note it now.
+            if let Err(cause) = self.store.end_session(&hash).await {
+                tracing::warn!(%cause, "an expired session could not be deleted");
+            }
+            return Err(AppError::SessionEnded.into());
+        }
+        if session.created_at > now.plus(CLOCK_TOLERANCE) {
+            return Err(AppError::SessionEnded.into());
+        }
+        if unused >= SEEN_INTERVAL && self.seen.try_send((hash, now)).is_ok() {
+            self.store.note_seen(&hash, now);
+        }
+        Ok(session)
+    }
+
+    /// Who is behind a token.
+    ///
+    /// # Errors
+    /// As [`Service::authenticate`].
+    pub async fn identity(&self, token: &Token) -> Result<Identity, Error> {
+        let session = self.authenticate(token).await?;
+        Ok(Identity { account: session.user.clone().into(), expires_at: session.expires_at.to_rfc3339() })
+    }
+
+    /// Ends the session behind a token. When this returns, no server lets the token in any more.
+    ///
+    /// # Errors
+    /// As [`Service::authenticate`].
+    pub async fn log_out(&self, token: &Token) -> Result<(), Error> {
+        let session = self.authenticate(token).await?;
+        self.store.end_session(&token.hash()).await?;
+        tracing::info!(user = %session.user.id, "logged out");
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether a new password is hard enough to guess (NIST SP 800-63B-4, 3.1.1.2: no rules on what it is made of, but
+//! none that is common, or that an attacker who knows the person tries first).
+
+use zxcvbn::{
+    Score,
+    feedback::{Suggestion, Warning},
+    zxcvbn,
+};
+
+use crate::{
+    domain::{email::Email, password::Password, username::Username},
+    error::{Advice, Problem},
+};
+
+/// What a guesser tries first, whoever the person is.
+const SERVICE_NAME: &str = "vestibule";
+
+/// Refuses a password that is too short, or that zxcvbn scores under 3 of 4 when it knows the person's email and
+/// username and the service's name.
+pub fn check(password: &Password, email: &Email, username: &Username, least: u32) -> Result<(), Problem> {
+    let text = password.expose();
+    if text.chars().count() < least as usize {
+        return Err(Problem::PasswordTooShort { least });
+    }
+    let (local, domain) = email.key().split_once('@').unwrap_or((email.key(), ""));
+    let personal = [email.key(), local, domain, username.key(), SERVICE_NAME];
+    let estimate = zxcvbn(text, &personal);
+    if estimate.score() >= Score::Three {
+        return Ok(());
+    }
+    let folded = text.to_lowercase();
+    let mut advice = Vec::new();
+    if personal.iter().any(|word| word.chars().count() >= 3 && folded.contains(word)) {
+        advice.push(Advice::Yours);
+    } else if let Some(warning) = estimate.feedback().and_then(zxcvbn::feedback::Feedback::warning) {
+        advice.push(reason(warning));
+    }
+    let suggestions = estimate.feedback().map_or(&[][..], |feedback| feedback.suggestions());
+    for &suggestion in suggestions {
+        let way_out = way_out(suggestion);
+        if !advice.contains(&way_out) {
+            advice.push(way_out);
+        }
+    }
+    if !advice.contains(&Advice::UseWords) && !advice.contains(&Advice::AddWords) {
+        advice.push(Advice::AddWords);
+    }
+    Err(Problem::PasswordGuessable(advice))
+}
+
+fn reason(warning: Warning) -> Advice {
+    match warning {
+        Warning::StraightRowsOfKeysAreEasyToGuess => Advice::KeyRow,
+        Warning::ShortKeyboardPatternsAreEasyToGuess => Advice::KeyPattern,
+        Warning::RepeatsLikeAaaAreEasyToGuess | Warning::RepeatsLikeAbcAbcAreOnlySlightlyHarderToGuess => Advice::Repeats,
+        Warning::ThisIsATop10Password | Warning::ThisIsATop100Password | Warning::ThisIsACommonPassword => Advice::Common,
+        Warning::ThisIsSimilarToACommonlyUsedPassword => Advice::NearCommon,
+        Warning::SequencesLikeAbcAreEasyToGuess => Advice::Sequence,
+        Warning::RecentYearsAreEasyToGuess => Advice::Year,
+        Warning::AWordByItselfIsEasyToGuess => Advice::SingleWord,
+        Warning::DatesAreOftenEasyToGuess => Advice::Date,
+        Warning::NamesAndSurnamesByThemselvesAreEasyToGuess | Warning::CommonNamesAndSurnamesAreEasyToGuess => Advice::Name,
+    }
+}
+
+fn way_out(suggestion: Suggestion) -> Advice {
+    match suggestion {
+        Suggestion::UseAFewWordsAvoidCommonPhrases => Advice::UseWords,
+        Suggestion::NoNeedForSymbolsDigitsOrUppercaseLetters => Advice::NoSymbolsNeeded,
+        Suggestion::AddAnotherWordOrTwo => Advice::AddWords,
+        Suggestion::CapitalizationDoesntHelpVeryMuch | Suggestion::AllUppercaseIsAlmostAsEasyToGuessAsAllLowercase => {
+            Advice::Capitals
+        }
+        Suggestion::ReversedWordsArentMuchHarderToGuess => Advice::Reversed,
+        Suggestion::PredictableSubstitutionsDontHelpVeryMuch => Advice::Substitutions,
+        Suggestion::UseALongerKeyboardPatternWithMoreTurns => Advice::KeyPattern,
+        Suggestion::AvoidRepeatedWordsAndCharacters => Advice::Repeats,
+        Suggestion::AvoidSequences => Advice::Sequence,
+        Suggestion::AvoidRecentYears | Suggestion::AvoidYearsThatAreAssociatedWithYou => Advice::Year,
+        Suggestion::AvoidDatesAndYearsThatAreAssociatedWithYou => Advice::Date,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(text: &str) -> Result<(), Problem> {
+        let password = Password::parse(text).expect("a password");
+        let email = Email::parse("ann.beetle@example.org").expect("an email");
+        let username = Username::parse("annbeetle").expect("a username");
+        check(&password, &email, &username, 8)
+    }
+
+    #[test]
+    fn any_characters_make_a_good_password_r7() {
+        for good in ["tidal marmot kettle", "ünïcödé wörds füll", "🦀🦞🐙 tide pool walk", "Vq3#kz8!Lw"] {
+            assert_eq!(judge(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn length_is_counted_in_code_points_r7() {
+        assert_eq!(judge("äöüßéèê"), Err(Problem::PasswordTooShort { least: 8 }));
+    }
+
+    #[test]
+    fn common_and_personal_passwords_are_refused_with_a_reason_r8() {
+        let table = [
+            ("password", Advice::Common),
+            ("passwordpassword", Advice::Repeats),
+            ("qwertyuiop", Advice::Common),
+            ("aaaaaaaaaaaa", Advice::Repeats),
+            ("abcdefghijk", Advice::Sequence),
+            ("vestibule12345678", Advice::Yours),
+            ("ann.beetle@example.org", Advice::Yours),
+            ("AnnBeetle1", Advice::Yours),
+        ];
+        for (bad, why) in table {
+            let Err(Problem::PasswordGuessable(advice)) = judge(bad) else { panic!("{bad} was taken") };
+            assert!(advice.contains(&why), "{bad}: {advice:?}");
+            assert!(advice.contains(&Advice::AddWords) || advice.contains(&Advice::UseWords), "{bad}: {advice:?}");
+        }
+    }
+}

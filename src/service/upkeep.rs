@@ -1,0 +1,99 @@
+//! The work that goes on in the background: noting when sessions were used, and sweeping out what is over.
+
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::{Policy, clock::Clock};
+use crate::{
+    domain::{time::Timestamp, token::TokenHash},
+    store::{Error, Store},
+};
+
+/// Sessions whose use waits to be noted. When it is full, the next use of a session notes it.
+pub const SEEN_QUEUE: usize = 4096;
+/// The time between two sweeps.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Rows deleted in one transaction: few enough that no login waits long behind it.
+const SWEEP_BATCH: u32 = 500;
+
+/// The background work, not yet running.
+#[derive(Debug)]
+pub struct Upkeep {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    policy: Arc<Policy>,
+    seen: mpsc::Receiver<(TokenHash, Timestamp)>,
+}
+
+impl Upkeep {
+    pub(super) fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        policy: Arc<Policy>,
+        seen: mpsc::Receiver<(TokenHash, Timestamp)>,
+    ) -> Self {
+        Self { store, clock, policy, seen }
+    }
+
+    /// Works until `stop` is done, then writes what it still holds.
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
+        let mut stop = pin!(stop);
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                received = self.seen.recv_many(&mut batch, 256) => {
+                    if received == 0 {
+                        break;
+                    }
+                    self.note(&mut batch).await;
+                }
+                _ = sweep.tick() => self.sweep().await,
+            }
+        }
+        while let Ok(seen) = self.seen.try_recv() {
+            batch.push(seen);
+        }
+        self.note(&mut batch).await;
+    }
+
+    async fn note(&self, batch: &mut Vec<(TokenHash, Timestamp)>) {
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(cause) = self.store.touch_sessions(batch).await {
+            tracing::warn!(%cause, "the last use of some sessions was not noted");
+        }
+        batch.clear();
+    }
+
+    async fn sweep(&self) {
+        match self.sweep_all().await {
+            Ok(0) => {}
+            Ok(rows) => tracing::debug!(rows, "swept out what is over"),
+            Err(cause) => tracing::warn!(%cause, "sweeping out what is over failed"),
+        }
+    }
+
+    /// Deletes ended sessions and spent throttles, in small batches with a pause after each, so that logins go on.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn sweep_all(&self) -> Result<u64, Error> {
+        let mut total = 0;
+        loop {
+            let now = self.clock.now();
+            let idle_since = now.minus(self.policy.session_idle);
+            let forgotten = now.minus(self.policy.account.memory);
+            let sessions = self.store.purge_sessions(now, idle_since, SWEEP_BATCH).await?;
+            let throttles = self.store.purge_throttles(now, forgotten, SWEEP_BATCH).await?;
+            total += sessions + throttles;
+            if sessions.max(throttles) < u64::from(SWEEP_BATCH) {
+                return Ok(total);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Everything that is kept, and every line of SQL.
+//!
+//! Each statement is written once, in the SQL that SQLite and PostgreSQL share; [`on_read!`] and [`on_write!`]
+//! compile it once for each. Times come in from the caller, never from the database.
+
+mod connect;
+mod sessions;
+mod session_cache;
+mod throttles;
+mod users;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{PgPool, SqlitePool, migrate::Migrator};
+
+pub use self::{
+    sessions::{NewSession, Session, SessionRow},
+    throttles::AccountAttempt,
+    users::{Credential, NewUser, User, UserRow},
+};
+use self::{connect::SqliteLock, session_cache::SessionCache};
+use crate::domain::time::Timestamp;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How long a statement may wait for its turn, a connection or a lock, before the caller hears that the database is
+/// away. Less than the five seconds within which a visitor must have an answer.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The two databases. SQLite has one connection that writes and several that read, as its write-ahead log allows.
+#[derive(Debug)]
+enum Db {
+    Sqlite { read: SqlitePool, write: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// Runs a block on a connection for reading, compiled once for each database.
+macro_rules! on_read {
+    ($store:expr, $conn:ident => $body:expr) => {
+        match &$store.inner.db {
+            $crate::store::Db::Sqlite { read, .. } => {
+                let mut $conn = read.acquire().await?;
+                $body
+            }
+            $crate::store::Db::Postgres(pool) => {
+                let mut $conn = pool.acquire().await?;
+                $body
+            }
+        }
+    };
+}
+
+/// Runs a block inside a transaction and commits it, compiled once for each database. A block that fails or is
+/// dropped is rolled back. SQLite takes its write lock at the beginning: a transaction that starts by reading and
+/// then wants to write is told "busy" at once, whatever the busy timeout is.
+macro_rules! on_write {
+    ($store:expr, $tx:ident => $body:expr) => {
+        match &$store.inner.db {
+            $crate::store::Db::Sqlite { write, .. } => {
+                let begin = write.begin_with("BEGIN IMMEDIATE");
+                let mut $tx = tokio::time::timeout($crate::store::PATIENCE, begin)
+                    .await
+                    .map_err(|_| sqlx::Error::PoolTimedOut)??;
+                let outcome = $body;
+                $tx.commit().await?;
+                outcome
+            }
+            $crate::store::Db::Postgres(pool) => {
+                let mut $tx = pool.begin().await?;
+                let outcome = $body;
+                $tx.commit().await?;
+                outcome
+            }
+        }
+    };
+}
+
+use {on_read, on_write};
+
+/// The database, open. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    /// Only where this process is the one that writes: on SQLite, which the lock makes sure of.
+    cache: Option<SessionCache>,
+    _lock: Option<SqliteLock>,
+}
+
+impl Store {
+    /// Opens the database that a URL names and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another process has the SQLite file open, [`Error::Refused`] for a file that can't be
+    /// used, and [`Error::Unavailable`] when the server can't be reached.
+    pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, Error> {
+        let store = Self::connect(url, connections).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    async fn connect(url: &DatabaseUrl, connections: u32) -> Result<Self, Error> {
+        let (db, lock) = match url {
+            DatabaseUrl::Sqlite(path) => {
+                let (db, lock) = connect::sqlite(path, connections).await?;
+                (db, Some(lock))
+            }
+            DatabaseUrl::Postgres(url) => (connect::postgres(url, connections).await?, None),
+        };
+        let cache = lock.is_some().then(SessionCache::default);
+        Ok(Self { inner: Arc::new(Inner { db, cache, _lock: lock }) })
+    }
+
+    async fn migrate(&self) -> Result<(), Error> {
+        match &self.inner.db {
+            Db::Sqlite { write, .. } => MIGRATIONS.run(write).await,
+            Db::Postgres(pool) => MIGRATIONS.run(pool).await,
+        }
+        .map_err(|cause| match cause {
+            sqlx::migrate::MigrateError::Execute(cause) => Error::from(cause),
+            cause => Error::Refused(format!("the tables can't be brought up to date: {cause}")),
+        })
+    }
+
+    /// Asks the database whether it answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it doesn't.
+    pub async fn ping(&self) -> Result<(), Error> {
+        on_read!(self, conn => sqlx::query("SELECT 1").execute(&mut *conn).await.map(drop))?;
+        Ok(())
+    }
+
+    /// The database server's clock, so that several servers with clocks that differ agree on every expiry. `None` on
+    /// SQLite, which has no clock but this machine's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database doesn't answer.
+    pub async fn clock(&self) -> Result<Option<Timestamp>, Error> {
+        let Db::Postgres(pool) = &self.inner.db else { return Ok(None) };
+        let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+        let millis: i64 = sqlx::query_scalar(sql).fetch_one(pool).await?;
+        Ok(Some(Timestamp::from_millis(millis)))
+    }
+
+    /// Closes every connection, after the statements under way. On SQLite this folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        match &self.inner.db {
+            Db::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Db::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Where the database is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server's address, which may hold a password.
+    Postgres(String),
+}
+
+impl DatabaseUrl {
+    /// Reads `sqlite:PATH`, `sqlite://PATH`, `postgres://…` or `postgresql://…`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Some(Self::Postgres(text.to_owned()));
+        }
+        let path = text.strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        (!path.is_empty() && !path.starts_with(':') && !path.contains('?')).then(|| Self::Sqlite(PathBuf::from(path)))
+    }
+
+    /// The file, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    /// Tells the file, or only the kind of server: its address may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(_) => f.write_str("postgres:…"),
+        }
+    }
+}
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is away, locked, full or read-only. Nothing was stored; it may work again later.
+    #[error("the database is not available: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// Another process has the file open.
+    #[error("{} is in use by another process. Stop it first, or use PostgreSQL for more than one server.", .0.display())]
+    InUse(PathBuf),
+    /// The database can't be used as it is.
+    #[error("{0}")]
+    Refused(String),
+    /// A statement failed for a reason that is a fault of ours.
+    #[error("a statement failed: {0}")]
+    Fault(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(cause: sqlx::Error) -> Self {
+        if connect::is_passing(&cause) { Self::Unavailable(cause) } else { Self::Fault(cause) }
+    }
+}

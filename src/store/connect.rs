@@ -1,0 +1,155 @@
+//! Opening the two databases, and telling their passing troubles from lasting ones.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    pool::PoolOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{Db, Error, PATIENCE};
+
+/// The first SQLite without the write-ahead log bug that can lose committed pages (3.7.0 to 3.51.2 have it).
+const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
+
+/// Holds the file that says "this database is mine" for as long as the process lives. The kernel lets go of it when
+/// the process ends, however it ends.
+#[derive(Debug)]
+pub struct SqliteLock(#[expect(dead_code, reason = "held for its lock, never read")] File);
+
+pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), Error> {
+    let lock = lock(path)?;
+    open_private(path, false).map_err(|e| cannot_open(path, &e))?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE);
+    let write = patient::<sqlx::Sqlite>(1).connect_with(options.clone()).await.map_err(|e| unusable(path, e))?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&write).await?;
+    if parse_version(&version) < OLDEST_SQLITE {
+        return Err(Error::Refused(format!("SQLite {version} may lose data: this program needs 3.51.3 or newer.")));
+    }
+    let read: SqlitePoolOptions = patient(connections);
+    let read = read.connect_with(options.pragma("query_only", "ON")).await?;
+    Ok((Db::Sqlite { read, write }, lock))
+}
+
+pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| Error::Refused("The PostgreSQL address can't be read. Write postgres://user:password@host/name.".to_owned()))?
+        .application_name("vestibule")
+        .options([("statement_timeout", "3000"), ("lock_timeout", "3000"), ("idle_in_transaction_session_timeout", "10000")]);
+    let pool: PgPoolOptions = patient(connections);
+    Ok(Db::Postgres(pool.connect_with(options).await?))
+}
+
+fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
+    PoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(Duration::from_secs(30 * 60))
+}
+
+fn lock(path: &Path) -> Result<SqliteLock, Error> {
+    let name = beside(path, "lock");
+    let file = open_private(&name, true).map_err(|e| cannot_open(&name, &e))?;
+    refuse_network_file_system(path, &file)?;
+    match file.try_lock() {
+        Ok(()) => Ok(SqliteLock(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse(path.to_owned())),
+        Err(TryLockError::Error(e)) => Err(cannot_open(&name, &e)),
+    }
+}
+
+/// A file next to the database, named after it.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Opens a file that only its owner may read, and makes it if need be. SQLite gives its log the same permissions.
+fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(fresh).mode(0o600).open(path)?;
+    let mut permissions = file.metadata()?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        permissions.set_mode(0o600);
+        file.set_permissions(permissions)?;
+    }
+    Ok(file)
+}
+
+/// A write-ahead log lives in shared memory, which file systems on a network don't have.
+fn refuse_network_file_system(path: &Path, file: &File) -> Result<(), Error> {
+    const NETWORK: [u32; 5] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
+    let kind = rustix::fs::fstatfs(file).map_err(|e| cannot_open(path, &e.into()))?.f_type;
+    if u32::try_from(kind).is_ok_and(|kind| NETWORK.contains(&kind)) {
+        return Err(Error::Refused(format!(
+            "{} lies on a network file system, where SQLite can lose data. Use a local disk, or PostgreSQL.",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn cannot_open(path: &Path, cause: &io::Error) -> Error {
+    Error::Refused(format!("{} can't be opened: {cause}. Check the folder and its permissions.", path.display()))
+}
+
+fn unusable(path: &Path, cause: sqlx::Error) -> Error {
+    match &cause {
+        sqlx::Error::Database(e) if e.code().as_deref() == Some("26") => {
+            Error::Refused(format!("{} is no SQLite database. Name another file.", path.display()))
+        }
+        _ => cause.into(),
+    }
+}
+
+fn parse_version(text: &str) -> [u32; 3] {
+    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+    std::array::from_fn(|_| parts.next().unwrap_or(0))
+}
+
+/// Whether a failure may pass by itself: the connection is gone, or the database is locked, full, read-only or
+/// shutting down. Any other failure is a fault of ours.
+pub fn is_passing(cause: &sqlx::Error) -> bool {
+    match cause {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.parse::<u32>() {
+            // SQLite's extended codes: the low byte is BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN or PROTOCOL.
+            Ok(number) if code.len() < 5 => matches!(number & 0xff, 5..=8 | 10 | 13..=15),
+            // PostgreSQL's classes: connection, authorization, rollback, resources, operator, system; 25006 is read-only.
+            _ => ["08", "28", "40", "53", "55", "57", "58", "25006"].iter().any(|class| code.starts_with(class)),
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(parse_version("3.51.3") >= OLDEST_SQLITE);
+        assert!(parse_version("3.9.10") < OLDEST_SQLITE);
+        assert!(parse_version("4") > OLDEST_SQLITE);
+    }
+}

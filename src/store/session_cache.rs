@@ -1,0 +1,166 @@
+//! Sessions in memory, for the one process that writes a SQLite file.
+//!
+//! An ended session must be unknown from the moment at which its ending is acknowledged. So whoever changes a session
+//! forgets it here *after* the commit, and a reader that began before that must not put it back: every forgetting
+//! starts a new generation, and a reader may only add what it read in the present one.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use super::{Error, Session, Store};
+use crate::domain::{time::Timestamp, token::TokenHash};
+
+/// Sessions held at most: some 20 MB. A full cache starts anew, which costs each session one query.
+const CAPACITY: usize = 50_000;
+
+#[derive(Debug, Default)]
+pub struct SessionCache(RwLock<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    generation: u64,
+    sessions: HashMap<TokenHash, Arc<Session>>,
+}
+
+/// What to forget.
+#[derive(Debug)]
+pub enum Forget {
+    /// These sessions.
+    Sessions(Vec<TokenHash>),
+    /// All sessions of a user.
+    User(String),
+}
+
+/// Forgets when it is dropped, and so also when the change fails half-way.
+#[derive(Debug)]
+pub struct ForgetOnDrop<'a> {
+    cache: &'a SessionCache,
+    what: Forget,
+}
+
+impl Drop for ForgetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.cache.forget(&self.what);
+    }
+}
+
+impl SessionCache {
+    pub fn get(&self, hash: &TokenHash) -> Option<Arc<Session>> {
+        self.read().sessions.get(hash).map(Arc::clone)
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.read().generation
+    }
+
+    pub fn insert(&self, hash: TokenHash, session: Arc<Session>, generation: u64) {
+        let mut entries = self.write();
+        if entries.generation == generation {
+            if entries.sessions.len() >= CAPACITY {
+                entries.sessions.clear();
+            }
+            entries.sessions.insert(hash, session);
+        }
+    }
+
+    pub fn note_seen(&self, hash: &TokenHash, at: Timestamp) {
+        if let Some(session) = self.write().sessions.get_mut(hash) {
+            Arc::make_mut(session).last_seen_at = at;
+        }
+    }
+
+    pub fn forget_afterwards(&self, what: Forget) -> ForgetOnDrop<'_> {
+        ForgetOnDrop { cache: self, what }
+    }
+
+    fn forget(&self, what: &Forget) {
+        let mut entries = self.write();
+        entries.generation += 1;
+        match what {
+            Forget::Sessions(hashes) => hashes.iter().for_each(|hash| drop(entries.sessions.remove(hash))),
+            Forget::User(id) => entries.sessions.retain(|_, session| session.user.id != *id),
+        }
+    }
+
+    // The entries are whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// `None` where there is nothing to forget: an idle generation keeps readers from reading twice.
+    pub(super) fn forget_afterwards(&self, hashes: Vec<Vec<u8>>) -> Option<ForgetOnDrop<'_>> {
+        let hashes: Vec<_> = hashes.iter().filter_map(|bytes| TokenHash::from_bytes(bytes)).collect();
+        let cache = self.inner.cache.as_ref().filter(|_| !hashes.is_empty())?;
+        Some(cache.forget_afterwards(Forget::Sessions(hashes)))
+    }
+
+    pub(super) fn forget_user_afterwards(&self, user: &str) -> Option<ForgetOnDrop<'_>> {
+        let what = Forget::User(user.to_owned());
+        self.inner.cache.as_ref().map(|cache| cache.forget_afterwards(what))
+    }
+
+    /// Runs a change to its end even when nobody waits for it any more: a client that goes away between the commit
+    /// and the forgetting must not leave an ended session in memory.
+    pub(super) async fn uncancelled<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match tokio::spawn(change).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::Fault(sqlx::Error::WorkerCrashed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::token::Token, store::User};
+
+    fn session(user: &str) -> Arc<Session> {
+        let at = Timestamp::from_millis(0);
+        let user = User {
+            id: user.to_owned(),
+            email: String::new(),
+            username: String::new(),
+            created_at: at,
+            disabled_at: None,
+        };
+        Arc::new(Session { id: String::new(), user, created_at: at, last_seen_at: at, expires_at: at })
+    }
+
+    fn hash(byte: u8) -> TokenHash {
+        Token::generate(|| byte).hash()
+    }
+
+    #[test]
+    fn a_reader_that_began_before_an_ending_cannot_bring_the_session_back_r41() {
+        let cache = SessionCache::default();
+        let before = cache.generation();
+        drop(cache.forget_afterwards(Forget::Sessions(vec![hash(1)])));
+        cache.insert(hash(1), session("ann"), before);
+        assert!(cache.get(&hash(1)).is_none());
+        cache.insert(hash(1), session("ann"), cache.generation());
+        assert!(cache.get(&hash(1)).is_some());
+    }
+
+    #[test]
+    fn forgetting_a_user_spares_the_others() {
+        let cache = SessionCache::default();
+        cache.insert(hash(1), session("ann"), 0);
+        cache.insert(hash(2), session("ann"), 0);
+        cache.insert(hash(3), session("bob"), 0);
+        drop(cache.forget_afterwards(Forget::User("ann".to_owned())));
+        let left = [1, 2, 3].map(|byte| cache.get(&hash(byte)).is_some());
+        assert_eq!(left, [false, false, true]);
+    }
+}

@@ -1,0 +1,212 @@
+//! Sessions: one row for each login, found by the hash of its token.
+
+use std::sync::Arc;
+
+use super::{Error, Store, User, UserRow, on_read, on_write};
+use crate::domain::{time::Timestamp, token::TokenHash};
+
+/// A session to be made.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// A UUID, version 7.
+    pub id: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// What its token hashes to.
+    pub token_hash: TokenHash,
+    /// What its owner will know it by: the client's own name for itself.
+    pub name: String,
+    /// Now.
+    pub created_at: Timestamp,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+}
+
+/// A session as it is kept, with its user.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// A UUID, version 7.
+    pub id: String,
+    /// Whose it is. Never a disabled account.
+    pub user: User,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used, to the minute.
+    pub last_seen_at: Timestamp,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+}
+
+/// A row of `sessions` joined with `users`.
+#[derive(Debug, sqlx::FromRow)]
+pub struct SessionRow {
+    session_id: String,
+    session_created_at: i64,
+    last_seen_at: i64,
+    expires_at: i64,
+    #[sqlx(flatten)]
+    user: UserRow,
+}
+
+impl From<SessionRow> for Session {
+    fn from(row: SessionRow) -> Self {
+        Self {
+            id: row.session_id,
+            user: row.user.into(),
+            created_at: Timestamp::from_millis(row.session_created_at),
+            last_seen_at: Timestamp::from_millis(row.last_seen_at),
+            expires_at: Timestamp::from_millis(row.expires_at),
+        }
+    }
+}
+
+impl Store {
+    /// Begins a session: adds it, forgets the account's failed logins, and ends its oldest sessions past `most`. All
+    /// in one transaction, and only while the account is open and the password is still the one that was checked.
+    /// `false` if it isn't.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn begin_session(&self, new: NewSession, password_hash: &str, most: u32) -> Result<bool, Error> {
+        let (store, password_hash) = (self.clone(), password_hash.to_owned());
+        self.uncancelled(async move {
+            let (begun, _evicted) = on_write!(store, tx => {
+                // The update also takes a lock on the row, so that on PostgreSQL a logout of everything, a disabling
+                // or a new password comes either before this session or after it.
+                let sql = "UPDATE users SET password_hash = password_hash \
+                           WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL";
+                let open = sqlx::query(sql).bind(&new.user_id).bind(&password_hash).execute(&mut *tx).await?;
+                if open.rows_affected() == 1 {
+                    let sql = "INSERT INTO sessions \
+                               (id, user_id, token_hash, name, created_at, last_seen_at, expires_at) \
+                               VALUES ($1, $2, $3, $4, $5, $5, $6)";
+                    sqlx::query(sql)
+                        .bind(&new.id)
+                        .bind(&new.user_id)
+                        .bind(new.token_hash.as_bytes().as_slice())
+                        .bind(&new.name)
+                        .bind(new.created_at.as_millis())
+                        .bind(new.expires_at.as_millis())
+                        .execute(&mut *tx)
+                        .await?;
+                    let sql = "DELETE FROM account_throttles WHERE key = $1";
+                    sqlx::query(sql).bind(&new.user_id).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN \
+                               (SELECT id FROM sessions WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2) \
+                               RETURNING token_hash";
+                    let evicted: Vec<Vec<u8>> =
+                        sqlx::query_scalar(sql).bind(&new.user_id).bind(i64::from(most)).fetch_all(&mut *tx).await?;
+                    (true, store.forget_afterwards(evicted))
+                } else {
+                    (false, None)
+                }
+            });
+            Ok(begun)
+        })
+        .await
+    }
+
+    /// The session behind a token, from memory where this process is the only one that writes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn find_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
+        let Some(cache) = &self.inner.cache else { return self.read_session(hash).await };
+        if let Some(session) = cache.get(hash) {
+            return Ok(Some(session));
+        }
+        let generation = cache.generation();
+        let session = self.read_session(hash).await?;
+        if let Some(session) = &session {
+            cache.insert(*hash, Arc::clone(session), generation);
+        }
+        Ok(session)
+    }
+
+    async fn read_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
+        let sql = "SELECT s.id AS session_id, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, \
+                   u.id, u.email, u.username, u.created_at, u.disabled_at \
+                   FROM sessions s JOIN users u ON u.id = s.user_id \
+                   WHERE s.token_hash = $1 AND u.disabled_at IS NULL";
+        let row: Option<SessionRow> = on_read!(self, conn => {
+            sqlx::query_as(sql).bind(hash.as_bytes().as_slice()).fetch_optional(&mut *conn).await?
+        });
+        Ok(row.map(|row| Arc::new(Session::from(row))))
+    }
+
+    /// Ends one session.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn end_session(&self, hash: &TokenHash) -> Result<(), Error> {
+        let (store, hash) = (self.clone(), *hash);
+        self.uncancelled(async move {
+            let _ended = store.forget_afterwards(vec![hash.as_bytes().to_vec()]);
+            on_write!(store, tx => {
+                let sql = "DELETE FROM sessions WHERE token_hash = $1";
+                sqlx::query(sql).bind(hash.as_bytes().as_slice()).execute(&mut *tx).await?;
+            });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends every session of an account. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn end_sessions_of(&self, user: &str) -> Result<u64, Error> {
+        let (store, user) = (self.clone(), user.to_owned());
+        self.uncancelled(async move {
+            let _ended = store.forget_user_afterwards(&user);
+            Ok(on_write!(store, tx => {
+                // Takes the row's lock before the deletion, so that a login under way can't slip in behind it.
+                let sql = "UPDATE users SET password_hash = password_hash WHERE id = $1";
+                sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
+                let sql = "DELETE FROM sessions WHERE user_id = $1";
+                sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
+            }))
+        })
+        .await
+    }
+
+    /// Notes when sessions were last used. In memory the time is noted at once, on disk in one transaction for all.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn touch_sessions(&self, seen: &[(TokenHash, Timestamp)]) -> Result<(), Error> {
+        let sql = "UPDATE sessions SET last_seen_at = $2 WHERE token_hash = $1 AND last_seen_at < $2";
+        on_write!(self, tx => {
+            for (hash, at) in seen {
+                sqlx::query(sql).bind(hash.as_bytes().as_slice()).bind(at.as_millis()).execute(&mut *tx).await?;
+            }
+        });
+        Ok(())
+    }
+
+    /// Notes in memory when a session was last used, so that the next check knows.
+    pub fn note_seen(&self, hash: &TokenHash, at: Timestamp) {
+        if let Some(cache) = &self.inner.cache {
+            cache.note_seen(hash, at);
+        }
+    }
+
+    /// Deletes up to `limit` sessions that ended before `now` or were last used before `idle_since`. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn purge_sessions(&self, now: Timestamp, idle_since: Timestamp, limit: u32) -> Result<u64, Error> {
+        let sql = "DELETE FROM sessions WHERE id IN \
+                   (SELECT id FROM sessions WHERE expires_at <= $1 OR last_seen_at <= $2 LIMIT $3)";
+        let rows = on_write!(self, tx => {
+            sqlx::query(sql)
+                .bind(now.as_millis())
+                .bind(idle_since.as_millis())
+                .bind(i64::from(limit))
+                .execute(&mut *tx)
+                .await?
+                .rows_affected()
+        });
+        Ok(rows)
+    }
+}

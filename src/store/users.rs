@@ -1,0 +1,196 @@
+//! Accounts.
+
+use super::{Error, Store, on_read, on_write};
+use crate::domain::{email::Email, time::Timestamp, username::Username};
+
+/// An account to be made.
+#[derive(Debug)]
+pub struct NewUser<'a> {
+    /// A UUID, version 7.
+    pub id: String,
+    /// Its email.
+    pub email: &'a Email,
+    /// Its username.
+    pub username: &'a Username,
+    /// A PHC string.
+    pub password_hash: &'a str,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
+/// An account as it is kept, without its credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// A UUID, version 7.
+    pub id: String,
+    /// The email as it was registered.
+    pub email: String,
+    /// The username as it was registered.
+    pub username: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it may not be used, if so.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// An account with what proves it.
+#[derive(Debug)]
+pub struct Credential {
+    /// The account.
+    pub user: User,
+    /// A PHC string.
+    pub password_hash: String,
+}
+
+/// A row of `users` in the columns that [`User`] takes.
+#[derive(Debug, sqlx::FromRow)]
+pub struct UserRow {
+    id: String,
+    email: String,
+    username: String,
+    created_at: i64,
+    disabled_at: Option<i64>,
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        Self {
+            id: row.id,
+            email: row.email,
+            username: row.username,
+            created_at: Timestamp::from_millis(row.created_at),
+            disabled_at: row.disabled_at.map(Timestamp::from_millis),
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct CredentialRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    password_hash: String,
+}
+
+impl Store {
+    /// Makes an account. `false` when the email or the username is taken: the database's own uniqueness decides, so
+    /// that two at once can't both win.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn insert_user(&self, new: NewUser<'_>) -> Result<bool, Error> {
+        let sql = "INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id";
+        let made: Option<String> = on_write!(self, tx => sqlx::query_scalar(sql)
+            .bind(new.id)
+            .bind(new.email.as_str())
+            .bind(new.email.key())
+            .bind(new.username.as_str())
+            .bind(new.username.key())
+            .bind(new.password_hash)
+            .bind(new.created_at.as_millis())
+            .fetch_optional(&mut *tx)
+            .await?);
+        Ok(made.is_some())
+    }
+
+    /// The account with this email.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn find_by_email(&self, email: &Email) -> Result<Option<Credential>, Error> {
+        let sql = "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE email_key = $1";
+        self.find_credential(sql, email.key()).await
+    }
+
+    /// The account with this username.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn find_by_username(&self, username: &Username) -> Result<Option<Credential>, Error> {
+        let sql = "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE username_key = $1";
+        self.find_credential(sql, username.key()).await
+    }
+
+    async fn find_credential(&self, sql: &'static str, key: &str) -> Result<Option<Credential>, Error> {
+        let row: Option<CredentialRow> =
+            on_read!(self, conn => sqlx::query_as(sql).bind(key).fetch_optional(&mut *conn).await?);
+        Ok(row.map(|row| Credential { user: row.user.into(), password_hash: row.password_hash }))
+    }
+
+    /// Accounts in the order of their making, those after the account `after` first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_users(&self, after: &str, limit: u32) -> Result<Vec<User>, Error> {
+        let sql = "SELECT id, email, username, created_at, disabled_at FROM users WHERE id > $1 ORDER BY id LIMIT $2";
+        let rows: Vec<UserRow> = on_read!(self, conn => {
+            sqlx::query_as(sql).bind(after).bind(i64::from(limit)).fetch_all(&mut *conn).await?
+        });
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// Replaces a hash of older parameters by a new one of the same password, unless the password was changed in the
+    /// meantime (compare and swap).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn renew_hash(&self, user: &str, old: &str, new: &str) -> Result<bool, Error> {
+        let sql = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+        let rows = on_write!(self, tx => {
+            sqlx::query(sql).bind(user).bind(old).bind(new).execute(&mut *tx).await?.rows_affected()
+        });
+        Ok(rows == 1)
+    }
+
+    /// Sets a new password, ends every session and forgets failed logins, in one transaction. Returns how many
+    /// sessions ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn set_password(&self, user: &str, hash: &str) -> Result<u64, Error> {
+        let (store, user, hash) = (self.clone(), user.to_owned(), hash.to_owned());
+        self.uncancelled(async move {
+            let _ended = store.forget_user_afterwards(&user);
+            Ok(on_write!(store, tx => {
+                let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
+                sqlx::query(sql).bind(&user).bind(&hash).execute(&mut *tx).await?;
+                let sql = "DELETE FROM account_throttles WHERE key = $1";
+                sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
+                let sql = "DELETE FROM sessions WHERE user_id = $1";
+                sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
+            }))
+        })
+        .await
+    }
+
+    /// Closes an account and ends its sessions, in one transaction; opening it again brings none of them back.
+    /// Returns how many sessions ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn disable_user(&self, user: &str, now: Timestamp) -> Result<u64, Error> {
+        let (store, user) = (self.clone(), user.to_owned());
+        self.uncancelled(async move {
+            let _ended = store.forget_user_afterwards(&user);
+            Ok(on_write!(store, tx => {
+                let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
+                sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
+                let sql = "DELETE FROM sessions WHERE user_id = $1";
+                sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
+            }))
+        })
+        .await
+    }
+
+    /// Opens a closed account again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn enable_user(&self, user: &str) -> Result<(), Error> {
+        on_write!(self, tx => {
+            sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1").bind(user).execute(&mut *tx).await?;
+            sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(user).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+}
