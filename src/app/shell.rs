@@ -1,0 +1,85 @@
+//! The document round the page, which only the server writes.
+
+use leptos::{config::LeptosOptions, hydration::AutoReload, nonce::use_nonce, prelude::*};
+use leptos_router::location::RequestUrl;
+
+use super::App;
+use crate::{
+    pages::View,
+    server::{answer::page_headers, assets::PageFiles},
+    session::STORAGE_KEY,
+};
+
+/// The whole document. Takes the page's files and the request from the context, and gives the answer its headers.
+pub fn shell() -> impl IntoView {
+    page_headers();
+    let files = use_context::<PageFiles>();
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8" />
+                <title>{view_of_request().title()}</title>
+                <meta name="viewport" content="width=device-width, initial-scale=1" />
+                <meta name="description" content="Register, log in and log out: your account in one place." />
+                <meta name="color-scheme" content="light dark" />
+                <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f6f6f9" />
+                <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#111218" />
+                <link rel="icon" href="/favicon.ico" sizes="32x32" />
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
+                <link rel="apple-touch-icon" href="/icon.png" />
+                <link rel="manifest" href="/manifest.webmanifest" />
+                {files.map(loading)}
+            </head>
+            <body>
+                <App />
+                <div id="trouble" class="trouble" role="alert" hidden>
+                    <strong>"This page could not start. "</strong>
+                    "It needs WebAssembly, which is switched off in this browser or could not be loaded. "
+                    "Allow it for this site, or reload the page."
+                </div>
+                <noscript>
+                    <div class="trouble" role="alert">
+                        <strong>"JavaScript is off. "</strong>
+                        "This page needs it, with WebAssembly, to log you in. Allow both for this site and reload it."
+                    </div>
+                </noscript>
+            </body>
+        </html>
+    }
+}
+
+fn view_of_request() -> View {
+    let url = use_context::<RequestUrl>().and_then(|url| url.parse().ok());
+    url.map_or(View::NotFound, |url| View::at(url.path()))
+}
+
+/// What the document loads. Every script carries the nonce of this one answer.
+fn loading(files: PageFiles) -> impl IntoView {
+    let nonce = use_nonce();
+    let PageFiles { style, script, wasm, reload } = files;
+    let reload = reload.then(use_context::<LeptosOptions>).flatten();
+    let start = loader(&script, &wasm);
+    view! {
+        <script nonce=nonce.clone()>{veil()}</script>
+        <link rel="stylesheet" href=style />
+        <link rel="modulepreload" href=script nonce=nonce.clone() />
+        <link rel="preload" href=wasm r#as="fetch" r#type="application/wasm" crossorigin="anonymous" />
+        <script type="module" nonce=nonce>{start}</script>
+        {reload.map(|options| view! { <AutoReload options /> })}
+    }
+}
+
+/// Hides what is meant for strangers when this tab has a token, before anything is drawn.
+fn veil() -> String {
+    format!("try{{sessionStorage.getItem({STORAGE_KEY:?})&&(document.documentElement.dataset.session=\"stored\")}}catch{{}}")
+}
+
+/// Starts the page; if that fails, says so. Asset paths are our own, so they need no more than quotes.
+fn loader(script: &str, wasm: &str) -> String {
+    format!(
+        "import({script:?}).then(m=>m.default({{module_or_path:{wasm:?}}}).then(()=>m.hydrate())).catch(e=>{{\
+         console.error(e);delete document.documentElement.dataset.session;\
+         document.getElementById(\"trouble\").hidden=false}})"
+    )
+}

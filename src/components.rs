@@ -1,0 +1,10 @@
+//! What several views share.
+
+pub mod dom;
+pub mod field;
+pub mod form;
+pub mod gate;
+pub mod icon;
+pub mod log_out_here;
+pub mod notice;
+pub mod switcher;

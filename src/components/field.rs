@@ -1,0 +1,127 @@
+//! Inputs with their labels, hints and errors.
+//!
+//! An input is left to the browser: the page reads it at submission and never writes it, so nothing that was typed
+//! before the page was live is lost.
+
+use leptos::prelude::*;
+
+use super::{
+    form::FormState,
+    icon::{Eye, EyeOff},
+};
+use crate::{error::Field, session::Session};
+
+/// A line of text.
+#[component]
+pub fn TextField(
+    /// The form.
+    form: FormState,
+    /// Which field it is; its input's id and name.
+    field: Field,
+    /// Its label.
+    label: &'static str,
+    /// What is expected; empty if the label says it all.
+    hint: &'static str,
+    /// For the browser's own filling-in (HTML, section 4.10.18.7).
+    autocomplete: &'static str,
+    /// The text to begin with.
+    value: String,
+) -> impl IntoView {
+    let name = field.name();
+    let email = field == Field::Email;
+    view! {
+        <div class="field">
+            <label for=name>{label}</label>
+            <input
+                id=name
+                name=name
+                type=if autocomplete == "email" { "email" } else { "text" }
+                inputmode=email.then_some("email")
+                autocomplete=autocomplete
+                autocapitalize="none"
+                spellcheck="false"
+                required
+                value=value
+                aria-describedby=described_by(field)
+                aria-invalid=invalid(form, field)
+            />
+            <FieldNotes form field hint />
+        </div>
+    }
+}
+
+/// A password, with a button that shows it.
+#[component]
+pub fn PasswordField(
+    /// The form.
+    form: FormState,
+    /// `current-password` or `new-password`.
+    autocomplete: &'static str,
+    /// What is expected; empty if the label says it all.
+    hint: &'static str,
+) -> impl IntoView {
+    let session = Session::current();
+    let shown = RwSignal::new(false);
+    let field = Field::Password;
+    view! {
+        <div class="field">
+            <label for="password">"Password"</label>
+            <div class="with-button">
+                <input
+                    id="password"
+                    name="password"
+                    type=move || if shown.get() { "text" } else { "password" }
+                    autocomplete=autocomplete
+                    autocapitalize="none"
+                    spellcheck="false"
+                    required
+                    aria-describedby=described_by(field)
+                    aria-invalid=invalid(form, field)
+                />
+                <button
+                    class="in-field"
+                    type="button"
+                    aria-label="Show password"
+                    aria-pressed=move || if shown.get() { "true" } else { "false" }
+                    aria-controls="password"
+                    disabled=move || !session.is_live()
+                    on:click=move |_| shown.update(|shown| *shown = !*shown)
+                >
+                    <Eye />
+                    <EyeOff />
+                </button>
+            </div>
+            <FieldNotes form field hint />
+        </div>
+    }
+}
+
+/// The hint and the error below an input.
+#[component]
+fn FieldNotes(form: FormState, field: Field, hint: &'static str) -> impl IntoView {
+    let (hint_id, error_id) = note_ids(field);
+    view! {
+        <p id=error_id class="problem">{move || form.problem_with(field)}</p>
+        <p id=hint_id class="hint">{hint}</p>
+    }
+}
+
+fn described_by(field: Field) -> &'static str {
+    match field {
+        Field::Email => "email-error email-hint",
+        Field::Username => "username-error username-hint",
+        Field::Password => "password-error password-hint",
+    }
+}
+
+fn note_ids(field: Field) -> (&'static str, &'static str) {
+    match field {
+        Field::Email => ("email-hint", "email-error"),
+        Field::Username => ("username-hint", "username-error"),
+        Field::Password => ("password-hint", "password-error"),
+    }
+}
+
+fn invalid(form: FormState, field: Field) -> impl Fn() -> &'static str + Send + Sync + Clone + 'static {
+    move || if form.problem_with(field).is_empty() { "false" } else { "true" }
+}

@@ -1,0 +1,124 @@
+//! What every form has: one request at a time, its errors, its button.
+
+use leptos::prelude::*;
+
+use super::dom;
+use crate::{
+    error::{AppError, Field, FieldProblem, Problem},
+    session::Session,
+};
+
+/// The state of one form. Cheap to copy.
+#[derive(Clone, Copy)]
+pub struct FormState {
+    busy: RwSignal<bool>,
+    error: RwSignal<Option<AppError>>,
+}
+
+impl FormState {
+    /// A form that waits for its reader.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { busy: RwSignal::new(false), error: RwSignal::new(None) }
+    }
+
+    /// Begins a submission: the texts of the fields, whose inputs carry the fields' names as ids. `None` while
+    /// another submission is under way, and when a field is empty, which needs no server to be found.
+    #[must_use]
+    pub fn begin<const N: usize>(&self, fields: [Field; N]) -> Option<[String; N]> {
+        if self.busy.get_untracked() {
+            return None;
+        }
+        Session::current().hush();
+        let texts = fields.map(|field| dom::value_of(field.name()));
+        let missing: Vec<_> = fields
+            .into_iter()
+            .zip(&texts)
+            .filter(|(field, text)| if *field == Field::Password { text.is_empty() } else { text.trim().is_empty() })
+            .map(|(field, _)| FieldProblem { field, problem: Problem::Missing })
+            .collect();
+        if !missing.is_empty() {
+            self.fail(AppError::Invalid(missing));
+            return None;
+        }
+        self.error.set(None);
+        self.busy.set(true);
+        Some(texts)
+    }
+
+    /// Ends a submission: the success, or `None` after the error has been shown. The view may be gone by now.
+    pub fn finish<T>(&self, answer: Result<T, AppError>) -> Option<T> {
+        self.busy.try_set(false);
+        answer.map_err(|error| self.fail(error)).ok()
+    }
+
+    /// For `aria-busy`.
+    #[must_use]
+    pub fn aria_busy(&self) -> &'static str {
+        if self.busy.get() { "true" } else { "false" }
+    }
+
+    /// What is wrong with a field; empty if nothing is.
+    #[must_use]
+    pub fn problem_with(&self, field: Field) -> String {
+        self.error.with(|error| {
+            let problems = error.iter().flat_map(|error| error.problems_of(field));
+            problems.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        })
+    }
+
+    fn fail(&self, error: AppError) {
+        let first = match &error {
+            AppError::Invalid(problems) => problems.iter().map(|found| found.field).min_by_key(|field| *field as u8),
+            _ => None,
+        };
+        if self.error.try_set(Some(error)).is_none() {
+            dom::focus(match first {
+                Some(Field::Email) => "#email",
+                Some(Field::Username) => "#username",
+                Some(Field::Password) => "#password",
+                None => "#form-alert",
+            });
+        }
+    }
+}
+
+impl Default for FormState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What is wrong with the form as a whole. It is always there, so that a screen reader hears what comes into it.
+#[component]
+pub fn FormAlert(
+    /// The form.
+    form: FormState,
+) -> impl IntoView {
+    let message = move || form.error.with(|error| error.as_ref().map(ToString::to_string));
+    view! { <p id="form-alert" class="notice notice-wrong" role="alert" tabindex="-1">{message}</p> }
+}
+
+/// The form's button. It waits until the page is live, and while a submission is under way.
+#[component]
+pub fn SubmitButton(
+    /// The form.
+    form: FormState,
+    /// What it does.
+    label: &'static str,
+    /// What it is doing.
+    busy: &'static str,
+) -> impl IntoView {
+    let session = Session::current();
+    view! {
+        <button
+            class="button button-wide"
+            type="submit"
+            class:is-busy=move || form.busy.get()
+            disabled=move || !session.is_live()
+            aria-disabled=move || form.aria_busy()
+        >
+            {move || if form.busy.get() { busy } else { label }}
+        </button>
+    }
+}

@@ -1,0 +1,45 @@
+//! Small pictures and ornaments. None of them says anything that the words don't.
+
+use leptos::prelude::*;
+
+/// The mark: a doorway.
+#[component]
+pub fn Mark() -> impl IntoView {
+    view! {
+        <svg class="mark" viewBox="0 0 32 32" aria-hidden="true" focusable="false">
+            <rect class="mark-wall" width="32" height="32" rx="8" />
+            <path class="mark-door" d="M9 26V14a7 7 0 0 1 14 0v12h-4V14a3 3 0 0 0-6 0v12z" />
+        </svg>
+    }
+}
+
+/// An open eye.
+#[component]
+pub fn Eye() -> impl IntoView {
+    view! {
+        <svg class="icon eye" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+            <path d="M2 12s3.6-7 10-7 10 7 10 7-3.6 7-10 7-10-7-10-7z" />
+            <circle cx="12" cy="12" r="3" />
+        </svg>
+    }
+}
+
+/// An eye crossed out.
+#[component]
+pub fn EyeOff() -> impl IntoView {
+    view! {
+        <svg class="icon eye-off" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+            <path d="M2 12s3.6-7 10-7 10 7 10 7-3.6 7-10 7-10-7-10-7zM4 20 20 4" />
+            <circle cx="12" cy="12" r="3" />
+        </svg>
+    }
+}
+
+/// The small line above a heading.
+#[component]
+pub fn Eyebrow(
+    /// Its words.
+    text: &'static str,
+) -> impl IntoView {
+    view! { <p class="eyebrow">{text}</p> }
+}

@@ -1,0 +1,32 @@
+//! The button that logs out.
+
+use leptos::{prelude::*, task::spawn_local};
+
+use crate::session::Session;
+
+/// The button.
+#[component]
+pub fn LogOutHere() -> impl IntoView {
+    let session = Session::current();
+    let busy = RwSignal::new(false);
+    let log_out = move |_| {
+        if !busy.get_untracked() {
+            busy.set(true);
+            spawn_local(async move {
+                session.log_out().await;
+                busy.try_set(false);
+            });
+        }
+    };
+    view! {
+        <button
+            class="button"
+            type="button"
+            class:is-busy=move || busy.get()
+            aria-disabled=move || if busy.get() { "true" } else { "false" }
+            on:click=log_out
+        >
+            {move || if busy.get() { "Logging out…" } else { "Log out here" }}
+        </button>
+    }
+}

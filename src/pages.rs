@@ -1,0 +1,85 @@
+//! The views, one file each, with the server functions that a view calls above it.
+
+pub mod account;
+pub mod login;
+pub mod logout;
+pub mod not_found;
+pub mod register;
+
+/// A view of the page, as its address names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// Logging in, and the app's content for those who have.
+    LogIn,
+    /// Making an account.
+    Register,
+    /// Logging out.
+    LogOut,
+    /// Any other address.
+    NotFound,
+}
+
+impl View {
+    /// The views that one can choose, in the order in which they are offered.
+    pub const CHOICES: [Self; 3] = [Self::LogIn, Self::Register, Self::LogOut];
+
+    /// The view at a path.
+    #[must_use]
+    pub fn at(path: &str) -> Self {
+        match path.trim_end_matches('/') {
+            "" | "/login" => Self::LogIn,
+            "/register" => Self::Register,
+            "/logout" => Self::LogOut,
+            _ => Self::NotFound,
+        }
+    }
+
+    /// The view's own path; empty for the one that has none.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::LogIn => "/login",
+            Self::Register => "/register",
+            Self::LogOut => "/logout",
+            Self::NotFound => "",
+        }
+    }
+
+    /// The view's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LogIn => "Login",
+            Self::Register => "Register",
+            Self::LogOut => "Log out",
+            Self::NotFound => "Page not found",
+        }
+    }
+
+    /// The document's title while the view is shown.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::LogIn => "Login · Vestibule",
+            Self::Register => "Register · Vestibule",
+            Self::LogOut => "Log out · Vestibule",
+            Self::NotFound => "Page not found · Vestibule",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::View;
+
+    #[test]
+    fn each_address_has_its_view() {
+        for view in View::CHOICES {
+            assert_eq!(View::at(view.path()), view);
+            assert!(view.title().starts_with(view.name()));
+        }
+        for (path, view) in [("/", View::LogIn), ("/login/", View::LogIn), ("/nowhere", View::NotFound)] {
+            assert_eq!(View::at(path), view, "{path}");
+        }
+    }
+}

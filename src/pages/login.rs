@@ -1,0 +1,66 @@
+//! The login view: the form, or the account once somebody is logged in.
+
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use server_fn::codec::Json;
+
+use super::account::Account;
+use crate::{
+    components::{
+        field::{PasswordField, TextField},
+        form::{FormAlert, FormState, SubmitButton},
+        gate::gate,
+        icon::Eyebrow,
+    },
+    domain::account::SignIn,
+    error::{AppError, Field},
+    session::{Session, SessionClient},
+};
+
+/// Begins a session. The email may be a username too.
+///
+/// # Errors
+/// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
+#[server(name = LogIn, prefix = "/fn", endpoint = "login", input = Json, output = Json, client = SessionClient)]
+pub async fn log_in(email: String, password: String) -> Result<SignIn, AppError> {
+    crate::server::door::Door::open()?.log_in(&email, &password).await
+}
+
+/// The view.
+#[component]
+pub fn Login() -> impl IntoView {
+    gate(|| view! { <LoginForm /> }.into_any(), || view! { <Account /> }.into_any())
+}
+
+#[component]
+fn LoginForm() -> impl IntoView {
+    let session = Session::current();
+    let form = FormState::new();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some([email, password]) = form.begin([Field::Email, Field::Password]) else { return };
+        spawn_local(async move {
+            let answer = log_in(email, password).await;
+            if let Some(sign_in) = form.finish(answer) {
+                session.begin(sign_in);
+            }
+        });
+    };
+    view! {
+        <Eyebrow text="Welcome back" />
+        <h1 tabindex="-1">"Login"</h1>
+        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            <FormAlert form />
+            <TextField
+                form
+                field=Field::Email
+                label="Email"
+                hint="Your username works too."
+                autocomplete="username"
+                value=session.draft()
+            />
+            <PasswordField form autocomplete="current-password" hint="" />
+            <SubmitButton form label="Login" busy="Logging in…" />
+        </form>
+        <p class="aside">"No account yet? " <a href="/register">"Register"</a></p>
+    }
+}

@@ -1,0 +1,45 @@
+//! The view for logging out.
+
+use leptos::prelude::*;
+use server_fn::codec::Json;
+
+use crate::{
+    components::{icon::Eyebrow, log_out_here::LogOutHere},
+    error::AppError,
+    session::{Phase, Session, SessionClient},
+};
+
+/// Ends the session whose token is sent along, on every server at once.
+///
+/// # Errors
+/// [`AppError::SessionEnded`] if there is none, [`AppError::Unavailable`].
+#[server(name = LogOut, prefix = "/fn", endpoint = "logout", input = Json, output = Json, client = SessionClient)]
+pub async fn log_out() -> Result<(), AppError> {
+    crate::server::door::Door::open()?.log_out().await
+}
+
+/// The view. A token whose owner isn't known yet can be given up too.
+#[component]
+pub fn Logout() -> impl IntoView {
+    let session = Session::current();
+    let stranger = Memo::new(move |_| session.phase() == Phase::Stranger);
+    move || {
+        if stranger.get() {
+            view! {
+                <Eyebrow text="See you soon" />
+                <h1 tabindex="-1">"You are logged out"</h1>
+                <p class="lead">"Nothing of an account is left in this tab."</p>
+                <p class="actions"><a class="button" href="/login">"Go to login"</a></p>
+            }
+            .into_any()
+        } else {
+            view! {
+                <Eyebrow text="Leaving?" />
+                <h1 tabindex="-1">"Do you want to log out?"</h1>
+                <p class="lead">"This ends the session of this tab. Other tabs and programs keep theirs."</p>
+                <LogOutHere />
+            }
+            .into_any()
+        }
+    }
+}

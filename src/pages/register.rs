@@ -1,0 +1,95 @@
+//! The registration view.
+
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos_router::hooks::use_navigate;
+use server_fn::codec::Json;
+
+use super::View;
+use crate::{
+    components::{
+        field::{PasswordField, TextField},
+        form::{FormAlert, FormState, SubmitButton},
+        gate::gate,
+        icon::Eyebrow,
+        log_out_here::LogOutHere,
+    },
+    domain::account,
+    error::{AppError, Field},
+    session::{Notice, Session, SessionClient},
+};
+
+/// Makes an account.
+///
+/// # Errors
+/// [`AppError::Invalid`], [`AppError::Taken`], [`AppError::Throttled`], [`AppError::Unavailable`].
+#[server(name = Enrol, prefix = "/fn", endpoint = "register", input = Json, output = Json, client = SessionClient)]
+pub async fn register(email: String, username: String, password: String) -> Result<account::Account, AppError> {
+    crate::server::door::Door::open()?.register(&email, &username, &password).await
+}
+
+/// The view.
+#[component]
+pub fn Register() -> impl IntoView {
+    gate(|| view! { <RegisterForm /> }.into_any(), || view! { <AlreadyIn /> }.into_any())
+}
+
+#[component]
+fn RegisterForm() -> impl IntoView {
+    let session = Session::current();
+    let form = FormState::new();
+    let navigate = use_navigate();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let fields = [Field::Email, Field::Username, Field::Password];
+        let Some([email, username, password]) = form.begin(fields) else { return };
+        let navigate = navigate.clone();
+        spawn_local(async move {
+            let answer = register(email, username, password).await;
+            if let Some(account) = form.finish(answer) {
+                session.set_draft(account.email);
+                session.announce(View::LogIn, Notice::Registered);
+                navigate(View::LogIn.path(), Default::default());
+            }
+        });
+    };
+    view! {
+        <Eyebrow text="A new account" />
+        <h1 tabindex="-1">"Register"</h1>
+        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            <FormAlert form />
+            <TextField
+                form
+                field=Field::Email
+                label="Email"
+                hint=""
+                autocomplete="email"
+                value=String::new()
+            />
+            <TextField
+                form
+                field=Field::Username
+                label="Username"
+                hint="3 to 32 letters, digits, dots, underscores or hyphens. Others may see it."
+                autocomplete="username"
+                value=String::new()
+            />
+            <PasswordField
+                form
+                autocomplete="new-password"
+                hint="At least 8 characters. A few words that don't belong together are best."
+            />
+            <SubmitButton form label="Register" busy="Registering…" />
+        </form>
+        <p class="aside">"Registered already? " <a href="/login">"Login"</a></p>
+    }
+}
+
+#[component]
+fn AlreadyIn() -> impl IntoView {
+    view! {
+        <Eyebrow text="One account at a time" />
+        <h1 tabindex="-1">"You need to log out before registering"</h1>
+        <p class="lead">"This tab is logged in. Log out first, then make another account."</p>
+        <LogOutHere />
+    }
+}

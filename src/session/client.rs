@@ -1,0 +1,66 @@
+//! How server functions are called: with the token, with a limit in time, and with an ear for a session's end.
+
+use std::{future::Future, mem};
+
+use futures_util::{Sink, Stream};
+use leptos::web_sys::{self, AbortSignal, RequestInit};
+use server_fn::{
+    Bytes,
+    client::{Client, browser::BrowserClient},
+    request::browser::{BrowserRequest, Request},
+    response::{ClientRes, browser::BrowserResponse},
+};
+
+use super::LIVE;
+use crate::error::AppError;
+
+/// Milliseconds after which a call is given up: the server itself answers within 20 s, busy or not.
+const PATIENCE: u32 = 30_000;
+
+/// The browser's client, with `Authorization: Bearer` (RFC 6750, section 2.1) while there is a token.
+pub struct SessionClient;
+
+impl Client<AppError> for SessionClient {
+    type Request = BrowserRequest;
+    type Response = BrowserResponse;
+
+    async fn send(mut request: BrowserRequest) -> Result<BrowserResponse, AppError> {
+        let token = LIVE.get().and_then(|session| session.token());
+        if let Some(token) = &token {
+            request.headers().set("Authorization", &format!("Bearer {token}"));
+        }
+        limit(&mut request);
+        let answer = <BrowserClient as Client<AppError>>::send(request).await;
+        if let (Ok(response), Some(token), Some(session)) = (&answer, token, LIVE.get())
+            && ClientRes::<AppError>::status(response) == AppError::SessionEnded.status()
+        {
+            session.ended(&token);
+        }
+        answer
+    }
+
+    fn open_websocket(
+        path: &str,
+    ) -> impl Future<
+        Output = Result<
+            (impl Stream<Item = Result<Bytes, Bytes>> + Send + 'static, impl Sink<Bytes> + Send + 'static),
+            AppError,
+        >,
+    > + Send {
+        <BrowserClient as Client<AppError>>::open_websocket(path)
+    }
+
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+        <BrowserClient as Client<AppError>>::spawn(future);
+    }
+}
+
+/// Gives a request its limit in time.
+fn limit(request: &mut Request) {
+    let Ok(spare) = web_sys::Request::new_with_str("/") else { return };
+    let plain: web_sys::Request = mem::replace(request, spare.into()).into();
+    let init = RequestInit::new();
+    init.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
+    let limited = web_sys::Request::new_with_request_and_init(&plain, &init);
+    *request = limited.unwrap_or(plain).into();
+}

@@ -1,0 +1,389 @@
+//! The main job over JSON, on both databases.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    on_both,
+    util::{App, Backend, PASSWORD, some_address},
+};
+
+on_both! {
+    async fn a_person_registers_logs_in_and_logs_out_r37(app: App) {
+        app.register("ann").await;
+        let (one, two) = (app.token("ann@example.org").await, app.token("ANN").await);
+        assert_ne!(one, two, "every login has a token of its own");
+        let me = app.get("/api/accounts/me").bearer(&one).send().await.json();
+        assert_eq!((&me["email"], &me["username"]), (&json!("ann@example.org"), &json!("ann")));
+        let out = app.post("/api/accounts/logout/", &json!({})).bearer(&one).send().await;
+        insta::assert_snapshot!(out.shape(), @r#"
+        204 No Content
+        clear-site-data: "storage"
+        cache-control: no-store
+        vary: Authorization, Origin, Sec-Fetch-Site
+        "#);
+        assert_eq!(app.me(&one).await, 401);
+        assert_eq!(app.me(&two).await, 200, "the other session lives on");
+    }
+}
+
+on_both! {
+    async fn a_restart_keeps_accounts_and_sessions_and_ends_what_was_ended_r41(app: App) {
+        app.register("ann").await;
+        let (kept, ended) = (app.token("ann").await, app.token("ann").await);
+        assert_eq!(app.call("POST", "/api/accounts/logout/").bearer(&ended).send().await.status, 204);
+        let app = app.restart().await;
+        assert_eq!(app.me(&kept).await, 200);
+        assert_eq!(app.me(&ended).await, 401);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_token_outlives_neither_disuse_nor_its_day_r42(app: App) {
+        app.register("ann").await;
+        let (idle, busy) = (app.token("ann").await, app.token("ann").await);
+        let second = Duration::from_secs(1);
+        app.clock.advance(app.config.session.idle - second);
+        assert_eq!(app.me(&busy).await, 200, "a second before");
+        app.clock.advance(second);
+        assert_eq!(app.me(&idle).await, 401, "to the second");
+        for _ in 0..10 {
+            app.clock.advance(app.config.session.idle / 2);
+            if app.me(&busy).await == 401 {
+                break;
+            }
+        }
+        assert_eq!(app.me(&busy).await, 401, "use never carries a session past its absolute end");
+    }
+}
+
+on_both! {
+    async fn the_absolute_end_comes_to_the_second_r42(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        let step = Duration::from_secs(3600);
+        for _ in 0..23 {
+            app.clock.advance(step);
+            assert_eq!(app.me(&token).await, 200);
+        }
+        app.clock.advance(step - Duration::from_millis(1));
+        assert_eq!(app.me(&token).await, 200);
+        app.clock.advance(Duration::from_millis(1));
+        assert_eq!(app.me(&token).await, 401);
+    }
+}
+
+on_both! {
+    async fn a_clock_that_jumps_brings_no_token_back_and_breaks_nothing_r99(app: App) {
+        app.register("ann").await;
+        let old = app.token("ann").await;
+        let year = Duration::from_secs(365 * 24 * 3600);
+        app.clock.advance(year);
+        assert_eq!(app.me(&old).await, 401);
+        let young = app.token("ann").await;
+        app.clock.go_back(year);
+        assert_eq!(app.me(&old).await, 401, "an ended session stays ended");
+        assert_eq!(app.me(&young).await, 401, "a session from the future would outlive its time");
+        let now = app.token("ann").await;
+        assert_eq!(app.me(&now).await, 200);
+        app.clock.go_back(60 * year);
+        assert_eq!(app.me(&now).await, 401, "before 1970");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "before 1970");
+    }
+}
+
+on_both! {
+    async fn a_disabled_user_is_out_at_once_and_for_good_r43(app: App) {
+        use vestibule::service::admin::{Command, Reply};
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        assert_eq!(app.me(&token).await, 200);
+        let who = || "ann@example.org".to_owned();
+        let done = app.service.administer(Command::Disable { who: who() }).await;
+        assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 1 });
+        assert_eq!(app.me(&token).await, 401);
+        let refused = app.log_in("ann", PASSWORD).await;
+        app.service.administer(Command::Enable { who: who() }).await;
+        let wrong = app.log_in("ann", "wrong").await;
+        assert_eq!(refused.shape(), wrong.shape(), "a disabled account answers like a wrong password");
+        assert_eq!(app.me(&token).await, 401, "opening it again brings no token back");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_new_password_ends_every_session(app: App) {
+        use vestibule::service::admin::{Command, Reply};
+        app.register("ann").await;
+        let tokens = [app.token("ann").await, app.token("ann").await];
+        for token in &tokens {
+            assert_eq!(app.me(token).await, 200);
+        }
+        let (who, password) = ("ann".to_owned(), "walrus orchard lantern".to_owned());
+        let done = app.service.administer(Command::SetPassword { who, password }).await;
+        assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 2 });
+        for token in &tokens {
+            assert_eq!(app.me(token).await, 401);
+        }
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
+        assert_eq!(app.log_in("ann", "walrus orchard lantern").await.status, 200);
+    }
+}
+
+on_both! {
+    async fn the_operator_hears_what_is_wrong(app: App) {
+        use vestibule::{error::AppError, service::admin::{Command, Reply}};
+        app.register("ann").await;
+        let ghost = app.service.administer(Command::RevokeSessions { who: "ghost".to_owned() }).await;
+        assert_eq!(ghost, Reply::NoSuchUser);
+        let (who, password) = ("ann".to_owned(), "password".to_owned());
+        let weak = app.service.administer(Command::SetPassword { who, password }).await;
+        assert!(matches!(weak, Reply::Refused { error: AppError::Invalid(_) }), "{weak:?}");
+        let Reply::Users { users } = app.service.administer(Command::List { after: String::new() }).await else {
+            panic!("no list");
+        };
+        assert_eq!(users.len(), 1);
+        let after = users[0].account.id.clone();
+        let rest = app.service.administer(Command::List { after }).await;
+        assert_eq!(rest, Reply::Users { users: vec![] });
+    }
+}
+
+on_both! {
+    async fn the_oldest_of_too_many_sessions_goes_r52(app: App) {
+        app.register("ann").await;
+        let mut tokens = Vec::new();
+        for _ in 0..25 {
+            tokens.push(app.token("ann").await);
+            app.clock.advance(Duration::from_millis(5));
+            assert_eq!(app.me(tokens.last().unwrap()).await, 200);
+        }
+        let mut living = Vec::new();
+        for token in &tokens {
+            living.push(app.me(token).await == 200);
+        }
+        assert_eq!(living, [vec![false; 5], vec![true; 20]].concat());
+    }
+}
+
+on_both! {
+    async fn what_is_over_is_swept_out_r52(app: App) {
+        app.register("ann").await;
+        for _ in 0..3 {
+            app.token("ann").await;
+        }
+        app.log_in("ghost", "x").await;
+        let upkeep = app.upkeep.as_ref().unwrap();
+        assert_eq!(upkeep.sweep_all().await.unwrap(), 0, "nothing is over yet");
+        app.clock.advance(Duration::from_secs(25 * 3600));
+        // 3 sessions; 5 addresses: one registered, three logged in, one failed; one ghost's failures.
+        assert_eq!(upkeep.sweep_all().await.unwrap(), 9);
+        assert_eq!(upkeep.sweep_all().await.unwrap(), 0);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "accounts stay");
+    }
+}
+
+on_both! {
+    async fn the_last_use_reaches_the_database(app: App) {
+        let mut app = app;
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        app.clock.advance(Duration::from_secs(3 * 3600));
+        assert_eq!(app.me(&token).await, 200);
+        // Stopping the background work writes what it still holds.
+        app.upkeep.take().unwrap().run(std::future::ready(())).await;
+        let app = app.restart().await;
+        app.clock.advance(Duration::from_secs(2 * 3600));
+        assert_eq!(app.me(&token).await, 200, "its use three hours after the login was kept over the restart");
+    }
+}
+
+on_both! {
+    async fn one_hundred_registrations_of_one_email_make_one_account_r1(app: App) {
+        let mut siblings = vec![];
+        if app.backend == Backend::Postgres {
+            siblings.push(app.sibling().await);
+            siblings.push(app.sibling().await);
+        }
+        let all: Vec<&App> = siblings.iter().chain([&app]).collect();
+        let spellings = ["ann@bücher.example", "ANN@bu\u{308}cher.example", "Ann@xn--bcher-kva.EXAMPLE", " ann@BÜCHER.example"];
+        let calls = (0..100).map(|n| {
+            let body = json!({ "email": spellings[n % 4], "username": format!("ann{n}"), "password": PASSWORD });
+            all[n % all.len()].post("/api/accounts/api_register/", &body).from(&some_address()).send()
+        });
+        let answers = futures_util::future::join_all(calls).await;
+        let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+        assert_eq!(count(200), 1, "exactly one wins");
+        // A single server's queue of 64 may be full; nothing else is an error of the server's.
+        assert_eq!(count(200) + count(409) + count(503), 100);
+        if all.len() > 1 {
+            assert_eq!(count(503), 0);
+        }
+    }
+}
+
+on_both! {
+    async fn a_taken_name_is_told_without_saying_which_r1(app: App) {
+        app.register("ann").await;
+        for (email, username) in [("ANN@example.org", "bob"), ("bob@example.org", "Ann")] {
+            let body = json!({ "email": email, "username": username, "password": PASSWORD });
+            let answer = app.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(answer.shape(), @r#"
+                409 Conflict
+                cache-control: no-store
+                content-type: application/json; charset=utf-8
+                vary: Authorization, Origin, Sec-Fetch-Site
+                {"errors":{"account":["An account with this email or username exists already. Log in, or choose another email and username."]},"status":"fail"}
+                "#);
+            }
+        }
+    }
+}
+
+on_both! {
+    async fn every_failing_login_answers_alike_and_costs_one_hash_r13_r14(app: App) {
+        use vestibule::service::admin::Command;
+        app.register("ann").await;
+        app.register("closed").await;
+        app.service.administer(Command::Disable { who: "closed".to_owned() }).await;
+        let long = "x".repeat(2000);
+        let ways = [
+            ("ann", "wrong"), ("ann@example.org", "wrong"), ("ghost", PASSWORD), ("ghost@example.org", PASSWORD),
+            ("closed", PASSWORD), ("closed", "wrong"), ("ann", long.as_str()), ("no name at all!", PASSWORD),
+            ("a\0b", PASSWORD), ("ann", "tidal marmot kettle\0"),
+        ];
+        for (who, password) in ways {
+            let before = app.service.hashes_run();
+            let answer = app.log_in(who, password).await;
+            assert_eq!(app.service.hashes_run() - before, 1, "{who}: the same work");
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(answer.shape(), @r#"
+                400 Bad Request
+                cache-control: no-store
+                content-type: application/json; charset=utf-8
+                vary: Authorization, Origin, Sec-Fetch-Site
+                {"error":"Email or password is wrong. Check both and try again.","status":"fail","token":""}
+                "#);
+            }
+        }
+    }
+}
+
+on_both! {
+    async fn both_spellings_of_a_password_log_in_r26(app: App) {
+        let body = json!({ "email": "ann@example.org", "username": "ann", "password": "caf\u{e9} marmot kettle" });
+        assert_eq!(app.post("/api/accounts/api_register/", &body).send().await.status, 200);
+        assert_eq!(app.log_in("ann", "cafe\u{301} marmot kettle").await.status, 200);
+    }
+}
+
+on_both! {
+    async fn extra_fields_are_never_applied_r5(app: App) {
+        let body = json!({
+            "email": "ann@example.org", "username": "ann", "password": PASSWORD, "id": "1", "is_admin": true,
+            "is_active": false, "roles": ["admin"], "created_at": "1999-01-01T00:00:00Z", "disabled_at": 1,
+            "email_verified": true, "password_hash": "x", "token": "vst_x",
+        });
+        assert_eq!(app.post("/api/accounts/api_register/", &body).send().await.status, 200);
+        let token = app.token("ann").await;
+        let me = app.get("/api/accounts/me/").bearer(&token).send().await.json();
+        let keys: HashSet<&str> = me.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, HashSet::from(["id", "email", "username", "created_at", "expires_at"]), "R51: nothing else");
+        assert_eq!(me["created_at"], "2026-11-22T12:00:00Z");
+        assert_eq!(me["expires_at"], "2026-11-23T12:00:00Z");
+        assert_ne!(me["id"], "1");
+    }
+}
+
+on_both! {
+    async fn nobody_can_log_in_to_a_fresh_server_r9(app: App) {
+        for (who, password) in [("admin", "admin"), ("root", "root"), ("admin@example.org", "password"), ("admin", "")] {
+            assert_eq!(app.log_in(who, password).await.status, 400);
+        }
+        assert!(app.store.list_users("", 1).await.unwrap().is_empty());
+    }
+}
+
+on_both! {
+    async fn a_token_sent_by_the_client_is_never_taken_over_r17(app: App) {
+        app.register("ann").await;
+        let body = json!({ "email": "ann", "password": PASSWORD, "token": "vst_chosen", "session": "chosen" });
+        let answer = app.post("/api/accounts/api_auth/?token=vst_chosen", &body).header("cookie", "session=chosen")
+            .bearer("vst_chosen").send().await;
+        assert_eq!(answer.status, 200);
+        assert_ne!(answer.json()["token"], "vst_chosen");
+        assert_eq!(app.me("vst_chosen").await, 401);
+    }
+}
+
+on_both! {
+    async fn the_database_holds_no_password_and_no_token_r21_r31(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        let known = app.store.find_by_username(&vestibule::domain::username::Username::parse("ann").unwrap()).await;
+        let hash = known.unwrap().unwrap().password_hash;
+        let parts: Vec<&str> = hash.split('$').collect();
+        assert_eq!(parts[1..4], ["argon2id", "v=19", "m=19456,t=2,p=1"]);
+        assert_eq!((parts[4].len(), parts[5].len()), (22, 43), "a salt of 16 bytes and a tag of 32, in base64");
+        if app.backend == Backend::Sqlite {
+            for file in std::fs::read_dir(app.folder()).unwrap() {
+                let bytes = std::fs::read(file.unwrap().path()).unwrap();
+                for secret in [token.as_bytes(), PASSWORD.as_bytes()] {
+                    assert!(!bytes.windows(secret.len()).any(|window| window == secret));
+                }
+            }
+        }
+    }
+}
+
+on_both! {
+    async fn a_hash_of_older_parameters_is_renewed_by_a_login_and_never_over_a_new_password(app: App) {
+        use vestibule::domain::username::Username;
+        app.register("ann").await;
+        let mut config = app.config.clone();
+        config.password.argon2_iterations = 3;
+        let ann = Username::parse("ann").unwrap();
+        let App { store, .. } = &app;
+        let old = store.find_by_username(&ann).await.unwrap().unwrap();
+        let stronger = app.restart_with(config).await;
+        assert_eq!(stronger.log_in("ann", "wrong").await.status, 400);
+        assert_eq!(stronger.log_in("ann", PASSWORD).await.status, 200);
+        let new = stronger.store.find_by_username(&ann).await.unwrap().unwrap();
+        assert!(new.password_hash.contains("m=19456,t=3,p=1"), "{}", new.password_hash);
+        assert_eq!(stronger.log_in("ann", PASSWORD).await.status, 200);
+        let lost = stronger.store.renew_hash(&new.user.id, &old.password_hash, "stale").await.unwrap();
+        assert!(!lost, "compare and swap: a hash that is no longer there is not replaced");
+    }
+}
+
+on_both! {
+    async fn a_logout_is_known_to_every_server_at_once_r41(app: App) {
+        // SQLite has one server only, which the lock sees to; there the two are the same.
+        let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
+        let other = sibling.as_ref().unwrap_or(&app);
+        app.register("ann").await;
+        for _ in 0..20 {
+            let token = app.token("ann").await;
+            assert_eq!(other.me(&token).await, 200);
+            assert_eq!(app.call("POST", "/api/accounts/logout/").bearer(&token).send().await.status, 204);
+            assert_eq!(other.me(&token).await, 401);
+        }
+    }
+}
+
+on_both! {
+    async fn logouts_race_checks_and_win_r41(app: App) {
+        app.register("ann").await;
+        for _ in 0..10 {
+            let token = app.token("ann").await;
+            let checks = futures_util::future::join_all((0..50).map(|_| app.me(&token)));
+            let out = app.call("POST", "/api/accounts/logout/").bearer(&token).send();
+            let (_, out) = tokio::join!(checks, out);
+            assert_eq!(out.status, 204);
+            assert_eq!(app.me(&token).await, 401);
+        }
+    }
+}

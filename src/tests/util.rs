@@ -1,0 +1,286 @@
+//! What the tests share: a server on each database, a clock that only moves when told, and requests to it.
+
+pub mod postgres;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+use vestibule::{
+    domain::time::Timestamp,
+    server::{config::Config, observe::Peer, router::router, run, state::AppState},
+    service::{Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher},
+    store::{DatabaseUrl, Store},
+};
+
+/// A password that nobody guesses.
+pub const PASSWORD: &str = "tidal marmot kettle";
+
+/// Runs a test on SQLite and on PostgreSQL, as two tests.
+#[macro_export]
+macro_rules! on_both {
+    ($(#[$meta:meta])* async fn $name:ident($app:ident: App) $body:block) => {
+        mod $name {
+            use super::*;
+
+            async fn body($app: App) $body
+
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                body(App::start(Backend::Sqlite).await).await;
+            }
+
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                body(App::start(Backend::Postgres).await).await;
+            }
+        }
+    };
+}
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// A clock that only moves when told.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    pub fn go_back(&self, by: Duration) {
+        self.0.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Randomness that is the same in every run, and different in every app.
+#[derive(Debug)]
+struct SeededEntropy(Mutex<StdRng>);
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.lock().unwrap().fill_bytes(bytes);
+    }
+}
+
+/// A server without its sockets.
+pub struct App {
+    pub router: Router,
+    pub service: Service,
+    pub store: Store,
+    pub clock: Arc<ManualClock>,
+    pub config: Config,
+    pub backend: Backend,
+    pub upkeep: Option<Upkeep>,
+    _folder: Arc<TempDir>,
+}
+
+impl App {
+    pub async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| {}).await
+    }
+
+    /// Starts with a changed configuration.
+    pub async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut config = default_config();
+        config.database.url = match backend {
+            Backend::Sqlite => DatabaseUrl::Sqlite(folder.path().join("vestibule.db")),
+            Backend::Postgres => DatabaseUrl::Postgres(postgres::fresh_database().await),
+        };
+        config.database.connections = 4;
+        // Every test request comes from a loopback proxy and tells its own address.
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        change(&mut config);
+        // Sunday, 2026-11-22, 12:00 UTC.
+        let clock = Arc::new(ManualClock(AtomicI64::new(1_795_348_800_000)));
+        Self::assemble(backend, config, clock, folder).await
+    }
+
+    /// Another server on the same database, as far as there can be one.
+    pub async fn sibling(&self) -> Self {
+        Self::assemble(self.backend, self.config.clone(), Arc::clone(&self.clock), Arc::clone(&self._folder)).await
+    }
+
+    /// Stops this server and starts it again on the same database.
+    pub async fn restart(self) -> Self {
+        let config = self.config.clone();
+        self.restart_with(config).await
+    }
+
+    /// Stops this server and starts it again on the same database, configured anew.
+    pub async fn restart_with(self, config: Config) -> Self {
+        let Self { router, service, store, clock, backend, upkeep, _folder, .. } = self;
+        drop((router, upkeep));
+        store.close().await;
+        drop((service, store));
+        Self::assemble(backend, config, clock, _folder).await
+    }
+
+    async fn assemble(backend: Backend, config: Config, clock: Arc<ManualClock>, folder: Arc<TempDir>) -> Self {
+        static SEED: AtomicU32 = AtomicU32::new(1);
+        let store = Store::open(&config.database.url, config.database.connections).await.unwrap();
+        let rng = StdRng::seed_from_u64(u64::from(SEED.fetch_add(1, Ordering::Relaxed)));
+        let entropy = Arc::new(SeededEntropy(Mutex::new(rng)));
+        let hasher = Hasher::new(config.hash_policy(), [7; 16]).unwrap();
+        let (service, upkeep) =
+            Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy());
+        let state: AppState = run::state(&config, service.clone());
+        let router = router(state, &config.server, "test");
+        Self { router, service, store, clock, config, backend, upkeep: Some(upkeep), _folder: folder }
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self._folder.path()
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Call {
+        self.call("POST", path).body("application/json", body.to_string())
+    }
+
+    pub fn get(&self, path: &str) -> Call {
+        self.call("GET", path)
+    }
+
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost:8000")
+            .extension(Peer(SocketAddr::from(([127, 0, 0, 1], 40_000))));
+        Call { router: self.router.clone(), request, body: Body::empty() }
+    }
+
+    /// Registers `<name>@example.org` with the username `name`, from an address of its own.
+    pub async fn register(&self, name: &str) {
+        let body = json!({ "email": format!("{name}@example.org"), "username": name, "password": PASSWORD });
+        let answer = self.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
+    /// Logs in with [`PASSWORD`], from an address of its own, and returns the token.
+    pub async fn token(&self, who: &str) -> String {
+        let answer = self.log_in(who, PASSWORD).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Tries to log in, from an address of its own.
+    pub async fn log_in(&self, who: &str, password: &str) -> Answer {
+        let body = json!({ "email": who, "password": password });
+        self.post("/api/accounts/api_auth/", &body).from(&some_address()).send().await
+    }
+
+    /// The status of `GET me/` with a token.
+    pub async fn me(&self, token: &str) -> StatusCode {
+        self.get("/api/accounts/me/").bearer(token).send().await.status
+    }
+}
+
+/// The documented defaults, whatever the environment of the tests is.
+pub fn default_config() -> Config {
+    Config::load(None, []).unwrap()
+}
+
+/// An address that no other call of this run has.
+pub fn some_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, b, c, d] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    format!("10.{b}.{c}.{d}")
+}
+
+/// A request to be sent.
+pub struct Call {
+    router: Router,
+    request: axum::http::request::Builder,
+    body: Body,
+}
+
+impl Call {
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.request = self.request.header(name, value.as_ref());
+        self
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// The client's address, as the proxy tells it.
+    pub fn from(self, address: &str) -> Self {
+        self.header("x-forwarded-for", address)
+    }
+
+    pub fn body(mut self, kind: &str, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self.header("content-type", kind)
+    }
+
+    pub async fn send(self) -> Answer {
+        let request = self.request.body(self.body).unwrap();
+        let response = self.router.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 1 << 22).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    /// A header's value, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Status, the headers that say something, and the body: for comparing and for snapshots.
+    pub fn shape(&self) -> String {
+        let mut lines = vec![self.status.to_string()];
+        for name in ["www-authenticate", "retry-after", "allow", "clear-site-data", "cache-control", "content-type", "vary"] {
+            if let Some(value) = self.headers.get(name) {
+                lines.push(format!("{name}: {}", value.to_str().unwrap()));
+            }
+        }
+        lines.push(self.text.clone());
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,120 @@
+//! A PostgreSQL server of the tests' own, on loopback, in a temporary folder, gone with the test process.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::{Connection, Executor, PgConnection};
+
+/// Starts a server on the folder `$2` and stops it when standard input ends: when this process does, however it does.
+const KEEPER: &str = r#"
+    "$1/postgres" -D "$2" -h 127.0.0.1 -p "$3" -k "" -F -c max_connections=400 -c shared_buffers=32MB >"$2.log" 2>&1 &
+    server=$!
+    cat >/dev/null
+    kill -INT $server
+    wait $server
+    rm -rf "$2" "$2.log"
+"#;
+
+/// A running server.
+struct Server {
+    port: u16,
+    /// Holds the pipe that keeps the server alive.
+    _keeper: Child,
+}
+
+/// The address of a new, empty database.
+pub async fn fresh_database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let port = tokio::task::spawn_blocking(|| server().port).await.unwrap();
+    let name = format!("vestibule_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut admin = PgConnection::connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await.unwrap();
+    admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+    admin.close().await.unwrap();
+    format!("postgres://postgres@127.0.0.1:{port}/{name}")
+}
+
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(start)
+}
+
+fn start() -> Server {
+    let programs = programs();
+    // In the system's temporary folder: the user who runs the server must be able to reach it.
+    let folder = std::env::temp_dir().join(format!("vestibule-postgres-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let user = unprivileged_user();
+    if let Some(user) = &user {
+        run(Command::new("chown").arg(user).arg(&folder));
+    }
+    let initdb = programs.join("initdb");
+    run(as_user(user.as_deref(), initdb.to_str().unwrap())
+        .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+        .arg(&folder));
+    let port = free_port();
+    let keeper = as_user(user.as_deref(), "/bin/sh")
+        .args(["-c", KEEPER, "keeper"])
+        .args([programs.as_os_str(), folder.as_os_str(), port.to_string().as_ref()])
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    await_port(port);
+    Server { port, _keeper: keeper }
+}
+
+/// Where `initdb` and `postgres` are.
+fn programs() -> PathBuf {
+    let told = Command::new("pg_config").arg("--bindir").output().ok();
+    let told = told.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let debian = debian.map(|version| version.path().join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut candidates = told.into_iter().chain(debian).chain(path);
+    let found = candidates.find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists());
+    found.expect("PostgreSQL's server programs (initdb, postgres) are needed: apt-get install postgresql")
+}
+
+/// PostgreSQL refuses to run as root; then somebody else must.
+fn unprivileged_user() -> Option<String> {
+    rustix::process::geteuid().is_root().then(|| {
+        let known = std::fs::read_to_string("/etc/passwd").unwrap();
+        let user = if known.lines().any(|line| line.starts_with("postgres:")) { "postgres" } else { "nobody" };
+        user.to_owned()
+    })
+}
+
+fn as_user(user: Option<&str>, program: &str) -> Command {
+    let Some(user) = user else { return Command::new(program) };
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", user, "--clear-groups", "--"]).arg(program);
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.current_dir(Path::new("/")).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until something listens.
+pub fn await_port(port: u16) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < patience, "nothing listens on port {port}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
