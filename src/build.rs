@@ -1,1 +1,219 @@
-fn main() {}
+//! The build script: puts the built page into the program.
+//!
+//! `VESTIBULE_SITE` names the folder of a built page (`make` sets it). Each of its files is hashed and compressed
+//! here, once, and listed in a table that `server::assets` includes. Without the variable the table is empty, and
+//! the program serves the page from the disk: that is how `cargo leptos watch` works.
+
+use std::{
+    env,
+    error::Error,
+    ffi::OsStr,
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+/// The variable with the folder of the built page.
+const SITE: &str = "VESTIBULE_SITE";
+/// The page's main files: the name in the generated code, and the path in the site.
+const MAIN_FILES: [(&str, &str); 3] =
+    [("STYLE", "pkg/vestibule.css"), ("SCRIPT", "pkg/vestibule.js"), ("WASM", "pkg/vestibule.wasm")];
+/// Bytes of a content hash in a file's name: 64 bits.
+const NAME_HASH_BYTES: usize = 8;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    println!("cargo::rerun-if-changed=src/build.rs");
+    println!("cargo::rerun-if-changed=migrations");
+    println!("cargo::rerun-if-env-changed={SITE}");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set; cargo sets it")?);
+    let is_server = env::var_os("CARGO_FEATURE_SSR").is_some();
+    let site = env::var_os(SITE).filter(|site| is_server && !site.is_empty()).map(PathBuf::from);
+    let files = match &site {
+        Some(site) => embed(site, &out)?,
+        None => Vec::new(),
+    };
+    fs::write(out.join("site.rs"), table(&files)?)?;
+    Ok(())
+}
+
+/// One file of the page, ready for the table.
+struct Embedded {
+    /// Where it lies in the site, with `/` between the parts.
+    source: String,
+    /// Its URL path.
+    path: String,
+    content_type: &'static str,
+    /// Whether the path names the content, so that the answer never changes.
+    immutable: bool,
+    /// The content's hash; also the name of its copies in the output folder.
+    hash: String,
+    has_brotli: bool,
+    has_gzip: bool,
+}
+
+fn embed(site: &Path, out: &Path) -> Outcome<Vec<Embedded>> {
+    println!("cargo::rerun-if-changed={}", site.display());
+    let cache = out.join("site");
+    fs::create_dir_all(&cache)?;
+    let mut sources = Vec::new();
+    collect(site, String::new(), &mut sources)
+        .map_err(|cause| format!("{SITE}={}: {cause}. Build the page first: make build", site.display()))?;
+    sources.sort();
+    for (_, needed) in MAIN_FILES {
+        if !sources.iter().any(|source| source == needed) {
+            return Err(format!("{SITE}={} has no {needed}. Build the page first: make build", site.display()).into());
+        }
+    }
+    let files: Vec<Embedded> =
+        sources.into_iter().map(|source| embed_file(site, source, &cache)).collect::<Outcome<_>>()?;
+    forget_others(&cache, &files)?;
+    Ok(files)
+}
+
+/// Lists the files below a folder, hidden ones and source maps aside.
+fn collect(folder: &Path, prefix: String, sources: &mut Vec<String>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let path = entry.path();
+        let is_map = path.extension() == Some(OsStr::new("map"));
+        if name.starts_with('.') || is_map {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, format!("{prefix}{name}/"), sources)?;
+        } else {
+            sources.push(format!("{prefix}{name}"));
+        }
+    }
+    Ok(())
+}
+
+fn embed_file(site: &Path, source: String, cache: &Path) -> Outcome<Embedded> {
+    let bytes = fs::read(site.join(&source))?;
+    let content_type = content_type(&source)
+        .ok_or_else(|| format!("{source}: no content type is known for this kind of file; add it to src/build.rs"))?;
+    let hash = hex(&Sha256::digest(&bytes));
+    let immutable = source.starts_with("pkg/");
+    let path = if immutable { hashed_path(&source, &hash) } else { format!("/{source}") };
+    store(&cache.join(&hash), || Ok(bytes.clone()))?;
+    let has_brotli = smaller(&cache.join(format!("{hash}.br")), &bytes, brotli)?;
+    let has_gzip = smaller(&cache.join(format!("{hash}.gz")), &bytes, gzip)?;
+    Ok(Embedded { source, path, content_type, immutable, hash, has_brotli, has_gzip })
+}
+
+/// `pkg/app.js` becomes `/pkg/app.<hash>.js`.
+fn hashed_path(source: &str, hash: &str) -> String {
+    let short = hash.get(..2 * NAME_HASH_BYTES).unwrap_or(hash);
+    match source.rsplit_once('.') {
+        Some((stem, extension)) => format!("/{stem}.{short}.{extension}"),
+        None => format!("/{source}.{short}"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The media type by the file's ending (RFC 9239 for scripts, the WebAssembly Web API for wasm).
+fn content_type(source: &str) -> Option<&'static str> {
+    let (_, extension) = source.rsplit_once('.')?;
+    Some(match extension {
+        "css" => "text/css; charset=utf-8",
+        "gif" => "image/gif",
+        "html" => "text/html; charset=utf-8",
+        "ico" => "image/x-icon",
+        "jpg" => "image/jpeg",
+        "js" => "text/javascript; charset=utf-8",
+        "json" => "application/json; charset=utf-8",
+        "png" => "image/png",
+        "svg" => "image/svg+xml; charset=utf-8",
+        "txt" => "text/plain; charset=utf-8",
+        "wasm" => "application/wasm",
+        "webmanifest" => "application/manifest+json; charset=utf-8",
+        "webp" => "image/webp",
+        "woff2" => "font/woff2",
+        _ => return None,
+    })
+}
+
+/// Keeps the compressed form in the cache; tells whether it is worth sending.
+fn smaller(path: &Path, bytes: &[u8], compress: fn(&[u8]) -> io::Result<Vec<u8>>) -> io::Result<bool> {
+    store(path, || compress(bytes))?;
+    Ok(fs::metadata(path)?.len() < bytes.len() as u64)
+}
+
+/// Writes a file that is named by its content, unless it is there already.
+fn store(path: &Path, content: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    // A build that is broken off must not leave half a file under the final name.
+    let draft = path.with_extension("draft");
+    fs::write(&draft, content()?)?;
+    fs::rename(draft, path)
+}
+
+fn brotli(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut packed = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut packed, 1 << 16, 11, 24);
+    writer.write_all(bytes)?;
+    drop(writer);
+    Ok(packed)
+}
+
+fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// Removes copies of files that the site no longer has.
+fn forget_others(cache: &Path, files: &[Embedded]) -> io::Result<()> {
+    for entry in fs::read_dir(cache)? {
+        let path = entry?.path();
+        let known = path.file_stem().is_some_and(|stem| files.iter().any(|file| stem == OsStr::new(&file.hash)));
+        if !known {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The generated code: the main files' paths, and every file sorted by its path.
+fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
+    let mut code = String::new();
+    for (name, source) in MAIN_FILES {
+        let path = files.iter().find(|file| file.source == source).map_or("", |file| &file.path);
+        writeln!(code, "const {name}: &str = {path:?};")?;
+    }
+    let mut sorted: Vec<&Embedded> = files.iter().collect();
+    sorted.sort_by(|a, b| a.path.cmp(&b.path));
+    writeln!(code, "static FILES: &[Asset] = &[")?;
+    for file in sorted {
+        let Embedded { path, content_type, immutable, hash, has_brotli, has_gzip, .. } = file;
+        let bytes = |ending: &str| format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/site/{hash}{ending}\"))");
+        let packed =
+            |there: bool, ending: &str| if there { format!("Some({})", bytes(ending)) } else { "None".to_owned() };
+        writeln!(
+            code,
+            "    Asset {{ path: {path:?}, content_type: {content_type:?}, hash: {hash:?}, immutable: {immutable}, \
+             identity: {}, brotli: {}, gzip: {} }},",
+            bytes(""),
+            packed(*has_brotli, ".br"),
+            packed(*has_gzip, ".gz"),
+        )?;
+    }
+    writeln!(code, "];")?;
+    Ok(code)
+}

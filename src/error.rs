@@ -237,7 +237,9 @@ impl fmt::Display for Problem {
             Self::Missing => "Please fill in this field.",
             Self::EmailShape => "Enter a full email address, such as name@example.org.",
             Self::EmailTooLong => "This email address is too long. Use one of at most 254 characters.",
-            Self::EmailCharacter => "This email address has a character that can't be used here. Check it for typing errors.",
+            Self::EmailCharacter => {
+                "This email address has a character that can't be used here. Check it for typing errors."
+            }
             Self::EmailDomain => "The part behind the @ is not a domain name. Check it for typing errors.",
             Self::UsernameLength => "Use 3 to 32 characters.",
             Self::UsernameCharacter => "Use only the letters a to z, digits, dots, underscores and hyphens.",

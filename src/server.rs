@@ -11,7 +11,7 @@ mod guard;
 mod headers;
 mod health;
 pub mod logging;
-mod observe;
+pub mod observe;
 pub mod router;
 pub mod run;
 pub mod state;

@@ -17,10 +17,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-pub use self::{registration::Registration, upkeep::Upkeep};
 use self::{clock::Clock, entropy::Entropy, hasher::Hasher};
+pub use self::{registration::Registration, upkeep::Upkeep};
 use crate::{
-    domain::{time::{Timestamp, retry_seconds}, token::TokenHash},
+    domain::{
+        time::{Timestamp, retry_seconds},
+        token::TokenHash,
+    },
     error::AppError,
     store::{self, AccountAttempt, Store},
 };

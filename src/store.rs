@@ -4,8 +4,8 @@
 //! compile it once for each. Times come in from the caller, never from the database.
 
 mod connect;
-mod sessions;
 mod session_cache;
+mod sessions;
 mod throttles;
 mod users;
 
@@ -17,12 +17,12 @@ use std::{
 
 use sqlx::{PgPool, SqlitePool, migrate::Migrator};
 
+use self::{connect::SqliteLock, session_cache::SessionCache};
 pub use self::{
     sessions::{NewSession, Session, SessionRow},
     throttles::AccountAttempt,
     users::{Credential, NewUser, User, UserRow},
 };
-use self::{connect::SqliteLock, session_cache::SessionCache};
 use crate::domain::time::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();

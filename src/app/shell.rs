@@ -72,7 +72,9 @@ fn loading(files: PageFiles) -> impl IntoView {
 
 /// Hides what is meant for strangers when this tab has a token, before anything is drawn.
 fn veil() -> String {
-    format!("try{{sessionStorage.getItem({STORAGE_KEY:?})&&(document.documentElement.dataset.session=\"stored\")}}catch{{}}")
+    format!(
+        "try{{sessionStorage.getItem({STORAGE_KEY:?})&&(document.documentElement.dataset.session=\"stored\")}}catch{{}}"
+    )
 }
 
 /// Starts the page; if that fails, says so. Asset paths are our own, so they need no more than quotes.

@@ -75,7 +75,9 @@ impl UserCommand {
         };
         match operator.ask(&command).await? {
             Reply::Added { account } => println!("The account {} <{}> {deed}.", account.username, account.email),
-            Reply::Done { username, sessions } => println!("The account {username} {deed}. Sessions ended: {sessions}."),
+            Reply::Done { username, sessions } => {
+                println!("The account {username} {deed}. Sessions ended: {sessions}.")
+            }
             other => return Err(explain(other)),
         }
         Ok(())

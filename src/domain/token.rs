@@ -108,7 +108,7 @@ fn checksum(body: &str) -> String {
 mod tests {
     use std::collections::{HashMap, HashSet};
 
-    use rand::{Rng, SeedableRng, rngs::StdRng};
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
 
     use super::*;
 
@@ -145,9 +145,20 @@ mod tests {
         let token = token(&mut StdRng::seed_from_u64(3));
         let text = token.expose();
         let table = [
-            text[..52].to_owned(), text[1..].to_owned(), format!("{text} "), format!(" {text}"), format!("{text}\n"),
-            format!("{text}a"), format!("{text}{text}"), text.to_lowercase(), text.to_uppercase(), String::new(),
-            text.replace("vst_", "vsr_"), text.replace("vst_", ""), "vst_".to_owned(), "ä".repeat(26) + "x",
+            text[..52].to_owned(),
+            text[1..].to_owned(),
+            format!("{text} "),
+            format!(" {text}"),
+            format!("{text}\n"),
+            format!("{text}a"),
+            format!("{text}{text}"),
+            text.to_lowercase(),
+            text.to_uppercase(),
+            String::new(),
+            text.replace("vst_", "vsr_"),
+            text.replace("vst_", ""),
+            "vst_".to_owned(),
+            "ä".repeat(26) + "x",
         ];
         for wrong in table {
             assert_eq!(Token::parse(&wrong), None, "{wrong:?}");

@@ -6,9 +6,34 @@ use crate::error::Problem;
 
 /// Names that a service keeps for itself, so that nobody can pose as its operator.
 const RESERVED: [&str; 28] = [
-    "abuse", "account", "accounts", "admin", "administrator", "anonymous", "api", "everyone", "guest", "help",
-    "hostmaster", "login", "logout", "me", "moderator", "nobody", "null", "operator", "postmaster", "register", "root",
-    "security", "staff", "support", "system", "undefined", "vestibule", "webmaster",
+    "abuse",
+    "account",
+    "accounts",
+    "admin",
+    "administrator",
+    "anonymous",
+    "api",
+    "everyone",
+    "guest",
+    "help",
+    "hostmaster",
+    "login",
+    "logout",
+    "me",
+    "moderator",
+    "nobody",
+    "null",
+    "operator",
+    "postmaster",
+    "register",
+    "root",
+    "security",
+    "staff",
+    "support",
+    "system",
+    "undefined",
+    "vestibule",
+    "webmaster",
 ];
 
 /// A username: 3 to 32 of `a-z 0-9 . _ -`, beginning with a letter or a digit.

@@ -90,7 +90,15 @@ fn connection(
     peer: SocketAddr,
     router: Router,
     config: &ServerConfig,
-) -> http1::Connection<TokioIo<PatientStream>, impl hyper::service::Service<Request<Incoming>, Response = axum::response::Response, Error = std::convert::Infallible, Future: Send> + use<>> {
+) -> http1::Connection<
+    TokioIo<PatientStream>,
+    impl hyper::service::Service<
+        Request<Incoming>,
+        Response = axum::response::Response,
+        Error = std::convert::Infallible,
+        Future: Send,
+    > + use<>,
+> {
     // An answer is one small write; waiting to fill a packet would only delay it.
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "TCP_NODELAY could not be set");

@@ -1,5 +1,40 @@
-#[derive(Clone, Debug)]
-pub struct PageFiles { pub style: String, pub script: String, pub wasm: String, pub reload: bool }
-pub fn page_files() -> PageFiles { PageFiles { style: String::new(), script: String::new(), wasm: String::new(), reload: false } }
-pub fn is_embedded() -> bool { false }
-pub fn router<S: Clone + Send + Sync + 'static>() -> axum::Router<S> { axum::Router::new() }
+//! The page's files: its style, script and WebAssembly, and the public ones such as the favicon.
+//!
+//! A program built by `make` carries them inside. One that was built without a page reads them from the disk, which
+//! is what `cargo leptos watch` needs.
+
+mod disk;
+mod embedded;
+mod encoding;
+
+use axum::Router;
+
+/// URL paths of what the document loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageFiles {
+    /// The style sheet.
+    pub style: String,
+    /// The script that loads the WebAssembly.
+    pub script: String,
+    /// The page itself, compiled.
+    pub wasm: String,
+    /// Whether the page should reload itself after a change: only under `cargo leptos watch`.
+    pub reload: bool,
+}
+
+/// The paths of the page's files.
+#[must_use]
+pub fn page_files() -> PageFiles {
+    if is_embedded() { embedded::page_files() } else { disk::page_files() }
+}
+
+/// Whether the program carries its page.
+#[must_use]
+pub fn is_embedded() -> bool {
+    embedded::is_there()
+}
+
+/// The routes of the page's files.
+pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    if is_embedded() { embedded::router() } else { disk::router() }
+}

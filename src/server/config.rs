@@ -1,7 +1,12 @@
 //! The configuration: `Leptos.toml` as it is in this repository holds every default, a file of that name where the
 //! program starts overrides them, and the environment overrides both.
 
-use std::{collections::BTreeMap, net::{IpAddr, SocketAddr}, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -155,7 +160,8 @@ impl Config {
         text: &str,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut merged: Table = DEFAULTS.parse().map_err(|e| ConfigError(format!("the defaults can't be read: {e}")))?;
+        let mut merged: Table =
+            DEFAULTS.parse().map_err(|e| ConfigError(format!("the defaults can't be read: {e}")))?;
         let table: Table = text.parse().map_err(|e: toml::de::Error| {
             ConfigError(format!("{name} can't be read: {}.", e.to_string().trim().replace('\n', " ")))
         })?;
@@ -234,10 +240,15 @@ impl Config {
             return Err(ConfigError("session.idle is longer than session.absolute; make it shorter.".to_owned()));
         }
         if let Some(host) = self.server.hosts.iter().find(|host| !is_host_name(host)) {
-            return Err(ConfigError(format!("server.hosts has {host:?}; write a plain host name, such as app.example.org.")));
+            return Err(ConfigError(format!(
+                "server.hosts has {host:?}; write a plain host name, such as app.example.org."
+            )));
         }
         if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
-            return Err(ConfigError(format!("log.level is {:?}; use error, warn, info, debug or trace.", self.log.level)));
+            return Err(ConfigError(format!(
+                "log.level is {:?}; use error, warn, info, debug or trace.",
+                self.log.level
+            )));
         }
         Ok(())
     }
@@ -303,7 +314,9 @@ fn merge_env(merged: &mut Table, env: impl IntoIterator<Item = (String, String)>
         *place = match place {
             Value::Integer(_) => {
                 let number = value.trim().parse();
-                Value::Integer(number.map_err(|_| ConfigError(format!("the environment variable {name} must be a number.")))?)
+                Value::Integer(
+                    number.map_err(|_| ConfigError(format!("the environment variable {name} must be a number.")))?,
+                )
             }
             Value::Array(_) => {
                 let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
@@ -342,7 +355,8 @@ fn is_culprit(merged: &Table, section: &str, key: &str) -> bool {
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     let duration = humantime::parse_duration(&text);
-    let duration = duration.map_err(|_| D::Error::custom(format!("{text:?} is no time; write it like \"90s\" or \"4h\"")))?;
+    let duration =
+        duration.map_err(|_| D::Error::custom(format!("{text:?} is no time; write it like \"90s\" or \"4h\"")))?;
     if duration.is_zero() || duration > Duration::from_secs(366 * 24 * 3600) {
         return Err(D::Error::custom(format!("{text:?} is not between a moment and a year")));
     }
@@ -386,8 +400,12 @@ mod tests {
     #[test]
     fn the_environment_overrides_the_file_and_the_file_the_defaults() {
         let file = "[session]\nidle = \"1h\"\nper_user = 3\n[server]\naddress = \"127.0.0.1:1\"";
-        let env = [("VESTIBULE_SERVER_ADDRESS", "127.0.0.1:2"), ("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1, ::1/128"),
-            ("DATABASE_URL", "postgres://u:p@h/d"), ("PATH", "/bin")];
+        let env = [
+            ("VESTIBULE_SERVER_ADDRESS", "127.0.0.1:2"),
+            ("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1, ::1/128"),
+            ("DATABASE_URL", "postgres://u:p@h/d"),
+            ("PATH", "/bin"),
+        ];
         let config = load(file, &env).expect("good");
         assert_eq!(config.server.address.port(), 2);
         assert_eq!(config.session.idle, Duration::from_secs(3600));

@@ -108,7 +108,9 @@ mod tests {
         for good in ["Bearer ", "bearer ", "BEARER ", "Token "] {
             assert!(read(&[&with(good)]), "{good}");
         }
-        for bad in ["", "Basic ", "Bearer", "Bearer  ", "Bearer\t", " Bearer ", "Bearer Bearer ", "Bearer \"", "Token token="] {
+        for bad in
+            ["", "Basic ", "Bearer", "Bearer  ", "Bearer\t", " Bearer ", "Bearer Bearer ", "Bearer \"", "Token token="]
+        {
             assert!(!read(&[&with(bad)]), "{bad}");
         }
         assert!(!read(&[]));

@@ -32,11 +32,8 @@ use crate::{
 /// The server's routes with all their layers. `run` tells this start of the program from all others in the log.
 pub fn router(state: AppState, config: &ServerConfig, run: &str) -> Router {
     let observer = Observer::new(state.trust.clone(), run);
-    let limits = Limits {
-        trust: state.trust.clone(),
-        body_timeout: config.body_timeout,
-        answer_timeout: config.answer_timeout,
-    };
+    let limits =
+        Limits { trust: state.trust.clone(), body_timeout: config.body_timeout, answer_timeout: config.answer_timeout };
     layers(routes(&state).with_state(state), observer, limits)
 }
 

@@ -170,7 +170,12 @@ impl Core {
     }
 
     /// The verdict and, where it came sooner than usual, the time spent on it.
-    fn compare(&self, password: &Password, stored: Option<&str>, salt: &[u8; 16]) -> Result<(Verdict, Option<Duration>), Error> {
+    fn compare(
+        &self,
+        password: &Password,
+        stored: Option<&str>,
+        salt: &[u8; 16],
+    ) -> Result<(Verdict, Option<Duration>), Error> {
         let known = stored.and_then(|text| {
             let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm == Algorithm::Argon2id.ident());
             if hash.is_none() {

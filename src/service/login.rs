@@ -25,7 +25,10 @@ impl Identifier {
     /// nobody has.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        Email::parse(text).map(Self::Email).or_else(|_| Username::parse(text).map(Self::Username)).unwrap_or(Self::Nobody)
+        Email::parse(text)
+            .map(Self::Email)
+            .or_else(|_| Username::parse(text).map(Self::Username))
+            .unwrap_or(Self::Nobody)
     }
 }
 
@@ -79,7 +82,12 @@ impl Service {
         counted.map_err(Error::throttled)
     }
 
-    async fn begin_session(&self, caller: &Caller, known: Credential, renewed: Option<String>) -> Result<SignIn, Error> {
+    async fn begin_session(
+        &self,
+        caller: &Caller,
+        known: Credential,
+        renewed: Option<String>,
+    ) -> Result<SignIn, Error> {
         let Credential { user, mut password_hash } = known;
         if let Some(renewed) = renewed
             && self.store.renew_hash(&user.id, &password_hash, &renewed).await?

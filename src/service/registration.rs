@@ -27,12 +27,10 @@ impl Registration {
         match (email, username, password) {
             (Ok(email), Ok(username), Ok(password)) => Ok(Self { email, username, password }),
             (email, username, password) => {
-                let problems = [
-                    (Field::Email, email.err()),
-                    (Field::Username, username.err()),
-                    (Field::Password, password.err()),
-                ];
-                let problems = problems.into_iter().filter_map(|(field, p)| p.map(|problem| FieldProblem { field, problem }));
+                let problems =
+                    [(Field::Email, email.err()), (Field::Username, username.err()), (Field::Password, password.err())];
+                let problems =
+                    problems.into_iter().filter_map(|(field, p)| p.map(|problem| FieldProblem { field, problem }));
                 Err(AppError::Invalid(problems.collect()))
             }
         }

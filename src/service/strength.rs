@@ -52,14 +52,20 @@ fn reason(warning: Warning) -> Advice {
     match warning {
         Warning::StraightRowsOfKeysAreEasyToGuess => Advice::KeyRow,
         Warning::ShortKeyboardPatternsAreEasyToGuess => Advice::KeyPattern,
-        Warning::RepeatsLikeAaaAreEasyToGuess | Warning::RepeatsLikeAbcAbcAreOnlySlightlyHarderToGuess => Advice::Repeats,
-        Warning::ThisIsATop10Password | Warning::ThisIsATop100Password | Warning::ThisIsACommonPassword => Advice::Common,
+        Warning::RepeatsLikeAaaAreEasyToGuess | Warning::RepeatsLikeAbcAbcAreOnlySlightlyHarderToGuess => {
+            Advice::Repeats
+        }
+        Warning::ThisIsATop10Password | Warning::ThisIsATop100Password | Warning::ThisIsACommonPassword => {
+            Advice::Common
+        }
         Warning::ThisIsSimilarToACommonlyUsedPassword => Advice::NearCommon,
         Warning::SequencesLikeAbcAreEasyToGuess => Advice::Sequence,
         Warning::RecentYearsAreEasyToGuess => Advice::Year,
         Warning::AWordByItselfIsEasyToGuess => Advice::SingleWord,
         Warning::DatesAreOftenEasyToGuess => Advice::Date,
-        Warning::NamesAndSurnamesByThemselvesAreEasyToGuess | Warning::CommonNamesAndSurnamesAreEasyToGuess => Advice::Name,
+        Warning::NamesAndSurnamesByThemselvesAreEasyToGuess | Warning::CommonNamesAndSurnamesAreEasyToGuess => {
+            Advice::Name
+        }
     }
 }
 

@@ -46,9 +46,15 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
 
 pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
     let options = PgConnectOptions::from_str(url)
-        .map_err(|_| Error::Refused("The PostgreSQL address can't be read. Write postgres://user:password@host/name.".to_owned()))?
+        .map_err(|_| {
+            Error::Refused("The PostgreSQL address can't be read. Write postgres://user:password@host/name.".to_owned())
+        })?
         .application_name("vestibule")
-        .options([("statement_timeout", "3000"), ("lock_timeout", "3000"), ("idle_in_transaction_session_timeout", "10000")]);
+        .options([
+            ("statement_timeout", "3000"),
+            ("lock_timeout", "3000"),
+            ("idle_in_transaction_session_timeout", "10000"),
+        ]);
     let pool: PgPoolOptions = patient(connections);
     Ok(Db::Postgres(pool.connect_with(options).await?))
 }

@@ -107,7 +107,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn find_by_username(&self, username: &Username) -> Result<Option<Credential>, Error> {
-        let sql = "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE username_key = $1";
+        let sql =
+            "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE username_key = $1";
         self.find_credential(sql, username.key()).await
     }
 

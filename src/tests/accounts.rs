@@ -17,12 +17,14 @@ on_both! {
         let me = app.get("/api/accounts/me").bearer(&one).send().await.json();
         assert_eq!((&me["email"], &me["username"]), (&json!("ann@example.org"), &json!("ann")));
         let out = app.post("/api/accounts/logout/", &json!({})).bearer(&one).send().await;
-        insta::assert_snapshot!(out.shape(), @r#"
-        204 No Content
-        clear-site-data: "storage"
-        cache-control: no-store
-        vary: Authorization, Origin, Sec-Fetch-Site
-        "#);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(out.shape(), @r#"
+            204 No Content
+            clear-site-data: "storage"
+            cache-control: no-store
+            vary: Authorization, Origin, Sec-Fetch-Site
+            "#);
+        }
         assert_eq!(app.me(&one).await, 401);
         assert_eq!(app.me(&two).await, 200, "the other session lives on");
     }
@@ -61,6 +63,9 @@ on_both! {
 
 on_both! {
     async fn the_absolute_end_comes_to_the_second_r42(app: App) {
+        let mut config = app.config.clone();
+        config.session.idle = config.session.absolute;
+        let app = app.restart_with(config).await;
         app.register("ann").await;
         let token = app.token("ann").await;
         let step = Duration::from_secs(3600);
@@ -202,6 +207,9 @@ on_both! {
 
 on_both! {
     async fn one_hundred_registrations_of_one_email_make_one_account_r1(app: App) {
+        let mut config = app.config.clone();
+        (config.password.hashing_queue, config.password.hashing_patience) = (100, Duration::from_secs(300));
+        let app = app.restart_with(config).await;
         let mut siblings = vec![];
         if app.backend == Backend::Postgres {
             siblings.push(app.sibling().await);
@@ -216,11 +224,7 @@ on_both! {
         let answers = futures_util::future::join_all(calls).await;
         let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
         assert_eq!(count(200), 1, "exactly one wins");
-        // A single server's queue of 64 may be full; nothing else is an error of the server's.
-        assert_eq!(count(200) + count(409) + count(503), 100);
-        if all.len() > 1 {
-            assert_eq!(count(503), 0);
-        }
+        assert_eq!(count(409), 99, "and nobody sees a fault");
     }
 }
 

@@ -9,5 +9,6 @@ mod faults;
 mod http;
 mod process;
 mod repository;
+
 mod throttles;
 mod util;

@@ -230,6 +230,14 @@ impl Call {
         self
     }
 
+    /// Names another host than our own.
+    pub fn replace_host(mut self, host: &str) -> Self {
+        if let Some(headers) = self.request.headers_mut() {
+            headers.insert("host", host.parse().unwrap());
+        }
+        self
+    }
+
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
     }
@@ -275,7 +283,9 @@ impl Answer {
     /// Status, the headers that say something, and the body: for comparing and for snapshots.
     pub fn shape(&self) -> String {
         let mut lines = vec![self.status.to_string()];
-        for name in ["www-authenticate", "retry-after", "allow", "clear-site-data", "cache-control", "content-type", "vary"] {
+        for name in
+            ["www-authenticate", "retry-after", "allow", "clear-site-data", "cache-control", "content-type", "vary"]
+        {
             if let Some(value) = self.headers.get(name) {
                 lines.push(format!("{name}: {}", value.to_str().unwrap()));
             }

@@ -1,0 +1,79 @@
+# What the builds and the tests need from outside. Each function installs what is missing, or says what to do.
+
+# Programs that only the owner of the machine can install.
+need_programs() {
+    command -v cargo >/dev/null || fail "cargo is missing. Install Rust 1.95 or newer: https://rustup.rs"
+    command -v node >/dev/null || fail "node is missing. Install Node.js 20 or newer."
+    command -v npm >/dev/null || fail "npm is missing. Install npm; it comes with Node.js, on Debian as a package of its own."
+    local major
+    major=$(node -p 'process.versions.node.split(".")[0]')
+    [ "$major" -ge 20 ] || fail "Node.js $major is too old. Install version 20 or newer."
+    command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ||
+        apt_install build-essential ||
+        fail "A C compiler is missing; SQLite is compiled from C. Install gcc or clang (Debian: build-essential)."
+}
+
+need_wasm_target() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$wasm_target" ] && return
+    command -v rustup >/dev/null ||
+        fail "Rust's $wasm_target target is missing, and so is rustup, which installs it: https://rustup.rs"
+    rustup target add "$wasm_target" || fail "rustup could not add $wasm_target. Check the network and try again."
+}
+
+# wasm-opt, lightningcss and Playwright, in the versions of the lock file.
+need_npm_packages() {
+    local stamp=end2end/node_modules/.vestibule-stamp wanted
+    wanted=$(cksum <end2end/package-lock.json)
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        npm ci --prefix end2end --no-audit --no-fund --loglevel=error ||
+            fail "npm could not install the packages in end2end/. Check the network and try again."
+        say "$wanted" >"$stamp"
+    fi
+    # npm may be set to run no install scripts; this one only puts a program into place.
+    [ -x "$npm_programs/lightningcss" ] || (cd end2end/node_modules/lightningcss-cli && node postinstall.js)
+}
+
+wasm_bindgen_version() {
+    awk '$0 == "name = \"wasm-bindgen\"" { getline; gsub(/[^0-9.]/, ""); print; exit }' Cargo.lock
+}
+
+is_wasm_bindgen() { [ "$("$1" --version 2>/dev/null)" = "wasm-bindgen $2" ]; }
+
+# Sets wasm_bindgen to a program of exactly the version in Cargo.lock.
+need_wasm_bindgen() {
+    local version cache
+    version=$(wasm_bindgen_version)
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/wasm-bindgen-$version
+    wasm_bindgen=wasm-bindgen
+    is_wasm_bindgen "$wasm_bindgen" "$version" && return
+    wasm_bindgen=$cache/bin/wasm-bindgen
+    is_wasm_bindgen "$wasm_bindgen" "$version" && return
+    say "Compiling wasm-bindgen $version. It is kept for the next time."
+    # Without --locked: the lock file of its release names versions that are no longer served.
+    env -u CARGO_TARGET_DIR cargo install wasm-bindgen-cli --version "$version" --root "$cache" ||
+        fail "wasm-bindgen $version could not be installed. Check the network and try again."
+}
+
+# The store's tests start a PostgreSQL of their own.
+need_postgres() {
+    local folder
+    for folder in "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin; do
+        [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ] && return
+    done
+    command -v initdb >/dev/null && command -v postgres >/dev/null && return
+    apt_install postgresql ||
+        say "PostgreSQL's server is missing, and its tests will fail. Install it (Debian: apt-get install postgresql)."
+}
+
+# Sets and exports CHROMIUM to a browser's path.
+need_chromium() {
+    local find=end2end/support/chromium.mjs
+    CHROMIUM=$(node "$find") || {
+        apt_install chromium || (cd end2end && npx playwright install chromium) || true
+        CHROMIUM=$(node "$find") || {
+            say "No Chromium was found, and the browser tests will fail. Install one, or set CHROMIUM to its path."
+            CHROMIUM=
+        }
+    }
+    export CHROMIUM
+}

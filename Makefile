@@ -1,0 +1,23 @@
+# Each target is a script in .ci, which says what it does.
+.PHONY: run build test bench watch
+
+# Builds what has changed, then serves on http://127.0.0.1:8000.
+run:
+	@.ci/build
+	@.ci/serve
+
+# Builds the page and the release program that carries it: target/release/vestibule.
+build:
+	@.ci/build
+
+# Formatting, lints, documentation, every test, the size budget, the browser.
+test:
+	@.ci/test
+
+# The figures that we promise, side by side with what they are compared to.
+bench: build
+	@.ci/bench
+
+# Rebuilds and reloads after every change. Needs cargo-leptos.
+watch:
+	@.ci/watch

@@ -1,0 +1,180 @@
+// What every test starts with: a running server, an address of its own, and a page that must not complain.
+import { test as base, expect, type APIRequestContext, type BrowserContext, type Page } from "@playwright/test";
+import { Server } from "./server.mjs";
+
+export { expect, Server };
+
+/** A registered account. */
+export interface User {
+  email: string;
+  username: string;
+  password: string;
+}
+
+/** What the browser complained about. A test must say what it expects; anything else fails it. */
+export class Complaints {
+  readonly #heard: string[] = [];
+  readonly #expected: RegExp[] = [];
+
+  /** Complaints that match are part of this test. */
+  expect(...patterns: RegExp[]): void {
+    this.#expected.push(...patterns);
+  }
+
+  listen(context: BrowserContext): void {
+    context.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) this.#hear(`console: ${message.text()}`);
+    });
+    context.on("weberror", (error) => this.#hear(`page: ${error.error().message}`));
+    context.on("requestfailed", (request) => {
+      // A page that is left gives up what it was still loading.
+      if (request.failure()?.errorText !== "net::ERR_ABORTED") {
+        this.#hear(`request: ${request.url()} ${request.failure()?.errorText}`);
+      }
+    });
+    context.on("response", (response) => {
+      if (response.status() >= 400) this.#hear(`response: ${response.status()} ${response.url()}`);
+    });
+  }
+
+  unexpected(): string[] {
+    return this.#heard.filter((text) => !this.#expected.some((pattern) => pattern.test(text)));
+  }
+
+  #hear(text: string): void {
+    this.#heard.push(text);
+  }
+}
+
+interface TestFixtures {
+  /** The client's address, as a proxy would tell it. No two tests share one, so they share no limits. */
+  address: string;
+  complaints: Complaints;
+  /** A registered account of this test's own. */
+  user: User;
+}
+
+interface WorkerFixtures {
+  server: Server;
+}
+
+let tests = 0;
+
+export const test = base.extend<TestFixtures, WorkerFixtures>({
+  server: [
+    async ({}, use) => {
+      const server = await new Server().start();
+      await use(server);
+      await server.remove();
+    },
+    { scope: "worker" },
+  ],
+  address: async ({}, use, info) => {
+    tests += 1;
+    await use(`10.${info.workerIndex % 256}.${tests >> 8}.${tests & 255}`);
+  },
+  baseURL: async ({ server }, use) => use(server.url),
+  extraHTTPHeaders: async ({ address }, use) => use({ "X-Forwarded-For": address }),
+  complaints: async ({}, use) => use(new Complaints()),
+  context: async ({ context, complaints }, use) => {
+    complaints.listen(context);
+    await use(context);
+    expect(complaints.unexpected(), "the browser must have nothing to complain about").toEqual([]);
+  },
+  user: async ({ request }, use) => use(await register(request)),
+});
+
+/** A new person, not yet registered. */
+export function somebody(): User {
+  const name = `p${Date.now().toString(36)}${Math.random().toString(36).slice(2, 8)}`;
+  return { email: `${name}@example.org`, username: name, password: `walrus-${name}-lantern-quilt` };
+}
+
+/** Registers a new person through the JSON API. */
+export async function register(request: APIRequestContext): Promise<User> {
+  const user = somebody();
+  const answer = await request.post("/api/accounts/api_register/", { data: user });
+  expect(answer.status(), await answer.text()).toBe(200);
+  return user;
+}
+
+/** Logs in through the JSON API. */
+export async function token(request: APIRequestContext, user: User): Promise<string> {
+  const answer = await request.post("/api/accounts/api_auth/", { data: user });
+  expect(answer.status(), await answer.text()).toBe(200);
+  return (await answer.json()).token;
+}
+
+/** A browser's console message for an answer with this status. */
+export function status(code: number): RegExp {
+  return new RegExp(`responded with a status of ${code}|^response: ${code} `);
+}
+
+/** What a browser says when the server can't be reached. */
+export const UNREACHABLE = /ERR_CONNECTION_(REFUSED|RESET)|ERR_INTERNET_DISCONNECTED|ERR_EMPTY_RESPONSE|ERR_FAILED/;
+
+/** The parts of the page, by what a person reads. */
+export class Vestibule {
+  constructor(readonly page: Page) {}
+
+  get switcher() {
+    return this.page.getByLabel("Account", { exact: true });
+  }
+  get email() {
+    return this.page.getByLabel("Email", { exact: true });
+  }
+  get username() {
+    return this.page.getByLabel("Username", { exact: true });
+  }
+  get password() {
+    return this.page.getByLabel("Password", { exact: true });
+  }
+  get loginButton() {
+    return this.page.getByRole("button", { name: "Login", exact: true });
+  }
+  get registerButton() {
+    return this.page.getByRole("button", { name: "Register", exact: true });
+  }
+  get logOutButton() {
+    return this.page.getByRole("button", { name: "Log out here" });
+  }
+  get welcome() {
+    return this.page.getByRole("heading", { name: "You are logged in" });
+  }
+  get heading() {
+    return this.page.getByRole("heading", { level: 1 });
+  }
+
+  /** Opens a view and waits until it works. */
+  async open(path: string): Promise<void> {
+    await this.page.goto(path);
+    await this.live();
+  }
+
+  /** Waits until the page has come alive: nothing is veiled, and its buttons work. */
+  async live(): Promise<void> {
+    await expect(this.page.locator("html[data-session]")).toHaveCount(0);
+    await expect(this.page.locator("main button[type=submit]:disabled")).toHaveCount(0);
+  }
+
+  async fillLogin(user: User): Promise<void> {
+    await this.email.fill(user.email);
+    await this.password.fill(user.password);
+  }
+
+  async logIn(user: User): Promise<void> {
+    await this.open("/login");
+    await this.fillLogin(user);
+    await this.loginButton.click();
+    await expect(this.welcome).toBeVisible();
+  }
+
+  /** What the tab keeps. */
+  async storage(): Promise<{ session: string; local: string; cookies: string }> {
+    return this.page.evaluate(() => ({
+      session: JSON.stringify({ ...sessionStorage }),
+      local: JSON.stringify({ ...localStorage }),
+      cookies: document.cookie,
+    }));
+  }
+}

@@ -1,0 +1,147 @@
+//! The files on the disk, for a program that was built without its page: the developer's loop.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header::CACHE_CONTROL},
+    middleware::{self, Next},
+    response::Response,
+};
+use tower_http::services::{ServeDir, ServeFile};
+
+use super::PageFiles;
+use crate::{error::AppError, server::answer::Door};
+
+/// Where cargo-leptos puts the page, unless it says otherwise.
+const SITE_ROOT: &str = "target/site";
+/// The style sheets as they are written: cargo-leptos leaves `@import` lines alone.
+const STYLE_ROOT: &str = "style";
+
+pub(super) fn page_files() -> PageFiles {
+    let path = |name: &str| format!("/pkg/{name}");
+    PageFiles {
+        style: path("vestibule.css"),
+        script: path("vestibule.js"),
+        wasm: path("vestibule.wasm"),
+        reload: env::var_os("LEPTOS_WATCH").is_some(),
+    }
+}
+
+pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let site = env::var_os("LEPTOS_SITE_ROOT").map_or_else(|| PathBuf::from(SITE_ROOT), PathBuf::from);
+    router_of(&site, Path::new(STYLE_ROOT))
+}
+
+fn router_of<S: Clone + Send + Sync + 'static>(site: &Path, style: &Path) -> Router<S> {
+    let folder = |path: &Path| ServeDir::new(path).append_index_html_on_directories(false);
+    let packages = folder(&site.join("pkg")).fallback(folder(style));
+    public_files(site)
+        .into_iter()
+        .fold(Router::new().nest_service("/pkg", packages), |router, name| {
+            router.route_service(&format!("/{name}"), ServeFile::new(site.join(name)))
+        })
+        .layer(middleware::from_fn(tidy))
+}
+
+/// The names of the files in the site's top folder, hidden ones aside.
+fn public_files(site: &Path) -> Vec<String> {
+    let entries = fs::read_dir(site).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    files.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.starts_with('.')).collect()
+}
+
+/// Refuses hidden files and encoded paths, which none of ours has, and gives every answer our own shape.
+async fn tidy(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path.contains("/.") || path.contains('%') {
+        return Door::Page.refuse(&AppError::NotFound);
+    }
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::NOT_FOUND {
+        return Door::Page.refuse(&AppError::NotFound);
+    }
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::{Body, to_bytes},
+        http::header::CONTENT_TYPE,
+    };
+    use tower::ServiceExt;
+
+    use super::*;
+
+    fn site() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = [
+            ("site/pkg/vestibule.wasm", "wasm"),
+            ("site/pkg/.hidden", "secret"),
+            ("site/favicon.svg", "icon"),
+            ("site/.env", "secret"),
+            ("style/tokens.css", "tokens"),
+            ("outside.txt", "secret"),
+        ];
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        folder
+    }
+
+    async fn ask(folder: &Path, path: &str) -> (StatusCode, String, String) {
+        let router: Router = router_of(&folder.join("site"), &folder.join("style"));
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let response = router.oneshot(request).await.expect("an answer");
+        let kind = response.headers().get(CONTENT_TYPE).map_or("", |kind| kind.to_str().expect("text")).to_owned();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1024).await.expect("a body");
+        (status, kind, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn the_site_is_served_and_style_sheets_fall_back_to_their_sources() {
+        let folder = site();
+        for (path, kind, text) in [
+            ("/pkg/vestibule.wasm", "application/wasm", "wasm"),
+            ("/pkg/tokens.css", "text/css", "tokens"),
+            ("/favicon.svg", "image/svg+xml", "icon"),
+        ] {
+            let answer = ask(folder.path(), path).await;
+            assert_eq!((answer.0, answer.1.as_str(), answer.2.as_str()), (StatusCode::OK, kind, text), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_hidden_nothing_outside_and_no_listing_is_served_r79() {
+        let folder = site();
+        let hostile = [
+            "/pkg",
+            "/pkg/",
+            "/pkg/.hidden",
+            "/pkg/%2ehidden",
+            "/.env",
+            "/pkg/../favicon.svg",
+            "/pkg/../../outside.txt",
+            "/pkg/..%2f..%2foutside.txt",
+            "/pkg/%2e%2e/%2e%2e/outside.txt",
+            "/pkg/..%5coutside.txt",
+            "/pkg/missing.js",
+            "/pkg/vestibule.js.map",
+            "/missing.txt",
+        ];
+        for path in hostile {
+            let (status, _, text) = ask(folder.path(), path).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+            assert!(!text.contains("secret") && !text.contains("<html"), "{path}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The files inside the program. The build script has hashed and compressed them.
+
+use axum::{
+    Router,
+    body::Body,
+    http::{
+        HeaderMap, HeaderValue, StatusCode, Uri,
+        header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{PageFiles, encoding::Encoding};
+use crate::{error::AppError, server::answer::Door};
+
+/// For a name that changes with the content (RFC 8246).
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// For a name that stays when the content changes: an hour, then ask.
+const FOR_A_WHILE: &str = "public, max-age=3600";
+
+/// One file.
+#[derive(Debug)]
+struct Asset {
+    /// Its URL path.
+    path: &'static str,
+    content_type: &'static str,
+    /// SHA-256 of the content, in hexadecimal.
+    hash: &'static str,
+    /// Whether the path changes with the content.
+    immutable: bool,
+    identity: &'static [u8],
+    brotli: Option<&'static [u8]>,
+    gzip: Option<&'static [u8]>,
+}
+
+include!(concat!(env!("OUT_DIR"), "/site.rs"));
+
+pub(super) fn is_there() -> bool {
+    !FILES.is_empty()
+}
+
+pub(super) fn page_files() -> PageFiles {
+    PageFiles { style: STYLE.to_owned(), script: SCRIPT.to_owned(), wasm: WASM.to_owned(), reload: false }
+}
+
+pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let missing = get(async || Door::Page.refuse(&AppError::NotFound));
+    let packages =
+        Router::new().route("/pkg", missing.clone()).route("/pkg/", missing).route("/pkg/{*path}", get(serve));
+    let public = FILES.iter().filter(|file| !file.path.starts_with("/pkg/"));
+    public.fold(packages, |router, file| router.route(file.path, get(serve)))
+}
+
+/// Paths are compared as they were sent, and only with those in the table: there is no folder to climb out of.
+async fn serve(uri: Uri, headers: HeaderMap) -> Response {
+    match find(FILES, uri.path()) {
+        Some(file) => file.answer(&headers),
+        None => Door::Page.refuse(&AppError::NotFound),
+    }
+}
+
+fn find(files: &'static [Asset], path: &str) -> Option<&'static Asset> {
+    files.binary_search_by_key(&path, |file| file.path).ok().and_then(|at| files.get(at))
+}
+
+impl Asset {
+    fn answer(&self, wishes: &HeaderMap) -> Response {
+        let (encoding, bytes) = self.encoded(wishes);
+        let tag = format!("\"{}-{}\"", self.hash, encoding.name());
+        let unchanged = wishes.get_all(IF_NONE_MATCH).iter().any(|known| matches(known, &tag));
+        let mut response =
+            if unchanged { StatusCode::NOT_MODIFIED.into_response() } else { Response::new(Body::from(bytes)) };
+        let headers = response.headers_mut();
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(ETAG, tag);
+        }
+        let keep = if self.immutable { FOR_EVER } else { FOR_A_WHILE };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        if !unchanged {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+            if encoding != Encoding::Identity {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+            }
+        }
+        response
+    }
+
+    fn encoded(&self, wishes: &HeaderMap) -> (Encoding, &'static [u8]) {
+        let forms =
+            [(Encoding::Brotli, self.brotli), (Encoding::Gzip, self.gzip), (Encoding::Identity, Some(self.identity))];
+        let available = forms.iter().filter(|(_, bytes)| bytes.is_some()).map(|(encoding, _)| *encoding);
+        let chosen = Encoding::choose(wishes, available);
+        let found = forms.into_iter().find(|(encoding, _)| *encoding == chosen);
+        (chosen, found.and_then(|(_, bytes)| bytes).unwrap_or(self.identity))
+    }
+}
+
+/// The weak comparison that `If-None-Match` asks for (RFC 9110, section 13.1.2).
+fn matches(known: &HeaderValue, tag: &str) -> bool {
+    known.to_str().is_ok_and(|list| {
+        list.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header::ACCEPT_ENCODING;
+
+    use super::*;
+
+    static SAMPLE: &[Asset] = &[
+        Asset {
+            path: "/favicon.svg",
+            content_type: "image/svg+xml; charset=utf-8",
+            hash: "aa",
+            immutable: false,
+            identity: b"plain",
+            brotli: None,
+            gzip: Some(b"gz"),
+        },
+        Asset {
+            path: "/pkg/app.bb.wasm",
+            content_type: "application/wasm",
+            hash: "bb",
+            immutable: true,
+            identity: b"plain",
+            brotli: Some(b"br"),
+            gzip: Some(b"gz"),
+        },
+    ];
+
+    fn ask(path: &str, wishes: &[(axum::http::HeaderName, &'static str)]) -> Response {
+        let wishes = wishes.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        find(SAMPLE, path).expect("a known path").answer(&wishes)
+    }
+
+    fn header(response: &Response, name: axum::http::HeaderName) -> &str {
+        response.headers().get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    #[test]
+    fn a_hashed_name_is_kept_for_ever_and_a_plain_one_is_not() {
+        let wasm = ask("/pkg/app.bb.wasm", &[(ACCEPT_ENCODING, "gzip, br")]);
+        assert_eq!(header(&wasm, CACHE_CONTROL), FOR_EVER);
+        assert_eq!(header(&wasm, CONTENT_TYPE), "application/wasm");
+        assert_eq!(header(&wasm, CONTENT_ENCODING), "br");
+        assert_eq!(header(&wasm, VARY), "Accept-Encoding");
+        let icon = ask("/favicon.svg", &[(ACCEPT_ENCODING, "gzip, br")]);
+        assert_eq!(header(&icon, CACHE_CONTROL), FOR_A_WHILE);
+        assert_eq!(header(&icon, CONTENT_ENCODING), "gzip");
+    }
+
+    #[test]
+    fn a_client_that_names_no_encoding_gets_the_file_as_it_is() {
+        let plain = ask("/pkg/app.bb.wasm", &[]);
+        assert_eq!(plain.status(), StatusCode::OK);
+        assert_eq!(header(&plain, CONTENT_ENCODING), "");
+    }
+
+    #[test]
+    fn a_known_tag_is_answered_with_304_but_only_for_the_same_encoding() {
+        let tag = "W/\"x\", W/\"bb-br\"";
+        let same = ask("/pkg/app.bb.wasm", &[(ACCEPT_ENCODING, "br"), (IF_NONE_MATCH, tag)]);
+        assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(header(&same, ETAG), "\"bb-br\"");
+        assert_eq!(header(&same, VARY), "Accept-Encoding");
+        let other = ask("/pkg/app.bb.wasm", &[(ACCEPT_ENCODING, "gzip"), (IF_NONE_MATCH, tag)]);
+        assert_eq!(other.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn only_paths_of_the_table_are_found_r79() {
+        let hostile = [
+            "/pkg",
+            "/pkg/",
+            "/pkg/app.wasm",
+            "/pkg/./app.bb.wasm",
+            "/pkg/../favicon.svg",
+            "/pkg/%2e%2e/favicon.svg",
+            "/pkg/..%2ffavicon.svg",
+            "/pkg//app.bb.wasm",
+            "/pkg/app.bb.wasm/",
+            "/pkg/app.bb.wasm%00",
+            "/.env",
+            "/pkg/app.bb.js.map",
+        ];
+        for path in hostile {
+            assert!(find(SAMPLE, path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_built_table_is_sorted_and_names_the_main_files() {
+        assert!(FILES.is_sorted_by_key(|file| file.path));
+        if is_there() {
+            for path in [STYLE, SCRIPT, WASM] {
+                assert!(find(FILES, path).is_some_and(|file| file.immutable && file.brotli.is_some()), "{path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The database locked or away: an honest answer in time, and everything resumes by itself.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sqlx::{Connection, Executor, SqliteConnection};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use vestibule::store::DatabaseUrl;
+
+use crate::util::{App, Backend, PASSWORD, some_address};
+
+fn is_unavailable(answer: &crate::util::Answer) -> bool {
+    answer.status == 503 && answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_database_is_a_503_in_time_and_passes() {
+    let app = App::start(Backend::Sqlite).await;
+    app.register("ann").await;
+    let token = app.token("ann").await;
+    let file = app.folder().join("vestibule.db");
+    let mut other = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    other.execute("BEGIN EXCLUSIVE").await.unwrap();
+    let started = Instant::now();
+    let body = json!({ "email": "bob@example.org", "username": "bob", "password": PASSWORD });
+    let register = app.post("/api/accounts/api_register/", &body).from(&some_address()).send();
+    let (log_in, register, me) = tokio::join!(app.log_in("ann", PASSWORD), register, app.me(&token));
+    assert!(is_unavailable(&log_in) && is_unavailable(&register), "{log_in:?} {register:?}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(me, 200, "who is logged in stays so");
+    other.execute("ROLLBACK").await.unwrap();
+    assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+    assert_eq!(app.log_in("bob", PASSWORD).await.status, 400, "nothing was stored in part");
+    let again = app.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
+    assert_eq!(again.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_and_writers_side_by_side_never_find_the_database_locked_r95() {
+    let app = App::start_with(Backend::Sqlite, |config| config.password.hashing_queue = 500).await;
+    app.register("ann").await;
+    let token = app.token("ann").await;
+    let writers =
+        futures_util::future::join_all((0..60).map(|n| app.log_in(if n % 2 == 0 { "ghost" } else { "ann" }, "x")));
+    let readers = futures_util::future::join_all((0..200).map(|_| app.me(&token)));
+    // Clients that go away in the middle leave no transaction open.
+    let leavers = futures_util::future::join_all((0..40).map(|n| {
+        let call = app.log_in("nobody", "x");
+        async move { tokio::time::timeout(Duration::from_millis(n), call).await.is_ok() }
+    }));
+    let (writers, readers, _) = tokio::join!(writers, readers, leavers);
+    assert!(writers.iter().all(|answer| [400, 429].contains(&answer.status.as_u16())));
+    assert!(readers.iter().all(|status| *status == 200));
+    app.register("bob").await;
+}
+
+/// Passes connections on to the tests' PostgreSQL while it is open.
+async fn gate(target: String) -> (u16, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, open) = watch::channel(true);
+    tokio::spawn(async move {
+        while let Ok((mut here, _)) = listener.accept().await {
+            let (target, mut open) = (target.clone(), open.clone());
+            tokio::spawn(async move {
+                if !*open.borrow() {
+                    return;
+                }
+                let mut there = TcpStream::connect(&target).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut here, &mut there) => {}
+                    _ = open.wait_for(|open| !open) => {}
+                }
+            });
+        }
+    });
+    (port, sender)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_away_is_a_503_in_time_and_passes() {
+    let url = crate::util::postgres::fresh_database().await;
+    let target = url.split('@').nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let (port, open) = gate(target.clone()).await;
+    let through = url.replace(&target, &format!("127.0.0.1:{port}"));
+    let app = App::start_with(Backend::Postgres, |config| config.database.url = DatabaseUrl::Postgres(through)).await;
+    app.register("ann").await;
+    let token = app.token("ann").await;
+    open.send(false).unwrap();
+    let started = Instant::now();
+    let me = app.get("/api/accounts/me/").bearer(&token).send();
+    let (me, log_in, ready) = tokio::join!(me, app.log_in("ann", PASSWORD), app.get("/readyz").send());
+    assert!(is_unavailable(&me), "fails closed: {me:?}");
+    assert!(is_unavailable(&log_in) && is_unavailable(&ready), "{log_in:?} {ready:?}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(app.get("/healthz").send().await.status, 200);
+    open.send(true).unwrap();
+    assert_eq!(app.get("/readyz").send().await.status, 200);
+    assert_eq!(app.me(&token).await, 200);
+    assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_servers_start_at_once_on_an_empty_database_r101() {
+    let url = DatabaseUrl::Postgres(crate::util::postgres::fresh_database().await);
+    let opened = futures_util::future::join_all((0..5).map(|_| vestibule::store::Store::open(&url, 2))).await;
+    assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+}
