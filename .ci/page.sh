@@ -2,11 +2,15 @@
 
 # Paths of this machine have no place in what is sent to every visitor.
 page_flags() {
-    local separator=$'\x1f' home=${CARGO_HOME:-$HOME/.cargo}
-    printf '%s' "--remap-path-prefix=$home/registry/src=crates${separator}--remap-path-prefix=$PWD=."
+    local folder
+    printf '%s' "--remap-path-prefix=$PWD=."
+    for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+        printf '\x1f%s' "--remap-path-prefix=$folder=crates"
+    done
 }
 
 compile_page() {
+    cargo fetch --locked
     CARGO_ENCODED_RUSTFLAGS=$(page_flags) cargo build --locked --lib --profile wasm-release \
         --target "$wasm_target" --no-default-features --features hydrate
 }

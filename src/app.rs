@@ -1,15 +1,12 @@
 //! The page: its document, its frame and its routes.
 
+mod address;
 #[cfg(feature = "ssr")]
 mod shell;
 
-use leptos::prelude::*;
-use leptos_router::{
-    components::{FlatRoutes, Route, Router},
-    hooks::use_location,
-    path,
-};
+use leptos::{either::EitherOf4, prelude::*};
 
+pub use self::address::Address;
 #[cfg(feature = "ssr")]
 pub use self::shell::shell;
 use crate::{
@@ -26,31 +23,17 @@ use crate::{
 /// The page. It is rendered on the server as for a stranger, and taken over by the browser.
 #[component]
 pub fn App() -> impl IntoView {
-    view! {
-        <Router>
-            <Frame />
-        </Router>
-    }
-}
-
-/// What stands round every view.
-#[component]
-fn Frame() -> impl IntoView {
-    let path = use_location().pathname;
-    let view = Memo::new(move |_| path.with(|path| View::at(path)));
-    let session = Session::provide(view);
+    let address = Address::provide();
+    let session = Session::provide(address);
     let spoken = RwSignal::new("");
-    Effect::new(move |last| lead_the_reader(session, view.get(), spoken, last));
-    let who = move || session.identity().map(|me| me.account.username);
+    Effect::new(move |last| lead_the_reader(session, address.view(), spoken, last));
     view! {
-        <a class="skip" href="#content" rel="external">"Skip to content"</a>
+        <a class="skip" href="#content">"Skip to content"</a>
         <div class="frame">
             <header class="bar">
                 <a class="brand" href="/login"><Mark />"Vestibule"</a>
-                <ViewSwitcher view />
-                <p class="who">
-                    {move || who().map(|name| view! { "Logged in as " <strong>{name}</strong> })}
-                </p>
+                <ViewSwitcher address />
+                <p class="who">{move || session.identity().map(|me| ["Logged in as ", &me.account.username].concat())}</p>
             </header>
             <main id="content" tabindex="-1">
                 <p class="visually-hidden" role="status">{spoken}</p>
@@ -60,12 +43,12 @@ fn Frame() -> impl IntoView {
                     "Checking your session…"
                 </div>
                 <div class="view">
-                    <FlatRoutes fallback=NotFound>
-                        <Route path=path!("/") view=Login />
-                        <Route path=path!("/login") view=Login />
-                        <Route path=path!("/register") view=Register />
-                        <Route path=path!("/logout") view=Logout />
-                    </FlatRoutes>
+                    {move || match address.view() {
+                        View::LogIn => EitherOf4::A(view! { <Login /> }),
+                        View::Register => EitherOf4::B(view! { <Register /> }),
+                        View::LogOut => EitherOf4::C(view! { <Logout /> }),
+                        View::NotFound => EitherOf4::D(view! { <NotFound /> }),
+                    }}
                 </div>
             </main>
         </div>

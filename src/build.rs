@@ -61,7 +61,7 @@ fn embed(site: &Path, out: &Path) -> Outcome<Vec<Embedded>> {
     let cache = out.join("site");
     fs::create_dir_all(&cache)?;
     let mut sources = Vec::new();
-    collect(site, String::new(), &mut sources)
+    collect(site, "", &mut sources)
         .map_err(|cause| format!("{SITE}={}: {cause}. Build the page first: make build", site.display()))?;
     sources.sort();
     for (_, needed) in MAIN_FILES {
@@ -76,7 +76,7 @@ fn embed(site: &Path, out: &Path) -> Outcome<Vec<Embedded>> {
 }
 
 /// Lists the files below a folder, hidden ones and source maps aside.
-fn collect(folder: &Path, prefix: String, sources: &mut Vec<String>) -> io::Result<()> {
+fn collect(folder: &Path, prefix: &str, sources: &mut Vec<String>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -87,7 +87,7 @@ fn collect(folder: &Path, prefix: String, sources: &mut Vec<String>) -> io::Resu
             continue;
         }
         if path.is_dir() {
-            collect(&path, format!("{prefix}{name}/"), sources)?;
+            collect(&path, &format!("{prefix}{name}/"), sources)?;
         } else {
             sources.push(format!("{prefix}{name}"));
         }

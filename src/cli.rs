@@ -18,7 +18,7 @@ const BAD_CONFIGURATION: u8 = 2;
 
 /// Accounts for your app in one program.
 ///
-/// Without a command it serves: the page and the JSON API on http://127.0.0.1:8000, the data in vestibule.db in this
+/// Without a command it serves: the page and the JSON API on <http://127.0.0.1:8000>, the data in vestibule.db in this
 /// folder. It needs no configuration; Leptos.toml in this folder, or environment variables, can change everything.
 #[derive(Debug, Parser)]
 #[command(

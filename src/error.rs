@@ -14,7 +14,7 @@ use server_fn::{
 
 /// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "code", content = "detail", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum AppError {
     /// At least one field was refused. Nothing was stored.
     Invalid(Vec<FieldProblem>),
@@ -200,7 +200,7 @@ impl Field {
 
 /// Why a field was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "why", content = "detail", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Problem {
     /// It is missing, empty, or not a string.
     Missing,

@@ -14,6 +14,7 @@ use server_fn::codec::Json;
 
 pub use self::{client::SessionClient, mirror::KEY as STORAGE_KEY};
 use crate::{
+    app::Address,
     components::dom,
     domain::account::{Identity, SignIn},
     error::AppError,
@@ -84,17 +85,17 @@ pub struct Session {
     state: RwSignal<State>,
     notice: RwSignal<Option<(View, Notice)>>,
     draft: RwSignal<String>,
-    view: Memo<View>,
+    address: Address,
 }
 
 impl Session {
     /// Makes the session and puts it into the context. In the browser it reads its mirror as soon as the page is live.
-    pub fn provide(view: Memo<View>) -> Self {
+    pub fn provide(address: Address) -> Self {
         let session = Self {
             state: RwSignal::new(State::Unread),
             notice: RwSignal::new(None),
             draft: RwSignal::new(String::new()),
-            view,
+            address,
         };
         provide_context(session);
         Effect::new(move |_| session.come_alive());
@@ -146,7 +147,7 @@ impl Session {
     /// The notice that belongs above the current view.
     #[must_use]
     pub fn notice(&self) -> Option<Notice> {
-        let view = self.view.get();
+        let view = self.address.view();
         self.notice.with(|notice| notice.as_ref().filter(|(at, _)| *at == view).map(|(_, notice)| notice.clone()))
     }
 
@@ -187,9 +188,9 @@ impl Session {
         let told = log_out().await;
         self.forget();
         match told {
-            Ok(()) | Err(AppError::SessionEnded) if self.view.get_untracked() == View::LogOut => self.hush(),
-            Ok(()) | Err(AppError::SessionEnded) => self.announce(self.view.get_untracked(), Notice::LoggedOut),
-            Err(_) => self.announce(self.view.get_untracked(), Notice::LoggedOutHere { until }),
+            Ok(()) | Err(AppError::SessionEnded) if self.address.view_now() == View::LogOut => self.hush(),
+            Ok(()) | Err(AppError::SessionEnded) => self.announce(self.address.view_now(), Notice::LoggedOut),
+            Err(_) => self.announce(self.address.view_now(), Notice::LoggedOutHere { until }),
         }
     }
 
@@ -231,7 +232,7 @@ impl Session {
     fn ended(&self, token: &str) {
         if self.token().as_deref() == Some(token) {
             self.forget();
-            self.announce(self.view.get_untracked(), Notice::Ended);
+            self.announce(self.address.view_now(), Notice::Ended);
         }
     }
 
@@ -273,7 +274,7 @@ impl Session {
 
     /// After a change of the view: its notice goes, and the server is asked whether the session still lives.
     fn follow(&self, last: Option<View>) -> View {
-        let view = self.view.get();
+        let view = self.address.view();
         if last.is_some_and(|last| last != view) {
             if self.notice.with_untracked(|notice| notice.as_ref().is_some_and(|(at, _)| *at != view)) {
                 self.hush();

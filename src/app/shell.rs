@@ -1,11 +1,9 @@
 //! The document round the page, which only the server writes.
 
 use leptos::{config::LeptosOptions, hydration::AutoReload, nonce::use_nonce, prelude::*};
-use leptos_router::location::RequestUrl;
 
-use super::App;
+use super::{Address, App};
 use crate::{
-    pages::View,
     server::{answer::page_headers, assets::PageFiles},
     session::STORAGE_KEY,
 };
@@ -19,7 +17,7 @@ pub fn shell() -> impl IntoView {
         <html lang="en">
             <head>
                 <meta charset="utf-8" />
-                <title>{view_of_request().title()}</title>
+                <title>{Address::provide().view_now().title()}</title>
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="description" content="Register, log in and log out: your account in one place." />
                 <meta name="color-scheme" content="light dark" />
@@ -47,11 +45,6 @@ pub fn shell() -> impl IntoView {
             </body>
         </html>
     }
-}
-
-fn view_of_request() -> View {
-    let url = use_context::<RequestUrl>().and_then(|url| url.parse().ok());
-    url.map_or(View::NotFound, |url| View::at(url.path()))
 }
 
 /// What the document loads. Every script carries the nonce of this one answer.

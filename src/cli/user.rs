@@ -76,7 +76,7 @@ impl UserCommand {
         match operator.ask(&command).await? {
             Reply::Added { account } => println!("The account {} <{}> {deed}.", account.username, account.email),
             Reply::Done { username, sessions } => {
-                println!("The account {username} {deed}. Sessions ended: {sessions}.")
+                println!("The account {username} {deed}. Sessions ended: {sessions}.");
             }
             other => return Err(explain(other)),
         }
@@ -89,12 +89,12 @@ async fn list(operator: &Operator) -> Result<(), String> {
     let mut count = 0_u64;
     println!("{:<32}  {:<20}  {:<8}  EMAIL", "USERNAME", "CREATED", "STATE");
     loop {
-        let users = match operator.ask(&Command::List { after }).await? {
+        let users = match operator.ask(&Command::List { after: after.clone() }).await? {
             Reply::Users { users } => users,
             other => return Err(explain(other)),
         };
         let Some(last) = users.last() else { break };
-        after = last.account.id.clone();
+        after.clone_from(&last.account.id);
         count += users.len() as u64;
         users.iter().for_each(print_line);
     }

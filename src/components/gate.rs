@@ -1,18 +1,22 @@
 //! The fork between strangers and those who are logged in.
 
-use leptos::prelude::*;
+use leptos::{either::EitherOf3, prelude::*};
 
 use super::log_out_here::LogOutHere;
 use crate::session::{Phase, Session};
 
 /// One view for strangers, another for those who are logged in, and a word for those of whom the server can't tell.
-pub fn gate(stranger: fn() -> AnyView, signed_in: fn() -> AnyView) -> impl IntoView {
+pub fn gate<A, B>(stranger: fn() -> A, signed_in: fn() -> B) -> impl IntoView
+where
+    A: IntoView + 'static,
+    B: IntoView + 'static,
+{
     let session = Session::current();
     let phase = Memo::new(move |_| session.phase());
     move || match phase.get() {
-        Phase::Stranger => stranger(),
-        Phase::Checking => view! { <Trouble /> }.into_any(),
-        Phase::SignedIn => signed_in(),
+        Phase::Stranger => EitherOf3::A(stranger()),
+        Phase::Checking => EitherOf3::B(view! { <Trouble /> }),
+        Phase::SignedIn => EitherOf3::C(signed_in()),
     }
 }
 

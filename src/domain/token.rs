@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_hash_is_no_token_r31() {
         let token = token(&mut StdRng::seed_from_u64(5));
-        let hex: String = token.hash().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let hex = token.hash().as_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(Token::parse(&hex), None);
     }
 }

@@ -21,14 +21,19 @@ use crate::{
 /// # Errors
 /// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
 #[server(name = LogIn, prefix = "/fn", endpoint = "login", input = Json, output = Json, client = SessionClient)]
-pub async fn log_in(email: String, password: String) -> Result<SignIn, AppError> {
+pub async fn log_in(
+    /// The email or the username.
+    email: String,
+    /// The password.
+    password: String,
+) -> Result<SignIn, AppError> {
     crate::server::door::Door::open()?.log_in(&email, &password).await
 }
 
 /// The view.
 #[component]
 pub fn Login() -> impl IntoView {
-    gate(|| view! { <LoginForm /> }.into_any(), || view! { <Account /> }.into_any())
+    gate(|| view! { <LoginForm /> }, || view! { <Account /> })
 }
 
 #[component]

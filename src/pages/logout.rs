@@ -1,6 +1,6 @@
 //! The view for logging out.
 
-use leptos::prelude::*;
+use leptos::{either::Either, prelude::*};
 use server_fn::codec::Json;
 
 use crate::{
@@ -25,21 +25,19 @@ pub fn Logout() -> impl IntoView {
     let stranger = Memo::new(move |_| session.phase() == Phase::Stranger);
     move || {
         if stranger.get() {
-            view! {
+            Either::Left(view! {
                 <Eyebrow text="See you soon" />
                 <h1 tabindex="-1">"You are logged out"</h1>
                 <p class="lead">"Nothing of an account is left in this tab."</p>
                 <p class="actions"><a class="button" href="/login">"Go to login"</a></p>
-            }
-            .into_any()
+            })
         } else {
-            view! {
+            Either::Right(view! {
                 <Eyebrow text="Leaving?" />
                 <h1 tabindex="-1">"Do you want to log out?"</h1>
                 <p class="lead">"This ends the session of this tab. Other tabs and programs keep theirs."</p>
                 <LogOutHere />
-            }
-            .into_any()
+            })
         }
     }
 }

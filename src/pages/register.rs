@@ -1,11 +1,11 @@
 //! The registration view.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
-use leptos_router::hooks::use_navigate;
 use server_fn::codec::Json;
 
 use super::View;
 use crate::{
+    app::Address,
     components::{
         field::{PasswordField, TextField},
         form::{FormAlert, FormState, SubmitButton},
@@ -23,32 +23,38 @@ use crate::{
 /// # Errors
 /// [`AppError::Invalid`], [`AppError::Taken`], [`AppError::Throttled`], [`AppError::Unavailable`].
 #[server(name = Enrol, prefix = "/fn", endpoint = "register", input = Json, output = Json, client = SessionClient)]
-pub async fn register(email: String, username: String, password: String) -> Result<account::Account, AppError> {
+pub async fn register(
+    /// The email address.
+    email: String,
+    /// The username.
+    username: String,
+    /// The password.
+    password: String,
+) -> Result<account::Account, AppError> {
     crate::server::door::Door::open()?.register(&email, &username, &password).await
 }
 
 /// The view.
 #[component]
 pub fn Register() -> impl IntoView {
-    gate(|| view! { <RegisterForm /> }.into_any(), || view! { <AlreadyIn /> }.into_any())
+    gate(|| view! { <RegisterForm /> }, || view! { <AlreadyIn /> })
 }
 
 #[component]
 fn RegisterForm() -> impl IntoView {
     let session = Session::current();
     let form = FormState::new();
-    let navigate = use_navigate();
+    let address = Address::current();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let fields = [Field::Email, Field::Username, Field::Password];
         let Some([email, username, password]) = form.begin(fields) else { return };
-        let navigate = navigate.clone();
         spawn_local(async move {
             let answer = register(email, username, password).await;
             if let Some(account) = form.finish(answer) {
                 session.set_draft(account.email);
                 session.announce(View::LogIn, Notice::Registered);
-                navigate(View::LogIn.path(), Default::default());
+                address.go(View::LogIn);
             }
         });
     };

@@ -60,17 +60,17 @@ impl Door {
             }
             Self::Auth => json!({ "status": "fail", "token": "", "error": message }),
             Self::Api => json!({ "status": "fail", "error": message }),
-            Self::Function => return self.refuse_function(error),
+            Self::Function => return refuse_function(error),
             Self::Page => return answer(error, "text/plain; charset=utf-8", format!("{message}\n").into()),
         };
         answer(error, "application/json; charset=utf-8", body.to_string().into())
     }
+}
 
-    fn refuse_function(self, error: &AppError) -> Response {
-        let mut response = answer(error, "application/json; charset=utf-8", error.ser().into());
-        response.headers_mut().insert(SERVER_FN_ERROR_HEADER, HeaderValue::from_static("/fn"));
-        response
-    }
+fn refuse_function(error: &AppError) -> Response {
+    let mut response = answer(error, "application/json; charset=utf-8", error.ser().into());
+    response.headers_mut().insert(SERVER_FN_ERROR_HEADER, HeaderValue::from_static("/fn"));
+    response
 }
 
 /// A message for each field that is wrong; what concerns the whole account stands under `account`.

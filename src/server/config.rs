@@ -183,11 +183,11 @@ impl Config {
             sessions_per_user: self.session.per_user,
             login: Allowance {
                 burst: self.throttle.login_burst,
-                interval: per(Duration::from_secs(60), self.throttle.login_per_minute),
+                interval: per(Duration::from_mins(1), self.throttle.login_per_minute),
             },
             register: Allowance {
                 burst: self.throttle.register_burst,
-                interval: per(Duration::from_secs(3600), self.throttle.register_per_hour),
+                interval: per(Duration::from_hours(1), self.throttle.register_per_hour),
             },
             account: AccountAttempt {
                 free: self.throttle.account_free_failures,
@@ -357,7 +357,7 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let duration = humantime::parse_duration(&text);
     let duration =
         duration.map_err(|_| D::Error::custom(format!("{text:?} is no time; write it like \"90s\" or \"4h\"")))?;
-    if duration.is_zero() || duration > Duration::from_secs(366 * 24 * 3600) {
+    if duration.is_zero() || duration > Duration::from_hours(8784) {
         return Err(D::Error::custom(format!("{text:?} is not between a moment and a year")));
     }
     Ok(duration)
@@ -392,9 +392,9 @@ mod tests {
         let config = load("", &[]).expect("the defaults are good");
         assert_eq!(config.server.address.to_string(), "127.0.0.1:8000");
         assert_eq!(config.database.url, DatabaseUrl::Sqlite("vestibule.db".into()));
-        assert_eq!(config.session.absolute, Duration::from_secs(24 * 3600));
+        assert_eq!(config.session.absolute, Duration::from_hours(24));
         assert_eq!(config.policy().login.interval, Duration::from_secs(6));
-        assert_eq!(config.policy().register.interval, Duration::from_secs(180));
+        assert_eq!(config.policy().register.interval, Duration::from_mins(3));
     }
 
     #[test]
@@ -408,7 +408,7 @@ mod tests {
         ];
         let config = load(file, &env).expect("good");
         assert_eq!(config.server.address.port(), 2);
-        assert_eq!(config.session.idle, Duration::from_secs(3600));
+        assert_eq!(config.session.idle, Duration::from_hours(1));
         assert_eq!(config.session.per_user, 3);
         assert_eq!(config.server.trusted_proxies.len(), 2);
         assert!(matches!(config.database.url, DatabaseUrl::Postgres(_)));
@@ -422,9 +422,12 @@ mod tests {
         }
     }
 
+    /// A file, an environment, and a word of the error.
+    type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
     #[test]
     fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-        let table: [(&str, &[(&str, &str)], &str); 24] = [
+        let table: [Broken; 24] = [
             ("[server]\nadress = \"x\"", &[], "no key adress"),
             ("[sever]\n", &[], "[sever]"),
             ("server = 3", &[], "write [server]"),

@@ -128,8 +128,8 @@ async fn read_body(request: Request, patience: Duration) -> Result<Request, AppE
     let (parts, body) = request.into_parts();
     let read = tokio::time::timeout(patience, to_bytes(body, BODY_LIMIT)).await.map_err(|_| AppError::SlowRequest)?;
     let bytes = read.map_err(|cause| {
-        let too_large =
-            std::error::Error::source(&cause).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+        let too_large = std::error::Error::source(&cause)
+            .is_some_and(<dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>);
         if too_large { AppError::TooLarge } else { AppError::BadRequest }
     })?;
     Ok(Request::from_parts(parts, Body::from(bytes)))

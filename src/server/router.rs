@@ -8,9 +8,10 @@ use axum::{
     http::Method,
     middleware,
     response::{IntoResponse, Response},
+    routing::{get, post},
 };
 use leptos::prelude::provide_context;
-use leptos_axum::{LeptosRoutes, generate_route_list, render_app_to_stream_with_context};
+use leptos_axum::{handle_server_fns_with_context, render_app_to_stream_with_context};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
@@ -23,11 +24,7 @@ use super::{
     observe::{Observer, observe},
     state::AppState,
 };
-use crate::{
-    api,
-    app::{App, shell},
-    error::AppError,
-};
+use crate::{api, app::shell, error::AppError, pages::View};
 
 /// The server's routes with all their layers. `run` tells this start of the program from all others in the log.
 pub fn router(state: AppState, config: &ServerConfig, run: &str) -> Router {
@@ -38,21 +35,31 @@ pub fn router(state: AppState, config: &ServerConfig, run: &str) -> Router {
 }
 
 fn routes(state: &AppState) -> Router<AppState> {
-    let files = state.files.clone();
-    let context = {
-        let (state, files) = (state.clone(), files.clone());
-        move || {
-            provide_context(state.clone());
-            provide_context(files.clone());
+    let mut routes = Router::new().nest("/api/accounts", api::router()).merge(health::router()).merge(assets::router());
+    for (path, method) in server_fn::axum::server_fn_paths() {
+        // Every server function is called by POST; any other method would be a link that changes something.
+        if method == Method::POST {
+            let context = context(state);
+            routes = routes.route(path, post(move |request: Request| handle_server_fns_with_context(context, request)));
         }
-    };
-    Router::new()
-        .nest("/api/accounts", api::router())
-        .merge(health::router())
-        .merge(assets::router())
-        .leptos_routes_with_context(state, generate_route_list(App), context, shell)
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+    }
+    for view in View::CHOICES {
+        routes = routes.route(view.path(), get(page));
+    }
+    routes.route("/", get(page)).fallback(not_found).method_not_allowed_fallback(method_not_allowed)
+}
+
+/// What the page and its server functions find in their context.
+fn context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
+    let state = state.clone();
+    move || {
+        provide_context(state.clone());
+        provide_context(state.files.clone());
+    }
+}
+
+async fn page(State(state): State<AppState>, request: Request) -> Response {
+    render_app_to_stream_with_context(context(&state), shell)(request).await.into_response()
 }
 
 /// What stands round every route, the outermost last. A panic becomes an answer inside of the headers and the log.
@@ -70,11 +77,7 @@ async fn not_found(State(state): State<AppState>, request: Request) -> Response 
     if door != Door::Page || !matches!(*request.method(), Method::GET | Method::HEAD) {
         return door.refuse(&AppError::NotFound);
     }
-    let context = move || {
-        provide_context(state.clone());
-        provide_context(state.files.clone());
-    };
-    render_app_to_stream_with_context(context, shell)(request).await.into_response()
+    page(State(state), request).await
 }
 
 async fn method_not_allowed(request: Request) -> Response {

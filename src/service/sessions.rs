@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// How often it is noted at the most that a session is in use.
-const SEEN_INTERVAL: Duration = Duration::from_secs(60);
+const SEEN_INTERVAL: Duration = Duration::from_mins(1);
 /// How far a session may seem to begin in the future: clocks are never quite right. Past that the clock was put back,
 /// and the session would outlive its time.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 impl Service {
     /// The session behind a token.

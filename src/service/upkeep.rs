@@ -13,7 +13,7 @@ use crate::{
 /// Sessions whose use waits to be noted. When it is full, the next use of a session notes it.
 pub const SEEN_QUEUE: usize = 4096;
 /// The time between two sweeps.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// Rows deleted in one transaction: few enough that no login waits long behind it.
 const SWEEP_BATCH: u32 = 500;
 

@@ -6,9 +6,12 @@ use leptos::prelude::window;
 /// The key under which the token stands. The shell's first script looks for it too.
 pub const KEY: &str = "vestibule.session";
 
-/// The token that was stored.
+/// The token that was stored. What can't be one is not believed: a header could not carry it.
 pub fn read() -> Option<String> {
-    if is_allowed() { SessionStorage::get(KEY).ok() } else { None }
+    if !is_allowed() {
+        return None;
+    }
+    SessionStorage::get(KEY).ok().filter(|token: &String| token.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// Stores the token.

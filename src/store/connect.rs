@@ -64,7 +64,7 @@ fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
         .idle_timeout(None)
-        .max_lifetime(Duration::from_secs(30 * 60))
+        .max_lifetime(Duration::from_mins(30))
 }
 
 fn lock(path: &Path) -> Result<SqliteLock, Error> {

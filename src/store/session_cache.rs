@@ -97,7 +97,7 @@ impl SessionCache {
 
 impl Store {
     /// `None` where there is nothing to forget: an idle generation keeps readers from reading twice.
-    pub(super) fn forget_afterwards(&self, hashes: Vec<Vec<u8>>) -> Option<ForgetOnDrop<'_>> {
+    pub(super) fn forget_afterwards(&self, hashes: &[Vec<u8>]) -> Option<ForgetOnDrop<'_>> {
         let hashes: Vec<_> = hashes.iter().filter_map(|bytes| TokenHash::from_bytes(bytes)).collect();
         let cache = self.inner.cache.as_ref().filter(|_| !hashes.is_empty())?;
         Some(cache.forget_afterwards(Forget::Sessions(hashes)))

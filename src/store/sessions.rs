@@ -96,7 +96,7 @@ impl Store {
                                RETURNING token_hash";
                     let evicted: Vec<Vec<u8>> =
                         sqlx::query_scalar(sql).bind(&new.user_id).bind(i64::from(most)).fetch_all(&mut *tx).await?;
-                    (true, store.forget_afterwards(evicted))
+                    (true, store.forget_afterwards(&evicted))
                 } else {
                     (false, None)
                 }
@@ -141,7 +141,7 @@ impl Store {
     pub async fn end_session(&self, hash: &TokenHash) -> Result<(), Error> {
         let (store, hash) = (self.clone(), *hash);
         self.uncancelled(async move {
-            let _ended = store.forget_afterwards(vec![hash.as_bytes().to_vec()]);
+            let _ended = store.forget_afterwards(&[hash.as_bytes().to_vec()]);
             on_write!(store, tx => {
                 let sql = "DELETE FROM sessions WHERE token_hash = $1";
                 sqlx::query(sql).bind(hash.as_bytes().as_slice()).execute(&mut *tx).await?;

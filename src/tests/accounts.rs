@@ -47,7 +47,7 @@ on_both! {
         app.register("ann").await;
         let (idle, busy) = (app.token("ann").await, app.token("ann").await);
         let second = Duration::from_secs(1);
-        app.clock.advance(app.config.session.idle - second);
+        app.clock.advance(app.config.session.idle.checked_sub(second).unwrap());
         assert_eq!(app.me(&busy).await, 200, "a second before");
         app.clock.advance(second);
         assert_eq!(app.me(&idle).await, 401, "to the second");
@@ -68,12 +68,12 @@ on_both! {
         let app = app.restart_with(config).await;
         app.register("ann").await;
         let token = app.token("ann").await;
-        let step = Duration::from_secs(3600);
+        let step = Duration::from_hours(1);
         for _ in 0..23 {
             app.clock.advance(step);
             assert_eq!(app.me(&token).await, 200);
         }
-        app.clock.advance(step - Duration::from_millis(1));
+        app.clock.advance(step.checked_sub(Duration::from_millis(1)).unwrap());
         assert_eq!(app.me(&token).await, 200);
         app.clock.advance(Duration::from_millis(1));
         assert_eq!(app.me(&token).await, 401);
@@ -84,7 +84,7 @@ on_both! {
     async fn a_clock_that_jumps_brings_no_token_back_and_breaks_nothing_r99(app: App) {
         app.register("ann").await;
         let old = app.token("ann").await;
-        let year = Duration::from_secs(365 * 24 * 3600);
+        let year = Duration::from_hours(8760);
         app.clock.advance(year);
         assert_eq!(app.me(&old).await, 401);
         let young = app.token("ann").await;
@@ -182,7 +182,7 @@ on_both! {
         app.log_in("ghost", "x").await;
         let upkeep = app.upkeep.as_ref().unwrap();
         assert_eq!(upkeep.sweep_all().await.unwrap(), 0, "nothing is over yet");
-        app.clock.advance(Duration::from_secs(25 * 3600));
+        app.clock.advance(Duration::from_hours(25));
         // 3 sessions; 5 addresses: one registered, three logged in, one failed; one ghost's failures.
         assert_eq!(upkeep.sweep_all().await.unwrap(), 9);
         assert_eq!(upkeep.sweep_all().await.unwrap(), 0);
@@ -195,12 +195,12 @@ on_both! {
         let mut app = app;
         app.register("ann").await;
         let token = app.token("ann").await;
-        app.clock.advance(Duration::from_secs(3 * 3600));
+        app.clock.advance(Duration::from_hours(3));
         assert_eq!(app.me(&token).await, 200);
         // Stopping the background work writes what it still holds.
         app.upkeep.take().unwrap().run(std::future::ready(())).await;
         let app = app.restart().await;
-        app.clock.advance(Duration::from_secs(2 * 3600));
+        app.clock.advance(Duration::from_hours(2));
         assert_eq!(app.me(&token).await, 200, "its use three hours after the login was kept over the restart");
     }
 }
@@ -208,7 +208,7 @@ on_both! {
 on_both! {
     async fn one_hundred_registrations_of_one_email_make_one_account_r1(app: App) {
         let mut config = app.config.clone();
-        (config.password.hashing_queue, config.password.hashing_patience) = (100, Duration::from_secs(300));
+        (config.password.hashing_queue, config.password.hashing_patience) = (100, Duration::from_mins(5));
         let app = app.restart_with(config).await;
         let mut siblings = vec![];
         if app.backend == Backend::Postgres {

@@ -461,7 +461,7 @@ async fn markup_in_a_field_is_never_taken_over_r83() {
     let polyglot =
         "jaVasCript:/*-/*`/*\\`/*'/*\"/**/(alert())//</stYle/</titLe/</scRipt/--!>\\x3csVg/<sVg/oNloAd=alert()//>";
     for path in ["/login", "/register", "/logout", "/nothing"] {
-        let encoded: String = polyglot.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded = polyglot.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02x}"));
         let html = app.get(&format!("{path}?email={encoded}&username={encoded}")).send().await.text;
         assert!(!html.contains("oNloAd") && !html.contains("alert()"), "{path}");
     }

@@ -45,7 +45,7 @@ on_both! {
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]);
         assert_eq!(app.me(&session).await, 200, "a session lives on");
-        app.clock.advance(Duration::from_secs(900));
+        app.clock.advance(Duration::from_mins(15));
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "its owner gets in");
         assert_eq!(app.log_in("ann", "wrong").await.status, 400, "and starts afresh");
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
@@ -85,7 +85,7 @@ on_both! {
             cache-control: no-store
             content-type: application/json
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"code":"throttled","detail":{"retry_after":1}}
+            {"throttled":{"retry_after":1}}
             "#);
         }
     }
@@ -103,7 +103,7 @@ on_both! {
         app.clock.advance(Duration::from_secs(6));
         assert_eq!(log_in("ann".to_owned()).await.status, 200);
         assert_eq!(log_in("ann".to_owned()).await.status, 429, "R91: a success gives nothing back");
-        app.clock.advance(Duration::from_secs(60));
+        app.clock.advance(Duration::from_mins(1));
         for n in 0..10 {
             assert_eq!(log_in(format!("phantom{n}")).await.status, 400);
         }
@@ -137,7 +137,7 @@ on_both! {
         }
         let body = json!({ "email": "b@example.org", "username": "bob", "password": PASSWORD });
         assert_eq!(app.post("/fn/register", &body).from("192.0.2.1").send().await.status, 429, "the other door too");
-        app.clock.advance(Duration::from_secs(180));
+        app.clock.advance(Duration::from_mins(3));
         assert_eq!(register(6).await.status, 200);
         assert_eq!(register(7).await.status, 429);
     }
@@ -174,7 +174,7 @@ on_both! {
 on_both! {
     async fn a_clock_put_back_locks_nobody_out_r99(app: App) {
         app.register("ann").await;
-        app.clock.advance(Duration::from_secs(365 * 24 * 3600));
+        app.clock.advance(Duration::from_hours(8760));
         for _ in 0..5 {
             assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         }
@@ -182,7 +182,7 @@ on_both! {
             let body = json!({ "email": format!("ghost{n}"), "password": "x" });
             app.post(AUTH, &body).from("192.0.2.1").send().await;
         }
-        app.clock.go_back(Duration::from_secs(365 * 24 * 3600));
+        app.clock.go_back(Duration::from_hours(8760));
         let body = json!({ "email": "ann", "password": PASSWORD });
         assert_eq!(app.post(AUTH, &body).from("192.0.2.1").send().await.status, 200);
     }

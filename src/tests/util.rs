@@ -100,7 +100,7 @@ pub struct App {
     pub config: Config,
     pub backend: Backend,
     pub upkeep: Option<Upkeep>,
-    _folder: Arc<TempDir>,
+    folder: Arc<TempDir>,
 }
 
 impl App {
@@ -127,7 +127,7 @@ impl App {
 
     /// Another server on the same database, as far as there can be one.
     pub async fn sibling(&self) -> Self {
-        Self::assemble(self.backend, self.config.clone(), Arc::clone(&self.clock), Arc::clone(&self._folder)).await
+        Self::assemble(self.backend, self.config.clone(), Arc::clone(&self.clock), Arc::clone(&self.folder)).await
     }
 
     /// Stops this server and starts it again on the same database.
@@ -138,11 +138,11 @@ impl App {
 
     /// Stops this server and starts it again on the same database, configured anew.
     pub async fn restart_with(self, config: Config) -> Self {
-        let Self { router, service, store, clock, backend, upkeep, _folder, .. } = self;
+        let Self { router, service, store, clock, backend, upkeep, folder, .. } = self;
         drop((router, upkeep));
         store.close().await;
         drop((service, store));
-        Self::assemble(backend, config, clock, _folder).await
+        Self::assemble(backend, config, clock, folder).await
     }
 
     async fn assemble(backend: Backend, config: Config, clock: Arc<ManualClock>, folder: Arc<TempDir>) -> Self {
@@ -155,11 +155,11 @@ impl App {
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy());
         let state: AppState = run::state(&config, service.clone());
         let router = router(state, &config.server, "test");
-        Self { router, service, store, clock, config, backend, upkeep: Some(upkeep), _folder: folder }
+        Self { router, service, store, clock, config, backend, upkeep: Some(upkeep), folder }
     }
 
     pub fn folder(&self) -> &std::path::Path {
-        self._folder.path()
+        self.folder.path()
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Call {

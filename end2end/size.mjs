@@ -1,0 +1,44 @@
+// What a first visit costs: the bytes of the page, its style, script and WebAssembly as a browser is sent them.
+import { get } from "node:http";
+import { Server } from "./support/server.mjs";
+
+const BUDGET = 140_000;
+
+/**
+ * @param {string} url
+ * @returns {Promise<Buffer>}
+ */
+function fetchRaw(url) {
+  return new Promise((resolve, reject) => {
+    const request = get(url, { headers: { "Accept-Encoding": "br" } }, (response) => {
+      /** @type {Buffer[]} */
+      const chunks = [];
+      response.on("data", (chunk) => chunks.push(chunk));
+      response.on("end", () => {
+        if (response.statusCode === 200) resolve(Buffer.concat(chunks));
+        else reject(new Error(`${url} answers ${response.statusCode}`));
+      });
+    });
+    request.on("error", reject);
+  });
+}
+
+const server = new Server();
+try {
+  await server.start();
+  const html = await fetchRaw(`${server.url}/login`);
+  const links = [...new Set(html.toString().match(/\/pkg\/[\w.-]+/g))];
+  const sizes = [["HTML", html.length]];
+  for (const link of links) sizes.push([link, (await fetchRaw(server.url + link)).length]);
+  const sum = sizes.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+  for (const [what, bytes] of [...sizes, ["in all", sum], ["budget", BUDGET]]) {
+    console.log(String(bytes).padStart(8), what);
+  }
+  if (links.length < 3) throw new Error("the page doesn't name its style, script and WebAssembly");
+  if (sum > BUDGET) throw new Error(`a first visit costs ${sum - BUDGET} bytes more than the budget`);
+} catch (cause) {
+  console.error(String(cause));
+  process.exitCode = 1;
+} finally {
+  await server.remove();
+}

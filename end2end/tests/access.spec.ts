@@ -1,0 +1,82 @@
+// Everybody can use it: axe on every view in both themes and two widths, narrow screens, reduced motion.
+import { AxeBuilder } from "@axe-core/playwright";
+import { expect, status, test, Vestibule } from "../support/fixtures.js";
+
+const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const WIDTHS = [390, 1440];
+
+for (const colorScheme of ["light", "dark"] as const) {
+  for (const width of WIDTHS) {
+    test.describe(`${colorScheme}, ${width} pixels`, () => {
+      test.use({ colorScheme, viewport: { width, height: 900 } });
+
+      test("axe finds nothing on any view", async ({ page, user, complaints }) => {
+        test.slow();
+        complaints.expect(status(400), status(404));
+        const app = new Vestibule(page);
+        const check = async (what: string) => {
+          await page.evaluate(async () => {
+            for (const animation of document.getAnimations()) animation.finish();
+          });
+          const { violations } = await new AxeBuilder({ page }).withTags(TAGS).analyze();
+          const found = violations.map(({ id, nodes }) => [id, nodes.map((node) => [node.html, node.failureSummary])]);
+          expect(found, what).toEqual([]);
+        };
+        for (const path of ["/login", "/register", "/logout", "/nowhere"]) {
+          await app.open(path);
+          await check(`${path}, logged out`);
+        }
+        await app.open("/register");
+        await app.registerButton.click();
+        await expect(app.email).toHaveAttribute("aria-invalid", "true");
+        await check("/register with errors");
+        await app.logIn(user);
+        await check("/login, logged in");
+        for (const path of ["/register", "/logout"]) {
+          await app.open(path);
+          await check(`${path}, logged in`);
+        }
+      });
+    });
+  }
+}
+
+test("nothing has to be scrolled sideways at 320 pixels", async ({ page, user, complaints }) => {
+  complaints.expect(status(404));
+  const app = new Vestibule(page);
+  await page.setViewportSize({ width: 320, height: 640 });
+  const widest = () => page.evaluate(() => document.documentElement.scrollWidth);
+  for (const path of ["/login", "/register", "/logout", "/nowhere"]) {
+    await app.open(path);
+    expect(await widest(), path).toBeLessThanOrEqual(320);
+  }
+  await app.logIn(user);
+  for (const path of ["/login", "/register", "/logout"]) {
+    await app.open(path);
+    expect(await widest(), `${path}, logged in`).toBeLessThanOrEqual(320);
+  }
+});
+
+test("who wants no motion gets none", async ({ page }) => {
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  const app = new Vestibule(page);
+  await app.open("/login");
+  const longest = await page.evaluate(() => {
+    const seconds = (text: string) => Math.max(...text.split(",").map((one) => parseFloat(one) || 0));
+    const all = [...document.querySelectorAll("*")].map((element) => getComputedStyle(element));
+    return Math.max(...all.flatMap((style) => [seconds(style.transitionDuration), seconds(style.animationDuration)]));
+  });
+  expect(longest).toBeLessThanOrEqual(0.01);
+});
+
+test("an unknown address has the status 404 and a page that helps", async ({ page, complaints }) => {
+  complaints.expect(status(404));
+  const answer = await page.goto("/nowhere/at/all");
+  expect(answer?.status()).toBe(404);
+  const app = new Vestibule(page);
+  await app.live();
+  await expect(page).toHaveTitle("Page not found · Vestibule");
+  await page.getByRole("main").getByRole("link", { name: "Register" }).click();
+  await expect(app.heading).toHaveText("Register");
+  await expect(app.switcher).toHaveValue("/register");
+});

@@ -1,0 +1,158 @@
+// The forms: errors next to their fields, nothing typed is lost, one request at a time (R20, R77).
+import { expect, somebody, status, test, Vestibule } from "../support/fixtures.js";
+
+test("errors stand next to their fields, are tied to them, and get the focus", async ({ page, complaints }) => {
+  complaints.expect(status(400));
+  const app = new Vestibule(page);
+  await app.open("/register");
+  await app.email.fill("not an address");
+  await app.username.fill("x");
+  await app.password.fill("a-fine-long-passphrase");
+  await app.registerButton.click();
+  for (const field of [app.email, app.username]) {
+    await expect(field).toHaveAttribute("aria-invalid", "true");
+    await expect(field).toHaveAccessibleDescription(/[A-Z].*\./);
+  }
+  await expect(app.email).toBeFocused();
+  await expect(app.email).toHaveValue("not an address");
+  await expect(app.username).toHaveValue("x");
+  await expect(page.getByRole("alert").filter({ visible: true })).not.toHaveCount(0);
+});
+
+test("a password that is easy to guess is refused with advice", async ({ page, complaints }) => {
+  complaints.expect(status(400));
+  const app = new Vestibule(page);
+  const user = somebody();
+  await app.open("/register");
+  await app.email.fill(user.email);
+  await app.username.fill(user.username);
+  for (const [password, advice] of [["short", /at least 8/i], ["password1", /too easy to guess/i]] as const) {
+    await app.password.fill(password);
+    await app.registerButton.click();
+    await expect(app.password).toHaveAccessibleDescription(advice);
+    await expect(app.password).toHaveAttribute("aria-invalid", "true");
+    await expect(app.password).toBeFocused();
+  }
+  await expect(app.email).toHaveValue(user.email);
+});
+
+test("an empty form is told what is missing", async ({ page }) => {
+  const app = new Vestibule(page);
+  await app.open("/login");
+  await app.loginButton.click();
+  await expect(app.email).toBeFocused();
+  await expect(app.email).toHaveAccessibleDescription(/fill in/i);
+  await expect(app.password).toHaveAttribute("aria-invalid", "true");
+});
+
+test("a wrong password loses nothing but the password, and says what to do", async ({ page, user, complaints }) => {
+  complaints.expect(status(400));
+  const app = new Vestibule(page);
+  await app.open("/login");
+  await app.fillLogin({ ...user, password: "a wrong password" });
+  await app.loginButton.click();
+  await expect(page.getByRole("alert").filter({ hasText: "Email or password is wrong" })).toBeVisible();
+  await expect(app.email).toHaveValue(user.email);
+  await app.password.fill(user.password);
+  await app.loginButton.click();
+  await expect(app.welcome).toBeVisible();
+});
+
+test("a taken account is refused without naming which of the two is taken", async ({ page, user, complaints }) => {
+  complaints.expect(status(409));
+  const app = new Vestibule(page);
+  await app.open("/register");
+  await app.email.fill(somebody().email);
+  await app.username.fill(user.username);
+  await app.password.fill(user.password.replace("walrus", "pelican"));
+  await app.registerButton.click();
+  await expect(page.getByRole("alert").filter({ hasText: "exists already" })).toBeVisible();
+  await expect(app.username).toHaveValue(user.username);
+});
+
+test("what was typed before the page was live is kept", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  let release = () => {};
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/*.wasm", async (route) => {
+    await gate;
+    await route.continue();
+  });
+  await page.goto("/login", { waitUntil: "commit" });
+  await app.fillLogin(user);
+  await expect(app.loginButton).toBeDisabled();
+  release();
+  await expect(app.loginButton).toBeEnabled();
+  await expect(app.email).toHaveValue(user.email);
+  await expect(app.password).toHaveValue(user.password);
+  await app.loginButton.click();
+  await expect(app.welcome).toBeVisible();
+});
+
+test("a double click on a slow line sends one request, and the form says that it is busy", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  let requests = 0;
+  await page.route("**/fn/login", async (route) => {
+    requests += 1;
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    await route.continue();
+  });
+  await app.open("/login");
+  await app.fillLogin(user);
+  await app.loginButton.dblclick();
+  await app.password.press("Enter");
+  await expect(page.locator("form")).toHaveAttribute("aria-busy", "true");
+  await expect(app.welcome).toBeVisible();
+  expect(requests).toBe(1);
+});
+
+test("password managers find what they look for, and a button shows the password_r20", async ({ page }) => {
+  const app = new Vestibule(page);
+  await app.open("/login");
+  await expect(app.email).toHaveAttribute("autocomplete", "username");
+  await expect(app.password).toHaveAttribute("autocomplete", "current-password");
+  await expect(app.password).toHaveAttribute("type", "password");
+  await app.password.fill("shown or not");
+  const show = page.getByRole("button", { name: /password/i });
+  await show.click();
+  await expect(app.password).toHaveAttribute("type", "text");
+  await show.click();
+  await expect(app.password).toHaveAttribute("type", "password");
+  await expect(app.password).toHaveValue("shown or not");
+  await app.open("/register");
+  await expect(app.email).toHaveAttribute("autocomplete", "email");
+  await expect(app.username).toHaveAttribute("autocomplete", "username");
+  await expect(app.password).toHaveAttribute("autocomplete", "new-password");
+});
+
+test("with the WebAssembly blocked, nothing typed gets into an address_r77", async ({ page, complaints, server }) => {
+  complaints.expect(/ERR_FAILED|ERR_BLOCKED|Failed to fetch|TypeError/);
+  await page.route("**/*.wasm", (route) => route.abort());
+  const addresses: string[] = [];
+  page.on("request", (request) => addresses.push(request.url()));
+  for (const path of ["/login", "/register"]) {
+    await page.goto(path);
+    await expect(page.getByRole("alert").filter({ hasText: "WebAssembly" })).toBeVisible();
+    await expect(page.locator("form")).toHaveAttribute("method", "post");
+    const app = new Vestibule(page);
+    await app.email.fill("someone@example.org");
+    await app.password.fill("a-secret-in-the-field");
+    await app.password.press("Enter");
+    await expect(page.locator("main button[type=submit]")).toBeDisabled();
+    expect(page.url()).not.toContain("?");
+  }
+  expect(addresses.join("\n")).not.toContain("secret");
+  expect(server.log).not.toContain("secret-in-the-field");
+});
+
+test.describe("without JavaScript", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("the page says what it needs, and sends nothing_r77", async ({ page, complaints }) => {
+    complaints.expect(/^request: \S+\.js csp$/);
+    const html = await (await page.goto("/login"))?.text();
+    expect(html).toMatch(/<noscript>.*JavaScript is off\..*<\/noscript>/s);
+    await expect(page.locator("form")).toHaveAttribute("method", "post");
+    await expect(page.locator("main button[type=submit]")).toBeDisabled();
+  });
+});

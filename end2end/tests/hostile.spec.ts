@@ -1,0 +1,131 @@
+// Hostile input and hostile pages (R68, R69, R75, R83).
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect, somebody, status, test, Vestibule } from "../support/fixtures.js";
+
+const POLYGLOTS = [
+  `"><img src=x onerror=alert(1)>`,
+  `'><svg/onload=alert(1)>`,
+  `</title></script><script>alert(1)</script>`,
+  `jaVasCript:/*-/*\`/*\\\`/*'/*"/**/(/* */onerror=alert(1) )//%0D%0A//</stYle/</titLe/</teXtarEa/</scRipt/--!>`,
+  `{{constructor.constructor('alert(1)')()}}`,
+];
+
+test("no field runs what is typed into it_r83", async ({ page, complaints }) => {
+  test.slow();
+  complaints.expect(status(400), status(429));
+  const alerts: string[] = [];
+  page.on("dialog", async (dialog) => {
+    alerts.push(dialog.message());
+    await dialog.dismiss();
+  });
+  const app = new Vestibule(page);
+  for (const polyglot of POLYGLOTS) {
+    await app.open("/register");
+    await app.email.fill(polyglot);
+    await app.username.fill(polyglot);
+    await app.password.fill(polyglot);
+    await app.registerButton.click();
+    await expect(page.locator("form")).toHaveAttribute("aria-busy", "false");
+    await app.open("/login");
+    await app.email.fill(polyglot);
+    await app.password.fill(polyglot);
+    await app.loginButton.click();
+    await expect(page.getByRole("alert").filter({ hasText: /\w/, visible: true })).not.toHaveCount(0);
+  }
+  expect(alerts).toEqual([]);
+});
+
+test("no address puts text or a script into the page_r75_r83", async ({ page, complaints }) => {
+  complaints.expect(status(404));
+  const error = Buffer.from('{"code":"internal","text":"Send your password to evil.example"}').toString("base64url");
+  const queries = [
+    `?__path=/fn/login&__err=${error}`,
+    "?next=https://evil.example",
+    "?next=//evil.example",
+    "?next=/%5Cevil.example",
+    "?next=javascript:alert(1)",
+    "?next=%09//evil.example",
+    `?email=${encodeURIComponent(POLYGLOTS[0] ?? "")}`,
+    `#${POLYGLOTS[1]}`,
+  ];
+  const app = new Vestibule(page);
+  for (const query of queries) {
+    await app.open(`/login${query}`);
+    await expect(app.heading, query).toHaveText("Login");
+    await expect(page.locator("body")).not.toContainText("evil.example");
+    await expect(page.getByRole("alert").filter({ visible: true, hasText: /\w/ })).toHaveCount(0);
+    expect(new URL(page.url()).pathname).toBe("/login");
+  }
+  const path = `/${encodeURIComponent('"><script>alert(1)</script>')}`;
+  const html = await (await page.goto(path))?.text();
+  expect(html).not.toContain("<script>alert");
+});
+
+test("an injected script does not run, and each answer has a nonce of its own_r68", async ({ page, complaints }) => {
+  complaints.expect(/Content Security Policy|violates|^request: x: csp$/i);
+  const app = new Vestibule(page);
+  const nonces = new Set<string>();
+  for (let visit = 0; visit < 2; visit += 1) {
+    const policy = (await (await page.goto("/login"))?.allHeaders())?.["content-security-policy"] ?? "";
+    expect(policy).not.toMatch(/unsafe-inline|'unsafe-eval'/);
+    nonces.add(policy.match(/'nonce-([^']+)'/)?.[1] ?? "");
+  }
+  expect(nonces.size).toBe(2);
+  await app.live();
+  await page.evaluate(() => {
+    const script = document.createElement("script");
+    script.setAttribute("nonce", "guessed");
+    script.textContent = "window.injected = true";
+    const image = document.createElement("div");
+    image.innerHTML = `<img src="x:" onerror="window.injected = true">`;
+    document.body.append(image);
+    document.body.insertAdjacentHTML("beforeend", "<script>window.injected = true</script>");
+  });
+  await page.waitForTimeout(300);
+  expect(await page.evaluate(() => "injected" in window)).toBe(false);
+});
+
+test("a page of another site can't frame it, keep hold of it, or call it_r69", async (
+  { page, complaints, server },
+) => {
+  complaints.expect(/frame|refused|CORS|blocked|ERR_|^response: 4|status of 4/i);
+  const evil = createServer((_, answer) => {
+    answer.setHeader("Content-Type", "text/html");
+    answer.end(`<title>evil</title><iframe src="${server.url}/login"></iframe>`);
+  });
+  await new Promise<void>((resolve) => evil.listen(0, "127.0.0.1", resolve));
+  try {
+    await page.goto(`http://localhost:${(evil.address() as AddressInfo).port}/`);
+    const framed = page.frames().at(1);
+    expect(await framed?.locator("form").count()).toBe(0);
+    const called = await page.evaluate(async (url) => {
+      try {
+        const answer = await fetch(`${url}/fn/login`, {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ email: "a@example.org", password: "whatever" }),
+        });
+        return answer.type;
+      } catch {
+        return "refused";
+      }
+    }, server.url);
+    expect(called).toBe("refused");
+  } finally {
+    evil.close();
+  }
+});
+
+test("what a person is called can't do harm", async ({ page, request }) => {
+  const user = { ...somebody(), email: `o'neil+<b>${Date.now()}</b>@example.org` };
+  const answer = await request.post("/api/accounts/api_register/", { data: user });
+  if (answer.status() === 200) {
+    const app = new Vestibule(page);
+    await app.logIn(user);
+    await expect(page.getByRole("main")).toContainText(user.email);
+    await expect(page.locator("main dd b")).toHaveCount(0);
+  } else {
+    expect(answer.status()).toBe(400);
+  }
+});

@@ -1,0 +1,147 @@
+// The main job: register, log in, reload and still be logged in, log out.
+import { expect, somebody, test, token, Vestibule } from "../support/fixtures.js";
+
+test("a person registers, logs in, stays logged in through a reload, and logs out", async ({ page, request }) => {
+  const app = new Vestibule(page);
+  const user = somebody();
+  await app.open("/register");
+  await app.email.fill(user.email);
+  await app.username.fill(user.username);
+  await app.password.fill(user.password);
+  await app.registerButton.click();
+
+  await expect(page).toHaveURL("/login");
+  await expect(page.getByText(/account (was|is|has been) created/i)).toBeVisible();
+  await expect(app.email).toHaveValue(user.email);
+  await app.password.fill(user.password);
+  await app.loginButton.click();
+
+  await expect(app.welcome).toBeVisible();
+  await expect(page.getByRole("main")).toContainText(user.username);
+  await expect(page.getByRole("main")).toContainText(user.email);
+  await expect(page).toHaveURL("/login");
+
+  await page.reload();
+  await expect(app.welcome).toBeVisible();
+  await expect(page.getByRole("main")).toContainText(user.email);
+
+  const stored = (await app.storage()).session.match(/vst_[0-9A-Za-z]+/)?.[0] ?? "";
+  await app.switcher.selectOption("Log out");
+  await expect(app.heading).toHaveText("Do you want to log out?");
+  await app.logOutButton.click();
+  await expect(app.heading).toHaveText("You are logged out");
+
+  const dead = await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${stored}` } });
+  expect(dead.status(), "the session has ended on the server too").toBe(401);
+});
+
+test("the username works in place of the email", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.open("/login");
+  await app.email.fill(user.username.toUpperCase());
+  await app.password.fill(user.password);
+  await app.password.press("Enter");
+  await expect(app.welcome).toBeVisible();
+});
+
+test("a page and a program may be logged in at once, and end one by one", async ({ page, request, user }) => {
+  const app = new Vestibule(page);
+  const other = await token(request, user);
+  await app.logIn(user);
+  await app.switcher.selectOption("Log out");
+  await app.logOutButton.click();
+  await expect(app.heading).toHaveText("You are logged out");
+  const me = await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${other}` } });
+  expect(me.status()).toBe(200);
+});
+
+test("the switcher follows the address and the back button", async ({ page }) => {
+  const app = new Vestibule(page);
+  await app.open("/");
+  await expect(app.switcher).toHaveValue("/login");
+  await expect(app.switcher.getByRole("option")).toHaveText(["Login", "Register", "Log out"]);
+
+  await app.switcher.selectOption("Register");
+  await expect(page).toHaveURL("/register");
+  await expect(app.heading).toHaveText("Register");
+  await app.switcher.selectOption("Log out");
+  await expect(page).toHaveURL("/logout");
+  await expect(app.heading).toHaveText("You are logged out");
+
+  await page.goBack();
+  await expect(page).toHaveURL("/register");
+  await expect(app.switcher).toHaveValue("/register");
+  await expect(app.heading).toHaveText("Register");
+  await page.goForward();
+  await expect(app.switcher).toHaveValue("/logout");
+  await page.goBack();
+  await page.goBack();
+  await expect(app.heading).toHaveText("Login");
+  await expect(app.switcher).toHaveValue("/login");
+});
+
+test("each view has its address and its title", async ({ page }) => {
+  const app = new Vestibule(page);
+  const views = [
+    ["/", "Login · Vestibule", "Login"],
+    ["/login", "Login · Vestibule", "Login"],
+    ["/login/", "Login · Vestibule", "Login"],
+    ["/register", "Register · Vestibule", "Register"],
+    ["/logout", "Log out · Vestibule", "Log out"],
+  ] as const;
+  for (const [path, title, choice] of views) {
+    await app.open(path);
+    await expect(page).toHaveTitle(title);
+    await expect(app.switcher.locator("option:checked")).toHaveText(choice);
+  }
+  await app.switcher.selectOption("Register");
+  await expect(page).toHaveTitle("Register · Vestibule");
+  await page.goBack();
+  await expect(page).toHaveTitle("Log out · Vestibule");
+});
+
+test("somebody who is logged in must log out before registering", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.selectOption("Register");
+  await expect(app.heading).toHaveText("You need to log out before registering");
+  await expect(app.registerButton).toHaveCount(0);
+  await app.logOutButton.click();
+  await expect(app.heading).toHaveText("Register");
+  await expect(app.email).toHaveValue("");
+});
+
+test("the whole journey works from the keyboard alone", async ({ page }) => {
+  const app = new Vestibule(page);
+  const user = somebody();
+  const tabTo = async (target: typeof app.email) => {
+    for (let presses = 0; presses < 20; presses += 1) {
+      await page.keyboard.press("Tab");
+      if (await target.evaluate((element) => element === document.activeElement)) return;
+    }
+    throw new Error("the Tab key doesn't lead there");
+  };
+  await app.open("/login");
+  await tabTo(app.switcher);
+  await page.keyboard.press("ArrowDown");
+  await expect(app.heading).toHaveText("Register");
+  await tabTo(app.email);
+  await page.keyboard.type(user.email);
+  await tabTo(app.username);
+  await page.keyboard.type(user.username);
+  await tabTo(app.password);
+  await page.keyboard.type(user.password);
+  await page.keyboard.press("Enter");
+  await expect(app.heading).toHaveText("Login");
+  await tabTo(app.password);
+  await page.keyboard.type(user.password);
+  await tabTo(app.loginButton);
+  await page.keyboard.press("Space");
+  await expect(app.welcome).toBeVisible();
+  const logOut = page.getByRole("main").getByRole("link", { name: "Log out" });
+  await tabTo(logOut);
+  await page.keyboard.press("Enter");
+  await tabTo(app.logOutButton);
+  await page.keyboard.press("Enter");
+  await expect(app.heading).toHaveText("You are logged out");
+});

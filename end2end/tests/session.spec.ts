@@ -1,0 +1,163 @@
+// The session in the browser (R48, R49, R73): where the token is kept, and what happens when it ends.
+import { expect, status, test, token, Vestibule } from "../support/fixtures.js";
+
+const ENDED = "Your session has ended. Log in again.";
+
+test("the token is kept in sessionStorage and nowhere else_r73", async ({ page, context, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  const kept = await app.storage();
+  expect(kept.session).toMatch(/vst_[0-9A-Za-z]{49}/);
+  expect(kept.local).toBe("{}");
+  expect(kept.cookies).toBe("");
+  expect(await page.content()).not.toMatch(/vst_[0-9A-Za-z]{20}/);
+  expect(page.url()).not.toContain("vst_");
+
+  await app.switcher.selectOption("Log out");
+  await app.logOutButton.click();
+  await expect(app.heading).toHaveText("You are logged out");
+  expect((await app.storage()).session).not.toContain("vst_");
+  expect(await context.cookies(), "the cookie jar is empty after it all").toEqual([]);
+});
+
+test("another tab is not logged in", async ({ page, context, user }) => {
+  await new Vestibule(page).logIn(user);
+  const other = new Vestibule(await context.newPage());
+  await other.open("/login");
+  await expect(other.loginButton).toBeVisible();
+  await expect(other.page.locator("body")).not.toContainText(user.email);
+});
+
+test("the server renders a logged-in reload as for a stranger_r49", async ({ page, request, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  const reloaded = await (await page.reload())?.text();
+  await expect(app.welcome).toBeVisible();
+  for (const secret of [user.email, user.username, "vst_"]) expect(reloaded).not.toContain(secret);
+
+  const bare = (html: string) => html.replace(/nonce="[^"]*"/g, "");
+  const Authorization = `Bearer ${await token(request, user)}`;
+  for (const path of ["/login", "/register", "/logout"]) {
+    const stranger = await (await request.get(path)).text();
+    const known = await (await request.get(path, { headers: { Authorization } })).text();
+    expect(bare(known), path).toBe(bare(stranger));
+  }
+});
+
+test("no form for strangers flashes up while a logged-in page reloads", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  // Slows the start down, so that a flash would last.
+  await page.route("**/*.wasm", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    await route.continue();
+  });
+  await page.addInitScript(() => {
+    const seen: string[] = [];
+    Object.assign(window, { seen });
+    const look = () => {
+      for (const heading of document.querySelectorAll("main h1, main form")) {
+        if (heading.checkVisibility({ opacityProperty: true, visibilityProperty: true })) {
+          seen.push(heading.tagName === "H1" ? (heading.textContent ?? "") : "a form");
+        }
+      }
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
+  await page.reload();
+  await expect(app.welcome).toBeVisible();
+  const seen = await page.evaluate(() => [...new Set((window as unknown as { seen: string[] }).seen)]);
+  expect(seen).toEqual(["You are logged in"]);
+});
+
+test("a duplicated tab falls to login once the session has ended_r48", async ({ page, context, complaints, user }) => {
+  complaints.expect(status(401));
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  const [twinPage] = await Promise.all([
+    context.waitForEvent("page"),
+    // Chromium copies sessionStorage into a window that its page opens, as it does for a duplicated tab.
+    page.evaluate(() => void window.open("/login", "_blank", "opener")),
+  ]);
+  const twin = new Vestibule(twinPage);
+  const copied = (await app.storage()).session;
+  await twinPage.evaluate((entries) => {
+    for (const [key, value] of Object.entries(JSON.parse(entries) as Record<string, string>)) {
+      sessionStorage.setItem(key, value);
+    }
+  }, copied);
+  await twinPage.reload();
+  await expect(twin.welcome).toBeVisible();
+
+  await app.switcher.selectOption("Log out");
+  await app.logOutButton.click();
+  await expect(app.heading).toHaveText("You are logged out");
+
+  await twin.switcher.selectOption("Register");
+  await expect(twin.page.getByText(ENDED)).toBeVisible();
+  await expect(twin.page.locator("body")).not.toContainText(user.email);
+  expect((await twin.storage()).session).not.toContain("vst_");
+  await twin.switcher.selectOption("Login");
+  await expect(twin.loginButton).toBeVisible();
+});
+
+test("a session that ends elsewhere is noticed at the next call, and said_r48", async (
+  { page, request, complaints, user },
+) => {
+  complaints.expect(status(401));
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  const stored = (await app.storage()).session.match(/vst_[0-9A-Za-z]{49}/)?.[0];
+  const ended = await request.post("/api/accounts/logout/", { headers: { Authorization: `Bearer ${stored}` } });
+  expect(ended.status()).toBe(204);
+
+  await page.reload();
+  await expect(app.loginButton).toBeVisible();
+  await expect(page.getByText(ENDED)).toBeVisible();
+  await expect(page.locator("body")).not.toContainText(user.email);
+  expect((await app.storage()).session).not.toContain("vst_");
+
+  await app.fillLogin(user);
+  await app.loginButton.click();
+  await expect(app.welcome).toBeVisible();
+  await expect(page.getByText(ENDED)).toBeHidden();
+});
+
+test("a token that never was one is dropped without harm", async ({ page, complaints }) => {
+  complaints.expect(status(401));
+  const app = new Vestibule(page);
+  await app.open("/login");
+  for (const stored of ['"vst_nonsense"', "not even JSON", '"\\u0000\\n"', '{"a":1}', '"töken"']) {
+    await page.evaluate((stored) => sessionStorage.setItem("vestibule.session", stored), stored);
+    await page.reload();
+    await expect(app.loginButton, stored).toBeEnabled();
+  }
+});
+
+test("after a logout the back button shows nobody's data_r48", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await page.goto("/register");
+  await expect(app.heading).toHaveText("You need to log out before registering");
+  await app.switcher.selectOption("Log out");
+  await app.logOutButton.click();
+  await expect(app.heading).toHaveText("You are logged out");
+  for (let step = 0; step < 3; step += 1) {
+    await page.goBack();
+    await app.live();
+    await expect(page.locator("body")).not.toContainText(user.email);
+    await expect(page.locator("body")).not.toContainText(user.username);
+    await expect(app.welcome).toHaveCount(0);
+  }
+});
+
+test("logging out tells the browser to forget_r48", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.selectOption("Log out");
+  const answer = page.waitForResponse((response) => response.url().endsWith("/fn/logout"));
+  await app.logOutButton.click();
+  expect((await (await answer).allHeaders())["clear-site-data"]).toContain('"storage"');
+  await expect(app.heading).toHaveText("You are logged out");
+});
