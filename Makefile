@@ -1,5 +1,5 @@
 # Each target is a script in .ci, which says what it does.
-.PHONY: run build test bench watch
+.PHONY: run build test watch
 
 # Builds what has changed, then serves on http://127.0.0.1:8000.
 run:
@@ -13,10 +13,6 @@ build:
 # Formatting, lints, documentation, every test, the size budget, the browser.
 test:
 	@.ci/test
-
-# The figures that we promise, side by side with what they are compared to.
-bench: build
-	@.ci/bench
 
 # Rebuilds and reloads after every change. Needs cargo-leptos.
 watch:

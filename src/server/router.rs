@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use any_spawner::Executor;
 use axum::{
     Router,
     extract::{Request, State},
@@ -35,6 +36,8 @@ pub fn router(state: AppState, config: &ServerConfig, run: &str) -> Router {
 }
 
 fn routes(state: &AppState) -> Router<AppState> {
+    // Rendering needs Leptos's executor. It can be set once in a process; later calls change nothing.
+    drop(Executor::init_tokio());
     let mut routes = Router::new().nest("/api/accounts", api::router()).merge(health::router()).merge(assets::router());
     for (path, method) in server_fn::axum::server_fn_paths() {
         // Every server function is called by POST; any other method would be a link that changes something.

@@ -222,3 +222,65 @@ impl Core {
 fn busy() -> Error {
     Error::Refused(AppError::Unavailable { retry_after: 2 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher(permits: u32, queue: u32, iterations: u32) -> Hasher {
+        let patience = Duration::from_millis(50);
+        Hasher::new(HashPolicy { memory_kib: 64, iterations, parallelism: 1, permits, queue, patience }, [1; 16])
+            .expect("good parameters")
+    }
+
+    fn password(text: &str) -> Password {
+        Password::parse(text).expect("a password")
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_answers_at_once_and_a_slow_turn_in_time_r24() {
+        let hasher = hasher(1, 1, 1);
+        let (one, two) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
+        assert!(matches!(hasher.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))), "no third place");
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let working = one.compute(move || drop(released.recv()));
+        let waiting = async {
+            let late = two.hash(password("x"), [0; 16]).await;
+            drop(release);
+            late
+        };
+        let (worked, late) = tokio::join!(working, waiting);
+        assert!(worked.is_ok());
+        assert!(matches!(late, Err(Error::Refused(AppError::Unavailable { .. }))), "its turn did not come");
+        drop((one, two));
+        assert!(hasher.enqueue().is_ok(), "room again");
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_leaves_before_its_turn_costs_no_hash_r24() {
+        let hasher = hasher(1, 4, 1);
+        let busy = Arc::clone(&hasher.permits).try_acquire_owned().expect("the only permit");
+        let before = hasher.runs();
+        let place = hasher.enqueue().expect("a place");
+        let left = tokio::time::timeout(Duration::from_millis(5), place.hash(password("x"), [0; 16])).await;
+        drop(busy);
+        assert!(left.is_err());
+        assert_eq!(hasher.runs(), before);
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_real_account_is_right() {
+        let (old, new) = (hasher(1, 4, 1), hasher(1, 4, 2));
+        let stored = old.enqueue().expect("a place").hash(password("right"), [2; 16]).await.expect("a hash");
+        let place = new.enqueue().expect("a place");
+        let verify = |text: &str, stored: Option<String>| place.verify(password(text), stored, [3; 16]);
+        assert_eq!(verify("wrong", Some(stored.clone())).await.expect("a verdict"), Verdict::Wrong);
+        assert_eq!(verify("\0", None).await.expect("a verdict"), Verdict::Wrong, "the dummy opens nothing");
+        let broken = Some("$argon2i$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$x".to_owned());
+        assert_eq!(verify("right", broken).await.expect("a verdict"), Verdict::Wrong);
+        let Verdict::Right { renewed: Some(renewed) } = verify("right", Some(stored)).await.expect("a verdict") else {
+            panic!("an older hash is renewed");
+        };
+        assert_eq!(verify("right", Some(renewed)).await.expect("a verdict"), Verdict::Right { renewed: None });
+    }
+}

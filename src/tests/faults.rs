@@ -18,7 +18,7 @@ fn is_unavailable(answer: &crate::util::Answer) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_database_is_a_503_in_time_and_passes() {
+async fn a_locked_database_is_a_503_in_time_and_passes_r96() {
     let app = App::start(Backend::Sqlite).await;
     app.register("ann").await;
     let token = app.token("ann").await;
@@ -82,7 +82,7 @@ async fn gate(target: String) -> (u16, watch::Sender<bool>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_away_is_a_503_in_time_and_passes() {
+async fn postgres_away_is_a_503_in_time_and_passes_r98_r115() {
     let url = crate::util::postgres::fresh_database().await;
     let target = url.split('@').nth(1).unwrap().split('/').next().unwrap().to_owned();
     let (port, open) = gate(target.clone()).await;

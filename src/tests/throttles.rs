@@ -92,7 +92,7 @@ on_both! {
 }
 
 on_both! {
-    async fn an_address_has_ten_logins_and_then_ten_a_minute_r93(app: App) {
+    async fn an_address_has_ten_logins_and_then_ten_a_minute_r91_r93(app: App) {
         app.register("ann").await;
         let log_in = |who: String| app.post(AUTH, &json!({ "email": who, "password": PASSWORD })).from("192.0.2.1").send();
         for n in 0..10 {
