@@ -26,10 +26,12 @@ assemble_page() {
     rm -rf "$site" "$target/bound"
     mkdir -p "$site/pkg"
     "$wasm_bindgen" --target web --no-typescript --out-dir "$target/bound" --out-name vestibule "$wasm"
-    "$npm_programs/wasm-opt" -Oz --enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext \
+    "$npm_programs/wasm-opt" -Oz --converge --enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext \
         --enable-mutable-globals --enable-reference-types --enable-multivalue --strip-producers \
         -o "$site/pkg/vestibule.wasm" "$target/bound/vestibule_bg.wasm"
-    cp "$target/bound/vestibule.js" "$site/pkg/vestibule.js"
+    # TypeScript's compiler takes the comments out.
+    "$npm_programs/tsc" --allowJs --checkJs false --removeComments --target es2022 --module esnext \
+        --moduleResolution bundler --skipLibCheck --outDir "$site/pkg" "$target/bound/vestibule.js"
     [ ! -d "$target/bound/snippets" ] || fail "The page has script snippets, which this build doesn't know how to name."
     "$npm_programs/lightningcss" --bundle --minify --output-file "$site/pkg/vestibule.css" style/main.css
     cp -R public/. "$site/"

@@ -35,10 +35,23 @@ pub async fn fresh_database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let port = tokio::task::spawn_blocking(|| server().port).await.unwrap();
     let name = format!("vestibule_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut admin = PgConnection::connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await.unwrap();
+    let mut admin = connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await;
     admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
     admin.close().await.unwrap();
     format!("postgres://postgres@127.0.0.1:{port}/{name}")
+}
+
+/// Connects, once the server has started up (SQLSTATE 57P03 until then).
+async fn connect(url: &str) -> PgConnection {
+    loop {
+        match PgConnection::connect(url).await {
+            Ok(connection) => return connection,
+            Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("57P03") => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(e) => panic!("{url}: {e}"),
+        }
+    }
 }
 
 fn server() -> &'static Server {
