@@ -77,3 +77,8 @@ need_chromium() {
     }
     export CHROMIUM
 }
+
+# The benchmark's loads come from wrk.
+need_wrk() {
+    command -v wrk >/dev/null || apt_install wrk || fail "wrk is missing. Install it (Debian: apt-get install wrk)."
+}

@@ -1,6 +1,7 @@
 //! The page: its document, its frame and its routes.
 
 mod address;
+pub mod settings;
 #[cfg(feature = "ssr")]
 mod shell;
 

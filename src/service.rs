@@ -101,6 +101,12 @@ impl Service {
         Ok(self.store.ping().await?)
     }
 
+    /// The least number of characters of a new password.
+    #[must_use]
+    pub fn password_least(&self) -> u32 {
+        self.policy.password_least
+    }
+
     /// How many passwords have been through argon2 since the start, right or wrong, real or not.
     #[must_use]
     pub fn hashes_run(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Everything that is kept, and every line of SQL.
 //!
-//! Each statement is written once, in the SQL that SQLite and PostgreSQL share; [`on_read!`] and [`on_write!`]
+//! Each statement is written once, in the SQL that SQLite and PostgreSQL share; `on_read!` and `on_write!`
 //! compile it once for each. Times come in from the caller, never from the database.
 
 mod connect;
@@ -10,6 +10,7 @@ mod throttles;
 mod users;
 
 use std::{
+    future::Future,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -27,8 +28,8 @@ use crate::domain::time::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// How long a statement may wait for its turn, a connection or a lock, before the caller hears that the database is
-/// away. Less than the five seconds within which a visitor must have an answer.
+/// How long a statement or a transaction may take, with its wait for a connection or a lock, before the caller hears
+/// that the database is away. Less than the five seconds within which a visitor must have an answer.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The two databases. SQLite has one connection that writes and several that read, as its write-ahead log allows.
@@ -47,8 +48,11 @@ macro_rules! on_read {
                 $body
             }
             $crate::store::Db::Postgres(pool) => {
-                let mut $conn = pool.acquire().await?;
-                $body
+                $crate::store::in_time(async {
+                    let mut $conn = pool.acquire().await?;
+                    Ok($body)
+                })
+                .await?
             }
         }
     };
@@ -61,25 +65,33 @@ macro_rules! on_write {
     ($store:expr, $tx:ident => $body:expr) => {
         match &$store.inner.db {
             $crate::store::Db::Sqlite { write, .. } => {
-                let begin = write.begin_with("BEGIN IMMEDIATE");
-                let mut $tx = tokio::time::timeout($crate::store::PATIENCE, begin)
-                    .await
-                    .map_err(|_| sqlx::Error::PoolTimedOut)??;
+                let begin = async { Ok(write.begin_with("BEGIN IMMEDIATE").await?) };
+                let mut $tx = $crate::store::in_time(begin).await?;
                 let outcome = $body;
                 $tx.commit().await?;
                 outcome
             }
             $crate::store::Db::Postgres(pool) => {
-                let mut $tx = pool.begin().await?;
-                let outcome = $body;
-                $tx.commit().await?;
-                outcome
+                $crate::store::in_time(async {
+                    let mut $tx = pool.begin().await?;
+                    let outcome = $body;
+                    $tx.commit().await?;
+                    Ok(outcome)
+                })
+                .await?
             }
         }
     };
 }
 
 use {on_read, on_write};
+
+/// Gives work on the database up when it takes too long. On PostgreSQL that is all of it, for a network that swallows
+/// everything breaks no connection. On SQLite it is the wait for the write lock, the one thing there that can take
+/// long; what follows must not be given up half-way, for the memory of sessions must know how it ended.
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Error::Unavailable(sqlx::Error::PoolTimedOut)))
+}
 
 /// The database, open. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -135,7 +147,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it doesn't.
     pub async fn ping(&self) -> Result<(), Error> {
-        on_read!(self, conn => sqlx::query("SELECT 1").execute(&mut *conn).await.map(drop))?;
+        let _one: i32 = on_read!(self, conn => sqlx::query_scalar("SELECT 1").fetch_one(&mut *conn).await?);
         Ok(())
     }
 
@@ -147,7 +159,7 @@ impl Store {
     pub async fn clock(&self) -> Result<Option<Timestamp>, Error> {
         let Db::Postgres(pool) = &self.inner.db else { return Ok(None) };
         let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-        let millis: i64 = sqlx::query_scalar(sql).fetch_one(pool).await?;
+        let millis: i64 = in_time(async { Ok(sqlx::query_scalar(sql).fetch_one(pool).await?) }).await?;
         Ok(Some(Timestamp::from_millis(millis)))
     }
 

@@ -2,7 +2,7 @@
 
 use leptos::{config::LeptosOptions, hydration::AutoReload, nonce::use_nonce, prelude::*};
 
-use super::{Address, App};
+use super::{Address, App, settings};
 use crate::{
     server::{answer::page_headers, assets::PageFiles},
     session::STORAGE_KEY,
@@ -14,7 +14,7 @@ pub fn shell() -> impl IntoView {
     let files = use_context::<PageFiles>();
     view! {
         <!DOCTYPE html>
-        <html lang="en">
+        <html lang="en" data-password-least=settings::password_least()>
             <head>
                 <meta charset="utf-8" />
                 <title>{Address::provide().view_now().title()}</title>

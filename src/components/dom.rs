@@ -21,6 +21,12 @@ pub fn set_veil(veiled: bool) {
     }
 }
 
+/// An attribute of `<html>`; empty if it isn't there.
+#[must_use]
+pub fn root_attribute(name: &str) -> String {
+    document().document_element().and_then(|root| root.get_attribute(name)).unwrap_or_default()
+}
+
 /// The text in an input.
 #[must_use]
 pub fn value_of(id: &str) -> String {

@@ -58,7 +58,8 @@ pub fn PasswordField(
     /// `current-password` or `new-password`.
     autocomplete: &'static str,
     /// What is expected; empty if the label says it all.
-    hint: &'static str,
+    #[prop(into)]
+    hint: String,
 ) -> impl IntoView {
     let session = Session::current();
     let shown = RwSignal::new(false);
@@ -98,7 +99,7 @@ pub fn PasswordField(
 
 /// The hint and the error below an input.
 #[component]
-fn FieldNotes(form: FormState, field: Field, hint: &'static str) -> impl IntoView {
+fn FieldNotes(form: FormState, field: Field, #[prop(into)] hint: String) -> impl IntoView {
     let (hint_id, error_id) = note_ids(field);
     view! {
         <p id=error_id class="problem">{move || form.problem_with(field)}</p>

@@ -5,7 +5,7 @@ use server_fn::codec::Json;
 
 use super::View;
 use crate::{
-    app::Address,
+    app::{Address, settings},
     components::{
         field::{PasswordField, TextField},
         form::{FormAlert, FormState, SubmitButton},
@@ -82,12 +82,16 @@ fn RegisterForm() -> impl IntoView {
             <PasswordField
                 form
                 autocomplete="new-password"
-                hint="At least 8 characters. A few words that don't belong together are best."
+                hint=password_hint()
             />
             <SubmitButton form label="Register" busy="Registering…" />
         </form>
         <p class="aside">"Registered already? " <a href="/login">"Login"</a></p>
     }
+}
+
+fn password_hint() -> String {
+    ["At least ", &settings::password_least(), " characters. A few words that don't belong together are best."].concat()
 }
 
 #[component]

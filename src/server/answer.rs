@@ -5,8 +5,7 @@ use axum::{
     http::{
         HeaderValue, StatusCode,
         header::{
-            ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER,
-            WWW_AUTHENTICATE,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
         },
     },
     response::Response,
@@ -109,9 +108,6 @@ fn add_headers(error: &AppError, headers: &mut HeaderMap) {
     }
     if *error == AppError::SessionEnded {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
-    }
-    if *error == AppError::MethodNotAllowed && !headers.contains_key(ALLOW) {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
     }
 }
 

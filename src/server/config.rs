@@ -1,17 +1,25 @@
 //! The configuration: `Leptos.toml` as it is in this repository holds every default, a file of that name where the
 //! program starts overrides them, and the environment overrides both.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    path::Path,
-    time::Duration,
-};
+mod layers;
+mod limits;
+mod machine;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, de::Error as _};
-use toml::{Table, Value};
+use serde::Deserialize;
+use toml::Table;
 
+use self::{
+    layers::{deserialize, merge_env, merge_file},
+    machine::automatic_permits,
+    values::{database_url, duration, networks},
+};
 use crate::{
     service::{Allowance, Policy, hasher::HashPolicy},
     store::{AccountAttempt, DatabaseUrl},
@@ -21,8 +29,6 @@ use crate::{
 pub const FILE_NAME: &str = "Leptos.toml";
 /// The defaults, which are the documentation too.
 pub const DEFAULTS: &str = include_str!("../../Leptos.toml");
-/// What the names of our environment variables begin with.
-const ENV_PREFIX: &str = "VESTIBULE_";
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -213,256 +219,5 @@ impl Config {
             queue: password.hashing_queue,
             patience: password.hashing_patience,
         }
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        let least = |key: &str, value: u32, least: u32| match value {
-            v if v < least => Err(ConfigError(format!("{key} is {v}; the least that is safe is {least}."))),
-            _ => Ok(()),
-        };
-        least("server.max_connections", self.server.max_connections, 1)?;
-        least("server.max_connections_per_address", self.server.max_connections_per_address, 1)?;
-        least("database.connections", self.database.connections, 1)?;
-        least("password.min_length", self.password.min_length, 8)?;
-        least("password.argon2_memory_kib", self.password.argon2_memory_kib, 19456)?;
-        least("password.argon2_iterations", self.password.argon2_iterations, 2)?;
-        least("password.argon2_parallelism", self.password.argon2_parallelism, 1)?;
-        least("session.per_user", self.session.per_user, 1)?;
-        least("throttle.login_burst", self.throttle.login_burst, 1)?;
-        least("throttle.login_per_minute", self.throttle.login_per_minute, 1)?;
-        least("throttle.register_burst", self.throttle.register_burst, 1)?;
-        least("throttle.register_per_hour", self.throttle.register_per_hour, 1)?;
-        least("throttle.account_free_failures", self.throttle.account_free_failures, 1)?;
-        if self.password.min_length > 64 {
-            return Err(ConfigError("password.min_length is over 64; nobody could choose a password.".to_owned()));
-        }
-        if self.session.idle > self.session.absolute {
-            return Err(ConfigError("session.idle is longer than session.absolute; make it shorter.".to_owned()));
-        }
-        if let Some(host) = self.server.hosts.iter().find(|host| !is_host_name(host)) {
-            return Err(ConfigError(format!(
-                "server.hosts has {host:?}; write a plain host name, such as app.example.org."
-            )));
-        }
-        if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
-            return Err(ConfigError(format!(
-                "log.level is {:?}; use error, warn, info, debug or trace.",
-                self.log.level
-            )));
-        }
-        Ok(())
-    }
-}
-
-fn is_host_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-}
-
-/// As many hashes at once as there are processors, as a quarter of the memory holds, and 8 at most.
-fn automatic_permits(memory_kib: u32) -> u32 {
-    let processors = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(8));
-    let memory = total_memory_kib().map_or(8, |total| total / 4 / u64::from(memory_kib.max(1)));
-    processors.min(u32::try_from(memory).unwrap_or(8)).clamp(1, 8)
-}
-
-/// The memory that this process may use, in KiB: the machine's, or the control group's if that is less.
-fn total_memory_kib() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()
-    });
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse::<u64>().ok()).map(|bytes| bytes / 1024);
-    machine.into_iter().chain(group).min()
-}
-
-fn merge_file(merged: &mut Table, file: Table, name: &str) -> Result<(), ConfigError> {
-    for (section, keys) in file {
-        let Some(Value::Table(known)) = merged.get_mut(&section) else {
-            return Err(ConfigError(format!("{name}: [{section}] is no section that there is.")));
-        };
-        let Value::Table(keys) = keys else {
-            return Err(ConfigError(format!("{name}: {section} is a section; write [{section}].")));
-        };
-        for (key, value) in keys {
-            let Some(default) = known.get_mut(&key) else {
-                let keys: Vec<_> = known.keys().map(String::as_str).collect();
-                return Err(ConfigError(format!("{name}: [{section}] has no key {key}. It has {}.", keys.join(", "))));
-            };
-            if default.type_str() != value.type_str() {
-                return Err(ConfigError(format!("{name}: {section}.{key} must be a {}.", default.type_str())));
-            }
-            *default = value;
-        }
-    }
-    Ok(())
-}
-
-fn merge_env(merged: &mut Table, env: impl IntoIterator<Item = (String, String)>) -> Result<(), ConfigError> {
-    // Sorted, so that the same environment always fails in the same way; DATABASE_URL comes before our own name.
-    let env: BTreeMap<String, String> = env.into_iter().collect();
-    for (name, value) in env {
-        let short = match name.strip_prefix(ENV_PREFIX) {
-            Some(short) => short.to_ascii_lowercase(),
-            None if name == "DATABASE_URL" => "database_url".to_owned(),
-            None => continue,
-        };
-        let place = short.split_once('_').and_then(|(section, key)| merged.get_mut(section)?.get_mut(key));
-        let Some(place) = place else {
-            return Err(ConfigError(format!("the environment variable {name} names no key of {FILE_NAME}.")));
-        };
-        *place = match place {
-            Value::Integer(_) => {
-                let number = value.trim().parse();
-                Value::Integer(
-                    number.map_err(|_| ConfigError(format!("the environment variable {name} must be a number.")))?,
-                )
-            }
-            Value::Array(_) => {
-                let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
-                Value::Array(words.map(|word| Value::String(word.to_owned())).collect())
-            }
-            _ => Value::String(value),
-        };
-    }
-    Ok(())
-}
-
-/// Turns the table into the types, one key at a time, so that an error can name its key.
-fn deserialize(merged: &Table) -> Result<Config, ConfigError> {
-    let whole = Config::deserialize(merged.clone());
-    whole.map_err(|cause| {
-        let culprit = merged.iter().find_map(|(section, keys)| {
-            keys.as_table()?.keys().find_map(|key| is_culprit(merged, section, key).then(|| format!("{section}.{key}")))
-        });
-        let cause = cause.message().trim_end_matches('.').replace('\n', " ");
-        ConfigError(format!("{}: {cause}.", culprit.unwrap_or_else(|| "the configuration".to_owned())))
-    })
-}
-
-/// Whether the configuration would be read if this one key had its default.
-fn is_culprit(merged: &Table, section: &str, key: &str) -> bool {
-    let Ok(defaults) = DEFAULTS.parse::<Table>() else { return false };
-    let mut mended = merged.clone();
-    let default = defaults.get(section).and_then(|keys| keys.get(key));
-    match (mended.get_mut(section).and_then(|keys| keys.get_mut(key)), default) {
-        (Some(place), Some(default)) => *place = default.clone(),
-        _ => return false,
-    }
-    Config::deserialize(mended).is_ok()
-}
-
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let duration = humantime::parse_duration(&text);
-    let duration =
-        duration.map_err(|_| D::Error::custom(format!("{text:?} is no time; write it like \"90s\" or \"4h\"")))?;
-    if duration.is_zero() || duration > Duration::from_hours(8784) {
-        return Err(D::Error::custom(format!("{text:?} is not between a moment and a year")));
-    }
-    Ok(duration)
-}
-
-fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
-    let texts = Vec::<String>::deserialize(from)?;
-    let network = |text: &String| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    texts
-        .iter()
-        .map(|text| network(text).ok_or(text))
-        .collect::<Result<_, _>>()
-        .map_err(|text| D::Error::custom(format!("{text:?} is no address and no network, such as 10.0.0.0/8")))
-}
-
-fn database_url<'de, D: Deserializer<'de>>(from: D) -> Result<DatabaseUrl, D::Error> {
-    let text = String::deserialize(from)?;
-    // The text may hold a password, so the error doesn't repeat it.
-    DatabaseUrl::parse(&text).ok_or_else(|| D::Error::custom("write sqlite:FILE or postgres://user:password@host/name"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(file: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::from_parts(FILE_NAME, file, env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())))
-    }
-
-    #[test]
-    fn without_file_and_environment_the_documented_defaults_hold() {
-        let config = load("", &[]).expect("the defaults are good");
-        assert_eq!(config.server.address.to_string(), "127.0.0.1:8000");
-        assert_eq!(config.database.url, DatabaseUrl::Sqlite("vestibule.db".into()));
-        assert_eq!(config.session.absolute, Duration::from_hours(24));
-        assert_eq!(config.policy().login.interval, Duration::from_secs(6));
-        assert_eq!(config.policy().register.interval, Duration::from_mins(3));
-    }
-
-    #[test]
-    fn the_environment_overrides_the_file_and_the_file_the_defaults() {
-        let file = "[session]\nidle = \"1h\"\nper_user = 3\n[server]\naddress = \"127.0.0.1:1\"";
-        let env = [
-            ("VESTIBULE_SERVER_ADDRESS", "127.0.0.1:2"),
-            ("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1, ::1/128"),
-            ("DATABASE_URL", "postgres://u:p@h/d"),
-            ("PATH", "/bin"),
-        ];
-        let config = load(file, &env).expect("good");
-        assert_eq!(config.server.address.port(), 2);
-        assert_eq!(config.session.idle, Duration::from_hours(1));
-        assert_eq!(config.session.per_user, 3);
-        assert_eq!(config.server.trusted_proxies.len(), 2);
-        assert!(matches!(config.database.url, DatabaseUrl::Postgres(_)));
-    }
-
-    #[test]
-    fn every_key_has_a_line_that_says_what_it_does() {
-        let lines: Vec<&str> = DEFAULTS.lines().collect();
-        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ")) {
-            assert!(at > 0 && lines[at - 1].starts_with("# "), "{line} is not explained");
-        }
-    }
-
-    /// A file, an environment, and a word of the error.
-    type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-
-    #[test]
-    fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-        let table: [Broken; 24] = [
-            ("[server]\nadress = \"x\"", &[], "no key adress"),
-            ("[sever]\n", &[], "[sever]"),
-            ("server = 3", &[], "write [server]"),
-            ("[server\n", &[], "can't be read"),
-            ("[server]\naddress = 8000", &[], "server.address must be a string"),
-            ("[server]\naddress = \"localhost\"", &[], "server.address"),
-            ("[server]\nmax_connections = 0", &[], "server.max_connections"),
-            ("[server]\nmax_connections = -1", &[], "server.max_connections"),
-            ("[server]\nhosts = [\"https://x.org\"]", &[], "server.hosts"),
-            ("[server]\ntrusted_proxies = [\"10.0.0.0/99\"]", &[], "server.trusted_proxies"),
-            ("[server]\nbody_timeout = \"soon\"", &[], "server.body_timeout"),
-            ("[server]\nbody_timeout = \"0s\"", &[], "server.body_timeout"),
-            ("[database]\nurl = \"mysql://x\"", &[], "database.url"),
-            ("[database]\nurl = \"sqlite::memory:\"", &[], "database.url"),
-            ("[password]\nargon2_memory_kib = 8", &[], "19456"),
-            ("[password]\nargon2_iterations = 1", &[], "password.argon2_iterations"),
-            ("[password]\nmin_length = 4", &[], "password.min_length"),
-            ("[password]\nmin_length = 100", &[], "password.min_length"),
-            ("[session]\nidle = \"2days\"", &[], "session.idle"),
-            ("[log]\nformat = \"xml\"", &[], "log.format"),
-            ("[log]\nlevel = \"loud=very\"", &[], "log.level"),
-            ("", &[("VESTIBULE_SERVER_ADRESS", "x")], "VESTIBULE_SERVER_ADRESS"),
-            ("", &[("VESTIBULE_SESSION_PER_USER", "many")], "VESTIBULE_SESSION_PER_USER"),
-            ("", &[("DATABASE_URL", "postgres+ssl://ann:secret@h/d")], "database.url"),
-        ];
-        for (file, env, word) in table {
-            let error = load(file, env).map(|_| ()).expect_err(file).to_string();
-            assert!(error.contains(word), "{file:?} {env:?}: {error}");
-            assert!(!error.contains('\n') && !error.contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn debug_tells_no_secret_r112() {
-        let config = load("", &[("DATABASE_URL", "postgres://ann:secret@host/name")]).expect("good");
-        assert!(!format!("{config:?}").contains("secret"));
     }
 }

@@ -1,6 +1,6 @@
 //! Putting the program together, running it, and stopping it in good order.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, io::Write as _, sync::Arc, time::Duration};
 
 use leptos::config::LeptosOptions;
 use tokio::{
@@ -145,7 +145,8 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
         tracing::warn!("this program carries no page; build it with `make build`, or run `cargo leptos watch`");
     }
     tracing::info!(database = ?config.database.url, hashing_threads = config.hash_policy().permits, "started");
-    println!("Vestibule is ready: http://{address}");
+    // Whoever started it may have closed standard output; that is no reason not to serve.
+    let _ = writeln!(std::io::stdout(), "Vestibule is ready: http://{address}");
 }
 
 /// Passwords and tokens pass through memory: the process must leave no core dump. And every connection wants a file

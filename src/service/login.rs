@@ -47,13 +47,12 @@ impl Service {
             Ok(password) => (password, true),
             Err(_) => (Password::parse("x").map_err(|_| AppError::BadCredentials)?, false),
         };
-        let stored = credential.as_ref().filter(|_| possible).map(|known| known.password_hash.clone());
-        let verdict = place.verify(password, stored, self.new_salt()).await?;
+        // A closed account is compared like none at all, so that not even an older hash makes it stand out.
+        let open = credential.as_ref().filter(|known| possible && known.user.disabled_at.is_none());
+        let verdict = place.verify(password, open.map(|known| known.password_hash.clone()), self.new_salt()).await?;
         drop(place);
         match (verdict, credential) {
-            (Verdict::Right { renewed }, Some(known)) if known.user.disabled_at.is_none() => {
-                self.begin_session(caller, known, renewed).await
-            }
+            (Verdict::Right { renewed }, Some(known)) => self.begin_session(caller, known, renewed).await,
             (_, known) => {
                 let user = known.map(|known| known.user.id);
                 tracing::info!(user = user.as_deref().unwrap_or("unknown"), "login failed");

@@ -10,8 +10,9 @@ use std::{
 };
 
 use sqlx::{
+    Connection, PgConnection, Postgres, Sqlite, SqliteConnection,
     pool::PoolOptions,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -34,13 +35,12 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(PATIENCE);
-    let write = patient::<sqlx::Sqlite>(1).connect_with(options.clone()).await.map_err(|e| unusable(path, e))?;
+    let write = healing(1).connect_with(options.clone()).await.map_err(|e| unusable(path, e))?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&write).await?;
     if parse_version(&version) < OLDEST_SQLITE {
         return Err(Error::Refused(format!("SQLite {version} may lose data: this program needs 3.51.3 or newer.")));
     }
-    let read: SqlitePoolOptions = patient(connections);
-    let read = read.connect_with(options.pragma("query_only", "ON")).await?;
+    let read = healing(connections).connect_with(options.pragma("query_only", "ON")).await?;
     Ok((Db::Sqlite { read, write }, lock))
 }
 
@@ -55,8 +55,22 @@ pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
             ("lock_timeout", "3000"),
             ("idle_in_transaction_session_timeout", "10000"),
         ]);
-    let pool: PgPoolOptions = patient(connections);
+    let pool = patient::<Postgres>(connections).after_release(|connection: &mut PgConnection, _| {
+        // Sqlx asks a connection for a sign of life before it keeps it, but waits for that without a limit: one whose
+        // server has vanished would hold its place for as long as TCP tries.
+        let alive = async { tokio::time::timeout(PATIENCE, connection.ping()).await };
+        Box::pin(async { alive.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true) })
+    });
     Ok(Db::Postgres(pool.connect_with(options).await?))
+}
+
+/// Connections to a file. When a disk is full, SQLite rolls a transaction back by itself; sqlx doesn't notice, and that
+/// connection could never begin another one. It is replaced.
+fn healing(connections: u32) -> SqlitePoolOptions {
+    patient::<Sqlite>(connections).test_before_acquire(false).before_acquire(|connection: &mut SqliteConnection, _| {
+        let fresh = !connection.is_in_transaction();
+        Box::pin(async move { Ok(fresh) })
+    })
 }
 
 fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {

@@ -58,39 +58,51 @@ async fn readers_and_writers_side_by_side_never_find_the_database_locked_r95() {
     app.register("bob").await;
 }
 
-/// Passes connections on to the tests' PostgreSQL while it is open.
-async fn gate(target: String) -> (u16, watch::Sender<bool>) {
+/// What happens to a connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Gate {
+    /// It is passed on.
+    Open,
+    /// It is broken off.
+    Shut,
+    /// It swallows everything, and does so for ever, as one to a machine that has vanished.
+    Stuck,
+}
+
+/// A server that passes connections on to the tests' PostgreSQL as long as the gate is open: its database's URL, and
+/// the gate.
+async fn gated_database() -> (DatabaseUrl, watch::Sender<Gate>) {
+    let url = crate::util::postgres::fresh_database().await;
+    let target = url.split('@').nth(1).unwrap().split('/').next().unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (sender, open) = watch::channel(true);
+    let through = url.replace(&target, &listener.local_addr().unwrap().to_string());
+    let (sender, gate) = watch::channel(Gate::Open);
     tokio::spawn(async move {
-        while let Ok((mut here, _)) = listener.accept().await {
-            let (target, mut open) = (target.clone(), open.clone());
-            tokio::spawn(async move {
-                if !*open.borrow() {
-                    return;
-                }
-                let mut there = TcpStream::connect(&target).await.unwrap();
-                tokio::select! {
-                    _ = copy_bidirectional(&mut here, &mut there) => {}
-                    _ = open.wait_for(|open| !open) => {}
-                }
-            });
+        while let Ok((here, _)) = listener.accept().await {
+            tokio::spawn(pass_on(here, target.clone(), gate.clone()));
         }
     });
-    (port, sender)
+    (DatabaseUrl::Postgres(through), sender)
+}
+
+async fn pass_on(mut here: TcpStream, target: String, mut gate: watch::Receiver<Gate>) {
+    let mut there = TcpStream::connect(&target).await.unwrap();
+    let changed = tokio::select! {
+        _ = copy_bidirectional(&mut here, &mut there), if *gate.borrow() == Gate::Open => return,
+        changed = gate.wait_for(|gate| *gate != Gate::Open) => *changed.unwrap(),
+    };
+    if changed == Gate::Stuck {
+        std::future::pending::<()>().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_away_is_a_503_in_time_and_passes_r98_r115() {
-    let url = crate::util::postgres::fresh_database().await;
-    let target = url.split('@').nth(1).unwrap().split('/').next().unwrap().to_owned();
-    let (port, open) = gate(target.clone()).await;
-    let through = url.replace(&target, &format!("127.0.0.1:{port}"));
-    let app = App::start_with(Backend::Postgres, |config| config.database.url = DatabaseUrl::Postgres(through)).await;
+    let (url, gate) = gated_database().await;
+    let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
     app.register("ann").await;
     let token = app.token("ann").await;
-    open.send(false).unwrap();
+    gate.send(Gate::Shut).unwrap();
     let started = Instant::now();
     let me = app.get("/api/accounts/me/").bearer(&token).send();
     let (me, log_in, ready) = tokio::join!(me, app.log_in("ann", PASSWORD), app.get("/readyz").send());
@@ -98,9 +110,33 @@ async fn postgres_away_is_a_503_in_time_and_passes_r98_r115() {
     assert!(is_unavailable(&log_in) && is_unavailable(&ready), "{log_in:?} {ready:?}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(app.get("/healthz").send().await.status, 200);
-    open.send(true).unwrap();
+    gate.send(Gate::Open).unwrap();
     assert_eq!(app.get("/readyz").send().await.status, 200);
     assert_eq!(app.me(&token).await, 200);
+    assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_place_r98() {
+    let (url, gate) = gated_database().await;
+    let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
+    app.register("ann").await;
+    let token = app.token("ann").await;
+    gate.send(Gate::Stuck).unwrap();
+    // More than there are connections, so that each of them is caught.
+    for _ in 0..2 {
+        let started = Instant::now();
+        let calls =
+            (0..app.config.database.connections * 2).map(|_| app.get("/api/accounts/me/").bearer(&token).send());
+        let answers = futures_util::future::join_all(calls).await;
+        assert!(answers.iter().all(is_unavailable), "{answers:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+    gate.send(Gate::Open).unwrap();
+    let patience = Instant::now() + Duration::from_secs(10);
+    while app.me(&token).await != 200 {
+        assert!(Instant::now() < patience, "the connections of before hold their places");
+    }
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
 }
 

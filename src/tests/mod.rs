@@ -9,6 +9,6 @@ mod faults;
 mod http;
 mod process;
 mod repository;
-
+mod sessions;
 mod throttles;
 mod util;

@@ -19,20 +19,32 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_readme_tells_every_key_and_its_default() {
+fn the_readme_tells_every_key_its_default_and_what_it_does() {
     let readme = read("README.md");
-    let table: toml::Table = DEFAULTS.parse().unwrap();
-    for (section, keys) in &table {
-        for (key, default) in keys.as_table().unwrap() {
-            let row = format!("| `{section}.{key}` | `{default}` |");
+    let mut section = "";
+    let lines: Vec<&str> = DEFAULTS.lines().collect();
+    let mut rows = 0;
+    for pair in lines.windows(2) {
+        if let Some(name) = pair[0].strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        }
+        if let Some((key, default)) = pair[1].split_once(" = ") {
+            let row = format!("| `{section}.{key}` | `{default}` | {} |", pair[0].trim_start_matches("# "));
             assert!(readme.contains(&row), "README.md has no row {row}");
+            rows += 1;
         }
     }
+    assert_eq!(
+        readme.lines().filter(|line| line.starts_with("| `") && line.contains('.')).count(),
+        rows,
+        "no row too many"
+    );
 }
 
 #[test]
 fn sql_stays_inside_the_store_r82() {
-    let inside = |path: &Path| path.starts_with(root().join("src/store")) || path.starts_with(root().join("src/tests"));
+    let rooms = ["src/store", "src/tests", "src/bench"].map(|room| root().join(room));
+    let inside = |path: &Path| rooms.iter().any(|room| path.starts_with(room));
     let store = root().join("src/store.rs");
     for path in sources(&root().join("src")).into_iter().filter(|path| !inside(path) && *path != store) {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -66,6 +78,43 @@ fn dependencies_are_locked_and_their_licences_listed_r116() {
     let deny: toml::Table = read("deny.toml").parse().unwrap();
     for section in ["advisories", "licenses", "bans", "sources"] {
         assert!(deny.contains_key(section), "{section}");
+    }
+}
+
+/// The names between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The numbers of requirements in a test's name: `_r13_r14` at its end.
+fn numbers(test: &str) -> impl Iterator<Item = u32> {
+    test.rsplit('_').map_while(|part| part.strip_prefix('r')?.parse().ok())
+}
+
+#[test]
+fn the_security_document_lists_each_test_of_a_requirement_and_no_other_r120() {
+    let code: Vec<String> =
+        sources(&root().join("src")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let text = read("SECURITY.md");
+    let mut listed = std::collections::BTreeSet::new();
+    for row in text.lines().filter(|line| line.starts_with("| R")) {
+        let number: u32 = row[3..].split(' ').next().unwrap().parse().unwrap();
+        let tests: Vec<&str> = quoted(row.rsplit('|').nth(1).unwrap()).collect();
+        assert!(!tests.is_empty(), "R{number} has no test");
+        for test in tests {
+            if test.starts_with("end2end/") {
+                assert!(read(test).contains(&format!("R{number}")), "{test} says nothing of R{number}");
+            } else {
+                let declared = format!("fn {test}(");
+                assert!(code.iter().any(|code| code.contains(&declared)), "R{number}: there is no test {test}");
+                listed.insert((number, test.to_owned()));
+            }
+        }
+    }
+    for name in code.iter().flat_map(|code| code.split("fn ").skip(1)).filter_map(|rest| rest.split('(').next()) {
+        for number in numbers(name) {
+            assert!(listed.contains(&(number, name.to_owned())), "R{number} doesn't list {name}");
+        }
     }
 }
 

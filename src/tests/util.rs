@@ -1,6 +1,7 @@
 //! What the tests share: a server on each database, a clock that only moves when told, and requests to it.
 
 pub mod postgres;
+pub mod program;
 
 use std::{
     net::SocketAddr,

@@ -1,0 +1,62 @@
+//! What the program is measured against: the same answer without anything behind it, and the hash alone.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use axum::{
+    Router,
+    http::{HeaderMap, HeaderName, HeaderValue},
+    routing::get,
+};
+
+use crate::Outcome;
+
+/// Serves a recorded answer, head and body, with `axum::serve` and one handler. Prints its address; never ends.
+pub fn serve(recorded: &Path) -> Outcome<()> {
+    let recorded = std::fs::read_to_string(recorded)?;
+    let (head, body) = recorded.split_once("\r\n\r\n").ok_or("the recorded answer has no end of its head")?;
+    let mut headers = HeaderMap::new();
+    for line in head.lines().skip(1) {
+        let (name, value) = line.split_once(": ").ok_or("a recorded header has no value")?;
+        // Hyper writes these two by itself.
+        if !["content-length", "date", "connection"].contains(&name) {
+            headers.append(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
+        }
+    }
+    let body: &'static str = body.to_owned().leak();
+    let handler = async move || (headers, body);
+    let router = Router::new().route("/api/accounts/me/", get(handler));
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        println!("The bare handler is ready: http://{}", listener.local_addr()?);
+        axum::serve(listener, router).await?;
+        Ok(())
+    })
+}
+
+/// Hashes a second with the argon2 crate alone, on so many threads, with the default parameters.
+pub fn hashes_a_second(threads: usize, duration: Duration) -> Outcome<f64> {
+    let params = Params::new(19_456, 2, 1, Some(32)).map_err(|cause| cause.to_string())?;
+    let started = Instant::now();
+    let counts = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| hash_until(started + duration, &params))).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or(Err("a hashing thread panicked".to_owned()))).sum()
+    });
+    let count: Result<u32, String> = counts;
+    Ok(f64::from(count?) / started.elapsed().as_secs_f64())
+}
+
+fn hash_until(end: Instant, params: &Params) -> Result<u32, String> {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let mut tag = [0; 32];
+    let mut count = 0;
+    while Instant::now() < end {
+        argon2.hash_password_into(b"tidal marmot kettle", &[7; 16], &mut tag).map_err(|cause| cause.to_string())?;
+        count += 1;
+    }
+    Ok(count)
+}

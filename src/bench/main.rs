@@ -1,0 +1,280 @@
+//! `make bench`: how good it is, in figures.
+//!
+//! The released program and what it is compared with take turns on the same machine in the same run, and the middle of
+//! several rounds counts: machines are noisy, ratios less so. Loads come from wrk, on this machine too, so the
+//! processors are shared with it on both sides.
+
+mod bare;
+mod fill;
+mod load;
+#[expect(clippy::unwrap_used, clippy::panic, reason = "shared with the tests; a measurement may end by panicking")]
+#[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../tests/util/program.rs"]
+mod program;
+mod report;
+
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use self::{
+    fill::{Filled, fill},
+    load::{Figures, Kind, Load},
+    program::{Server, program},
+    report::{Report, median},
+};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Rounds of what takes turns. Odd, so that there is a middle.
+const ROUNDS: usize = 5;
+/// Rounds of what takes a second or two.
+const QUICK_ROUNDS: usize = 11;
+/// Memory of one hash under the defaults, in MiB.
+const HASH_MIB: f64 = 19.0;
+const MANY_USERS: usize = 1_000_000;
+const FEW_USERS: usize = 1_000;
+/// Sessions and accounts that a load goes round.
+const SAMPLE: usize = 10_000;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["bare", recorded] => bare::serve(Path::new(recorded)).map(|()| true),
+        [program] => measure(Path::new(program)),
+        _ => Err("say which program to measure: vestibule-bench target/release/vestibule".into()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(cause) => {
+            eprintln!("vestibule-bench: {cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(program: &Path) -> Outcome<bool> {
+    let program = program.canonicalize()?;
+    let folder = tempfile::tempdir()?;
+    let permits = std::thread::available_parallelism()?.get().min(8);
+    println!("{permits} processors, so as many hashes at once; {ROUNDS} rounds, of which the middle counts.\n");
+    let mut report = Report::default();
+    let bench = Bench { program, folder: folder.path().to_owned(), permits };
+    bench.start_and_idle(&mut report)?;
+    println!("Filling a database with {FEW_USERS} accounts and one with {MANY_USERS}…");
+    let few = fill(&bench.program, &bench.folder.join("few"), FEW_USERS, SAMPLE)?;
+    let many = fill(&bench.program, &bench.folder.join("many"), MANY_USERS, SAMPLE)?;
+    bench.checks(&mut report, &few)?;
+    bench.logins(&mut report, &few)?;
+    bench.flood(&mut report, &few)?;
+    bench.sizes(&mut report, &few, &many)?;
+    Ok(report.close())
+}
+
+struct Bench {
+    program: PathBuf,
+    folder: PathBuf,
+    /// Hashes at once: the program's default.
+    permits: usize,
+}
+
+impl Bench {
+    /// Starts the program on a folder, without the limits that would stop a load from one address.
+    fn serve(&self, folder: &str) -> Server {
+        let folder = self.folder.join(folder);
+        let mut command = program(&self.program, &folder);
+        command.env("VESTIBULE_THROTTLE_LOGIN_BURST", "1000000").env("VESTIBULE_THROTTLE_LOGIN_PER_MINUTE", "60000");
+        command.env("VESTIBULE_SERVER_MAX_CONNECTIONS_PER_ADDRESS", "4096");
+        Server::start(&mut command, &folder.join("log"))
+    }
+
+    /// How soon it answers in an empty folder, and what it takes when nobody asks anything.
+    fn start_and_idle(&self, report: &mut Report) -> Outcome<()> {
+        let (mut starts, mut memory) = (Vec::new(), Vec::new());
+        for round in 0..QUICK_ROUNDS {
+            let folder = self.folder.join(format!("empty{round}"));
+            fs::create_dir(&folder)?;
+            let started = Instant::now();
+            let server = Server::start(&mut program(&self.program, &folder), &folder.join("log"));
+            let (status, _) = server.call("GET", "/login", "", "");
+            starts.push(started.elapsed().as_secs_f64() * 1e3);
+            if status != 200 {
+                return Err(format!("the first answer has the status {status}").into());
+            }
+            memory.push(mib(&server, "VmRSS")?);
+        }
+        let (start, memory) = (median(starts), median(memory));
+        report.add(
+            "start in an empty folder to first page",
+            &format!("{start:.0} ms"),
+            "at most 150 ms",
+            start <= 150.0,
+        );
+        report.add("memory when idle", &format!("{memory:.1} MiB"), "at most 20 MiB", memory <= 20.0);
+        Ok(())
+    }
+
+    /// `GET me/` against a bare handler that returns the same bytes, as fast as they can.
+    fn checks(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
+        let server = self.serve("few");
+        let token = fs::read_to_string(&few.tokens)?.lines().next().unwrap_or_default().to_owned();
+        let (_, head, body) = server.exchange("GET", "/api/accounts/me/", &token, "");
+        let recorded = self.folder.join("recorded");
+        fs::write(&recorded, format!("{head}\r\n\r\n{body}"))?;
+        let mut bare = Command::new(std::env::current_exe()?);
+        let bare = Server::start(bare.arg("bare").arg(&recorded), &self.folder.join("bare.log"));
+        let load = Load {
+            kind: Kind::Me,
+            lines: &few.tokens,
+            connections: 32,
+            pause: Duration::ZERO,
+            duration: Duration::from_secs(4),
+        };
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            rounds.push((load.run(bare.address)?.all_good()?, load.run(server.address)?.all_good()?));
+        }
+        let middle = |of: &dyn Fn(&(Figures, Figures)) -> f64| median(rounds.iter().map(of).collect());
+        let ratio = middle(&|(bare, ours)| ours.rate() / bare.rate());
+        let (bare_rate, our_rate) = (middle(&|(bare, _)| bare.rate()), middle(&|(_, ours)| ours.rate()));
+        report.add(
+            "GET me/, answers a second",
+            &format!("{our_rate:.0}, bare handler {bare_rate:.0}: {ratio:.2} of it"),
+            "at least 0.80 of it",
+            ratio >= 0.8,
+        );
+        let ratio = middle(&|(bare, ours)| ours.p99 / bare.p99);
+        let (bare_p99, our_p99) = (middle(&|(bare, _)| bare.p99), middle(&|(_, ours)| ours.p99));
+        report.add(
+            "GET me/, 99th percentile",
+            &format!("{:.2} ms, bare handler {:.2} ms: {ratio:.2} times", our_p99 / 1e3, bare_p99 / 1e3),
+            "at most 2 times",
+            ratio <= 2.0,
+        );
+        Ok(())
+    }
+
+    /// Logins against the argon2 crate alone.
+    fn logins(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
+        let server = self.serve("few");
+        let load = self.log_ins(few);
+        let (mut rates, mut bare_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let bare = bare::hashes_a_second(self.permits, load.duration)?;
+            let ours = load.run(server.address)?.all_good()?.rate();
+            ratios.push(ours / bare);
+            rates.push(ours);
+            bare_rates.push(bare);
+        }
+        let (ours, bare, ratio) = (median(rates), median(bare_rates), median(ratios));
+        report.add(
+            "logins a second",
+            &format!("{ours:.1}, argon2 alone {bare:.1}: {ratio:.3} of it"),
+            "at least 0.95 of it",
+            ratio >= 0.95,
+        );
+        Ok(())
+    }
+
+    /// A load that keeps every hashing thread busy.
+    fn log_ins<'a>(&self, few: &'a Filled) -> Load<'a> {
+        let connections = u32::try_from(4 * self.permits).unwrap_or(8);
+        Load {
+            kind: Kind::LogIn,
+            lines: &few.logins,
+            connections,
+            pause: Duration::ZERO,
+            duration: Duration::from_secs(4),
+        }
+    }
+
+    /// `GET me/` and the memory while four times as many log in as can.
+    fn flood(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
+        let server = self.serve("few");
+        let idle_memory = mib(&server, "VmRSS")?;
+        let able = self.log_ins(few).run(server.address)?.all_good()?.rate();
+        let visits = Load {
+            kind: Kind::Me,
+            lines: &few.tokens,
+            connections: 20,
+            pause: Duration::from_millis(100),
+            duration: Duration::from_secs(8),
+        };
+        let idle = visits.run(server.address)?.all_good()?;
+        let pause = Duration::from_millis(1500);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hundred")]
+        let connections = (4.0 * able * pause.as_secs_f64()).ceil() as u32;
+        let flood = Load { connections, pause, duration: Duration::from_secs(12), ..self.log_ins(few) };
+        let flood = flood.start(server.address)?;
+        // The flood swells for as long as its connections pause at the most.
+        std::thread::park_timeout(Duration::from_millis(2500));
+        let flooded = visits.run(server.address)?.all_good()?;
+        let flood = flood.finish()?;
+        let bound = (4.0 * idle.p99).max(20_000.0);
+        report.add(
+            "GET me/ in a flood of logins, 99th percentile",
+            &format!("{:.2} ms, idle {:.2} ms", flooded.p99 / 1e3, idle.p99 / 1e3),
+            &format!("at most {:.0} ms", bound / 1e3),
+            flooded.p99 <= bound,
+        );
+        println!(
+            "    the flood: {:.0} logins a second offered, {:.1} of them carried out, {} broken; alone it does {able:.1}",
+            flood.offered(),
+            flood.rate(),
+            flood.broken
+        );
+        let (peak, permits) = (mib(&server, "VmHWM")?, u32::try_from(self.permits)?);
+        let bound = idle_memory + f64::from(permits) * HASH_MIB + 64.0;
+        report.add(
+            "memory in the flood",
+            &format!("{peak:.1} MiB, idle {idle_memory:.1} MiB"),
+            &format!("at most {bound:.1} MiB"),
+            peak <= bound,
+        );
+        Ok(())
+    }
+
+    /// The same with a thousand accounts and with a million, one request at a time. Every check is a token's first
+    /// since the start, which the database answers.
+    fn sizes(&self, report: &mut Report, few: &Filled, many: &Filled) -> Outcome<()> {
+        let (mut checks, mut logins) = (Vec::new(), Vec::new());
+        for _ in 0..QUICK_ROUNDS {
+            let mut costs = Vec::new();
+            for (folder, filled) in [("few", few), ("many", many)] {
+                let server = self.serve(folder);
+                let one = Load { connections: 1, duration: Duration::from_secs(1), ..self.log_ins(filled) };
+                let check = Load { kind: Kind::Me, lines: &filled.tokens, ..one };
+                costs.push((check.run(server.address)?.all_good()?.mean, one.run(server.address)?.all_good()?.mean));
+            }
+            if let [few, many] = costs[..] {
+                checks.push((few.0, many.0));
+                logins.push((few.1, many.1));
+            }
+        }
+        for (what, pairs) in [("first check of a token", checks), ("one login", logins)] {
+            let middle = |of: fn(&(f64, f64)) -> f64| median(pairs.iter().map(of).collect()) / 1e3;
+            let (few, many) = (middle(|pair| pair.0), middle(|pair| pair.1));
+            let ratio = many / few;
+            report.add(
+                &format!("{what}, a million accounts"),
+                &format!("{many:.3} ms, a thousand {few:.3} ms: {ratio:.2} times"),
+                "at most 1.15 times",
+                ratio <= 1.15,
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A figure of a process's memory, in MiB: `VmRSS` now, `VmHWM` at its highest.
+fn mib(server: &Server, figure: &str) -> Outcome<f64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.process.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).ok_or("no such figure of the process")?;
+    let kib: f64 = line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}

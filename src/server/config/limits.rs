@@ -1,0 +1,47 @@
+//! What can be read, and still makes no server that is safe or works.
+
+use super::{Config, ConfigError};
+
+impl Config {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let least = |key: &str, value: u32, least: u32| match value {
+            v if v < least => Err(ConfigError(format!("{key} is {v}; the least that is safe is {least}."))),
+            _ => Ok(()),
+        };
+        least("server.max_connections", self.server.max_connections, 1)?;
+        least("server.max_connections_per_address", self.server.max_connections_per_address, 1)?;
+        least("database.connections", self.database.connections, 1)?;
+        least("password.min_length", self.password.min_length, 8)?;
+        least("password.argon2_memory_kib", self.password.argon2_memory_kib, 19456)?;
+        least("password.argon2_iterations", self.password.argon2_iterations, 2)?;
+        least("password.argon2_parallelism", self.password.argon2_parallelism, 1)?;
+        least("session.per_user", self.session.per_user, 1)?;
+        least("throttle.login_burst", self.throttle.login_burst, 1)?;
+        least("throttle.login_per_minute", self.throttle.login_per_minute, 1)?;
+        least("throttle.register_burst", self.throttle.register_burst, 1)?;
+        least("throttle.register_per_hour", self.throttle.register_per_hour, 1)?;
+        least("throttle.account_free_failures", self.throttle.account_free_failures, 1)?;
+        if self.password.min_length > 64 {
+            return Err(ConfigError("password.min_length is over 64; nobody could choose a password.".to_owned()));
+        }
+        if self.session.idle > self.session.absolute {
+            return Err(ConfigError("session.idle is longer than session.absolute; make it shorter.".to_owned()));
+        }
+        if let Some(host) = self.server.hosts.iter().find(|host| !is_host_name(host)) {
+            return Err(ConfigError(format!(
+                "server.hosts has {host:?}; write a plain host name, such as app.example.org."
+            )));
+        }
+        if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+            return Err(ConfigError(format!(
+                "log.level is {:?}; use error, warn, info, debug or trace.",
+                self.log.level
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+}

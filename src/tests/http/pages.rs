@@ -1,0 +1,65 @@
+//! The documents that the server renders.
+
+use super::*;
+
+#[tokio::test]
+async fn each_page_has_a_nonce_of_its_own_and_allows_no_inline_code_r68() {
+    let app = app().await;
+    let nonce = |answer: &crate::util::Answer| {
+        let policy = answer.header("content-security-policy").to_owned();
+        assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
+        policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned()
+    };
+    let (one, two) = (app.get("/login").send().await, app.get("/login").send().await);
+    let (first, second) = (nonce(&one), nonce(&two));
+    assert!(first.len() >= 22 && first != second);
+    for script in one.text.split("<script").skip(1) {
+        let tag = script.split('>').next().unwrap();
+        assert!(tag.contains(&format!("nonce=\"{first}\"")), "{tag}");
+    }
+    assert!(!one.text.contains(" style=") && !one.text.contains(" onclick="));
+    assert_eq!(one.header("cross-origin-opener-policy"), "same-origin");
+    assert!(one.header("permissions-policy").contains("camera=()"));
+}
+
+#[tokio::test]
+async fn the_server_renders_every_page_as_for_a_stranger_r49() {
+    let app = app().await;
+    app.register("ann").await;
+    let token = app.token("ann").await;
+    for path in ["/", "/login", "/register", "/logout", "/nothing"] {
+        let strip = |answer: crate::util::Answer| {
+            let policy = answer.header("content-security-policy").to_owned();
+            let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+            answer.text.replace(&nonce, "")
+        };
+        let stranger = strip(app.get(path).send().await);
+        let known = strip(app.get(path).bearer(&token).header("cookie", format!("token={token}")).send().await);
+        assert_eq!(stranger, known, "{path}");
+        assert!(!known.contains(&token) && !known.contains("ann@example.org"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn password_forms_are_safe_before_the_page_lives_r20_r77() {
+    let app = app().await;
+    for (path, autocomplete) in [("/login", "current-password"), ("/register", "new-password")] {
+        let html = app.get(path).send().await.text;
+        let form = html.split("<form").nth(1).unwrap().split("</form>").next().unwrap();
+        assert!(form.contains("method=\"post\""), "{path}: {form}");
+        assert!(
+            form.contains("type=\"password\"") && form.contains(&format!("autocomplete=\"{autocomplete}\"")),
+            "{path}"
+        );
+        let button = form.split("type=\"submit\"").next().unwrap().len();
+        assert!(form[button.saturating_sub(200)..].contains("disabled"), "{path}: the submit button waits");
+    }
+}
+
+#[tokio::test]
+async fn the_not_found_page_is_a_404() {
+    let app = app().await;
+    let answer = app.get("/no/such/page").send().await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.header("content-type").starts_with("text/html") && answer.text.contains("/login"));
+}

@@ -1,0 +1,193 @@
+//! How sessions live and end, on both databases.
+
+use std::time::Duration;
+
+use crate::{
+    on_both,
+    util::{App, Backend, PASSWORD},
+};
+
+on_both! {
+    async fn a_restart_keeps_accounts_and_sessions_and_ends_what_was_ended_r41(app: App) {
+        app.register("ann").await;
+        let (kept, ended) = (app.token("ann").await, app.token("ann").await);
+        assert_eq!(app.call("POST", "/api/accounts/logout/").bearer(&ended).send().await.status, 204);
+        let app = app.restart().await;
+        assert_eq!(app.me(&kept).await, 200);
+        assert_eq!(app.me(&ended).await, 401);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_token_outlives_neither_disuse_nor_its_day_r42(app: App) {
+        app.register("ann").await;
+        let (idle, busy) = (app.token("ann").await, app.token("ann").await);
+        let second = Duration::from_secs(1);
+        app.clock.advance(app.config.session.idle.checked_sub(second).unwrap());
+        assert_eq!(app.me(&busy).await, 200, "a second before");
+        app.clock.advance(second);
+        assert_eq!(app.me(&idle).await, 401, "to the second");
+        for _ in 0..10 {
+            app.clock.advance(app.config.session.idle / 2);
+            if app.me(&busy).await == 401 {
+                break;
+            }
+        }
+        assert_eq!(app.me(&busy).await, 401, "use never carries a session past its absolute end");
+    }
+}
+
+on_both! {
+    async fn the_absolute_end_comes_to_the_second_r42(app: App) {
+        let mut config = app.config.clone();
+        config.session.idle = config.session.absolute;
+        let app = app.restart_with(config).await;
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        let step = Duration::from_hours(1);
+        for _ in 0..23 {
+            app.clock.advance(step);
+            assert_eq!(app.me(&token).await, 200);
+        }
+        app.clock.advance(step.checked_sub(Duration::from_millis(1)).unwrap());
+        assert_eq!(app.me(&token).await, 200);
+        app.clock.advance(Duration::from_millis(1));
+        assert_eq!(app.me(&token).await, 401);
+    }
+}
+
+on_both! {
+    async fn a_clock_that_jumps_brings_no_token_back_and_breaks_nothing_r99(app: App) {
+        app.register("ann").await;
+        let old = app.token("ann").await;
+        let year = Duration::from_hours(8760);
+        app.clock.advance(year);
+        assert_eq!(app.me(&old).await, 401);
+        let young = app.token("ann").await;
+        app.clock.go_back(year);
+        assert_eq!(app.me(&old).await, 401, "an ended session stays ended");
+        assert_eq!(app.me(&young).await, 401, "a session from the future would outlive its time");
+        let now = app.token("ann").await;
+        assert_eq!(app.me(&now).await, 200);
+        app.clock.go_back(60 * year);
+        assert_eq!(app.me(&now).await, 401, "before 1970");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "before 1970");
+    }
+}
+
+on_both! {
+    async fn a_disabled_user_is_out_at_once_and_for_good_r43(app: App) {
+        use vestibule::service::admin::{Command, Reply};
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        assert_eq!(app.me(&token).await, 200);
+        let who = || "ann@example.org".to_owned();
+        let done = app.service.administer(Command::Disable { who: who() }).await;
+        assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 1 });
+        assert_eq!(app.me(&token).await, 401);
+        let refused = app.log_in("ann", PASSWORD).await;
+        app.service.administer(Command::Enable { who: who() }).await;
+        let wrong = app.log_in("ann", "wrong").await;
+        assert_eq!(refused.shape(), wrong.shape(), "a disabled account answers like a wrong password");
+        assert_eq!(app.me(&token).await, 401, "opening it again brings no token back");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_new_password_ends_every_session(app: App) {
+        use vestibule::service::admin::{Command, Reply};
+        app.register("ann").await;
+        let tokens = [app.token("ann").await, app.token("ann").await];
+        for token in &tokens {
+            assert_eq!(app.me(token).await, 200);
+        }
+        let (who, password) = ("ann".to_owned(), "walrus orchard lantern".to_owned());
+        let done = app.service.administer(Command::SetPassword { who, password }).await;
+        assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 2 });
+        for token in &tokens {
+            assert_eq!(app.me(token).await, 401);
+        }
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
+        assert_eq!(app.log_in("ann", "walrus orchard lantern").await.status, 200);
+    }
+}
+
+on_both! {
+    async fn the_oldest_of_too_many_sessions_goes_r52(app: App) {
+        app.register("ann").await;
+        let mut tokens = Vec::new();
+        for _ in 0..25 {
+            tokens.push(app.token("ann").await);
+            app.clock.advance(Duration::from_millis(5));
+            assert_eq!(app.me(tokens.last().unwrap()).await, 200);
+        }
+        let mut living = Vec::new();
+        for token in &tokens {
+            living.push(app.me(token).await == 200);
+        }
+        assert_eq!(living, [vec![false; 5], vec![true; 20]].concat());
+    }
+}
+
+on_both! {
+    async fn what_is_over_is_swept_out_r52(app: App) {
+        app.register("ann").await;
+        for _ in 0..3 {
+            app.token("ann").await;
+        }
+        app.log_in("ghost", "x").await;
+        let upkeep = app.upkeep.as_ref().unwrap();
+        assert_eq!(upkeep.sweep_all().await.unwrap(), 0, "nothing is over yet");
+        app.clock.advance(Duration::from_hours(25));
+        // 3 sessions; 5 addresses: one registered, three logged in, one failed; one ghost's failures.
+        assert_eq!(upkeep.sweep_all().await.unwrap(), 9);
+        assert_eq!(upkeep.sweep_all().await.unwrap(), 0);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "accounts stay");
+    }
+}
+
+on_both! {
+    async fn the_last_use_reaches_the_database(app: App) {
+        let mut app = app;
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        app.clock.advance(Duration::from_hours(3));
+        assert_eq!(app.me(&token).await, 200);
+        // Stopping the background work writes what it still holds.
+        app.upkeep.take().unwrap().run(std::future::ready(())).await;
+        let app = app.restart().await;
+        app.clock.advance(Duration::from_hours(2));
+        assert_eq!(app.me(&token).await, 200, "its use three hours after the login was kept over the restart");
+    }
+}
+
+on_both! {
+    async fn a_logout_is_known_to_every_server_at_once_r41(app: App) {
+        // SQLite has one server only, which the lock sees to; there the two are the same.
+        let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
+        let other = sibling.as_ref().unwrap_or(&app);
+        app.register("ann").await;
+        for _ in 0..20 {
+            let token = app.token("ann").await;
+            assert_eq!(other.me(&token).await, 200);
+            assert_eq!(app.call("POST", "/api/accounts/logout/").bearer(&token).send().await.status, 204);
+            assert_eq!(other.me(&token).await, 401);
+        }
+    }
+}
+
+on_both! {
+    async fn logouts_race_checks_and_win_r41(app: App) {
+        app.register("ann").await;
+        for _ in 0..10 {
+            let token = app.token("ann").await;
+            let checks = futures_util::future::join_all((0..50).map(|_| app.me(&token)));
+            let out = app.call("POST", "/api/accounts/logout/").bearer(&token).send();
+            let (_, out) = tokio::join!(checks, out);
+            assert_eq!(out.status, 204);
+            assert_eq!(app.me(&token).await, 401);
+        }
+    }
+}
