@@ -87,9 +87,9 @@ impl Service {
         policy: Policy,
     ) -> (Self, Upkeep) {
         let (seen, receiver) = mpsc::channel(upkeep::SEEN_QUEUE);
-        let policy = Arc::new(policy);
-        let service = Self { store: store.clone(), hasher: Arc::new(hasher), clock, entropy, policy, seen };
-        let upkeep = Upkeep::new(store, Arc::clone(&service.clock), Arc::clone(&service.policy), receiver);
+        let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
+        let upkeep = Upkeep::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
+        let service = Self { store, hasher, clock, entropy, policy, seen };
         (service, upkeep)
     }
 

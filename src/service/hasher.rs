@@ -1,19 +1,12 @@
 //! Password hashing: argon2id (RFC 9106), off the async threads, so many at once and no more.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+mod argon;
 
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
-};
+use std::{sync::Arc, time::Duration};
+
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::argon::Argon;
 use super::Error;
 use crate::{domain::password::Password, error::AppError};
 
@@ -37,20 +30,10 @@ pub struct HashPolicy {
 /// Hashes and compares passwords.
 #[derive(Debug)]
 pub struct Hasher {
-    core: Arc<Core>,
+    argon: Arc<Argon>,
     places: Arc<Semaphore>,
     permits: Arc<Semaphore>,
     patience: Duration,
-}
-
-#[derive(Debug)]
-struct Core {
-    params: Params,
-    /// A hash of nothing that anybody could type: what a name without an account is compared with.
-    dummy: String,
-    runs: AtomicU64,
-    /// Nanoseconds that a comparison under the present parameters takes, as a running mean.
-    usual: AtomicU64,
 }
 
 /// What a comparison found.
@@ -77,15 +60,9 @@ impl Hasher {
     /// # Errors
     /// [`Error::Fault`] when argon2 doesn't take the parameters.
     pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
-        let params = Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(32));
-        let params = params.map_err(|cause| Error::Fault(format!("argon2 refuses the parameters: {cause}")))?;
-        let core = Core { params, dummy: String::new(), runs: AtomicU64::new(0), usual: AtomicU64::new(0) };
-        let started = Instant::now();
-        let dummy = core.hash_with(b"\0", &salt)?;
-        core.note_usual(started.elapsed());
         let permits = policy.permits as usize;
         Ok(Self {
-            core: Arc::new(Core { dummy, ..core }),
+            argon: Arc::new(Argon::new(policy, salt)?),
             places: Arc::new(Semaphore::new(permits + policy.queue as usize)),
             permits: Arc::new(Semaphore::new(permits)),
             patience: policy.patience,
@@ -95,7 +72,12 @@ impl Hasher {
     /// Passwords hashed or compared so far.
     #[must_use]
     pub fn runs(&self) -> u64 {
-        self.core.runs.load(Ordering::Relaxed)
+        self.argon.runs()
+    }
+
+    /// Gives the memory of hashes that are not running back: for a time in which nobody logs in.
+    pub fn release_memory(&self) {
+        self.argon.release_memory();
     }
 
     /// Takes a place in the queue.
@@ -114,7 +96,7 @@ impl Place<'_> {
     /// # Errors
     /// [`AppError::Unavailable`] when the turn doesn't come in time.
     pub async fn hash(&self, password: Password, salt: [u8; 16]) -> Result<String, Error> {
-        self.run(move |core| core.hash_with(password.expose().as_bytes(), &salt)).await?
+        self.run(move |argon| argon.hash(password.expose().as_bytes(), &salt)).await?
     }
 
     /// Compares a password with a stored hash, or with one of nothing where there is no account: the same work, so
@@ -123,11 +105,10 @@ impl Place<'_> {
     /// # Errors
     /// [`AppError::Unavailable`] when the turn doesn't come in time.
     pub async fn verify(&self, password: Password, stored: Option<String>, salt: [u8; 16]) -> Result<Verdict, Error> {
-        let core = Arc::clone(&self.hasher.core);
-        let (verdict, short) = self.run(move |core| core.compare(&password, stored.as_deref(), &salt)).await??;
+        let (verdict, short) = self.run(move |argon| argon.compare(&password, stored.as_deref(), &salt)).await??;
         // A hash of older, cheaper parameters fails sooner; the answer doesn't.
         if let Some(spent) = short {
-            tokio::time::sleep(core.usual().saturating_sub(spent)).await;
+            tokio::time::sleep(self.hasher.argon.usual().saturating_sub(spent)).await;
         }
         Ok(verdict)
     }
@@ -140,82 +121,18 @@ impl Place<'_> {
         self.run(move |_| work()).await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Core) -> T + Send + 'static) -> Result<T, Error> {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Argon) -> T + Send + 'static) -> Result<T, Error> {
         let turn = Arc::clone(&self.hasher.permits).acquire_owned();
         let permit = tokio::time::timeout(self.hasher.patience, turn).await;
         let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
-        let core = Arc::clone(&self.hasher.core);
+        let argon = Arc::clone(&self.hasher.argon);
         // The permit goes along: a caller that leaves now doesn't free a place while its hash still runs.
         let job = tokio::task::spawn_blocking(move || {
-            let outcome = work(&core);
+            let outcome = work(&argon);
             drop(permit);
             outcome
         });
         job.await.map_err(|cause| Error::Fault(format!("a hash did not end: {cause}")))
-    }
-}
-
-impl Core {
-    fn argon2(&self) -> Argon2<'static> {
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
-    }
-
-    fn hash_with(&self, password: &[u8], salt: &[u8; 16]) -> Result<String, Error> {
-        self.runs.fetch_add(1, Ordering::Relaxed);
-        let hash: PasswordHash = self
-            .argon2()
-            .hash_password_with_salt(password, salt)
-            .map_err(|cause| Error::Fault(format!("argon2 failed: {cause}")))?;
-        Ok(hash.to_string())
-    }
-
-    /// The verdict and, where it came sooner than usual, the time spent on it.
-    fn compare(
-        &self,
-        password: &Password,
-        stored: Option<&str>,
-        salt: &[u8; 16],
-    ) -> Result<(Verdict, Option<Duration>), Error> {
-        let known = stored.and_then(|text| {
-            let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm == Algorithm::Argon2id.ident());
-            if hash.is_none() {
-                tracing::error!("a stored password hash can't be read; its account can't log in");
-            }
-            hash
-        });
-        let Some(dummy) = PasswordHash::new(&self.dummy).ok() else {
-            return Err(Error::Fault("the dummy hash can't be read".to_owned()));
-        };
-        let (hash, real) = known.map_or((dummy, false), |hash| (hash, true));
-        self.runs.fetch_add(1, Ordering::Relaxed);
-        let started = Instant::now();
-        let right = self.argon2().verify_password(password.expose().as_bytes(), &hash).is_ok();
-        let spent = started.elapsed();
-        let current = Params::try_from(&hash).is_ok_and(|params| self.is_current(&params));
-        if current {
-            self.note_usual(spent);
-        }
-        if !(right && real) {
-            return Ok((Verdict::Wrong, (!current).then_some(spent)));
-        }
-        let renewed = if current { None } else { Some(self.hash_with(password.expose().as_bytes(), salt)?) };
-        Ok((Verdict::Right { renewed }, None))
-    }
-
-    fn is_current(&self, other: &Params) -> bool {
-        let ours = &self.params;
-        (ours.m_cost(), ours.t_cost(), ours.p_cost()) == (other.m_cost(), other.t_cost(), other.p_cost())
-    }
-
-    fn usual(&self) -> Duration {
-        Duration::from_nanos(self.usual.load(Ordering::Relaxed))
-    }
-
-    fn note_usual(&self, spent: Duration) {
-        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
-        let before = self.usual.load(Ordering::Relaxed);
-        let mean = if before == 0 { spent } else { before - before / 8 + spent / 8 };
-        self.usual.store(mean, Ordering::Relaxed);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Policy, clock::Clock};
+use super::{Policy, clock::Clock, hasher::Hasher};
 use crate::{
     domain::{time::Timestamp, token::TokenHash},
     store::{Error, Store},
@@ -21,6 +21,7 @@ const SWEEP_BATCH: u32 = 500;
 #[derive(Debug)]
 pub struct Upkeep {
     store: Store,
+    hasher: Arc<Hasher>,
     clock: Arc<dyn Clock>,
     policy: Arc<Policy>,
     seen: mpsc::Receiver<(TokenHash, Timestamp)>,
@@ -29,11 +30,12 @@ pub struct Upkeep {
 impl Upkeep {
     pub(super) fn new(
         store: Store,
+        hasher: Arc<Hasher>,
         clock: Arc<dyn Clock>,
         policy: Arc<Policy>,
         seen: mpsc::Receiver<(TokenHash, Timestamp)>,
     ) -> Self {
-        Self { store, clock, policy, seen }
+        Self { store, hasher, clock, policy, seen }
     }
 
     /// Works until `stop` is done, then writes what it still holds.
@@ -70,6 +72,7 @@ impl Upkeep {
     }
 
     async fn sweep(&self) {
+        self.hasher.release_memory();
         match self.sweep_all().await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "swept out what is over"),

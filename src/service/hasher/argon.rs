@@ -1,0 +1,168 @@
+//! argon2id itself, and its stored form.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use argon2::{
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
+};
+
+use super::{HashPolicy, Verdict};
+use crate::{domain::password::Password, service::Error};
+
+/// Bytes of a tag.
+const TAG_BYTES: usize = 32;
+
+/// argon2id under the present parameters, with memory that is kept from one hash to the next: taking it anew from the
+/// operating system, page by page, would cost a sixth of the hash again.
+#[derive(Debug)]
+pub struct Argon {
+    params: Params,
+    /// A hash of nothing that anybody could type: what a name without an account is compared with.
+    dummy: String,
+    /// The memory of hashes that are not running: as many pieces at most as ever ran at once.
+    memory: Mutex<Vec<Memory>>,
+    runs: AtomicU64,
+    /// Nanoseconds that a comparison under the present parameters takes, as a running mean.
+    usual: AtomicU64,
+}
+
+type Memory = Vec<Block>;
+
+impl Argon {
+    /// # Errors
+    /// [`Error::Fault`] when argon2 doesn't take the parameters.
+    pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
+        let params = Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(TAG_BYTES));
+        let params = params.map_err(fault)?;
+        let (runs, usual) = (AtomicU64::new(0), AtomicU64::new(0));
+        let mut argon = Self { params, dummy: String::new(), memory: Mutex::default(), runs, usual };
+        let started = Instant::now();
+        argon.dummy = argon.hash(b"\0", &salt)?;
+        argon.note_usual(started.elapsed());
+        argon.release_memory();
+        Ok(argon)
+    }
+
+    /// Passwords hashed or compared so far.
+    pub fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Hashes a password into a PHC string.
+    pub fn hash(&self, password: &[u8], salt: &[u8; 16]) -> Result<String, Error> {
+        let hash = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&self.params).map_err(fault)?,
+            salt: Some(Salt::new(salt).map_err(fault)?),
+            hash: Some(self.tag(password, salt, Version::V0x13, &self.params)?),
+        };
+        Ok(hash.to_string())
+    }
+
+    /// The verdict and, where it came sooner than usual, the time spent on it.
+    pub fn compare(
+        &self,
+        password: &Password,
+        stored: Option<&str>,
+        salt: &[u8; 16],
+    ) -> Result<(Verdict, Option<Duration>), Error> {
+        let known = stored.and_then(|text| {
+            let stored = Stored::parse(text);
+            if stored.is_none() {
+                tracing::error!("a stored password hash can't be read; its account can't log in");
+            }
+            stored
+        });
+        let real = known.is_some();
+        let dummy = || Stored::parse(&self.dummy).ok_or_else(|| fault("the dummy hash can't be read"));
+        let Stored { salt: old_salt, tag, version, params } = known.map_or_else(dummy, Ok)?;
+        let password = password.expose().as_bytes();
+        let started = Instant::now();
+        // The tags are compared in constant time.
+        let right = self.tag(password, &old_salt, version, &params)? == tag;
+        let spent = started.elapsed();
+        let current = self.is_current(&params);
+        if current {
+            self.note_usual(spent);
+        }
+        if !(right && real) {
+            return Ok((Verdict::Wrong, (!current).then_some(spent)));
+        }
+        let renewed = if current { None } else { Some(self.hash(password, salt)?) };
+        Ok((Verdict::Right { renewed }, None))
+    }
+
+    /// How long a comparison takes.
+    pub fn usual(&self) -> Duration {
+        Duration::from_nanos(self.usual.load(Ordering::Relaxed))
+    }
+
+    /// Gives the memory of hashes that are not running back to the operating system.
+    pub fn release_memory(&self) {
+        self.memory().clear();
+    }
+
+    fn tag(&self, password: &[u8], salt: &[u8], version: Version, params: &Params) -> Result<Output, Error> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let mut memory = self.memory().pop().unwrap_or_default();
+        if memory.len() < params.block_count() {
+            memory.resize(params.block_count(), Block::new());
+        }
+        let length = params.output_len().unwrap_or(TAG_BYTES);
+        let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
+        let mut outcome = Ok(());
+        let tag = Output::init_with(length, |tag| {
+            outcome = argon2.hash_password_into_with_memory(password, salt, tag, &mut memory);
+            Ok(())
+        });
+        self.memory().push(memory);
+        outcome.map_err(fault)?;
+        tag.map_err(fault)
+    }
+
+    fn is_current(&self, other: &Params) -> bool {
+        let ours = &self.params;
+        (ours.m_cost(), ours.t_cost(), ours.p_cost()) == (other.m_cost(), other.t_cost(), other.p_cost())
+    }
+
+    fn note_usual(&self, spent: Duration) {
+        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        let before = self.usual.load(Ordering::Relaxed);
+        let mean = if before == 0 { spent } else { before - before / 8 + spent / 8 };
+        self.usual.store(mean, Ordering::Relaxed);
+    }
+
+    // The list is whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
+    fn memory(&self) -> MutexGuard<'_, Vec<Memory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stored hash, taken apart. Only argon2id's: nothing else was ever stored.
+struct Stored {
+    salt: Vec<u8>,
+    tag: Output,
+    version: Version,
+    params: Params,
+}
+
+impl Stored {
+    fn parse(text: &str) -> Option<Self> {
+        let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm == Algorithm::Argon2id.ident())?;
+        let params = Params::try_from(&hash).ok()?;
+        let version = Version::try_from(hash.version?).ok()?;
+        Some(Self { salt: hash.salt?.to_vec(), tag: hash.hash?, version, params })
+    }
+}
+
+fn fault(cause: impl std::fmt::Display) -> Error {
+    Error::Fault(format!("argon2 failed: {cause}"))
+}
