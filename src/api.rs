@@ -5,68 +5,69 @@ use axum::{
     Extension, Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode},
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
     error::AppError,
     server::{
-        answer::{CLEAR_SITE_DATA, Door},
-        door::bearer,
+        answer::{CLEAR_SITE_DATA, Surface},
+        door::Bearer,
         state::AppState,
     },
-    service::{Caller, Error, Registration, Service},
+    service::{Caller, Error, Registration},
 };
 
 /// The routes, each with and without its trailing slash.
 pub fn router() -> Router<AppState> {
-    let both = |router: Router<AppState>, path: &str, handler: axum::routing::MethodRouter<AppState>| {
+    let calls = [
+        ("/api/accounts/api_register", post(register)),
+        ("/api/accounts/api_auth", post(log_in)),
+        ("/api/accounts/me", get(me)),
+        ("/api/accounts/logout", post(log_out)),
+    ];
+    calls.into_iter().fold(Router::new(), |router, (path, handler)| {
         router.route(path, handler.clone()).route(&format!("{path}/"), handler)
-    };
-    let router = both(Router::new(), "/api_register", post(register));
-    let router = both(router, "/api_auth", post(log_in));
-    let router = both(router, "/me", get(me));
-    both(router, "/logout", post(log_out))
+    })
 }
 
-async fn register(State(service): State<Service>, Extension(caller): Extension<Caller>, body: Bytes) -> Response {
+async fn register(State(state): State<AppState>, Extension(caller): Extension<Caller>, body: Bytes) -> Response {
     let outcome = async {
         let body = object(&body)?;
         let registration = Registration::parse(text(&body, "email"), text(&body, "username"), text(&body, "password"))?;
-        service.register(&caller, registration).await
+        state.service.register(&caller, registration).await
     };
-    answer(Door::Register, outcome.await.map(|_| json!({ "status": "ok", "response": "The account is created!" })))
+    answer(Surface::Register, outcome.await.map(|_| json!({ "status": "ok", "response": "The account is created!" })))
 }
 
-async fn log_in(State(service): State<Service>, Extension(caller): Extension<Caller>, body: Bytes) -> Response {
+async fn log_in(State(state): State<AppState>, Extension(caller): Extension<Caller>, body: Bytes) -> Response {
     let outcome = async {
         let body = object(&body)?;
         let given = |key| text(&body, key).filter(|text| !text.is_empty()).ok_or(AppError::BadRequest);
         let identifier = given("email").or_else(|_| given("username"))?;
-        service.log_in(&caller, identifier, given("password")?).await
+        state.service.log_in(&caller, identifier, given("password")?).await
     };
     answer(
-        Door::Auth,
+        Surface::Auth,
         outcome.await.map(|done| json!({ "status": "ok", "token": done.token, "expires_at": done.expires_at })),
     )
 }
 
-async fn me(State(service): State<Service>, headers: HeaderMap) -> Response {
-    let outcome = async { service.identity(&bearer(&headers)?).await };
-    answer(Door::Api, outcome.await.map(|identity| json!(identity)))
+async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
+    answer(Surface::Api, state.service.identity(&token).await)
 }
 
-async fn log_out(State(service): State<Service>, headers: HeaderMap) -> Response {
-    let outcome = async { service.log_out(&bearer(&headers)?).await };
-    match outcome.await {
+async fn log_out(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
+    match state.service.log_out(&token).await {
         Ok(()) => {
             let clear = (CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
             (StatusCode::NO_CONTENT, [clear]).into_response()
         }
-        Err(error) => Door::Api.refuse(&error.into()),
+        Err(error) => Surface::Api.refuse(&error.into()),
     }
 }
 
@@ -80,12 +81,13 @@ fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str()
 }
 
-fn answer(door: Door, outcome: Result<Value, Error>) -> Response {
-    match outcome {
+fn answer(surface: Surface, outcome: Result<impl Serialize, Error>) -> Response {
+    let body = outcome.and_then(|body| serde_json::to_vec(&body).map_err(|cause| Error::Fault(cause.to_string())));
+    match body {
         Ok(body) => {
             let kind = HeaderValue::from_static("application/json; charset=utf-8");
-            ([(axum::http::header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+            ([(CONTENT_TYPE, kind)], body).into_response()
         }
-        Err(error) => door.refuse(&error.into()),
+        Err(error) => surface.refuse(&error.into()),
     }
 }

@@ -7,6 +7,7 @@ pub mod client_ip;
 pub mod config;
 pub mod control;
 pub mod door;
+mod front;
 mod guard;
 mod headers;
 mod health;

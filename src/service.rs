@@ -25,7 +25,7 @@ use crate::{
         token::TokenHash,
     },
     error::AppError,
-    store::{self, AccountAttempt, Store},
+    store::{self, AccountAttempt, Allowance, Store},
 };
 
 /// The rules' numbers.
@@ -45,15 +45,6 @@ pub struct Policy {
     pub register: Allowance,
     /// Failed logins of one account.
     pub account: AccountAttempt,
-}
-
-/// So many at once, and then one each interval.
-#[derive(Clone, Copy, Debug)]
-pub struct Allowance {
-    /// So many at once.
-    pub burst: u32,
-    /// The time in which one comes back.
-    pub interval: Duration,
 }
 
 /// Who calls, as far as the connection tells.

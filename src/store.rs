@@ -21,7 +21,7 @@ use sqlx::{PgPool, SqlitePool, migrate::Migrator};
 use self::{connect::SqliteLock, session_cache::SessionCache};
 pub use self::{
     sessions::{NewSession, Session, SessionRow},
-    throttles::AccountAttempt,
+    throttles::{AccountAttempt, Allowance},
     users::{Credential, NewUser, User, UserRow},
 };
 use crate::domain::time::Timestamp;

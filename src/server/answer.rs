@@ -20,9 +20,9 @@ use crate::error::{AppError, Field};
 /// `Clear-Site-Data` (W3C), for a logout: the browser forgets what the page kept.
 pub const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// The doors, by the shape of their errors.
+/// What a path belongs to, by the shape of its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum Surface {
     /// `api_register/`: messages under the names of the fields.
     Register,
     /// `api_auth/`: an empty token beside the message.
@@ -35,8 +35,8 @@ pub enum Door {
     Page,
 }
 
-impl Door {
-    /// The door that a path leads to.
+impl Surface {
+    /// What a path belongs to.
     #[must_use]
     pub fn of(path: &str) -> Self {
         match path.trim_end_matches('/') {
@@ -48,7 +48,7 @@ impl Door {
         }
     }
 
-    /// An error in this door's shape.
+    /// An error in this surface's shape.
     #[must_use]
     pub fn refuse(self, error: &AppError) -> Response {
         let message = error.to_string();
@@ -146,18 +146,18 @@ mod tests {
     #[test]
     fn each_address_has_its_door() {
         let table = [
-            ("/api/accounts/api_register", Door::Register),
-            ("/api/accounts/api_register/", Door::Register),
-            ("/api/accounts/api_auth/", Door::Auth),
-            ("/api/accounts/me", Door::Api),
-            ("/api", Door::Api),
-            ("/apiary", Door::Page),
-            ("/fn/login", Door::Function),
-            ("/login", Door::Page),
-            ("/", Door::Page),
+            ("/api/accounts/api_register", Surface::Register),
+            ("/api/accounts/api_register/", Surface::Register),
+            ("/api/accounts/api_auth/", Surface::Auth),
+            ("/api/accounts/me", Surface::Api),
+            ("/api", Surface::Api),
+            ("/apiary", Surface::Page),
+            ("/fn/login", Surface::Function),
+            ("/login", Surface::Page),
+            ("/", Surface::Page),
         ];
         for (path, door) in table {
-            assert_eq!(Door::of(path), door, "{path}");
+            assert_eq!(Surface::of(path), door, "{path}");
         }
     }
 }

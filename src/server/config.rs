@@ -21,8 +21,8 @@ use self::{
     values::{database_url, duration, networks},
 };
 use crate::{
-    service::{Allowance, Policy, hasher::HashPolicy},
-    store::{AccountAttempt, DatabaseUrl},
+    service::{Policy, hasher::HashPolicy},
+    store::{AccountAttempt, Allowance, DatabaseUrl},
 };
 
 /// The name of the file.

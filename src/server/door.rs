@@ -1,17 +1,24 @@
 //! What both HTTP doors share: the bearer token in a request, and the page's way to the service.
 
-use axum::http::{HeaderMap, HeaderValue, header::AUTHORIZATION, request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, header::AUTHORIZATION, request::Parts},
+    response::Response,
+};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
-use super::{answer::CLEAR_SITE_DATA, state::AppState};
+use super::{
+    answer::{CLEAR_SITE_DATA, Surface},
+    state::AppState,
+};
 use crate::{
     domain::{
         account::{Account, Identity, SignIn},
         token::Token,
     },
     error::AppError,
-    service::{Caller, Registration, Service},
+    service::{Caller, Registration},
 };
 
 /// The bearer token of a request (RFC 6750, section 2.1), with the scheme `Bearer` or, as Django REST framework's
@@ -30,10 +37,22 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
         .ok_or(AppError::SessionEnded)
 }
 
+/// The bearer token of a request to the JSON API. Without one, the handler isn't called.
+#[derive(Debug)]
+pub struct Bearer(pub Token);
+
+impl<S: Sync> FromRequestParts<S> for Bearer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
+        bearer(&parts.headers).map(Self).map_err(|refused| Surface::Api.refuse(&refused))
+    }
+}
+
 /// The service, as a server function reaches it.
 #[derive(Debug)]
 pub struct Door {
-    service: Service,
+    state: AppState,
     caller: Caller,
     parts: Parts,
 }
@@ -47,7 +66,7 @@ impl Door {
         let state = use_context::<AppState>().ok_or(AppError::Internal)?;
         let parts = use_context::<Parts>().ok_or(AppError::Internal)?;
         let caller = parts.extensions.get::<Caller>().cloned().ok_or(AppError::Internal)?;
-        Ok(Self { service: state.service, caller, parts })
+        Ok(Self { state, caller, parts })
     }
 
     /// Logs in; see [`Service::log_in`].
@@ -55,7 +74,7 @@ impl Door {
     /// # Errors
     /// As [`Service::log_in`].
     pub async fn log_in(&self, identifier: &str, password: &str) -> Result<SignIn, AppError> {
-        Ok(self.service.log_in(&self.caller, identifier, password).await?)
+        Ok(self.state.service.log_in(&self.caller, identifier, password).await?)
     }
 
     /// Registers; see [`Service::register`].
@@ -64,7 +83,7 @@ impl Door {
     /// As [`Registration::parse`] and [`Service::register`].
     pub async fn register(&self, email: &str, username: &str, password: &str) -> Result<Account, AppError> {
         let registration = Registration::parse(Some(email), Some(username), Some(password))?;
-        Ok(self.service.register(&self.caller, registration).await?)
+        Ok(self.state.service.register(&self.caller, registration).await?)
     }
 
     /// Who is logged in; see [`Service::identity`].
@@ -72,7 +91,7 @@ impl Door {
     /// # Errors
     /// As [`Service::identity`].
     pub async fn identity(&self) -> Result<Identity, AppError> {
-        Ok(self.service.identity(&bearer(&self.parts.headers)?).await?)
+        Ok(self.state.service.identity(&bearer(&self.parts.headers)?).await?)
     }
 
     /// Logs out; see [`Service::log_out`]. The browser is told to forget what the page kept.
@@ -80,7 +99,7 @@ impl Door {
     /// # Errors
     /// As [`Service::log_out`].
     pub async fn log_out(&self) -> Result<(), AppError> {
-        self.service.log_out(&bearer(&self.parts.headers)?).await?;
+        self.state.service.log_out(&bearer(&self.parts.headers)?).await?;
         if let Some(options) = use_context::<ResponseOptions>() {
             options.insert_header(CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
         }

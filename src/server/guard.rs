@@ -1,11 +1,11 @@
 //! What every request must pass before any handler sees it, whatever its address is: the host it names, where it
 //! comes from, what its body is, how large and how slow.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
-    extract::{Request, State},
+    body::{Body, HttpBody, to_bytes},
+    extract::Request,
     http::{
         HeaderMap, HeaderValue, Method,
         header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING},
@@ -15,51 +15,53 @@ use axum::{
     response::Response,
 };
 
-use super::{answer::Door, state::Trust};
+use super::{answer::Surface, config::ServerConfig, state::Trust};
 use crate::error::AppError;
 
 /// The largest body that any address takes.
 pub const BODY_LIMIT: usize = 16 * 1024;
 
 /// The limits of one request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Limits {
-    /// Whose hosts and proxies we know.
-    pub trust: std::sync::Arc<Trust>,
-    /// How long a body may take to arrive.
-    pub body_timeout: Duration,
-    /// How long an answer may take.
-    pub answer_timeout: Duration,
+    trust: Arc<Trust>,
+    body_timeout: Duration,
+    answer_timeout: Duration,
 }
 
-/// The layer itself.
-pub async fn guard(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let door = Door::of(request.uri().path());
-    let admitted = match check(&request, door, &limits.trust) {
+impl Limits {
+    pub fn new(trust: Arc<Trust>, config: &ServerConfig) -> Self {
+        Self { trust, body_timeout: config.body_timeout, answer_timeout: config.answer_timeout }
+    }
+}
+
+/// Lets a request pass, or refuses it.
+pub async fn guard(limits: &Limits, surface: Surface, request: Request, next: Next) -> Response {
+    let admitted = match check(&request, surface, &limits.trust) {
         Ok(()) => read_body(request, limits.body_timeout).await,
         Err(refused) => Err(refused),
     };
     match admitted {
         Ok(mut request) => {
-            if door == Door::Function {
+            if surface == Surface::Function {
                 // A plain form post would be answered by a redirect to wherever the Referer says.
                 request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
             }
             tokio::time::timeout(limits.answer_timeout, next.run(request)).await.unwrap_or_else(|_| {
                 tracing::warn!("an answer took too long");
-                door.refuse(&AppError::Unavailable { retry_after: 5 })
+                surface.refuse(&AppError::Unavailable { retry_after: 5 })
             })
         }
-        Err(refused) => door.refuse(&refused),
+        Err(refused) => surface.refuse(&refused),
     }
 }
 
-fn check(request: &Request, door: Door, trust: &Trust) -> Result<(), AppError> {
+fn check(request: &Request, surface: Surface, trust: &Trust) -> Result<(), AppError> {
     let host = host_of(request).ok_or(AppError::UnknownHost)?;
     if !is_ours(host.host(), trust) {
         return Err(AppError::UnknownHost);
     }
-    if door == Door::Page {
+    if surface == Surface::Page {
         return Ok(());
     }
     let headers = request.headers();
@@ -121,6 +123,9 @@ fn is_json_or_empty(headers: &HeaderMap) -> bool {
 
 /// Takes the whole body in, so that no handler ever waits for a slow client.
 async fn read_body(request: Request, patience: Duration) -> Result<Request, AppError> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > BODY_LIMIT) {
         return Err(AppError::TooLarge);

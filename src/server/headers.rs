@@ -1,30 +1,24 @@
 //! The headers that every answer carries, errors and files included.
 
-use axum::{
-    extract::Request,
-    http::{
-        HeaderMap, HeaderName, HeaderValue,
-        header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-            X_FRAME_OPTIONS,
-        },
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+        X_FRAME_OPTIONS,
     },
-    middleware::Next,
-    response::Response,
 };
 
-use super::answer::Door;
+use super::answer::Surface;
 
 /// For everything but a page, whose policy is set where it is rendered: nothing may be loaded, framed or run.
 const CLOSED_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 const PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), \
                            publickey-credentials-create=(self)";
 
-/// The layer itself. What an answer has set already stays.
-pub async fn add_headers(request: Request, next: Next) -> Response {
-    let door = Door::of(request.uri().path());
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+/// Adds them. What an answer has set already stays.
+pub fn add_headers(surface: Surface, headers: &mut HeaderMap) {
+    // Room for all of them at once, for they come with every answer.
+    headers.reserve(12);
     default(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
     default(headers, REFERRER_POLICY, "no-referrer");
     default(headers, X_FRAME_OPTIONS, "DENY");
@@ -36,10 +30,9 @@ pub async fn add_headers(request: Request, next: Next) -> Response {
         default(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
         default(headers, HeaderName::from_static("permissions-policy"), PERMISSIONS);
     }
-    if door != Door::Page {
+    if surface != Surface::Page {
         headers.insert(VARY, HeaderValue::from_static("Authorization, Origin, Sec-Fetch-Site"));
     }
-    response
 }
 
 fn default(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

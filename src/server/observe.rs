@@ -1,4 +1,4 @@
-//! Who calls, and a line in the log for it: the outermost layer.
+//! Who calls, and a line in the log for it.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -10,9 +10,8 @@ use std::{
 };
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue, header::USER_AGENT},
-    middleware::Next,
     response::Response,
 };
 use tracing::Instrument;
@@ -26,36 +25,33 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// What the layer needs.
-#[derive(Clone, Debug)]
+/// Who looks at every request first, and at its answer last.
+#[derive(Debug)]
 pub struct Observer {
     trust: Arc<Trust>,
-    run: Arc<str>,
-    count: Arc<AtomicU64>,
+    run: String,
+    count: AtomicU64,
 }
 
 impl Observer {
     /// `run` tells this start of the program from all others; requests are numbered within it.
     #[must_use]
     pub fn new(trust: Arc<Trust>, run: &str) -> Self {
-        Self { trust, run: run.into(), count: Arc::default() }
+        Self { trust, run: run.to_owned(), count: AtomicU64::new(0) }
     }
-}
 
-/// The layer itself: finds out who calls, numbers the request, and logs how it went. The path is never logged, only
-/// the route that it matched: somebody may have put a secret into it.
-pub async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    let address = client_ip(peer, request.headers(), &observer.trust.proxies);
-    let agent = request.headers().get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned());
-    request.extensions_mut().insert(Caller { address, agent: agent.unwrap_or_default() });
-    let id = format!("{}-{:x}", observer.run, observer.count.fetch_add(1, Ordering::Relaxed));
-    let span = tracing::info_span!("request", id = %id);
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    async move {
+    /// Finds out who calls, numbers the request, and logs how it went. The path is never logged, only the route that
+    /// it matched: somebody may have put a secret into it.
+    pub async fn observe(&self, mut request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
+        let caller = self.caller(&request);
+        request.extensions_mut().insert(caller);
+        let id = format!("{}-{:x}", self.run, self.count.fetch_add(1, Ordering::Relaxed));
+        let span = tracing::info_span!("request", %id);
+        let method = request.method().clone();
+        let route = request.extensions().get::<MatchedPath>().cloned();
         let started = Instant::now();
-        let mut response = next.run(request).await;
+        let mut response = answer(request).instrument(span.clone()).await;
+        let _in_span = span.enter();
         let (status, route) = (response.status().as_u16(), route.as_ref().map_or("unmatched", MatchedPath::as_str));
         let millis = started.elapsed().as_secs_f64() * 1000.0;
         if status >= 500 {
@@ -68,6 +64,13 @@ pub async fn observe(State(observer): State<Observer>, mut request: Request, nex
         }
         response
     }
-    .instrument(span)
-    .await
+
+    fn caller(&self, request: &Request) -> Caller {
+        let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let agent = request.headers().get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        Caller {
+            address: client_ip(peer, request.headers(), &self.trust.proxies),
+            agent: agent.unwrap_or_default().into_owned(),
+        }
+    }
 }

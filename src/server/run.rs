@@ -14,7 +14,7 @@ use super::{
     config::Config,
     control,
     router::router,
-    state::{AppState, Trust},
+    state::{AppState, Shared, Trust},
 };
 use crate::{
     service::{
@@ -104,8 +104,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     });
 
     let state = state(&config, parts.service.clone());
-    let router = router(state.clone(), &config.server, &run_name());
-    let finished = accept::serve(listener, router, &config.server, state.trust, stopped(stopping)).await;
+    let router = router(&state, &config.server, &run_name());
+    let finished = accept::serve(listener, router, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
     for task in clock.into_iter().chain(control) {
         task.abort();
     }
@@ -130,7 +130,7 @@ pub fn state(config: &Config, service: Service) -> AppState {
     let leptos = LeptosOptions::builder().output_name("vestibule").site_addr(config.server.address).build();
     let server = &config.server;
     let trust = Arc::new(Trust { proxies: server.trusted_proxies.clone(), hosts: server.hosts.clone() });
-    AppState { service, leptos, files: assets::page_files(), trust }
+    AppState::new(Shared { service, leptos, files: assets::page_files(), trust })
 }
 
 /// A name for this start of the program, for the log.

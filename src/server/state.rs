@@ -1,6 +1,6 @@
 //! What every handler may reach.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use ipnet::IpNet;
@@ -9,9 +9,13 @@ use leptos::config::LeptosOptions;
 use super::assets::PageFiles;
 use crate::service::Service;
 
-/// The state of the server. Cheap to clone.
+/// The state of the server, which all requests share. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What is in it.
+#[derive(Debug)]
+pub struct Shared {
     /// The accounts and their rules.
     pub service: Service,
     /// What Leptos wants to know to render.
@@ -31,14 +35,24 @@ pub struct Trust {
     pub hosts: Vec<String>,
 }
 
-impl FromRef<AppState> for LeptosOptions {
-    fn from_ref(state: &AppState) -> Self {
-        state.leptos.clone()
+impl AppState {
+    /// Puts what is shared where all requests find it.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
     }
 }
 
-impl FromRef<AppState> for Service {
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl FromRef<AppState> for LeptosOptions {
     fn from_ref(state: &AppState) -> Self {
-        state.service.clone()
+        state.leptos.clone()
     }
 }

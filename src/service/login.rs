@@ -71,14 +71,10 @@ impl Service {
 
     /// Counts the attempt, on the address and on the account, before any hash is spent on it.
     async fn count_attempt(&self, caller: &Caller, identifier: &str, known: Option<&Credential>) -> Result<(), Error> {
-        let now = self.clock.now();
-        let rule = self.policy.login;
-        let key = address_key("login", caller.address);
-        let taken = self.store.take_allowance(&key, rule.burst, rule.interval, now).await?;
-        taken.map_err(Error::throttled)?;
-        let key = known.map_or_else(|| ghost_key(identifier), |known| known.user.id.clone());
-        let counted = self.store.count_attempt(&key, self.policy.account, now).await?;
-        counted.map_err(Error::throttled)
+        let address = address_key("login", caller.address);
+        let account = known.map_or_else(|| ghost_key(identifier), |known| known.user.id.clone());
+        let (address, account) = ((&*address, self.policy.login), (&*account, self.policy.account));
+        self.store.count_login(address, account, self.clock.now()).await?.map_err(Error::throttled)
     }
 
     async fn begin_session(

@@ -86,10 +86,8 @@ impl Service {
     }
 
     async fn allow_registration(&self, caller: &Caller) -> Result<(), Error> {
-        let rule = self.policy.register;
-        let key = address_key("register", caller.address);
-        let taken = self.store.take_allowance(&key, rule.burst, rule.interval, self.clock.now()).await?;
-        taken.map_err(Error::throttled)
+        let address = address_key("register", caller.address);
+        self.store.take_allowance(&address, self.policy.register, self.clock.now()).await?.map_err(Error::throttled)
     }
 
     pub(super) fn new_salt(&self) -> [u8; 16] {

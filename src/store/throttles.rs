@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Error, Store, on_read, on_write};
+use super::{Error, Store, on_write};
 use crate::domain::time::{Timestamp, millis};
 
 /// How an account's failed logins are held back.
@@ -21,86 +21,117 @@ pub struct AccountAttempt {
     pub memory: Duration,
 }
 
-impl Store {
-    /// Takes one of an address's allowance, which comes back one every `interval`, up to `burst` (the generic cell
-    /// rate algorithm, ITU-T I.371). `Ok(Err(wait))` when it is used up; then nothing is counted.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn take_allowance(
-        &self,
-        key: &str,
-        burst: u32,
-        interval: Duration,
-        now: Timestamp,
-    ) -> Result<Result<(), Duration>, Error> {
-        let whole = interval.saturating_mul(burst);
-        let latest = now.plus(whole.saturating_sub(interval));
-        // A time past `now + whole` can't come from counting: the clock was put back, and the allowance is whole.
-        let sql = "INSERT INTO address_throttles (key, full_at) VALUES ($1, $2 + $3) \
-                   ON CONFLICT (key) DO UPDATE SET full_at = $3 + \
-                       CASE WHEN address_throttles.full_at > $2 AND address_throttles.full_at <= $5 \
-                            THEN address_throttles.full_at ELSE $2 END \
-                   WHERE address_throttles.full_at <= $4 OR address_throttles.full_at > $5 \
-                   RETURNING full_at";
-        let taken: Option<i64> = on_write!(self, tx => sqlx::query_scalar(sql)
-            .bind(key)
+/// $1 the key, $2 now, $3 the interval, $4 the latest time that leaves an allowance, $5 the time of a whole one. A time
+/// past that can't come from counting: the clock was put back, and the allowance is whole.
+const TAKE: &str = "INSERT INTO address_throttles (key, full_at) VALUES ($1, $2 + $3) \
+    ON CONFLICT (key) DO UPDATE SET full_at = $3 + \
+        CASE WHEN address_throttles.full_at > $2 AND address_throttles.full_at <= $5 \
+             THEN address_throttles.full_at ELSE $2 END \
+    WHERE address_throttles.full_at <= $4 OR address_throttles.full_at > $5 \
+    RETURNING full_at";
+
+/// $1 the key, $2 now, $3 since when failures count, $4 the free ones, $5 the first wait, $6 the wait after the very
+/// first failure, $7 the longest. A wait that began in the future is none: the clock was put back.
+const COUNT: &str = "INSERT INTO account_throttles (key, failures, delay, last_at) VALUES ($1, 1, $6, $2) \
+    ON CONFLICT (key) DO UPDATE SET \
+        failures = CASE WHEN account_throttles.last_at < $3 THEN 1 ELSE account_throttles.failures + 1 END, \
+        delay = CASE WHEN account_throttles.last_at < $3 THEN $6 \
+                     WHEN account_throttles.failures + 1 < $4 THEN 0 \
+                     WHEN account_throttles.delay = 0 THEN $5 \
+                     WHEN account_throttles.delay * 2 > $7 THEN $7 \
+                     ELSE account_throttles.delay * 2 END, \
+        last_at = $2 \
+    WHERE account_throttles.last_at + account_throttles.delay <= $2 OR account_throttles.last_at > $2 \
+    RETURNING failures";
+
+/// One of an address's allowance, by the generic cell rate algorithm (ITU-T I.371): one statement that counts and
+/// decides at once.
+macro_rules! take {
+    ($tx:ident, $key:expr, $rule:expr, $now:expr) => {{
+        let (rule, now): (Allowance, Timestamp) = ($rule, $now);
+        let whole = rule.interval.saturating_mul(rule.burst);
+        let latest = now.plus(whole.saturating_sub(rule.interval));
+        let taken: Option<i64> = sqlx::query_scalar(TAKE)
+            .bind($key)
             .bind(now.as_millis())
-            .bind(millis(interval))
+            .bind(millis(rule.interval))
             .bind(latest.as_millis())
             .bind(now.plus(whole).as_millis())
-            .fetch_optional(&mut *tx)
-            .await?);
-        if taken.is_some() {
-            return Ok(Ok(()));
+            .fetch_optional(&mut *$tx)
+            .await?;
+        match taken {
+            Some(_) => Ok(()),
+            None => {
+                let sql = "SELECT full_at FROM address_throttles WHERE key = $1";
+                let full_at: i64 = sqlx::query_scalar(sql).bind($key).fetch_one(&mut *$tx).await?;
+                Err(Timestamp::from_millis(full_at).since(latest))
+            }
         }
-        let sql = "SELECT full_at FROM address_throttles WHERE key = $1";
-        let full_at: Option<i64> =
-            on_read!(self, conn => sqlx::query_scalar(sql).bind(key).fetch_optional(&mut *conn).await?);
-        Ok(Err(full_at.map_or(interval, |at| Timestamp::from_millis(at).since(latest))))
-    }
+    }};
+}
 
-    /// Counts a login of an account as failed before it is tried; a success takes the count back
-    /// ([`Store::begin_session`]). `Ok(Err(wait))` while the account must wait; then nothing is counted.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn count_attempt(
-        &self,
-        key: &str,
-        rule: AccountAttempt,
-        now: Timestamp,
-    ) -> Result<Result<(), Duration>, Error> {
-        // A wait that began in the future is none: the clock was put back.
-        let sql = "INSERT INTO account_throttles (key, failures, delay, last_at) VALUES ($1, 1, $6, $2) \
-                   ON CONFLICT (key) DO UPDATE SET \
-                       failures = CASE WHEN account_throttles.last_at < $3 THEN 1 ELSE account_throttles.failures + 1 END, \
-                       delay = CASE WHEN account_throttles.last_at < $3 THEN $6 \
-                                    WHEN account_throttles.failures + 1 < $4 THEN 0 \
-                                    WHEN account_throttles.delay = 0 THEN $5 \
-                                    WHEN account_throttles.delay * 2 > $7 THEN $7 \
-                                    ELSE account_throttles.delay * 2 END, \
-                       last_at = $2 \
-                   WHERE account_throttles.last_at + account_throttles.delay <= $2 OR account_throttles.last_at > $2 \
-                   RETURNING failures";
+/// One attempt on an account, counted in one statement that decides at once.
+macro_rules! count {
+    ($tx:ident, $key:expr, $rule:expr, $now:expr) => {{
+        let (rule, now): (AccountAttempt, Timestamp) = ($rule, $now);
         let first = millis(rule.first_delay);
-        let counted: Option<i64> = on_write!(self, tx => sqlx::query_scalar(sql)
-            .bind(key)
+        let counted: Option<i64> = sqlx::query_scalar(COUNT)
+            .bind($key)
             .bind(now.as_millis())
             .bind(now.minus(rule.memory).as_millis())
             .bind(i64::from(rule.free))
             .bind(first)
             .bind(if rule.free <= 1 { first } else { 0 })
             .bind(millis(rule.longest_delay))
-            .fetch_optional(&mut *tx)
-            .await?);
-        if counted.is_some() {
-            return Ok(Ok(()));
+            .fetch_optional(&mut *$tx)
+            .await?;
+        match counted {
+            Some(_) => Ok(()),
+            None => {
+                let sql = "SELECT last_at + delay FROM account_throttles WHERE key = $1";
+                let until: i64 = sqlx::query_scalar(sql).bind($key).fetch_one(&mut *$tx).await?;
+                Err(Timestamp::from_millis(until).since(now))
+            }
         }
-        let sql = "SELECT last_at + delay FROM account_throttles WHERE key = $1";
-        let until: Option<i64> =
-            on_read!(self, conn => sqlx::query_scalar(sql).bind(key).fetch_optional(&mut *conn).await?);
-        Ok(Err(until.map_or(Duration::ZERO, |at| Timestamp::from_millis(at).since(now))))
+    }};
+}
+
+/// An allowance that comes back: so many at once, and then one each interval.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// So many at once.
+    pub burst: u32,
+    /// The time in which one comes back.
+    pub interval: Duration,
+}
+
+/// Whether an attempt may be made, or how long to wait until it may.
+pub type Verdict = Result<(), Duration>;
+
+impl Store {
+    /// Takes one of an address's allowance. When it is used up, nothing is counted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn take_allowance(&self, address: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
+        Ok(on_write!(self, tx => take!(tx, address, rule, now)))
+    }
+
+    /// Takes one of an address's allowance and, if there was one, counts a login of an account as failed before it is
+    /// tried; a success takes that count back ([`Store::begin_session`]). An account that must wait is not counted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn count_login(
+        &self,
+        (address, allowance): (&str, Allowance),
+        (account, rule): (&str, AccountAttempt),
+        now: Timestamp,
+    ) -> Result<Verdict, Error> {
+        Ok(on_write!(self, tx => match take!(tx, address, allowance, now) {
+            Ok(()) => count!(tx, account, rule, now),
+            wait => wait,
+        }))
     }
 
     /// Deletes up to `limit` addresses whose allowance is whole again and `limit` accounts last tried before

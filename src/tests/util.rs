@@ -155,7 +155,7 @@ impl App {
         let (service, upkeep) =
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy());
         let state: AppState = run::state(&config, service.clone());
-        let router = router(state, &config.server, "test");
+        let router = router(&state, &config.server, "test");
         Self { router, service, store, clock, config, backend, upkeep: Some(upkeep), folder }
     }
 

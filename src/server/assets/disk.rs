@@ -15,7 +15,7 @@ use axum::{
 use tower_http::services::{ServeDir, ServeFile};
 
 use super::PageFiles;
-use crate::{error::AppError, server::answer::Door};
+use crate::{error::AppError, server::answer::Surface};
 
 /// Where cargo-leptos puts the page, unless it says otherwise.
 const SITE_ROOT: &str = "target/site";
@@ -59,11 +59,11 @@ fn public_files(site: &Path) -> Vec<String> {
 async fn tidy(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.contains("/.") || path.contains('%') {
-        return Door::Page.refuse(&AppError::NotFound);
+        return Surface::Page.refuse(&AppError::NotFound);
     }
     let mut response = next.run(request).await;
     if response.status() == StatusCode::NOT_FOUND {
-        return Door::Page.refuse(&AppError::NotFound);
+        return Surface::Page.refuse(&AppError::NotFound);
     }
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

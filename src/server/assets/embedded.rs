@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{PageFiles, encoding::Encoding};
-use crate::{error::AppError, server::answer::Door};
+use crate::{error::AppError, server::answer::Surface};
 
 /// For a name that changes with the content (RFC 8246).
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -45,7 +45,7 @@ pub(super) fn page_files() -> PageFiles {
 }
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let missing = get(async || Door::Page.refuse(&AppError::NotFound));
+    let missing = get(async || Surface::Page.refuse(&AppError::NotFound));
     let packages =
         Router::new().route("/pkg", missing.clone()).route("/pkg/", missing).route("/pkg/{*path}", get(serve));
     let public = FILES.iter().filter(|file| !file.path.starts_with("/pkg/"));
@@ -56,7 +56,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     match find(FILES, uri.path()) {
         Some(file) => file.answer(&headers),
-        None => Door::Page.refuse(&AppError::NotFound),
+        None => Surface::Page.refuse(&AppError::NotFound),
     }
 }
 
