@@ -2,7 +2,7 @@
 //! answers: a client written for the tutorial's Django backend works unchanged.
 
 use axum::{
-    Extension, Router,
+    Extension,
     body::Bytes,
     extract::State,
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
@@ -17,22 +17,21 @@ use crate::{
     server::{
         answer::{CLEAR_SITE_DATA, Surface},
         door::Bearer,
+        routes::Route,
         state::AppState,
     },
     service::{Caller, Error, Registration},
 };
 
 /// The routes, each with and without its trailing slash.
-pub fn router() -> Router<AppState> {
+pub fn routes() -> impl IntoIterator<Item = Route> {
     let calls = [
         ("/api/accounts/api_register", post(register)),
         ("/api/accounts/api_auth", post(log_in)),
         ("/api/accounts/me", get(me)),
         ("/api/accounts/logout", post(log_out)),
     ];
-    calls.into_iter().fold(Router::new(), |router, (path, handler)| {
-        router.route(path, handler.clone()).route(&format!("{path}/"), handler)
-    })
+    calls.into_iter().flat_map(|(path, handler)| [(path.to_owned(), handler.clone()), (format!("{path}/"), handler)])
 }
 
 async fn register(State(state): State<AppState>, Extension(caller): Extension<Caller>, body: Bytes) -> Response {

@@ -33,7 +33,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// Rounds of what takes turns. Odd, so that there is a middle.
 const ROUNDS: usize = 5;
 /// Rounds of what takes a second or two.
-const QUICK_ROUNDS: usize = 11;
+const QUICK_ROUNDS: usize = 9;
 /// Memory of one hash under the defaults, in MiB.
 const HASH_MIB: f64 = 19.0;
 const MANY_USERS: usize = 1_000_000;
@@ -70,9 +70,10 @@ fn measure(program: &Path) -> Outcome<bool> {
     let few = fill(&bench.program, &bench.folder.join("few"), FEW_USERS, SAMPLE)?;
     let many = fill(&bench.program, &bench.folder.join("many"), MANY_USERS, SAMPLE)?;
     bench.checks(&mut report, &few)?;
+    // Before the others: they log in so often that the oldest sessions, whose tokens are known here, end.
+    bench.sizes(&mut report, &few, &many)?;
     bench.logins(&mut report, &few)?;
     bench.flood(&mut report, &few)?;
-    bench.sizes(&mut report, &few, &many)?;
     Ok(report.close())
 }
 

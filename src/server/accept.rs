@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::{
@@ -22,22 +22,22 @@ use tokio::{
     sync::Semaphore,
     time::sleep,
 };
-use tower::ServiceExt;
 
 use self::patient::{Busy, Patience, PatientStream};
-use super::{config::ServerConfig, observe::Peer, state::Trust};
+use super::{config::ServerConfig, front::Front, observe::Peer, state::Trust};
 
 /// Accepts connections until `stop` is done, then lets the requests under way finish.
 /// Returns whether all of them did in time.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     config: &ServerConfig,
     trust: Arc<Trust>,
     stop: impl Future<Output = ()> + Send,
 ) -> bool {
     let patience =
         Patience { headers: config.header_timeout, idle: config.idle_timeout, answer: config.answer_timeout };
+    let front = Arc::new(front);
     let mut stop = pin!(stop);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(config.max_connections as usize));
@@ -52,7 +52,7 @@ pub async fn serve(
             tracing::debug!("an address has too many connections open");
             continue;
         };
-        let connection = graceful.watch(connection(stream, peer, router.clone(), patience));
+        let connection = graceful.watch(connection(stream, peer, Arc::clone(&front), patience));
         tokio::spawn(async move {
             if let Err(cause) = connection.await {
                 tracing::debug!(%cause, "a connection ended early");
@@ -84,7 +84,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> ((TcpStream,
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    front: Arc<Front>,
     patience: Patience,
 ) -> http1::Connection<
     TokioIo<PatientStream>,
@@ -105,11 +105,11 @@ fn connection(
         let answering = busy.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        let answer = router.clone().oneshot(request);
+        let front = Arc::clone(&front);
         async move {
-            let answer = answer.await;
+            let answer = front.answer(request).await;
             drop(answering);
-            answer
+            Ok(answer)
         }
     });
     http1::Builder::new().max_buf_size(32 * 1024).serve_connection(TokioIo::new(stream), service)

@@ -11,11 +11,10 @@ use axum::{
         header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING},
         uri::Authority,
     },
-    middleware::Next,
     response::Response,
 };
 
-use super::{answer::Surface, config::ServerConfig, state::Trust};
+use super::{answer::Surface, config::ServerConfig, routes::Routes, state::Trust};
 use crate::error::AppError;
 
 /// The largest body that any address takes.
@@ -33,26 +32,26 @@ impl Limits {
     pub fn new(trust: Arc<Trust>, config: &ServerConfig) -> Self {
         Self { trust, body_timeout: config.body_timeout, answer_timeout: config.answer_timeout }
     }
-}
 
-/// Lets a request pass, or refuses it.
-pub async fn guard(limits: &Limits, surface: Surface, request: Request, next: Next) -> Response {
-    let admitted = match check(&request, surface, &limits.trust) {
-        Ok(()) => read_body(request, limits.body_timeout).await,
-        Err(refused) => Err(refused),
-    };
-    match admitted {
-        Ok(mut request) => {
-            if surface == Surface::Function {
-                // A plain form post would be answered by a redirect to wherever the Referer says.
-                request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    /// Lets a request pass to the routes, or refuses it.
+    pub async fn guard(&self, surface: Surface, request: Request, routes: &Routes) -> Response {
+        let admitted = match check(&request, surface, &self.trust) {
+            Ok(()) => read_body(request, self.body_timeout).await,
+            Err(refused) => Err(refused),
+        };
+        match admitted {
+            Ok(mut request) => {
+                if surface == Surface::Function {
+                    // A plain form post would be answered by a redirect to wherever the Referer says.
+                    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+                }
+                tokio::time::timeout(self.answer_timeout, routes.call(request)).await.unwrap_or_else(|_| {
+                    tracing::warn!("an answer took too long");
+                    surface.refuse(&AppError::Unavailable { retry_after: 5 })
+                })
             }
-            tokio::time::timeout(limits.answer_timeout, next.run(request)).await.unwrap_or_else(|_| {
-                tracing::warn!("an answer took too long");
-                surface.refuse(&AppError::Unavailable { retry_after: 5 })
-            })
+            Err(refused) => surface.refuse(&refused),
         }
-        Err(refused) => surface.refuse(&refused),
     }
 }
 

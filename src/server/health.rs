@@ -1,17 +1,16 @@
 //! Whether the server lives, and whether it can work: for a supervisor and a load balancer. Tells nothing else.
 
 use axum::{
-    Router,
     extract::State,
     http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
     routing::get,
 };
 
-use super::state::AppState;
+use super::{routes::Route, state::AppState};
 
-pub fn router() -> Router<AppState> {
-    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
+pub fn routes() -> impl IntoIterator<Item = Route> {
+    [("/healthz".to_owned(), get(alive)), ("/readyz".to_owned(), get(ready))]
 }
 
 async fn alive() -> &'static str {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::Request,
     http::{HeaderName, HeaderValue, header::USER_AGENT},
     response::Response,
 };
@@ -41,18 +41,22 @@ impl Observer {
     }
 
     /// Finds out who calls, numbers the request, and logs how it went. The path is never logged, only the route that
-    /// it matched: somebody may have put a secret into it.
-    pub async fn observe(&self, mut request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
+    /// it leads to: somebody may have put a secret into it.
+    pub async fn observe(
+        &self,
+        mut request: Request,
+        route: &str,
+        answer: impl AsyncFnOnce(Request) -> Response,
+    ) -> Response {
         let caller = self.caller(&request);
         request.extensions_mut().insert(caller);
         let id = format!("{}-{:x}", self.run, self.count.fetch_add(1, Ordering::Relaxed));
         let span = tracing::info_span!("request", %id);
         let method = request.method().clone();
-        let route = request.extensions().get::<MatchedPath>().cloned();
         let started = Instant::now();
         let mut response = answer(request).instrument(span.clone()).await;
         let _in_span = span.enter();
-        let (status, route) = (response.status().as_u16(), route.as_ref().map_or("unmatched", MatchedPath::as_str));
+        let status = response.status().as_u16();
         let millis = started.elapsed().as_secs_f64() * 1000.0;
         if status >= 500 {
             tracing::warn!(%method, route, status, millis, "answered");

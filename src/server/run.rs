@@ -13,7 +13,8 @@ use super::{
     accept, assets,
     config::Config,
     control,
-    router::router,
+    front::Front,
+    routes::Routes,
     state::{AppState, Shared, Trust},
 };
 use crate::{
@@ -104,8 +105,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     });
 
     let state = state(&config, parts.service.clone());
-    let router = router(&state, &config.server, &run_name());
-    let finished = accept::serve(listener, router, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
+    let front = Front::new(Routes::of(&state), &state.trust, &config.server, &run_name());
+    let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
     for task in clock.into_iter().chain(control) {
         task.abort();
     }

@@ -13,17 +13,15 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tower::ServiceExt;
 use vestibule::{
     domain::time::Timestamp,
-    server::{config::Config, observe::Peer, router::router, run, state::AppState},
+    server::{config::Config, front::Front, observe::Peer, routes::Routes, run, state::AppState},
     service::{Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher},
     store::{DatabaseUrl, Store},
 };
@@ -94,7 +92,7 @@ impl Entropy for SeededEntropy {
 
 /// A server without its sockets.
 pub struct App {
-    pub router: Router,
+    pub front: Arc<Front>,
     pub service: Service,
     pub store: Store,
     pub clock: Arc<ManualClock>,
@@ -139,8 +137,8 @@ impl App {
 
     /// Stops this server and starts it again on the same database, configured anew.
     pub async fn restart_with(self, config: Config) -> Self {
-        let Self { router, service, store, clock, backend, upkeep, folder, .. } = self;
-        drop((router, upkeep));
+        let Self { front, service, store, clock, backend, upkeep, folder, .. } = self;
+        drop((front, upkeep));
         store.close().await;
         drop((service, store));
         Self::assemble(backend, config, clock, folder).await
@@ -155,8 +153,8 @@ impl App {
         let (service, upkeep) =
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy());
         let state: AppState = run::state(&config, service.clone());
-        let router = router(&state, &config.server, "test");
-        Self { router, service, store, clock, config, backend, upkeep: Some(upkeep), folder }
+        let front = Arc::new(Front::new(Routes::of(&state), &state.trust, &config.server, "test"));
+        Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), folder }
     }
 
     pub fn folder(&self) -> &std::path::Path {
@@ -177,7 +175,7 @@ impl App {
             .uri(path)
             .header("host", "localhost:8000")
             .extension(Peer(SocketAddr::from(([127, 0, 0, 1], 40_000))));
-        Call { router: self.router.clone(), request, body: Body::empty() }
+        Call { front: Arc::clone(&self.front), request, body: Body::empty() }
     }
 
     /// Registers `<name>@example.org` with the username `name`, from an address of its own.
@@ -220,7 +218,7 @@ pub fn some_address() -> String {
 
 /// A request to be sent.
 pub struct Call {
-    router: Router,
+    front: Arc<Front>,
     request: axum::http::request::Builder,
     body: Body,
 }
@@ -255,7 +253,7 @@ impl Call {
 
     pub async fn send(self) -> Answer {
         let request = self.request.body(self.body).unwrap();
-        let response = self.router.oneshot(request).await.unwrap();
+        let response = self.front.answer(request).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 1 << 22).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();

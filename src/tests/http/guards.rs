@@ -9,6 +9,7 @@ async fn nothing_changes_by_get_r71() {
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PATCH"] {
             let answer = app.call(method, path).send().await;
             assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.header("allow"), "POST", "{method} {path}");
         }
     }
     assert_eq!(app.post(ME, &json!({})).send().await.status, 405);

@@ -1,0 +1,109 @@
+//! Every route in one list.
+
+use std::convert::Infallible;
+
+use any_spawner::Executor;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::Method,
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+};
+use leptos::prelude::provide_context;
+use leptos_axum::{handle_server_fns_with_context, render_app_to_stream_with_context};
+use tower::Service;
+
+use super::{answer::Surface, assets, health, state::AppState};
+use crate::{api, app::shell, error::AppError, pages::View};
+
+/// The routes, and the paths of all but those of the page's files.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    router: Router,
+    paths: Vec<String>,
+}
+
+impl Routes {
+    /// All routes of a server.
+    #[must_use]
+    pub fn of(state: &AppState) -> Self {
+        // Rendering needs Leptos's executor. It can be set once in a process; later calls change nothing.
+        drop(Executor::init_tokio());
+        let (mut router, mut paths) = (assets::router(), Vec::new());
+        let listed = api::routes().into_iter().chain(health::routes()).chain(functions(state)).chain(views());
+        for (path, handler) in listed {
+            router = router.route(&path, handler);
+            paths.push(path);
+        }
+        let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+        Self { router: router.with_state(state.clone()), paths }
+    }
+
+    /// The paths of all routes but those of the page's files.
+    #[must_use]
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// The route that a path leads to, for the log: a path itself may hold anything.
+    #[must_use]
+    pub fn name(&self, path: &str) -> &str {
+        self.paths.iter().find(|route| *route == path).map_or("other", String::as_str)
+    }
+
+    /// Answers a request that has passed the guard.
+    pub async fn call(&self, request: Request) -> Response {
+        let Ok(response): Result<Response, Infallible> = self.router.clone().call(request).await;
+        response
+    }
+}
+
+impl From<Router> for Routes {
+    fn from(router: Router) -> Self {
+        Self { router, paths: Vec::new() }
+    }
+}
+
+/// A path with its handlers.
+pub type Route = (String, MethodRouter<AppState>);
+
+/// The page's server functions. Each is called by POST; any other method would be a link that changes something.
+fn functions(state: &AppState) -> impl Iterator<Item = Route> {
+    let called = server_fn::axum::server_fn_paths().filter(|(_, method)| *method == Method::POST);
+    called.map(|(path, _)| {
+        let context = context(state);
+        (path.to_owned(), post(move |request: Request| handle_server_fns_with_context(context, request)))
+    })
+}
+
+fn views() -> impl Iterator<Item = Route> {
+    let paths = View::CHOICES.map(View::path).into_iter().chain(["/"]);
+    paths.map(|path| (path.to_owned(), get(page)))
+}
+
+/// What the page and its server functions find in their context.
+fn context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
+    let state = state.clone();
+    move || {
+        provide_context(state.clone());
+        provide_context(state.files.clone());
+    }
+}
+
+async fn page(State(state): State<AppState>, request: Request) -> Response {
+    render_app_to_stream_with_context(context(&state), shell)(request).await.into_response()
+}
+
+/// A browser gets the page's own "not found", anybody else the error in its surface's shape.
+async fn not_found(State(state): State<AppState>, request: Request) -> Response {
+    let surface = Surface::of(request.uri().path());
+    if surface != Surface::Page || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return surface.refuse(&AppError::NotFound);
+    }
+    page(State(state), request).await
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    Surface::of(request.uri().path()).refuse(&AppError::MethodNotAllowed)
+}
