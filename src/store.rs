@@ -58,14 +58,32 @@ macro_rules! on_read {
     };
 }
 
+/// How a transaction begins, and what its commit promises.
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
+    /// SQLite takes its write lock at the beginning: a transaction that starts by reading and then wants to write is
+    /// told "busy" at once, whatever the busy timeout is.
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// What is committed outlives a loss of power.
+const DURABLE: Beginning = Beginning { sqlite: "PRAGMA synchronous = FULL; BEGIN IMMEDIATE", postgres: "BEGIN" };
+
+/// What is committed outlives the program, however it ends, but a loss of power may cost the last of it: for counts and
+/// times, which thereby cost no wait for the disk. Nothing that anybody was told depends on them.
+const RELAXED: Beginning = Beginning {
+    sqlite: "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+    postgres: "BEGIN; SET LOCAL synchronous_commit = off",
+};
+
 /// Runs a block inside a transaction and commits it, compiled once for each database. A block that fails or is
-/// dropped is rolled back. SQLite takes its write lock at the beginning: a transaction that starts by reading and
-/// then wants to write is told "busy" at once, whatever the busy timeout is.
+/// dropped is rolled back.
 macro_rules! on_write {
-    ($store:expr, $tx:ident => $body:expr) => {
+    ($store:expr, $beginning:expr, $tx:ident => $body:expr) => {
         match &$store.inner.db {
             $crate::store::Db::Sqlite { write, .. } => {
-                let begin = async { Ok(write.begin_with("BEGIN IMMEDIATE").await?) };
+                let begin = async { Ok(write.begin_with($beginning.sqlite).await?) };
                 let mut $tx = $crate::store::in_time(begin).await?;
                 let outcome = $body;
                 $tx.commit().await?;
@@ -73,7 +91,7 @@ macro_rules! on_write {
             }
             $crate::store::Db::Postgres(pool) => {
                 $crate::store::in_time(async {
-                    let mut $tx = pool.begin().await?;
+                    let mut $tx = pool.begin_with($beginning.postgres).await?;
                     let outcome = $body;
                     $tx.commit().await?;
                     Ok(outcome)

@@ -21,6 +21,10 @@ use super::{Db, Error, PATIENCE};
 /// The first SQLite without the write-ahead log bug that can lose committed pages (3.7.0 to 3.51.2 have it).
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
 
+/// What a connection to SQLite may keep of the file in memory, in KiB (negative by SQLite's convention): the upper
+/// levels of every tree of a million accounts.
+const CACHE_SIZE: &str = "-8192";
+
 /// Holds the file that says "this database is mine" for as long as the process lives. The kernel lets go of it when
 /// the process ends, however it ends.
 #[derive(Debug)]
@@ -34,6 +38,7 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        .pragma("cache_size", CACHE_SIZE)
         .busy_timeout(PATIENCE);
     let write = healing(1).connect_with(options.clone()).await.map_err(|e| unusable(path, e))?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&write).await?;

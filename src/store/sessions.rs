@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Error, Store, User, UserRow, on_read, on_write};
+use super::{DURABLE, Error, RELAXED, Store, User, UserRow, on_read, on_write};
 use crate::domain::{time::Timestamp, token::TokenHash};
 
 /// A session to be made.
@@ -70,7 +70,7 @@ impl Store {
     pub async fn begin_session(&self, new: NewSession, password_hash: &str, most: u32) -> Result<bool, Error> {
         let (store, password_hash) = (self.clone(), password_hash.to_owned());
         self.uncancelled(async move {
-            let (begun, _evicted) = on_write!(store, tx => {
+            let (begun, _evicted) = on_write!(store, DURABLE, tx => {
                 // The update also takes a lock on the row, so that on PostgreSQL a logout of everything, a disabling
                 // or a new password comes either before this session or after it.
                 let sql = "UPDATE users SET password_hash = password_hash \
@@ -142,7 +142,7 @@ impl Store {
         let (store, hash) = (self.clone(), *hash);
         self.uncancelled(async move {
             let _ended = store.forget_afterwards(&[hash.as_bytes().to_vec()]);
-            on_write!(store, tx => {
+            on_write!(store, DURABLE, tx => {
                 let sql = "DELETE FROM sessions WHERE token_hash = $1";
                 sqlx::query(sql).bind(hash.as_bytes().as_slice()).execute(&mut *tx).await?;
             });
@@ -159,7 +159,7 @@ impl Store {
         let (store, user) = (self.clone(), user.to_owned());
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
-            Ok(on_write!(store, tx => {
+            Ok(on_write!(store, DURABLE, tx => {
                 // Takes the row's lock before the deletion, so that a login under way can't slip in behind it.
                 let sql = "UPDATE users SET password_hash = password_hash WHERE id = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
@@ -176,7 +176,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn touch_sessions(&self, seen: &[(TokenHash, Timestamp)]) -> Result<(), Error> {
         let sql = "UPDATE sessions SET last_seen_at = $2 WHERE token_hash = $1 AND last_seen_at < $2";
-        on_write!(self, tx => {
+        on_write!(self, RELAXED, tx => {
             for (hash, at) in seen {
                 sqlx::query(sql).bind(hash.as_bytes().as_slice()).bind(at.as_millis()).execute(&mut *tx).await?;
             }
@@ -198,7 +198,7 @@ impl Store {
     pub async fn purge_sessions(&self, now: Timestamp, idle_since: Timestamp, limit: u32) -> Result<u64, Error> {
         let sql = "DELETE FROM sessions WHERE id IN \
                    (SELECT id FROM sessions WHERE expires_at <= $1 OR last_seen_at <= $2 LIMIT $3)";
-        let rows = on_write!(self, tx => {
+        let rows = on_write!(self, RELAXED, tx => {
             sqlx::query(sql)
                 .bind(now.as_millis())
                 .bind(idle_since.as_millis())

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Error, Store, on_write};
+use super::{Error, RELAXED, Store, on_write};
 use crate::domain::time::{Timestamp, millis};
 
 /// How an account's failed logins are held back.
@@ -114,7 +114,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn take_allowance(&self, address: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
-        Ok(on_write!(self, tx => take!(tx, address, rule, now)))
+        Ok(on_write!(self, RELAXED, tx => take!(tx, address, rule, now)))
     }
 
     /// Takes one of an address's allowance and, if there was one, counts a login of an account as failed before it is
@@ -128,7 +128,7 @@ impl Store {
         (account, rule): (&str, AccountAttempt),
         now: Timestamp,
     ) -> Result<Verdict, Error> {
-        Ok(on_write!(self, tx => match take!(tx, address, allowance, now) {
+        Ok(on_write!(self, RELAXED, tx => match take!(tx, address, allowance, now) {
             Ok(()) => count!(tx, account, rule, now),
             wait => wait,
         }))
@@ -145,7 +145,7 @@ impl Store {
         let accounts = "DELETE FROM account_throttles WHERE key IN \
                         (SELECT key FROM account_throttles WHERE last_at <= $1 LIMIT $2)";
         let limit = i64::from(limit);
-        let rows = on_write!(self, tx => {
+        let rows = on_write!(self, RELAXED, tx => {
             let one = sqlx::query(addresses).bind(now.as_millis()).bind(limit).execute(&mut *tx).await?;
             let two = sqlx::query(accounts).bind(forgotten.as_millis()).bind(limit).execute(&mut *tx).await?;
             one.rows_affected() + two.rows_affected()

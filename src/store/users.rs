@@ -1,6 +1,6 @@
 //! Accounts.
 
-use super::{Error, Store, on_read, on_write};
+use super::{DURABLE, Error, Store, on_read, on_write};
 use crate::domain::{email::Email, time::Timestamp, username::Username};
 
 /// An account to be made.
@@ -80,7 +80,7 @@ impl Store {
     pub async fn insert_user(&self, new: NewUser<'_>) -> Result<bool, Error> {
         let sql = "INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id";
-        let made: Option<String> = on_write!(self, tx => sqlx::query_scalar(sql)
+        let made: Option<String> = on_write!(self, DURABLE, tx => sqlx::query_scalar(sql)
             .bind(new.id)
             .bind(new.email.as_str())
             .bind(new.email.key())
@@ -137,7 +137,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn renew_hash(&self, user: &str, old: &str, new: &str) -> Result<bool, Error> {
         let sql = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
-        let rows = on_write!(self, tx => {
+        let rows = on_write!(self, DURABLE, tx => {
             sqlx::query(sql).bind(user).bind(old).bind(new).execute(&mut *tx).await?.rows_affected()
         });
         Ok(rows == 1)
@@ -152,7 +152,7 @@ impl Store {
         let (store, user, hash) = (self.clone(), user.to_owned(), hash.to_owned());
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
-            Ok(on_write!(store, tx => {
+            Ok(on_write!(store, DURABLE, tx => {
                 let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(&hash).execute(&mut *tx).await?;
                 let sql = "DELETE FROM account_throttles WHERE key = $1";
@@ -173,7 +173,7 @@ impl Store {
         let (store, user) = (self.clone(), user.to_owned());
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
-            Ok(on_write!(store, tx => {
+            Ok(on_write!(store, DURABLE, tx => {
                 let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
                 let sql = "DELETE FROM sessions WHERE user_id = $1";
@@ -188,7 +188,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn enable_user(&self, user: &str) -> Result<(), Error> {
-        on_write!(self, tx => {
+        on_write!(self, DURABLE, tx => {
             sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1").bind(user).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(user).execute(&mut *tx).await?;
         });
