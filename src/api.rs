@@ -2,7 +2,6 @@
 //! answers: a client written for the tutorial's Django backend works unchanged.
 
 use axum::{
-    Extension,
     body::Bytes,
     extract::State,
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
@@ -34,7 +33,7 @@ pub fn routes() -> impl IntoIterator<Item = Route> {
     calls.into_iter().flat_map(|(path, handler)| [(path.to_owned(), handler.clone()), (format!("{path}/"), handler)])
 }
 
-async fn register(State(state): State<AppState>, Extension(caller): Extension<Caller>, body: Bytes) -> Response {
+async fn register(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
     let outcome = async {
         let body = object(&body)?;
         let registration = Registration::parse(text(&body, "email"), text(&body, "username"), text(&body, "password"))?;
@@ -43,7 +42,7 @@ async fn register(State(state): State<AppState>, Extension(caller): Extension<Ca
     answer(Surface::Register, outcome.await.map(|_| json!({ "status": "ok", "response": "The account is created!" })))
 }
 
-async fn log_in(State(state): State<AppState>, Extension(caller): Extension<Caller>, body: Bytes) -> Response {
+async fn log_in(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
     let outcome = async {
         let body = object(&body)?;
         let given = |key| text(&body, key).filter(|text| !text.is_empty()).ok_or(AppError::BadRequest);

@@ -12,7 +12,7 @@ mod guard;
 mod headers;
 mod health;
 pub mod logging;
-pub mod observe;
+mod observe;
 pub mod routes;
 pub mod run;
 pub mod state;

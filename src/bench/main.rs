@@ -182,9 +182,9 @@ impl Bench {
         Ok(())
     }
 
-    /// A load that keeps every hashing thread busy.
+    /// A load that keeps every hashing thread busy, well within what may wait for one.
     fn log_ins<'a>(&self, few: &'a Filled) -> Load<'a> {
-        let connections = u32::try_from(4 * self.permits).unwrap_or(8);
+        let connections = u32::try_from(16 * self.permits).unwrap_or(32).min(60);
         Load {
             kind: Kind::LogIn,
             lines: &few.logins,
@@ -199,9 +199,11 @@ impl Bench {
         let server = self.serve("few");
         let idle_memory = mib(&server, "VmRSS")?;
         let able = self.log_ins(few).run(server.address)?.all_good()?.rate();
+        let lines = self.folder.join("token");
+        fs::write(&lines, token(&server)?)?;
         let visits = Load {
             kind: Kind::Me,
-            lines: &few.tokens,
+            lines: &lines,
             connections: 20,
             pause: Duration::from_millis(100),
             duration: Duration::from_secs(8),
@@ -270,6 +272,14 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// Logs the first account in.
+fn token(server: &Server) -> Outcome<String> {
+    let login = format!(r#"{{"email":"user0","password":"{}"}}"#, fill::PASSWORD);
+    let (_, answer) = server.call("POST", "/api/accounts/api_auth/", "", &login);
+    let answer: serde_json::Value = serde_json::from_str(&answer)?;
+    Ok(answer.get("token").and_then(serde_json::Value::as_str).ok_or("the login brought no token")?.to_owned())
 }
 
 /// A figure of a process's memory, in MiB: `VmRSS` now, `VmHWM` at its highest.

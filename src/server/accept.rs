@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use self::patient::{Busy, Patience, PatientStream};
-use super::{config::ServerConfig, front::Front, observe::Peer, state::Trust};
+use super::{client_ip::Peer, config::ServerConfig, front::Front, state::Trust};
 
 /// Accepts connections until `stop` is done, then lets the requests under way finish.
 /// Returns whether all of them did in time.

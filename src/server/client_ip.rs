@@ -1,11 +1,40 @@
 //! Whose request it is: the address that throttles count.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
-use axum::http::HeaderMap;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header::USER_AGENT, request::Parts},
+};
 use ipnet::IpNet;
 
+use super::state::AppState;
+use crate::service::Caller;
+
 const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The other end of a connection. The accept loop puts it into every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        Ok(caller(parts, &state.trust.proxies))
+    }
+}
+
+/// Who calls.
+#[must_use]
+pub fn caller(parts: &Parts, proxies: &[IpNet]) -> Caller {
+    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let agent = parts.headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    Caller { address: client_ip(peer, &parts.headers, proxies), agent: agent.unwrap_or_default().into_owned() }
+}
 
 /// The client's address: the peer's, or, where the peer is a trusted proxy, the last address in `X-Forwarded-For` that
 /// is not one. What stands further left was written by the client itself. A field that can't be read ends the search

@@ -10,6 +10,7 @@ use leptos_axum::ResponseOptions;
 
 use super::{
     answer::{CLEAR_SITE_DATA, Surface},
+    client_ip::caller,
     state::AppState,
 };
 use crate::{
@@ -65,7 +66,7 @@ impl Door {
     pub fn open() -> Result<Self, AppError> {
         let state = use_context::<AppState>().ok_or(AppError::Internal)?;
         let parts = use_context::<Parts>().ok_or(AppError::Internal)?;
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or(AppError::Internal)?;
+        let caller = caller(&parts, &state.trust.proxies);
         Ok(Self { state, caller, parts })
     }
 

@@ -26,7 +26,7 @@ impl Front {
     #[must_use]
     pub fn new(routes: Routes, trust: &Arc<Trust>, config: &ServerConfig, run: &str) -> Self {
         let limits = Limits::new(Arc::clone(trust), config);
-        Self { observer: Observer::new(Arc::clone(trust), run), limits, routes }
+        Self { observer: Observer::new(run), limits, routes }
     }
 
     /// The routes behind it.

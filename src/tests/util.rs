@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
-    server::{config::Config, front::Front, observe::Peer, routes::Routes, run, state::AppState},
+    server::{client_ip::Peer, config::Config, front::Front, routes::Routes, run, state::AppState},
     service::{Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher},
     store::{DatabaseUrl, Store},
 };
