@@ -1,12 +1,13 @@
 //! Password hashing: argon2id (RFC 9106), off the async threads, so many at once and no more.
 
 mod argon;
+mod workers;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::argon::Argon;
+use self::{argon::Argon, workers::Workers};
 use super::Error;
 use crate::{domain::password::Password, error::AppError};
 
@@ -31,8 +32,8 @@ pub struct HashPolicy {
 #[derive(Debug)]
 pub struct Hasher {
     argon: Arc<Argon>,
+    workers: Workers,
     places: Arc<Semaphore>,
-    permits: Arc<Semaphore>,
     patience: Duration,
 }
 
@@ -60,13 +61,10 @@ impl Hasher {
     /// # Errors
     /// [`Error::Fault`] when argon2 doesn't take the parameters.
     pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
-        let permits = policy.permits as usize;
-        Ok(Self {
-            argon: Arc::new(Argon::new(policy, salt)?),
-            places: Arc::new(Semaphore::new(permits + policy.queue as usize)),
-            permits: Arc::new(Semaphore::new(permits)),
-            patience: policy.patience,
-        })
+        let argon = Arc::new(Argon::new(policy, salt)?);
+        let workers = Workers::start(policy.permits, &argon)?;
+        let places = Arc::new(Semaphore::new(policy.permits as usize + policy.queue as usize));
+        Ok(Self { argon, workers, places, patience: policy.patience })
     }
 
     /// Passwords hashed or compared so far.
@@ -122,17 +120,7 @@ impl Place<'_> {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Argon) -> T + Send + 'static) -> Result<T, Error> {
-        let turn = Arc::clone(&self.hasher.permits).acquire_owned();
-        let permit = tokio::time::timeout(self.hasher.patience, turn).await;
-        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
-        let argon = Arc::clone(&self.hasher.argon);
-        // The permit goes along: a caller that leaves now doesn't free a place while its hash still runs.
-        let job = tokio::task::spawn_blocking(move || {
-            let outcome = work(&argon);
-            drop(permit);
-            outcome
-        });
-        job.await.map_err(|cause| Error::Fault(format!("a hash did not end: {cause}")))
+        self.hasher.workers.run(self.hasher.patience, work).await
     }
 }
 
@@ -176,13 +164,29 @@ mod tests {
     #[tokio::test]
     async fn a_caller_who_leaves_before_its_turn_costs_no_hash_r24() {
         let hasher = hasher(1, 4, 1);
-        let busy = Arc::clone(&hasher.permits).try_acquire_owned().expect("the only permit");
         let before = hasher.runs();
-        let place = hasher.enqueue().expect("a place");
-        let left = tokio::time::timeout(Duration::from_millis(5), place.hash(password("x"), [0; 16])).await;
-        drop(busy);
-        assert!(left.is_err());
+        let (busy, place) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let working = busy.compute(move || released.recv().is_err());
+        let leaving = async {
+            let left = tokio::time::timeout(Duration::from_millis(5), place.hash(password("x"), [0; 16])).await;
+            drop(release);
+            left.is_err()
+        };
+        let (worked, left) = tokio::join!(working, leaving);
+        assert!(worked.is_ok_and(|released| released) && left);
+        // One thread takes one job after the other: when it has done this one, the one before was passed over.
+        assert!(place.compute(|| ()).await.is_ok());
         assert_eq!(hasher.runs(), before);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_answer_and_no_thread_r84() {
+        let hasher = hasher(1, 4, 1);
+        let place = hasher.enqueue().expect("a place");
+        let broken = place.compute(|| -> u32 { panic!("a fault of ours") }).await;
+        assert!(matches!(broken, Err(Error::Fault(_))));
+        assert!(matches!(place.compute(|| 7).await, Ok(7)));
     }
 
     #[tokio::test]

@@ -16,25 +16,32 @@ fn a_kill_loses_nothing_and_brings_nothing_back_r41() {
     assert!(server.stop().success());
 }
 
+/// Sends a login's head, and waits until the server asks for its body, which is returned.
+fn begin_to_log_in(stream: &mut TcpStream) -> String {
+    let body = format!(r#"{{"email":"ann","password":"{PASSWORD}"}}"#);
+    let head = request("POST", "/api/accounts/api_auth/", "", &body);
+    let head = head.strip_suffix(&format!("\r\n\r\n{body}")).unwrap();
+    stream.write_all(format!("{head}\r\nexpect: 100-continue\r\n\r\n").as_bytes()).unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    body
+}
+
 #[test]
 fn a_signal_lets_requests_under_way_finish_r100() {
     let folder = folder();
     let server = start(folder.path(), &[]);
     server.register();
-    let body = format!(r#"{{"email":"ann","password":"{PASSWORD}"}}"#);
-    let text = request("POST", "/api/accounts/api_auth/", "", &body);
-    let (head, tail) = text.split_at(text.len() - 5);
     let mut stream = TcpStream::connect(server.address).unwrap();
-    stream.write_all(head.as_bytes()).unwrap();
-    // The server has the request's head when it answers another one that was sent after it.
-    assert_eq!(server.call("GET", "/healthz", "", "").0, 200);
+    let body = begin_to_log_in(&mut stream);
     server.signal(Signal::TERM);
     let patience = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(server.address).is_ok() {
         assert!(Instant::now() < patience, "it still accepts");
         std::thread::yield_now();
     }
-    stream.write_all(tail.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
     let (status, _, answer) = read_answer(stream);
     assert_eq!(status, 200, "{answer}");
     let mut server = server;
@@ -46,8 +53,7 @@ fn a_second_signal_ends_it_at_once_r100() {
     let folder = folder();
     let mut server = start(folder.path(), &[]);
     let mut stream = TcpStream::connect(server.address).unwrap();
-    stream.write_all(b"POST /api/accounts/api_auth/ HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{").unwrap();
-    assert_eq!(server.call("GET", "/healthz", "", "").0, 200);
+    begin_to_log_in(&mut stream);
     server.signal(Signal::TERM);
     let patience = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(server.address).is_ok() {
