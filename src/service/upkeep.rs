@@ -90,7 +90,7 @@ impl Upkeep {
             let now = self.clock.now();
             let idle_since = now.minus(self.policy.session_idle);
             let forgotten = now.minus(self.policy.account.memory);
-            let sessions = self.store.purge_sessions(now, idle_since, SWEEP_BATCH).await?;
+            let sessions = self.store.purge_sessions(idle_since, SWEEP_BATCH).await?;
             let throttles = self.store.purge_throttles(now, forgotten, SWEEP_BATCH).await?;
             total += sessions + throttles;
             if sessions.max(throttles) < u64::from(SWEEP_BATCH) {
