@@ -33,8 +33,6 @@ CREATE TABLE address_throttles (
     full_at BIGINT NOT NULL
 );
 
-CREATE INDEX address_throttles_by_end ON address_throttles (full_at);
-
 -- Failed logins of an account, or of a name that is nobody's.
 CREATE TABLE account_throttles (
     key      TEXT PRIMARY KEY,
@@ -42,5 +40,3 @@ CREATE TABLE account_throttles (
     delay    BIGINT NOT NULL,
     last_at  BIGINT NOT NULL
 );
-
-CREATE INDEX account_throttles_by_age ON account_throttles (last_at);

@@ -56,7 +56,11 @@ async fn log_in(State(state): State<AppState>, caller: Caller, body: Bytes) -> R
 }
 
 async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    answer(Surface::Api, state.service.identity(&token).await)
+    let session = match state.service.authenticate(&token).await {
+        Ok(session) => session,
+        Err(error) => return Surface::Api.refuse(&error.into()),
+    };
+    answer(Surface::Api, Ok(session.identity()))
 }
 
 async fn log_out(State(state): State<AppState>, Bearer(token): Bearer) -> Response {

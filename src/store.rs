@@ -8,6 +8,7 @@ mod session_cache;
 mod sessions;
 mod throttles;
 mod users;
+mod writer;
 
 use std::{
     future::Future,
@@ -17,8 +18,9 @@ use std::{
 };
 
 use sqlx::{PgPool, SqlitePool, migrate::Migrator};
+use tokio::time::Instant;
 
-use self::{connect::SqliteLock, session_cache::SessionCache};
+use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
     sessions::{NewSession, Session, SessionRow},
     throttles::{AccountAttempt, Allowance},
@@ -35,7 +37,7 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// The two databases. SQLite has one connection that writes and several that read, as its write-ahead log allows.
 #[derive(Debug)]
 enum Db {
-    Sqlite { read: SqlitePool, write: SqlitePool },
+    Sqlite { read: SqlitePool, write: Box<Writer> },
     Postgres(PgPool),
 }
 
@@ -83,8 +85,10 @@ macro_rules! on_write {
     ($store:expr, $beginning:expr, $tx:ident => $body:expr) => {
         match &$store.inner.db {
             $crate::store::Db::Sqlite { write, .. } => {
-                let begin = async { Ok(write.begin_with($beginning.sqlite).await?) };
-                let mut $tx = $crate::store::in_time(begin).await?;
+                let deadline = tokio::time::Instant::now() + $crate::store::PATIENCE;
+                let mut connection = $crate::store::until(deadline, write.lock()).await?;
+                let begin = sqlx::Connection::begin_with(&mut *connection, $beginning.sqlite);
+                let mut $tx = $crate::store::until(deadline, begin).await?;
                 let outcome = $body;
                 $tx.commit().await?;
                 outcome
@@ -108,7 +112,17 @@ use {on_read, on_write};
 /// everything breaks no connection. On SQLite it is the wait for the write lock, the one thing there that can take
 /// long; what follows must not be given up half-way, for the memory of sessions must know how it ended.
 async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Error::Unavailable(sqlx::Error::PoolTimedOut)))
+    until(Instant::now() + PATIENCE, work).await
+}
+
+async fn until<T, E>(deadline: Instant, work: impl Future<Output = Result<T, E>>) -> Result<T, Error>
+where
+    Error: From<E>,
+{
+    match tokio::time::timeout_at(deadline, work).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(Error::Unavailable(sqlx::Error::PoolTimedOut)),
+    }
 }
 
 /// The database, open. Cheap to clone.
@@ -151,7 +165,7 @@ impl Store {
 
     async fn migrate(&self) -> Result<(), Error> {
         match &self.inner.db {
-            Db::Sqlite { write, .. } => MIGRATIONS.run(write).await,
+            Db::Sqlite { write, .. } => MIGRATIONS.run(&mut *write.lock().await?).await,
             Db::Postgres(pool) => MIGRATIONS.run(pool).await,
         }
         .map_err(|cause| match cause {
@@ -186,7 +200,9 @@ impl Store {
         match &self.inner.db {
             Db::Sqlite { read, write } => {
                 read.close().await;
-                write.close().await;
+                if let Err(cause) = write.close().await {
+                    tracing::warn!(%cause, "the database was not closed well");
+                }
             }
             Db::Postgres(pool) => pool.close().await,
         }

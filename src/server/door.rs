@@ -87,12 +87,12 @@ impl Door {
         Ok(self.state.service.register(&self.caller, registration).await?)
     }
 
-    /// Who is logged in; see [`Service::identity`].
+    /// Who is logged in; see [`Service::authenticate`].
     ///
     /// # Errors
-    /// As [`Service::identity`].
+    /// As [`Service::authenticate`].
     pub async fn identity(&self) -> Result<Identity, AppError> {
-        Ok(self.state.service.identity(&bearer(&self.parts.headers)?).await?)
+        Ok(self.state.service.authenticate(&bearer(&self.parts.headers)?).await?.identity().clone())
     }
 
     /// Logs out; see [`Service::log_out`]. The browser is told to forget what the page kept.

@@ -39,17 +39,20 @@ impl Observer {
         let id = format!("{}-{:x}", self.run, self.count.fetch_add(1, Ordering::Relaxed));
         let span = tracing::info_span!("request", %id);
         let method = request.method().clone();
-        let started = Instant::now();
-        let mut response = answer(request).instrument(span.clone()).await;
-        let _in_span = span.enter();
-        let status = response.status().as_u16();
-        let millis = started.elapsed().as_secs_f64() * 1000.0;
-        if status >= 500 {
-            tracing::warn!(%method, route, status, millis, "answered");
-        } else {
-            tracing::debug!(%method, route, status, millis, "answered");
-        }
-        if let Ok(id) = HeaderValue::from_str(&id) {
+        let answered = async {
+            let started = Instant::now();
+            let response = answer(request).await;
+            let status = response.status().as_u16();
+            let millis = started.elapsed().as_secs_f64() * 1000.0;
+            if status >= 500 {
+                tracing::warn!(%method, route, status, millis, "answered");
+            } else {
+                tracing::debug!(%method, route, status, millis, "answered");
+            }
+            response
+        };
+        let mut response = answered.instrument(span).await;
+        if let Ok(id) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
         response

@@ -100,9 +100,3 @@ impl Service {
 pub(super) fn weak(problem: Problem) -> Error {
     AppError::Invalid(vec![FieldProblem { field: Field::Password, problem }]).into()
 }
-
-impl From<User> for Account {
-    fn from(user: User) -> Self {
-        Self { id: user.id, email: user.email, username: user.username, created_at: user.created_at.to_rfc3339() }
-    }
-}

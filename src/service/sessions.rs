@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Error, Service};
-use crate::{
-    domain::{account::Identity, token::Token},
-    error::AppError,
-    store::Session,
-};
+use crate::{domain::token::Token, error::AppError, store::Session};
 
 /// How often it is noted at the most that a session is in use.
 const SEEN_INTERVAL: Duration = Duration::from_mins(1);
@@ -40,15 +36,6 @@ impl Service {
             self.store.note_seen(&hash, now);
         }
         Ok(session)
-    }
-
-    /// Who is behind a token.
-    ///
-    /// # Errors
-    /// As [`Service::authenticate`].
-    pub async fn identity(&self, token: &Token) -> Result<Identity, Error> {
-        let session = self.authenticate(token).await?;
-        Ok(Identity { account: session.user.clone().into(), expires_at: session.expires_at.to_rfc3339() })
     }
 
     /// Ends the session behind a token. When this returns, no server lets the token in any more.

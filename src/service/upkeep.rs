@@ -16,6 +16,8 @@ pub const SEEN_QUEUE: usize = 4096;
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// Rows deleted in one transaction: few enough that no login waits long behind it.
 const SWEEP_BATCH: u32 = 500;
+/// The pause after each of them.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// The background work, not yet running.
 #[derive(Debug)]
@@ -85,18 +87,37 @@ impl Upkeep {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn sweep_all(&self) -> Result<u64, Error> {
+        Ok(self.sweep_sessions().await? + self.sweep_throttles().await?)
+    }
+
+    async fn sweep_sessions(&self) -> Result<u64, Error> {
+        let mut total = 0;
+        loop {
+            let idle_since = self.clock.now().minus(self.policy.session_idle);
+            let rows = self.store.purge_sessions(idle_since, SWEEP_BATCH).await?;
+            total += rows;
+            if rows < u64::from(SWEEP_BATCH) {
+                return Ok(total);
+            }
+            tokio::time::sleep(SWEEP_PAUSE).await;
+        }
+    }
+
+    async fn sweep_throttles(&self) -> Result<u64, Error> {
         let mut total = 0;
         loop {
             let now = self.clock.now();
-            let idle_since = now.minus(self.policy.session_idle);
             let forgotten = now.minus(self.policy.account.memory);
-            let sessions = self.store.purge_sessions(idle_since, SWEEP_BATCH).await?;
-            let throttles = self.store.purge_throttles(now, forgotten, SWEEP_BATCH).await?;
-            total += sessions + throttles;
-            if sessions.max(throttles) < u64::from(SWEEP_BATCH) {
+            let spent = self.store.find_spent(now, forgotten, 20 * SWEEP_BATCH).await?;
+            let mut rows = 0;
+            for batch in spent.chunks(SWEEP_BATCH as usize) {
+                rows += self.store.purge_spent(batch, now, forgotten).await?;
+                tokio::time::sleep(SWEEP_PAUSE).await;
+            }
+            total += rows;
+            if rows < u64::from(20 * SWEEP_BATCH) {
                 return Ok(total);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }

@@ -10,13 +10,13 @@ use std::{
 };
 
 use sqlx::{
-    Connection, PgConnection, Postgres, Sqlite, SqliteConnection,
+    Connection, PgConnection, Postgres,
     pool::PoolOptions,
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Db, Error, PATIENCE};
+use super::{Db, Error, PATIENCE, writer::Writer};
 
 /// The first SQLite without the write-ahead log bug that can lose committed pages (3.7.0 to 3.51.2 have it).
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
@@ -45,13 +45,14 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
         .pragma("cache_size", CACHE_SIZE)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .busy_timeout(PATIENCE);
-    let write = healing(1).connect_with(options.clone()).await.map_err(|e| unusable(path, e))?;
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&write).await?;
+    let write = Writer::open(options.clone()).await.map_err(|e| unusable(path, e))?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *write.lock().await?).await?;
     if parse_version(&version) < OLDEST_SQLITE {
         return Err(Error::Refused(format!("SQLite {version} may lose data: this program needs 3.51.3 or newer.")));
     }
-    let read = healing(connections).connect_with(options.pragma("query_only", "ON")).await?;
-    Ok((Db::Sqlite { read, write }, lock))
+    let read: SqlitePoolOptions = patient(connections).test_before_acquire(false);
+    let read = read.connect_with(options.pragma("query_only", "ON")).await?;
+    Ok((Db::Sqlite { read, write: Box::new(write) }, lock))
 }
 
 pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
@@ -72,15 +73,6 @@ pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
         Box::pin(async { alive.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true) })
     });
     Ok(Db::Postgres(pool.connect_with(options).await?))
-}
-
-/// Connections to a file. When a disk is full, SQLite rolls a transaction back by itself; sqlx doesn't notice, and that
-/// connection could never begin another one. It is replaced.
-fn healing(connections: u32) -> SqlitePoolOptions {
-    patient::<Sqlite>(connections).test_before_acquire(false).before_acquire(|connection: &mut SqliteConnection, _| {
-        let fresh = !connection.is_in_transaction();
-        Box::pin(async move { Ok(fresh) })
-    })
 }
 
 fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {

@@ -135,7 +135,7 @@ mod tests {
             created_at: at,
             disabled_at: None,
         };
-        Arc::new(Session { id: String::new(), user, created_at: at, last_seen_at: at, expires_at: at })
+        Arc::new(Session::new(String::new(), user, at, at, at))
     }
 
     fn hash(byte: u8) -> TokenHash {

@@ -1,9 +1,9 @@
 //! Sessions: one row for each login, found by the hash of its token.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{DURABLE, Error, RELAXED, Store, User, UserRow, on_read, on_write};
-use crate::domain::{time::Timestamp, token::TokenHash};
+use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
 /// A session to be made.
 #[derive(Clone, Debug)]
@@ -35,6 +35,26 @@ pub struct Session {
     pub last_seen_at: Timestamp,
     /// When it ends at the latest.
     pub expires_at: Timestamp,
+    /// What its owner is told, put together when it is first asked for.
+    identity: OnceLock<Identity>,
+}
+
+impl Session {
+    pub(super) fn new(
+        id: String,
+        user: User,
+        created_at: Timestamp,
+        last_seen_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self { id, user, created_at, last_seen_at, expires_at, identity: OnceLock::new() }
+    }
+
+    /// What its owner is told.
+    pub fn identity(&self) -> &Identity {
+        self.identity
+            .get_or_init(|| Identity { account: self.user.clone().into(), expires_at: self.expires_at.to_rfc3339() })
+    }
 }
 
 /// A row of `sessions` joined with `users`.
@@ -50,13 +70,9 @@ pub struct SessionRow {
 
 impl From<SessionRow> for Session {
     fn from(row: SessionRow) -> Self {
-        Self {
-            id: row.session_id,
-            user: row.user.into(),
-            created_at: Timestamp::from_millis(row.session_created_at),
-            last_seen_at: Timestamp::from_millis(row.last_seen_at),
-            expires_at: Timestamp::from_millis(row.expires_at),
-        }
+        let time = Timestamp::from_millis;
+        let (created, seen, end) = (time(row.session_created_at), time(row.last_seen_at), time(row.expires_at));
+        Self::new(row.session_id, row.user.into(), created, seen, end)
     }
 }
 

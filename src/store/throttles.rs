@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Error, RELAXED, Store, on_write};
+use super::{Error, RELAXED, Store, on_read, on_write};
 use crate::domain::time::{Timestamp, millis};
 
 /// How an account's failed logins are held back.
@@ -134,22 +134,49 @@ impl Store {
         }))
     }
 
-    /// Deletes up to `limit` addresses whose allowance is whole again and `limit` accounts last tried before
-    /// `forgotten`. Returns how many.
+    /// Throttles that hold nothing back any more: up to `limit` addresses whose allowance is whole again at `now`, and as
+    /// many accounts last tried before `forgotten`. The tables have no index for that, for it would be written at each
+    /// login; so they are searched by a reader, which nobody waits for.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn purge_throttles(&self, now: Timestamp, forgotten: Timestamp, limit: u32) -> Result<u64, Error> {
-        let addresses = "DELETE FROM address_throttles WHERE key IN \
-                         (SELECT key FROM address_throttles WHERE full_at <= $1 LIMIT $2)";
-        let accounts = "DELETE FROM account_throttles WHERE key IN \
-                        (SELECT key FROM account_throttles WHERE last_at <= $1 LIMIT $2)";
-        let limit = i64::from(limit);
-        let rows = on_write!(self, RELAXED, tx => {
-            let one = sqlx::query(addresses).bind(now.as_millis()).bind(limit).execute(&mut *tx).await?;
-            let two = sqlx::query(accounts).bind(forgotten.as_millis()).bind(limit).execute(&mut *tx).await?;
-            one.rows_affected() + two.rows_affected()
-        });
-        Ok(rows)
+    pub async fn find_spent(&self, now: Timestamp, forgotten: Timestamp, limit: u32) -> Result<Vec<Spent>, Error> {
+        let (addresses, accounts) = (
+            "SELECT key FROM address_throttles WHERE full_at <= $1 LIMIT $2",
+            "SELECT key FROM account_throttles WHERE last_at <= $1 LIMIT $2",
+        );
+        let (now, forgotten, limit) = (now.as_millis(), forgotten.as_millis(), i64::from(limit));
+        let (addresses, accounts): (Vec<String>, Vec<String>) = on_read!(self, conn => (
+            sqlx::query_scalar(addresses).bind(now).bind(limit).fetch_all(&mut *conn).await?,
+            sqlx::query_scalar(accounts).bind(forgotten).bind(limit).fetch_all(&mut *conn).await?,
+        ));
+        Ok(addresses.into_iter().map(Spent::Address).chain(accounts.into_iter().map(Spent::Account)).collect())
     }
+
+    /// Deletes throttles that [`Store::find_spent`] has found, unless they have been used since. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn purge_spent(&self, spent: &[Spent], now: Timestamp, forgotten: Timestamp) -> Result<u64, Error> {
+        Ok(on_write!(self, RELAXED, tx => {
+            let mut rows = 0;
+            for throttle in spent {
+                let (sql, key, before) = match throttle {
+                    Spent::Address(key) => ("DELETE FROM address_throttles WHERE key = $1 AND full_at <= $2", key, now),
+                    Spent::Account(key) => ("DELETE FROM account_throttles WHERE key = $1 AND last_at <= $2", key, forgotten),
+                };
+                rows += sqlx::query(sql).bind(key).bind(before.as_millis()).execute(&mut *tx).await?.rows_affected();
+            }
+            rows
+        }))
+    }
+}
+
+/// A throttle that holds nothing back any more, by its key.
+#[derive(Debug)]
+pub enum Spent {
+    /// An address's.
+    Address(String),
+    /// An account's, or that of a name that is nobody's.
+    Account(String),
 }

@@ -1,7 +1,7 @@
 //! Accounts.
 
 use super::{DURABLE, Error, Store, on_read, on_write};
-use crate::domain::{email::Email, time::Timestamp, username::Username};
+use crate::domain::{account::Account, email::Email, time::Timestamp, username::Username};
 
 /// An account to be made.
 #[derive(Debug)]
@@ -31,6 +31,12 @@ pub struct User {
     pub created_at: Timestamp,
     /// Since when it may not be used, if so.
     pub disabled_at: Option<Timestamp>,
+}
+
+impl From<User> for Account {
+    fn from(user: User) -> Self {
+        Self { id: user.id, email: user.email, username: user.username, created_at: user.created_at.to_rfc3339() }
+    }
 }
 
 /// An account with what proves it.
