@@ -4,6 +4,7 @@
 //! compile it once for each. Times come in from the caller, never from the database.
 
 mod connect;
+mod lock;
 mod session_cache;
 mod sessions;
 mod throttles;
@@ -23,8 +24,8 @@ use tokio::time::Instant;
 use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
     sessions::{NewSession, Session, SessionRow},
-    throttles::{AccountAttempt, Allowance},
-    users::{Credential, NewUser, User, UserRow},
+    throttles::{AccountAttempt, Allowance, LoginAttempt},
+    users::{Credential, CredentialRow, NewUser, User, UserRow},
 };
 use crate::domain::time::Timestamp;
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Registration, Service, login::Identifier, registration::weak, strength};
+use super::{Error, Registration, Service, registration::weak, strength};
 use crate::{
-    domain::{account::Account, email::Email, password::Password, username::Username},
+    domain::{account::Account, email::Email, identifier::Identifier, password::Password, username::Username},
     error::AppError,
     store::User,
 };
@@ -118,7 +118,9 @@ impl Service {
             | Command::SetPassword { who, .. }
             | Command::RevokeSessions { who } => who,
         };
-        let Some(known) = self.find_credential(&Identifier::parse(who)).await? else { return Ok(Reply::NoSuchUser) };
+        let Some(known) = self.store.find_credential(&Identifier::parse(who)).await? else {
+            return Ok(Reply::NoSuchUser);
+        };
         let user = known.user;
         let sessions = match &command {
             Command::Disable { .. } => self.store.disable_user(&user.id, self.clock.now()).await?,

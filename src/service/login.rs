@@ -4,33 +4,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Caller, Error, Service, address_key, entropy::new_token, hasher::Verdict};
 use crate::{
-    domain::{account::SignIn, email::Email, password::Password, username::Username},
+    domain::{account::SignIn, identifier::Identifier, password::Password},
     error::AppError,
-    store::{Credential, NewSession, User},
+    store::{Credential, LoginAttempt, NewSession, User},
 };
-
-/// What somebody calls their account by.
-#[derive(Debug)]
-pub enum Identifier {
-    /// Its email.
-    Email(Email),
-    /// Its username.
-    Username(Username),
-    /// Nothing that any account could have.
-    Nobody,
-}
-
-impl Identifier {
-    /// Reads an email or a username. Never fails: what can't be either is nobody's, and is treated like a name that
-    /// nobody has.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        Email::parse(text)
-            .map(Self::Email)
-            .or_else(|_| Username::parse(text).map(Self::Username))
-            .unwrap_or(Self::Nobody)
-    }
-}
 
 impl Service {
     /// Checks a password and begins a session. Every failing way takes the same work and ends in the same answer:
@@ -40,8 +17,7 @@ impl Service {
     /// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
         let place = self.hasher.enqueue()?;
-        let credential = self.find_credential(&Identifier::parse(identifier)).await?;
-        self.count_attempt(caller, identifier, credential.as_ref()).await?;
+        let credential = self.count_attempt(caller, identifier).await?;
         // A password that is too long can't be anybody's; it is compared like any wrong one, in the same time.
         let (password, possible) = match Password::parse(password) {
             Ok(password) => (password, true),
@@ -61,20 +37,15 @@ impl Service {
         }
     }
 
-    pub(super) async fn find_credential(&self, identifier: &Identifier) -> Result<Option<Credential>, Error> {
-        Ok(match identifier {
-            Identifier::Email(email) => self.store.find_by_email(email).await?,
-            Identifier::Username(username) => self.store.find_by_username(username).await?,
-            Identifier::Nobody => None,
-        })
-    }
-
-    /// Counts the attempt, on the address and on the account, before any hash is spent on it.
-    async fn count_attempt(&self, caller: &Caller, identifier: &str, known: Option<&Credential>) -> Result<(), Error> {
+    /// Looks the account up and counts the attempt, on the address and on the account, before any hash is spent on it.
+    async fn count_attempt(&self, caller: &Caller, identifier: &str) -> Result<Option<Credential>, Error> {
         let address = address_key("login", caller.address);
-        let account = known.map_or_else(|| ghost_key(identifier), |known| known.user.id.clone());
-        let (address, account) = ((&*address, self.policy.login), (&*account, self.policy.account));
-        self.store.count_login(address, account, self.clock.now()).await?.map_err(Error::throttled)
+        let (ghost, identifier) = (ghost_key(identifier), Identifier::parse(identifier));
+        let attempt = LoginAttempt { address: &address, identifier: &identifier, ghost: &ghost };
+        let rules = (self.policy.login, self.policy.account);
+        let (verdict, known) = self.store.count_login(attempt, rules, self.clock.now()).await?;
+        verdict.map_err(Error::throttled)?;
+        Ok(known)
     }
 
     async fn begin_session(

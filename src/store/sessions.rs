@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{DURABLE, Error, RELAXED, Store, User, UserRow, on_read, on_write};
+use super::{DURABLE, Error, RELAXED, Store, User, UserRow, lock::LockUser, on_read, on_write};
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
 /// A session to be made.
@@ -87,24 +87,21 @@ impl Store {
         let (store, password_hash) = (self.clone(), password_hash.to_owned());
         self.uncancelled(async move {
             let (begun, _evicted) = on_write!(store, DURABLE, tx => {
-                // The update also takes a lock on the row, so that on PostgreSQL a logout of everything, a disabling
-                // or a new password comes either before this session or after it.
-                let sql = "UPDATE users SET password_hash = password_hash \
-                           WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL";
-                let open = sqlx::query(sql).bind(&new.user_id).bind(&password_hash).execute(&mut *tx).await?;
-                if open.rows_affected() == 1 {
-                    let sql = "INSERT INTO sessions \
-                               (id, user_id, token_hash, name, created_at, last_seen_at, expires_at) \
-                               VALUES ($1, $2, $3, $4, $5, $5, $6)";
-                    sqlx::query(sql)
-                        .bind(&new.id)
-                        .bind(&new.user_id)
-                        .bind(new.token_hash.as_bytes().as_slice())
-                        .bind(&new.name)
-                        .bind(new.created_at.as_millis())
-                        .bind(new.expires_at.as_millis())
-                        .execute(&mut *tx)
-                        .await?;
+                tx.lock_user(&new.user_id).await?;
+                let sql = "INSERT INTO sessions (id, user_id, token_hash, name, created_at, last_seen_at, expires_at) \
+                           SELECT $1, id, $3, $4, $5, $5, $6 FROM users \
+                           WHERE id = $2 AND password_hash = $7 AND disabled_at IS NULL";
+                let added = sqlx::query(sql)
+                    .bind(&new.id)
+                    .bind(&new.user_id)
+                    .bind(new.token_hash.as_bytes().as_slice())
+                    .bind(&new.name)
+                    .bind(new.created_at.as_millis())
+                    .bind(new.expires_at.as_millis())
+                    .bind(&password_hash)
+                    .execute(&mut *tx)
+                    .await?;
+                if added.rows_affected() == 1 {
                     let sql = "DELETE FROM account_throttles WHERE key = $1";
                     sqlx::query(sql).bind(&new.user_id).execute(&mut *tx).await?;
                     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN \
@@ -176,9 +173,8 @@ impl Store {
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
-                // Takes the row's lock before the deletion, so that a login under way can't slip in behind it.
-                let sql = "UPDATE users SET password_hash = password_hash WHERE id = $1";
-                sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
+                // Before the deletion, so that a login under way can't slip in behind it.
+                tx.lock_user(&user).await?;
                 let sql = "DELETE FROM sessions WHERE user_id = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
             }))

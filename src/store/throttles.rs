@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
-use super::{Error, RELAXED, Store, on_read, on_write};
-use crate::domain::time::{Timestamp, millis};
+use super::{Credential, Error, RELAXED, Store, on_read, on_write, users::find};
+use crate::domain::{
+    identifier::Identifier,
+    time::{Timestamp, millis},
+};
 
 /// How an account's failed logins are held back.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +108,17 @@ pub struct Allowance {
     pub interval: Duration,
 }
 
+/// A login that is about to be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct LoginAttempt<'a> {
+    /// What its address counts as.
+    pub address: &'a str,
+    /// Whose account it is about.
+    pub identifier: &'a Identifier,
+    /// What that counts as if it is nobody's.
+    pub ghost: &'a str,
+}
+
 /// Whether an attempt may be made, or how long to wait until it may.
 pub type Verdict = Result<(), Duration>;
 
@@ -117,20 +131,26 @@ impl Store {
         Ok(on_write!(self, RELAXED, tx => take!(tx, address, rule, now)))
     }
 
-    /// Takes one of an address's allowance and, if there was one, counts a login of an account as failed before it is
-    /// tried; a success takes that count back ([`Store::begin_session`]). An account that must wait is not counted.
+    /// Looks an account up, takes one of the address's allowance and, if there was one, counts a login of the account as
+    /// failed before it is tried; a success takes that count back ([`Store::begin_session`]). An account that must wait
+    /// is not counted. All in one transaction, for that is one way to the database instead of four.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn count_login(
         &self,
-        (address, allowance): (&str, Allowance),
-        (account, rule): (&str, AccountAttempt),
+        attempt: LoginAttempt<'_>,
+        (of_address, of_account): (Allowance, AccountAttempt),
         now: Timestamp,
-    ) -> Result<Verdict, Error> {
-        Ok(on_write!(self, RELAXED, tx => match take!(tx, address, allowance, now) {
-            Ok(()) => count!(tx, account, rule, now),
-            wait => wait,
+    ) -> Result<(Verdict, Option<Credential>), Error> {
+        Ok(on_write!(self, RELAXED, tx => {
+            let known = find!(tx, attempt.identifier);
+            let account = known.as_ref().map_or(attempt.ghost, |known| &known.user.id);
+            let verdict = match take!(tx, attempt.address, of_address, now) {
+                Ok(()) => count!(tx, account, of_account, now),
+                wait => wait,
+            };
+            (verdict, known)
         }))
     }
 

@@ -1,7 +1,7 @@
 //! Accounts.
 
 use super::{DURABLE, Error, Store, on_read, on_write};
-use crate::domain::{account::Account, email::Email, time::Timestamp, username::Username};
+use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
 
 /// An account to be made.
 #[derive(Debug)]
@@ -70,12 +70,44 @@ impl From<UserRow> for User {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct CredentialRow {
+/// A row of `users` in the columns that [`Credential`] takes.
+#[derive(Debug, sqlx::FromRow)]
+pub struct CredentialRow {
     #[sqlx(flatten)]
     user: UserRow,
     password_hash: String,
 }
+
+impl From<CredentialRow> for Credential {
+    fn from(row: CredentialRow) -> Self {
+        Self { user: row.user.into(), password_hash: row.password_hash }
+    }
+}
+
+pub(super) const BY_EMAIL: &str =
+    "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE email_key = $1";
+pub(super) const BY_USERNAME: &str =
+    "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE username_key = $1";
+
+/// The account with a name, on a connection or in a transaction.
+macro_rules! find {
+    ($conn:ident, $identifier:expr) => {{
+        use $crate::{
+            domain::identifier::Identifier,
+            store::users::{BY_EMAIL, BY_USERNAME, Credential, CredentialRow},
+        };
+        let row: Option<CredentialRow> = match $identifier {
+            Identifier::Email(email) => sqlx::query_as(BY_EMAIL).bind(email.key()).fetch_optional(&mut *$conn).await?,
+            Identifier::Username(username) => {
+                sqlx::query_as(BY_USERNAME).bind(username.key()).fetch_optional(&mut *$conn).await?
+            }
+            Identifier::Nobody => None,
+        };
+        row.map(Credential::from)
+    }};
+}
+
+pub(super) use find;
 
 impl Store {
     /// Makes an account. `false` when the email or the username is taken: the database's own uniqueness decides, so
@@ -99,29 +131,12 @@ impl Store {
         Ok(made.is_some())
     }
 
-    /// The account with this email.
+    /// The account with this name, and what proves it.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn find_by_email(&self, email: &Email) -> Result<Option<Credential>, Error> {
-        let sql = "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE email_key = $1";
-        self.find_credential(sql, email.key()).await
-    }
-
-    /// The account with this username.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn find_by_username(&self, username: &Username) -> Result<Option<Credential>, Error> {
-        let sql =
-            "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE username_key = $1";
-        self.find_credential(sql, username.key()).await
-    }
-
-    async fn find_credential(&self, sql: &'static str, key: &str) -> Result<Option<Credential>, Error> {
-        let row: Option<CredentialRow> =
-            on_read!(self, conn => sqlx::query_as(sql).bind(key).fetch_optional(&mut *conn).await?);
-        Ok(row.map(|row| Credential { user: row.user.into(), password_hash: row.password_hash }))
+    pub async fn find_credential(&self, identifier: &Identifier) -> Result<Option<Credential>, Error> {
+        Ok(on_read!(self, conn => find!(conn, identifier)))
     }
 
     /// Accounts in the order of their making, those after the account `after` first.

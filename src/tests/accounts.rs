@@ -187,7 +187,7 @@ on_both! {
     async fn the_database_holds_no_password_and_no_token_r21_r31(app: App) {
         app.register("ann").await;
         let token = app.token("ann").await;
-        let known = app.store.find_by_username(&vestibule::domain::username::Username::parse("ann").unwrap()).await;
+        let known = app.store.find_credential(&vestibule::domain::identifier::Identifier::parse("ann")).await;
         let hash = known.unwrap().unwrap().password_hash;
         let parts: Vec<&str> = hash.split('$').collect();
         assert_eq!(parts[1..4], ["argon2id", "v=19", "m=19456,t=2,p=1"]);
@@ -205,17 +205,17 @@ on_both! {
 
 on_both! {
     async fn a_hash_of_older_parameters_is_renewed_by_a_login_and_never_over_a_new_password(app: App) {
-        use vestibule::domain::username::Username;
+        use vestibule::domain::identifier::Identifier;
         app.register("ann").await;
         let mut config = app.config.clone();
         config.password.argon2_iterations = 3;
-        let ann = Username::parse("ann").unwrap();
+        let ann = Identifier::parse("ann");
         let App { store, .. } = &app;
-        let old = store.find_by_username(&ann).await.unwrap().unwrap();
+        let old = store.find_credential(&ann).await.unwrap().unwrap();
         let stronger = app.restart_with(config).await;
         assert_eq!(stronger.log_in("ann", "wrong").await.status, 400);
         assert_eq!(stronger.log_in("ann", PASSWORD).await.status, 200);
-        let new = stronger.store.find_by_username(&ann).await.unwrap().unwrap();
+        let new = stronger.store.find_credential(&ann).await.unwrap().unwrap();
         assert!(new.password_hash.contains("m=19456,t=3,p=1"), "{}", new.password_hash);
         assert_eq!(stronger.log_in("ann", PASSWORD).await.status, 200);
         let lost = stronger.store.renew_hash(&new.user.id, &old.password_hash, "stale").await.unwrap();
