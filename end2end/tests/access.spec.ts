@@ -1,6 +1,6 @@
 // Everybody can use it: axe on every view in both themes and two widths, narrow screens, reduced motion.
 import { AxeBuilder } from "@axe-core/playwright";
-import { expect, status, test, Vestibule } from "../support/fixtures.js";
+import { expect, Server, status, test, Vestibule } from "../support/fixtures.js";
 
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const WIDTHS = [390, 1440];
@@ -54,6 +54,22 @@ test("nothing has to be scrolled sideways at 320 pixels", async ({ page, user, c
   for (const path of ["/login", "/register", "/logout"]) {
     await app.open(path);
     expect(await widest(), `${path}, logged in`).toBeLessThanOrEqual(320);
+  }
+});
+
+test("a longer least password stands beside the field, rendered by the server and by the page", async ({ page }) => {
+  const server = await new Server({ VESTIBULE_PASSWORD_MIN_LENGTH: "14" }).start();
+  try {
+    const html = await (await page.goto(`${server.url}/register`))?.text();
+    expect(html).toContain("At least 14 characters.");
+    const app = new Vestibule(page);
+    await app.live();
+    await expect(app.password).toHaveAccessibleDescription(/At least 14 characters\./);
+    await app.switcher.selectOption("Login");
+    await app.switcher.selectOption("Register");
+    await expect(app.password).toHaveAccessibleDescription(/At least 14 characters\./);
+  } finally {
+    await server.remove();
   }
 });
 

@@ -74,6 +74,9 @@ test("an injected script does not run, and each answer has a nonce of its own_r6
   expect(nonces.size).toBe(2);
   await app.live();
   await page.evaluate(() => {
+    const refused: string[] = [];
+    Object.assign(window, { refused });
+    document.addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
     const script = document.createElement("script");
     script.setAttribute("nonce", "guessed");
     script.textContent = "window.injected = true";
@@ -82,7 +85,8 @@ test("an injected script does not run, and each answer has a nonce of its own_r6
     document.body.append(image);
     document.body.insertAdjacentHTML("beforeend", "<script>window.injected = true</script>");
   });
-  await page.waitForTimeout(300);
+  const refused = () => page.evaluate(() => (window as unknown as { refused: string[] }).refused);
+  await expect.poll(refused).toEqual(expect.arrayContaining(["script-src-elem", "script-src-attr"]));
   expect(await page.evaluate(() => "injected" in window)).toBe(false);
 });
 

@@ -14,6 +14,9 @@ function init(args)
       prepared[#prepared + 1] = wrk.format("POST", "/api/accounts/api_auth/", headers, line)
     end
   end
+  -- Not always at the first line: the requests under way at a load's end are broken off, and would be the same ones.
+  math.randomseed(os.time())
+  at = math.random(#prepared)
   if pause > 0 then
     -- Spread out, or all connections would send at the same moment.
     delay = function() return math.random(math.floor(pause / 2), math.floor(pause * 3 / 2)) end

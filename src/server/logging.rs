@@ -2,17 +2,15 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan};
+use tracing_subscriber::{Layer, Registry, filter::Targets, fmt, layer::SubscriberExt};
 
 use super::config::{LogConfig, LogFormat};
 
-/// Where log lines go.
-pub trait Writer: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static {}
-impl<T: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static> Writer for T {}
-
 /// Starts the log, on standard error. A second call changes nothing.
 pub fn start(config: &LogConfig) {
-    let subscriber = tracing_subscriber::registry().with(layer(config, std::io::stderr));
+    let filter: Targets = config.level.parse().unwrap_or_default();
+    // One filter for all, not one for each layer: every request opens a span, and asks it.
+    let subscriber = tracing_subscriber::registry().with(lines(config.format)).with(filter);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         std::panic::set_hook(Box::new(|panic| {
             // Where, but not what: the message may quote what was being worked on.
@@ -22,21 +20,16 @@ pub fn start(config: &LogConfig) {
     }
 }
 
-/// The log's layer, for a writer.
-pub fn layer<S: tracing::Subscriber + for<'a> LookupSpan<'a>>(
-    config: &LogConfig,
-    writer: impl Writer,
-) -> Box<dyn Layer<S> + Send + Sync> {
-    let filter: Targets = config.level.parse().unwrap_or_default();
+fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
     let terminal = std::io::stderr().is_terminal();
-    let json = match config.format {
+    let json = match format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
     if json {
-        fmt::layer().json().flatten_event(true).with_writer(writer).with_filter(filter).boxed()
+        fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(std::io::stderr).boxed()
     } else {
-        fmt::layer().with_target(false).with_ansi(terminal).with_writer(writer).with_filter(filter).boxed()
+        fmt::layer().with_target(false).with_ansi(terminal).with_writer(std::io::stderr).boxed()
     }
 }

@@ -67,6 +67,8 @@ impl Upkeep {
         if batch.is_empty() {
             return;
         }
+        // In order, so that two servers that note the same ones don't wait for each other.
+        batch.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
         if let Err(cause) = self.store.touch_sessions(batch).await {
             tracing::warn!(%cause, "the last use of some sessions was not noted");
         }

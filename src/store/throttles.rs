@@ -156,14 +156,15 @@ impl Store {
 
     /// Throttles that hold nothing back any more: up to `limit` addresses whose allowance is whole again at `now`, and as
     /// many accounts last tried before `forgotten`. The tables have no index for that, for it would be written at each
-    /// login; so they are searched by a reader, which nobody waits for.
+    /// login; so they are searched by a reader, which nobody waits for. In order, so that two servers that
+    /// delete the same ones don't wait for each other.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn find_spent(&self, now: Timestamp, forgotten: Timestamp, limit: u32) -> Result<Vec<Spent>, Error> {
         let (addresses, accounts) = (
-            "SELECT key FROM address_throttles WHERE full_at <= $1 LIMIT $2",
-            "SELECT key FROM account_throttles WHERE last_at <= $1 LIMIT $2",
+            "SELECT key FROM address_throttles WHERE full_at <= $1 ORDER BY key LIMIT $2",
+            "SELECT key FROM account_throttles WHERE last_at <= $1 ORDER BY key LIMIT $2",
         );
         let (now, forgotten, limit) = (now.as_millis(), forgotten.as_millis(), i64::from(limit));
         let (addresses, accounts): (Vec<String>, Vec<String>) = on_read!(self, conn => (
