@@ -54,7 +54,7 @@ enum Command {
 impl Cli {
     /// Runs the command.
     pub async fn run(self) -> ExitCode {
-        let config = match Config::load(self.config.as_deref(), std::env::vars()) {
+        let config = match Config::load(self.config.as_deref(), environment()) {
             Ok(config) => config,
             Err(error) => return fail(BAD_CONFIGURATION, &error),
         };
@@ -81,6 +81,12 @@ impl Cli {
         };
         outcome.map_or_else(|error| fail(FAILED, &error), |()| ExitCode::SUCCESS)
     }
+}
+
+/// The environment as text. What isn't text is none of ours, or is refused as a value that can't be read.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
 fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {

@@ -1,4 +1,4 @@
-//! The HTTP door: configuration, routes, the layers round them, and the loop that accepts connections.
+//! The HTTP door: configuration, routes, what stands before them, and the loop that accepts connections.
 
 pub mod accept;
 pub mod answer;

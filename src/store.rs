@@ -167,7 +167,7 @@ impl Store {
     async fn migrate(&self) -> Result<(), Error> {
         match &self.inner.db {
             Db::Sqlite { write, .. } => MIGRATIONS.run(&mut *write.lock().await?).await,
-            Db::Postgres(pool) => MIGRATIONS.run(pool).await,
+            Db::Postgres(pool) => MIGRATIONS.run(&mut connect::unlimited(pool).await?).await,
         }
         .map_err(|cause| match cause {
             sqlx::migrate::MigrateError::Execute(cause) => Error::from(cause),

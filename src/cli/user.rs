@@ -52,25 +52,24 @@ impl UserCommand {
     /// # Errors
     /// One line that says what is wrong.
     pub async fn run(self, config: &Config) -> Result<(), String> {
+        // Before the database is opened: nobody must wait for it while somebody thinks of a password.
+        let password = match self {
+            Self::Add { .. } | Self::SetPassword { .. } => read_password()?.to_string(),
+            _ => String::new(),
+        };
         let operator = Operator::open(config).await?;
-        let done = self.carry_out(&operator).await;
+        let done = self.carry_out(&operator, password).await;
         operator.close().await;
         done
     }
 
-    async fn carry_out(self, operator: &Operator) -> Result<(), String> {
+    async fn carry_out(self, operator: &Operator, password: String) -> Result<(), String> {
         let (command, deed) = match self {
             Self::List => return list(operator).await,
-            Self::Add { email, username } => {
-                let password = read_password()?.to_string();
-                (Command::Add { email, username, password }, "is made")
-            }
+            Self::Add { email, username } => (Command::Add { email, username, password }, "is made"),
             Self::Disable { who } => (Command::Disable { who }, "is disabled"),
             Self::Enable { who } => (Command::Enable { who }, "is enabled"),
-            Self::SetPassword { who } => {
-                let password = read_password()?.to_string();
-                (Command::SetPassword { who, password }, "has a new password")
-            }
+            Self::SetPassword { who } => (Command::SetPassword { who, password }, "has a new password"),
             Self::RevokeSessions { who } => (Command::RevokeSessions { who }, "is logged out everywhere"),
         };
         match operator.ask(&command).await? {

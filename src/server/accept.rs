@@ -115,7 +115,7 @@ fn connection(
     http1::Builder::new().max_buf_size(32 * 1024).serve_connection(TokioIo::new(stream), service)
 }
 
-/// Connections open from each address.
+/// Connections open from each address, or network of IPv6.
 #[derive(Debug)]
 struct Addresses {
     most: u32,
@@ -132,7 +132,7 @@ struct Entered {
 
 impl Addresses {
     fn enter(this: &Arc<Self>, address: IpAddr) -> Option<Entered> {
-        let address = address.to_canonical();
+        let address = network_of(address);
         let mut open = this.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= this.most && !this.trust.proxies.iter().any(|network| network.contains(&address)) {
@@ -140,6 +140,14 @@ impl Addresses {
         }
         *count += 1;
         Some(Entered { addresses: Arc::clone(this), address })
+    }
+}
+
+/// An IPv6 customer has a whole /64 to choose from, so that is one; see also how throttles count.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

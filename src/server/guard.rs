@@ -67,7 +67,7 @@ fn check(request: &Request, surface: Surface, trust: &Trust) -> Result<(), AppEr
     if comes_from_elsewhere(headers, &host, trust) {
         return Err(AppError::CrossSite);
     }
-    let writes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    let writes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
     if writes && !is_json_or_empty(headers) {
         return Err(AppError::NotJson);
     }

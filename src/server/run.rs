@@ -30,6 +30,9 @@ use crate::{
 /// How often a server reads the database server's clock.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How long the background work and the database may take to end, once no request is under way.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Why the program can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -110,10 +113,15 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     for task in clock.into_iter().chain(control) {
         task.abort();
     }
-    if let Err(cause) = upkeep.await {
-        tracing::warn!(%cause, "the background work did not end well");
+    let closing = async {
+        if let Err(cause) = upkeep.await {
+            tracing::warn!(%cause, "the background work did not end well");
+        }
+        parts.service.close().await;
+    };
+    if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+        tracing::warn!("the database could not be closed in time");
     }
-    parts.service.close().await;
     if let Some(path) = config.database.url.file().map(control::socket_of) {
         drop(std::fs::remove_file(path));
     }

@@ -16,8 +16,12 @@ impl Service {
     /// # Errors
     /// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
+        // Before anything else, so that an address that is held back takes nobody's place.
+        let address = address_key("login", caller.address);
+        let left = self.store.peek_allowance(&address, self.policy.login, self.clock.now()).await?;
+        left.map_err(Error::throttled)?;
         let place = self.hasher.enqueue()?;
-        let credential = self.count_attempt(caller, identifier).await?;
+        let credential = self.count_attempt(&address, identifier).await?;
         // A password that is too long can't be anybody's; it is compared like any wrong one, in the same time.
         let (password, possible) = match Password::parse(password) {
             Ok(password) => (password, true),
@@ -38,10 +42,9 @@ impl Service {
     }
 
     /// Looks the account up and counts the attempt, on the address and on the account, before any hash is spent on it.
-    async fn count_attempt(&self, caller: &Caller, identifier: &str) -> Result<Option<Credential>, Error> {
-        let address = address_key("login", caller.address);
+    async fn count_attempt(&self, address: &str, identifier: &str) -> Result<Option<Credential>, Error> {
         let (ghost, identifier) = (ghost_key(identifier), Identifier::parse(identifier));
-        let attempt = LoginAttempt { address: &address, identifier: &identifier, ghost: &ghost };
+        let attempt = LoginAttempt { address, identifier: &identifier, ghost: &ghost };
         let rules = (self.policy.login, self.policy.account);
         let (verdict, known) = self.store.count_login(attempt, rules, self.clock.now()).await?;
         verdict.map_err(Error::throttled)?;

@@ -1,11 +1,17 @@
 //! Registering.
 
+use std::time::Duration;
+
 use super::{Caller, Error, Service, address_key, strength};
 use crate::{
     domain::{account::Account, email::Email, password::Password, username::Username},
     error::{AppError, Field, FieldProblem, Problem},
-    store::{NewUser, User},
+    store::{Allowance, NewUser, User},
 };
+
+/// Passwords of one address that are judged: so many at once, and then one every two seconds. Judging one takes the
+/// processor for long, and a person who looks for a good one tries a few.
+const JUDGED: Allowance = Allowance { burst: 30, interval: Duration::from_secs(2) };
 
 /// What somebody who registers sends, each field checked.
 #[derive(Debug)]
@@ -49,6 +55,9 @@ impl Service {
 
     /// Makes an account. Only a caller from outside is held back by the throttle.
     pub(super) async fn make_account(&self, caller: Option<&Caller>, new: Registration) -> Result<Account, Error> {
+        if let Some(caller) = caller {
+            self.allow("judge", JUDGED, caller).await?;
+        }
         let place = self.hasher.enqueue()?;
         let least = self.policy.password_least;
         let Registration { email, username, password } = new;
@@ -61,7 +70,7 @@ impl Service {
             .map_err(weak)?;
         // Counted only now, so that looking for a good enough password costs nobody their allowance.
         if let Some(caller) = caller {
-            self.allow_registration(caller).await?;
+            self.allow("register", self.policy.register, caller).await?;
         }
         let password_hash = place.hash(password, self.new_salt()).await?;
         let user = User {
@@ -85,9 +94,9 @@ impl Service {
         Ok(user.into())
     }
 
-    async fn allow_registration(&self, caller: &Caller) -> Result<(), Error> {
-        let address = address_key("register", caller.address);
-        self.store.take_allowance(&address, self.policy.register, self.clock.now()).await?.map_err(Error::throttled)
+    async fn allow(&self, door: &str, rule: Allowance, caller: &Caller) -> Result<(), Error> {
+        let address = address_key(door, caller.address);
+        self.store.take_allowance(&address, rule, self.clock.now()).await?.map_err(Error::throttled)
     }
 
     pub(super) fn new_salt(&self) -> [u8; 16] {

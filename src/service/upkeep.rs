@@ -12,6 +12,8 @@ use crate::{
 
 /// Sessions whose use waits to be noted. When it is full, the next use of a session notes it.
 pub const SEEN_QUEUE: usize = 4096;
+/// Uses noted in one transaction: few enough that it is short on a distant database too.
+const SEEN_BATCH: usize = 32;
 /// The time between two sweeps.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// Rows deleted in one transaction: few enough that no login waits long behind it.
@@ -48,13 +50,16 @@ impl Upkeep {
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                received = self.seen.recv_many(&mut batch, 256) => {
+                received = self.seen.recv_many(&mut batch, SEEN_BATCH) => {
                     if received == 0 {
                         break;
                     }
                     self.note(&mut batch).await;
                 }
-                _ = sweep.tick() => self.sweep().await,
+                _ = sweep.tick() => tokio::select! {
+                    () = &mut stop => break,
+                    () = self.sweep() => {}
+                },
             }
         }
         while let Ok(seen) = self.seen.try_recv() {

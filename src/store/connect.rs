@@ -10,7 +10,7 @@ use std::{
 };
 
 use sqlx::{
-    Connection, PgConnection, Postgres,
+    ConnectOptions, Executor, PgConnection, PgPool, Postgres,
     pool::PoolOptions,
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -35,8 +35,8 @@ const CHECKPOINT_PAGES: &str = "4000";
 pub struct SqliteLock(#[expect(dead_code, reason = "held for its lock, never read")] File);
 
 pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), Error> {
-    let lock = lock(path)?;
     open_private(path, false).map_err(|e| cannot_open(path, &e))?;
+    let lock = lock(path)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -55,6 +55,13 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
     Ok((Db::Sqlite { read, write: Box::new(write) }, lock))
 }
 
+/// A connection for bringing the tables up to date: without the limits of the others, for that may take long.
+pub async fn unlimited(pool: &PgPool) -> Result<PgConnection, Error> {
+    let mut connection = pool.connect_options().connect().await?;
+    connection.execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
+    Ok(connection)
+}
+
 pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| {
@@ -65,12 +72,15 @@ pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
             ("statement_timeout", "3000"),
             ("lock_timeout", "3000"),
             ("idle_in_transaction_session_timeout", "10000"),
+            // Without it, each rollback of nothing would be told as a warning.
+            ("client_min_messages", "error"),
         ]);
     let pool = patient::<Postgres>(connections).after_release(|connection: &mut PgConnection, _| {
-        // Sqlx asks a connection for a sign of life before it keeps it, but waits for that without a limit: one whose
-        // server has vanished would hold its place for as long as TCP tries.
-        let alive = async { tokio::time::timeout(PATIENCE, connection.ping()).await };
-        Box::pin(async { alive.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true) })
+        // A caller that leaves while a transaction begins leaves it open; sqlx doesn't notice. And sqlx asks a
+        // connection for a sign of life before it keeps it, but without a limit in time: one whose server has vanished
+        // would hold its place for as long as TCP tries.
+        let clean = async { tokio::time::timeout(PATIENCE, connection.execute("ROLLBACK")).await };
+        Box::pin(async { clean.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|_| true) })
     });
     Ok(Db::Postgres(pool.connect_with(options).await?))
 }
@@ -84,7 +94,8 @@ fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
 }
 
 fn lock(path: &Path) -> Result<SqliteLock, Error> {
-    let name = beside(path, "lock");
+    // Beside the file itself, whatever link leads to it.
+    let name = beside(&path.canonicalize().map_err(|e| cannot_open(path, &e))?, "lock");
     let file = open_private(&name, true).map_err(|e| cannot_open(&name, &e))?;
     refuse_network_file_system(path, &file)?;
     match file.try_lock() {

@@ -104,11 +104,16 @@ impl Store {
                 if added.rows_affected() == 1 {
                     let sql = "DELETE FROM account_throttles WHERE key = $1";
                     sqlx::query(sql).bind(&new.user_id).execute(&mut *tx).await?;
-                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN \
-                               (SELECT id FROM sessions WHERE user_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2) \
-                               RETURNING token_hash";
-                    let evicted: Vec<Vec<u8>> =
-                        sqlx::query_scalar(sql).bind(&new.user_id).bind(i64::from(most)).fetch_all(&mut *tx).await?;
+                    // Never the new one, which isn't the newest after a clock was put back.
+                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $3 AND id NOT IN \
+                               (SELECT id FROM sessions WHERE user_id = $1 AND id <> $3 \
+                               ORDER BY created_at DESC, id DESC LIMIT $2) RETURNING token_hash";
+                    let evicted: Vec<Vec<u8>> = sqlx::query_scalar(sql)
+                        .bind(&new.user_id)
+                        .bind(i64::from(most) - 1)
+                        .bind(&new.id)
+                        .fetch_all(&mut *tx)
+                        .await?;
                     (true, store.forget_afterwards(&evicted))
                 } else {
                     (false, None)

@@ -24,8 +24,12 @@ pub struct AccountAttempt {
     pub memory: Duration,
 }
 
-/// $1 the key, $2 now, $3 the interval, $4 the latest time that leaves an allowance, $5 the time of a whole one. A time
-/// past that can't come from counting: the clock was put back, and the allowance is whole.
+/// How much older than what it finds an attempt's reading of the clock may be: attempts side by side overtake each other,
+/// and servers differ a little. What lies further in the future was written before the clock was put back.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
+/// $1 the key, $2 now, $3 the interval, $4 the latest time that leaves an allowance, $5 the time past which none can come
+/// from counting: the clock was put back, and the allowance is whole.
 const TAKE: &str = "INSERT INTO address_throttles (key, full_at) VALUES ($1, $2 + $3) \
     ON CONFLICT (key) DO UPDATE SET full_at = $3 + \
         CASE WHEN address_throttles.full_at > $2 AND address_throttles.full_at <= $5 \
@@ -34,7 +38,7 @@ const TAKE: &str = "INSERT INTO address_throttles (key, full_at) VALUES ($1, $2 
     RETURNING full_at";
 
 /// $1 the key, $2 now, $3 since when failures count, $4 the free ones, $5 the first wait, $6 the wait after the very
-/// first failure, $7 the longest. A wait that began in the future is none: the clock was put back.
+/// first failure, $7 the longest, $8 the time past which no attempt can have been made: the clock was put back.
 const COUNT: &str = "INSERT INTO account_throttles (key, failures, delay, last_at) VALUES ($1, 1, $6, $2) \
     ON CONFLICT (key) DO UPDATE SET \
         failures = CASE WHEN account_throttles.last_at < $3 THEN 1 ELSE account_throttles.failures + 1 END, \
@@ -43,8 +47,10 @@ const COUNT: &str = "INSERT INTO account_throttles (key, failures, delay, last_a
                      WHEN account_throttles.delay = 0 THEN $5 \
                      WHEN account_throttles.delay * 2 > $7 THEN $7 \
                      ELSE account_throttles.delay * 2 END, \
-        last_at = $2 \
-    WHERE account_throttles.last_at + account_throttles.delay <= $2 OR account_throttles.last_at > $2 \
+        last_at = CASE WHEN account_throttles.last_at > $2 AND account_throttles.last_at <= $8 \
+                       THEN account_throttles.last_at ELSE $2 END \
+    WHERE account_throttles.delay = 0 OR account_throttles.last_at + account_throttles.delay <= $2 \
+        OR account_throttles.last_at > $8 \
     RETURNING failures";
 
 /// One of an address's allowance, by the generic cell rate algorithm (ITU-T I.371): one statement that counts and
@@ -59,7 +65,7 @@ macro_rules! take {
             .bind(now.as_millis())
             .bind(millis(rule.interval))
             .bind(latest.as_millis())
-            .bind(now.plus(whole).as_millis())
+            .bind(now.plus(whole).plus(CLOCK_TOLERANCE).as_millis())
             .fetch_optional(&mut *$tx)
             .await?;
         match taken {
@@ -86,6 +92,7 @@ macro_rules! count {
             .bind(first)
             .bind(if rule.free <= 1 { first } else { 0 })
             .bind(millis(rule.longest_delay))
+            .bind(now.plus(CLOCK_TOLERANCE).as_millis())
             .fetch_optional(&mut *$tx)
             .await?;
         match counted {
@@ -129,6 +136,23 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn take_allowance(&self, address: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
         Ok(on_write!(self, RELAXED, tx => take!(tx, address, rule, now)))
+    }
+
+    /// Whether an address has anything left of its allowance, without taking it or keeping anybody waiting. An attempt
+    /// must still take it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn peek_allowance(&self, address: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
+        let sql = "SELECT full_at FROM address_throttles WHERE key = $1";
+        let full_at: Option<i64> =
+            on_read!(self, conn => sqlx::query_scalar(sql).bind(address).fetch_optional(&mut *conn).await?);
+        let whole = rule.interval.saturating_mul(rule.burst);
+        let (latest, last) = (now.plus(whole.saturating_sub(rule.interval)), now.plus(whole).plus(CLOCK_TOLERANCE));
+        Ok(match full_at.map(Timestamp::from_millis) {
+            Some(full_at) if full_at > latest && full_at <= last => Err(full_at.since(latest)),
+            _ => Ok(()),
+        })
     }
 
     /// Looks an account up, takes one of the address's allowance and, if there was one, counts a login of the account as

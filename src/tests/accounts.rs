@@ -179,7 +179,7 @@ on_both! {
         }
         app.clock.advance(Duration::from_hours(99));
         let over = app.upkeep.as_ref().unwrap().sweep_all().await.unwrap();
-        assert_eq!(over, 1, "nothing is kept of them: this is the registration's address");
+        assert_eq!(over, 2, "nothing is kept of them: these are of the registration's address");
     }
 }
 

@@ -172,6 +172,25 @@ on_both! {
 }
 
 on_both! {
+    async fn an_attempt_that_was_overtaken_resets_nothing_r87(app: App) {
+        let (moment, mut waits) = (Duration::from_millis(3), 0);
+        for n in 0..30 {
+            let body = json!({ "email": format!("ghost{n}"), "password": "x" });
+            // Each reads the clock a little earlier than the one before, as requests side by side do.
+            app.clock.go_back(moment);
+            let answer = app.post(AUTH, &body).from("192.0.2.1").send().await;
+            waits += u32::from(answer.status == 429);
+        }
+        assert!(waits >= 20, "ten got through, and no more: {waits}");
+        for n in 0..20 {
+            app.clock.go_back(moment);
+            let expected = if n < 5 { 400 } else { 429 };
+            assert_eq!(app.log_in("phantom", "x").await.status, expected, "attempt {n}");
+        }
+    }
+}
+
+on_both! {
     async fn a_clock_put_back_locks_nobody_out_r99(app: App) {
         app.register("ann").await;
         app.clock.advance(Duration::from_hours(8760));

@@ -71,10 +71,8 @@ impl PatientStream {
     fn written<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.write.by = None;
-            // Whoever takes the answer is not idle yet.
-            if !self.read.begun {
-                self.read.by = None;
-            }
+            // Whoever takes the answer is not idle yet, and what they had to say has been heard.
+            (self.read.by, self.read.begun) = (None, false);
             return polled;
         }
         self.write.poll_over(cx, self.patience.answer).map(|()| Err(io::ErrorKind::TimedOut.into()))
