@@ -1,6 +1,6 @@
 //! `vestibule user …`: done here, or by the server that has the database open.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Subcommand;
 use zeroize::Zeroizing;
@@ -86,7 +86,9 @@ impl UserCommand {
 async fn list(operator: &Operator) -> Result<(), String> {
     let mut after = String::new();
     let mut count = 0_u64;
-    println!("{:<32}  {:<20}  {:<8}  EMAIL", "USERNAME", "CREATED", "STATE");
+    // Whoever has read enough closes the pipe, as `head` does; that is no fault.
+    let tell = |line: String| writeln!(std::io::stdout(), "{line}").is_ok();
+    let mut read = tell(format!("{:<32}  {:<20}  {:<8}  EMAIL", "USERNAME", "CREATED", "STATE"));
     loop {
         let users = match operator.ask(&Command::List { after: after.clone() }).await? {
             Reply::Users { users } => users,
@@ -95,15 +97,18 @@ async fn list(operator: &Operator) -> Result<(), String> {
         let Some(last) = users.last() else { break };
         after.clone_from(&last.account.id);
         count += users.len() as u64;
-        users.iter().for_each(print_line);
+        read = read && users.iter().map(line).all(tell);
+        if !read {
+            return Ok(());
+        }
     }
-    println!("Accounts: {count}.");
+    tell(format!("Accounts: {count}."));
     Ok(())
 }
 
-fn print_line(UserLine { account, disabled }: &UserLine) {
-    let state = if *disabled { "disabled" } else { "open" };
-    println!("{:<32}  {:<20}  {state:<8}  {}", account.username, account.created_at, account.email);
+fn line(UserLine { account, disabled }: &UserLine) -> String {
+    let state = if *disabled { "disabled" } else { "enabled" };
+    format!("{:<32}  {:<20}  {state:<8}  {}", account.username, account.created_at, account.email)
 }
 
 fn explain(reply: Reply) -> String {

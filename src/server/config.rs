@@ -18,7 +18,7 @@ use toml::Table;
 use self::{
     layers::{deserialize, merge_env, merge_file},
     machine::automatic_permits,
-    values::{database_url, duration, networks},
+    values::{database_url, duration, networks, socket_address},
 };
 use crate::{
     service::{Policy, hasher::HashPolicy},
@@ -51,6 +51,7 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct ServerConfig {
+    #[serde(deserialize_with = "socket_address")]
     pub address: SocketAddr,
     pub hosts: Vec<String>,
     #[serde(deserialize_with = "networks")]

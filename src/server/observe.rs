@@ -37,7 +37,7 @@ impl Observer {
         answer: impl AsyncFnOnce(Request) -> Response,
     ) -> Response {
         let id = format!("{}-{:x}", self.run, self.count.fetch_add(1, Ordering::Relaxed));
-        let span = tracing::info_span!("request", %id);
+        let span = tracing::info_span!("request", id = id.as_str());
         let method = request.method().clone();
         let answered = async {
             let started = Instant::now();

@@ -103,7 +103,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let control = control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone())));
     tokio::spawn(async move {
         signalled.await;
-        tracing::info!("stopping: finishing the requests under way");
+        tracing::info!("stopping: finishing the requests under way; another signal stops at once");
         stop.send_replace(true);
     });
 

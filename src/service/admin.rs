@@ -54,6 +54,20 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// What it is called in the log.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Add { .. } => "add",
+            Self::List { .. } => "list",
+            Self::Disable { .. } => "disable",
+            Self::Enable { .. } => "enable",
+            Self::SetPassword { .. } => "set-password",
+            Self::RevokeSessions { .. } => "revoke-sessions",
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
@@ -128,7 +142,7 @@ impl Service {
             Command::SetPassword { password, .. } => self.set_password(&user, password).await?,
             _ => self.store.end_sessions_of(&user.id).await?,
         };
-        tracing::info!(user = %user.id, sessions, "changed by the operator");
+        tracing::info!(user = %user.id, act = command.name(), sessions, "changed by the operator");
         Ok(Reply::Done { username: user.username, sessions })
     }
 

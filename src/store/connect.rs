@@ -75,6 +75,15 @@ pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
             // Without it, each rollback of nothing would be told as a warning.
             ("client_min_messages", "error"),
         ]);
+    // The pool would only say that it has waited in vain.
+    let (host, port) = (options.get_host(), options.get_port());
+    let reached = tokio::time::timeout(PATIENCE, options.connect()).await;
+    let reached = reached.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|cause| {
+        Error::Refused(format!(
+            "PostgreSQL at {host}:{port} can't be used: {cause}. Start it, or correct the database's address."
+        ))
+    })?;
+    drop(reached);
     let pool = patient::<Postgres>(connections).after_release(|connection: &mut PgConnection, _| {
         // A caller that leaves while a transaction begins leaves it open; sqlx doesn't notice. And sqlx asks a
         // connection for a sign of life before it keeps it, but without a limit in time: one whose server has vanished

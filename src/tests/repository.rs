@@ -34,11 +34,8 @@ fn the_readme_tells_every_key_its_default_and_what_it_does() {
             rows += 1;
         }
     }
-    assert_eq!(
-        readme.lines().filter(|line| line.starts_with("| `") && line.contains('.')).count(),
-        rows,
-        "no row too many"
-    );
+    let table = readme.split("| Key | Default |").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert_eq!(table.lines().filter(|line| line.starts_with("| `")).count(), rows, "no row too many");
 }
 
 #[test]

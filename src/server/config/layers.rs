@@ -12,8 +12,9 @@ const ENV_PREFIX: &str = "VESTIBULE_";
 
 pub(super) fn merge_file(merged: &mut Table, file: Table, name: &str) -> Result<(), ConfigError> {
     for (section, keys) in file {
+        let sections = merged.keys().cloned().collect::<Vec<_>>().join(", ");
         let Some(Value::Table(known)) = merged.get_mut(&section) else {
-            return Err(ConfigError(format!("{name}: [{section}] is no section that there is.")));
+            return Err(ConfigError(format!("{name}: there is no section [{section}]. There are {sections}.")));
         };
         let Value::Table(keys) = keys else {
             return Err(ConfigError(format!("{name}: {section} is a section; write [{section}].")));
@@ -24,7 +25,12 @@ pub(super) fn merge_file(merged: &mut Table, file: Table, name: &str) -> Result<
                 return Err(ConfigError(format!("{name}: [{section}] has no key {key}. It has {}.", keys.join(", "))));
             };
             if default.type_str() != value.type_str() {
-                return Err(ConfigError(format!("{name}: {section}.{key} must be a {}.", default.type_str())));
+                let kind = match default {
+                    Value::Integer(_) => "a number",
+                    Value::Array(_) => "a list in brackets",
+                    _ => "a string in quotes",
+                };
+                return Err(ConfigError(format!("{name}: {section}.{key} must be {kind}.")));
             }
             *default = value;
         }

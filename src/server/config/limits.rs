@@ -1,11 +1,13 @@
 //! What can be read, and still makes no server that is safe or works.
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 use super::{Config, ConfigError};
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let least = |key: &str, value: u32, least: u32| match value {
-            v if v < least => Err(ConfigError(format!("{key} is {v}; the least that is safe is {least}."))),
+            v if v < least => Err(ConfigError(format!("{key} is {v}; the least is {least}."))),
             _ => Ok(()),
         };
         least("server.max_connections", self.server.max_connections, 1)?;
@@ -32,7 +34,7 @@ impl Config {
                 "server.hosts has {host:?}; write a plain host name, such as app.example.org."
             )));
         }
-        if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+        if !is_log_filter(&self.log.level) {
             return Err(ConfigError(format!(
                 "log.level is {:?}; use error, warn, info, debug or trace.",
                 self.log.level
@@ -40,6 +42,12 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Levels, and levels of targets. A word that is no level would be taken for a target, and silence all others.
+fn is_log_filter(text: &str) -> bool {
+    let is_level = |part: &str| part.trim().parse::<LevelFilter>().is_ok();
+    text.parse::<Targets>().is_ok() && text.split(',').all(|part| part.contains('=') || is_level(part))
 }
 
 fn is_host_name(text: &str) -> bool {

@@ -44,7 +44,8 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 24] = [
+    let table: [Broken; 25] = [
+        ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress"),
         ("[sever]\n", &[], "[sever]"),
         ("server = 3", &[], "write [server]"),
