@@ -70,35 +70,35 @@ impl Door {
         Ok(Self { state, caller, parts })
     }
 
-    /// Logs in; see [`Service::log_in`].
+    /// Logs in; see [`Service::log_in`](crate::service::Service::log_in).
     ///
     /// # Errors
-    /// As [`Service::log_in`].
+    /// As [`Service::log_in`](crate::service::Service::log_in).
     pub async fn log_in(&self, identifier: &str, password: &str) -> Result<SignIn, AppError> {
         Ok(self.state.service.log_in(&self.caller, identifier, password).await?)
     }
 
-    /// Registers; see [`Service::register`].
+    /// Registers; see [`Service::register`](crate::service::Service::register).
     ///
     /// # Errors
-    /// As [`Registration::parse`] and [`Service::register`].
+    /// As [`Registration::parse`] and [`Service::register`](crate::service::Service::register).
     pub async fn register(&self, email: &str, username: &str, password: &str) -> Result<Account, AppError> {
         let registration = Registration::parse(Some(email), Some(username), Some(password))?;
         Ok(self.state.service.register(&self.caller, registration).await?)
     }
 
-    /// Who is logged in; see [`Service::authenticate`].
+    /// Who is logged in; see [`Service::authenticate`](crate::service::Service::authenticate).
     ///
     /// # Errors
-    /// As [`Service::authenticate`].
+    /// As [`Service::authenticate`](crate::service::Service::authenticate).
     pub async fn identity(&self) -> Result<Identity, AppError> {
         Ok(self.state.service.authenticate(&bearer(&self.parts.headers)?).await?.identity().clone())
     }
 
-    /// Logs out; see [`Service::log_out`]. The browser is told to forget what the page kept.
+    /// Logs out; see [`Service::log_out`](crate::service::Service::log_out). The browser is told to forget what the page kept.
     ///
     /// # Errors
-    /// As [`Service::log_out`].
+    /// As [`Service::log_out`](crate::service::Service::log_out).
     pub async fn log_out(&self) -> Result<(), AppError> {
         self.state.service.log_out(&bearer(&self.parts.headers)?).await?;
         if let Some(options) = use_context::<ResponseOptions>() {
