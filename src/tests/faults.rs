@@ -122,7 +122,15 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
     let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
     app.register("ann").await;
     let token = app.token("ann").await;
-    gate.send(Gate::Stuck).unwrap();
+    // It vanishes while statements are under way on every connection.
+    let asking = futures_util::future::join_all((0..16).map(async |_| while app.me(&token).await == 200 {}));
+    let vanishing = async {
+        for _ in 0..20 {
+            assert_eq!(app.me(&token).await, 200);
+        }
+        gate.send(Gate::Stuck).unwrap();
+    };
+    tokio::join!(asking, vanishing);
     // More than there are connections, so that each of them is caught.
     for _ in 0..2 {
         let started = Instant::now();
