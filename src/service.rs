@@ -7,6 +7,7 @@ pub mod admin;
 pub mod clock;
 pub mod entropy;
 pub mod hasher;
+mod held;
 mod login;
 mod registration;
 mod sessions;
@@ -17,7 +18,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use self::{clock::Clock, entropy::Entropy, hasher::Hasher};
+use self::{clock::Clock, entropy::Entropy, hasher::Hasher, held::Held};
 pub use self::{registration::Registration, upkeep::Upkeep};
 use crate::{
     domain::{
@@ -64,6 +65,7 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Arc<Policy>,
+    held: Arc<Held>,
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
 }
 
@@ -80,7 +82,7 @@ impl Service {
         let (seen, receiver) = mpsc::channel(upkeep::SEEN_QUEUE);
         let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
         let upkeep = Upkeep::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
-        let service = Self { store, hasher, clock, entropy, policy, seen };
+        let service = Self { store, hasher, clock, entropy, policy, held: Arc::default(), seen };
         (service, upkeep)
     }
 
@@ -107,6 +109,29 @@ impl Service {
     /// Closes the database, after everything else has ended.
     pub async fn close(&self) {
         self.store.close().await;
+    }
+
+    /// What an address is counted as, unless it is known that it has to wait.
+    fn free_address(&self, door: &str, caller: &Caller) -> Result<String, Error> {
+        let address = address_key(door, caller.address);
+        match self.held.wait(&address, self.clock.now()) {
+            None => Ok(address),
+            Some(wait) => Err(Error::throttled(wait)),
+        }
+    }
+
+    /// Takes one of an address's allowance.
+    async fn allow(&self, door: &str, rule: Allowance, caller: &Caller) -> Result<(), Error> {
+        let (address, now) = (self.free_address(door, caller)?, self.clock.now());
+        let verdict = self.store.take_allowance(&address, rule, now).await?;
+        verdict.map_err(|wait| self.hold(&address, now, wait))
+    }
+
+    /// Tells an address to wait. Logged once for each wait, not for each attempt that comes too early.
+    fn hold(&self, address: &str, now: Timestamp, wait: Duration) -> Error {
+        tracing::info!(address, wait_ms = wait.as_millis(), "held back");
+        self.held.note(address, now, wait);
+        Error::throttled(wait)
     }
 
     fn new_id(&self) -> String {

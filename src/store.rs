@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
     sessions::{NewSession, Session, SessionRow},
-    throttles::{AccountAttempt, Allowance, LoginAttempt},
+    throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount},
     users::{Credential, CredentialRow, NewUser, User, UserRow},
 };
 use crate::domain::time::Timestamp;

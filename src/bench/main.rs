@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bare", recorded] => bare::serve(Path::new(recorded)).map(|()| true),
-        [program] => measure(Path::new(program)),
+        [program, ref parts @ ..] => measure(Path::new(program), parts),
         _ => Err("say which program to measure: vestibule-bench target/release/vestibule".into()),
     };
     match outcome {
@@ -60,22 +60,31 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(program: &Path) -> Outcome<bool> {
+/// The parts, in the order in which they run: sizes before those that log in so often that the oldest sessions, whose
+/// tokens are known here, end.
+const PARTS: [&str; 5] = ["start", "checks", "sizes", "logins", "flood"];
+
+/// Measures some parts, or all of them where none is named.
+fn measure(program: &Path, parts: &[&str]) -> Outcome<bool> {
+    if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(part)) {
+        return Err(format!("there is no part called {unknown}; there are {}", PARTS.join(", ")).into());
+    }
     let program = program.canonicalize()?;
     let folder = tempfile::tempdir()?;
     let permits = std::thread::available_parallelism()?.get().min(8);
     println!("{permits} processors, so as many hashes at once; {ROUNDS} rounds, of which the middle counts.\n");
     let mut report = Report::default();
     let bench = Bench { program, folder: folder.path().to_owned(), permits };
-    bench.start_and_idle(&mut report)?;
-    println!("Filling a database with {FEW_USERS} accounts and one with {MANY_USERS}…");
     let few = fill(&bench.program, &bench.folder.join("few"), FEW_USERS, SAMPLE)?;
-    let many = fill(&bench.program, &bench.folder.join("many"), MANY_USERS, SAMPLE)?;
-    bench.checks(&mut report, &few)?;
-    // Before the others: they log in so often that the oldest sessions, whose tokens are known here, end.
-    bench.sizes(&mut report, &few, &many)?;
-    bench.logins(&mut report, &few)?;
-    bench.flood(&mut report, &few)?;
+    for part in PARTS.into_iter().filter(|part| parts.is_empty() || parts.contains(part)) {
+        match part {
+            "start" => bench.start_and_idle(&mut report)?,
+            "checks" => bench.checks(&mut report, &few)?,
+            "sizes" => bench.sizes(&mut report, &few)?,
+            "logins" => bench.logins(&mut report, &few)?,
+            _ => bench.flood(&mut report, &few)?,
+        }
+    }
     Ok(report.close())
 }
 
@@ -249,10 +258,12 @@ impl Bench {
 
     /// The same with a thousand accounts and with a million, one request at a time. Tokens in use are checked from
     /// memory; a token's first check since the start asks the database.
-    fn sizes(&self, report: &mut Report, few: &Filled, many: &Filled) -> Outcome<()> {
+    fn sizes(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
+        println!("Filling a database with {MANY_USERS} accounts…");
+        let many = fill(&self.program, &self.folder.join("many"), MANY_USERS, SAMPLE)?;
         let mut rounds = Vec::new();
         for _ in 0..QUICK_ROUNDS {
-            rounds.push((self.costs("few", few)?, self.costs("many", many)?));
+            rounds.push((self.costs("few", few)?, self.costs("many", &many)?));
         }
         let middle = |of: &dyn Fn(&(Costs, Costs)) -> f64| median(rounds.iter().map(of).collect());
         let compare = |cost: fn(&Costs) -> f64| {

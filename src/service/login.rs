@@ -2,11 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Caller, Error, Service, address_key, entropy::new_token, hasher::Verdict};
+use super::{Caller, Error, Service, entropy::new_token, hasher::Verdict};
 use crate::{
     domain::{account::SignIn, identifier::Identifier, password::Password},
     error::AppError,
-    store::{Credential, LoginAttempt, NewSession, User},
+    store::{Credential, LoginAttempt, LoginCount, NewSession, User},
 };
 
 impl Service {
@@ -17,9 +17,7 @@ impl Service {
     /// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
         // Before anything else, so that an address that is held back takes nobody's place.
-        let address = address_key("login", caller.address);
-        let left = self.store.peek_allowance(&address, self.policy.login, self.clock.now()).await?;
-        left.map_err(Error::throttled)?;
+        let address = self.free_address("login", caller)?;
         let place = self.hasher.enqueue()?;
         let credential = self.count_attempt(&address, identifier).await?;
         // A password that is too long can't be anybody's; it is compared like any wrong one, in the same time.
@@ -45,10 +43,15 @@ impl Service {
     async fn count_attempt(&self, address: &str, identifier: &str) -> Result<Option<Credential>, Error> {
         let (ghost, identifier) = (ghost_key(identifier), Identifier::parse(identifier));
         let attempt = LoginAttempt { address, identifier: &identifier, ghost: &ghost };
-        let rules = (self.policy.login, self.policy.account);
-        let (verdict, known) = self.store.count_login(attempt, rules, self.clock.now()).await?;
-        verdict.map_err(Error::throttled)?;
-        Ok(known)
+        let (rules, now) = ((self.policy.login, self.policy.account), self.clock.now());
+        match self.store.count_login(attempt, rules, now).await? {
+            LoginCount::Counted(known) => Ok(known),
+            LoginCount::AddressHeld(wait) => Err(self.hold(address, now, wait)),
+            LoginCount::AccountHeld(wait) => {
+                tracing::info!("login held back for its account");
+                Err(Error::throttled(wait))
+            }
+        }
     }
 
     async fn begin_session(

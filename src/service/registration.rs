@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Caller, Error, Service, address_key, strength};
+use super::{Caller, Error, Service, strength};
 use crate::{
     domain::{account::Account, email::Email, password::Password, username::Username},
     error::{AppError, Field, FieldProblem, Problem},
@@ -92,11 +92,6 @@ impl Service {
         }
         tracing::info!(user = %user.id, "account created");
         Ok(user.into())
-    }
-
-    async fn allow(&self, door: &str, rule: Allowance, caller: &Caller) -> Result<(), Error> {
-        let address = address_key(door, caller.address);
-        self.store.take_allowance(&address, rule, self.clock.now()).await?.map_err(Error::throttled)
     }
 
     pub(super) fn new_salt(&self) -> [u8; 16] {

@@ -86,7 +86,7 @@ impl Store {
     pub async fn begin_session(&self, new: NewSession, password_hash: &str, most: u32) -> Result<bool, Error> {
         let (store, password_hash) = (self.clone(), password_hash.to_owned());
         self.uncancelled(async move {
-            let (begun, _evicted) = on_write!(store, DURABLE, tx => {
+            let (begun, _evicted) = on_write!(store, RELAXED, tx => {
                 tx.lock_user(&new.user_id).await?;
                 let sql = "INSERT INTO sessions (id, user_id, token_hash, name, created_at, last_seen_at, expires_at) \
                            SELECT $1, id, $3, $4, $5, $5, $6 FROM users \

@@ -129,6 +129,17 @@ pub struct LoginAttempt<'a> {
 /// Whether an attempt may be made, or how long to wait until it may.
 pub type Verdict = Result<(), Duration>;
 
+/// What became of a login that is about to be tried.
+#[derive(Debug)]
+pub enum LoginCount {
+    /// It is counted and may be tried, on this account if there is one.
+    Counted(Option<Credential>),
+    /// Its address must wait so long. Nothing is counted.
+    AddressHeld(Duration),
+    /// The account must wait so long. The attempt is counted on the address alone.
+    AccountHeld(Duration),
+}
+
 impl Store {
     /// Takes one of an address's allowance. When it is used up, nothing is counted.
     ///
@@ -136,23 +147,6 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn take_allowance(&self, address: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
         Ok(on_write!(self, RELAXED, tx => take!(tx, address, rule, now)))
-    }
-
-    /// Whether an address has anything left of its allowance, without taking it or keeping anybody waiting. An attempt
-    /// must still take it.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn peek_allowance(&self, address: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
-        let sql = "SELECT full_at FROM address_throttles WHERE key = $1";
-        let full_at: Option<i64> =
-            on_read!(self, conn => sqlx::query_scalar(sql).bind(address).fetch_optional(&mut *conn).await?);
-        let whole = rule.interval.saturating_mul(rule.burst);
-        let (latest, last) = (now.plus(whole.saturating_sub(rule.interval)), now.plus(whole).plus(CLOCK_TOLERANCE));
-        Ok(match full_at.map(Timestamp::from_millis) {
-            Some(full_at) if full_at > latest && full_at <= last => Err(full_at.since(latest)),
-            _ => Ok(()),
-        })
     }
 
     /// Looks an account up, takes one of the address's allowance and, if there was one, counts a login of the account as
@@ -166,15 +160,17 @@ impl Store {
         attempt: LoginAttempt<'_>,
         (of_address, of_account): (Allowance, AccountAttempt),
         now: Timestamp,
-    ) -> Result<(Verdict, Option<Credential>), Error> {
+    ) -> Result<LoginCount, Error> {
         Ok(on_write!(self, RELAXED, tx => {
             let known = find!(tx, attempt.identifier);
             let account = known.as_ref().map_or(attempt.ghost, |known| &known.user.id);
-            let verdict = match take!(tx, attempt.address, of_address, now) {
-                Ok(()) => count!(tx, account, of_account, now),
-                wait => wait,
-            };
-            (verdict, known)
+            match take!(tx, attempt.address, of_address, now) {
+                Err(wait) => LoginCount::AddressHeld(wait),
+                Ok(()) => match count!(tx, account, of_account, now) {
+                    Err(wait) => LoginCount::AccountHeld(wait),
+                    Ok(()) => LoginCount::Counted(known),
+                },
+            }
         }))
     }
 
