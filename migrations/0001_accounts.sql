@@ -25,7 +25,6 @@ CREATE TABLE sessions (
 );
 
 CREATE INDEX sessions_by_user ON sessions (user_id, created_at);
-CREATE INDEX sessions_by_use ON sessions (last_seen_at);
 
 -- What an address may still do: the time at which its whole allowance will be there again.
 CREATE TABLE address_throttles (

@@ -7,6 +7,7 @@ mod connect;
 mod lock;
 mod session_cache;
 mod sessions;
+mod sweep;
 mod throttles;
 mod users;
 mod writer;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
     sessions::{NewSession, Session, SessionRow},
+    sweep::{Horizons, Spent},
     throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount},
     users::{Credential, CredentialRow, NewUser, User, UserRow},
 };
@@ -107,7 +109,33 @@ macro_rules! on_write {
     };
 }
 
-use {on_read, on_write};
+/// Runs a block whose statements may each stand alone, without a beginning and a commit around them where those cost more
+/// than they save: on SQLite, where each would be a way to the connection's thread and back. A statement of its own is
+/// kept there at least as well as under [`RELAXED`]. On PostgreSQL it is a transaction, with one commit for all.
+macro_rules! on_each {
+    ($store:expr, $beginning:expr, $conn:ident => $body:expr) => {
+        match &$store.inner.db {
+            $crate::store::Db::Sqlite { write, .. } => {
+                $crate::store::in_time(async {
+                    let mut $conn = write.lock().await?;
+                    Ok($body)
+                })
+                .await?
+            }
+            $crate::store::Db::Postgres(pool) => {
+                $crate::store::in_time(async {
+                    let mut $conn = pool.begin_with($beginning.postgres).await?;
+                    let outcome = $body;
+                    $conn.commit().await?;
+                    Ok(outcome)
+                })
+                .await?
+            }
+        }
+    };
+}
+
+use {on_each, on_read, on_write};
 
 /// Gives work on the database up when it takes too long. On PostgreSQL that is all of it, for a network that swallows
 /// everything breaks no connection. On SQLite it is the wait for the write lock, the one thing there that can take

@@ -6,7 +6,7 @@ use super::{Caller, Error, Service, entropy::new_token, hasher::Verdict};
 use crate::{
     domain::{account::SignIn, identifier::Identifier, password::Password},
     error::AppError,
-    store::{Credential, LoginAttempt, LoginCount, NewSession, User},
+    store::{Credential, LoginAttempt, LoginCount, NewSession},
 };
 
 impl Service {
@@ -57,32 +57,31 @@ impl Service {
     async fn begin_session(
         &self,
         caller: &Caller,
-        known: Credential,
+        mut known: Credential,
         renewed: Option<String>,
     ) -> Result<SignIn, Error> {
-        let Credential { user, mut password_hash } = known;
         if let Some(renewed) = renewed
-            && self.store.renew_hash(&user.id, &password_hash, &renewed).await?
+            && self.store.renew_hash(&known.user.id, &known.password_hash, &renewed).await?
         {
-            password_hash = renewed;
+            known.password_hash = renewed;
         }
         let token = new_token(&*self.entropy);
         let now = self.clock.now();
         let session = NewSession {
             id: self.new_id(),
-            user_id: user.id.clone(),
+            user_id: known.user.id.clone(),
             token_hash: token.hash(),
             name: session_name(&caller.agent),
             created_at: now,
             expires_at: now.plus(self.policy.session_absolute),
         };
         let expires_at = session.expires_at.to_rfc3339();
-        if !self.store.begin_session(session, &password_hash, self.policy.sessions_per_user).await? {
+        if !self.store.begin_session(session, &known, self.policy.sessions_per_user).await? {
             // Closed or given a new password while its old one was being compared.
             return Err(AppError::BadCredentials.into());
         }
-        tracing::info!(user = %user.id, "logged in");
-        Ok(SignIn { token: token.expose().to_owned(), expires_at, account: User::into(user) })
+        tracing::info!(user = %known.user.id, "logged in");
+        Ok(SignIn { token: token.expose().to_owned(), expires_at, account: known.user.into() })
     }
 }
 

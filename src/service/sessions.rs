@@ -24,7 +24,7 @@ impl Service {
         if now >= session.expires_at || unused >= self.policy.session_idle {
             // Ended for good: no clock that is put back brings it to life again. The answer is the same if the
             // database can't note it now.
-            if let Err(cause) = self.store.end_session(&hash).await {
+            if let Err(cause) = Box::pin(self.store.end_session(&hash)).await {
                 tracing::warn!(%cause, "an expired session could not be deleted");
             }
             return Err(AppError::SessionEnded.into());

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{Policy, clock::Clock, hasher::Hasher};
 use crate::{
     domain::{time::Timestamp, token::TokenHash},
-    store::{Error, Store},
+    store::{Error, Horizons, Store},
 };
 
 /// Sessions whose use waits to be noted. When it is full, the next use of a session notes it.
@@ -17,7 +17,9 @@ const SEEN_BATCH: usize = 32;
 /// The time between two sweeps.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// Rows deleted in one transaction: few enough that no login waits long behind it.
-const SWEEP_BATCH: u32 = 500;
+const SWEEP_BATCH: usize = 500;
+/// Rows of each kind looked for at once.
+const SWEEP_SEARCH: u32 = 10_000;
 /// The pause after each of them.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
@@ -94,35 +96,22 @@ impl Upkeep {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn sweep_all(&self) -> Result<u64, Error> {
-        Ok(self.sweep_sessions().await? + self.sweep_throttles().await?)
-    }
-
-    async fn sweep_sessions(&self) -> Result<u64, Error> {
-        let mut total = 0;
-        loop {
-            let idle_since = self.clock.now().minus(self.policy.session_idle);
-            let rows = self.store.purge_sessions(idle_since, SWEEP_BATCH).await?;
-            total += rows;
-            if rows < u64::from(SWEEP_BATCH) {
-                return Ok(total);
-            }
-            tokio::time::sleep(SWEEP_PAUSE).await;
-        }
-    }
-
-    async fn sweep_throttles(&self) -> Result<u64, Error> {
         let mut total = 0;
         loop {
             let now = self.clock.now();
-            let forgotten = now.minus(self.policy.account.memory);
-            let spent = self.store.find_spent(now, forgotten, 20 * SWEEP_BATCH).await?;
+            let horizons = Horizons {
+                allowances: now,
+                failures: now.minus(self.policy.account.memory),
+                sessions: now.minus(self.policy.session_idle),
+            };
+            let spent = self.store.find_spent(horizons, SWEEP_SEARCH).await?;
             let mut rows = 0;
-            for batch in spent.chunks(SWEEP_BATCH as usize) {
-                rows += self.store.purge_spent(batch, now, forgotten).await?;
+            for batch in spent.chunks(SWEEP_BATCH) {
+                rows += self.store.purge_spent(batch, horizons).await?;
                 tokio::time::sleep(SWEEP_PAUSE).await;
             }
             total += rows;
-            if rows < u64::from(20 * SWEEP_BATCH) {
+            if rows < u64::from(SWEEP_SEARCH) {
                 return Ok(total);
             }
         }

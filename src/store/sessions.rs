@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{DURABLE, Error, RELAXED, Store, User, UserRow, lock::LockUser, on_read, on_write};
+use super::{Credential, DURABLE, Error, RELAXED, Store, User, UserRow, lock::LockUser, on_read, on_write};
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
 /// A session to be made.
@@ -79,12 +79,15 @@ impl From<SessionRow> for Session {
 impl Store {
     /// Begins a session: adds it, forgets the account's failed logins, and ends its oldest sessions past `most`. All
     /// in one transaction, and only while the account is open and the password is still the one that was checked.
-    /// `false` if it isn't.
+    /// `false` if it isn't. Its commit waits for no disk: whom a loss of power costs a session logs in again.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn begin_session(&self, new: NewSession, password_hash: &str, most: u32) -> Result<bool, Error> {
-        let (store, password_hash) = (self.clone(), password_hash.to_owned());
+    pub async fn begin_session(&self, new: NewSession, credential: &Credential, most: u32) -> Result<bool, Error> {
+        let (store, password_hash) = (self.clone(), credential.password_hash.clone());
+        // Counted before the password was compared; an account with less than half of what it may have stays within that,
+        // whatever was added since.
+        let crowded = credential.sessions >= i64::from(most / 2);
         self.uncancelled(async move {
             let (begun, _evicted) = on_write!(store, RELAXED, tx => {
                 tx.lock_user(&new.user_id).await?;
@@ -104,16 +107,15 @@ impl Store {
                 if added.rows_affected() == 1 {
                     let sql = "DELETE FROM account_throttles WHERE key = $1";
                     sqlx::query(sql).bind(&new.user_id).execute(&mut *tx).await?;
-                    // Never the new one, which isn't the newest after a clock was put back.
-                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $3 AND id NOT IN \
-                               (SELECT id FROM sessions WHERE user_id = $1 AND id <> $3 \
-                               ORDER BY created_at DESC, id DESC LIMIT $2) RETURNING token_hash";
-                    let evicted: Vec<Vec<u8>> = sqlx::query_scalar(sql)
-                        .bind(&new.user_id)
-                        .bind(i64::from(most) - 1)
-                        .bind(&new.id)
-                        .fetch_all(&mut *tx)
-                        .await?;
+                    let mut evicted: Vec<Vec<u8>> = Vec::new();
+                    if crowded {
+                        // Never the new one, which isn't the newest after a clock was put back.
+                        let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $3 AND id NOT IN \
+                                   (SELECT id FROM sessions WHERE user_id = $1 AND id <> $3 \
+                                   ORDER BY created_at DESC, id DESC LIMIT $2) RETURNING token_hash";
+                        let query = sqlx::query_scalar(sql).bind(&new.user_id).bind(i64::from(most) - 1).bind(&new.id);
+                        evicted = query.fetch_all(&mut *tx).await?;
+                    }
                     (true, store.forget_afterwards(&evicted))
                 } else {
                     (false, None)
@@ -129,12 +131,13 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn find_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
-        let Some(cache) = &self.inner.cache else { return self.read_session(hash).await };
+        // A statement's state takes kilobytes, which every check would carry if they weren't boxed.
+        let Some(cache) = &self.inner.cache else { return Box::pin(self.read_session(hash)).await };
         if let Some(session) = cache.get(hash) {
             return Ok(Some(session));
         }
         let generation = cache.generation();
-        let session = self.read_session(hash).await?;
+        let session = Box::pin(self.read_session(hash)).await?;
         if let Some(session) = &session {
             cache.insert(*hash, Arc::clone(session), generation);
         }
@@ -206,18 +209,5 @@ impl Store {
         if let Some(cache) = &self.inner.cache {
             cache.note_seen(hash, at);
         }
-    }
-
-    /// Deletes up to `limit` sessions that were last used before `idle_since`. Returns how many. That finds those past
-    /// their absolute end too: since then nobody could use them.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn purge_sessions(&self, idle_since: Timestamp, limit: u32) -> Result<u64, Error> {
-        let sql = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE last_seen_at <= $1 LIMIT $2)";
-        let rows = on_write!(self, RELAXED, tx => {
-            sqlx::query(sql).bind(idle_since.as_millis()).bind(i64::from(limit)).execute(&mut *tx).await?.rows_affected()
-        });
-        Ok(rows)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Credential, Error, RELAXED, Store, on_read, on_write, users::find};
+use super::{Credential, Error, RELAXED, Store, on_each, on_write, users::find};
 use crate::domain::{
     identifier::Identifier,
     time::{Timestamp, millis},
@@ -53,6 +53,9 @@ const COUNT: &str = "INSERT INTO account_throttles (key, failures, delay, last_a
         OR account_throttles.last_at > $8 \
     RETURNING failures";
 
+// Both fetch all rows, though there is one at the most: SQLite commits a statement that stands alone when its rows have
+// been read to their end, and only then can say that it failed.
+
 /// One of an address's allowance, by the generic cell rate algorithm (ITU-T I.371): one statement that counts and
 /// decides at once.
 macro_rules! take {
@@ -60,21 +63,20 @@ macro_rules! take {
         let (rule, now): (Allowance, Timestamp) = ($rule, $now);
         let whole = rule.interval.saturating_mul(rule.burst);
         let latest = now.plus(whole.saturating_sub(rule.interval));
-        let taken: Option<i64> = sqlx::query_scalar(TAKE)
+        let taken: Vec<i64> = sqlx::query_scalar(TAKE)
             .bind($key)
             .bind(now.as_millis())
             .bind(millis(rule.interval))
             .bind(latest.as_millis())
             .bind(now.plus(whole).plus(CLOCK_TOLERANCE).as_millis())
-            .fetch_optional(&mut *$tx)
+            .fetch_all(&mut *$tx)
             .await?;
-        match taken {
-            Some(_) => Ok(()),
-            None => {
-                let sql = "SELECT full_at FROM address_throttles WHERE key = $1";
-                let full_at: i64 = sqlx::query_scalar(sql).bind($key).fetch_one(&mut *$tx).await?;
-                Err(Timestamp::from_millis(full_at).since(latest))
-            }
+        if taken.is_empty() {
+            let sql = "SELECT full_at FROM address_throttles WHERE key = $1";
+            let full_at: i64 = sqlx::query_scalar(sql).bind($key).fetch_one(&mut *$tx).await?;
+            Err(Timestamp::from_millis(full_at).since(latest))
+        } else {
+            Ok(())
         }
     }};
 }
@@ -84,7 +86,7 @@ macro_rules! count {
     ($tx:ident, $key:expr, $rule:expr, $now:expr) => {{
         let (rule, now): (AccountAttempt, Timestamp) = ($rule, $now);
         let first = millis(rule.first_delay);
-        let counted: Option<i64> = sqlx::query_scalar(COUNT)
+        let counted: Vec<i64> = sqlx::query_scalar(COUNT)
             .bind($key)
             .bind(now.as_millis())
             .bind(now.minus(rule.memory).as_millis())
@@ -93,15 +95,14 @@ macro_rules! count {
             .bind(if rule.free <= 1 { first } else { 0 })
             .bind(millis(rule.longest_delay))
             .bind(now.plus(CLOCK_TOLERANCE).as_millis())
-            .fetch_optional(&mut *$tx)
+            .fetch_all(&mut *$tx)
             .await?;
-        match counted {
-            Some(_) => Ok(()),
-            None => {
-                let sql = "SELECT last_at + delay FROM account_throttles WHERE key = $1";
-                let until: i64 = sqlx::query_scalar(sql).bind($key).fetch_one(&mut *$tx).await?;
-                Err(Timestamp::from_millis(until).since(now))
-            }
+        if counted.is_empty() {
+            let sql = "SELECT last_at + delay FROM account_throttles WHERE key = $1";
+            let until: i64 = sqlx::query_scalar(sql).bind($key).fetch_one(&mut *$tx).await?;
+            Err(Timestamp::from_millis(until).since(now))
+        } else {
+            Ok(())
         }
     }};
 }
@@ -151,7 +152,7 @@ impl Store {
 
     /// Looks an account up, takes one of the address's allowance and, if there was one, counts a login of the account as
     /// failed before it is tried; a success takes that count back ([`Store::begin_session`]). An account that must wait
-    /// is not counted. All in one transaction, for that is one way to the database instead of four.
+    /// is not counted. If the database fails in the middle, the attempt may have been counted on its address alone.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -161,7 +162,7 @@ impl Store {
         (of_address, of_account): (Allowance, AccountAttempt),
         now: Timestamp,
     ) -> Result<LoginCount, Error> {
-        Ok(on_write!(self, RELAXED, tx => {
+        Ok(on_each!(self, RELAXED, tx => {
             let known = find!(tx, attempt.identifier);
             let account = known.as_ref().map_or(attempt.ghost, |known| &known.user.id);
             match take!(tx, attempt.address, of_address, now) {
@@ -173,51 +174,4 @@ impl Store {
             }
         }))
     }
-
-    /// Throttles that hold nothing back any more: up to `limit` addresses whose allowance is whole again at `now`, and as
-    /// many accounts last tried before `forgotten`. The tables have no index for that, for it would be written at each
-    /// login; so they are searched by a reader, which nobody waits for. In order, so that two servers that
-    /// delete the same ones don't wait for each other.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn find_spent(&self, now: Timestamp, forgotten: Timestamp, limit: u32) -> Result<Vec<Spent>, Error> {
-        let (addresses, accounts) = (
-            "SELECT key FROM address_throttles WHERE full_at <= $1 ORDER BY key LIMIT $2",
-            "SELECT key FROM account_throttles WHERE last_at <= $1 ORDER BY key LIMIT $2",
-        );
-        let (now, forgotten, limit) = (now.as_millis(), forgotten.as_millis(), i64::from(limit));
-        let (addresses, accounts): (Vec<String>, Vec<String>) = on_read!(self, conn => (
-            sqlx::query_scalar(addresses).bind(now).bind(limit).fetch_all(&mut *conn).await?,
-            sqlx::query_scalar(accounts).bind(forgotten).bind(limit).fetch_all(&mut *conn).await?,
-        ));
-        Ok(addresses.into_iter().map(Spent::Address).chain(accounts.into_iter().map(Spent::Account)).collect())
-    }
-
-    /// Deletes throttles that [`Store::find_spent`] has found, unless they have been used since. Returns how many.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn purge_spent(&self, spent: &[Spent], now: Timestamp, forgotten: Timestamp) -> Result<u64, Error> {
-        Ok(on_write!(self, RELAXED, tx => {
-            let mut rows = 0;
-            for throttle in spent {
-                let (sql, key, before) = match throttle {
-                    Spent::Address(key) => ("DELETE FROM address_throttles WHERE key = $1 AND full_at <= $2", key, now),
-                    Spent::Account(key) => ("DELETE FROM account_throttles WHERE key = $1 AND last_at <= $2", key, forgotten),
-                };
-                rows += sqlx::query(sql).bind(key).bind(before.as_millis()).execute(&mut *tx).await?.rows_affected();
-            }
-            rows
-        }))
-    }
-}
-
-/// A throttle that holds nothing back any more, by its key.
-#[derive(Debug)]
-pub enum Spent {
-    /// An address's.
-    Address(String),
-    /// An account's, or that of a name that is nobody's.
-    Account(String),
 }
