@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_held_until_its_time_and_no_longer_r87() {
+    fn an_address_is_held_until_its_time_and_no_longer() {
         let held = Held::default();
         assert_eq!(held.wait("a", second(10)), None);
         held.note("a", second(10), WAIT);
