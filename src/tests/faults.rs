@@ -1,6 +1,11 @@
 //! The database locked or away: an honest answer in time, and everything resumes by itself.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -9,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
-use vestibule::store::DatabaseUrl;
+use vestibule::{service::Caller, store::DatabaseUrl};
 
 use crate::util::{App, Backend, PASSWORD, some_address};
 
@@ -146,6 +151,48 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
         assert!(Instant::now() < patience, "the connections of before hold their places");
     }
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+}
+
+/// Runs work until it has waited for something so many times, and gives it up there.
+async fn give_up_after<T>(waits: u32, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut left = waits;
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_is_given_up_anywhere_leaves_no_transaction_open() {
+    let app = App::start(Backend::Postgres).await;
+    app.register("ann").await;
+    let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new() };
+    let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("a PostgreSQL") };
+    let mut observer = sqlx::PgConnection::connect(url).await.unwrap();
+    let mut given_up = 0;
+    // How often a login waits depends on how quickly its answers come, so each number is tried several times.
+    for waits in (0..8).cycle().take(80) {
+        app.clock.advance(Duration::from_hours(1));
+        let done = give_up_after(waits, app.service.log_in(&caller, "ann", PASSWORD)).await;
+        given_up += u32::from(done.is_none());
+        let patience = Instant::now() + Duration::from_secs(2);
+        while open_transactions(&mut observer).await > 0 {
+            assert!(Instant::now() < patience, "after {waits} waits a transaction stays open");
+        }
+    }
+    assert!(given_up >= 20, "it was given up {given_up} times only");
+}
+
+async fn open_transactions(observer: &mut sqlx::PgConnection) -> i64 {
+    let sql = "SELECT COUNT(*) FROM pg_stat_activity \
+               WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    sqlx::query_scalar(sql).fetch_one(observer).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
