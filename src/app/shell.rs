@@ -1,17 +1,20 @@
 //! The document round the page, which only the server writes.
 
+use axum::extract::FromRef;
 use leptos::{config::LeptosOptions, hydration::AutoReload, nonce::use_nonce, prelude::*};
 
 use super::{Address, App, settings};
 use crate::{
-    server::{answer::page_headers, assets::PageFiles},
+    server::{answer::page_headers, assets::PageFiles, state::AppState},
     session::STORAGE_KEY,
 };
 
 /// The whole document. Takes the page's files and the request from the context, and gives the answer its headers.
 pub fn shell() -> impl IntoView {
-    page_headers();
     let files = use_context::<PageFiles>();
+    let reload = files.as_ref().filter(|files| files.reload).and_then(|_| use_context::<AppState>());
+    let reload = reload.map(|state| LeptosOptions::from_ref(&state));
+    page_headers(reload.as_ref().map(|options| options.reload_port));
     view! {
         <!DOCTYPE html>
         <html lang="en" data-password-least=settings::password_least()>
@@ -27,7 +30,7 @@ pub fn shell() -> impl IntoView {
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
                 <link rel="apple-touch-icon" href="/icon.png" />
                 <link rel="manifest" href="/manifest.webmanifest" />
-                {files.map(loading)}
+                {files.map(|files| loading(files, reload))}
             </head>
             <body>
                 <App />
@@ -48,10 +51,9 @@ pub fn shell() -> impl IntoView {
 }
 
 /// What the document loads. Every script carries the nonce of this one answer.
-fn loading(files: PageFiles) -> impl IntoView {
+fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let nonce = use_nonce();
-    let PageFiles { style, script, wasm, reload } = files;
-    let reload = reload.then(use_context::<LeptosOptions>).flatten();
+    let PageFiles { style, script, wasm, .. } = files;
     let start = loader(&script, &wasm);
     view! {
         <script nonce=nonce.clone()>{veil()}</script>

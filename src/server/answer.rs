@@ -125,12 +125,13 @@ pub fn mark_error(error: &AppError) {
 }
 
 /// Gives the page that is being rendered its content security policy, with the nonce of this one answer. Without a
-/// nonce no script may run.
-pub fn page_headers() {
+/// nonce no script may run. `reload` is the port at which `cargo leptos watch` tells the page of changes, if it does.
+pub fn page_headers(reload: Option<u32>) {
     let nonce = use_nonce().map(|nonce| format!("'nonce-{nonce}'")).unwrap_or_default();
+    let changes = reload.map(|port| format!(" ws://*:{port}")).unwrap_or_default();
     let policy = format!(
         "default-src 'none'; script-src {nonce} 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self' {nonce}; \
-         img-src 'self'; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; \
+         img-src 'self'; font-src 'self'; connect-src 'self'{changes}; manifest-src 'self'; form-action 'self'; \
          base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
     );
     if let (Some(options), Ok(policy)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(&policy)) {

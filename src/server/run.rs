@@ -150,7 +150,7 @@ fn run_name() -> String {
 }
 
 fn announce(config: &Config, address: std::net::SocketAddr) {
-    if !assets::is_embedded() {
+    if !assets::is_embedded() && !assets::page_files().reload {
         tracing::warn!("this program carries no page; build it with `make build`, or run `cargo leptos watch`");
     }
     tracing::info!(database = ?config.database.url, hashing_threads = config.hash_policy().permits, "started");

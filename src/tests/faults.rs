@@ -179,7 +179,8 @@ async fn a_login_that_is_given_up_anywhere_leaves_no_transaction_open() {
     // How often a login waits depends on how quickly its answers come, so each number is tried several times.
     for waits in (0..8).cycle().take(80) {
         app.clock.advance(Duration::from_hours(1));
-        let done = give_up_after(waits, app.service.log_in(&caller, "ann", PASSWORD)).await;
+        let login = Box::pin(app.service.log_in(&caller, "ann", PASSWORD));
+        let done = give_up_after(waits, login).await;
         given_up += u32::from(done.is_none());
         let patience = Instant::now() + Duration::from_secs(2);
         while open_transactions(&mut observer).await > 0 {
