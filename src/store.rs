@@ -75,12 +75,25 @@ struct Beginning {
 /// What is committed outlives a loss of power.
 const DURABLE: Beginning = Beginning { sqlite: "PRAGMA synchronous = FULL; BEGIN IMMEDIATE", postgres: "BEGIN" };
 
-/// What is committed outlives the program, however it ends, but a loss of power may cost the last of it: for counts and
-/// times, which thereby cost no wait for the disk. Nothing that anybody was told depends on them.
+/// What is committed outlives the program, however it ends, but a loss of power may cost the last of it: for counts, times
+/// and new sessions, which thereby cost no wait for the disk. Whoever loses a session that way logs in again.
 const RELAXED: Beginning = Beginning {
     sqlite: "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
     postgres: "BEGIN; SET LOCAL synchronous_commit = off",
 };
+
+/// Runs a block inside a transaction on PostgreSQL and commits it, all within the time that work may take.
+macro_rules! on_postgres {
+    ($pool:expr, $beginning:expr, $tx:ident => $body:expr) => {
+        $crate::store::in_time(async {
+            let mut $tx = $pool.begin_with($beginning.postgres).await?;
+            let outcome = $body;
+            $tx.commit().await?;
+            Ok(outcome)
+        })
+        .await?
+    };
+}
 
 /// Runs a block inside a transaction and commits it, compiled once for each database. A block that fails or is
 /// dropped is rolled back.
@@ -96,15 +109,7 @@ macro_rules! on_write {
                 $tx.commit().await?;
                 outcome
             }
-            $crate::store::Db::Postgres(pool) => {
-                $crate::store::in_time(async {
-                    let mut $tx = pool.begin_with($beginning.postgres).await?;
-                    let outcome = $body;
-                    $tx.commit().await?;
-                    Ok(outcome)
-                })
-                .await?
-            }
+            $crate::store::Db::Postgres(pool) => $crate::store::on_postgres!(pool, $beginning, $tx => $body),
         }
     };
 }
@@ -122,20 +127,12 @@ macro_rules! on_each {
                 })
                 .await?
             }
-            $crate::store::Db::Postgres(pool) => {
-                $crate::store::in_time(async {
-                    let mut $conn = pool.begin_with($beginning.postgres).await?;
-                    let outcome = $body;
-                    $conn.commit().await?;
-                    Ok(outcome)
-                })
-                .await?
-            }
+            $crate::store::Db::Postgres(pool) => $crate::store::on_postgres!(pool, $beginning, $conn => $body),
         }
     };
 }
 
-use {on_each, on_read, on_write};
+use {on_each, on_postgres, on_read, on_write};
 
 /// Gives work on the database up when it takes too long. On PostgreSQL that is all of it, for a network that swallows
 /// everything breaks no connection. On SQLite it is the wait for the write lock, the one thing there that can take

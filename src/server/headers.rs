@@ -17,8 +17,7 @@ const CLOSED_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox
 const PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), \
                            publickey-credentials-create=(self)";
 
-/// What every answer carries unless it has set it itself, made once: putting it together anew would be a fiftieth of the work
-/// on a short answer.
+/// What every answer carries unless it has set it itself, made once and copied.
 static COMMON: LazyLock<HeaderMap> = LazyLock::new(|| {
     // Room for what an answer adds, so that its copies needn't grow.
     let mut headers = HeaderMap::with_capacity(12);
