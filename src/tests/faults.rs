@@ -153,6 +153,25 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_was_told_to_wait_does_not_reach_the_database() {
+    let app = App::start(Backend::Sqlite).await;
+    let address = some_address();
+    // A name of its own each time, so that it is the address that has to wait and no account.
+    let log_in = async |n: u32| {
+        let body = json!({ "email": format!("ghost{n}"), "password": PASSWORD });
+        app.post("/api/accounts/api_auth/", &body).from(&address).send().await.status
+    };
+    for n in 0..10 {
+        assert_eq!(log_in(n).await, 400);
+    }
+    assert_eq!(log_in(10).await, 429);
+    app.store.close().await;
+    assert_eq!(log_in(11).await, 429);
+    app.clock.advance(Duration::from_mins(1));
+    assert_eq!(log_in(12).await, 503, "its time is over, and the database is asked");
+}
+
 /// Runs work until it has waited for something so many times, and gives it up there.
 async fn give_up_after<T>(waits: u32, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
