@@ -83,11 +83,14 @@ impl Cli {
     }
 }
 
-/// The environment as text. What isn't text is none of ours, or is refused as a value that can't be read.
+/// The environment as text. A name that isn't text is none of ours; a value that isn't becomes one that nothing takes.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
-    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
+    let text = |value: std::ffi::OsString| value.into_string().unwrap_or_else(|_| NOT_TEXT.to_owned());
+    std::env::vars_os().filter_map(move |(name, value)| Some((name.into_string().ok()?, text(value))))
 }
+
+/// In place of a value that isn't text.
+const NOT_TEXT: &str = "\0";
 
 fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("vestibule: {error}");

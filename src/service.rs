@@ -29,6 +29,10 @@ use crate::{
     store::{self, AccountAttempt, Allowance, Store},
 };
 
+/// How far in the future what was written may seem to lie: requests side by side overtake each other, and servers differ a
+/// little. What lies further ahead was written before the clock was put back.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
 /// The rules' numbers.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -127,7 +131,7 @@ impl Service {
         verdict.map_err(|wait| self.hold(&address, now, wait))
     }
 
-    /// Tells an address to wait. Logged once for each wait, not for each attempt that comes too early.
+    /// Tells an address to wait. Attempts that come too early are not logged again.
     fn hold(&self, address: &str, now: Timestamp, wait: Duration) -> Error {
         tracing::info!(address, wait_ms = wait.as_millis(), "held back");
         self.held.note(address, now, wait);

@@ -243,7 +243,10 @@ impl Session {
         // The browser may keep a page that was left and show it again as it was. What it keeps is veiled, and what
         // it shows again follows the mirror, which another page of this tab may have changed.
         let transition = ev::Custom::<PageTransitionEvent>::new;
-        let kept = window_event_listener(transition("pagehide"), |_| dom::set_veil(true));
+        let kept = window_event_listener(transition("pagehide"), |_| {
+            mirror::restore();
+            dom::set_veil(true);
+        });
         let shown = window_event_listener(transition("pageshow"), move |event| {
             if event.persisted() {
                 session.read_mirror();

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
-    sessions::{NewSession, Session, SessionRow},
+    sessions::{NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},
     throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount},
     users::{Credential, CredentialRow, NewUser, User, UserRow},
@@ -58,6 +58,26 @@ macro_rules! on_read {
                     Ok($body)
                 })
                 .await?
+            }
+        }
+    };
+}
+
+/// As `on_read!`, for a search that may take long and that nobody waits for: on PostgreSQL on a connection of its own,
+/// without the limits of the others.
+macro_rules! on_search {
+    ($store:expr, $conn:ident => $body:expr) => {
+        match &$store.inner.db {
+            $crate::store::Db::Sqlite { read, .. } => {
+                let mut $conn = read.acquire().await?;
+                $body
+            }
+            $crate::store::Db::Postgres(pool) => {
+                let mut connection = $crate::store::connect::unlimited(pool).await?;
+                let $conn = &mut connection;
+                let found = $body;
+                sqlx::Connection::close(connection).await?;
+                found
             }
         }
     };
@@ -132,7 +152,7 @@ macro_rules! on_each {
     };
 }
 
-use {on_each, on_postgres, on_read, on_write};
+use {on_each, on_postgres, on_read, on_search, on_write};
 
 /// Gives work on the database up when it takes too long. On PostgreSQL that is all of it, for a network that swallows
 /// everything breaks no connection. On SQLite it is the wait for the write lock, the one thing there that can take

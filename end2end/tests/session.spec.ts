@@ -152,6 +152,20 @@ test("after a logout the back button shows nobody's data_r48", async ({ page, us
   }
 });
 
+test("logging out in one tab leaves another tab's own session", async ({ page, user, context }) => {
+  const [here, there] = [new Vestibule(page), new Vestibule(await context.newPage())];
+  await here.logIn(user);
+  await there.logIn(user);
+  await page.bringToFront();
+  await here.switcher.selectOption("Log out");
+  await here.logOutButton.click();
+  await expect(here.heading).toHaveText("You are logged out");
+  await there.page.reload();
+  await expect(there.welcome).toBeVisible();
+  await page.reload();
+  await expect(here.heading).toHaveText("You are logged out");
+});
+
 test("logging out tells the browser to forget_r48", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);

@@ -35,24 +35,47 @@ pub async fn serve(
     trust: Arc<Trust>,
     stop: impl Future<Output = ()> + Send,
 ) -> bool {
-    let patience =
-        Patience { headers: config.header_timeout, idle: config.idle_timeout, answer: config.answer_timeout };
-    let front = Arc::new(front);
-    let mut stop = pin!(stop);
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(config.max_connections as usize));
-    let addresses = Arc::new(Addresses { most: config.max_connections_per_address, trust, open: Mutex::default() });
-    loop {
-        let (stream, peer) = tokio::select! {
-            () = &mut stop => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let (stream, place) = stream;
-        let Some(address) = Addresses::enter(&addresses, peer.ip()) else {
+    let hall = Hall {
+        front: Arc::new(front),
+        patience: Patience { headers: config.header_timeout, idle: config.idle_timeout, answer: config.answer_timeout },
+        graceful: GracefulShutdown::new(),
+        addresses: Arc::new(Addresses { most: config.max_connections_per_address, trust, open: Mutex::default() }),
+        places: Arc::new(Semaphore::new(config.max_connections as usize)),
+    };
+    hall.admit_until(&listener, stop).await;
+    turn_away(&listener);
+    hall.admit_until(&listener, sleep(LAST_CALL)).await;
+    drop(listener);
+    tokio::time::timeout(config.stop_timeout, hall.graceful.shutdown()).await.is_ok()
+}
+
+/// What connections share.
+struct Hall {
+    front: Arc<Front>,
+    patience: Patience,
+    graceful: GracefulShutdown,
+    addresses: Arc<Addresses>,
+    places: Arc<Semaphore>,
+}
+
+impl Hall {
+    async fn admit_until(&self, listener: &TcpListener, end: impl Future<Output = ()> + Send) {
+        let mut end = pin!(end);
+        loop {
+            let ((stream, place), peer) = tokio::select! {
+                () = &mut end => return,
+                accepted = accept(listener, &self.places) => accepted,
+            };
+            self.admit(stream, place, peer);
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, place: Option<Place>, peer: SocketAddr) {
+        let Some(address) = Addresses::enter(&self.addresses, peer.ip()) else {
             tracing::debug!("an address has too many connections open");
-            continue;
+            return;
         };
-        let connection = graceful.watch(connection(stream, peer, Arc::clone(&front), patience));
+        let connection = self.graceful.watch(connection(stream, peer, Arc::clone(&self.front), self.patience));
         tokio::spawn(async move {
             if let Err(cause) = connection.await {
                 tracing::debug!(%cause, "a connection ended early");
@@ -60,8 +83,33 @@ pub async fn serve(
             drop((place, address));
         });
     }
-    drop(listener);
-    tokio::time::timeout(config.stop_timeout, graceful.shutdown()).await.is_ok()
+}
+
+/// How long connections that have begun may take to be made and accepted, once no new ones are taken: a few ways there
+/// and back.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// Lets no new connection begin. Those that the kernel has made already, or is making, would be broken off with the
+/// listener, and their clients may have sent a request; so before it is closed, nobody may be on the way. A client that comes
+/// now tries again after a second, as for a packet that was lost, and is refused then.
+fn turn_away(listener: &TcpListener) {
+    // Classic BPF, run on each packet to the listener from its TCP header on (RFC 9293, section 3.1): a packet that has
+    // the flag SYN in byte 13 is dropped, any other taken.
+    #[cfg(target_os = "linux")]
+    {
+        const LOAD_BYTE: u16 = 0x30;
+        const JUMP_IF_SET: u16 = 0x45;
+        const RETURN: u16 = 0x06;
+        let filter = [
+            socket2::SockFilter::new(LOAD_BYTE, 0, 0, 13),
+            socket2::SockFilter::new(JUMP_IF_SET, 0, 1, 0x02),
+            socket2::SockFilter::new(RETURN, 0, 0, 0),
+            socket2::SockFilter::new(RETURN, 0, 0, u32::MAX),
+        ];
+        if let Err(cause) = socket2::SockRef::from(listener).attach_filter(&filter) {
+            tracing::debug!(%cause, "new connections could not be turned away");
+        }
+    }
 }
 
 type Place = tokio::sync::OwnedSemaphorePermit;
@@ -132,10 +180,11 @@ struct Entered {
 
 impl Addresses {
     fn enter(this: &Arc<Self>, address: IpAddr) -> Option<Entered> {
+        let trusted = this.trust.proxies.iter().any(|network| network.contains(&address.to_canonical()));
         let address = network_of(address);
         let mut open = this.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
-        if *count >= this.most && !this.trust.proxies.iter().any(|network| network.contains(&address)) {
+        if *count >= this.most && !trusted {
             return None;
         }
         *count += 1;
@@ -160,5 +209,20 @@ impl Drop for Entered {
                 open.remove(&self.address);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trusted_proxy_may_have_every_connection_r102() {
+        let trust = Trust { proxies: vec!["::1/128".parse().expect("a network")], hosts: vec![] };
+        let addresses = Arc::new(Addresses { most: 1, trust: Arc::new(trust), open: Mutex::default() });
+        let enter = |address: &str| Addresses::enter(&addresses, address.parse().expect("an address"));
+        let (_first, _second) = (enter("::1"), enter("2001:db8::1"));
+        assert!(enter("::1").is_some());
+        assert!(enter("2001:db8::2").is_none(), "a network of IPv6 counts as one address");
     }
 }

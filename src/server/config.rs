@@ -169,8 +169,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut merged: Table =
             DEFAULTS.parse().map_err(|e| ConfigError(format!("the defaults can't be read: {e}")))?;
+        // Where and why, without the line itself: it may hold a password.
         let table: Table = text.parse().map_err(|e: toml::de::Error| {
-            ConfigError(format!("{name} can't be read: {}.", e.to_string().trim().replace('\n', " ")))
+            let line = 1 + text.bytes().take(e.span().map_or(0, |span| span.start)).filter(|b| *b == b'\n').count();
+            ConfigError(format!("{name} can't be read: line {line}: {}.", e.message().replace('\n', " ")))
         })?;
         merge_file(&mut merged, table, name)?;
         merge_env(&mut merged, env)?;

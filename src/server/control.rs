@@ -26,10 +26,10 @@ const LONGEST: u64 = 1024 * 1024;
 /// How long the other side may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the socket of a database file is.
+/// Where the socket of a database file is: beside the file itself, whatever link leads to it.
 #[must_use]
 pub fn socket_of(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
+    let mut name = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
     name.push(".sock");
     PathBuf::from(name)
 }

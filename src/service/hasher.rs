@@ -1,12 +1,14 @@
 //! Password hashing: argon2id (RFC 9106), off the async threads, so many at once and no more.
 
 mod argon;
+mod stored;
 mod workers;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use self::stored::StoredHash;
 use self::{argon::Argon, workers::Workers};
 use super::Error;
 use crate::{domain::password::Password, error::AppError};
@@ -132,8 +134,10 @@ fn busy() -> Error {
 mod tests {
     use super::*;
 
-    fn hasher(permits: u32, queue: u32, iterations: u32) -> Hasher {
-        let patience = Duration::from_millis(50);
+    /// Longer than any turn takes to come, however busy the machine is.
+    const FOR_EVER: Duration = Duration::from_mins(5);
+
+    fn hasher(permits: u32, queue: u32, iterations: u32, patience: Duration) -> Hasher {
         Hasher::new(HashPolicy { memory_kib: 64, iterations, parallelism: 1, permits, queue, patience }, [1; 16])
             .expect("good parameters")
     }
@@ -144,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_answers_at_once_and_a_slow_turn_in_time_r24() {
-        let hasher = hasher(1, 1, 1);
+        let hasher = hasher(1, 1, 1, Duration::from_millis(500));
         let (one, two) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
         assert!(matches!(hasher.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))), "no third place");
         let (release, released) = std::sync::mpsc::channel::<()>();
@@ -163,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_who_leaves_before_its_turn_costs_no_hash_r24() {
-        let hasher = hasher(1, 4, 1);
+        let hasher = hasher(1, 4, 1, FOR_EVER);
         let before = hasher.runs();
         let (busy, place) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
         let (release, released) = std::sync::mpsc::channel::<()>();
@@ -182,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_one_answer_and_no_thread_r84() {
-        let hasher = hasher(1, 4, 1);
+        let hasher = hasher(1, 4, 1, FOR_EVER);
         let place = hasher.enqueue().expect("a place");
         let broken = place.compute(|| -> u32 { panic!("a fault of ours") }).await;
         assert!(matches!(broken, Err(Error::Fault(_))));
@@ -191,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_of_a_real_account_is_right() {
-        let (old, new) = (hasher(1, 4, 1), hasher(1, 4, 2));
+        let (old, new) = (hasher(1, 4, 1, FOR_EVER), hasher(1, 4, 2, FOR_EVER));
         let stored = old.enqueue().expect("a place").hash(password("right"), [2; 16]).await.expect("a hash");
         let place = new.enqueue().expect("a place");
         let verify = |text: &str, stored: Option<String>| place.verify(password(text), stored, [3; 16]);

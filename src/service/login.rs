@@ -2,11 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Caller, Error, Service, entropy::new_token, hasher::Verdict};
+use super::{CLOCK_TOLERANCE, Caller, Error, Service, entropy::new_token, hasher::Verdict};
 use crate::{
     domain::{account::SignIn, identifier::Identifier, password::Password},
     error::AppError,
-    store::{Credential, LoginAttempt, LoginCount, NewSession},
+    store::{Credential, LoginAttempt, LoginCount, NewSession, SessionCap, User},
 };
 
 impl Service {
@@ -27,22 +27,28 @@ impl Service {
         };
         // A closed account is compared like none at all, so that not even an older hash makes it stand out.
         let open = credential.as_ref().filter(|known| possible && known.user.disabled_at.is_none());
-        let verdict = place.verify(password, open.map(|known| known.password_hash.clone()), self.new_salt()).await?;
-        drop(place);
-        match (verdict, credential) {
-            (Verdict::Right { renewed }, Some(known)) => self.begin_session(caller, known, renewed).await,
-            (_, known) => {
-                let user = known.map(|known| known.user.id);
-                tracing::info!(user = user.as_deref().unwrap_or("unknown"), "login failed");
-                Err(AppError::BadCredentials.into())
+        let mut stored = open.map(|known| known.password_hash.clone());
+        let user = credential.map(|known| known.user);
+        while let Verdict::Right { renewed } = place.verify(password.clone(), stored.clone(), self.new_salt()).await?
+            && let (Some(user), Some(hash)) = (&user, stored.take())
+        {
+            if let Some(sign_in) = self.begin_session(caller, user, &hash, renewed).await? {
+                return Ok(sign_in);
             }
+            // The hash is another by now: of a new password, or of the same one, renewed by a login beside this one.
+            let known = self.store.find_credential(&Identifier::parse(identifier)).await?;
+            let known = known.filter(|known| known.user.disabled_at.is_none() && known.password_hash != hash);
+            stored = known.map(|known| known.password_hash);
         }
+        tracing::info!(user = user.map_or("unknown".to_owned(), |user| user.id), "login failed");
+        Err(AppError::BadCredentials.into())
     }
 
     /// Looks the account up and counts the attempt, on the address and on the account, before any hash is spent on it.
     async fn count_attempt(&self, address: &str, identifier: &str) -> Result<Option<Credential>, Error> {
-        let (ghost, identifier) = (ghost_key(identifier), Identifier::parse(identifier));
-        let attempt = LoginAttempt { address, identifier: &identifier, ghost: &ghost };
+        let parsed = Identifier::parse(identifier);
+        let ghost = ghost_key(identifier, &parsed);
+        let attempt = LoginAttempt { address, identifier: &parsed, ghost: &ghost };
         let (rules, now) = ((self.policy.login, self.policy.account), self.clock.now());
         match self.store.count_login(attempt, rules, now).await? {
             LoginCount::Counted(known) => Ok(known),
@@ -54,44 +60,49 @@ impl Service {
         }
     }
 
+    /// `None` if the account is closed by now, or its password's hash is no longer the one that was compared.
     async fn begin_session(
         &self,
         caller: &Caller,
-        mut known: Credential,
+        user: &User,
+        hash: &str,
         renewed: Option<String>,
-    ) -> Result<SignIn, Error> {
-        if let Some(renewed) = renewed
-            && self.store.renew_hash(&known.user.id, &known.password_hash, &renewed).await?
-        {
-            known.password_hash = renewed;
-        }
+    ) -> Result<Option<SignIn>, Error> {
+        let hash = match renewed {
+            Some(renewed) if self.store.renew_hash(&user.id, hash, &renewed).await? => renewed,
+            _ => hash.to_owned(),
+        };
         let token = new_token(&*self.entropy);
         let now = self.clock.now();
         let session = NewSession {
             id: self.new_id(),
-            user_id: known.user.id.clone(),
+            user_id: user.id.clone(),
             token_hash: token.hash(),
             name: session_name(&caller.agent),
             created_at: now,
             expires_at: now.plus(self.policy.session_absolute),
         };
         let expires_at = session.expires_at.to_rfc3339();
-        if !self.store.begin_session(session, &known, self.policy.sessions_per_user).await? {
-            // Closed or given a new password while its old one was being compared.
-            return Err(AppError::BadCredentials.into());
+        let cap = SessionCap {
+            most: self.policy.sessions_per_user,
+            unused_since: now.minus(self.policy.session_idle),
+            begun_until: now.plus(CLOCK_TOLERANCE),
+        };
+        if !self.store.begin_session(session, hash, cap).await? {
+            return Ok(None);
         }
-        tracing::info!(user = %known.user.id, "logged in");
-        Ok(SignIn { token: token.expose().to_owned(), expires_at, account: known.user.into() })
+        tracing::info!(user = %user.id, "logged in");
+        Ok(Some(SignIn { token: token.expose().to_owned(), expires_at, account: user.clone().into() }))
     }
 }
 
 /// What failed logins of a name without an account are counted under: its hash, for somebody may have typed a
 /// password there. One spelling for all cases and forms, like those of real accounts.
-fn ghost_key(identifier: &str) -> String {
-    let canonical = match Identifier::parse(identifier) {
+fn ghost_key(typed: &str, parsed: &Identifier) -> String {
+    let canonical = match parsed {
         Identifier::Email(email) => email.key().to_owned(),
         Identifier::Username(username) => username.key().to_owned(),
-        Identifier::Nobody => identifier.trim().to_lowercase(),
+        Identifier::Nobody => typed.trim().to_lowercase(),
     };
     let digest = Sha256::digest(canonical.as_bytes());
     digest.iter().fold("nobody:".to_owned(), |key, byte| format!("{key}{byte:02x}"))
@@ -106,6 +117,10 @@ fn session_name(agent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ghost_key(typed: &str) -> String {
+        super::ghost_key(typed, &Identifier::parse(typed))
+    }
 
     #[test]
     fn spellings_of_a_ghost_share_one_count_r88() {

@@ -9,9 +9,9 @@ use crate::{
     store::{Allowance, NewUser, User},
 };
 
-/// Passwords of one address that are judged: so many at once, and then one every two seconds. Judging one takes the
-/// processor for long, and a person who looks for a good one tries a few.
-const JUDGED: Allowance = Allowance { burst: 30, interval: Duration::from_secs(2) };
+/// Passwords of one address that are judged: so many at once, and then one every two seconds. Judging one can take the
+/// processor as long as five hashes, and a person who looks for a good one tries a few.
+const JUDGED: Allowance = Allowance { burst: 15, interval: Duration::from_secs(2) };
 
 /// What somebody who registers sends, each field checked.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ impl Service {
     /// Makes an account. Only a caller from outside is held back by the throttle.
     pub(super) async fn make_account(&self, caller: Option<&Caller>, new: Registration) -> Result<Account, Error> {
         if let Some(caller) = caller {
+            self.free_address("register", caller)?;
             self.allow("judge", JUDGED, caller).await?;
         }
         let place = self.hasher.enqueue()?;

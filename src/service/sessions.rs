@@ -2,14 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Error, Service};
+use super::{CLOCK_TOLERANCE, Error, Service};
 use crate::{domain::token::Token, error::AppError, store::Session};
 
 /// How often it is noted at the most that a session is in use.
 const SEEN_INTERVAL: Duration = Duration::from_mins(1);
-/// How far a session may seem to begin in the future: clocks are never quite right. Past that the clock was put back,
-/// and the session would outlive its time.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 impl Service {
     /// The session behind a token.
@@ -29,6 +26,7 @@ impl Service {
             }
             return Err(AppError::SessionEnded.into());
         }
+        // The clock was put back, and the session would outlive its time.
         if session.created_at > now.plus(CLOCK_TOLERANCE) {
             return Err(AppError::SessionEnded.into());
         }

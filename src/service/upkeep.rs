@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{Policy, clock::Clock, hasher::Hasher};
 use crate::{
     domain::{time::Timestamp, token::TokenHash},
-    store::{Error, Horizons, Store},
+    store::{Error, Horizons, Spent, Store},
 };
 
 /// Sessions whose use waits to be noted. When it is full, the next use of a session notes it.
@@ -64,8 +64,18 @@ impl Upkeep {
                 },
             }
         }
+        self.note(&mut batch).await;
+        self.flush().await;
+    }
+
+    /// Notes the uses of sessions that wait for it.
+    pub async fn flush(&mut self) {
+        let mut batch = Vec::new();
         while let Ok(seen) = self.seen.try_recv() {
             batch.push(seen);
+            if batch.len() == SEEN_BATCH {
+                self.note(&mut batch).await;
+            }
         }
         self.note(&mut batch).await;
     }
@@ -82,7 +92,7 @@ impl Upkeep {
         batch.clear();
     }
 
-    async fn sweep(&self) {
+    async fn sweep(&mut self) {
         self.hasher.release_memory();
         match self.sweep_all().await {
             Ok(0) => {}
@@ -95,20 +105,24 @@ impl Upkeep {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn sweep_all(&self) -> Result<u64, Error> {
+    pub async fn sweep_all(&mut self) -> Result<u64, Error> {
         let mut total = 0;
         loop {
+            // First, so that a session that was just used is not taken for one that wasn't.
+            self.flush().await;
             let now = self.clock.now();
             let horizons = Horizons {
                 allowances: now,
                 failures: now.minus(self.policy.account.memory),
                 sessions: now.minus(self.policy.session_idle),
             };
-            let spent = self.store.find_spent(horizons, SWEEP_SEARCH).await?;
             let mut rows = 0;
-            for batch in spent.chunks(SWEEP_BATCH) {
-                rows += self.store.purge_spent(batch, horizons).await?;
-                tokio::time::sleep(SWEEP_PAUSE).await;
+            for kind in Spent::ALL {
+                let keys = self.store.find_spent(kind, horizons, SWEEP_SEARCH).await?;
+                for batch in keys.chunks(SWEEP_BATCH) {
+                    rows += self.store.purge_spent(kind, batch, horizons).await?;
+                    tokio::time::sleep(SWEEP_PAUSE).await;
+                }
             }
             total += rows;
             if rows < u64::from(SWEEP_SEARCH) {

@@ -55,7 +55,7 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
     Ok((Db::Sqlite { read, write: Box::new(write) }, lock))
 }
 
-/// A connection for bringing the tables up to date: without the limits of the others, for that may take long.
+/// A connection for what may take long, such as bringing the tables up to date: without the limits of the others.
 pub async fn unlimited(pool: &PgPool) -> Result<PgConnection, Error> {
     let mut connection = pool.connect_options().connect().await?;
     connection.execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;

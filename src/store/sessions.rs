@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Credential, DURABLE, Error, RELAXED, Store, User, UserRow, lock::LockUser, on_read, on_write};
+use super::{DURABLE, Error, RELAXED, Store, User, UserRow, lock::LockUser, on_read, on_write};
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
 /// A session to be made.
@@ -20,6 +20,17 @@ pub struct NewSession {
     pub created_at: Timestamp,
     /// When it ends at the latest.
     pub expires_at: Timestamp,
+}
+
+/// How many sessions an account may have.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionCap {
+    /// So many, the new one among them.
+    pub most: u32,
+    /// Those last used at this time or before have ended, and take nobody's place.
+    pub unused_since: Timestamp,
+    /// Nor do those that begin after this, which the clock has yet to reach.
+    pub begun_until: Timestamp,
 }
 
 /// A session as it is kept, with its user.
@@ -76,25 +87,31 @@ impl From<SessionRow> for Session {
     }
 }
 
+/// $1 the session, $2 the user, $3 the token's hash, $4 the name, $5 now, $6 the end, $7 the password's hash. Tells how
+/// many sessions the user has beside it: whether a statement sees its own row is for each database to say.
+const ADD: &str = "INSERT INTO sessions (id, user_id, token_hash, name, created_at, last_seen_at, expires_at) \
+    SELECT $1, id, $3, $4, $5, $5, $6 FROM users WHERE id = $2 AND password_hash = $7 AND disabled_at IS NULL \
+    RETURNING (SELECT COUNT(*) FROM sessions WHERE user_id = $2 AND id <> $1)";
+
+/// $1 the user, $2 the new session, $3 how many others may stay, $4 the last use up to which they have ended, $5 now, $6 the
+/// latest beginning. Never the new one: another server's clock may be a little ahead.
+const EVICT: &str = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2 AND id NOT IN \
+    (SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND last_seen_at > $4 AND expires_at > $5 AND created_at <= $6 \
+    ORDER BY created_at DESC, id DESC LIMIT $3) RETURNING token_hash";
+
 impl Store {
-    /// Begins a session: adds it, forgets the account's failed logins, and ends its oldest sessions past `most`. All
+    /// Begins a session: adds it, forgets the account's failed logins, and ends its oldest sessions past the cap. All
     /// in one transaction, and only while the account is open and the password is still the one that was checked.
     /// `false` if it isn't. Its commit waits for no disk: whom a loss of power costs a session logs in again.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn begin_session(&self, new: NewSession, credential: &Credential, most: u32) -> Result<bool, Error> {
-        let (store, password_hash) = (self.clone(), credential.password_hash.clone());
-        // Counted before the password was compared; an account with less than half of what it may have stays within that,
-        // whatever was added since.
-        let crowded = credential.sessions >= i64::from(most / 2);
+    pub async fn begin_session(&self, new: NewSession, password_hash: String, cap: SessionCap) -> Result<bool, Error> {
+        let (store, most) = (self.clone(), i64::from(cap.most));
         self.uncancelled(async move {
             let (begun, _evicted) = on_write!(store, RELAXED, tx => {
                 tx.lock_user(&new.user_id).await?;
-                let sql = "INSERT INTO sessions (id, user_id, token_hash, name, created_at, last_seen_at, expires_at) \
-                           SELECT $1, id, $3, $4, $5, $5, $6 FROM users \
-                           WHERE id = $2 AND password_hash = $7 AND disabled_at IS NULL";
-                let added = sqlx::query(sql)
+                let others: Option<i64> = sqlx::query_scalar(ADD)
                     .bind(&new.id)
                     .bind(&new.user_id)
                     .bind(new.token_hash.as_bytes().as_slice())
@@ -102,24 +119,25 @@ impl Store {
                     .bind(new.created_at.as_millis())
                     .bind(new.expires_at.as_millis())
                     .bind(&password_hash)
-                    .execute(&mut *tx)
+                    .fetch_optional(&mut *tx)
                     .await?;
-                if added.rows_affected() == 1 {
+                if others.is_some() {
                     let sql = "DELETE FROM account_throttles WHERE key = $1";
                     sqlx::query(sql).bind(&new.user_id).execute(&mut *tx).await?;
-                    let mut evicted: Vec<Vec<u8>> = Vec::new();
-                    if crowded {
-                        // Never the new one, which isn't the newest after a clock was put back.
-                        let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $3 AND id NOT IN \
-                                   (SELECT id FROM sessions WHERE user_id = $1 AND id <> $3 \
-                                   ORDER BY created_at DESC, id DESC LIMIT $2) RETURNING token_hash";
-                        let query = sqlx::query_scalar(sql).bind(&new.user_id).bind(i64::from(most) - 1).bind(&new.id);
-                        evicted = query.fetch_all(&mut *tx).await?;
-                    }
-                    (true, store.forget_afterwards(&evicted))
-                } else {
-                    (false, None)
                 }
+                let mut evicted: Vec<Vec<u8>> = Vec::new();
+                if others.is_some_and(|others| others >= most) {
+                    evicted = sqlx::query_scalar(EVICT)
+                        .bind(&new.user_id)
+                        .bind(&new.id)
+                        .bind(most - 1)
+                        .bind(cap.unused_since.as_millis())
+                        .bind(new.created_at.as_millis())
+                        .bind(cap.begun_until.as_millis())
+                        .fetch_all(&mut *tx)
+                        .await?;
+                }
+                (others.is_some(), store.forget_afterwards(&evicted))
             });
             Ok(begun)
         })
@@ -190,7 +208,7 @@ impl Store {
         .await
     }
 
-    /// Notes when sessions were last used. In memory the time is noted at once, on disk in one transaction for all.
+    /// Notes when sessions were last used, in one transaction for all.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -3,7 +3,9 @@
 //! The tables have no index for that, for it would be written at each login and each use of a session; so a reader,
 //! which nobody waits for, looks for them, and the writer deletes what it found by its key.
 
-use super::{Error, RELAXED, Store, on_read, on_write};
+use sqlx::query::{Query, QueryScalar};
+
+use super::{Error, RELAXED, Store, on_search, on_write};
 use crate::domain::time::Timestamp;
 
 /// The times up to which rows mean nothing any more.
@@ -18,67 +20,108 @@ pub struct Horizons {
     pub sessions: Timestamp,
 }
 
-/// A row that means nothing any more, by its key.
-#[derive(Debug)]
+/// What a row that means nothing any more was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spent {
     /// An address's throttle.
-    Address(String),
+    Address,
     /// The throttle of an account, or of a name that is nobody's.
-    Account(String),
+    Account,
     /// A session.
-    Session(String),
+    Session,
+}
+
+/// Rows deleted by one statement.
+const AT_ONCE: usize = 16;
+
+macro_rules! search {
+    ($table:literal, $key:literal, $time:literal) => {
+        concat!("SELECT ", $key, " FROM ", $table, " WHERE ", $time, " <= $1 ORDER BY ", $key, " LIMIT $2")
+    };
+}
+
+macro_rules! delete {
+    ($table:literal, $key:literal, $time:literal, $returning:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ",
+            $time,
+            " <= $1 AND ",
+            $key,
+            " IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            $returning
+        )
+    };
+}
+
+impl Spent {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Address, Self::Account, Self::Session];
+
+    /// $1 the time, $2 how many.
+    const fn search(self) -> &'static str {
+        match self {
+            Self::Address => search!("address_throttles", "key", "full_at"),
+            Self::Account => search!("account_throttles", "key", "last_at"),
+            Self::Session => search!("sessions", "id", "last_seen_at"),
+        }
+    }
+
+    /// $1 the time, then [`AT_ONCE`] keys.
+    const fn delete(self) -> &'static str {
+        match self {
+            Self::Address => delete!("address_throttles", "key", "full_at", ""),
+            Self::Account => delete!("account_throttles", "key", "last_at", ""),
+            Self::Session => delete!("sessions", "id", "last_seen_at", " RETURNING token_hash"),
+        }
+    }
+
+    const fn until(self, horizons: Horizons) -> i64 {
+        match self {
+            Self::Address => horizons.allowances.as_millis(),
+            Self::Account => horizons.failures.as_millis(),
+            Self::Session => horizons.sessions.as_millis(),
+        }
+    }
 }
 
 impl Store {
-    /// Up to `limit` rows of each kind that mean nothing any more. In order, so that two servers that delete the same
+    /// The keys of up to `limit` rows that mean nothing any more. In order, so that two servers that delete the same
     /// ones don't wait for each other.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn find_spent(&self, horizons: Horizons, limit: u32) -> Result<Vec<Spent>, Error> {
-        let (addresses, accounts, sessions) = (
-            "SELECT key FROM address_throttles WHERE full_at <= $1 ORDER BY key LIMIT $2",
-            "SELECT key FROM account_throttles WHERE last_at <= $1 ORDER BY key LIMIT $2",
-            "SELECT id FROM sessions WHERE last_seen_at <= $1 ORDER BY id LIMIT $2",
-        );
-        let kinds = [
-            (addresses, horizons.allowances, Spent::Address as fn(String) -> Spent),
-            (accounts, horizons.failures, Spent::Account),
-            (sessions, horizons.sessions, Spent::Session),
-        ];
-        let limit = i64::from(limit);
-        Ok(on_read!(self, conn => {
-            let mut spent = Vec::new();
-            for (sql, until, kind) in kinds {
-                let keys: Vec<String> =
-                    sqlx::query_scalar(sql).bind(until.as_millis()).bind(limit).fetch_all(&mut *conn).await?;
-                spent.extend(keys.into_iter().map(kind));
-            }
-            spent
-        }))
+    pub async fn find_spent(&self, kind: Spent, horizons: Horizons, limit: u32) -> Result<Vec<String>, Error> {
+        Ok(on_search!(self, conn => sqlx::query_scalar(kind.search())
+            .bind(kind.until(horizons))
+            .bind(i64::from(limit))
+            .fetch_all(&mut *conn)
+            .await?))
     }
 
     /// Deletes rows that [`Store::find_spent`] has found, unless they have been used since. Returns how many.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn purge_spent(&self, spent: &[Spent], horizons: Horizons) -> Result<u64, Error> {
-        let (address, account, session) = (
-            "DELETE FROM address_throttles WHERE key = $1 AND full_at <= $2",
-            "DELETE FROM account_throttles WHERE key = $1 AND last_at <= $2",
-            "DELETE FROM sessions WHERE id = $1 AND last_seen_at <= $2",
-        );
-        Ok(on_write!(self, RELAXED, tx => {
-            let mut rows = 0;
-            for row in spent {
-                let (sql, key, until) = match row {
-                    Spent::Address(key) => (address, key, horizons.allowances),
-                    Spent::Account(key) => (account, key, horizons.failures),
-                    Spent::Session(key) => (session, key, horizons.sessions),
-                };
-                rows += sqlx::query(sql).bind(key).bind(until.as_millis()).execute(&mut *tx).await?.rows_affected();
+    pub async fn purge_spent(&self, kind: Spent, keys: &[String], horizons: Horizons) -> Result<u64, Error> {
+        let (until, sql) = (kind.until(horizons), kind.delete());
+        let (rows, _ended) = on_write!(self, RELAXED, tx => {
+            let (mut rows, mut ended) = (0, Vec::<Vec<u8>>::new());
+            for keys in keys.chunks(AT_ONCE) {
+                // The last one fills the places that are left.
+                let keys = keys.iter().chain(keys.iter().rev().cycle()).take(AT_ONCE);
+                if kind == Spent::Session {
+                    let query = keys.fold(sqlx::query_scalar(sql).bind(until), QueryScalar::bind);
+                    ended.extend(query.fetch_all(&mut *tx).await?);
+                } else {
+                    let query = keys.fold(sqlx::query(sql).bind(until), Query::bind);
+                    rows += query.execute(&mut *tx).await?.rows_affected();
+                }
             }
-            rows
-        }))
+            // Sessions may be in memory, too.
+            (rows + ended.len() as u64, self.forget_afterwards(&ended))
+        });
+        Ok(rows)
     }
 }

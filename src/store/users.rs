@@ -46,8 +46,6 @@ pub struct Credential {
     pub user: User,
     /// A PHC string.
     pub password_hash: String,
-    /// How many sessions it has.
-    pub sessions: i64,
 }
 
 /// A row of `users` in the columns that [`User`] takes.
@@ -78,19 +76,18 @@ pub struct CredentialRow {
     #[sqlx(flatten)]
     user: UserRow,
     password_hash: String,
-    sessions: i64,
 }
 
 impl From<CredentialRow> for Credential {
     fn from(row: CredentialRow) -> Self {
-        Self { user: row.user.into(), password_hash: row.password_hash, sessions: row.sessions }
+        Self { user: row.user.into(), password_hash: row.password_hash }
     }
 }
 
-pub(super) const BY_EMAIL: &str = "SELECT id, email, username, created_at, disabled_at, password_hash, \
-    (SELECT COUNT(*) FROM sessions WHERE user_id = users.id) AS sessions FROM users WHERE email_key = $1";
-pub(super) const BY_USERNAME: &str = "SELECT id, email, username, created_at, disabled_at, password_hash, \
-    (SELECT COUNT(*) FROM sessions WHERE user_id = users.id) AS sessions FROM users WHERE username_key = $1";
+pub(super) const BY_EMAIL: &str =
+    "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE email_key = $1";
+pub(super) const BY_USERNAME: &str =
+    "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE username_key = $1";
 
 /// The account with a name, on a connection or in a transaction.
 macro_rules! find {

@@ -178,7 +178,8 @@ on_both! {
             }
         }
         app.clock.advance(Duration::from_hours(99));
-        let over = app.upkeep.as_ref().unwrap().sweep_all().await.unwrap();
+        let mut app = app;
+        let over = app.upkeep.as_mut().unwrap().sweep_all().await.unwrap();
         assert_eq!(over, 2, "nothing is kept of them: these are of the registration's address");
     }
 }
@@ -200,6 +201,18 @@ on_both! {
                 }
             }
         }
+    }
+}
+
+on_both! {
+    async fn logins_side_by_side_on_a_hash_of_older_parameters_all_succeed(app: App) {
+        app.register("ann").await;
+        let mut config = app.config.clone();
+        config.password.argon2_iterations = 3;
+        let app = app.restart_with(config).await;
+        let logins = futures_util::future::join_all((0..4).map(|_| app.log_in("ann", PASSWORD))).await;
+        assert!(logins.iter().all(|login| login.status == 200), "{logins:?}");
+        assert_eq!(app.log_in("ann", "wrong").await.status, 400);
     }
 }
 

@@ -78,6 +78,7 @@ on_both! {
         let newest = app.token("ann").await;
         assert_eq!(app.me(&newest).await, 200, "a new session never gives way to those of the future");
         let now = app.token("ann").await;
+        assert_eq!(app.me(&newest).await, 200, "and those of the future never take its place");
         app.clock.go_back(60 * year);
         assert_eq!(app.me(&now).await, 401, "before 1970");
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "before 1970");
@@ -140,19 +141,51 @@ on_both! {
 }
 
 on_both! {
+    async fn logins_side_by_side_never_leave_more_sessions_than_there_may_be_r52(app: App) {
+        let mut config = app.config.clone();
+        config.session.per_user = 2;
+        let app = app.restart_with(config).await;
+        app.register("ann").await;
+        let mut tokens = Vec::new();
+        for _ in 0..3 {
+            for login in futures_util::future::join_all((0..5).map(|_| app.log_in("ann", PASSWORD))).await {
+                assert_eq!(login.status, 200, "{}", login.text);
+                tokens.push(login.json()["token"].as_str().unwrap().to_owned());
+            }
+            let checks = futures_util::future::join_all(tokens.iter().map(|token| app.me(token))).await;
+            assert_eq!(checks.iter().filter(|status| **status == 200).count(), 2, "of {}", tokens.len());
+        }
+    }
+}
+
+on_both! {
     async fn what_is_over_is_swept_out_r52(app: App) {
+        let mut app = app;
         app.register("ann").await;
         for _ in 0..3 {
             app.token("ann").await;
         }
         app.log_in("ghost", "x").await;
-        let upkeep = app.upkeep.as_ref().unwrap();
+        let mut upkeep = app.upkeep.take().unwrap();
         assert_eq!(upkeep.sweep_all().await.unwrap(), 0, "nothing is over yet");
         app.clock.advance(Duration::from_hours(25));
         // 3 sessions; 6 counts of addresses: two of the registration, three logins, one failure; one ghost's failures.
         assert_eq!(upkeep.sweep_all().await.unwrap(), 10);
         assert_eq!(upkeep.sweep_all().await.unwrap(), 0);
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "accounts stay");
+    }
+}
+
+on_both! {
+    async fn a_session_that_was_swept_out_stays_out_when_the_clock_is_put_back_r99(app: App) {
+        let mut app = app;
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        assert_eq!(app.me(&token).await, 200);
+        app.clock.advance(Duration::from_hours(5));
+        assert!(app.upkeep.as_mut().unwrap().sweep_all().await.unwrap() > 0);
+        app.clock.go_back(Duration::from_hours(2));
+        assert_eq!(app.me(&token).await, 401);
     }
 }
 

@@ -22,6 +22,12 @@ impl Config {
         least("throttle.login_per_minute", self.throttle.login_per_minute, 1)?;
         least("throttle.register_burst", self.throttle.register_burst, 1)?;
         least("throttle.register_per_hour", self.throttle.register_per_hour, 1)?;
+        let most = |key: &str, value: u32, most: u32| match value {
+            v if v > most => Err(ConfigError(format!("{key} is {v}; the most is {most}, one a millisecond."))),
+            _ => Ok(()),
+        };
+        most("throttle.login_per_minute", self.throttle.login_per_minute, 60_000)?;
+        most("throttle.register_per_hour", self.throttle.register_per_hour, 3_600_000)?;
         least("throttle.account_free_failures", self.throttle.account_free_failures, 1)?;
         if self.password.min_length > 64 {
             return Err(ConfigError("password.min_length is over 64; nobody could choose a password.".to_owned()));

@@ -44,7 +44,7 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 25] = [
+    let table: [Broken; 27] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress"),
         ("[sever]\n", &[], "[sever]"),
@@ -65,6 +65,8 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[password]\nmin_length = 4", &[], "password.min_length"),
         ("[password]\nmin_length = 100", &[], "password.min_length"),
         ("[session]\nidle = \"2days\"", &[], "session.idle"),
+        ("[database]\nurl = \"postgres://ann:secret@h/d", &[], "line 2"),
+        ("[throttle]\nlogin_per_minute = 60001", &[], "throttle.login_per_minute"),
         ("[log]\nformat = \"xml\"", &[], "log.format"),
         ("[log]\nlevel = \"loud=very\"", &[], "log.level"),
         ("", &[("VESTIBULE_SERVER_ADRESS", "x")], "VESTIBULE_SERVER_ADRESS"),

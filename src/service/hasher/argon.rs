@@ -10,10 +10,10 @@ use std::{
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
-    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
+    password_hash::phc::{Output, Salt},
 };
 
-use super::{HashPolicy, Verdict};
+use super::{HashPolicy, StoredHash, Verdict};
 use crate::{domain::password::Password, service::Error};
 
 /// Bytes of a tag.
@@ -57,14 +57,9 @@ impl Argon {
 
     /// Hashes a password into a PHC string.
     pub fn hash(&self, password: &[u8], salt: &[u8; 16]) -> Result<String, Error> {
-        let hash = PasswordHash {
-            algorithm: Algorithm::Argon2id.ident(),
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(&self.params).map_err(fault)?,
-            salt: Some(Salt::new(salt).map_err(fault)?),
-            hash: Some(self.tag(password, salt, Version::V0x13, &self.params)?),
-        };
-        Ok(hash.to_string())
+        let (version, params) = (Version::V0x13, self.params.clone());
+        let tag = self.tag(password, salt, version, &params)?;
+        StoredHash { salt: Salt::new(salt).map_err(fault)?, tag, version, params }.to_phc()
     }
 
     /// The verdict and, where it came sooner than usual, the time spent on it.
@@ -75,15 +70,15 @@ impl Argon {
         salt: &[u8; 16],
     ) -> Result<(Verdict, Option<Duration>), Error> {
         let known = stored.and_then(|text| {
-            let stored = Stored::parse(text);
+            let stored = StoredHash::parse(text);
             if stored.is_none() {
                 tracing::error!("a stored password hash can't be read; its account can't log in");
             }
             stored
         });
         let real = known.is_some();
-        let dummy = || Stored::parse(&self.dummy).ok_or_else(|| fault("the dummy hash can't be read"));
-        let Stored { salt: old_salt, tag, version, params } = known.map_or_else(dummy, Ok)?;
+        let dummy = || StoredHash::parse(&self.dummy).ok_or_else(|| fault("the dummy hash can't be read"));
+        let StoredHash { salt: old_salt, tag, version, params } = known.map_or_else(dummy, Ok)?;
         let password = password.expose().as_bytes();
         let started = Instant::now();
         // The tags are compared in constant time.
@@ -146,23 +141,6 @@ impl Argon {
     }
 }
 
-/// A stored hash, taken apart. Only argon2id's: nothing else was ever stored.
-struct Stored {
-    salt: Vec<u8>,
-    tag: Output,
-    version: Version,
-    params: Params,
-}
-
-impl Stored {
-    fn parse(text: &str) -> Option<Self> {
-        let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm == Algorithm::Argon2id.ident())?;
-        let params = Params::try_from(&hash).ok()?;
-        let version = Version::try_from(hash.version?).ok()?;
-        Some(Self { salt: hash.salt?.to_vec(), tag: hash.hash?, version, params })
-    }
-}
-
-fn fault(cause: impl std::fmt::Display) -> Error {
+pub(super) fn fault(cause: impl std::fmt::Display) -> Error {
     Error::Fault(format!("argon2 failed: {cause}"))
 }
