@@ -82,3 +82,22 @@ need_chromium() {
 need_wrk() {
     command -v wrk >/dev/null || apt_install wrk || fail "wrk is missing. Install it (Debian: apt-get install wrk)."
 }
+
+# Sets cargo_fuzz to a program, which wants a nightly compiler.
+need_cargo_fuzz() {
+    cargo_fuzz=$(need_cargo_program cargo-fuzz 0.13.2)
+    export RUSTUP_TOOLCHAIN=nightly
+    rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal ||
+        fail "A nightly Rust is missing. Install it: rustup toolchain install nightly"
+}
+
+# need_cargo_program <name> <version>: prints the path of a program from crates.io, which it compiles once.
+need_cargo_program() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/$1-$2
+    if [ ! -x "$cache/bin/$1" ]; then
+        say "Compiling $1 $2. It is kept for the next time." >&2
+        env -u CARGO_TARGET_DIR cargo install "$1" --version "$2" --locked --root "$cache" >&2 ||
+            fail "$1 $2 could not be installed. Check the network and try again."
+    fi
+    printf '%s' "$cache/bin/$1"
+}

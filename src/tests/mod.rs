@@ -5,8 +5,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail by panicking")]
 
 mod accounts;
+mod chaos;
+mod corpus;
 mod faults;
 mod http;
+mod model;
 mod process;
 mod repository;
 mod sessions;

@@ -2,11 +2,12 @@
 
 mod command_line;
 mod connections;
+mod rolling;
 mod stopping;
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
     process::{Command, Output, Stdio},

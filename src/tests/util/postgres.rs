@@ -1,9 +1,10 @@
 //! A PostgreSQL server of the tests' own, on loopback, in a temporary folder, gone with the test process.
 
 use std::{
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -13,32 +14,118 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection};
 
-/// Starts a server on the folder `$2` and stops it when standard input ends: when this process does, however it does.
+/// Runs a server on the folder `$2` and obeys the orders on standard input: `kill` ends it and
+/// all its processes at once, `start` starts it again. When standard input ends, when this process does, however it does, the server is stopped.
 const KEEPER: &str = r#"
-    "$1/postgres" -D "$2" -h 127.0.0.1 -p "$3" -k "" -F -c max_connections=400 -c shared_buffers=32MB >"$2.log" 2>&1 &
-    server=$!
-    cat >/dev/null
+    start() {
+        "$1/postgres" -D "$2" -h 127.0.0.1 -p "$3" -k "" $4 -c max_connections=400 -c shared_buffers=32MB \
+            >>"$2.log" 2>&1 &
+        server=$!
+    }
+    start "$@"
+    while read -r order; do
+        case $order in
+            kill)
+                others=$(cat /proc/$server/task/$server/children)
+                kill -KILL $server $others
+                wait $server 2>/dev/null
+                # Until its last process is gone, its shared memory keeps another from starting.
+                for other in $others; do
+                    while grep -qs '^State:.[^ZX]' "/proc/$other/status"; do sleep 0.01; done
+                done
+                ;;
+            start) start "$@" ;;
+        esac
+        echo done
+    done
     kill -INT $server
     wait $server
     rm -rf "$2" "$2.log"
 "#;
 
-/// A running server.
-struct Server {
+/// A running server of PostgreSQL, which ends with this value or with the process.
+pub struct Cluster {
     port: u16,
-    /// Holds the pipe that keeps the server alive.
-    _keeper: Child,
+    keeper: Child,
+    answers: BufReader<ChildStdout>,
 }
 
-/// The address of a new, empty database.
+impl Cluster {
+    /// Makes a new one. With `durable`, what it commits waits for the disk.
+    pub fn start(durable: bool) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let programs = programs();
+        // In the system's temporary folder: the user who runs the server must be able to reach it.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("vestibule-postgres-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let user = unprivileged_user();
+        if let Some(user) = &user {
+            run(Command::new("chown").arg(user).arg(&folder));
+        }
+        let initdb = programs.join("initdb");
+        run(as_user(user.as_deref(), initdb.to_str().unwrap())
+            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(&folder));
+        let port = free_port();
+        let mut keeper = as_user(user.as_deref(), "/bin/sh")
+            .args(["-c", KEEPER, "keeper"])
+            .args([programs.as_os_str(), folder.as_os_str(), port.to_string().as_ref()])
+            .arg(if durable { "-c fsync=on" } else { "-F" })
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = BufReader::new(keeper.stdout.take().unwrap());
+        await_port(port);
+        Self { port, keeper, answers }
+    }
+
+    /// The address of a new, empty database.
+    pub async fn fresh_database(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let port = self.port;
+        let name = format!("vestibule_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut admin = connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await;
+        admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+        admin.close().await.unwrap();
+        format!("postgres://postgres@127.0.0.1:{port}/{name}")
+    }
+
+    /// Ends it at once, in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        self.order("kill");
+    }
+
+    /// Starts it again, and waits until it takes connections.
+    pub async fn start_again(&mut self) {
+        self.order("start");
+        await_port(self.port);
+        connect(&format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)).await.close().await.unwrap();
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.keeper.stdin.as_mut().unwrap(), "{order}").unwrap();
+        let mut done = String::new();
+        self.answers.read_line(&mut done).unwrap();
+        assert_eq!(done, "done\n");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        drop(self.keeper.wait());
+    }
+}
+
+/// The address of a new, empty database on the one server that most tests share.
 pub async fn fresh_database() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let port = tokio::task::spawn_blocking(|| server().port).await.unwrap();
-    let name = format!("vestibule_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut admin = connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await;
-    admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-    admin.close().await.unwrap();
-    format!("postgres://postgres@127.0.0.1:{port}/{name}")
+    // Never dropped: the end of the process ends it.
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Cluster::start(false))).await.unwrap();
+    shared.fresh_database().await
 }
 
 /// Connects, once the server has started up (SQLSTATE 57P03 until then).
@@ -52,36 +139,6 @@ async fn connect(url: &str) -> PgConnection {
             Err(e) => panic!("{url}: {e}"),
         }
     }
-}
-
-fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(start)
-}
-
-fn start() -> Server {
-    let programs = programs();
-    // In the system's temporary folder: the user who runs the server must be able to reach it.
-    let folder = std::env::temp_dir().join(format!("vestibule-postgres-{}", std::process::id()));
-    std::fs::create_dir(&folder).unwrap();
-    let user = unprivileged_user();
-    if let Some(user) = &user {
-        run(Command::new("chown").arg(user).arg(&folder));
-    }
-    let initdb = programs.join("initdb");
-    run(as_user(user.as_deref(), initdb.to_str().unwrap())
-        .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
-        .arg(&folder));
-    let port = free_port();
-    let keeper = as_user(user.as_deref(), "/bin/sh")
-        .args(["-c", KEEPER, "keeper"])
-        .args([programs.as_os_str(), folder.as_os_str(), port.to_string().as_ref()])
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    await_port(port);
-    Server { port, _keeper: keeper }
 }
 
 /// Where `initdb` and `postgres` are.

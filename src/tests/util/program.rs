@@ -20,7 +20,11 @@ pub struct Server {
 /// The program in a folder, listening on a free port, without the configuration of whoever runs this.
 pub fn program(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(folder).env("VESTIBULE_SERVER_ADDRESS", "127.0.0.1:0").env_remove("DATABASE_URL");
+    let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("VESTIBULE_") || name == "DATABASE_URL";
+    for name in std::env::vars_os().map(|(name, _)| name).filter(ours) {
+        command.env_remove(name);
+    }
+    command.current_dir(folder).env("VESTIBULE_SERVER_ADDRESS", "127.0.0.1:0");
     command
 }
 

@@ -1,0 +1,190 @@
+//! The service driven side by side with a model of it, by scripts that chance writes, on both databases.
+
+mod rules;
+mod step;
+
+use std::{net::IpAddr, time::Duration};
+
+use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
+use vestibule::{
+    domain::token::Token,
+    error::AppError,
+    service::{
+        Caller, Registration,
+        admin::{Command, Reply},
+    },
+};
+
+use self::{
+    rules::{Model, Numbers},
+    step::{Answer, By, MOMENT, Person, Script, Step, Word, scripts},
+};
+use crate::util::{App, Backend, some_address};
+
+const NUMBERS: Numbers = Numbers {
+    idle: Duration::from_hours(4),
+    absolute: Duration::from_hours(24),
+    sessions: 3,
+    free_failures: 3,
+    first_delay: Duration::from_secs(1),
+    longest_delay: Duration::from_mins(15),
+    memory: Duration::from_hours(24),
+    seen_interval: Duration::from_mins(1),
+};
+
+/// The real service, and the tokens of the logins that succeeded.
+struct Real {
+    app: App,
+    tokens: Vec<Token>,
+}
+
+impl Real {
+    async fn start(backend: Backend) -> Self {
+        let app = App::start_with(backend, |config| {
+            config.session.idle = NUMBERS.idle;
+            config.session.absolute = NUMBERS.absolute;
+            config.session.per_user = NUMBERS.sessions.try_into().unwrap();
+            config.throttle.account_free_failures = NUMBERS.free_failures;
+            config.throttle.account_delay = NUMBERS.first_delay;
+            config.throttle.account_max_delay = NUMBERS.longest_delay;
+            config.throttle.account_memory = NUMBERS.memory;
+            // As cheap as argon2 can be: the rules are what is looked at here.
+            (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
+        });
+        Self { app: app.await, tokens: vec![] }
+    }
+
+    async fn take(&mut self, step: Step) -> Answer {
+        self.app.clock.advance(MOMENT);
+        match step {
+            Step::Register { email, username, password } => {
+                let (email, username) = (email.email(), username.username());
+                let new = Registration::parse(Some(&email), Some(&username), Some(password.text())).unwrap();
+                told(self.app.service.register(&caller(), new).await)
+            }
+            Step::LogIn { by, who, password } => {
+                let name = if by == By::Email { who.email() } else { who.username() };
+                let sign_in = self.app.service.log_in(&caller(), &name, password.text()).await;
+                told(sign_in.map(|sign_in| self.tokens.push(Token::parse(&sign_in.token).unwrap())))
+            }
+            Step::Check { login } => {
+                let Some(token) = self.tokens.get(login) else { return Answer::Ended };
+                let session = self.app.service.authenticate(token).await;
+                // On PostgreSQL the use of a session is known once it is written.
+                self.app.upkeep.as_mut().unwrap().flush().await;
+                told(session)
+            }
+            Step::LogOut { login } => {
+                let Some(token) = self.tokens.get(login) else { return Answer::Ended };
+                told(self.app.service.log_out(token).await)
+            }
+            Step::Disable(who) => self.command(Command::Disable { who: who.username() }).await,
+            Step::Enable(who) => self.command(Command::Enable { who: who.username() }).await,
+            Step::SetPassword(who, word) => self.set_password(who, word).await,
+            Step::Revoke(who) => self.command(Command::RevokeSessions { who: who.username() }).await,
+            Step::Wait(span) => {
+                self.app.clock.advance(span.duration());
+                Answer::Done
+            }
+            Step::Sweep => {
+                self.app.upkeep.as_mut().unwrap().sweep_all().await.unwrap();
+                Answer::Done
+            }
+            Step::Restart => Answer::Done,
+        }
+    }
+
+    async fn set_password(&self, who: Person, word: Word) -> Answer {
+        self.command(Command::SetPassword { who: who.username(), password: word.text().to_owned() }).await
+    }
+
+    async fn command(&self, command: Command) -> Answer {
+        match self.app.service.administer(command).await {
+            Reply::Done { .. } => Answer::Done,
+            Reply::NoSuchUser => Answer::NoSuchUser,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn restart(self) -> Self {
+        Self { app: self.app.restart().await, tokens: self.tokens }
+    }
+}
+
+/// Somebody at an address of their own, so that only the account's throttle holds them back.
+fn caller() -> Caller {
+    Caller { address: some_address().parse::<IpAddr>().unwrap(), agent: "model".to_owned() }
+}
+
+fn told<T>(outcome: Result<T, vestibule::service::Error>) -> Answer {
+    match outcome.map_err(AppError::from) {
+        Ok(_) => Answer::Done,
+        Err(AppError::Taken) => Answer::Taken,
+        Err(AppError::BadCredentials) => Answer::Wrong,
+        Err(AppError::Throttled { .. }) => Answer::Wait,
+        Err(AppError::SessionEnded) => Answer::Ended,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// Plays a script on both. The first step where they differ, if there is one.
+async fn play(backend: Backend, script: &Script) -> Result<(), String> {
+    let (mut real, mut model) = (Real::start(backend).await, Model::new(NUMBERS));
+    for (n, step) in script.0.iter().enumerate() {
+        if matches!(step, Step::Restart) {
+            real = real.restart().await;
+        }
+        let (expected, found) = (model.take(*step), real.take(*step).await);
+        if found != expected {
+            return Err(format!("step {n}, {step:?}: {expected:?} was expected, {found:?} came"));
+        }
+    }
+    Ok(())
+}
+
+fn check(backend: Backend, cases: u32, rng_seed: RngSeed, longest: usize) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let config = Config { cases, rng_seed, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new(config);
+    let outcome = runner.run(&scripts(longest), |script| {
+        runtime.block_on(play(backend, &script)).map_err(proptest::test_runner::TestCaseError::fail)
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(why, script)) => panic!("{why}\nThe shortest script that shows it:{script:?}"),
+        Err(TestError::Abort(why)) => panic!("{why}"),
+    }
+}
+
+/// A few scripts, the same in every run.
+fn check_a_few(backend: Backend) {
+    check(backend, 48, RngSeed::Fixed(1), 60);
+}
+
+/// Many scripts, others in every run.
+fn check_many(backend: Backend) {
+    check(backend, 2_000, RngSeed::Random, 120);
+    println!("2,000 scripts of up to 120 steps: the service does on {backend:?} what its model does");
+}
+
+#[test]
+fn the_service_does_on_sqlite_what_its_model_does() {
+    check_a_few(Backend::Sqlite);
+}
+
+#[test]
+fn the_service_does_on_postgres_what_its_model_does() {
+    check_a_few(Backend::Postgres);
+}
+
+#[test]
+#[ignore = "long: make chaos"]
+fn chaos_model_on_sqlite() {
+    check_many(Backend::Sqlite);
+}
+
+#[test]
+#[ignore = "long: make chaos"]
+fn chaos_model_on_postgres() {
+    check_many(Backend::Postgres);
+}

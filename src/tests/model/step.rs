@@ -1,0 +1,144 @@
+//! What may be done, and how a script of it is made and told.
+
+use std::{fmt, time::Duration};
+
+use proptest::{collection::vec, prelude::*};
+
+/// The time that each step takes, so that no two logins are of the same age.
+pub const MOMENT: Duration = Duration::from_millis(1);
+
+/// Three people, so that they meet often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Person {
+    Ann,
+    Bob,
+    Cyd,
+}
+
+impl Person {
+    pub fn username(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    pub fn email(self) -> String {
+        format!("{}@example.org", self.username())
+    }
+}
+
+/// What somebody logs in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    Email,
+    Username,
+}
+
+/// A password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    Kettle,
+    Lantern,
+}
+
+impl Word {
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Kettle => "tidal marmot kettle",
+            Self::Lantern => "walrus orchard lantern",
+        }
+    }
+}
+
+/// Times that lie close to the rules' own.
+#[derive(Clone, Copy, Debug)]
+pub enum Span {
+    Second,
+    Minute,
+    QuarterOfAnHour,
+    JustUnderIdle,
+    Idle,
+    Day,
+}
+
+impl Span {
+    pub const fn duration(self) -> Duration {
+        match self {
+            Self::Second => Duration::from_secs(1),
+            Self::Minute => Duration::from_mins(1),
+            Self::QuarterOfAnHour => Duration::from_mins(15),
+            Self::JustUnderIdle => Duration::from_secs(4 * 60 * 60 - 1),
+            Self::Idle => Duration::from_hours(4),
+            Self::Day => Duration::from_hours(24),
+        }
+    }
+}
+
+/// Something that is done. A login is called by its number among those that succeeded.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    Register { email: Person, username: Person, password: Word },
+    LogIn { by: By, who: Person, password: Word },
+    Check { login: usize },
+    LogOut { login: usize },
+    Disable(Person),
+    Enable(Person),
+    SetPassword(Person, Word),
+    Revoke(Person),
+    Wait(Span),
+    Restart,
+    Sweep,
+}
+
+/// What comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Done,
+    Taken,
+    Wrong,
+    Wait,
+    Ended,
+    NoSuchUser,
+}
+
+/// Steps, told as a list.
+#[derive(Clone)]
+pub struct Script(pub Vec<Step>);
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(n, step)| write!(f, "\n  {n}. {step:?}"))
+    }
+}
+
+/// Scripts of up to `longest` steps. They shrink to the fewest and simplest that still fail.
+pub fn scripts(longest: usize) -> impl Strategy<Value = Script> {
+    vec(step(), 1..=longest).prop_map(Script)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let person = || prop_oneof![4 => Just(Person::Ann), 2 => Just(Person::Bob), 1 => Just(Person::Cyd)];
+    let word = || prop_oneof![4 => Just(Word::Kettle), 1 => Just(Word::Lantern)];
+    let by = prop_oneof![Just(By::Email), Just(By::Username)];
+    let span = prop_oneof![
+        Just(Span::Second),
+        Just(Span::Minute),
+        Just(Span::QuarterOfAnHour),
+        Just(Span::JustUnderIdle),
+        Just(Span::Idle),
+        Just(Span::Day),
+    ];
+    // The same person for both names, most of the time: then the others exist, too.
+    let register = prop_oneof![4 => person().prop_map(|who| (who, who)), 1 => (person(), person())];
+    prop_oneof![
+        4 => (register, word()).prop_map(|((email, username), password)| Step::Register { email, username, password }),
+        10 => (by, person(), word()).prop_map(|(by, who, password)| Step::LogIn { by, who, password }),
+        8 => (0..8_usize).prop_map(|login| Step::Check { login }),
+        2 => (0..8_usize).prop_map(|login| Step::LogOut { login }),
+        1 => person().prop_map(Step::Disable),
+        1 => person().prop_map(Step::Enable),
+        1 => (person(), word()).prop_map(|(who, word)| Step::SetPassword(who, word)),
+        1 => person().prop_map(Step::Revoke),
+        5 => span.prop_map(Step::Wait),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Sweep),
+    ]
+}

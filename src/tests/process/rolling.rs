@@ -1,0 +1,105 @@
+//! Stopping while clients write, and exchanging servers one by one under them.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::*;
+use crate::{
+    chaos::client::{self, Failure, Whole},
+    util::postgres,
+};
+
+/// Clients that log in to whichever server is next in turn, and to the one after it when that one refuses the
+/// connection, until they are told to stop. Returns what went wrong, and how many requests there were.
+fn in_turn<T>(addresses: &Mutex<Vec<SocketAddr>>, meanwhile: impl FnOnce() -> T) -> (T, Vec<String>, usize) {
+    let (over, turn) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (faults, answers) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let request = || {
+        for _ in 0..1000 {
+            let address = {
+                let addresses = addresses.lock().unwrap();
+                addresses[turn.fetch_add(1, Ordering::Relaxed) % addresses.len()]
+            };
+            match client::log_in(address, "ann") {
+                Err(Failure::Refused) => thread::yield_now(),
+                outcome => return outcome,
+            }
+        }
+        Err(Failure::Refused)
+    };
+    let outcome = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    answers.fetch_add(1, Ordering::Relaxed);
+                    match request() {
+                        Ok(Whole { status: 200, .. }) => {}
+                        Ok(Whole { status, body }) => faults.lock().unwrap().push(format!("{status} {body}")),
+                        Err(failure) => faults.lock().unwrap().push(format!("{failure:?}")),
+                    }
+                }
+            });
+        }
+        let outcome = meanwhile();
+        over.store(true, Ordering::Relaxed);
+        outcome
+    });
+    (outcome, faults.into_inner().unwrap(), answers.into_inner())
+}
+
+#[test]
+fn three_servers_are_restarted_one_by_one_without_a_failed_request_r100() {
+    let url = tokio::runtime::Runtime::new().unwrap().block_on(postgres::fresh_database());
+    let folders = [folder(), folder(), folder()];
+    let start = |n: usize| {
+        let mut command = crate::chaos::command(folders[n].path());
+        Server::start(command.env("DATABASE_URL", &url), &folders[n].path().join("log"))
+    };
+    let mut servers = [start(0), start(1), start(2)];
+    servers[0].register();
+    let addresses = Mutex::new(servers.iter().map(|server| server.address).collect::<Vec<_>>());
+    let ((), faults, requests) = in_turn(&addresses, || {
+        for round in 0..6 {
+            let n = round % 3;
+            servers[n].signal(Signal::TERM);
+            assert!(servers[n].process.wait().unwrap().success());
+            servers[n] = start(n);
+            addresses.lock().unwrap()[n] = servers[n].address;
+        }
+    });
+    assert!(faults.is_empty(), "of {requests} requests: {faults:#?}");
+    assert!(requests > 20, "hardly any load: {requests}");
+}
+
+#[test]
+fn a_signal_under_load_breaks_off_no_request_r100() {
+    let folder = folder();
+    let mut server = Server::start(&mut crate::chaos::command(folder.path()), &folder.path().join("log"));
+    server.register();
+    let (broken, answers) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                // Until the server takes no more.
+                loop {
+                    match client::log_in(server.address, "ann") {
+                        Ok(Whole { status: 200, .. }) => drop(answers.fetch_add(1, Ordering::Relaxed)),
+                        Err(Failure::Refused) => return,
+                        other => return broken.lock().unwrap().push(format!("{other:?}")),
+                    }
+                }
+            });
+        }
+        while answers.load(Ordering::Relaxed) < 20 && broken.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        server.signal(Signal::TERM);
+    });
+    assert_eq!(broken.into_inner().unwrap(), Vec::<String>::new(), "every request that was taken is answered");
+    assert!(server.process.wait().unwrap().success());
+}
