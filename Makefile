@@ -1,5 +1,5 @@
 # Each target is a script in .ci, which says what it does.
-.PHONY: run build test bench watch
+.PHONY: run build test bench watch chaos fuzz
 
 # Builds what has changed, then serves on http://127.0.0.1:8000.
 run:
@@ -21,3 +21,11 @@ bench:
 # Rebuilds and reloads after every change. Needs cargo-leptos.
 watch:
 	@.ci/watch
+
+# Its worst day: killed, attacked, and played against its model, for a quarter of an hour.
+chaos:
+	@.ci/chaos
+
+# Looks for input that breaks a parser: a minute for each.
+fuzz:
+	@.ci/fuzz

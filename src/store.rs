@@ -192,9 +192,16 @@ impl Store {
     /// [`Error::InUse`] when another process has the SQLite file open, [`Error::Refused`] for a file that can't be
     /// used, and [`Error::Unavailable`] when the server can't be reached.
     pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, Error> {
-        let store = Self::connect(url, connections).await?;
-        store.migrate().await?;
-        Ok(store)
+        let opened = async {
+            let store = Self::connect(url, connections).await?;
+            store.migrate().await?;
+            Ok(store)
+        };
+        // At the start a file that is locked or can't be written is somebody's to mend.
+        opened.await.map_err(|error| match (error, url.file()) {
+            (Error::Unavailable(cause), Some(path)) => connect::cannot_open(path, &cause),
+            (error, _) => error,
+        })
     }
 
     async fn connect(url: &DatabaseUrl, connections: u32) -> Result<Self, Error> {

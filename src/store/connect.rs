@@ -136,7 +136,7 @@ fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
 /// A write-ahead log lives in shared memory, which file systems on a network don't have.
 fn refuse_network_file_system(path: &Path, file: &File) -> Result<(), Error> {
     const NETWORK: [u32; 5] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
-    let kind = rustix::fs::fstatfs(file).map_err(|e| cannot_open(path, &e.into()))?.f_type;
+    let kind = rustix::fs::fstatfs(file).map_err(|e| cannot_open(path, &io::Error::from(e)))?.f_type;
     if u32::try_from(kind).is_ok_and(|kind| NETWORK.contains(&kind)) {
         return Err(Error::Refused(format!(
             "{} lies on a network file system, where SQLite can lose data. Use a local disk, or PostgreSQL.",
@@ -146,7 +146,7 @@ fn refuse_network_file_system(path: &Path, file: &File) -> Result<(), Error> {
     Ok(())
 }
 
-fn cannot_open(path: &Path, cause: &io::Error) -> Error {
+pub fn cannot_open(path: &Path, cause: &dyn std::fmt::Display) -> Error {
     Error::Refused(format!("{} can't be opened: {cause}. Check the folder and its permissions.", path.display()))
 }
 

@@ -52,7 +52,7 @@ impl Drop for Stop<'_> {
 
 /// Kills a victim so many times while clients write, and audits what they were told.
 fn storm(seed: u64, kills: usize, victims: Victims, url: &str) -> (Counts, Vec<String>) {
-    println!("seed {seed}, {kills} kills, {CLIENTS} clients");
+    println!("\nseed {seed}, {CLIENTS} clients");
     let folder = TempDir::new().unwrap();
     let start = || Server::start(command(folder.path()).env("DATABASE_URL", url), &folder.path().join("log"));
     let mut server = start();
@@ -99,7 +99,13 @@ fn storm(seed: u64, kills: usize, victims: Victims, url: &str) -> (Counts, Vec<S
     if !with_database {
         faults.extend(runtime.block_on(unsound(&folder.path().join("vestibule.db"))));
     }
-    println!("{counts:?}");
+    let Counts { registered, unknown, logged_in, logged_out, lost } = counts;
+    println!(
+        "{kills} kills with {}: {registered} registrations and {logged_out} logouts were acknowledged and held, {unknown} \
+         registrations got no answer; of {logged_in} sessions {lost} were lost; {} faults",
+        if with_database { "PostgreSQL" } else { "SQLite" },
+        faults.len()
+    );
     (counts, faults)
 }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail by panicking")]
 
 mod accounts;
+mod attack;
 mod chaos;
 mod corpus;
 mod faults;

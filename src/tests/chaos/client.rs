@@ -69,7 +69,11 @@ pub fn register(server: SocketAddr, name: &str) -> Result<Whole, Failure> {
 }
 
 pub fn log_in(server: SocketAddr, name: &str) -> Result<Whole, Failure> {
-    call(server, "POST", "api_auth/", "", &json!({ "email": name, "password": PASSWORD }).to_string())
+    log_in_with(server, name, PASSWORD)
+}
+
+pub fn log_in_with(server: SocketAddr, name: &str, password: &str) -> Result<Whole, Failure> {
+    call(server, "POST", "api_auth/", "", &json!({ "email": name, "password": password }).to_string())
 }
 
 pub fn log_out(server: SocketAddr, token: &str) -> Result<Whole, Failure> {

@@ -1,0 +1,106 @@
+//! The database locked, the disk full, the folder read-only, the clock somewhere else.
+
+use std::os::unix::fs::chown;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use sqlx::{Connection, Executor, SqliteConnection};
+
+use super::*;
+
+#[test]
+fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
+    let folder = folder();
+    let mut shell = util::program::program(Path::new("sh"), folder.path());
+    // No file may grow past some 300 KB, as on a full disk; there, too, nothing but the failing write tells.
+    shell.args(["-c", "trap '' XFSZ; ulimit -S -f 600; exec \"$0\"", env!("CARGO_BIN_EXE_vestibule")]);
+    shell.env("VESTIBULE_THROTTLE_REGISTER_BURST", "1000").env("VESTIBULE_THROTTLE_LOGIN_BURST", "1000");
+    let server = Server::start(&mut shell, &folder.path().join("log"));
+    server.register();
+    let token = server.token();
+    let mut kept = vec!["ann".to_owned()];
+    let refused = loop {
+        let (name, started) = (format!("user{}", kept.len()), Instant::now());
+        match server.try_to_register(&name) {
+            (200, ..) => kept.push(name),
+            refused => {
+                assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+                assert!(refused.0 == 503 && refused.1.contains("retry-after: "), "{refused:?}");
+                break name;
+            }
+        }
+        assert!(kept.len() < 500, "the disk is never full");
+    };
+    assert_eq!((server.me(&token), server.log_in().0), (200, 503), "who is logged in stays so");
+    let endless = Rlimit { current: None, maximum: None };
+    prlimit(Some(Pid::from_child(&server.process)), Resource::Fsize, endless).unwrap();
+    for name in &kept {
+        assert_eq!(server.log_in_as(name).0, 200, "{name}: what was acknowledged is there");
+    }
+    assert_eq!(server.try_to_register(&refused).0, 200, "nothing was stored in part");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_database_locked_by_another_process_is_a_503_in_time_and_passes_r96() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    server.register();
+    let token = server.token();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let file = folder.path().join("vestibule.db");
+    let mut other = runtime.block_on(SqliteConnection::connect(&format!("sqlite:{}", file.display()))).unwrap();
+    runtime.block_on(other.execute("BEGIN EXCLUSIVE")).unwrap();
+    let started = Instant::now();
+    let (status, head, _) = server.try_to_register("bob");
+    assert!(status == 503 && head.contains("retry-after: "), "{head}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!((server.me(&token), server.log_in().0), (200, 503), "who is logged in stays so");
+    runtime.block_on(other.close()).unwrap();
+    assert_eq!((server.try_to_register("bob").0, server.log_in().0), (200, 200), "nothing was stored in part");
+    assert!(server.stop().success());
+}
+
+/// The user called nobody.
+const NOBODY: u32 = 65_534;
+
+/// The program as a user who may not write where it is forbidden: nobody, if the tests run as root.
+fn unprivileged(folder: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return program(folder);
+    }
+    // Where the tests were built, nobody may look.
+    let copy = folder.join("vestibule");
+    if !copy.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_vestibule"), &copy).unwrap();
+        chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = util::program::program(Path::new("setpriv"), folder);
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]).arg(copy);
+    command
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_read_only_folder_stops_no_server_and_is_told_at_the_next_start_r97() {
+    let (folder, log) = (folder(), folder());
+    let begin = || Server::start(&mut unprivileged(folder.path()), &log.path().join("log"));
+    let server = begin();
+    server.register();
+    set_mode(folder.path(), 0o555);
+    assert_eq!(server.try_to_register("bob").0, 200, "its files are open");
+    assert!(server.stop().success());
+    set_mode(folder.path(), 0o755);
+    assert!(begin().stop().success());
+    set_mode(folder.path(), 0o555);
+    let refused = unprivileged(folder.path()).output().unwrap();
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{error}");
+    assert!(error.contains("vestibule.db") && error.contains("Check the folder and its permissions"), "{error}");
+    set_mode(folder.path(), 0o755);
+    let server = begin();
+    assert_eq!((server.log_in().0, server.log_in_as("bob").0), (200, 200), "nothing is lost");
+    assert!(server.stop().success());
+}
