@@ -3,5 +3,8 @@
 #![allow(dead_code, clippy::all, reason = "this package uses a part of what it borrows")]
 
 pub mod oracles;
-#[path = "../tests/util.rs"]
-pub mod util;
+#[path = "../tests"]
+mod tests {
+    pub mod util;
+}
+pub use tests::util;
