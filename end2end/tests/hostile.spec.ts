@@ -3,41 +3,89 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, somebody, status, test, Vestibule } from "../support/fixtures.js";
 
+// Ways out of a text, an attribute, a title, a script, a style, a comment and a template, and addresses that are scripts.
 const POLYGLOTS = [
   `"><img src=x onerror=alert(1)>`,
   `'><svg/onload=alert(1)>`,
+  `<script>alert(1)</script>`,
   `</title></script><script>alert(1)</script>`,
+  `</textarea></style><script>alert(1)</script>`,
+  `--><svg onload=alert(1)>`,
+  `" autofocus onfocus=alert(1) x="`,
+  `\`-alert(1)-\``,
+  `javascript:alert(1)`,
   `jaVasCript:/*-/*\`/*\\\`/*'/*"/**/(/* */onerror=alert(1) )//%0D%0A//</stYle/</titLe/</teXtarEa/</scRipt/--!>`,
   `{{constructor.constructor('alert(1)')()}}`,
+  `\u2028</script><iframe srcdoc="<script>parent.alert(1)</script>">`,
 ];
 
-test("no field runs what is typed into it_r83", async ({ page, complaints }) => {
-  test.slow();
-  complaints.expect(status(400), status(429));
-  const alerts: string[] = [];
-  page.on("dialog", async (dialog) => {
-    alerts.push(dialog.message());
-    await dialog.dismiss();
+// Without the policy, which would stop a script that gets through: none may get that far.
+test.describe("with the policy switched off", () => {
+  test.use({ bypassCSP: true });
+
+  let alerts: string[] = [];
+  test.beforeEach(({ page }) => {
+    alerts = [];
+    page.on("dialog", async (dialog) => {
+      alerts.push(dialog.message());
+      await dialog.dismiss();
+    });
   });
-  const app = new Vestibule(page);
-  for (const polyglot of POLYGLOTS) {
-    await app.open("/register");
-    await app.email.fill(polyglot);
-    await app.username.fill(polyglot);
-    await app.password.fill(polyglot);
-    await app.registerButton.click();
-    await expect(page.locator("form")).toHaveAttribute("aria-busy", "false");
-    await app.open("/login");
-    await app.email.fill(polyglot);
-    await app.password.fill(polyglot);
-    await app.loginButton.click();
-    await expect(page.getByRole("alert").filter({ hasText: /\w/, visible: true })).not.toHaveCount(0);
-  }
-  expect(alerts).toEqual([]);
+  test.afterEach(() => expect(alerts).toEqual([]));
+
+  test("a script that got through would run", async ({ page }) => {
+    await new Vestibule(page).open("/login");
+    await page.evaluate(() => document.body.insertAdjacentHTML("beforeend", "<img src='data:,' alt='' onerror='alert(7)'>"));
+    await expect.poll(() => alerts).toEqual(["7"]);
+    alerts = [];
+  });
+
+  test("no field runs what is typed into it_r83", async ({ page, complaints }) => {
+    test.slow();
+    complaints.expect(status(400), status(429));
+    const app = new Vestibule(page);
+    for (const polyglot of POLYGLOTS) {
+      await app.open("/register");
+      await app.email.fill(polyglot);
+      await app.username.fill(polyglot);
+      await app.password.fill(polyglot);
+      await app.registerButton.click();
+      await expect(page.locator("form")).toHaveAttribute("aria-busy", "false");
+      await app.open("/login");
+      await app.email.fill(polyglot);
+      await app.password.fill(polyglot);
+      await app.loginButton.click();
+      await expect(page.getByRole("alert").filter({ hasText: /\w/, visible: true })).not.toHaveCount(0);
+    }
+  });
+
+  test("no address and no stored token runs_r83", async ({ page, complaints }) => {
+    complaints.expect(status(401), status(404));
+    const app = new Vestibule(page);
+    for (const polyglot of POLYGLOTS) {
+      const encoded = encodeURIComponent(polyglot);
+      for (const address of [`/login?email=${encoded}&next=${encoded}`, `/register#${encoded}`, `/${encoded}`]) {
+        const html = await (await page.goto(address))?.text();
+        expect(html, address).not.toContain(polyglot);
+        await expect(page.locator("body")).not.toContainText("alert(1)");
+      }
+      await app.open("/login");
+      await page.evaluate((stored) => sessionStorage.setItem("vestibule.session", stored), JSON.stringify(polyglot));
+      await page.reload();
+      await expect(app.loginButton).toBeEnabled();
+    }
+  });
+
+  test("what a person is called is shown as it is_r83", async ({ page, request }) => {
+    const user = { ...somebody(), email: `o'neil+{{7*7}}/*&amp!${Date.now()}@example.org` };
+    expect((await request.post("/api/accounts/api_register/", { data: user })).status()).toBe(200);
+    const app = new Vestibule(page);
+    await app.logIn(user);
+    await expect(page.getByRole("main")).toContainText(user.email);
+  });
 });
 
-test("no address puts text or a script into the page_r75_r83", async ({ page, complaints }) => {
-  complaints.expect(status(404));
+test("no address puts text into the page or leads elsewhere_r75", async ({ page }) => {
   const error = Buffer.from('{"code":"internal","text":"Send your password to evil.example"}').toString("base64url");
   const queries = [
     `?__path=/fn/login&__err=${error}`,
@@ -46,8 +94,6 @@ test("no address puts text or a script into the page_r75_r83", async ({ page, co
     "?next=/%5Cevil.example",
     "?next=javascript:alert(1)",
     "?next=%09//evil.example",
-    `?email=${encodeURIComponent(POLYGLOTS[0] ?? "")}`,
-    `#${POLYGLOTS[1]}`,
   ];
   const app = new Vestibule(page);
   for (const query of queries) {
@@ -57,9 +103,6 @@ test("no address puts text or a script into the page_r75_r83", async ({ page, co
     await expect(page.getByRole("alert").filter({ visible: true, hasText: /\w/ })).toHaveCount(0);
     expect(new URL(page.url()).pathname).toBe("/login");
   }
-  const path = `/${encodeURIComponent('"><script>alert(1)</script>')}`;
-  const html = await (await page.goto(path))?.text();
-  expect(html).not.toContain("<script>alert");
 });
 
 test("an injected script does not run, and each answer has a nonce of its own_r68", async ({ page, complaints }) => {
@@ -119,18 +162,5 @@ test("a page of another site can't frame it, keep hold of it, or call it_r69", a
     expect(called).toBe("refused");
   } finally {
     evil.close();
-  }
-});
-
-test("what a person is called can't do harm", async ({ page, request }) => {
-  const user = { ...somebody(), email: `o'neil+<b>${Date.now()}</b>@example.org` };
-  const answer = await request.post("/api/accounts/api_register/", { data: user });
-  if (answer.status() === 200) {
-    const app = new Vestibule(page);
-    await app.logIn(user);
-    await expect(page.getByRole("main")).toContainText(user.email);
-    await expect(page.locator("main dd b")).toHaveCount(0);
-  } else {
-    expect(answer.status()).toBe(400);
   }
 });
