@@ -2,15 +2,17 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     pin::pin,
     task::Poll,
     time::{Duration, Instant},
 };
 
+use axum::http::StatusCode;
 use serde_json::json;
 use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -68,6 +70,8 @@ async fn readers_and_writers_side_by_side_never_find_the_database_locked_r95() {
 enum Gate {
     /// It is passed on.
     Open,
+    /// It is passed on, each piece after a while.
+    Slow(Duration),
     /// It is broken off.
     Shut,
     /// It swallows everything, and does so for ever, as one to a machine that has vanished.
@@ -92,12 +96,43 @@ async fn gated_database() -> (DatabaseUrl, watch::Sender<Gate>) {
 
 async fn pass_on(mut here: TcpStream, target: String, mut gate: watch::Receiver<Gate>) {
     let mut there = TcpStream::connect(&target).await.unwrap();
-    let changed = tokio::select! {
-        _ = copy_bidirectional(&mut here, &mut there), if *gate.borrow() == Gate::Open => return,
-        changed = gate.wait_for(|gate| *gate != Gate::Open) => *changed.unwrap(),
+    let at_first = *gate.borrow_and_update();
+    let passing = async {
+        match at_first {
+            Gate::Open => drop(copy_bidirectional(&mut here, &mut there).await),
+            Gate::Slow(delay) => {
+                let (mut from_here, mut to_here) = here.split();
+                let (mut from_there, mut to_there) = there.split();
+                let there_and_back =
+                    (drag(&mut from_here, &mut to_there, delay), drag(&mut from_there, &mut to_here, delay));
+                let _ended = tokio::join!(there_and_back.0, there_and_back.1);
+            }
+            Gate::Shut => {}
+            Gate::Stuck => std::future::pending().await,
+        }
     };
-    if changed == Gate::Stuck {
+    tokio::select! {
+        () = passing => return,
+        changed = gate.changed() => changed.unwrap(),
+    }
+    if *gate.borrow() == Gate::Stuck {
         std::future::pending::<()>().await;
+    }
+}
+
+async fn drag(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    delay: Duration,
+) -> io::Result<()> {
+    let mut piece = [0; 4096];
+    loop {
+        let length = from.read(&mut piece).await?;
+        tokio::time::sleep(delay).await;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&piece[..length]).await?;
     }
 }
 
@@ -119,6 +154,24 @@ async fn postgres_away_is_a_503_in_time_and_passes_r98_r115() {
     assert_eq!(app.get("/readyz").send().await.status, 200);
     assert_eq!(app.me(&token).await, 200);
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_postgres_is_waited_for_and_a_very_slow_one_is_a_503_in_time_r98() {
+    let (url, gate) = gated_database().await;
+    let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
+    app.register("ann").await;
+    let token = app.token("ann").await;
+    gate.send(Gate::Slow(Duration::from_millis(20))).unwrap();
+    assert_eq!((app.me(&token).await, app.log_in("ann", PASSWORD).await.status), (StatusCode::OK, StatusCode::OK));
+    gate.send(Gate::Slow(Duration::from_millis(1500))).unwrap();
+    let started = Instant::now();
+    let me = app.get("/api/accounts/me/").bearer(&token).send();
+    let (me, log_in, ready) = tokio::join!(me, app.log_in("ann", PASSWORD), app.get("/readyz").send());
+    assert!(is_unavailable(&me) && is_unavailable(&log_in) && is_unavailable(&ready), "{me:?} {log_in:?} {ready:?}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    gate.send(Gate::Open).unwrap();
+    assert_eq!((app.me(&token).await, app.log_in("ann", PASSWORD).await.status), (StatusCode::OK, StatusCode::OK));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
