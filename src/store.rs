@@ -276,7 +276,7 @@ impl DatabaseUrl {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Some(Self::Postgres(text.to_owned()));
+            return connect::is_postgres_url(text).then(|| Self::Postgres(text.to_owned()));
         }
         let path = text.strip_prefix("sqlite:")?;
         let path = path.strip_prefix("//").unwrap_or(path);

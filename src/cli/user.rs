@@ -57,6 +57,16 @@ impl UserCommand {
             Self::Add { .. } | Self::SetPassword { .. } => read_password()?.to_string(),
             _ => String::new(),
         };
+        if !matches!(self, Self::Add { .. })
+            && let Some(file) = config.database.url.file().filter(|file| !file.exists())
+        {
+            let folder = std::env::current_dir().unwrap_or_default();
+            return Err(format!(
+                "there is no {} in {}: go to the server's folder, or set database.url",
+                file.display(),
+                folder.display()
+            ));
+        }
         let operator = Operator::open(config).await?;
         let done = self.carry_out(&operator, password).await;
         operator.close().await;
@@ -74,6 +84,9 @@ impl UserCommand {
         };
         match operator.ask(&command).await? {
             Reply::Added { account } => println!("The account {} <{}> {deed}.", account.username, account.email),
+            Reply::Done { username, .. } if matches!(command, Command::Enable { .. }) => {
+                println!("The account {username} {deed}.");
+            }
             Reply::Done { username, sessions } => {
                 println!("The account {username} {deed}. Sessions ended: {sessions}.");
             }
@@ -157,11 +170,25 @@ impl Operator {
     }
 }
 
+/// Ends the program on Ctrl-C, and shows what is typed again first.
+fn restore_echo_on_interrupt() {
+    let Ok(before) = rustix::termios::tcgetattr(std::io::stdin()) else { return };
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            let now = rustix::termios::OptionalActions::Now;
+            let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &before);
+            eprintln!();
+            std::process::exit(130);
+        }
+    });
+}
+
 /// Asks twice at a terminal, without showing what is typed; elsewhere takes the first line of standard input. Never
 /// an argument: other users of the machine could see it.
 fn read_password() -> Result<Zeroizing<String>, String> {
     let unreadable = |cause: std::io::Error| format!("the password can't be read: {cause}");
     if std::io::stdin().is_terminal() {
+        restore_echo_on_interrupt();
         let first = Zeroizing::new(rpassword::prompt_password("New password: ").map_err(unreadable)?);
         let again = Zeroizing::new(rpassword::prompt_password("Once more: ").map_err(unreadable)?);
         return if first == again { Ok(first) } else { Err("the two passwords differ; try again".to_owned()) };

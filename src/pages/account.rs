@@ -46,8 +46,8 @@ fn Recipe() -> impl IntoView {
     .concat();
     let check = ["curl ", &origin, "/api/accounts/me/ \\\n  -H \"Authorization: Bearer $TOKEN\""].concat();
     view! {
-        <section class="recipe" aria-labelledby="recipe">
-            <h2 id="recipe">"For your app"</h2>
+        <details class="recipe">
+            <summary>"For developers: use this account from a program"</summary>
             <p>"A program logs in with one request and gets a token of its own:"</p>
             <pre><code>{log_in}</code></pre>
             <p>"Your app then asks whose token it was sent:"</p>
@@ -55,6 +55,6 @@ fn Recipe() -> impl IntoView {
             <p>
                 "The answer is the account, or " <code>"401"</code> " once the session has ended."
             </p>
-        </section>
+        </details>
     }
 }

@@ -43,7 +43,9 @@ pub enum Error {
     #[error(transparent)]
     Service(#[from] service::Error),
     /// The address.
-    #[error("{address} can't be listened on: {cause}. Stop what listens there, or set server.address.")]
+    #[error(
+        "{address} can't be listened on: {cause}. Set server.address to a free port on an address of this machine."
+    )]
     Listen {
         /// The address.
         address: std::net::SocketAddr,

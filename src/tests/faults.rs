@@ -101,11 +101,8 @@ async fn pass_on(mut here: TcpStream, target: String, mut gate: watch::Receiver<
         match at_first {
             Gate::Open => drop(copy_bidirectional(&mut here, &mut there).await),
             Gate::Slow(delay) => {
-                let (mut from_here, mut to_here) = here.split();
-                let (mut from_there, mut to_there) = there.split();
-                let there_and_back =
-                    (drag(&mut from_here, &mut to_there, delay), drag(&mut from_there, &mut to_here, delay));
-                let _ended = tokio::join!(there_and_back.0, there_and_back.1);
+                let ((mut asked, mut answers), (mut answered, mut asks)) = (here.split(), there.split());
+                let _ended = tokio::join!(drag(&mut asked, &mut asks, delay), drag(&mut answered, &mut answers, delay));
             }
             Gate::Shut => {}
             Gate::Stuck => std::future::pending().await,

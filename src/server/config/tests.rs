@@ -44,7 +44,7 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 27] = [
+    let table: [Broken; 28] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress"),
         ("[sever]\n", &[], "[sever]"),
@@ -71,6 +71,7 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[log]\nlevel = \"loud=very\"", &[], "log.level"),
         ("", &[("VESTIBULE_SERVER_ADRESS", "x")], "VESTIBULE_SERVER_ADRESS"),
         ("", &[("VESTIBULE_SESSION_PER_USER", "many")], "VESTIBULE_SESSION_PER_USER"),
+        ("", &[("DATABASE_URL", "postgres://ann:se#cret/secret@h/d")], "percent-encoded"),
         ("", &[("DATABASE_URL", "postgres+ssl://ann:secret@h/d")], "database.url"),
     ];
     for (file, env, word) in table {

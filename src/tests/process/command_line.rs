@@ -55,6 +55,16 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
 }
 
 #[test]
+fn a_command_in_the_wrong_folder_makes_no_database() {
+    let folder = folder();
+    for args in [&["user", "list"][..], &["user", "disable", "ann"]] {
+        let (code, _, error) = run(folder.path(), args, &[], "");
+        assert!(code == 1 && error.contains("there is no vestibule.db"), "{error}");
+    }
+    assert!(!folder.path().join("vestibule.db").exists());
+}
+
+#[test]
 fn help_can_be_learned_from() {
     let folder = folder();
     let (code, help, _) = run(folder.path(), &["--help"], &[], "");
