@@ -228,9 +228,9 @@ impl Session {
         self.state.set(State::SignedOut);
     }
 
-    /// The server has refused this token. A newer one stays.
+    /// The server has refused this token. A newer one stays, and a logout under way tells by itself how it ended.
     fn ended(&self, token: &str) {
-        if self.token().as_deref() == Some(token) {
+        if self.token().as_deref() == Some(token) && mirror::is_kept() {
             self.forget();
             self.announce(self.address.view_now(), Notice::Ended);
         }
@@ -275,15 +275,18 @@ impl Session {
         }
     }
 
-    /// After a change of the view: its notice goes, and the server is asked whether the session still lives.
+    /// After a change of the view: its notice goes, and the server is asked whether the session still lives, unless it is to
+    /// end anyway.
     fn follow(&self, last: Option<View>) -> View {
         let view = self.address.view();
         if last.is_some_and(|last| last != view) {
             if self.notice.with_untracked(|notice| notice.as_ref().is_some_and(|(at, _)| *at != view)) {
                 self.hush();
             }
-            let session = *self;
-            spawn_local(async move { session.check().await });
+            if view != View::LogOut {
+                let session = *self;
+                spawn_local(async move { session.check().await });
+            }
         }
         view
     }

@@ -38,6 +38,11 @@ pub fn restore() {
     }
 }
 
+/// Whether there should be a token.
+pub fn is_kept() -> bool {
+    KEPT.with_borrow(Option::is_some)
+}
+
 /// Removes the token.
 pub fn clear() {
     KEPT.set(None);
