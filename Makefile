@@ -1,5 +1,5 @@
 # Each target is a script in .ci, which says what it does.
-.PHONY: run build test bench watch chaos fuzz
+.PHONY: run build test bench watch chaos fuzz dist
 
 # Builds what has changed, then serves on http://127.0.0.1:8000.
 run:
@@ -29,3 +29,7 @@ chaos:
 # Looks for input that breaks a parser: a minute for each.
 fuzz:
 	@.ci/fuzz
+
+# The archive to deploy: the program, its configuration, a unit for systemd, and a bill of materials.
+dist:
+	@.ci/dist

@@ -101,3 +101,6 @@ need_cargo_program() {
     fi
     printf '%s' "$cache/bin/$1"
 }
+
+# Sets cargo_deny to a program.
+need_cargo_deny() { cargo_deny=$(need_cargo_program cargo-deny 0.20.2); }
