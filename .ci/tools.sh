@@ -78,6 +78,12 @@ need_chromium() {
     export CHROMIUM
 }
 
+# Chaos puts the program's clock elsewhere.
+need_faketime() {
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || apt_install faketime ||
+        say "libfaketime is missing, and the test of the clock will fail. Install it (Debian: apt-get install faketime)."
+}
+
 # The benchmark's loads come from wrk.
 need_wrk() {
     command -v wrk >/dev/null || apt_install wrk || fail "wrk is missing. Install it (Debian: apt-get install wrk)."

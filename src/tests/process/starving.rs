@@ -104,3 +104,43 @@ fn a_read_only_folder_stops_no_server_and_is_told_at_the_next_start_r97() {
     assert_eq!((server.log_in().0, server.log_in_as("bob").0), (200, 200), "nothing is lost");
     assert!(server.stop().success());
 }
+
+/// The library that tells a program another time.
+fn faketime() -> String {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
+    let found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
+    found.expect("libfaketime is needed: apt-get install faketime").to_str().unwrap().to_owned()
+}
+
+#[test]
+#[ignore = "long: make chaos"]
+fn chaos_clock() {
+    let folder = folder();
+    let told = folder.path().join("time");
+    let set = |time: &str| std::fs::write(&told, time).unwrap();
+    set("+0");
+    let server = Server::start(
+        crate::chaos::command(folder.path())
+            .env("LD_PRELOAD", faketime())
+            .env("FAKETIME_TIMESTAMP_FILE", &told)
+            .envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]),
+        &folder.path().join("log"),
+    );
+    server.register();
+    let old = server.token();
+    assert_eq!(server.me(&old), 200);
+    set("+365d");
+    assert_eq!(server.me(&old), 401, "a year later its session is over");
+    let young = server.token();
+    assert_eq!(server.me(&young), 200);
+    set("+0");
+    assert_eq!((server.me(&old), server.me(&young)), (401, 401), "no token comes back, and none outlives its time");
+    let now = server.token();
+    assert_eq!(server.me(&now), 200);
+    set("-365d");
+    assert_eq!(server.me(&now), 401);
+    let early = server.token();
+    assert_eq!((server.me(&early), server.try_to_register("bob").0), (200, 200));
+    println!("\nthe clock: a year forward, back, and a year back: no token came to life, nobody was locked out");
+    assert!(server.stop().success());
+}
