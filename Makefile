@@ -1,5 +1,5 @@
 # Each target is a script in .ci, which says what it does.
-.PHONY: run build test bench watch chaos fuzz dist
+.PHONY: run build test bench watch chaos fuzz mutants dist
 
 # Builds what has changed, then serves on http://127.0.0.1:8000.
 run:
@@ -29,6 +29,10 @@ chaos:
 # Looks for input that breaks a parser: a minute for each.
 fuzz:
 	@.ci/fuzz
+
+# Whether the tests notice a change of the words, the rules and the store. Takes hours; .ci/mutants tells how to do a part.
+mutants:
+	@.ci/mutants
 
 # The archive to deploy: the program, its configuration, a unit for systemd, and a bill of materials.
 dist:

@@ -4,6 +4,7 @@
 page_flags() {
     local folder
     printf '%s' "--remap-path-prefix=$PWD=."
+    printf '\x1f%s' "--remap-path-prefix=$(absolute "$target")=target"
     for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
         printf '\x1f%s' "--remap-path-prefix=$folder=crates"
     done

@@ -52,13 +52,8 @@ impl UserCommand {
     /// # Errors
     /// One line that says what is wrong.
     pub async fn run(self, config: &Config) -> Result<(), String> {
-        // Before the database is opened: nobody must wait for it while somebody thinks of a password.
-        let password = match self {
-            Self::Add { .. } | Self::SetPassword { .. } => read_password()?.to_string(),
-            _ => String::new(),
-        };
         if !matches!(self, Self::Add { .. })
-            && let Some(file) = config.database.url.file().filter(|file| !file.exists())
+            && let Some(file) = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)))
         {
             let folder = std::env::current_dir().unwrap_or_default();
             return Err(format!(
@@ -67,6 +62,11 @@ impl UserCommand {
                 folder.display()
             ));
         }
+        // Before the database is opened: nobody must wait for it while somebody thinks of a password.
+        let password = match self {
+            Self::Add { .. } | Self::SetPassword { .. } => read_password()?.to_string(),
+            _ => String::new(),
+        };
         let operator = Operator::open(config).await?;
         let done = self.carry_out(&operator, password).await;
         operator.close().await;

@@ -1,6 +1,6 @@
 //! What must hold for whatever a stranger sends. An oracle panics where it doesn't.
 
-use std::{net::IpAddr, sync::OnceLock};
+use std::{net::IpAddr, sync::Mutex};
 
 use axum::http::{HeaderMap, HeaderValue};
 use tokio::runtime::Runtime;
@@ -125,10 +125,18 @@ const DOORS: [&str; 8] = [
     "/fn/me",
 ];
 
+/// A server that lives from one body to the next.
+static SERVER: Mutex<Option<(Runtime, App)>> = Mutex::new(None);
+
+/// Ends that server and removes its folder.
+pub fn stop_server() {
+    drop(SERVER.lock().expect("no oracle has failed before").take());
+}
+
 /// A body of any kind is answered by a success or by what the client did wrong: never by a fault of ours.
 pub fn body(data: &[u8]) {
-    static SERVER: OnceLock<(Runtime, App)> = OnceLock::new();
-    let (runtime, app) = SERVER.get_or_init(|| {
+    let mut server = SERVER.lock().expect("no oracle has failed before");
+    let (runtime, app) = server.get_or_insert_with(|| {
         let runtime = Runtime::new().expect("a runtime");
         let app = runtime.block_on(App::start_with(Backend::Sqlite, |config| {
             // As cheap as argon2 can be: what is looked at here is what comes before it.

@@ -29,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the socket of a database file is: beside the file itself, whatever link leads to it.
 #[must_use]
 pub fn socket_of(database: &Path) -> PathBuf {
-    let mut name = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
+    // Only where there is one: the name may have 108 bytes, which an absolute path soon has.
+    let real = if database.is_symlink() { database.canonicalize().ok() } else { None };
+    let mut name = real.unwrap_or_else(|| database.to_owned()).into_os_string();
     name.push(".sock");
     PathBuf::from(name)
 }

@@ -63,18 +63,25 @@ fn beginning(text: &str) -> &str {
     text.char_indices().nth(JUDGED_CHARS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-/// The text with each of its words once, if one stands there twice: a guesser tries that soon, and the estimator takes it for
-/// two words.
+/// Characters of the shortest word whose repetition is looked for.
+const SHORTEST_WORD: usize = 3;
+
+/// The text without its words' second and later appearances, if there are any: a guesser tries those soon, and the
+/// estimator takes each for another word.
 fn each_word_once(text: &str) -> Option<String> {
-    let folded = text.to_lowercase();
-    let words: Vec<&str> = folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let mut once: Vec<&str> = Vec::new();
-    for word in &words {
-        if !once.contains(word) {
-            once.push(word);
+    let is_no_letter = |c: char| !c.is_alphanumeric();
+    let (mut seen, mut once, mut repeated) = (Vec::new(), String::new(), false);
+    // Each piece is a word with what follows it.
+    for piece in text.split_inclusive(is_no_letter) {
+        let word = piece.trim_end_matches(is_no_letter).to_lowercase();
+        if word.chars().count() >= SHORTEST_WORD && seen.contains(&word) {
+            repeated = true;
+        } else {
+            once.push_str(piece);
+            seen.push(word);
         }
     }
-    (once.len() < words.len()).then(|| once.join(" "))
+    repeated.then(|| once.trim_end_matches(is_no_letter).to_owned())
 }
 
 fn reason(warning: Warning) -> Advice {
@@ -132,6 +139,8 @@ mod tests {
         for good in [
             "tidal marmot kettle",
             "tidal tidal marmot kettle",
+            "q$#@q&!*)~^%",
+            "🦀🦞🐙🐢🦑 ok 🐠🐟🐬🐳 ok",
             "ünïcödé wörds füll",
             "🦀🦞🐙 tide pool walk",
             "Vq3#kz8!Lw",

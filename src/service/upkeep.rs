@@ -31,6 +31,8 @@ pub struct Upkeep {
     clock: Arc<dyn Clock>,
     policy: Arc<Policy>,
     seen: mpsc::Receiver<(TokenHash, Timestamp)>,
+    /// Uses that are about to be noted.
+    batch: Vec<(TokenHash, Timestamp)>,
 }
 
 impl Upkeep {
@@ -41,22 +43,21 @@ impl Upkeep {
         policy: Arc<Policy>,
         seen: mpsc::Receiver<(TokenHash, Timestamp)>,
     ) -> Self {
-        Self { store, hasher, clock, policy, seen }
+        Self { store, hasher, clock, policy, seen, batch: Vec::new() }
     }
 
     /// Works until `stop` is done, then writes what it still holds.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
-        let mut batch = Vec::new();
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                received = self.seen.recv_many(&mut batch, SEEN_BATCH) => {
+                received = self.seen.recv_many(&mut self.batch, SEEN_BATCH) => {
                     if received == 0 {
                         break;
                     }
-                    self.note(&mut batch).await;
+                    self.note().await;
                 }
                 _ = sweep.tick() => tokio::select! {
                     () = &mut stop => break,
@@ -64,32 +65,31 @@ impl Upkeep {
                 },
             }
         }
-        self.note(&mut batch).await;
         self.flush().await;
     }
 
     /// Notes the uses of sessions that wait for it.
     pub async fn flush(&mut self) {
-        let mut batch = Vec::new();
         while let Ok(seen) = self.seen.try_recv() {
-            batch.push(seen);
-            if batch.len() == SEEN_BATCH {
-                self.note(&mut batch).await;
+            self.batch.push(seen);
+            if self.batch.len() >= SEEN_BATCH {
+                self.note().await;
             }
         }
-        self.note(&mut batch).await;
+        self.note().await;
     }
 
-    async fn note(&self, batch: &mut Vec<(TokenHash, Timestamp)>) {
-        if batch.is_empty() {
+    /// Notes the batch. Given up half-way, it is still there.
+    async fn note(&mut self) {
+        if self.batch.is_empty() {
             return;
         }
         // In order, so that two servers that note the same ones don't wait for each other.
-        batch.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
-        if let Err(cause) = self.store.touch_sessions(batch).await {
+        self.batch.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
+        if let Err(cause) = self.store.touch_sessions(&self.batch).await {
             tracing::warn!(%cause, "the last use of some sessions was not noted");
         }
-        batch.clear();
+        self.batch.clear();
     }
 
     async fn sweep(&mut self) {

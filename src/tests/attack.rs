@@ -120,17 +120,17 @@ fn attack(server: &Server, token: &str, force: Force, time: Duration) -> Vec<Dur
         attacker += 1;
         attacker
     };
+    let mut attackers = Vec::new();
     for _ in 0..force.idle {
-        runtime.spawn(idle(address, next()));
+        attackers.push(runtime.spawn(idle(address, next())));
     }
     for _ in 0..force.slow {
-        runtime.spawn(trickle(address, next(), SLOW_HEADERS));
-        runtime.spawn(trickle(address, next(), SLOW_BODY));
+        attackers.push(runtime.spawn(trickle(address, next(), SLOW_HEADERS)));
+        attackers.push(runtime.spawn(trickle(address, next(), SLOW_BODY)));
     }
-    let floods: Vec<_> = (0..force.floods)
-        .flat_map(|_| greedy())
-        .map(|request| runtime.spawn(flood(address, next(), request)))
-        .collect();
+    for request in (0..force.floods).flat_map(|_| greedy()) {
+        attackers.push(runtime.spawn(flood(address, next(), request)));
+    }
     let end = Instant::now() + time;
     let mut times = Vec::new();
     while Instant::now() < end {
@@ -139,7 +139,8 @@ fn attack(server: &Server, token: &str, force: Force, time: Duration) -> Vec<Dur
         assert_eq!(status, Ok(200), "a user is served");
         times.push(begun.elapsed());
     }
-    assert!(floods.iter().all(|flood| !flood.is_finished()), "the attack lasts, and nothing but 4xx answers it");
+    // One ends when it can't connect, or when a flood is answered by anything but a 4xx.
+    assert!(attackers.iter().all(|attacker| !attacker.is_finished()), "the attack lasts to its end");
     times.sort();
     times
 }
@@ -162,6 +163,8 @@ fn allowed(folder: &TempDir) -> u64 {
 /// Attacks a server and holds it to its promises. Returns the users' 99th percentile.
 fn stand(force: Force, time: Duration) -> Duration {
     let files = getrlimit(Resource::Nofile);
+    let needed = EACH as u64 * u64::from(force.idle + 2 * force.slow) + 500;
+    assert!(files.maximum.is_none_or(|most| most >= needed), "ulimit -Hn {needed} is needed");
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
     let folder = TempDir::new().unwrap();
     let server = started(&folder);
@@ -232,6 +235,7 @@ fn chaos_enumeration() {
     for ((name, _), median) in ways.iter().zip(&medians) {
         println!("\na login that fails, {name}: median of {SAMPLES} {median:?}");
     }
-    println!("these medians: within {apart:.1} % (wanted: 5 %)");
+    println!("these medians: within {apart:.1} %, of 5 %");
+    assert!(apart <= 5.0, "{medians:?}");
     assert!(server.stop().success());
 }

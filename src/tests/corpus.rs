@@ -47,4 +47,5 @@ fn a_stored_hash_reads_back_as_it_was_written() {
 #[test]
 fn no_body_is_a_fault_of_ours_r16() {
     replay("body");
+    oracles::stop_server();
 }

@@ -10,7 +10,10 @@ use std::{
 
 use super::*;
 use crate::{
-    chaos::client::{self, Failure, Whole},
+    chaos::{
+        Stop,
+        client::{self, Failure, Whole},
+    },
     util::postgres,
 };
 
@@ -45,9 +48,8 @@ fn in_turn<T>(addresses: &Mutex<Vec<SocketAddr>>, meanwhile: impl FnOnce() -> T)
                 }
             });
         }
-        let outcome = meanwhile();
-        over.store(true, Ordering::Relaxed);
-        outcome
+        let _stop = Stop(&over);
+        meanwhile()
     });
     (outcome, faults.into_inner().unwrap(), answers.into_inner())
 }

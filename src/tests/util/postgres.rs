@@ -26,6 +26,8 @@ const KEEPER: &str = r#"
     while read -r order; do
         case $order in
             kill)
+                # So that it makes no others meanwhile.
+                kill -STOP $server
                 others=$(cat /proc/$server/task/$server/children)
                 kill -KILL $server $others
                 wait $server 2>/dev/null
