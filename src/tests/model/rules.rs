@@ -69,9 +69,9 @@ impl Model {
                 self.accounts.push(Account { email, username, password, open: true });
             }
             Step::LogIn { by, who, password } => return self.log_in(by, who, password),
-            Step::Check { login } => return self.authenticate(login).map_or(Answer::Ended, |_| Answer::Done),
-            Step::LogOut { login } => {
-                let Some(session) = self.authenticate(login) else { return Answer::Ended };
+            Step::Check { since } => return self.authenticate(since).map_or(Answer::Ended, |_| Answer::Done),
+            Step::LogOut { since } => {
+                let Some(session) = self.authenticate(since) else { return Answer::Ended };
                 session.ended = true;
             }
             Step::Disable(who) => return self.change(who, |account| account.open = false, true, false),
@@ -114,9 +114,9 @@ impl Model {
         true
     }
 
-    fn authenticate(&mut self, login: usize) -> Option<&mut Session> {
+    fn authenticate(&mut self, since: usize) -> Option<&mut Session> {
         let (numbers, now) = (self.numbers, self.now);
-        let session = self.sessions.get_mut(login).filter(|session| session.lives(now, numbers))?;
+        let session = self.sessions.iter_mut().rev().nth(since).filter(|session| session.lives(now, numbers))?;
         if now >= session.seen + numbers.seen_interval {
             session.seen = now;
         }
