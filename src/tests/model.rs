@@ -163,8 +163,8 @@ fn check_a_few(backend: Backend) {
 
 /// Many scripts, others in every run.
 fn check_many(backend: Backend) {
-    check(backend, 2_000, RngSeed::Random, 120);
-    println!("\n{backend:?}: 2,000 scripts of up to 120 steps, and the service does what its model does");
+    check(backend, 1_000, RngSeed::Random, 120);
+    println!("\n{backend:?}: 1,000 scripts of up to 120 steps, and the service does what its model does");
 }
 
 #[test]

@@ -66,8 +66,9 @@ impl Span {
             Self::Minute => Duration::from_mins(1),
             Self::QuarterOfAnHour => Duration::from_mins(15),
             Self::JustUnderIdle => Duration::from_secs(4 * 60 * 60 - 1),
-            Self::Idle => Duration::from_hours(4),
-            Self::Day => Duration::from_hours(24),
+            // With the moments that this step and the next one take, exactly as long as a session lasts.
+            Self::Idle => Duration::from_millis(4 * 60 * 60 * 1000 - 2),
+            Self::Day => Duration::from_millis(24 * 60 * 60 * 1000 - 2),
         }
     }
 }
