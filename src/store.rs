@@ -9,15 +9,11 @@ mod session_cache;
 mod sessions;
 mod sweep;
 mod throttles;
+mod url;
 mod users;
 mod writer;
 
-use std::{
-    future::Future,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::{PgPool, SqlitePool, migrate::Migrator};
 use tokio::time::Instant;
@@ -27,6 +23,7 @@ pub use self::{
     sessions::{NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},
     throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount},
+    url::DatabaseUrl,
     users::{Credential, CredentialRow, NewUser, User, UserRow},
 };
 use crate::domain::time::Timestamp;
@@ -258,47 +255,6 @@ impl Store {
                 }
             }
             Db::Postgres(pool) => pool.close().await,
-        }
-    }
-}
-
-/// Where the database is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A server's address, which may hold a password.
-    Postgres(String),
-}
-
-impl DatabaseUrl {
-    /// Reads `sqlite:PATH`, `sqlite://PATH`, `postgres://…` or `postgresql://…`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return connect::is_postgres_url(text).then(|| Self::Postgres(text.to_owned()));
-        }
-        let path = text.strip_prefix("sqlite:")?;
-        let path = path.strip_prefix("//").unwrap_or(path);
-        (!path.is_empty() && !path.starts_with(':') && !path.contains('?')).then(|| Self::Sqlite(PathBuf::from(path)))
-    }
-
-    /// The file, if it is one.
-    #[must_use]
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Self::Sqlite(path) => Some(path),
-            Self::Postgres(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Debug for DatabaseUrl {
-    /// Tells the file, or only the kind of server: its address may hold a password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(_) => f.write_str("postgres:…"),
         }
     }
 }

@@ -62,10 +62,6 @@ pub async fn unlimited(pool: &PgPool) -> Result<PgConnection, Error> {
     Ok(connection)
 }
 
-pub fn is_postgres_url(text: &str) -> bool {
-    PgConnectOptions::from_str(text).is_ok()
-}
-
 pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| {
