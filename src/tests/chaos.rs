@@ -9,10 +9,10 @@ use std::{
     process::Command,
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -57,7 +57,7 @@ fn storm(seed: u64, kills: usize, victims: Victims, url: &str) -> (Counts, Vec<S
     let folder = TempDir::new().unwrap();
     let start = || Server::start(command(folder.path()).env("DATABASE_URL", url), &folder.path().join("log"));
     let mut server = start();
-    let (address, over) = (Mutex::new(server.address), AtomicBool::new(false));
+    let (address, over, written) = (Mutex::new(server.address), AtomicBool::new(false), AtomicUsize::new(0));
     let with_database = matches!(victims, Victims::ProgramOrDatabase(_));
     let mut ledgers: Vec<Ledger> = (0..CLIENTS).map(|client| Ledger::new(client, with_database)).collect();
     let mut rng = StdRng::seed_from_u64(seed);
@@ -68,12 +68,20 @@ fn storm(seed: u64, kills: usize, victims: Victims, url: &str) -> (Counts, Vec<S
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     let server = *address.lock().unwrap();
-                    ledger.write(server);
+                    if ledger.write(server) {
+                        written.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             });
         }
         for kill in 1..=kills {
+            let (before, patience) = (written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
             pause(Duration::from_millis(rng.random_range(20..500)));
+            // However slow the machine is, there is something to lose.
+            while written.load(Ordering::Relaxed) == before {
+                assert!(Instant::now() < patience, "nothing is acknowledged any more");
+                thread::yield_now();
+            }
             match &mut victims {
                 Victims::ProgramOrDatabase(cluster) if rng.random() => {
                     cluster.kill();
@@ -139,7 +147,7 @@ async fn unsound(file: &Path) -> Vec<String> {
 fn on_sqlite(seed: u64, kills: usize) {
     let (counts, faults) = storm(seed, kills, Victims::Program, "sqlite:vestibule.db");
     assert!(faults.is_empty(), "{faults:#?}");
-    assert!(counts.registered > kills && counts.logged_out > 0, "hardly anything was done: {counts:?}");
+    assert!(counts.registered >= kills && counts.logged_out > 0, "hardly anything was done: {counts:?}");
 }
 
 fn on_postgres(seed: u64, kills: usize) {
@@ -152,7 +160,7 @@ fn on_postgres(seed: u64, kills: usize) {
     let (counts, faults) = storm(seed, kills, Victims::ProgramOrDatabase(cluster), &url);
     assert!(faults.is_empty(), "{faults:#?}");
     assert!(counts.lost * 4 < counts.logged_in, "the last sessions, not any: {counts:?}");
-    assert!(counts.registered > kills && counts.logged_out > 0, "hardly anything was done: {counts:?}");
+    assert!(counts.registered >= kills && counts.logged_out > 0, "hardly anything was done: {counts:?}");
 }
 
 #[test]

@@ -71,19 +71,20 @@ impl Ledger {
         }
     }
 
-    /// One round of what a person does: register, log in, and every other time log out.
-    pub fn write(&mut self, server: SocketAddr) {
+    /// One round of what a person does: register, log in, and every other time log out. Whether the first was acknowledged.
+    pub fn write(&mut self, server: SocketAddr) -> bool {
         let name = format!("user{}-{}", self.client, self.accounts.len());
         let answer = register(server, &name);
         if answer.as_ref().is_err_and(|failure| *failure == Failure::Refused) {
-            return std::thread::yield_now();
+            std::thread::yield_now();
+            return false;
         }
         let registered = self.answer(answer, 200).is_some();
         self.accounts.push((name.clone(), if registered { Word::Given } else { Word::Unknown }));
         if !registered {
-            return;
+            return false;
         }
-        let Some(answer) = self.answer(log_in(server, &name), 200) else { return };
+        let Some(answer) = self.answer(log_in(server, &name), 200) else { return true };
         let token = answer.json()["token"].as_str().unwrap_or_default().to_owned();
         let mut ended = None;
         if self.logins.len() % 2 == 1 {
@@ -93,6 +94,7 @@ impl Ledger {
             ended = Some(if acknowledged { Word::Given } else { Word::Unknown });
         }
         self.logins.push(Login { token, ended });
+        true
     }
 
     /// The answer, if it is the acknowledgement. An answer that is neither that nor "not just now" is a fault.
