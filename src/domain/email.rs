@@ -1,7 +1,5 @@
 //! Email addresses.
 
-use std::fmt;
-
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Problem;
@@ -62,12 +60,6 @@ impl Email {
     }
 }
 
-impl fmt::Display for Email {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.address)
-    }
-}
-
 /// The local part: RFC 5322's dot-atom, in ASCII. Quoted local parts and non-ASCII ones are refused; hardly any
 /// mailbox has one, and each is a way to spell an address twice.
 fn check_local(local: &str) -> Result<(), Problem> {
@@ -89,10 +81,9 @@ fn canonical_domain(domain: &str) -> Result<String, Problem> {
         return Err(if domain.contains('@') { Problem::EmailShape } else { Problem::EmailCharacter });
     }
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| Problem::EmailDomain)?;
-    let labels: Vec<&str> = ascii.split('.').collect();
-    let named = labels.last().is_some_and(|tld| !tld.is_empty() && !tld.bytes().all(|b| b.is_ascii_digit()));
-    let plain = ascii.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
-    if labels.len() < 2 || !named || !plain || labels.iter().any(|label| label.is_empty()) {
+    // IDNA's strict rules have refused what is no letter, digit or hyphen, and labels that are empty or too long.
+    let (_, tld) = ascii.rsplit_once('.').ok_or(Problem::EmailDomain)?;
+    if tld.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Problem::EmailDomain);
     }
     Ok(ascii)
@@ -127,6 +118,20 @@ mod tests {
             assert_eq!(Email::parse(once.as_str()), Ok(once.clone()));
             assert_eq!(Email::parse(once.key()).expect("a good key").key(), once.key());
         }
+    }
+
+    #[test]
+    fn each_length_is_taken_to_its_limit_and_no_further() {
+        let padded = |bytes: usize| format!("{:<bytes$}", "ann@example.org");
+        assert!(Email::parse(&padded(4 * 254)).is_ok());
+        assert_eq!(Email::parse(&padded(4 * 254 + 1)), Err(Problem::EmailTooLong));
+        let local = |bytes: usize| format!("{}@example.org", "a".repeat(bytes));
+        assert!(Email::parse(&local(64)).is_ok());
+        assert_eq!(Email::parse(&local(65)), Err(Problem::EmailTooLong));
+        let label = "b".repeat(61);
+        let whole = |bytes: usize| format!("{}@{label}.{label}.{label}.org", "a".repeat(bytes - 190));
+        assert!(whole(254).len() == 254 && Email::parse(&whole(254)).is_ok());
+        assert_eq!(Email::parse(&whole(255)), Err(Problem::EmailTooLong));
     }
 
     #[test]

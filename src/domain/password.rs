@@ -88,6 +88,10 @@ mod tests {
     fn too_many_bytes_are_refused_before_anything_else_r25() {
         assert_eq!(Password::parse(&"a".repeat(1 << 20)).err(), Some(Problem::PasswordTooLong));
         assert_eq!(Password::parse(&"🦀".repeat(257)).err(), Some(Problem::PasswordTooLong));
+        assert!(Password::parse(&"🦀".repeat(256)).is_ok(), "256 code points, 1,024 bytes");
+        let decomposed = "\u{1112}\u{1161}\u{11ab}".repeat(114);
+        assert_eq!(decomposed.len(), 1026);
+        assert_eq!(Password::parse(&decomposed).err(), Some(Problem::PasswordTooLong), "however short it would become");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Usernames.
 
-use std::fmt;
-
 use crate::error::Problem;
 
 /// Names that a service keeps for itself, so that nobody can pose as its operator.
@@ -82,12 +80,6 @@ impl Username {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
-    }
-}
-
-impl fmt::Display for Username {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
     }
 }
 
