@@ -42,7 +42,8 @@ impl Password {
         // Sized so that it never grows: a grown string leaves its old copy in memory.
         let mut normal = Zeroizing::new(String::with_capacity(3 * MAX_BYTES));
         normal.extend(text.nfc());
-        if normal.len() > MAX_BYTES || normal.chars().count() > MAX_CHARS {
+        // So many code points are 1,024 bytes at the most.
+        if normal.chars().count() > MAX_CHARS {
             return Err(Problem::PasswordTooLong);
         }
         Ok(Self(normal))

@@ -84,6 +84,14 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_its_milliseconds() {
+        let time = Timestamp::from_millis(7);
+        assert_eq!(time.as_millis(), 7);
+        assert_eq!(time.plus(Duration::from_millis(3)).minus(Duration::from_millis(1)).as_millis(), 9);
+        assert_eq!(time.since(Timestamp::from_millis(2)), Duration::from_millis(5));
+    }
+
+    #[test]
     fn waiting_times_are_whole_seconds_and_never_none() {
         assert_eq!(retry_seconds(Duration::ZERO), 1);
         assert_eq!(retry_seconds(Duration::from_millis(1001)), 2);
