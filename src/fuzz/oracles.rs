@@ -1,17 +1,18 @@
 //! What must hold for whatever a stranger sends. An oracle panics where it doesn't.
 
-use std::{net::IpAddr, sync::Mutex};
+use std::{net::IpAddr, sync::Mutex, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue};
+use serde_json::json;
 use tokio::runtime::Runtime;
 use unicode_normalization::UnicodeNormalization;
 use vestibule::{
     domain::{email::Email, token::Token, username::Username},
-    server::client_ip::client_ip,
+    server::{client_ip::client_ip, door::bearer},
     service::hasher::StoredHash,
 };
 
-use crate::util::{App, Backend, some_address};
+use crate::util::{Answer, App, Backend, PASSWORD, some_address};
 
 /// Takes what a stranger sent.
 pub type Oracle = fn(&[u8]);
@@ -26,8 +27,33 @@ pub const ORACLES: [(&str, Oracle); 6] = [
     ("body", body),
 ];
 
-/// A token is taken whole or not at all, and tells its text as it came.
+/// A token is taken whole or not at all, and tells its text as it came; so is the header that carries it. One that is made
+/// from the data is taken, and not once a character of it is another.
 pub fn token(data: &[u8]) {
+    if let Some((&[place, other], random)) = data.split_first_chunk()
+        && !random.is_empty()
+    {
+        // Bytes from 248 on would be drawn again.
+        let mut random = random.iter().cycle().map(|byte| byte % 248);
+        let made = Token::generate(|| random.next().expect("an endless source"));
+        assert_eq!(Token::parse(made.expose()), Some(made.clone()));
+        let mut changed = made.expose().as_bytes().to_vec();
+        let place = usize::from(place) % changed.len();
+        if changed[place] != other && other.is_ascii() {
+            changed[place] = other;
+            let changed = String::from_utf8(changed).expect("ASCII");
+            assert!(Token::parse(&changed).is_none(), "{changed:?} passes too");
+        }
+    }
+    if let Ok(value) = HeaderValue::from_bytes(data) {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", value);
+        if let Ok(token) = bearer(&headers) {
+            let text = str::from_utf8(data).expect("a token is ASCII");
+            let scheme = text.strip_suffix(token.expose()).expect("the token comes last").to_ascii_lowercase();
+            assert!(["bearer ", "token "].contains(&scheme.as_str()), "{text:?}");
+        }
+    }
     let Ok(text) = str::from_utf8(data) else { return };
     let Some(token) = Token::parse(text) else { return };
     assert_eq!(token.expose(), text);
@@ -48,11 +74,23 @@ pub fn email(data: &[u8]) {
     assert_eq!(Email::parse(key).expect("a key is an address").key(), key, "canonical");
     assert!(address.is_ascii() && address.len() <= 254 && address.matches('@').count() == 1, "{address:?}");
     assert!(!address.contains(|c: char| c.is_ascii_control() || " <>,;:\"\\()[]".contains(c)), "{address:?}");
-    for spelling in spellings(text) {
+    for spelling in plain_spellings(text).into_iter().chain([in_unicode(address)]) {
+        let other = Email::parse(&spelling).unwrap_or_else(|why| panic!("{spelling:?} is refused: {why}"));
+        assert_eq!(other.key(), key, "{spelling:?} would be another account than {text:?}");
+    }
+    for spelling in odd_spellings(text) {
         if let Ok(other) = Email::parse(&spelling) {
             assert_eq!(other.key(), key, "{spelling:?} would be another account than {text:?}");
         }
     }
+}
+
+/// The same address with its domain as its owners read it.
+fn in_unicode(address: &str) -> String {
+    let (local, domain) = address.split_once('@').expect("an address");
+    let (domain, read) = idna::domain_to_unicode(domain);
+    assert!(read.is_ok(), "{address:?}");
+    format!("{local}@{}", domain.replace('.', "\u{3002}"))
 }
 
 /// What a username is kept as reads back as the same; every spelling of it has the same key, and none is an email.
@@ -64,23 +102,25 @@ pub fn username(data: &[u8]) {
     assert_eq!(Username::parse(key).expect("a key is a username").key(), key, "canonical");
     assert!((3..=32).contains(&name.len()) && name.is_ascii(), "{name:?}");
     assert!(Email::parse(text).is_err(), "{text:?} is an email, too");
-    for spelling in spellings(text) {
+    for spelling in plain_spellings(text) {
+        let other = Username::parse(&spelling).unwrap_or_else(|why| panic!("{spelling:?} is refused: {why}"));
+        assert_eq!(other.key(), key, "{spelling:?} would be another account than {text:?}");
+    }
+    for spelling in odd_spellings(text) {
         if let Ok(other) = Username::parse(&spelling) {
             assert_eq!(other.key(), key, "{spelling:?} would be another account than {text:?}");
         }
     }
 }
 
-/// Other ways of typing the same.
-fn spellings(text: &str) -> [String; 6] {
-    [
-        text.to_ascii_uppercase(),
-        text.to_ascii_lowercase(),
-        text.nfc().collect(),
-        text.nfd().collect(),
-        format!("\t {text}\n"),
-        text.trim().to_owned(),
-    ]
+/// Other ways of typing the same, which must do.
+fn plain_spellings(text: &str) -> [String; 4] {
+    [text.to_ascii_uppercase(), text.to_ascii_lowercase(), format!("\t {text}\n"), text.trim().to_owned()]
+}
+
+/// Other ways of writing the same, which may do.
+fn odd_spellings(text: &str) -> [String; 3] {
+    [text.nfc().collect(), text.nfd().collect(), text.nfkc().collect()]
 }
 
 /// Nothing that a client writes changes what a trusted proxy, or the connection itself, says of its address.
@@ -113,7 +153,7 @@ pub fn stored_hash(data: &[u8]) {
     assert_eq!(StoredHash::parse(&written).as_ref(), Some(&hash));
 }
 
-/// Where bodies go. The first byte chooses.
+/// Where bodies go. The first byte chooses, and whether a token goes with it.
 const DOORS: [&str; 8] = [
     "/api/accounts/api_register/",
     "/api/accounts/api_auth/",
@@ -125,33 +165,67 @@ const DOORS: [&str; 8] = [
     "/fn/me",
 ];
 
-/// A server that lives from one body to the next.
-static SERVER: Mutex<Option<(Runtime, App)>> = Mutex::new(None);
+/// A server that lives from one body to the next, with somebody who is logged in.
+struct Host {
+    runtime: Runtime,
+    app: App,
+    token: String,
+}
+
+static HOST: Mutex<Option<Host>> = Mutex::new(None);
 
 /// Ends that server and removes its folder.
 pub fn stop_server() {
-    drop(SERVER.lock().expect("no oracle has failed before").take());
+    drop(HOST.lock().expect("no oracle has failed before").take());
 }
 
-/// A body of any kind is answered by a success or by what the client did wrong: never by a fault of ours.
-pub fn body(data: &[u8]) {
-    let mut server = SERVER.lock().expect("no oracle has failed before");
-    let (runtime, app) = server.get_or_insert_with(|| {
+impl Host {
+    fn start() -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let app = runtime.block_on(App::start_with(Backend::Sqlite, |config| {
             // As cheap as argon2 can be: what is looked at here is what comes before it.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         }));
-        (runtime, app)
-    });
+        runtime.block_on(app.register("ann"));
+        let token = runtime.block_on(app.token("ann"));
+        Self { runtime, app, token }
+    }
+
+    fn send(&self, path: &str, body: Vec<u8>, token: Option<&str>) -> Answer {
+        // So that nobody has to wait for what others sent before.
+        self.app.clock.advance(Duration::from_mins(20));
+        let mut call = self.app.call("POST", path).body("application/json", body).from(&some_address());
+        if let Some(token) = token {
+            call = call.bearer(token);
+        }
+        self.runtime.block_on(call.send())
+    }
+}
+
+/// A body of any kind is answered by a success or by what the client did wrong: never by a fault of ours. And once an email
+/// has an account, no other spelling of it makes a second one.
+pub fn body(data: &[u8]) {
+    let mut host = HOST.lock().expect("no oracle has failed before");
+    let host = host.get_or_insert_with(Host::start);
     let Some((door, body)) = data.split_first() else { return };
     let path = DOORS[usize::from(*door) % DOORS.len()];
-    let call = app.call("POST", path).body("application/json", body.to_vec()).from(&some_address());
-    let answer = runtime.block_on(call.send());
+    let token = host.token.clone();
+    let answer = host.send(path, body.to_vec(), (door & 8 != 0).then_some(&token));
     let status = answer.status.as_u16();
     assert!((200..300).contains(&status) || (400..500).contains(&status), "{path}: {} {}", answer.status, answer.text);
     if status >= 400 {
         let marked: serde_json::Value = serde_json::from_str(&answer.text).expect("an error is told in JSON");
         assert!(!marked.is_null(), "{path}");
+    } else if path.ends_with("register") || path.ends_with("register/") {
+        let sent: serde_json::Value = serde_json::from_slice(body).expect("what was accepted is JSON");
+        let email = sent["email"].as_str().expect("what was accepted has an email");
+        for spelling in plain_spellings(email).into_iter().chain(odd_spellings(email)) {
+            let again = json!({ "email": spelling, "username": "somebody.else", "password": PASSWORD });
+            let again = host.send(DOORS[0], again.to_string().into_bytes(), None).status;
+            assert!([400, 409].contains(&again.as_u16()), "{spelling:?} has an account beside {email:?}: {again}");
+        }
+    }
+    if host.runtime.block_on(host.app.me(&token)) != 200 {
+        host.token = host.runtime.block_on(host.app.token("ann"));
     }
 }

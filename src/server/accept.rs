@@ -45,7 +45,7 @@ pub async fn serve(
     hall.admit_until(&listener, stop).await;
     turn_away(&listener);
     hall.admit_until(&listener, sleep(LAST_CALL)).await;
-    drop(listener);
+    hall.admit_the_rest(listener);
     tokio::time::timeout(config.stop_timeout, hall.graceful.shutdown()).await.is_ok()
 }
 
@@ -67,6 +67,18 @@ impl Hall {
                 accepted = accept(listener, &self.places) => accepted,
             };
             self.admit(stream, place, peer);
+        }
+    }
+
+    /// Takes those that the kernel still holds, however late this comes, and closes the listener.
+    fn admit_the_rest(&self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            match stream {
+                Ok(stream) => self.admit(stream, None, peer),
+                Err(cause) => tracing::warn!(%cause, "a connection could not be accepted"),
+            }
         }
     }
 

@@ -69,6 +69,7 @@ on_both! {
         let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
         assert_eq!(count(200), 1, "exactly one wins");
         assert_eq!(count(409), 99, "and nobody sees a fault");
+        assert_eq!(app.store.list_users("", 100).await.unwrap().len(), 1);
     }
 }
 

@@ -264,10 +264,3 @@ async fn open_transactions(observer: &mut sqlx::PgConnection) -> i64 {
                WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     sqlx::query_scalar(sql).fetch_one(observer).await.unwrap()
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_servers_start_at_once_on_an_empty_database_r101() {
-    let url = DatabaseUrl::Postgres(crate::util::postgres::fresh_database().await);
-    let opened = futures_util::future::join_all((0..5).map(|_| vestibule::store::Store::open(&url, 2))).await;
-    assert!(opened.iter().all(Result::is_ok), "{opened:?}");
-}

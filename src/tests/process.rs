@@ -2,21 +2,28 @@
 
 mod command_line;
 mod connections;
+mod many;
 mod rolling;
 mod starving;
 mod stopping;
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
     process::{Command, Output, Stdio},
+    sync::Barrier,
+    thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::util::{
     self, PASSWORD,

@@ -1,5 +1,6 @@
 //! What the tests share: a server on each database, a clock that only moves when told, and requests to it.
 
+pub mod client;
 pub mod postgres;
 pub mod program;
 
@@ -144,6 +145,14 @@ impl App {
         Self::assemble(backend, config, clock, folder).await
     }
 
+    /// Stops this server and throws its database away: one that many tests make many of would fill the disk.
+    pub async fn discard(self) {
+        self.store.close().await;
+        if let DatabaseUrl::Postgres(url) = &self.config.database.url {
+            postgres::drop_database(url).await;
+        }
+    }
+
     async fn assemble(backend: Backend, config: Config, clock: Arc<ManualClock>, folder: Arc<TempDir>) -> Self {
         static SEED: AtomicU32 = AtomicU32::new(1);
         let store = Store::open(&config.database.url, config.database.connections).await.unwrap();
@@ -207,6 +216,11 @@ impl App {
 /// The documented defaults, whatever the environment of the tests is.
 pub fn default_config() -> Config {
     Config::load(None, []).unwrap()
+}
+
+/// Tells something that was measured, on a line that `.ci/chaos` gathers.
+pub fn figure(text: &str) {
+    println!("\nfigure: {text}");
 }
 
 /// An address that no other call of this run has.

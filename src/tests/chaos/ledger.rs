@@ -2,19 +2,29 @@
 
 use std::net::SocketAddr;
 
-use super::client::{Failure, Whole, log_in, log_out, me, register};
+use crate::util::client::{Failure, Whole, log_in, log_out, me, register};
 
 /// Whether an acknowledgement came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
-    Given,
+enum Acknowledged {
+    Yes,
     /// No whole answer came back, or that the database is away: it may have been done or not.
     Unknown,
 }
 
+/// What is known of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Living,
+    /// Its logout was not acknowledged.
+    Unknown,
+    /// For ever.
+    Ended,
+}
+
 struct Login {
     token: String,
-    ended: Option<Word>,
+    life: Life,
 }
 
 /// One client's book.
@@ -22,8 +32,9 @@ pub struct Ledger {
     client: usize,
     /// Whether an end of the database may cost the last sessions: on PostgreSQL, where logins don't wait for its log.
     sessions_may_be_lost: bool,
-    accounts: Vec<(String, Word)>,
+    accounts: Vec<(String, Acknowledged)>,
     logins: Vec<Login>,
+    counts: Counts,
     /// What must never be.
     pub faults: Vec<String>,
 }
@@ -31,10 +42,10 @@ pub struct Ledger {
 /// How much there is in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Accounts that somebody tried to register.
+    pub accounts: usize,
     /// Registrations that were acknowledged.
     pub registered: usize,
-    /// Registrations of which no answer came.
-    pub unknown: usize,
     /// Logins that were acknowledged.
     pub logged_in: usize,
     /// Logouts that were acknowledged.
@@ -46,8 +57,8 @@ pub struct Counts {
 impl std::iter::Sum for Counts {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, one| Self {
+            accounts: sum.accounts + one.accounts,
             registered: sum.registered + one.registered,
-            unknown: sum.unknown + one.unknown,
             logged_in: sum.logged_in + one.logged_in,
             logged_out: sum.logged_out + one.logged_out,
             lost: sum.lost + one.lost,
@@ -57,21 +68,12 @@ impl std::iter::Sum for Counts {
 
 impl Ledger {
     pub fn new(client: usize, sessions_may_be_lost: bool) -> Self {
-        Self { client, sessions_may_be_lost, accounts: vec![], logins: vec![], faults: vec![] }
+        let (accounts, logins, faults, counts) = (vec![], vec![], vec![], Counts::default());
+        Self { client, sessions_may_be_lost, accounts, logins, counts, faults }
     }
 
-    pub fn counts(&self) -> Counts {
-        let registered = self.accounts.iter().filter(|(_, word)| *word == Word::Given).count();
-        Counts {
-            registered,
-            unknown: self.accounts.len() - registered,
-            logged_in: self.logins.len(),
-            logged_out: self.logins.iter().filter(|login| login.ended == Some(Word::Given)).count(),
-            lost: 0,
-        }
-    }
-
-    /// One round of what a person does: register, log in, and every other time log out. Whether the first was acknowledged.
+    /// One round of what people do: one registers and logs in; every other time one of those before logs out, and one who
+    /// has is still out. Whether the registration was acknowledged.
     pub fn write(&mut self, server: SocketAddr) -> bool {
         let name = format!("user{}-{}", self.client, self.accounts.len());
         let answer = register(server, &name);
@@ -79,56 +81,104 @@ impl Ledger {
             std::thread::yield_now();
             return false;
         }
-        let registered = self.answer(answer, 200).is_some();
-        self.accounts.push((name.clone(), if registered { Word::Given } else { Word::Unknown }));
+        let registered = self.answer(answer, &[200]).is_some();
+        self.accounts.push((name.clone(), if registered { Acknowledged::Yes } else { Acknowledged::Unknown }));
         if !registered {
             return false;
         }
-        let Some(answer) = self.answer(log_in(server, &name), 200) else { return true };
-        let token = answer.json()["token"].as_str().unwrap_or_default().to_owned();
-        let mut ended = None;
-        if self.logins.len() % 2 == 1 {
-            let answer = log_out(server, &token);
-            let lost = answer.as_ref().is_ok_and(|answer| answer.status == 401) && self.sessions_may_be_lost;
-            let acknowledged = !lost && self.answer(answer, 204).is_some();
-            ended = Some(if acknowledged { Word::Given } else { Word::Unknown });
+        self.counts.registered += 1;
+        if let Some(answer) = self.answer(log_in(server, &name), &[200]) {
+            self.counts.logged_in += 1;
+            let token = answer.json()["token"].as_str().unwrap_or_default().to_owned();
+            self.logins.push(Login { token, life: Life::Living });
         }
-        self.logins.push(Login { token, ended });
+        if self.accounts.len().is_multiple_of(2) {
+            self.end_one(server);
+            self.look_at_one_that_ended(server);
+        }
         true
     }
 
-    /// The answer, if it is the acknowledgement. An answer that is neither that nor "not just now" is a fault.
-    fn answer(&mut self, answer: Result<Whole, Failure>, acknowledged: u16) -> Option<Whole> {
-        let answer = answer.ok()?;
-        if ![acknowledged, 503].contains(&answer.status) {
-            self.faults.push(format!("{} {}", answer.status, answer.body));
-        }
-        Some(answer).filter(|answer| answer.status == acknowledged)
+    /// One of those in a given state, another one each time, of old ones and young ones.
+    fn some_login(&self, life: Life) -> Option<usize> {
+        let found: Vec<usize> = (0..self.logins.len()).filter(|n| self.logins[*n].life == life).collect();
+        let nth = self.accounts.len() * 31 % found.len().max(1);
+        found.get(nth).copied()
     }
 
-    /// Compares every entry with a server that runs undisturbed. Returns the counts.
+    fn end_one(&mut self, server: SocketAddr) {
+        let Some(n) = self.some_login(Life::Living) else { return };
+        let answer = log_out(server, &self.logins[n].token);
+        self.logins[n].life = match self.answer(answer, &[204, 401]).map(|answer| answer.status) {
+            Some(204) => {
+                self.counts.logged_out += 1;
+                Life::Ended
+            }
+            Some(_) => self.lost(n),
+            None => Life::Unknown,
+        };
+    }
+
+    fn look_at_one_that_ended(&mut self, server: SocketAddr) {
+        let Some(n) = self.some_login(Life::Ended) else { return };
+        let answer = me(server, &self.logins[n].token);
+        self.answer(answer, &[401]);
+    }
+
+    /// A session that should live doesn't.
+    fn lost(&mut self, n: usize) -> Life {
+        self.counts.lost += 1;
+        if !self.sessions_may_be_lost {
+            self.faults.push(format!("login {n}: its session is lost"));
+        }
+        Life::Ended
+    }
+
+    /// The answer, if it is one of those that may be. One that is neither of them nor "not just now" is a fault.
+    fn answer(&mut self, answer: Result<Whole, Failure>, expected: &[u16]) -> Option<Whole> {
+        let answer = answer.ok()?;
+        let found = expected.contains(&answer.status);
+        if !found && answer.status != 503 {
+            self.faults.push(format!("{} {}, not {expected:?}", answer.status, answer.body));
+        }
+        Some(answer).filter(|_| found)
+    }
+
+    /// Compares every entry with a server that runs undisturbed. Afterwards every account of this ledger is there.
     pub fn audit(&mut self, server: SocketAddr) -> Counts {
-        let mut counts = self.counts();
-        for (name, word) in &self.accounts {
-            let found = log_in(server, name).map_or(0, |answer| answer.status);
-            match (word, found) {
-                (_, 200) => {}
-                // It was never made. Then nothing of it may be there.
-                (Word::Unknown, 400) => match register(server, name).map_or(0, |answer| answer.status) {
-                    200 => {}
-                    other => self.faults.push(format!("{name}: half an account ({other})")),
-                },
-                (word, other) => self.faults.push(format!("{name}, whose acknowledgement is {word:?}: {other}")),
+        for (name, acknowledged) in &self.accounts {
+            if let Err(fault) = audit_account(server, name, *acknowledged) {
+                self.faults.push(format!("{name}, whose acknowledgement is {acknowledged:?}: {fault}"));
             }
         }
-        for login in &self.logins {
-            let found = me(server, &login.token).map_or(0, |answer| answer.status);
-            match (login.ended, found) {
-                (None, 200) | (Some(Word::Given), 401) | (Some(Word::Unknown), 200 | 401) => {}
-                (None, 401) if self.sessions_may_be_lost => counts.lost += 1,
-                (ended, other) => self.faults.push(format!("a session whose logout is {ended:?}: {other}")),
+        for n in 0..self.logins.len() {
+            let found = me(server, &self.logins[n].token).map_or(0, |answer| answer.status);
+            match (self.logins[n].life, found) {
+                (Life::Living, 200) | (Life::Ended, 401) | (Life::Unknown, 200 | 401) => {}
+                (Life::Living, 401) => self.logins[n].life = self.lost(n),
+                (life, other) => self.faults.push(format!("login {n}: {life:?}, and the answer is {other}")),
             }
         }
-        counts
+        Counts { accounts: self.accounts.len(), ..self.counts }
+    }
+}
+
+/// An account logs in by both of its names, and is who it is; or it was never made, and then nothing of it is there.
+fn audit_account(server: SocketAddr, name: &str, acknowledged: Acknowledged) -> Result<(), String> {
+    let email = format!("{name}@example.org");
+    let found = [name, email.as_str()].map(|by| log_in(server, by));
+    match found.each_ref().map(|answer| answer.as_ref().map_or(0, |answer| answer.status)) {
+        [200, 200] => found.into_iter().flatten().try_for_each(|answer| {
+            let json = answer.json();
+            let who = me(server, json["token"].as_str().unwrap_or_default()).map(|answer| answer.json());
+            let who = who.map_err(|failure| format!("{failure:?}"))?;
+            let same = who["username"] == name && who["email"] == email.as_str();
+            same.then_some(()).ok_or_else(|| format!("the account is another one: {who}"))
+        }),
+        [400, 400] if acknowledged == Acknowledged::Unknown => match register(server, name).map(|made| made.status) {
+            Ok(200) => Ok(()),
+            other => Err(format!("half an account: {other:?}")),
+        },
+        other => Err(format!("logging in by username and by email: {other:?}")),
     }
 }

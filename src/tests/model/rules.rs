@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::step::{Answer, By, MOMENT, Person, Step, Word};
+use super::step::{Answer, By, MOMENT, Person, Phrase, Step};
 
-/// The numbers that the real service is configured with too.
+/// The numbers that the real service goes by.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
     pub idle: Duration,
@@ -20,12 +20,13 @@ pub struct Numbers {
 struct Account {
     email: Person,
     username: Person,
-    password: Word,
+    password: Phrase,
     open: bool,
 }
 
 struct Session {
     account: usize,
+    owner: Person,
     begun: Duration,
     seen: Duration,
     ended: bool,
@@ -69,7 +70,7 @@ impl Model {
                 self.accounts.push(Account { email, username, password, open: true });
             }
             Step::LogIn { by, who, password } => return self.log_in(by, who, password),
-            Step::Check { since } => return self.authenticate(since).map_or(Answer::Ended, |_| Answer::Done),
+            Step::Check { since } => return self.authenticate(since).map_or(Answer::Ended, |s| Answer::Is(s.owner)),
             Step::LogOut { since } => {
                 let Some(session) = self.authenticate(since) else { return Answer::Ended };
                 session.ended = true;
@@ -84,34 +85,36 @@ impl Model {
         Answer::Done
     }
 
-    fn log_in(&mut self, by: By, who: Person, password: Word) -> Answer {
+    fn log_in(&mut self, by: By, who: Person, password: Phrase) -> Answer {
         let account = self.find(by, who);
         let counted = account.map_or(Counted::Ghost(by, who), Counted::Account);
-        if !self.count(counted) {
-            return Answer::Wait;
+        let wait = self.count(counted);
+        if !wait.is_zero() {
+            return Answer::Wait(wait.as_millis().div_ceil(1000));
         }
         let right = |&n: &usize| self.accounts[n].open && self.accounts[n].password == password;
         let Some(account) = account.filter(right) else { return Answer::Wrong };
         self.failures.remove(&counted);
-        let (numbers, now) = (self.numbers, self.now);
-        self.sessions.push(Session { account, begun: now, seen: now, ended: false });
+        let (numbers, now, owner) = (self.numbers, self.now, self.accounts[account].username);
+        self.sessions.push(Session { account, owner, begun: now, seen: now, ended: false });
         let living = self.sessions.iter_mut().filter(|s| s.account == account && s.lives(now, numbers));
         let oldest_last: Vec<&mut Session> = living.rev().collect();
         oldest_last.into_iter().skip(numbers.sessions).for_each(|session| session.ended = true);
-        Answer::Done
+        Answer::Is(owner)
     }
 
-    /// Counts an attempt as failed, unless there is a wait.
-    fn count(&mut self, counted: Counted) -> bool {
+    /// Counts an attempt as failed, unless there is a wait, which is returned.
+    fn count(&mut self, counted: Counted) -> Duration {
         let Numbers { free_failures, first_delay, longest_delay, memory, .. } = self.numbers;
         let failures = self.failures.entry(counted).or_default();
-        if failures.last + failures.delay > self.now {
-            return false;
+        let wait = (failures.last + failures.delay).saturating_sub(self.now);
+        if wait.is_zero() {
+            let count = if failures.last + memory < self.now { 1 } else { failures.count + 1 };
+            let over = count.checked_sub(free_failures);
+            let delay = over.map_or(Duration::ZERO, |n| longest_delay.min(first_delay * 2_u32.pow(n.min(20))));
+            *failures = Failures { count, delay, last: self.now };
         }
-        let count = if failures.last + memory < self.now { 1 } else { failures.count + 1 };
-        let doubled = count.checked_sub(free_failures).map_or(Duration::ZERO, |n| first_delay * 2_u32.pow(n.min(20)));
-        *failures = Failures { count, delay: doubled.min(longest_delay), last: self.now };
-        true
+        wait
     }
 
     fn authenticate(&mut self, since: usize) -> Option<&mut Session> {
@@ -136,10 +139,7 @@ impl Model {
     }
 
     fn find(&self, by: By, who: Person) -> Option<usize> {
-        self.accounts.iter().position(|known| match by {
-            By::Email => known.email == who,
-            By::Username => known.username == who,
-        })
+        self.accounts.iter().position(|known| if by == By::Email { known.email == who } else { known.username == who })
     }
 }
 

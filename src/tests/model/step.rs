@@ -16,6 +16,11 @@ pub enum Person {
 }
 
 impl Person {
+    /// Who is called so.
+    pub fn named(username: &str) -> Self {
+        [Self::Ann, Self::Bob, Self::Cyd].into_iter().find(|person| person.username() == username).unwrap()
+    }
+
     pub fn username(self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -34,12 +39,12 @@ pub enum By {
 
 /// A password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum Phrase {
     Kettle,
     Lantern,
 }
 
-impl Word {
+impl Phrase {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Kettle => "tidal marmot kettle",
@@ -76,13 +81,13 @@ impl Span {
 /// Something that is done. A login is called by how many have succeeded since.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    Register { email: Person, username: Person, password: Word },
-    LogIn { by: By, who: Person, password: Word },
+    Register { email: Person, username: Person, password: Phrase },
+    LogIn { by: By, who: Person, password: Phrase },
     Check { since: usize },
     LogOut { since: usize },
     Disable(Person),
     Enable(Person),
-    SetPassword(Person, Word),
+    SetPassword(Person, Phrase),
     Revoke(Person),
     Wait(Span),
     Restart,
@@ -93,9 +98,12 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Done,
+    /// Done, and by whom.
+    Is(Person),
     Taken,
     Wrong,
-    Wait,
+    /// For so many seconds.
+    Wait(u128),
     Ended,
     NoSuchUser,
 }
@@ -117,7 +125,7 @@ pub fn scripts(longest: usize) -> impl Strategy<Value = Script> {
 
 fn step() -> impl Strategy<Value = Step> {
     let person = || prop_oneof![8 => Just(Person::Ann), 2 => Just(Person::Bob), 1 => Just(Person::Cyd)];
-    let word = || prop_oneof![8 => Just(Word::Kettle), 1 => Just(Word::Lantern)];
+    let phrase = || prop_oneof![8 => Just(Phrase::Kettle), 1 => Just(Phrase::Lantern)];
     let by = prop_oneof![Just(By::Email), Just(By::Username)];
     let span = prop_oneof![
         3 => Just(Span::Second),
@@ -130,13 +138,13 @@ fn step() -> impl Strategy<Value = Step> {
     // The same person for both names, most of the time: then the others exist, too.
     let register = prop_oneof![4 => person().prop_map(|who| (who, who)), 1 => (person(), person())];
     prop_oneof![
-        3 => (register, word()).prop_map(|((email, username), password)| Step::Register { email, username, password }),
-        12 => (by, person(), word()).prop_map(|(by, who, password)| Step::LogIn { by, who, password }),
+        3 => (register, phrase()).prop_map(|((email, username), password)| Step::Register { email, username, password }),
+        12 => (by, person(), phrase()).prop_map(|(by, who, password)| Step::LogIn { by, who, password }),
         12 => (0..4_usize).prop_map(|since| Step::Check { since }),
         2 => (0..4_usize).prop_map(|since| Step::LogOut { since }),
         1 => person().prop_map(Step::Disable),
         2 => person().prop_map(Step::Enable),
-        1 => (person(), word()).prop_map(|(who, word)| Step::SetPassword(who, word)),
+        1 => (person(), phrase()).prop_map(|(who, phrase)| Step::SetPassword(who, phrase)),
         1 => person().prop_map(Step::Revoke),
         5 => span.prop_map(Step::Wait),
         1 => Just(Step::Restart),

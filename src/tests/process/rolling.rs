@@ -1,20 +1,17 @@
 //! Stopping while clients write, and exchanging servers one by one under them.
 
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use super::*;
 use crate::{
-    chaos::{
-        Stop,
+    chaos::Stop,
+    util::{
         client::{self, Failure, Whole},
+        postgres,
     },
-    util::postgres,
 };
 
 /// Clients that log in to whichever server is next in turn, and to the one after it when that one refuses the
@@ -57,7 +54,7 @@ fn in_turn(addresses: &Mutex<Vec<SocketAddr>>, meanwhile: impl FnOnce(&AtomicUsi
 
 #[test]
 fn three_servers_are_restarted_one_by_one_without_a_failed_request_r100() {
-    let url = tokio::runtime::Runtime::new().unwrap().block_on(postgres::fresh_database());
+    let url = Runtime::new().unwrap().block_on(postgres::fresh_database());
     let folders = [folder(), folder(), folder()];
     let start = |n: usize| {
         let mut command = crate::chaos::command(folders[n].path());

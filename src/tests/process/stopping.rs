@@ -39,12 +39,31 @@ fn a_signal_lets_requests_under_way_finish_r100() {
     let patience = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(server.address).is_ok() {
         assert!(Instant::now() < patience, "it still accepts");
-        std::thread::yield_now();
+        thread::yield_now();
     }
     stream.write_all(body.as_bytes()).unwrap();
     let (status, _, answer) = read_answer(stream);
     assert_eq!(status, 200, "{answer}");
     let mut server = server;
+    assert!(server.process.wait().unwrap().success());
+}
+
+#[test]
+fn what_the_kernel_took_before_a_signal_is_answered_r100() {
+    let folder = folder();
+    let mut server = start(folder.path(), &[]);
+    // While it stands still, connections are made and requests arrive, of which it knows nothing.
+    server.signal(Signal::STOP);
+    let waiting: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            stream.write_all(request("GET", "/healthz", "", "").as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    assert!(waiting.into_iter().all(|stream| read_answer(stream).0 == 200));
     assert!(server.process.wait().unwrap().success());
 }
 

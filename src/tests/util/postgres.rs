@@ -14,8 +14,8 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection};
 
-/// Runs a server on the folder `$2` and obeys the orders on standard input: `kill` ends it and
-/// all its processes at once, `start` starts it again. When standard input ends, when this process does, however it does, the server is stopped.
+/// Runs a server on the folder `$2` and obeys the orders on standard input: `kill` ends it and all its processes at once,
+/// `start` starts it again. When standard input ends, as this process does, however it does, the server is stopped.
 const KEEPER: &str = r#"
     start() {
         "$1/postgres" -D "$2" -h 127.0.0.1 -p "$3" -k "" $4 -c max_connections=400 -c shared_buffers=32MB \
@@ -54,7 +54,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Makes a new one. With `durable`, what it commits waits for the disk.
-    pub fn start(durable: bool) -> Self {
+    pub fn new(durable: bool) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let programs = programs();
         // In the system's temporary folder: the user who runs the server must be able to reach it.
@@ -100,9 +100,13 @@ impl Cluster {
         self.order("kill");
     }
 
-    /// Starts it again, and waits until it takes connections.
-    pub async fn start_again(&mut self) {
+    /// Starts it after it was killed.
+    pub fn start(&mut self) {
         self.order("start");
+    }
+
+    /// Waits until it takes connections.
+    pub async fn await_start(&self) {
         await_port(self.port);
         connect(&format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)).await.close().await.unwrap();
     }
@@ -126,8 +130,16 @@ impl Drop for Cluster {
 pub async fn fresh_database() -> String {
     // Never dropped: the end of the process ends it.
     static SHARED: OnceLock<Cluster> = OnceLock::new();
-    let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Cluster::start(false))).await.unwrap();
+    let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Cluster::new(false))).await.unwrap();
     shared.fresh_database().await
+}
+
+/// Removes a database that [`fresh_database`] made.
+pub async fn drop_database(url: &str) {
+    let (server, name) = url.rsplit_once('/').unwrap();
+    let mut admin = connect(&format!("{server}/postgres")).await;
+    admin.execute(sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+    admin.close().await.unwrap();
 }
 
 /// Connects, once the server has started up (SQLSTATE 57P03 until then).

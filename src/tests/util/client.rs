@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::util::{PASSWORD, some_address};
+use super::{PASSWORD, some_address};
 
 /// Longer than the server may take for any answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,8 +35,17 @@ pub enum Failure {
     Broken,
 }
 
-/// One request on a connection of its own, from an address that no other has.
+/// One request to the API on a connection of its own, from an address that no other has.
 pub fn call(server: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> Result<Whole, Failure> {
+    ask(server, method, &format!("/api/accounts/{path}"), token, body)
+}
+
+/// One request for a page.
+pub fn get(server: SocketAddr, path: &str) -> Result<Whole, Failure> {
+    ask(server, "GET", path, "", "")
+}
+
+fn ask(server: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> Result<Whole, Failure> {
     let stream = TcpStream::connect(server).map_err(|e| match e.kind() {
         ErrorKind::ConnectionRefused => Failure::Refused,
         _ => Failure::Broken,
@@ -47,7 +56,7 @@ pub fn call(server: SocketAddr, method: &str, path: &str, token: &str, body: &st
 fn exchange(mut stream: TcpStream, method: &str, path: &str, token: &str, body: &str) -> Option<Whole> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let request = format!(
-        "{method} /api/accounts/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-forwarded-for: {}\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-forwarded-for: {}\r\n\
          authorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         some_address(),
         body.len()
@@ -59,7 +68,11 @@ fn exchange(mut stream: TcpStream, method: &str, path: &str, token: &str, body: 
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let whole = length.map_or(status == 204, |length| length.parse() == Ok(body.len()));
+    let whole = match length {
+        Some(length) => length.parse() == Ok(body.len()),
+        // Sent in chunks, of which the last is empty (RFC 9112, section 7.1), or without any content.
+        None => body.ends_with("0\r\n\r\n") || status == 204,
+    };
     whole.then(|| Whole { status, body: body.to_owned() })
 }
 
@@ -74,6 +87,13 @@ pub fn log_in(server: SocketAddr, name: &str) -> Result<Whole, Failure> {
 
 pub fn log_in_with(server: SocketAddr, name: &str, password: &str) -> Result<Whole, Failure> {
     call(server, "POST", "api_auth/", "", &json!({ "email": name, "password": password }).to_string())
+}
+
+/// The token of a login that must succeed.
+pub fn token(server: SocketAddr, name: &str) -> String {
+    let answer = log_in(server, name).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()["token"].as_str().unwrap().to_owned()
 }
 
 pub fn log_out(server: SocketAddr, token: &str) -> Result<Whole, Failure> {

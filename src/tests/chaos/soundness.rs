@@ -1,0 +1,56 @@
+//! What a database says of itself after all this.
+
+use std::path::Path;
+
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+const ACCOUNTS: &str = "SELECT COUNT(*) FROM users";
+const STRAYS: &str = "SELECT COUNT(*) FROM sessions WHERE user_id NOT IN (SELECT id FROM users)";
+
+/// Every index agrees with its table, where PostgreSQL has the means to tell.
+const CHECK_INDEXES: &str = "SELECT bt_index_check(indexrelid, true) FROM pg_index \
+    JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+    WHERE nspname = 'public'";
+
+/// What is wrong with the database of a server that ran in `folder` and that should have so many accounts.
+pub async fn faults_in(url: &str, folder: &Path, accounts: usize) -> Vec<String> {
+    let (mut found, counted) = match url.strip_prefix("sqlite:") {
+        Some(file) => in_sqlite(&folder.join(file)).await,
+        None => in_postgres(url).await,
+    };
+    let expected = (i64::try_from(accounts).unwrap(), 0);
+    if counted != expected {
+        found.push(format!("accounts and sessions without one: {counted:?}, not {expected:?}"));
+    }
+    found
+}
+
+async fn in_sqlite(file: &Path) -> (Vec<String>, (i64, i64)) {
+    let mut connection = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let integrity: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut connection).await.unwrap();
+    let strays = sqlx::query("PRAGMA foreign_key_check").fetch_all(&mut connection).await.unwrap();
+    let mut found: Vec<String> = integrity.into_iter().filter(|line| line != "ok").collect();
+    found.extend(strays.iter().map(|row| format!("{row:?}")));
+    let accounts = sqlx::query_scalar(ACCOUNTS).fetch_one(&mut connection).await.unwrap();
+    let strays = sqlx::query_scalar(STRAYS).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    (found, (accounts, strays))
+}
+
+async fn in_postgres(url: &str) -> (Vec<String>, (i64, i64)) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let checked = async {
+        sqlx::query("CREATE EXTENSION amcheck").execute(&mut connection).await?;
+        sqlx::query(CHECK_INDEXES).execute(&mut connection).await
+    };
+    let found = match checked.await {
+        // 0A000: this PostgreSQL comes without the extension.
+        Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("0A000") => vec![],
+        Err(fault) => vec![fault.to_string()],
+        Ok(_) => vec![],
+    };
+    let accounts = sqlx::query_scalar(ACCOUNTS).fetch_one(&mut connection).await.unwrap();
+    let strays = sqlx::query_scalar(STRAYS).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    (found, (accounts, strays))
+}
