@@ -93,8 +93,11 @@ need_wrk() {
 need_cargo_fuzz() {
     cargo_fuzz=$(need_cargo_program cargo-fuzz 0.13.2)
     export RUSTUP_TOOLCHAIN=nightly
-    rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal ||
-        fail "A nightly Rust is missing. Install it: rustup toolchain install nightly"
+    case $(rustc --version 2>/dev/null) in
+    *nightly*) ;;
+    *) rustup toolchain install nightly --profile minimal ||
+        fail "A nightly Rust is missing. Install it: rustup toolchain install nightly" ;;
+    esac
 }
 
 # need_cargo_program <name> <version>: prints the path of a program from crates.io, which it compiles once.

@@ -31,8 +31,8 @@ use crate::domain::time::Timestamp;
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a statement or a transaction may take, with its wait for a connection or a lock, before the caller hears
-/// that the database is away. Less than the five seconds within which a visitor must have an answer.
-pub const PATIENCE: Duration = Duration::from_secs(3);
+/// that the database is away. Less than the three seconds within which a visitor must have an answer.
+pub const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// The two databases. SQLite has one connection that writes and several that read, as its write-ahead log allows.
 #[derive(Debug)]

@@ -33,6 +33,9 @@ test.describe("with the policy switched off", () => {
   });
   test.afterEach(() => expect(alerts).toEqual([]));
 
+  // What the polyglots would make of the page if one got through, whether it has run yet or not.
+  const INJECTED = "img[src='x'], svg[onload], iframe[srcdoc], [onfocus], [onerror], script:not([nonce])";
+
   test("a script that got through would run", async ({ page }) => {
     await new Vestibule(page).open("/login");
     await page.evaluate(() => document.body.insertAdjacentHTML("beforeend", "<img src='data:,' alt='' onerror='alert(7)'>"));
@@ -42,20 +45,23 @@ test.describe("with the policy switched off", () => {
 
   test("no field runs what is typed into it_r83", async ({ page, complaints }) => {
     test.slow();
-    complaints.expect(status(400), status(429));
+    complaints.expect(status(400));
     const app = new Vestibule(page);
-    for (const polyglot of POLYGLOTS) {
+    for (const [n, polyglot] of POLYGLOTS.entries()) {
+      await page.setExtraHTTPHeaders({ "X-Forwarded-For": `198.51.100.${n + 1}` });
       await app.open("/register");
       await app.email.fill(polyglot);
       await app.username.fill(polyglot);
       await app.password.fill(polyglot);
       await app.registerButton.click();
       await expect(page.locator("form")).toHaveAttribute("aria-busy", "false");
+      await expect(page.locator(INJECTED)).toHaveCount(0);
       await app.open("/login");
       await app.email.fill(polyglot);
       await app.password.fill(polyglot);
       await app.loginButton.click();
       await expect(page.getByRole("alert").filter({ hasText: /\w/, visible: true })).not.toHaveCount(0);
+      await expect(page.locator(INJECTED)).toHaveCount(0);
     }
   });
 
@@ -67,7 +73,9 @@ test.describe("with the policy switched off", () => {
       for (const address of [`/login?email=${encoded}&next=${encoded}`, `/register#${encoded}`, `/${encoded}`]) {
         const html = await (await page.goto(address))?.text();
         expect(html, address).not.toContain(polyglot);
+        await expect(page.locator("html")).toHaveAttribute("lang", "en");
         await expect(page.locator("body")).not.toContainText("alert(1)");
+        await expect(page.locator(INJECTED)).toHaveCount(0);
       }
       await app.open("/login");
       await page.evaluate((stored) => sessionStorage.setItem("vestibule.session", stored), JSON.stringify(polyglot));

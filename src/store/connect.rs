@@ -63,14 +63,15 @@ pub async fn unlimited(pool: &PgPool) -> Result<PgConnection, Error> {
 }
 
 pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
+    let patience = PATIENCE.as_millis().to_string();
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| {
             Error::Refused("The PostgreSQL address can't be read. Write postgres://user:password@host/name.".to_owned())
         })?
         .application_name("vestibule")
         .options([
-            ("statement_timeout", "3000"),
-            ("lock_timeout", "3000"),
+            ("statement_timeout", patience.as_str()),
+            ("lock_timeout", patience.as_str()),
             ("idle_in_transaction_session_timeout", "10000"),
             // Without it, each rollback of nothing would be told as a warning.
             ("client_min_messages", "error"),

@@ -132,7 +132,7 @@ impl Storm {
                 let (before, patience) = (written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
                 pause(Duration::from_millis(self.rng.random_range(20..500)));
                 // However slow the machine is, there is something to lose.
-                while written.load(Ordering::Relaxed) == before {
+                while written.load(Ordering::Relaxed) < before + CLIENTS {
                     assert!(Instant::now() < patience, "nothing is acknowledged any more");
                     thread::yield_now();
                 }

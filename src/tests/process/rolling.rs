@@ -68,10 +68,12 @@ fn three_servers_are_restarted_one_by_one_without_a_failed_request_r100() {
             let before = answers.load(Ordering::Relaxed);
             let n = round % 3;
             servers[n].signal(Signal::TERM);
-            assert!(servers[n].process.wait().unwrap().success());
+            assert!(servers[n].exit().success());
             servers[n] = start(n);
             addresses.lock().unwrap()[n] = servers[n].address;
+            let patience = Instant::now() + Duration::from_mins(1);
             while answers.load(Ordering::Relaxed) < before + 8 {
+                assert!(Instant::now() < patience, "nothing is answered any more");
                 thread::yield_now();
             }
         }
@@ -85,11 +87,13 @@ fn a_signal_under_load_breaks_off_no_request_r100() {
     let mut server = Server::start(&mut crate::chaos::command(folder.path()), &folder.path().join("log"));
     server.register();
     let (broken, answers) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let patience = Instant::now() + Duration::from_mins(1);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 // Until the server takes no more.
                 loop {
+                    assert!(Instant::now() < patience, "it still takes requests");
                     match client::log_in(server.address, "ann") {
                         Ok(Whole { status: 200, .. }) => drop(answers.fetch_add(1, Ordering::Relaxed)),
                         Err(Failure::Refused) => return,
@@ -104,5 +108,5 @@ fn a_signal_under_load_breaks_off_no_request_r100() {
         server.signal(Signal::TERM);
     });
     assert_eq!(broken.into_inner().unwrap(), Vec::<String>::new(), "every request that was taken is answered");
-    assert!(server.process.wait().unwrap().success());
+    assert!(server.exit().success());
 }

@@ -45,7 +45,7 @@ fn a_signal_lets_requests_under_way_finish_r100() {
     let (status, _, answer) = read_answer(stream);
     assert_eq!(status, 200, "{answer}");
     let mut server = server;
-    assert!(server.process.wait().unwrap().success());
+    assert!(server.exit().success());
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn what_the_kernel_took_before_a_signal_is_answered_r100() {
     server.signal(Signal::TERM);
     server.signal(Signal::CONT);
     assert!(waiting.into_iter().all(|stream| read_answer(stream).0 == 200));
-    assert!(server.process.wait().unwrap().success());
+    assert!(server.exit().success());
 }
 
 #[test]
@@ -79,5 +79,5 @@ fn a_second_signal_ends_it_at_once_r100() {
         assert!(Instant::now() < patience, "it still accepts");
     }
     server.signal(Signal::TERM);
-    assert!(!server.process.wait().unwrap().success());
+    assert!(!server.exit().success());
 }

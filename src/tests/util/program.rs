@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -47,7 +48,20 @@ impl Server {
     /// Stops it in good order.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.process.wait().unwrap()
+        self.exit()
+    }
+
+    /// Waits for its end, which must come within a minute.
+    #[expect(clippy::disallowed_methods, reason = "no async thread waits here")]
+    pub fn exit(&mut self) -> ExitStatus {
+        let patience = Instant::now() + Duration::from_mins(1);
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < patience, "it does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// One request on a connection of its own: the status and the body.
