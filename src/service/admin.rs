@@ -167,3 +167,25 @@ impl From<User> for UserLine {
         Self { account: user.into(), disabled }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_has_one_name_on_the_wire_and_in_the_log() {
+        let (who, password) = ("ann".to_owned(), "x".to_owned());
+        let commands = [
+            Command::Add { email: who.clone(), username: who.clone(), password: password.clone() },
+            Command::List { after: String::new() },
+            Command::Disable { who: who.clone() },
+            Command::Enable { who: who.clone() },
+            Command::SetPassword { who: who.clone(), password },
+            Command::RevokeSessions { who },
+        ];
+        for command in commands {
+            let wire = serde_json::to_value(&command).expect("JSON");
+            assert_eq!(wire["command"], command.name().replace('-', "_"));
+        }
+    }
+}

@@ -53,3 +53,16 @@ impl Clock for DatabaseClock {
         reading.plus(at.elapsed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_goes_on_from_its_last_reading() {
+        let clock = DatabaseClock::new(Timestamp::from_millis(1_000_000));
+        clock.set(Timestamp::from_millis(5_000_000));
+        let now = clock.now();
+        assert!(now >= Timestamp::from_millis(5_000_000) && clock.now() >= now, "{now:?}");
+    }
+}

@@ -31,3 +31,16 @@ pub fn new_token(entropy: &dyn Entropy) -> Token {
         u8::from_ne_bytes(byte)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_fillings_are_the_same_r30() {
+        let (mut one, mut other) = ([0; 32], [0; 32]);
+        SystemEntropy.fill(&mut one);
+        SystemEntropy.fill(&mut other);
+        assert!(one != other && one != [0; 32] && other != [0; 32]);
+    }
+}

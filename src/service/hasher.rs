@@ -194,6 +194,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn memory_is_kept_for_the_next_hash_until_it_is_given_back_r24() {
+        let hasher = hasher(1, 4, 1, FOR_EVER);
+        let place = hasher.enqueue().expect("a place");
+        for _ in 0..2 {
+            place.hash(password("x"), [0; 16]).await.expect("a hash");
+            assert_eq!(hasher.argon.pieces(), 1);
+        }
+        hasher.release_memory();
+        assert_eq!(hasher.argon.pieces(), 0);
+    }
+
+    #[tokio::test]
     async fn only_the_right_password_of_a_real_account_is_right() {
         let (old, new) = (hasher(1, 4, 1, FOR_EVER), hasher(1, 4, 2, FOR_EVER));
         let stored = old.enqueue().expect("a place").hash(password("right"), [2; 16]).await.expect("a hash");

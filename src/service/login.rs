@@ -37,8 +37,7 @@ impl Service {
             }
             // The hash is another by now: of a new password, or of the same one, renewed by a login beside this one.
             let known = self.store.find_credential(&Identifier::parse(identifier)).await?;
-            let known = known.filter(|known| known.user.disabled_at.is_none() && known.password_hash != hash);
-            stored = known.map(|known| known.password_hash);
+            stored = known.map(|known| known.password_hash).filter(|current| *current != hash);
         }
         tracing::info!(user = user.map_or("unknown".to_owned(), |user| user.id), "login failed");
         Err(AppError::BadCredentials.into())

@@ -34,25 +34,16 @@ pub fn check(password: &Password, email: &Email, username: &Username, least: u32
         return Ok(());
     }
     let folded = text.to_lowercase();
+    let personal = personal.iter().any(|word| word.chars().count() >= 3 && folded.contains(word));
+    let feedback = estimate.feedback();
+    let warning = feedback.and_then(zxcvbn::feedback::Feedback::warning).map(reason);
+    let why = if personal { Some(Advice::Yours) } else { warning };
+    let ways_out = feedback.map_or(&[][..], |feedback| feedback.suggestions()).iter().copied().map(way_out);
     let mut advice = Vec::new();
-    if once.is_some() {
-        advice.push(Advice::Repeats);
-    }
-    if personal.iter().any(|word| word.chars().count() >= 3 && folded.contains(word)) {
-        advice.push(Advice::Yours);
-    } else if let Some(warning) = estimate.feedback().and_then(zxcvbn::feedback::Feedback::warning) {
-        advice.push(reason(warning));
-    }
-    advice.dedup();
-    let suggestions = estimate.feedback().map_or(&[][..], |feedback| feedback.suggestions());
-    for &suggestion in suggestions {
-        let way_out = way_out(suggestion);
-        if !advice.contains(&way_out) {
-            advice.push(way_out);
+    for one in once.map(|_| Advice::Repeats).into_iter().chain(why).chain(ways_out) {
+        if !advice.contains(&one) {
+            advice.push(one);
         }
-    }
-    if !advice.contains(&Advice::UseWords) && !advice.contains(&Advice::AddWords) {
-        advice.push(Advice::AddWords);
     }
     Err(Problem::PasswordGuessable(advice))
 }
@@ -159,6 +150,21 @@ mod tests {
     #[test]
     fn length_is_counted_in_code_points_r7() {
         assert_eq!(judge("äöüßéèê"), Err(Problem::PasswordTooShort { least: 8 }));
+    }
+
+    #[test]
+    fn each_advice_is_told_once_and_ends_with_a_way_out() {
+        use Advice::{AddWords, Common, Repeats, Yours};
+        let table = [
+            ("password", vec![Common, AddWords]),
+            ("password-Password", vec![Repeats, Common, AddWords]),
+            ("vestibule12345678", vec![Yours, AddWords]),
+            ("aaaaaaaaaaaa", vec![Repeats, AddWords]),
+            ("aaaaaa aaaaaa", vec![Repeats, AddWords]),
+        ];
+        for (bad, advice) in table {
+            assert_eq!(judge(bad), Err(Problem::PasswordGuessable(advice)), "{bad}");
+        }
     }
 
     #[test]

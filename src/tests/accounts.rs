@@ -74,6 +74,20 @@ on_both! {
 }
 
 on_both! {
+    async fn two_accounts_with_one_password_have_hashes_of_their_own_r21(app: App) {
+        use vestibule::domain::identifier::Identifier;
+        let mut hashes = Vec::new();
+        for name in ["ann", "bob"] {
+            app.register(name).await;
+            let known = app.store.find_credential(&Identifier::parse(name)).await.unwrap().unwrap();
+            hashes.push(known.password_hash);
+        }
+        assert_ne!(hashes[0].split('$').nth(4), hashes[1].split('$').nth(4), "the salts");
+        assert_ne!(hashes[0].split('$').nth(5), hashes[1].split('$').nth(5), "the tags");
+    }
+}
+
+on_both! {
     async fn a_taken_name_is_told_without_saying_which_r1(app: App) {
         app.register("ann").await;
         for (email, username) in [("ANN@example.org", "bob"), ("bob@example.org", "Ann")] {

@@ -18,7 +18,10 @@ use tokio::{
 };
 use vestibule::{service::Caller, store::DatabaseUrl};
 
-use crate::util::{App, Backend, PASSWORD, some_address};
+use crate::{
+    on_both,
+    util::{App, Backend, PASSWORD, some_address},
+};
 
 fn is_unavailable(answer: &crate::util::Answer) -> bool {
     answer.status == 503 && answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0)
@@ -263,4 +266,21 @@ async fn open_transactions(observer: &mut sqlx::PgConnection) -> i64 {
     let sql = "SELECT COUNT(*) FROM pg_stat_activity \
                WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     sqlx::query_scalar(sql).fetch_one(observer).await.unwrap()
+}
+
+on_both! {
+    async fn a_service_that_was_closed_says_that_its_database_is_away(app: App) {
+        assert_eq!(app.get("/readyz").send().await.status, 200);
+        app.service.close().await;
+        assert_eq!(app.get("/readyz").send().await.status, 503);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 503);
+    }
+}
+
+on_both! {
+    async fn several_servers_go_by_the_clock_of_their_database_r99(app: App) {
+        let (first, second) = (app.store.clock().await.unwrap(), app.store.clock().await.unwrap());
+        assert_eq!(first.is_some(), app.backend == Backend::Postgres);
+        assert!(second >= first);
+    }
 }

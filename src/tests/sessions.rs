@@ -86,6 +86,17 @@ on_both! {
 }
 
 on_both! {
+    async fn a_clock_that_is_five_minutes_behind_ends_no_session_r99(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        app.clock.go_back(Duration::from_mins(5));
+        assert_eq!(app.me(&token).await, 200);
+        app.clock.go_back(Duration::from_millis(1));
+        assert_eq!(app.me(&token).await, 401);
+    }
+}
+
+on_both! {
     async fn a_disabled_user_is_out_at_once_and_for_good_r43(app: App) {
         use vestibule::service::admin::{Command, Reply};
         app.register("ann").await;

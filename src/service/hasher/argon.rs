@@ -95,6 +95,12 @@ impl Argon {
         Ok((Verdict::Right { renewed }, None))
     }
 
+    /// Pieces of memory that are kept.
+    #[cfg(test)]
+    pub fn pieces(&self) -> usize {
+        self.memory().len()
+    }
+
     /// How long a comparison takes.
     pub fn usual(&self) -> Duration {
         Duration::from_nanos(self.usual.load(Ordering::Relaxed))
