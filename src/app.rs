@@ -5,7 +5,7 @@ pub mod settings;
 #[cfg(feature = "ssr")]
 mod shell;
 
-use leptos::{either::EitherOf4, prelude::*};
+use leptos::{either::EitherOf5, prelude::*};
 
 pub use self::address::Address;
 #[cfg(feature = "ssr")]
@@ -17,7 +17,7 @@ use crate::{
         notice::NoticeLine,
         switcher::{self, ViewSwitcher},
     },
-    pages::{View, login::Login, logout::Logout, not_found::NotFound, register::Register},
+    pages::{View, account::Account, login::Login, logout::Logout, not_found::NotFound, register::Register},
     session::{Phase, Session},
 };
 
@@ -45,10 +45,11 @@ pub fn App() -> impl IntoView {
                 </div>
                 <div class="view">
                     {move || match address.view() {
-                        View::LogIn => EitherOf4::A(view! { <Login /> }),
-                        View::Register => EitherOf4::B(view! { <Register /> }),
-                        View::LogOut => EitherOf4::C(view! { <Logout /> }),
-                        View::NotFound => EitherOf4::D(view! { <NotFound /> }),
+                        View::LogIn => EitherOf5::A(view! { <Login /> }),
+                        View::Register => EitherOf5::B(view! { <Register /> }),
+                        View::Account => EitherOf5::C(view! { <Account /> }),
+                        View::LogOut => EitherOf5::D(view! { <Logout /> }),
+                        View::NotFound => EitherOf5::E(view! { <NotFound /> }),
                     }}
                 </div>
             </main>
@@ -72,10 +73,10 @@ fn lead_the_reader(
             if dom::has_focus(switcher::ID) {
                 spoken.set(view.name());
             } else {
-                dom::focus("main h1");
+                dom::focus_heading();
             }
         }
-        Some((_, before)) if before != phase && known(before) && known(phase) => dom::focus("main h1"),
+        Some((_, before)) if before != phase && known(before) && known(phase) => dom::focus_heading(),
         _ => {}
     }
     (view, phase)

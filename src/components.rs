@@ -1,5 +1,6 @@
 //! What several views share.
 
+pub mod confirm;
 pub mod dom;
 pub mod field;
 pub mod form;

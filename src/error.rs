@@ -24,6 +24,10 @@ pub enum AppError {
     BadCredentials,
     /// There is no session behind this request: no token, a bad one, or one that has ended.
     SessionEnded,
+    /// The session is good, but its user must prove the password again before this.
+    ReauthRequired,
+    /// The password is not that of the account that is logged in.
+    WrongPassword,
     /// Too many attempts.
     Throttled {
         /// Seconds to wait before the next attempt.
@@ -63,7 +67,7 @@ impl AppError {
         match self {
             Self::Invalid(_) | Self::BadCredentials | Self::BadRequest => 400,
             Self::SessionEnded => 401,
-            Self::CrossSite => 403,
+            Self::CrossSite | Self::ReauthRequired | Self::WrongPassword => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::SlowRequest => 408,
@@ -74,6 +78,31 @@ impl AppError {
             Self::Throttled { .. } => 429,
             Self::Internal => 500,
             Self::Unavailable { .. } | Self::Unreachable => 503,
+        }
+    }
+
+    /// What programs know it by, such as `session_ended`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::Taken => "taken",
+            Self::BadCredentials => "bad_credentials",
+            Self::SessionEnded => "session_ended",
+            Self::ReauthRequired => "reauth_required",
+            Self::WrongPassword => "wrong_password",
+            Self::Throttled { .. } => "throttled",
+            Self::Unavailable { .. } => "unavailable",
+            Self::BadRequest => "bad_request",
+            Self::CrossSite => "cross_site",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::SlowRequest => "slow_request",
+            Self::TooLarge => "too_large",
+            Self::NotJson => "not_json",
+            Self::UnknownHost => "unknown_host",
+            Self::Internal => "internal",
+            Self::Unreachable => "unreachable",
         }
     }
 
@@ -105,6 +134,8 @@ impl fmt::Display for AppError {
             }
             Self::BadCredentials => "Email or password is wrong. Check both and try again.",
             Self::SessionEnded => "You are not logged in, or your session has ended. Log in again.",
+            Self::ReauthRequired => "Confirm your password first, then try again.",
+            Self::WrongPassword => "That is not your password. Check it and try again.",
             Self::Throttled { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));
             }
@@ -184,9 +215,16 @@ pub enum Field {
     Username,
     /// The password.
     Password,
+    /// The password until now, where it is asked for beside a new one.
+    CurrentPassword,
+    /// The password from now on.
+    NewPassword,
 }
 
 impl Field {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Email, Self::Username, Self::Password, Self::CurrentPassword, Self::NewPassword];
+
     /// The field's name in JSON and in the page's forms.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -194,7 +232,15 @@ impl Field {
             Self::Email => "email",
             Self::Username => "username",
             Self::Password => "password",
+            Self::CurrentPassword => "current_password",
+            Self::NewPassword => "new_password",
         }
+    }
+
+    /// Whether it holds a password, which is taken as it is typed.
+    #[must_use]
+    pub const fn is_password(self) -> bool {
+        matches!(self, Self::Password | Self::CurrentPassword | Self::NewPassword)
     }
 }
 

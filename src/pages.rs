@@ -1,6 +1,7 @@
 //! The views, one file each, with the server functions that a view calls above it.
 
 pub mod account;
+pub mod home;
 pub mod login;
 pub mod logout;
 pub mod not_found;
@@ -13,6 +14,8 @@ pub enum View {
     LogIn,
     /// Making an account.
     Register,
+    /// What one may do with one's own account.
+    Account,
     /// Logging out.
     LogOut,
     /// Any other address.
@@ -21,7 +24,7 @@ pub enum View {
 
 impl View {
     /// The views that one can choose, in the order in which they are offered.
-    pub const CHOICES: [Self; 3] = [Self::LogIn, Self::Register, Self::LogOut];
+    pub const ALL: [Self; 4] = [Self::LogIn, Self::Register, Self::Account, Self::LogOut];
 
     /// The view at a path.
     #[must_use]
@@ -29,6 +32,7 @@ impl View {
         match path.trim_end_matches('/') {
             "" | "/login" => Self::LogIn,
             "/register" => Self::Register,
+            "/account" => Self::Account,
             "/logout" => Self::LogOut,
             _ => Self::NotFound,
         }
@@ -40,6 +44,7 @@ impl View {
         match self {
             Self::LogIn => "/login",
             Self::Register => "/register",
+            Self::Account => "/account",
             Self::LogOut => "/logout",
             Self::NotFound => "",
         }
@@ -51,6 +56,7 @@ impl View {
         match self {
             Self::LogIn => "Login",
             Self::Register => "Register",
+            Self::Account => "Your account",
             Self::LogOut => "Log out",
             Self::NotFound => "Page not found",
         }
@@ -62,6 +68,7 @@ impl View {
         match self {
             Self::LogIn => "Login · Vestibule",
             Self::Register => "Register · Vestibule",
+            Self::Account => "Your account · Vestibule",
             Self::LogOut => "Log out · Vestibule",
             Self::NotFound => "Page not found · Vestibule",
         }
@@ -74,7 +81,7 @@ mod tests {
 
     #[test]
     fn each_address_has_its_view() {
-        for view in View::CHOICES {
+        for view in View::ALL {
             assert_eq!(View::at(view.path()), view);
             assert!(view.title().starts_with(view.name()));
         }

@@ -9,6 +9,7 @@ pub mod entropy;
 pub mod hasher;
 mod held;
 mod login;
+mod own;
 mod registration;
 mod sessions;
 mod strength;
@@ -19,7 +20,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use self::{clock::Clock, entropy::Entropy, hasher::Hasher, held::Held};
-pub use self::{registration::Registration, upkeep::Upkeep};
+pub use self::{own::PasswordChange, registration::Registration, upkeep::Upkeep};
 use crate::{
     domain::{
         time::{Timestamp, retry_seconds},

@@ -174,11 +174,11 @@ impl Session {
 
     /// Begins a session after a login.
     pub fn begin(&self, sign_in: SignIn) {
-        let SignIn { token, expires_at, account } = sign_in;
+        let SignIn { token, identity } = sign_in;
         mirror::write(&token);
         self.set_draft(String::new());
         self.hush();
-        self.state.set(State::SignedIn { token, identity: Identity { account, expires_at } });
+        self.state.set(State::SignedIn { token, identity });
     }
 
     /// Logs out, on the server and here. Here it always succeeds.

@@ -5,6 +5,7 @@
 
 mod connect;
 mod lock;
+mod own;
 mod session_cache;
 mod sessions;
 mod sweep;
@@ -20,7 +21,8 @@ use tokio::time::Instant;
 
 use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
-    sessions::{NewSession, Session, SessionCap, SessionRow},
+    own::KeptSession,
+    sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},
     throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount},
     url::DatabaseUrl,

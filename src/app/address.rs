@@ -1,6 +1,6 @@
 //! Which view is shown, and how it follows the address.
 //!
-//! Four views with fixed paths need no more than this. A router that can do everything is a fifth of what the first
+//! A few views with fixed paths need no more than this. A router that can do everything is a fifth of what the first
 //! visit may weigh. No address is ever taken from a parameter, so nothing can lead a reader elsewhere.
 
 use leptos::{
@@ -93,5 +93,5 @@ fn view_of_link(event: &MouseEvent) -> Option<View> {
     }
     let link = event.target()?.dyn_into::<Element>().ok()?.closest("a").ok()??;
     let href = link.get_attribute("href")?;
-    View::CHOICES.into_iter().find(|view| view.path() == href)
+    View::ALL.into_iter().find(|view| view.path() == href)
 }

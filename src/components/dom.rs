@@ -4,7 +4,7 @@ use js_sys::{Date, JSON};
 use leptos::{
     prelude::{document, request_animation_frame},
     wasm_bindgen::{JsCast, JsValue},
-    web_sys::{HtmlElement, HtmlInputElement},
+    web_sys::{Element, HtmlElement, HtmlInputElement},
 };
 
 /// The attribute of `<html>` that hides the views; the shell's first script sets it too.
@@ -30,15 +30,33 @@ pub fn root_attribute(name: &str) -> String {
 /// The text in an input.
 #[must_use]
 pub fn value_of(id: &str) -> String {
-    let input = document().get_element_by_id(id).and_then(|found| found.dyn_into::<HtmlInputElement>().ok());
-    input.map(|input| input.value()).unwrap_or_default()
+    input(id).map(|input| input.value()).unwrap_or_default()
 }
 
-/// Moves the focus to the first element that a selector finds, once the browser has drawn what has changed.
-pub fn focus(selector: &'static str) {
+/// Empties an input.
+pub fn empty(id: &str) {
+    if let Some(input) = input(id) {
+        input.set_value("");
+    }
+}
+
+fn input(id: &str) -> Option<HtmlInputElement> {
+    document().get_element_by_id(id)?.dyn_into().ok()
+}
+
+/// Moves the focus to the heading of the view, once the browser has drawn what has changed.
+pub fn focus_heading() {
+    focus(|| document().query_selector("main h1").ok().flatten());
+}
+
+/// Moves the focus to the element with this id, once the browser has drawn what has changed.
+pub fn focus_id(id: &'static str) {
+    focus(move || document().get_element_by_id(id));
+}
+
+fn focus(find: impl Fn() -> Option<Element> + 'static) {
     request_animation_frame(move || {
-        let found = document().query_selector(selector).ok().flatten();
-        if let Some(element) = found.and_then(|found| found.dyn_into::<HtmlElement>().ok()) {
+        if let Some(element) = find().and_then(|found| found.dyn_into::<HtmlElement>().ok()) {
             drop(element.focus());
         }
     });

@@ -55,6 +55,10 @@ pub fn TextField(
 pub fn PasswordField(
     /// The form.
     form: FormState,
+    /// Which field it is; its input's id and name.
+    field: Field,
+    /// Its label.
+    label: &'static str,
     /// `current-password` or `new-password`.
     autocomplete: &'static str,
     /// What is expected; empty if the label says it all.
@@ -63,14 +67,14 @@ pub fn PasswordField(
 ) -> impl IntoView {
     let session = Session::current();
     let shown = RwSignal::new(false);
-    let field = Field::Password;
+    let name = field.name();
     view! {
         <div class="field">
-            <label for="password">"Password"</label>
+            <label for=name>{label}</label>
             <div class="with-button">
                 <input
-                    id="password"
-                    name="password"
+                    id=name
+                    name=name
                     type=move || if shown.get() { "text" } else { "password" }
                     autocomplete=autocomplete
                     autocapitalize="none"
@@ -84,7 +88,7 @@ pub fn PasswordField(
                     type="button"
                     aria-label="Show password"
                     aria-pressed=move || if shown.get() { "true" } else { "false" }
-                    aria-controls="password"
+                    aria-controls=name
                     disabled=move || !session.is_live()
                     on:click=move |_| shown.update(|shown| *shown = !*shown)
                 >
@@ -100,27 +104,19 @@ pub fn PasswordField(
 /// The hint and the error below an input.
 #[component]
 fn FieldNotes(form: FormState, field: Field, #[prop(into)] hint: String) -> impl IntoView {
-    let (hint_id, error_id) = note_ids(field);
+    let [error_id, hint_id] = note_ids(field);
     view! {
         <p id=error_id class="problem">{move || form.problem_with(field)}</p>
         <p id=hint_id class="hint">{hint}</p>
     }
 }
 
-fn described_by(field: Field) -> &'static str {
-    match field {
-        Field::Email => "email-error email-hint",
-        Field::Username => "username-error username-hint",
-        Field::Password => "password-error password-hint",
-    }
+fn described_by(field: Field) -> String {
+    note_ids(field).join(" ")
 }
 
-fn note_ids(field: Field) -> (&'static str, &'static str) {
-    match field {
-        Field::Email => ("email-hint", "email-error"),
-        Field::Username => ("username-hint", "username-error"),
-        Field::Password => ("password-hint", "password-error"),
-    }
+fn note_ids(field: Field) -> [String; 2] {
+    ["-error", "-hint"].map(|note| [field.name(), note].concat())
 }
 
 fn invalid(form: FormState, field: Field) -> impl Fn() -> &'static str + Send + Sync + Clone + 'static {

@@ -11,15 +11,16 @@ use crate::{
 /// The state of one form. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct FormState {
+    alert: &'static str,
     busy: RwSignal<bool>,
     error: RwSignal<Option<AppError>>,
 }
 
 impl FormState {
-    /// A form that waits for its reader.
+    /// A form that waits for its reader. What is wrong with it as a whole stands in the element with the id `alert`.
     #[must_use]
-    pub fn new() -> Self {
-        Self { busy: RwSignal::new(false), error: RwSignal::new(None) }
+    pub fn new(alert: &'static str) -> Self {
+        Self { alert, busy: RwSignal::new(false), error: RwSignal::new(None) }
     }
 
     /// Begins a submission: the texts of the fields, whose inputs carry the fields' names as ids. `None` while
@@ -34,7 +35,7 @@ impl FormState {
         let missing: Vec<_> = fields
             .into_iter()
             .zip(&texts)
-            .filter(|(field, text)| if *field == Field::Password { text.is_empty() } else { text.trim().is_empty() })
+            .filter(|(field, text)| if field.is_password() { text.is_empty() } else { text.trim().is_empty() })
             .map(|(field, _)| FieldProblem { field, problem: Problem::Missing })
             .collect();
         if !missing.is_empty() {
@@ -73,19 +74,8 @@ impl FormState {
             _ => None,
         };
         if self.error.try_set(Some(error)).is_none() {
-            dom::focus(match first {
-                Some(Field::Email) => "#email",
-                Some(Field::Username) => "#username",
-                Some(Field::Password) => "#password",
-                None => "#form-alert",
-            });
+            dom::focus_id(first.map_or(self.alert, Field::name));
         }
-    }
-}
-
-impl Default for FormState {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -96,7 +86,7 @@ pub fn FormAlert(
     form: FormState,
 ) -> impl IntoView {
     let message = move || form.error.with(|error| error.as_ref().map(ToString::to_string));
-    view! { <p id="form-alert" class="notice notice-wrong" role="alert" tabindex="-1">{message}</p> }
+    view! { <p id=form.alert class="notice notice-wrong" role="alert" tabindex="-1">{message}</p> }
 }
 
 /// The form's button. It waits until the page is live, and while a submission is under way.

@@ -2,7 +2,11 @@
 
 use leptos::{html, prelude::*};
 
-use crate::{app::Address, pages::View};
+use crate::{
+    app::Address,
+    pages::View,
+    session::{Phase, Session},
+};
 
 /// The select's id.
 pub const ID: &str = "account-view";
@@ -13,9 +17,13 @@ pub fn ViewSwitcher(
     /// The address.
     address: Address,
 ) -> impl IntoView {
+    let session = Session::current();
+    // Offered to those who have one, and shown to whoever is there.
+    let own = Memo::new(move |_| session.phase() == Phase::SignedIn || address.view() == View::Account);
     let select = NodeRef::<html::Select>::new();
     Effect::new(move |last: Option<()>| {
         let view = address.view();
+        own.track();
         let Some(select) = select.get() else { return };
         // A choice made before the page was live counts.
         let chosen = View::at(&select.value());
@@ -25,7 +33,7 @@ pub fn ViewSwitcher(
             select.set_value(view.path());
         }
     });
-    let option = |view: View| {
+    let option = move |view: View| {
         let selected = address.view_now() == view;
         view! { <option value=view.path() selected=selected>{view.name()}</option> }
     };
@@ -42,7 +50,9 @@ pub fn ViewSwitcher(
                 on:change=move |event| address.go(View::at(&event_target_value(&event)))
             >
                 {unchosen}
-                {View::CHOICES.map(option)}
+                {[View::LogIn, View::Register].map(option)}
+                {move || own.get().then(|| option(View::Account))}
+                {option(View::LogOut)}
             </select>
         </nav>
     }

@@ -20,10 +20,9 @@ pub struct Account {
 pub struct SignIn {
     /// The bearer token.
     pub token: String,
-    /// When the session ends at the latest, RFC 3339 in UTC.
-    pub expires_at: String,
     /// Who has signed in.
-    pub account: Account,
+    #[serde(flatten)]
+    pub identity: Identity,
 }
 
 /// Who is behind a token.
@@ -34,4 +33,26 @@ pub struct Identity {
     pub account: Account,
     /// When this session ends at the latest, RFC 3339 in UTC.
     pub expires_at: String,
+    /// When somebody logged in to the account for the last time before this session, RFC 3339 in UTC, if ever.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous_login_at: Option<String>,
+}
+
+/// One of an account's sessions, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionLine {
+    /// The session's identifier: a UUID, version 7. It lets nobody in.
+    pub id: String,
+    /// The client in words, such as "Firefox on Windows".
+    pub client: String,
+    /// The network that it began from, such as `192.0.2.x`; empty if it isn't known.
+    pub network: String,
+    /// When it began, RFC 3339 in UTC.
+    pub created_at: String,
+    /// When it was last used, to the minute, RFC 3339 in UTC.
+    pub last_seen_at: String,
+    /// When it ends at the latest, RFC 3339 in UTC.
+    pub expires_at: String,
+    /// Whether it is the session that asks.
+    pub current: bool,
 }

@@ -3,7 +3,7 @@
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::account::Account;
+use super::home::Home;
 use crate::{
     components::{
         field::{PasswordField, TextField},
@@ -33,13 +33,14 @@ pub async fn log_in(
 /// The view.
 #[component]
 pub fn Login() -> impl IntoView {
-    gate(|| view! { <LoginForm /> }, || view! { <Account /> })
+    gate(|| view! { <LoginForm /> }, || view! { <Home /> })
 }
 
+/// The form.
 #[component]
-fn LoginForm() -> impl IntoView {
+pub fn LoginForm() -> impl IntoView {
     let session = Session::current();
-    let form = FormState::new();
+    let form = FormState::new("form-alert");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([email, password]) = form.begin([Field::Email, Field::Password]) else { return };
@@ -63,7 +64,13 @@ fn LoginForm() -> impl IntoView {
                 autocomplete="username"
                 value=session.draft()
             />
-            <PasswordField form autocomplete="current-password" hint="" />
+            <PasswordField
+                form
+                field=Field::Password
+                label="Password"
+                autocomplete="current-password"
+                hint=""
+            />
             <SubmitButton form label="Login" busy="Logging in…" />
         </form>
         <p class="aside">"No account yet? " <a href="/register">"Register"</a></p>

@@ -43,7 +43,7 @@ pub fn Register() -> impl IntoView {
 #[component]
 fn RegisterForm() -> impl IntoView {
     let session = Session::current();
-    let form = FormState::new();
+    let form = FormState::new("form-alert");
     let address = Address::current();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
@@ -81,6 +81,8 @@ fn RegisterForm() -> impl IntoView {
             />
             <PasswordField
                 form
+                field=Field::Password
+                label="Password"
                 autocomplete="new-password"
                 hint=password_hint()
             />
@@ -90,7 +92,9 @@ fn RegisterForm() -> impl IntoView {
     }
 }
 
-fn password_hint() -> String {
+/// What is expected of a new password.
+#[must_use]
+pub fn password_hint() -> String {
     ["At least ", &settings::password_least(), " characters. A few words that don't belong together are best."].concat()
 }
 

@@ -27,7 +27,7 @@ pub enum Surface {
     Register,
     /// `api_auth/`: an empty token beside the message.
     Auth,
-    /// Any other address of the JSON API.
+    /// Any other address of the JSON API: a code for programs beside the message.
     Api,
     /// The page's server functions: the error itself, for the page to read.
     Function,
@@ -58,7 +58,12 @@ impl Surface {
                 json!({ "status": "fail", "token": "", "error": "Please provide both email and password." })
             }
             Self::Auth => json!({ "status": "fail", "token": "", "error": message }),
-            Self::Api => json!({ "status": "fail", "error": message }),
+            Self::Api => match error {
+                AppError::Invalid(_) => json!({
+                    "status": "fail", "code": error.code(), "error": &message, "errors": field_errors(error, String::new()),
+                }),
+                _ => json!({ "status": "fail", "code": error.code(), "error": message }),
+            },
             Self::Function => return refuse_function(error),
             Self::Page => return answer(error, "text/plain; charset=utf-8", format!("{message}\n").into()),
         };
@@ -75,7 +80,7 @@ fn refuse_function(error: &AppError) -> Response {
 /// A message for each field that is wrong; what concerns the whole account stands under `account`.
 fn field_errors(error: &AppError, message: String) -> Value {
     let mut errors = serde_json::Map::new();
-    for field in [Field::Email, Field::Username, Field::Password] {
+    for field in Field::ALL {
         let texts: Vec<String> = error.problems_of(field).map(ToString::to_string).collect();
         if !texts.is_empty() {
             errors.insert(field.name().to_owned(), texts.into());

@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, Identity, SignIn},
+        account::{Account, Identity, SessionLine, SignIn},
         token::Token,
     },
     error::AppError,
-    service::{Caller, Registration},
+    service::{Caller, PasswordChange, Registration},
 };
 
 /// The bearer token of a request (RFC 6750, section 2.1), with the scheme `Bearer` or, as Django REST framework's
@@ -92,7 +92,54 @@ impl Door {
     /// # Errors
     /// As [`Service::authenticate`](crate::service::Service::authenticate).
     pub async fn identity(&self) -> Result<Identity, AppError> {
-        Ok(self.state.service.authenticate(&bearer(&self.parts.headers)?).await?.identity().clone())
+        Ok(self.state.service.authenticate(&self.token()?).await?.identity().clone())
+    }
+
+    /// Proves the password again; see
+    /// [`Service::confirm_password`](crate::service::Service::confirm_password).
+    ///
+    /// # Errors
+    /// As [`Service::confirm_password`](crate::service::Service::confirm_password).
+    pub async fn confirm_password(&self, password: &str) -> Result<(), AppError> {
+        self.state.service.confirm_password(&self.caller, &self.token()?, password).await?;
+        Ok(())
+    }
+
+    /// Changes the password; see [`Service::change_password`](crate::service::Service::change_password).
+    ///
+    /// # Errors
+    /// As [`PasswordChange::parse`] and [`Service::change_password`](crate::service::Service::change_password).
+    pub async fn change_password(&self, current: &str, new: &str) -> Result<u64, AppError> {
+        let change = PasswordChange::parse(Some(current), Some(new))?;
+        Ok(self.state.service.change_password(&self.caller, &self.token()?, change).await?)
+    }
+
+    /// Where one is logged in; see [`Service::list_sessions`](crate::service::Service::list_sessions).
+    ///
+    /// # Errors
+    /// As [`Service::list_sessions`](crate::service::Service::list_sessions).
+    pub async fn sessions(&self) -> Result<Vec<SessionLine>, AppError> {
+        Ok(self.state.service.list_sessions(&self.token()?).await?)
+    }
+
+    /// Ends a session; see [`Service::end_session`](crate::service::Service::end_session).
+    ///
+    /// # Errors
+    /// As [`Service::end_session`](crate::service::Service::end_session).
+    pub async fn end_session(&self, id: &str) -> Result<(), AppError> {
+        Ok(self.state.service.end_session(&self.token()?, id).await?)
+    }
+
+    /// Ends all other sessions; see [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
+    ///
+    /// # Errors
+    /// As [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
+    pub async fn end_other_sessions(&self) -> Result<u64, AppError> {
+        Ok(self.state.service.end_other_sessions(&self.token()?).await?)
+    }
+
+    fn token(&self) -> Result<Token, AppError> {
+        bearer(&self.parts.headers)
     }
 
     /// Logs out; see [`Service::log_out`](crate::service::Service::log_out). The browser is told to forget what the page kept.
@@ -100,7 +147,7 @@ impl Door {
     /// # Errors
     /// As [`Service::log_out`](crate::service::Service::log_out).
     pub async fn log_out(&self) -> Result<(), AppError> {
-        self.state.service.log_out(&bearer(&self.parts.headers)?).await?;
+        self.state.service.log_out(&self.token()?).await?;
         if let Some(options) = use_context::<ResponseOptions>() {
             options.insert_header(CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
         }

@@ -49,7 +49,7 @@ impl Routes {
     /// The route that a path leads to, for the log: a path itself may hold anything.
     #[must_use]
     pub fn name(&self, path: &str) -> &str {
-        self.paths.iter().find(|route| *route == path).map_or("other", String::as_str)
+        self.paths.iter().find(|route| matches(route, path)).map_or("other", String::as_str)
     }
 
     /// Answers a request that has passed the guard.
@@ -68,6 +68,22 @@ impl From<Router> for Routes {
 /// A path with its handlers.
 pub type Route = (String, MethodRouter<AppState>);
 
+/// A path of the JSON API, without its trailing slash, with its handlers.
+pub type Calls = (&'static str, MethodRouter<AppState>);
+
+/// Whether a path is one that a route stands for: a part in braces stands for any.
+fn matches(route: &str, path: &str) -> bool {
+    let (mut parts, mut given) = (route.split('/'), path.split('/'));
+    let any = |part: &str| part.starts_with('{');
+    loop {
+        match (parts.next(), given.next()) {
+            (None, None) => return true,
+            (Some(part), Some(found)) if part == found || any(part) && !found.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
 /// The page's server functions. Each is called by POST; any other method would be a link that changes something.
 fn functions(state: &AppState) -> impl Iterator<Item = Route> {
     let called = server_fn::axum::server_fn_paths().filter(|(_, method)| *method == Method::POST);
@@ -78,7 +94,7 @@ fn functions(state: &AppState) -> impl Iterator<Item = Route> {
 }
 
 fn views() -> impl Iterator<Item = Route> {
-    let paths = View::CHOICES.map(View::path).into_iter().chain(["/"]);
+    let paths = View::ALL.map(View::path).into_iter().chain(["/"]);
     paths.map(|path| (path.to_owned(), get(page)))
 }
 

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Registration, Service, registration::weak, strength};
+use super::{Error, Registration, Service, registration::weak};
 use crate::{
-    domain::{account::Account, email::Email, identifier::Identifier, password::Password, username::Username},
-    error::AppError,
+    domain::{account::Account, identifier::Identifier, password::Password},
+    error::{AppError, Field},
     store::User,
 };
 
@@ -148,15 +148,9 @@ impl Service {
 
     /// Sets a password and ends every session, in one step.
     async fn set_password(&self, user: &User, password: &str) -> Result<u64, Error> {
-        let password = Password::parse(password).map_err(weak)?;
-        let least = self.policy.password_least;
-        let stored = |_| Error::Fault(format!("the stored names of account {} can't be read", user.id));
-        let (email, username) = (Email::parse(&user.email), Username::parse(&user.username));
-        let (email, username) = (email.map_err(stored)?, username.map_err(stored)?);
+        let password = Password::parse(password).map_err(|problem| weak(Field::Password, problem))?;
         let place = self.hasher.enqueue()?;
-        let judged = place.compute(move || strength::check(&password, &email, &username, least).map(|()| password));
-        let password = judged.await?.map_err(weak)?;
-        let hash = place.hash(password, self.new_salt()).await?;
+        let hash = self.hash_new(&place, user, Field::Password, password).await?;
         Ok(self.store.set_password(&user.id, &hash).await?)
     }
 }

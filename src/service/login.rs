@@ -2,12 +2,31 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{CLOCK_TOLERANCE, Caller, Error, Service, entropy::new_token, hasher::Verdict};
+use super::{
+    CLOCK_TOLERANCE, Caller, Error, Service,
+    entropy::new_token,
+    hasher::{Place, Verdict},
+};
 use crate::{
-    domain::{account::SignIn, identifier::Identifier, password::Password},
+    domain::{
+        account::{Identity, SignIn},
+        client,
+        identifier::Identifier,
+        password::Password,
+        time::Timestamp,
+    },
     error::AppError,
     store::{Credential, LoginAttempt, LoginCount, NewSession, SessionCap, User},
 };
+
+/// An attempt that was counted, with its place in the queue for hashing.
+struct Attempt<'a> {
+    place: Place<'a>,
+    password: Password,
+    user: Option<User>,
+    /// The hash to compare with, unless there is no account that could be meant.
+    stored: Option<String>,
+}
 
 impl Service {
     /// Checks a password and begins a session. Every failing way takes the same work and ends in the same answer:
@@ -16,19 +35,7 @@ impl Service {
     /// # Errors
     /// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
-        // Before anything else, so that an address that is held back takes nobody's place.
-        let address = self.free_address("login", caller)?;
-        let place = self.hasher.enqueue()?;
-        let credential = self.count_attempt(&address, identifier).await?;
-        // A password that is too long can't be anybody's; it is compared like any wrong one, in the same time.
-        let (password, possible) = match Password::parse(password) {
-            Ok(password) => (password, true),
-            Err(_) => (Password::parse("x").map_err(|_| AppError::BadCredentials)?, false),
-        };
-        // A closed account is compared like none at all, so that not even an older hash makes it stand out.
-        let open = credential.as_ref().filter(|known| possible && known.user.disabled_at.is_none());
-        let mut stored = open.map(|known| known.password_hash.clone());
-        let user = credential.map(|known| known.user);
+        let Attempt { place, password, user, mut stored } = self.attempt(caller, identifier, password).await?;
         while let Verdict::Right { renewed } = place.verify(password.clone(), stored.clone(), self.new_salt()).await?
             && let (Some(user), Some(hash)) = (&user, stored.take())
         {
@@ -41,6 +48,44 @@ impl Service {
         }
         tracing::info!(user = user.map_or("unknown".to_owned(), |user| user.id), "login failed");
         Err(AppError::BadCredentials.into())
+    }
+
+    /// Counts an attempt and looks up what its password is to be compared with.
+    async fn attempt(&self, caller: &Caller, identifier: &str, password: &str) -> Result<Attempt<'_>, Error> {
+        // Before anything else, so that an address that is held back takes nobody's place.
+        let address = self.free_address("login", caller)?;
+        let place = self.hasher.enqueue()?;
+        let credential = self.count_attempt(&address, identifier).await?;
+        // A password that is too long can't be anybody's; it is compared like any wrong one, in the same time.
+        let (password, possible) = match Password::parse(password) {
+            Ok(password) => (password, true),
+            Err(_) => (Password::parse("x").map_err(|_| AppError::BadCredentials)?, false),
+        };
+        // A closed account is compared like none at all, so that not even an older hash makes it stand out.
+        let open = credential.as_ref().filter(|known| possible && known.user.disabled_at.is_none());
+        let stored = open.map(|known| known.password_hash.clone());
+        Ok(Attempt { place, password, user: credential.map(|known| known.user), stored })
+    }
+
+    /// Compares a password with that of whoever is logged in, under the throttles of a login: a stolen token must be no
+    /// way to guess it. Returns the hash that it was compared with, and the place in the queue for what follows.
+    ///
+    /// # Errors
+    /// [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
+    pub(super) async fn compare_own(
+        &self,
+        caller: &Caller,
+        user: &User,
+        password: &str,
+    ) -> Result<(String, Place<'_>), Error> {
+        let Attempt { place, password, user: known, stored } = self.attempt(caller, &user.email, password).await?;
+        let stored = stored.filter(|_| known.is_some_and(|known| known.id == user.id));
+        let verdict = place.verify(password, stored.clone(), self.new_salt()).await?;
+        if let (Verdict::Right { .. }, Some(stored)) = (verdict, stored) {
+            return Ok((stored, place));
+        }
+        tracing::info!(user = %user.id, "a password was not confirmed");
+        Err(AppError::WrongPassword.into())
     }
 
     /// Looks the account up and counts the attempt, on the address and on the account, before any hash is spent on it.
@@ -80,6 +125,7 @@ impl Service {
             name: session_name(&caller.agent),
             created_at: now,
             expires_at: now.plus(self.policy.session_absolute),
+            network: client::network(caller.address),
         };
         let expires_at = session.expires_at.to_rfc3339();
         let cap = SessionCap {
@@ -87,11 +133,11 @@ impl Service {
             unused_since: now.minus(self.policy.session_idle),
             begun_until: now.plus(CLOCK_TOLERANCE),
         };
-        if !self.store.begin_session(session, hash, cap).await? {
-            return Ok(None);
-        }
+        let Some(begun) = self.store.begin_session(session, hash, cap).await? else { return Ok(None) };
         tracing::info!(user = %user.id, "logged in");
-        Ok(Some(SignIn { token: token.expose().to_owned(), expires_at, account: user.clone().into() }))
+        let previous_login_at = begun.previous_login_at.map(Timestamp::to_rfc3339);
+        let identity = Identity { account: user.clone().into(), expires_at, previous_login_at };
+        Ok(Some(SignIn { token: token.expose().to_owned(), identity }))
     }
 }
 

@@ -123,6 +123,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
     use crate::{domain::token::Token, store::User};
 
@@ -135,7 +137,16 @@ mod tests {
             created_at: at,
             disabled_at: None,
         };
-        Arc::new(Session::new(String::new(), user, at, at, at))
+        Arc::new(Session {
+            id: String::new(),
+            user,
+            created_at: at,
+            last_seen_at: at,
+            expires_at: at,
+            previous_login_at: None,
+            proven_at: at,
+            identity: OnceLock::new(),
+        })
     }
 
     fn hash(byte: u8) -> TokenHash {

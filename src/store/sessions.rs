@@ -20,6 +20,8 @@ pub struct NewSession {
     pub created_at: Timestamp,
     /// When it ends at the latest.
     pub expires_at: Timestamp,
+    /// The network that it begins from.
+    pub network: String,
 }
 
 /// How many sessions an account may have.
@@ -46,25 +48,22 @@ pub struct Session {
     pub last_seen_at: Timestamp,
     /// When it ends at the latest.
     pub expires_at: Timestamp,
+    /// When somebody logged in to the account for the last time before this session, if ever.
+    pub previous_login_at: Option<Timestamp>,
+    /// When its user last proved the password in it: at the login, or since.
+    pub proven_at: Timestamp,
     /// What its owner is told, put together when it is first asked for.
-    identity: OnceLock<Identity>,
+    pub(super) identity: OnceLock<Identity>,
 }
 
 impl Session {
-    pub(super) fn new(
-        id: String,
-        user: User,
-        created_at: Timestamp,
-        last_seen_at: Timestamp,
-        expires_at: Timestamp,
-    ) -> Self {
-        Self { id, user, created_at, last_seen_at, expires_at, identity: OnceLock::new() }
-    }
-
     /// What its owner is told.
     pub fn identity(&self) -> &Identity {
-        self.identity
-            .get_or_init(|| Identity { account: self.user.clone().into(), expires_at: self.expires_at.to_rfc3339() })
+        self.identity.get_or_init(|| Identity {
+            account: self.user.clone().into(),
+            expires_at: self.expires_at.to_rfc3339(),
+            previous_login_at: self.previous_login_at.map(Timestamp::to_rfc3339),
+        })
     }
 }
 
@@ -75,23 +74,42 @@ pub struct SessionRow {
     session_created_at: i64,
     last_seen_at: i64,
     expires_at: i64,
+    previous_login_at: Option<i64>,
+    proven_at: i64,
     #[sqlx(flatten)]
     user: UserRow,
 }
 
 impl From<SessionRow> for Session {
     fn from(row: SessionRow) -> Self {
-        let time = Timestamp::from_millis;
-        let (created, seen, end) = (time(row.session_created_at), time(row.last_seen_at), time(row.expires_at));
-        Self::new(row.session_id, row.user.into(), created, seen, end)
+        Self {
+            id: row.session_id,
+            user: row.user.into(),
+            created_at: Timestamp::from_millis(row.session_created_at),
+            last_seen_at: Timestamp::from_millis(row.last_seen_at),
+            expires_at: Timestamp::from_millis(row.expires_at),
+            previous_login_at: row.previous_login_at.map(Timestamp::from_millis),
+            proven_at: Timestamp::from_millis(row.proven_at),
+            identity: OnceLock::new(),
+        }
     }
 }
 
-/// $1 the session, $2 the user, $3 the token's hash, $4 the name, $5 now, $6 the end, $7 the password's hash. Tells how
-/// many sessions the user has beside it: whether a statement sees its own row is for each database to say.
-const ADD: &str = "INSERT INTO sessions (id, user_id, token_hash, name, created_at, last_seen_at, expires_at) \
-    SELECT $1, id, $3, $4, $5, $5, $6 FROM users WHERE id = $2 AND password_hash = $7 AND disabled_at IS NULL \
-    RETURNING (SELECT COUNT(*) FROM sessions WHERE user_id = $2 AND id <> $1)";
+/// What is known once a session has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// When somebody logged in to the account for the last time before, if ever.
+    pub previous_login_at: Option<Timestamp>,
+}
+
+/// $1 the session, $2 the user, $3 the token's hash, $4 the name, $5 now, $6 the end, $7 the password's hash, $8 the
+/// network. Tells how many sessions the user has beside it: whether a statement sees its own row is for each database to
+/// say.
+const ADD: &str = "INSERT INTO sessions \
+    (id, user_id, token_hash, name, created_at, last_seen_at, proven_at, expires_at, network, previous_login_at) \
+    SELECT $1, id, $3, $4, $5, $5, $5, $6, $8, last_login_at \
+    FROM users WHERE id = $2 AND password_hash = $7 AND disabled_at IS NULL \
+    RETURNING (SELECT COUNT(*) FROM sessions WHERE user_id = $2 AND id <> $1), previous_login_at";
 
 /// $1 the user, $2 the new session, $3 how many others may stay, $4 the last use up to which they have ended, $5 now, $6 the
 /// latest beginning. Never the new one: another server's clock may be a little ahead.
@@ -102,16 +120,21 @@ const EVICT: &str = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2 AND id
 impl Store {
     /// Begins a session: adds it, forgets the account's failed logins, and ends its oldest sessions past the cap. All
     /// in one transaction, and only while the account is open and the password is still the one that was checked.
-    /// `false` if it isn't. Its commit waits for no disk: whom a loss of power costs a session logs in again.
+    /// `None` if it isn't. Its commit waits for no disk: whom a loss of power costs a session logs in again.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn begin_session(&self, new: NewSession, password_hash: String, cap: SessionCap) -> Result<bool, Error> {
+    pub async fn begin_session(
+        &self,
+        new: NewSession,
+        password_hash: String,
+        cap: SessionCap,
+    ) -> Result<Option<Begun>, Error> {
         let (store, most) = (self.clone(), i64::from(cap.most));
         self.uncancelled(async move {
             let (begun, _evicted) = on_write!(store, RELAXED, tx => {
                 tx.lock_user(&new.user_id).await?;
-                let others: Option<i64> = sqlx::query_scalar(ADD)
+                let added: Option<(i64, Option<i64>)> = sqlx::query_as(ADD)
                     .bind(&new.id)
                     .bind(&new.user_id)
                     .bind(new.token_hash.as_bytes().as_slice())
@@ -119,14 +142,17 @@ impl Store {
                     .bind(new.created_at.as_millis())
                     .bind(new.expires_at.as_millis())
                     .bind(&password_hash)
+                    .bind(&new.network)
                     .fetch_optional(&mut *tx)
                     .await?;
-                if others.is_some() {
+                if added.is_some() {
                     let sql = "DELETE FROM account_throttles WHERE key = $1";
                     sqlx::query(sql).bind(&new.user_id).execute(&mut *tx).await?;
+                    let sql = "UPDATE users SET last_login_at = $2 WHERE id = $1";
+                    sqlx::query(sql).bind(&new.user_id).bind(new.created_at.as_millis()).execute(&mut *tx).await?;
                 }
                 let mut evicted: Vec<Vec<u8>> = Vec::new();
-                if others.is_some_and(|others| others >= most) {
+                if added.is_some_and(|(others, _)| others >= most) {
                     evicted = sqlx::query_scalar(EVICT)
                         .bind(&new.user_id)
                         .bind(&new.id)
@@ -137,7 +163,9 @@ impl Store {
                         .fetch_all(&mut *tx)
                         .await?;
                 }
-                (others.is_some(), store.forget_afterwards(&evicted))
+                let begun =
+                    added.map(|(_, last)| Begun { previous_login_at: last.map(Timestamp::from_millis) });
+                (begun, store.forget_afterwards(&evicted))
             });
             Ok(begun)
         })
@@ -164,7 +192,7 @@ impl Store {
 
     async fn read_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
         let sql = "SELECT s.id AS session_id, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, \
-                   u.id, u.email, u.username, u.created_at, u.disabled_at \
+                   s.previous_login_at, s.proven_at, u.id, u.email, u.username, u.created_at, u.disabled_at \
                    FROM sessions s JOIN users u ON u.id = s.user_id \
                    WHERE s.token_hash = $1 AND u.disabled_at IS NULL";
         let row: Option<SessionRow> = on_read!(self, conn => {

@@ -67,7 +67,7 @@ impl Real {
                 let sign_in = self.app.service.log_in(&caller(), &name, password.text()).await;
                 told(sign_in.map(|sign_in| {
                     self.tokens.push(Token::parse(&sign_in.token).unwrap());
-                    Answer::Is(Person::named(&sign_in.account.username))
+                    Answer::Is(Person::named(&sign_in.identity.account.username))
                 }))
             }
             Step::Check { since } => {

@@ -1,0 +1,130 @@
+//! Asking for the password again, before what matters most.
+
+use std::{future::Future, rc::Rc};
+
+use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
+use server_fn::codec::Json;
+
+use super::{
+    field::PasswordField,
+    form::{FormAlert, FormState, SubmitButton},
+};
+use crate::{
+    error::{AppError, Field},
+    session::SessionClient,
+};
+
+/// Proves the password again in this session, for some minutes.
+///
+/// # Errors
+/// [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+#[server(
+    name = ConfirmPassword, prefix = "/fn", endpoint = "confirm_password", input = Json, output = Json,
+    client = SessionClient
+)]
+pub async fn confirm_password(
+    /// The password.
+    password: String,
+) -> Result<(), AppError> {
+    crate::server::door::Door::open()?.confirm_password(&password).await
+}
+
+/// What goes on once the password is confirmed, or when it isn't.
+#[derive(Clone)]
+struct Waiting {
+    confirmed: Rc<dyn Fn()>,
+    given_up: Rc<dyn Fn()>,
+}
+
+/// Whether something waits for the password. Cheap to copy. Only the browser ever makes one.
+#[derive(Clone, Copy)]
+pub struct Confirm(RwSignal<Option<Waiting>, LocalStorage>);
+
+impl Confirm {
+    /// Nothing waits yet.
+    #[must_use]
+    pub fn provide() -> Self {
+        Self(RwSignal::new_local(None))
+    }
+
+    /// Does something, asks for the password if the server wants it, and does it again. `done` hears what came of it:
+    /// [`AppError::ReauthRequired`] from somebody who would rather not confirm.
+    pub fn with_proof<T, F>(
+        self,
+        act: impl Fn() -> F + Clone + 'static,
+        done: impl Fn(Result<T, AppError>) + Clone + 'static,
+    ) where
+        T: 'static,
+        F: Future<Output = Result<T, AppError>> + 'static,
+    {
+        spawn_local(async move {
+            match act().await {
+                Err(AppError::ReauthRequired) => {
+                    let again = done.clone();
+                    self.0.try_set(Some(Waiting {
+                        confirmed: Rc::new(move || self.with_proof(act.clone(), again.clone())),
+                        given_up: Rc::new(move || done(Err(AppError::ReauthRequired))),
+                    }));
+                }
+                outcome => done(outcome),
+            }
+        });
+    }
+
+    fn end(self, ended: impl FnOnce(Waiting)) {
+        if let Some(waiting) = self.0.try_update(Option::take).flatten() {
+            ended(waiting);
+        }
+    }
+}
+
+/// The dialog. It is there while something waits.
+#[component]
+pub fn ConfirmDialog(
+    /// What waits.
+    confirm: Confirm,
+) -> impl IntoView {
+    move || confirm.0.with(Option::is_some).then(|| view! { <Dialog confirm /> })
+}
+
+#[component]
+fn Dialog(confirm: Confirm) -> impl IntoView {
+    let form = FormState::new("confirm-alert");
+    let dialog = NodeRef::<html::Dialog>::new();
+    Effect::new(move |_| {
+        if let Some(dialog) = dialog.get() {
+            drop(dialog.show_modal());
+        }
+    });
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some([password]) = form.begin([Field::Password]) else { return };
+        spawn_local(async move {
+            let answer = confirm_password(password).await;
+            if form.finish(answer).is_some() {
+                confirm.end(|waiting| (waiting.confirmed)());
+            }
+        });
+    };
+    let give_up = move || confirm.end(|waiting| (waiting.given_up)());
+    view! {
+        <dialog node_ref=dialog class="dialog" aria-labelledby="confirm-heading" on:close=move |_| give_up()>
+            <h2 id="confirm-heading">"Confirm your password"</h2>
+            <p>"You logged in a while ago. This makes sure that it is still you."</p>
+            <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+                <FormAlert form />
+                <PasswordField
+                    form
+                    field=Field::Password
+                    label="Password"
+                    autocomplete="current-password"
+                    hint=""
+                />
+                <SubmitButton form label="Confirm" busy="Confirming…" />
+                <button class="button button-quiet button-wide" type="button" on:click=move |_| give_up()>
+                    "Cancel"
+                </button>
+            </form>
+        </dialog>
+    }
+}

@@ -1,0 +1,116 @@
+//! What a session is called by: the client's program and system, and the network that it came from.
+
+use std::net::IpAddr;
+
+/// Programs by what they call themselves (RFC 9110, section 10.1.5). The first that is found counts: most browsers name
+/// older ones, too, for servers that look for these.
+const PROGRAMS: [(&str, &str); 20] = [
+    ("Edg/", "Edge"),
+    ("EdgA/", "Edge"),
+    ("EdgiOS/", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Vivaldi/", "Vivaldi"),
+    ("FxiOS/", "Firefox"),
+    ("Firefox/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chromium/", "Chromium"),
+    ("Chrome/", "Chrome"),
+    ("Version/", "Safari"),
+    ("curl/", "curl"),
+    ("Wget/", "Wget"),
+    ("python-requests/", "Python"),
+    ("python-httpx/", "Python"),
+    ("aiohttp/", "Python"),
+    ("Python/", "Python"),
+    ("okhttp/", "OkHttp"),
+    ("node", "Node.js"),
+];
+
+/// Systems by their names in the same text. Android calls itself a Linux, and iPads call themselves a Mac, too.
+const SYSTEMS: [(&str, &str); 8] = [
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("CrOS", "ChromeOS"),
+    ("Macintosh", "macOS"),
+    ("Linux", "Linux"),
+    ("FreeBSD", "FreeBSD"),
+];
+
+/// A client in words, from its own name for itself: "Firefox on Windows". What is not known is told as it is, as far as the
+/// first space; a client without a name is an "unknown client".
+#[must_use]
+pub fn in_words(agent: &str) -> String {
+    let find = |table: &[(&str, &'static str)]| {
+        let found = table.iter().find(|(mark, _)| agent.contains(mark));
+        found.map(|(_, name)| *name)
+    };
+    let own = agent.split([' ', '/']).next().filter(|name| !name.is_empty() && *name != "Mozilla");
+    let program = find(&PROGRAMS).or(own);
+    match (program, find(&SYSTEMS)) {
+        (Some(program), Some(system)) => [program, " on ", system].concat(),
+        (Some(program), None) => program.to_owned(),
+        (None, Some(system)) => ["A browser on ", system].concat(),
+        (None, None) => "Unknown client".to_owned(),
+    }
+}
+
+/// The network of an address: enough to know a place again, too little to follow a person. The first three of four numbers
+/// of IPv4, the first three of eight of IPv6.
+#[must_use]
+pub fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.x")
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}:x")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_told_in_words_r44() {
+        let chrome =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36";
+        let edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 \
+                    Safari/537.36 Edg/143.0.0.0";
+        let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+                      Version/26.0 Mobile/15E148 Safari/604.1";
+        let table = [
+            (chrome, "Chrome on Linux"),
+            (edge, "Edge on Windows"),
+            (iphone, "Safari on iPhone"),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:145.0) Gecko/20100101 Firefox/145.0",
+                "Firefox on macOS",
+            ),
+            ("Mozilla/5.0 (Android 16; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0", "Firefox on Android"),
+            ("curl/8.5.0", "curl"),
+            ("python-requests/2.32.5", "Python"),
+            ("MyApp/2.1 (Linux)", "MyApp on Linux"),
+            ("backup", "backup"),
+            ("Mozilla/5.0", "Unknown client"),
+            ("", "Unknown client"),
+        ];
+        for (agent, words) in table {
+            assert_eq!(in_words(agent), words, "{agent}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_no_address_r44() {
+        let of = |text: &str| network(text.parse().expect("an address"));
+        assert_eq!(of("192.0.2.77"), "192.0.2.x");
+        assert_eq!(of("::ffff:192.0.2.77"), "192.0.2.x");
+        assert_eq!(of("2001:db8:77:1:2:3:4:5"), "2001:db8:77:x");
+    }
+}

@@ -1,0 +1,97 @@
+//! Changing one's password.
+
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use server_fn::codec::Json;
+
+use crate::{
+    components::{
+        dom,
+        field::PasswordField,
+        form::{FormAlert, FormState, SubmitButton},
+    },
+    error::{AppError, Field},
+    pages::register::password_hint,
+    session::{Session, SessionClient},
+};
+
+/// Changes the password of whoever is logged in, and ends all their other sessions. Returns how many.
+///
+/// # Errors
+/// [`AppError::WrongPassword`], [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::SessionEnded`],
+/// [`AppError::Unavailable`].
+#[server(
+    name = ChangeOwnPassword, prefix = "/fn", endpoint = "change_password", input = Json, output = Json,
+    client = SessionClient
+)]
+pub async fn change_password(
+    /// The password until now.
+    current_password: String,
+    /// The password from now on.
+    new_password: String,
+) -> Result<u64, AppError> {
+    crate::server::door::Door::open()?.change_password(&current_password, &new_password).await
+}
+
+/// The form.
+#[component]
+pub fn ChangePassword() -> impl IntoView {
+    let session = Session::current();
+    let form = FormState::new("password-alert");
+    let done = RwSignal::new(None::<u64>);
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some([current, new]) = form.begin([Field::CurrentPassword, Field::NewPassword]) else { return };
+        done.set(None);
+        spawn_local(async move {
+            let answer = change_password(current, new).await;
+            if let Some(ended) = form.finish(answer) {
+                dom::empty(Field::CurrentPassword.name());
+                dom::empty(Field::NewPassword.name());
+                done.try_set(Some(ended));
+            }
+        });
+    };
+    let told = move || {
+        done.get().map(|ended| match ended {
+            0 => String::from("Your password was changed."),
+            1 => "Your password was changed, and your other session was ended.".into(),
+            more => ["Your password was changed, and your ", &more.to_string(), " other sessions were ended."].concat(),
+        })
+    };
+    view! {
+        <section aria-labelledby="password-heading">
+            <h2 id="password-heading">"Password"</h2>
+            <p class="notice notice-good" role="status">{told}</p>
+            <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+                <FormAlert form />
+                // Tells a password manager whose password this is.
+                <input
+                    class="visually-hidden"
+                    type="text"
+                    name="username"
+                    autocomplete="username"
+                    tabindex="-1"
+                    aria-hidden="true"
+                    readonly
+                    value=move || session.identity().map(|me| me.account.email)
+                />
+                <PasswordField
+                    form
+                    field=Field::CurrentPassword
+                    label="Current password"
+                    autocomplete="current-password"
+                    hint=""
+                />
+                <PasswordField
+                    form
+                    field=Field::NewPassword
+                    label="New password"
+                    autocomplete="new-password"
+                    hint=password_hint()
+                />
+                <p class="hint">"You stay logged in here. Every other session ends."</p>
+                <SubmitButton form label="Change password" busy="Changing…" />
+            </form>
+        </section>
+    }
+}

@@ -1,0 +1,63 @@
+//! What somebody who has logged in finds: who they are, and how other programs check their token.
+
+use leptos::prelude::*;
+
+use crate::{
+    components::{dom, icon::Eyebrow},
+    session::Session,
+};
+
+/// Who is logged in. Only the browser ever shows it: the server renders for strangers.
+#[component]
+pub fn Home() -> impl IntoView {
+    let session = Session::current();
+    let of = move |part: fn(crate::domain::account::Identity) -> String| {
+        move || session.identity().map(part).unwrap_or_default()
+    };
+    view! {
+        <Eyebrow text="Welcome" />
+        <h1 tabindex="-1">"You are logged in"</h1>
+        <p class="lead">"as " <strong>{of(|me| me.account.username)}</strong></p>
+        <dl class="facts">
+            <dt>"Username"</dt>
+            <dd>{of(|me| me.account.username)}</dd>
+            <dt>"Email"</dt>
+            <dd>{of(|me| me.account.email)}</dd>
+            <dt>"Member since"</dt>
+            <dd>{of(|me| dom::local_date(&me.account.created_at))}</dd>
+            <dt>"Session ends"</dt>
+            <dd>{of(|me| dom::local_time(&me.expires_at))} <span class="hint">" at the latest"</span></dd>
+        </dl>
+        <Recipe />
+        <p class="actions">
+            <a class="button" href="/account">"Your account"</a>
+            <a class="button button-quiet" href="/logout">"Log out"</a>
+        </p>
+    }
+}
+
+/// How an app uses this server. It names the token without showing it.
+#[component]
+fn Recipe() -> impl IntoView {
+    let origin = location().origin().unwrap_or_default();
+    let log_in = [
+        "curl ",
+        &origin,
+        "/api/accounts/api_auth/ \\\n  -H \"Content-Type: application/json\" \\\n  \
+         -d '{\"email\": \"you@example.org\", \"password\": \"…\"}'",
+    ]
+    .concat();
+    let check = ["curl ", &origin, "/api/accounts/me/ \\\n  -H \"Authorization: Bearer $TOKEN\""].concat();
+    view! {
+        <details class="recipe">
+            <summary>"For developers: use this account from a program"</summary>
+            <p>"A program logs in with one request and gets a token of its own:"</p>
+            <pre><code>{log_in}</code></pre>
+            <p>"Your app then asks whose token it was sent:"</p>
+            <pre><code>{check}</code></pre>
+            <p>
+                "The answer is the account, or " <code>"401"</code> " once the session has ended."
+            </p>
+        </details>
+    }
+}

@@ -1,0 +1,246 @@
+//! What people do with accounts of their own, on both databases and through both doors.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    on_both,
+    util::{Answer, App, Backend, PASSWORD, some_address},
+};
+
+const CONFIRM: &str = "/api/accounts/confirm_password/";
+const CHANGE: &str = "/api/accounts/change_password/";
+const SESSIONS: &str = "/api/accounts/sessions/";
+const NEW: &str = "walrus orchard lantern";
+
+impl App {
+    async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
+        let call = self.call(method, path).body("application/json", body.to_string());
+        call.bearer(token).from(&some_address()).send().await
+    }
+
+    async fn change(&self, token: &str, current: &str, new: &str) -> Answer {
+        self.ask("POST", CHANGE, token, &json!({ "current_password": current, "new_password": new })).await
+    }
+
+    async fn confirm(&self, token: &str, password: &str) -> Answer {
+        self.ask("POST", CONFIRM, token, &json!({ "password": password })).await
+    }
+
+    async fn sessions_of(&self, token: &str) -> Vec<Value> {
+        let answer = self.get(SESSIONS).bearer(token).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["sessions"].as_array().unwrap().clone()
+    }
+
+    async fn end(&self, token: &str, id: &Value) -> u16 {
+        let path = format!("{SESSIONS}{}/", id.as_str().unwrap());
+        self.ask("DELETE", &path, token, &json!({})).await.status.as_u16()
+    }
+}
+
+on_both! {
+    async fn changing_ones_password_ends_every_other_session_r28(app: App) {
+        app.register("ann").await;
+        app.register("bob").await;
+        let (here, there, bob) = (app.token("ann").await, app.token("ann").await, app.token("bob").await);
+        assert_eq!((app.me(&here).await.as_u16(), app.me(&there).await.as_u16()), (200, 200));
+        let changed = app.change(&here, PASSWORD, NEW).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(changed.shape(), @r#"
+            200 OK
+            cache-control: no-store
+            content-type: application/json; charset=utf-8
+            vary: Authorization, Origin, Sec-Fetch-Site
+            {"sessions_ended":1,"status":"ok"}
+            "#);
+        }
+        let living = [app.me(&here).await, app.me(&there).await, app.me(&bob).await];
+        assert_eq!(living.map(|status| status.as_u16()), [200, 401, 200]);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
+        assert_eq!(app.log_in("ann", NEW).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_password_is_changed_by_nobody_without_it_r27(app: App) {
+        app.register("ann").await;
+        let (token, other) = (app.token("ann").await, app.token("ann").await);
+        let refused = app.change(&token, "wrong", NEW).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(refused.shape(), @r#"
+            403 Forbidden
+            cache-control: no-store
+            content-type: application/json; charset=utf-8
+            vary: Authorization, Origin, Sec-Fetch-Site
+            {"code":"wrong_password","error":"That is not your password. Check it and try again.","status":"fail"}
+            "#);
+        }
+        let invalid = app.change(&token, "", "short").await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(invalid.text, @r#"{"code":"invalid","error":"Please correct the marked fields.","errors":{"current_password":["Please fill in this field."]},"status":"fail"}"#);
+        }
+        let weak = app.change(&token, PASSWORD, "ann@example.org").await;
+        assert_eq!(weak.status, 400);
+        assert!(weak.text.contains("new_password") && weak.text.contains("your email"), "{}", weak.text);
+        for body in [json!({}), json!({ "new_password": NEW }), json!({ "current_password": null, "new_password": NEW })] {
+            assert_eq!(app.ask("POST", CHANGE, &token, &body).await.status, 400, "{body}");
+        }
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "nothing has changed");
+        assert_eq!((app.me(&token).await.as_u16(), app.me(&other).await.as_u16()), (200, 200));
+    }
+}
+
+on_both! {
+    async fn a_stolen_token_is_no_way_to_guess_the_password_r87(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        let mut statuses = Vec::new();
+        for n in 0..7 {
+            let answer = if n % 2 == 0 { app.confirm(&token, "wrong").await } else { app.change(&token, "wrong", NEW).await };
+            statuses.push(answer.status.as_u16());
+        }
+        assert_eq!(statuses, [403, 403, 403, 403, 403, 429, 429]);
+        assert_eq!(app.confirm(&token, PASSWORD).await.status, 429, "even with the right one");
+        app.clock.advance(Duration::from_secs(1));
+        assert_eq!(app.confirm(&token, PASSWORD).await.status, 200);
+        assert_eq!(app.confirm(&token, "wrong").await.status, 403, "and its owner starts afresh");
+    }
+}
+
+on_both! {
+    async fn ones_sessions_are_told_in_words_r44(app: App) {
+        app.register("ann").await;
+        app.register("bob").await;
+        app.token("bob").await;
+        let body = json!({ "email": "ann", "password": PASSWORD });
+        let firefox = "Mozilla/5.0 (Windows NT 10.0; rv:145.0) Gecko/20100101 Firefox/145.0";
+        let log_in = app.post("/api/accounts/api_auth/", &body).header("user-agent", firefox).from("192.0.2.77");
+        let first = log_in.send().await.json()["token"].as_str().unwrap().to_owned();
+        app.clock.advance(Duration::from_hours(1));
+        let second = app.token("ann").await;
+        let list = app.sessions_of(&second).await;
+        assert_eq!(list.len(), 2);
+        assert_eq!((&list[0]["current"], &list[1]["current"]), (&json!(true), &json!(false)));
+        let mut older = list[1].clone();
+        let id = older.as_object_mut().unwrap().remove("id").unwrap();
+        assert_eq!(id.as_str().unwrap().len(), 36);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(older.to_string(), @r#"{"client":"Firefox on Windows","created_at":"2026-11-22T12:00:00Z","current":false,"expires_at":"2026-11-23T12:00:00Z","last_seen_at":"2026-11-22T12:00:00Z","network":"192.0.2.x"}"#);
+        }
+        let text = app.get(SESSIONS).bearer(&second).send().await.text;
+        assert!(!text.contains(&first) && !text.contains(&second) && !text.contains("192.0.2.77"), "{text}");
+        app.clock.advance(Duration::from_hours(3));
+        let living: Vec<Value> = app.sessions_of(&second).await.iter().map(|line| line["current"].clone()).collect();
+        assert_eq!(living, [true], "one that was not used for four hours has ended");
+    }
+}
+
+on_both! {
+    async fn the_login_before_is_told_to_its_owner(app: App) {
+        app.register("ann").await;
+        let me = async |token: &str| app.get("/api/accounts/me/").bearer(token).send().await.json();
+        let first = app.token("ann").await;
+        assert_eq!(me(&first).await.get("previous_login_at"), None, "there was none");
+        app.clock.advance(Duration::from_mins(90));
+        assert_eq!(app.log_in("ann", "wrong").await.status, 400);
+        let second = app.token("ann").await;
+        assert_eq!(me(&second).await["previous_login_at"], "2026-11-22T12:00:00Z");
+        assert_eq!(me(&first).await.get("previous_login_at"), None, "it is the session's own");
+    }
+}
+
+on_both! {
+    async fn ending_sessions_wants_a_proof_of_the_last_ten_minutes_r47(app: App) {
+        app.register("ann").await;
+        let (here, there) = (app.token("ann").await, app.token("ann").await);
+        let id = app.sessions_of(&there).await.iter().find(|line| line["current"] == true).unwrap()["id"].clone();
+        app.clock.advance(Duration::from_mins(10));
+        let refused = app.ask("DELETE", SESSIONS, &here, &json!({})).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(refused.shape(), @r#"
+            403 Forbidden
+            cache-control: no-store
+            content-type: application/json; charset=utf-8
+            vary: Authorization, Origin, Sec-Fetch-Site
+            {"code":"reauth_required","error":"Confirm your password first, then try again.","status":"fail"}
+            "#);
+        }
+        assert_eq!(app.end(&here, &id).await, 403);
+        assert_eq!(app.me(&there).await, 200, "nothing has changed");
+        assert_eq!(app.confirm(&there, PASSWORD).await.status, 200);
+        assert_eq!(app.end(&here, &id).await, 403, "a proof counts in its own session alone");
+        let confirmed = app.confirm(&here, PASSWORD).await.json();
+        assert_eq!(confirmed, json!({ "status": "ok", "until": "2026-11-22T12:20:00Z" }));
+        app.clock.advance(Duration::from_millis(599_999));
+        assert_eq!((app.end(&here, &id).await, app.me(&there).await.as_u16()), (204, 401));
+        assert_eq!(app.end(&here, &id).await, 404, "it is gone");
+        app.clock.advance(Duration::from_millis(1));
+        assert_eq!(app.end(&here, &id).await, 403);
+    }
+}
+
+on_both! {
+    async fn a_proof_from_a_clocks_future_counts_for_nothing_r99(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        app.clock.advance(Duration::from_hours(1));
+        assert_eq!(app.confirm(&token, PASSWORD).await.status, 200);
+        app.clock.go_back(Duration::from_millis(300_001));
+        assert_eq!(app.ask("DELETE", SESSIONS, &token, &json!({})).await.status, 403);
+        app.clock.advance(Duration::from_millis(1));
+        assert_eq!(app.ask("DELETE", SESSIONS, &token, &json!({})).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn all_other_sessions_end_at_once_and_on_every_server_r41(app: App) {
+        app.register("ann").await;
+        app.register("bob").await;
+        let (here, bob) = (app.token("ann").await, app.token("bob").await);
+        let others = [app.token("ann").await, app.token("ann").await];
+        for token in &others {
+            assert_eq!(app.me(token).await, 200);
+        }
+        let ended = app.ask("DELETE", SESSIONS, &here, &json!({})).await.json();
+        assert_eq!(ended, json!({ "status": "ok", "sessions_ended": 2 }));
+        for token in &others {
+            assert_eq!(app.me(token).await, 401);
+        }
+        assert_eq!((app.me(&here).await.as_u16(), app.me(&bob).await.as_u16()), (200, 200));
+    }
+}
+
+on_both! {
+    async fn anothers_session_is_as_unknown_as_none_r45(app: App) {
+        app.register("ann").await;
+        app.register("bob").await;
+        let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+        let of_bob = app.sessions_of(&bob).await[0]["id"].clone();
+        let (foreign, none) = (app.end(&ann, &of_bob).await, app.end(&ann, &json!("0196-no-such-session")).await);
+        assert_eq!((foreign, none), (404, 404));
+        assert_eq!(app.me(&bob).await, 200);
+    }
+}
+
+on_both! {
+    async fn the_page_does_with_an_account_what_the_api_does_r15(app: App) {
+        app.register("ann").await;
+        let (here, there) = (app.token("ann").await, app.token("ann").await);
+        let list = app.ask("POST", "/fn/sessions", &here, &json!({})).await;
+        assert_eq!(list.json().as_array().unwrap().len(), 2);
+        app.clock.advance(Duration::from_mins(11));
+        let refused = app.ask("POST", "/fn/end_other_sessions", &here, &json!({})).await;
+        assert_eq!((refused.status.as_u16(), refused.text.as_str()), (403, "\"reauth_required\""));
+        let wrong = app.ask("POST", "/fn/confirm_password", &here, &json!({ "password": "wrong" })).await;
+        assert_eq!((wrong.status.as_u16(), wrong.text.as_str()), (403, "\"wrong_password\""));
+        assert_eq!(app.ask("POST", "/fn/confirm_password", &here, &json!({ "password": PASSWORD })).await.status, 200);
+        let id = list.json().as_array().unwrap().iter().find(|line| line["current"] == false).unwrap()["id"].clone();
+        assert_eq!(app.ask("POST", "/fn/end_session", &here, &json!({ "id": id })).await.status, 200);
+        assert_eq!(app.me(&there).await, 401);
+        let body = json!({ "current_password": PASSWORD, "new_password": NEW });
+        assert_eq!(app.ask("POST", "/fn/change_password", &here, &body).await.text, "0");
+        assert_eq!(app.log_in("ann", NEW).await.status, 200);
+    }
+}
