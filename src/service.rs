@@ -45,6 +45,8 @@ pub struct Policy {
     pub session_absolute: Duration,
     /// Sessions of one account; the oldest gives way.
     pub sessions_per_user: u32,
+    /// How long a proof of the password counts, from the login or from its last confirmation on.
+    pub proof_lasts: Duration,
     /// Logins from one address.
     pub login: Allowance,
     /// Registrations from one address.

@@ -22,7 +22,7 @@ for (const colorScheme of ["light", "dark"] as const) {
           const found = violations.map(({ id, nodes }) => [id, nodes.map((node) => [node.html, node.failureSummary])]);
           expect(found, what).toEqual([]);
         };
-        for (const path of ["/login", "/register", "/logout", "/nowhere"]) {
+        for (const path of ["/login", "/register", "/account", "/logout", "/nowhere"]) {
           await app.open(path);
           await check(`${path}, logged out`);
         }
@@ -32,10 +32,12 @@ for (const colorScheme of ["light", "dark"] as const) {
         await check("/register with errors");
         await app.logIn(user);
         await check("/login, logged in");
-        for (const path of ["/register", "/logout"]) {
+        for (const path of ["/register", "/logout", "/account"]) {
           await app.open(path);
           await check(`${path}, logged in`);
         }
+        await page.getByRole("button", { name: "Change password" }).click();
+        await check("/account with errors");
       });
     });
   }
@@ -51,7 +53,7 @@ test("nothing has to be scrolled sideways at 320 pixels", async ({ page, user, c
     expect(await widest(), path).toBeLessThanOrEqual(320);
   }
   await app.logIn(user);
-  for (const path of ["/login", "/register", "/logout"]) {
+  for (const path of ["/login", "/register", "/account", "/logout"]) {
     await app.open(path);
     expect(await widest(), `${path}, logged in`).toBeLessThanOrEqual(320);
   }

@@ -83,6 +83,12 @@ pub fn local_time(time: &str) -> String {
     )
 }
 
+/// As [`local_time`], as short as it can be.
+#[must_use]
+pub fn short_time(time: &str) -> String {
+    tell(time, r#"{"day":"numeric","month":"short","year":"numeric","hour":"2-digit","minute":"2-digit"}"#)
+}
+
 fn tell(time: &str, options: &str) -> String {
     let options = JSON::parse(options).unwrap_or(JsValue::UNDEFINED);
     Date::new(&JsValue::from_str(time)).to_locale_string("en-GB", &options).into()

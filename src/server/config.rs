@@ -102,6 +102,8 @@ pub struct SessionConfig {
     #[serde(deserialize_with = "duration")]
     pub absolute: Duration,
     pub per_user: u32,
+    #[serde(deserialize_with = "duration")]
+    pub proof: Duration,
 }
 
 /// The section `[throttle]`. What each key means stands in `Leptos.toml`.
@@ -190,6 +192,7 @@ impl Config {
             session_idle: self.session.idle,
             session_absolute: self.session.absolute,
             sessions_per_user: self.session.per_user,
+            proof_lasts: self.session.proof,
             login: Allowance {
                 burst: self.throttle.login_burst,
                 interval: per(Duration::from_mins(1), self.throttle.login_per_minute),

@@ -1,6 +1,6 @@
 //! What people do with accounts of their own. What matters most wants the password to have been proven lately (ASVS 7.5.1).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{CLOCK_TOLERANCE, Caller, Error, Service, hasher::Place, registration::weak, strength};
 use crate::{
@@ -11,9 +11,6 @@ use crate::{
     error::{AppError, Field, FieldProblem, Problem},
     store::{KeptSession, Session, User},
 };
-
-/// How long a proof of the password counts, from the login or from the last confirmation on.
-pub const PROOF_LASTS: Duration = Duration::from_mins(10);
 
 /// A session in which the password was proven lately. Only [`Service::proven`] makes one, and what matters takes nothing
 /// else, so that no door and no later change can leave the question out.
@@ -56,7 +53,7 @@ impl Service {
         let session = self.authenticate(token).await?;
         let now = self.clock.now();
         // A proof from a clock's future would count for too long.
-        if now.since(session.proven_at) >= PROOF_LASTS || session.proven_at > now.plus(CLOCK_TOLERANCE) {
+        if now.since(session.proven_at) >= self.policy.proof_lasts || session.proven_at > now.plus(CLOCK_TOLERANCE) {
             return Err(AppError::ReauthRequired.into());
         }
         Ok(Proven(session))
@@ -75,7 +72,7 @@ impl Service {
             return Err(self.overtaken(token).await);
         }
         tracing::info!(user = %session.user.id, "password confirmed");
-        Ok(now.plus(PROOF_LASTS))
+        Ok(now.plus(self.policy.proof_lasts))
     }
 
     /// Changes the password of whoever is logged in, and ends every session but theirs. Returns how many ended.

@@ -72,22 +72,18 @@ impl Upkeep {
     pub async fn flush(&mut self) {
         while let Ok(seen) = self.seen.try_recv() {
             self.batch.push(seen);
-            if self.batch.len() >= SEEN_BATCH {
-                self.note().await;
-            }
         }
         self.note().await;
     }
 
     /// Notes the batch. Given up half-way, it is still there.
     async fn note(&mut self) {
-        if self.batch.is_empty() {
-            return;
-        }
         // In order, so that two servers that note the same ones don't wait for each other.
         self.batch.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
-        if let Err(cause) = self.store.touch_sessions(&self.batch).await {
-            tracing::warn!(%cause, "the last use of some sessions was not noted");
+        for seen in self.batch.chunks(SEEN_BATCH) {
+            if let Err(cause) = self.store.touch_sessions(seen).await {
+                tracing::warn!(%cause, "the last use of some sessions was not noted");
+            }
         }
         self.batch.clear();
     }

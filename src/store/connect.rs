@@ -47,7 +47,7 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
         .busy_timeout(PATIENCE);
     let write = Writer::open(options.clone()).await.map_err(|e| unusable(path, e))?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *write.lock().await?).await?;
-    if parse_version(&version) < OLDEST_SQLITE {
+    if !is_sound(&version) {
         return Err(Error::Refused(format!("SQLite {version} may lose data: this program needs 3.51.3 or newer.")));
     }
     let read: SqlitePoolOptions = patient(connections).test_before_acquire(false);
@@ -136,15 +136,19 @@ fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
 
 /// A write-ahead log lives in shared memory, which file systems on a network don't have.
 fn refuse_network_file_system(path: &Path, file: &File) -> Result<(), Error> {
-    const NETWORK: [u32; 5] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
     let kind = rustix::fs::fstatfs(file).map_err(|e| cannot_open(path, &io::Error::from(e)))?.f_type;
-    if u32::try_from(kind).is_ok_and(|kind| NETWORK.contains(&kind)) {
+    if u32::try_from(kind).is_ok_and(is_on_a_network) {
         return Err(Error::Refused(format!(
             "{} lies on a network file system, where SQLite can lose data. Use a local disk, or PostgreSQL.",
             path.display()
         )));
     }
     Ok(())
+}
+
+/// NFS, SMB, CIFS, SMB 2 and 9P, by their numbers in Linux (statfs(2)).
+fn is_on_a_network(file_system: u32) -> bool {
+    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997].contains(&file_system)
 }
 
 pub fn cannot_open(path: &Path, cause: &dyn std::fmt::Display) -> Error {
@@ -160,9 +164,11 @@ fn unusable(path: &Path, cause: sqlx::Error) -> Error {
     }
 }
 
-fn parse_version(text: &str) -> [u32; 3] {
-    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
-    std::array::from_fn(|_| parts.next().unwrap_or(0))
+/// Whether a version of SQLite loses nothing.
+fn is_sound(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let version: [u32; 3] = std::array::from_fn(|_| parts.next().unwrap_or(0));
+    version >= OLDEST_SQLITE
 }
 
 /// Whether a failure may pass by itself: the connection is gone, or the database is locked, full, read-only or
@@ -175,13 +181,17 @@ pub fn is_passing(cause: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(e) => e.code().is_some_and(|code| match code.parse::<u32>() {
-            // SQLite's extended codes: the low byte is BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN or PROTOCOL.
-            Ok(number) if code.len() < 5 => matches!(number & 0xff, 5..=8 | 10 | 13..=15),
-            // PostgreSQL's classes: connection, authorization, rollback, resources, operator, system; 25006 is read-only.
-            _ => ["08", "28", "40", "53", "55", "57", "58", "25006"].iter().any(|class| code.starts_with(class)),
-        }),
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| is_passing_code(&code)),
         _ => false,
+    }
+}
+
+fn is_passing_code(code: &str) -> bool {
+    match code.parse::<u32>() {
+        // SQLite's extended codes: the low byte is BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN or PROTOCOL.
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, 5..=8 | 10 | 13..=15),
+        // PostgreSQL's classes: connection, authorization, rollback, resources, operator, system; 25006 is read-only.
+        _ => ["08", "28", "40", "53", "55", "57", "58", "25006"].iter().any(|class| code.starts_with(class)),
     }
 }
 
@@ -191,8 +201,28 @@ mod tests {
 
     #[test]
     fn versions_compare_by_number() {
-        assert!(parse_version("3.51.3") >= OLDEST_SQLITE);
-        assert!(parse_version("3.9.10") < OLDEST_SQLITE);
-        assert!(parse_version("4") > OLDEST_SQLITE);
+        for (version, sound) in [("3.51.3", true), ("3.51.2", false), ("3.9.10", false), ("3.100.0", true), ("4", true)]
+        {
+            assert_eq!(is_sound(version), sound, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_disk_is_told_from_a_network() {
+        let (nfs, ext4, tmpfs) = (0x6969, 0xef53, 0x0102_1994);
+        assert_eq!([nfs, ext4, tmpfs].map(is_on_a_network), [true, false, false]);
+    }
+
+    #[test]
+    fn passing_troubles_are_told_from_faults_r96_r97_r98() {
+        let busy_recovery = "261";
+        for code in ["5", busy_recovery, "6", "13", "14", "8", "57P01", "57014", "08006", "40001", "53300", "25006"] {
+            assert!(is_passing_code(code), "{code}");
+        }
+        let unique_index = "2067";
+        for code in ["1", "11", "19", unique_index, "26", "23505", "42601", "25001", "22P02"] {
+            assert!(!is_passing_code(code), "{code}");
+        }
+        assert!(is_passing(&sqlx::Error::PoolClosed) && !is_passing(&sqlx::Error::RowNotFound));
     }
 }

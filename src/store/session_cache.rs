@@ -165,6 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_sessions_is_bounded_and_forgets_none_before_it_is_full_r52() {
+        let (cache, session) = (SessionCache::default(), session("ann"));
+        let hash = |n: usize| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&n.to_le_bytes());
+            TokenHash::from_bytes(&bytes).expect("32 bytes")
+        };
+        (0..CAPACITY).for_each(|n| cache.insert(hash(n), Arc::clone(&session), 0));
+        assert!((0..CAPACITY).all(|n| cache.get(&hash(n)).is_some()));
+        cache.insert(hash(CAPACITY), session, 0);
+        assert!(cache.get(&hash(CAPACITY)).is_some());
+        assert!(cache.read().sessions.len() <= CAPACITY);
+    }
+
+    #[test]
     fn forgetting_a_user_spares_the_others() {
         let cache = SessionCache::default();
         cache.insert(hash(1), session("ann"), 0);

@@ -47,3 +47,28 @@ impl std::fmt::Debug for DatabaseUrl {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_a_file_or_a_server() {
+        let file = |text: &str| DatabaseUrl::parse(text).and_then(|url| url.file().map(Path::to_owned));
+        assert_eq!(file("sqlite:data/a.db"), Some("data/a.db".into()));
+        assert_eq!(file("sqlite:///var/a.db"), Some("/var/a.db".into()));
+        assert_eq!(file("postgres://ann:secret@host/name"), None);
+        for wrong in
+            ["", "a.db", "sqlite:", "sqlite::memory:", "sqlite:a.db?mode=ro", "mysql://host/name", "postgres://["]
+        {
+            assert_eq!(DatabaseUrl::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_password_of_a_server_is_told_r112() {
+        let url = DatabaseUrl::parse("postgres://ann:secret@host/name");
+        assert_eq!(format!("{url:?}"), "Some(postgres:…)");
+        assert_eq!(format!("{:?}", DatabaseUrl::parse("sqlite:a.db")), "Some(sqlite:a.db)");
+    }
+}

@@ -148,7 +148,8 @@ async fn everything_but_the_public_list_wants_a_token_r46() {
         let path = path.replace("{id}", "0");
         let mut wanted = 0;
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-            let status = app.call(method, &path).body("application/json", fields.to_string()).send().await.status.as_u16();
+            let status =
+                app.call(method, &path).body("application/json", fields.to_string()).send().await.status.as_u16();
             assert!([401, 405].contains(&status), "{method} {path}: {status}");
             wanted += usize::from(status == 401);
         }

@@ -11,6 +11,7 @@ mod corpus;
 mod faults;
 mod http;
 mod model;
+mod opening;
 mod own;
 mod process;
 mod repository;

@@ -1,6 +1,8 @@
 //! How sessions live and end, on both databases.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use vestibule::domain::{time::Timestamp, token::Token};
 
 use crate::{
     on_both,
@@ -197,6 +199,26 @@ on_both! {
         assert!(app.upkeep.as_mut().unwrap().sweep_all().await.unwrap() > 0);
         app.clock.go_back(Duration::from_hours(2));
         assert_eq!(app.me(&token).await, 401);
+    }
+}
+
+on_both! {
+    async fn what_is_over_is_swept_out_as_soon_as_the_server_runs_r52(app: App) {
+        let mut app = app;
+        app.register("ann").await;
+        let user = app.service.authenticate(&Token::parse(&app.token("ann").await).unwrap()).await.unwrap().user.id.clone();
+        let kept = async || app.store.list_sessions(&user, Timestamp::from_millis(0), Timestamp::from_millis(0)).await.unwrap();
+        assert_eq!(kept().await.len(), 1);
+        app.clock.advance(Duration::from_hours(5));
+        let upkeep = app.upkeep.take().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(upkeep.run(async { drop(stopped.await) }));
+        let patience = Instant::now() + Duration::from_mins(1);
+        while !kept().await.is_empty() {
+            assert!(Instant::now() < patience, "nothing is swept out");
+        }
+        drop(stop);
+        running.await.unwrap();
     }
 }
 

@@ -134,9 +134,10 @@ pub fn Sessions(
 
 #[component]
 fn Line<F: Fn(SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoView {
-    let seen = dom::local_time(&line.last_seen_at);
-    let begun = dom::local_time(&line.created_at);
-    let place = if line.network.is_empty() { String::new() } else { ["from ", &line.network, " · "].concat() };
+    let seen = ["Last used ", &dom::short_time(&line.last_seen_at)].concat();
+    let begun = dom::short_time(&line.created_at);
+    let place = if line.network.is_empty() { String::new() } else { [" · ", &line.network].concat() };
+    let since = ["Since ", &begun, &place].concat();
     let name = line.client.clone();
     let action = if line.current {
         view! { <span class="tag">"This one"</span> }.into_any()
@@ -144,7 +145,7 @@ fn Line<F: Fn(SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoVie
         let label = ["End the session of ", &line.client, ", begun on ", &begun].concat();
         view! {
             <button
-                class="button button-quiet button-small"
+                class="button button-quiet"
                 type="button"
                 aria-label=label
                 on:click=move |_| end(line.clone())
@@ -158,7 +159,8 @@ fn Line<F: Fn(SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoVie
         <li>
             <div>
                 <strong>{name}</strong>
-                <p class="hint">{place} "last used " {seen} " · since " {begun}</p>
+                <p class="hint">{seen}</p>
+                <p class="hint">{since}</p>
             </div>
             {action}
         </li>

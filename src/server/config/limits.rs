@@ -1,5 +1,7 @@
 //! What can be read, and still makes no server that is safe or works.
 
+use std::time::Duration;
+
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{Config, ConfigError};
@@ -34,6 +36,9 @@ impl Config {
         }
         if self.session.idle > self.session.absolute {
             return Err(ConfigError("session.idle is longer than session.absolute; make it shorter.".to_owned()));
+        }
+        if self.session.proof > Duration::from_hours(1) {
+            return Err(ConfigError("session.proof is over 1h; make it shorter.".to_owned()));
         }
         if let Some(host) = self.server.hosts.iter().find(|host| !is_host_name(host)) {
             return Err(ConfigError(format!(

@@ -1,0 +1,138 @@
+// What people do with accounts of their own (R20, R27, R44, R47).
+import { AxeBuilder } from "@axe-core/playwright";
+import { expect, register, Server, status, test, token, Vestibule } from "../support/fixtures.js";
+
+const NEW = "orchard-walrus-lantern-quilt";
+
+test("the account is in the switcher once one has logged in", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.open("/login");
+  await expect(app.switcher.getByRole("option", { name: "Your account" })).toHaveCount(0);
+  await app.logIn(user);
+  await app.switcher.selectOption("Your account");
+  await expect(app.heading).toHaveText(user.username);
+  await expect(page).toHaveTitle("Your account · Vestibule");
+  await expect(page).toHaveURL(/\/account$/);
+  await expect(page.getByRole("main")).toContainText(user.email);
+  await expect(page.getByRole("main")).toContainText("This is the first");
+  await page.reload();
+  await app.live();
+  await expect(app.heading).toHaveText(user.username);
+  await expect(app.switcher).toHaveValue("/account");
+});
+
+test("a stranger logs in first and stays there", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.open("/account");
+  await app.fillLogin(user);
+  await app.loginButton.click();
+  await expect(app.heading).toHaveText(user.username);
+  await expect(page).toHaveURL(/\/account$/);
+});
+
+test("a password is changed by who knows it, and ends the other sessions_r27", async (
+  { page, user, request, complaints },
+) => {
+  complaints.expect(status(400), status(403));
+  const other = await token(request, user);
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.selectOption("Your account");
+  const [current, next] = [page.getByLabel("Current password"), page.getByLabel("New password")];
+  const change = page.getByRole("button", { name: "Change password" });
+  const alert = page.getByRole("alert").filter({ hasText: /\w/, visible: true });
+  await change.click();
+  await expect(current).toHaveAccessibleDescription(/Please fill in this field\./);
+  await expect(current).toBeFocused();
+  await current.fill("not my password");
+  await next.fill(NEW);
+  await change.click();
+  await expect(alert).toHaveText("That is not your password. Check it and try again.");
+  await expect(next).toHaveValue(NEW);
+  await current.fill(user.password);
+  await next.fill(`${user.username}1`);
+  await change.click();
+  await expect(next).toHaveAccessibleDescription(/It holds your email, your username or this service's name\./);
+  await next.fill(NEW);
+  await change.click();
+  await expect(page.getByText("Your password was changed, and your other session was ended.")).toBeVisible();
+  await expect(current).toHaveValue("");
+  const me = await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${other}` } });
+  expect(me.status()).toBe(401);
+  await page.reload();
+  await app.live();
+  await expect(app.heading).toHaveText(user.username);
+  await app.open("/logout");
+  await app.logOutButton.click();
+  await app.logIn({ ...user, password: NEW });
+});
+
+test("one sees where one is logged in and ends it there_r44", async ({ page, user, request }) => {
+  const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) Version/26.0 Mobile/15E148 Safari/604.1";
+  const logIn = async (agent: string) => {
+    const answer = await request.post("/api/accounts/api_auth/", { data: user, headers: { "User-Agent": agent } });
+    return `Bearer ${(await answer.json()).token}`;
+  };
+  const [lost, script] = [await logIn(phone), await logIn("curl/8.5.0")];
+  const me = async (authorization: string) =>
+    (await request.get("/api/accounts/me/", { headers: { Authorization: authorization } })).status();
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.selectOption("Your account");
+  const lines = page.getByRole("listitem");
+  await expect(lines).toHaveCount(3);
+  await expect(lines.filter({ hasText: "This one" })).toContainText("Chrom");
+  await page.getByRole("button", { name: /^End the session of Safari on iPhone/ }).click();
+  await expect(page.getByText("Safari on iPhone is logged out.")).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Sessions" })).toBeFocused();
+  await expect(lines).toHaveCount(2);
+  expect([await me(lost), await me(script)]).toEqual([401, 200]);
+  await page.getByRole("button", { name: "End all other sessions" }).click();
+  await expect(page.getByText("You are logged in nowhere else.")).toBeVisible();
+  expect(await me(script)).toBe(401);
+});
+
+test("what matters asks for the password again_r47", async ({ page, playwright, complaints }) => {
+  complaints.expect(status(403));
+  const server = await new Server({ VESTIBULE_SESSION_PROOF: "3s" }).start();
+  const request = await playwright.request.newContext({ baseURL: server.url });
+  try {
+    const user = await register(request);
+    const other = `Bearer ${await token(request, user)}`;
+    const app = new Vestibule(page);
+    await page.goto(`${server.url}/login`);
+    await app.live();
+    await app.fillLogin(user);
+    await app.loginButton.click();
+    await app.switcher.selectOption("Your account");
+    const lines = page.getByRole("listitem");
+    await expect(lines).toHaveCount(2);
+    // Until its proof is over, a session hears that there is no such session; then, that it must prove itself.
+    const own = `Bearer ${JSON.parse((await page.evaluate(() => sessionStorage.getItem("vestibule.session"))) ?? "")}`;
+    const asked = async () =>
+      (await request.delete("/api/accounts/sessions/none/", { headers: { Authorization: own } })).status();
+    await expect.poll(asked, { timeout: 20_000 }).toBe(403);
+    const dialog = page.getByRole("dialog", { name: "Confirm your password" });
+    const password = dialog.getByLabel("Password", { exact: true });
+    const endOthers = page.getByRole("button", { name: "End all other sessions" });
+    await endOthers.click();
+    await expect(password).toBeFocused();
+    expect((await new AxeBuilder({ page }).include("dialog").analyze()).violations).toEqual([]);
+    await page.keyboard.press("Escape");
+    await expect(dialog).toBeHidden();
+    await expect(lines).toHaveCount(2);
+    await endOthers.click();
+    await password.fill("not my password");
+    await dialog.getByRole("button", { name: "Confirm" }).click();
+    await expect(dialog.getByRole("alert")).toHaveText("That is not your password. Check it and try again.");
+    await password.fill(user.password);
+    await page.keyboard.press("Enter");
+    await expect(dialog).toBeHidden();
+    await expect(page.getByText("All other sessions are ended.")).toBeVisible();
+    await expect(lines).toHaveCount(1);
+    expect((await request.get("/api/accounts/me/", { headers: { Authorization: other } })).status()).toBe(401);
+  } finally {
+    await request.dispose();
+    await server.remove();
+  }
+});
