@@ -2,7 +2,7 @@
 import { get } from "node:http";
 import { Server } from "./support/server.mjs";
 
-const BUDGET = 140_000;
+const BUDGET = 160_000;
 
 /**
  * @param {string} url

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    domain::account::{Account, Identity},
     error::AppError,
     server::{
         answer::{CLEAR_SITE_DATA, Surface},
@@ -36,6 +37,16 @@ pub fn routes() -> impl IntoIterator<Item = Route> {
         .into_iter()
         .chain(own::calls())
         .flat_map(|(path, handler)| [(path.to_owned(), handler.clone()), (format!("{path}/"), handler)])
+}
+
+/// Who is behind a token, as the contract has it.
+#[derive(Serialize)]
+struct Me<'a> {
+    #[serde(flatten)]
+    account: &'a Account,
+    expires_at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_login_at: &'a Option<String>,
 }
 
 async fn register(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
@@ -67,7 +78,8 @@ async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
         Ok(session) => session,
         Err(error) => return Surface::Api.refuse(&error.into()),
     };
-    answer(Surface::Api, Ok(session.identity()))
+    let Identity { account, expires_at, previous_login_at } = session.identity();
+    answer(Surface::Api, Ok(Me { account, expires_at, previous_login_at }))
 }
 
 async fn log_out(State(state): State<AppState>, Bearer(token): Bearer) -> Response {

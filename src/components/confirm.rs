@@ -1,6 +1,6 @@
 //! Asking for the password again, before what matters most.
 
-use std::{future::Future, rc::Rc};
+use std::{future::Future, pin::Pin, rc::Rc};
 
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
@@ -29,11 +29,16 @@ pub async fn confirm_password(
     crate::server::door::Door::open()?.confirm_password(&password).await
 }
 
-/// What goes on once the password is confirmed, or when it isn't.
-#[derive(Clone)]
+/// Something to do. It tells what it has done, in words.
+pub type Act = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, AppError>>>>>;
+
+/// Hears what came of it.
+pub type Done = Rc<dyn Fn(Result<String, AppError>)>;
+
+/// What waits for the password.
 struct Waiting {
-    confirmed: Rc<dyn Fn()>,
-    given_up: Rc<dyn Fn()>,
+    act: Act,
+    done: Done,
 }
 
 /// Whether something waits for the password. Cheap to copy. Only the browser ever makes one.
@@ -49,32 +54,29 @@ impl Confirm {
 
     /// Does something, asks for the password if the server wants it, and does it again. `done` hears what came of it:
     /// [`AppError::ReauthRequired`] from somebody who would rather not confirm.
-    pub fn with_proof<T, F>(
-        self,
-        act: impl Fn() -> F + Clone + 'static,
-        done: impl Fn(Result<T, AppError>) + Clone + 'static,
-    ) where
-        T: 'static,
-        F: Future<Output = Result<T, AppError>> + 'static,
-    {
+    pub fn with_proof(self, act: Act, done: Done) {
         spawn_local(async move {
             match act().await {
-                Err(AppError::ReauthRequired) => {
-                    let again = done.clone();
-                    self.0.try_set(Some(Waiting {
-                        confirmed: Rc::new(move || self.with_proof(act.clone(), again.clone())),
-                        given_up: Rc::new(move || done(Err(AppError::ReauthRequired))),
-                    }));
-                }
+                Err(AppError::ReauthRequired) => drop(self.0.try_set(Some(Waiting { act, done }))),
                 outcome => done(outcome),
             }
         });
     }
 
-    fn end(self, ended: impl FnOnce(Waiting)) {
-        if let Some(waiting) = self.0.try_update(Option::take).flatten() {
-            ended(waiting);
+    fn go_on(self) {
+        if let Some(Waiting { act, done }) = self.take() {
+            self.with_proof(act, done);
         }
+    }
+
+    fn give_up(self) {
+        if let Some(Waiting { done, .. }) = self.take() {
+            done(Err(AppError::ReauthRequired));
+        }
+    }
+
+    fn take(self) -> Option<Waiting> {
+        self.0.try_update(Option::take).flatten()
     }
 }
 
@@ -102,13 +104,12 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
         spawn_local(async move {
             let answer = confirm_password(password).await;
             if form.finish(answer).is_some() {
-                confirm.end(|waiting| (waiting.confirmed)());
+                confirm.go_on();
             }
         });
     };
-    let give_up = move || confirm.end(|waiting| (waiting.given_up)());
     view! {
-        <dialog node_ref=dialog class="dialog" aria-labelledby="confirm-heading" on:close=move |_| give_up()>
+        <dialog node_ref=dialog class="dialog" aria-labelledby="confirm-heading" on:close=move |_| confirm.give_up()>
             <h2 id="confirm-heading">"Confirm your password"</h2>
             <p>"You logged in a while ago. This makes sure that it is still you."</p>
             <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
@@ -121,7 +122,7 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
                     hint=""
                 />
                 <SubmitButton form label="Confirm" busy="Confirming…" />
-                <button class="button button-quiet button-wide" type="button" on:click=move |_| give_up()>
+                <button class="button button-quiet button-wide" type="button" on:click=move |_| confirm.give_up()>
                     "Cancel"
                 </button>
             </form>

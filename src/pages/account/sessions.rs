@@ -1,10 +1,19 @@
 //! Where one is logged in.
 
-use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
+use std::rc::Rc;
+
+use leptos::{
+    either::{Either, EitherOf3},
+    prelude::*,
+    task::spawn_local,
+};
 use server_fn::codec::Json;
 
 use crate::{
-    components::{confirm::Confirm, dom},
+    components::{
+        confirm::{Act, Confirm, Done},
+        dom,
+    },
     domain::account::SessionLine,
     error::AppError,
     session::SessionClient,
@@ -69,7 +78,7 @@ pub fn Sessions(
     };
     load();
     // What came of an act is said, and the list told anew.
-    let done = move |answer: Result<String, AppError>| {
+    let done: Done = Rc::new(move |answer| {
         match answer {
             // Who doesn't want to confirm has changed their mind.
             Err(AppError::ReauthRequired) => return,
@@ -78,20 +87,20 @@ pub fn Sessions(
         };
         load();
         dom::focus_id("sessions-heading");
-    };
-    let end = move |line: SessionLine| {
-        let told = [&line.client, " is logged out."].concat();
-        confirm.with_proof(
-            move || {
-                let (id, told) = (line.id.clone(), told.clone());
-                async move { end_session(id).await.map(|()| told) }
-            },
-            done,
-        );
+    });
+    let done = StoredValue::new_local(done);
+    let end = move |line: &SessionLine| {
+        let (id, told) = (line.id.clone(), [&line.client, " is logged out."].concat());
+        let act: Act = Rc::new(move || {
+            let (id, told) = (id.clone(), told.clone());
+            Box::pin(async move { end_session(id).await.map(|()| told) })
+        });
+        confirm.with_proof(act, done.get_value());
     };
     let end_others = move |_| {
-        confirm
-            .with_proof(|| async { end_other_sessions().await.map(|_| "All other sessions are ended.".into()) }, done);
+        let act: Act =
+            Rc::new(|| Box::pin(async { end_other_sessions().await.map(|_| "All other sessions are ended.".into()) }));
+        confirm.with_proof(act, done.get_value());
     };
     let lines = move || match list.get() {
         List::Coming => EitherOf3::A(view! { <p class="hint" role="status">"Loading your sessions…"</p> }),
@@ -102,23 +111,20 @@ pub fn Sessions(
             </p>
         }),
         List::Here(lines) => {
-            let others = lines.len() > 1;
+            let others = (lines.len() > 1).then(|| {
+                view! {
+                    <p class="actions">
+                        <button class="button button-quiet" type="button" on:click=end_others>
+                            "End all other sessions"
+                        </button>
+                    </p>
+                }
+            });
+            let alone = others.is_none().then_some("You are logged in nowhere else.");
             EitherOf3::C(view! {
-                <ul class="lines">
-                    {lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}
-                </ul>
-                {if others {
-                    view! {
-                        <p class="actions">
-                            <button class="button button-quiet" type="button" on:click=end_others>
-                                "End all other sessions"
-                            </button>
-                        </p>
-                    }
-                        .into_any()
-                } else {
-                    view! { <p class="hint">"You are logged in nowhere else."</p> }.into_any()
-                }}
+                <ul class="lines">{lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}</ul>
+                {others}
+                <p class="hint">{alone}</p>
             })
         }
     };
@@ -133,28 +139,13 @@ pub fn Sessions(
 }
 
 #[component]
-fn Line<F: Fn(SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoView {
+fn Line<F: Fn(&SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoView {
     let seen = ["Last used ", &dom::short_time(&line.last_seen_at)].concat();
     let begun = dom::short_time(&line.created_at);
     let place = if line.network.is_empty() { String::new() } else { [" · ", &line.network].concat() };
     let since = ["Since ", &begun, &place].concat();
-    let name = line.client.clone();
-    let action = if line.current {
-        view! { <span class="tag">"This one"</span> }.into_any()
-    } else {
-        let label = ["End the session of ", &line.client, ", begun on ", &begun].concat();
-        view! {
-            <button
-                class="button button-quiet"
-                type="button"
-                aria-label=label
-                on:click=move |_| end(line.clone())
-            >
-                "End"
-            </button>
-        }
-        .into_any()
-    };
+    let label = ["End the session of ", &line.client, ", begun on ", &begun].concat();
+    let (name, current) = (line.client.clone(), line.current);
     view! {
         <li>
             <div>
@@ -162,7 +153,22 @@ fn Line<F: Fn(SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoVie
                 <p class="hint">{seen}</p>
                 <p class="hint">{since}</p>
             </div>
-            {action}
+            {if current {
+                Either::Left(view! { <span class="tag">"This one"</span> })
+            } else {
+                Either::Right(
+                    view! {
+                        <button
+                            class="button button-quiet"
+                            type="button"
+                            aria-label=label
+                            on:click=move |_| end(&line)
+                        >
+                            "End"
+                        </button>
+                    },
+                )
+            }}
         </li>
     }
 }

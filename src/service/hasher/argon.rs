@@ -136,9 +136,7 @@ impl Argon {
 
     fn note_usual(&self, spent: Duration) {
         let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
-        let before = self.usual.load(Ordering::Relaxed);
-        let mean = if before == 0 { spent } else { before - before / 8 + spent / 8 };
-        self.usual.store(mean, Ordering::Relaxed);
+        self.usual.store(running_mean(self.usual.load(Ordering::Relaxed), spent), Ordering::Relaxed);
     }
 
     // The list is whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
@@ -147,6 +145,35 @@ impl Argon {
     }
 }
 
+/// The mean of so many values, of which the latest counts for an eighth. None is 0.
+const fn running_mean(before: u64, latest: u64) -> u64 {
+    if before == 0 { latest } else { before - before / 8 + latest / 8 }
+}
+
 pub(super) fn fault(cause: impl std::fmt::Display) -> Error {
     Error::Fault(format!("argon2 failed: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_follows_slowly() {
+        assert_eq!(running_mean(0, 80), 80);
+        assert_eq!(running_mean(80, 160), 90);
+        assert_eq!(running_mean(90, 0), 79);
+        assert_eq!(running_mean(800, 800), 800);
+    }
+
+    #[test]
+    fn the_usual_time_is_known_from_the_start_and_renewed_by_each_comparison() {
+        let policy =
+            HashPolicy { memory_kib: 8, iterations: 1, parallelism: 1, permits: 1, queue: 1, patience: Duration::ZERO };
+        let argon = Argon::new(policy, [1; 16]).expect("good parameters");
+        assert!(argon.usual() > Duration::ZERO);
+        argon.usual.store(1 << 50, Ordering::Relaxed);
+        argon.compare(&Password::parse("x").expect("a password"), None, &[2; 16]).expect("a verdict");
+        assert!(argon.usual() < Duration::from_nanos(1 << 50));
+    }
 }
