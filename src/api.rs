@@ -84,12 +84,15 @@ async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
 
 async fn log_out(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
     match state.service.log_out(&token).await {
-        Ok(()) => {
-            let clear = (CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
-            (StatusCode::NO_CONTENT, [clear]).into_response()
-        }
+        Ok(()) => gone(),
         Err(error) => Surface::Api.refuse(&error.into()),
     }
+}
+
+/// The answer to whoever has left: a browser forgets what a page kept.
+fn gone() -> Response {
+    let clear = (CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
+    (StatusCode::NO_CONTENT, [clear]).into_response()
 }
 
 /// The body as a JSON object. The last of two equal keys counts.

@@ -266,6 +266,10 @@ pub enum Problem {
     UsernameStart,
     /// One of the names that a service keeps for itself.
     UsernameReserved,
+    /// Somebody else's.
+    UsernameTaken,
+    /// Not the account's own, where it is asked for to make sure.
+    UsernameNotYours,
     /// Fewer code points than the least that is configured.
     PasswordTooShort {
         /// The least number of code points.
@@ -291,6 +295,8 @@ impl fmt::Display for Problem {
             Self::UsernameCharacter => "Use only the letters a to z, digits, dots, underscores and hyphens.",
             Self::UsernameStart => "Start with a letter or a digit.",
             Self::UsernameReserved => "This name is reserved. Choose another.",
+            Self::UsernameTaken => "This name is taken. Choose another.",
+            Self::UsernameNotYours => "This is not your username. Type it as it is shown.",
             Self::PasswordTooShort { least } => return write!(f, "Use at least {least} characters."),
             Self::PasswordTooLong => "Use at most 256 characters.",
             Self::PasswordGuessable(advice) => {

@@ -16,6 +16,31 @@ pub struct Account {
     pub created_at: String,
 }
 
+/// Everything that is kept about somebody, for themselves to take along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// The account.
+    pub account: Account,
+    /// When somebody logged in to it for the last time, RFC 3339 in UTC, if ever.
+    pub last_login_at: Option<String>,
+    /// Its sessions, those that have ended and are not swept out yet among them.
+    pub sessions: Vec<ExportedSession>,
+}
+
+/// A session with all that is kept of it, but for the hash of its token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedSession {
+    /// The client's own name for itself.
+    pub client_name: String,
+    /// When somebody logged in for the last time before, RFC 3339 in UTC, if ever.
+    pub previous_login_at: Option<String>,
+    /// When the password was last proven in it, RFC 3339 in UTC.
+    pub proven_at: String,
+    /// As in the list of sessions.
+    #[serde(flatten)]
+    pub line: SessionLine,
+}
+
 /// The answer to a successful login: the only time that a token leaves the server.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct SignIn {

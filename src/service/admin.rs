@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Registration, Service, registration::weak};
+use super::{Error, Registration, Service, registration::invalid};
 use crate::{
     domain::{account::Account, identifier::Identifier, password::Password},
     error::{AppError, Field},
@@ -148,7 +148,7 @@ impl Service {
 
     /// Sets a password and ends every session, in one step.
     async fn set_password(&self, user: &User, password: &str) -> Result<u64, Error> {
-        let password = Password::parse(password).map_err(|problem| weak(Field::Password, problem))?;
+        let password = Password::parse(password).map_err(|problem| invalid(Field::Password, problem))?;
         let place = self.hasher.enqueue()?;
         let hash = self.hash_new(&place, user, Field::Password, password).await?;
         Ok(self.store.set_password(&user.id, &hash).await?)

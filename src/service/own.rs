@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{CLOCK_TOLERANCE, Caller, Error, Service, hasher::Place, registration::weak, strength};
+use super::{CLOCK_TOLERANCE, Caller, Error, Service, hasher::Place, registration::invalid, strength};
 use crate::{
     domain::{
-        account::SessionLine, client, email::Email, password::Password, time::Timestamp, token::Token,
+        account::{Account, Export, ExportedSession, SessionLine},
+        client,
+        email::Email,
+        password::Password,
+        time::Timestamp,
+        token::Token,
         username::Username,
     },
     error::{AppError, Field, FieldProblem, Problem},
@@ -131,6 +136,56 @@ impl Service {
         Ok(sessions)
     }
 
+    /// Gives the account of whoever is logged in another username. Returns the account.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] if somebody has it, and as [`Service::proven`].
+    pub async fn change_username(&self, token: &Token, username: &Username) -> Result<Account, Error> {
+        let Proven(asking) = self.proven(token).await?;
+        if !self.store.rename_user(&asking.user.id, username).await? {
+            return Err(invalid(Field::Username, Problem::UsernameTaken));
+        }
+        tracing::info!(user = %asking.user.id, "username changed");
+        Ok(User { username: username.as_str().to_owned(), ..asking.user.clone() }.into())
+    }
+
+    /// Everything that is kept about whoever is logged in.
+    ///
+    /// # Errors
+    /// As [`Service::proven`].
+    pub async fn export(&self, token: &Token) -> Result<Export, Error> {
+        let Proven(asking) = self.proven(token).await?;
+        let user = &asking.user;
+        let ever = Timestamp::from_millis(i64::MIN);
+        let kept = self.store.list_sessions(&user.id, ever, ever).await?;
+        let time = |millis| Timestamp::from_millis(millis).to_rfc3339();
+        let sessions = kept.into_iter().map(|session| ExportedSession {
+            client_name: session.name.clone(),
+            previous_login_at: session.previous_login_at.map(time),
+            proven_at: time(session.proven_at),
+            line: session_line(session, &asking),
+        });
+        let last_login_at = self.store.last_login(&user.id).await?.map(Timestamp::to_rfc3339);
+        tracing::info!(user = %user.id, "data taken along");
+        Ok(Export { account: user.clone().into(), last_login_at, sessions: sessions.collect() })
+    }
+
+    /// Removes the account of whoever is logged in, with everything that is kept about them. `typed` is their username, so
+    /// that nobody does it by mistake.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] if it is another, and as [`Service::proven`].
+    pub async fn delete_account(&self, token: &Token, typed: &str) -> Result<(), Error> {
+        let Proven(asking) = self.proven(token).await?;
+        let same = |typed: Username| Username::parse(&asking.user.username).is_ok_and(|own| own.key() == typed.key());
+        if !Username::parse(typed).is_ok_and(same) {
+            return Err(invalid(Field::Username, Problem::UsernameNotYours));
+        }
+        self.store.delete_user(&asking.user.id).await?;
+        tracing::info!(user = %asking.user.id, "account deleted");
+        Ok(())
+    }
+
     /// Judges a new password for an account, and hashes it.
     pub(super) async fn hash_new(
         &self,
@@ -144,7 +199,7 @@ impl Service {
         let (email, username) = (email.map_err(stored)?, username.map_err(stored)?);
         let least = self.policy.password_least;
         let judged = place.compute(move || strength::check(&password, &email, &username, least).map(|()| password));
-        let password = judged.await?.map_err(|problem| weak(field, problem))?;
+        let password = judged.await?.map_err(|problem| invalid(field, problem))?;
         place.hash(password, self.new_salt()).await
     }
 

@@ -68,7 +68,7 @@ impl Service {
                 judged.map(|()| (email, username, password))
             })
             .await?
-            .map_err(|problem| weak(Field::Password, problem))?;
+            .map_err(|problem| invalid(Field::Password, problem))?;
         // Counted only now, so that looking for a good enough password costs nobody their allowance.
         if let Some(caller) = caller {
             self.allow("register", self.policy.register, caller).await?;
@@ -102,6 +102,6 @@ impl Service {
     }
 }
 
-pub(super) fn weak(field: Field, problem: Problem) -> Error {
+pub(super) fn invalid(field: Field, problem: Problem) -> Error {
     AppError::Invalid(vec![FieldProblem { field, problem }]).into()
 }

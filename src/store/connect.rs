@@ -42,6 +42,8 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What is deleted is overwritten, so that a copy of the file doesn't tell of those who have left.
+        .pragma("secure_delete", "ON")
         .pragma("cache_size", CACHE_SIZE)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .busy_timeout(PATIENCE);

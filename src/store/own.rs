@@ -1,7 +1,7 @@
 //! What people do with accounts of their own.
 
 use super::{DURABLE, Error, Store, lock::LockUser, on_read, on_write};
-use crate::domain::{time::Timestamp, token::TokenHash};
+use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
 /// A session in a list of its owner's.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -18,6 +18,10 @@ pub struct KeptSession {
     pub last_seen_at: i64,
     /// When it ends at the latest.
     pub expires_at: i64,
+    /// When somebody logged in for the last time before it, if ever.
+    pub previous_login_at: Option<i64>,
+    /// When the password was last proven in it.
+    pub proven_at: i64,
 }
 
 impl Store {
@@ -31,14 +35,64 @@ impl Store {
         unused_since: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<KeptSession>, Error> {
-        let sql = "SELECT id, name, network, created_at, last_seen_at, expires_at FROM sessions \
-                   WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 ORDER BY last_seen_at DESC, id DESC";
+        let sql = "SELECT id, name, network, created_at, last_seen_at, expires_at, previous_login_at, proven_at \
+                   FROM sessions WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 ORDER BY last_seen_at DESC, id DESC";
         Ok(on_read!(self, conn => sqlx::query_as(sql)
             .bind(user)
             .bind(unused_since.as_millis())
             .bind(now.as_millis())
             .fetch_all(&mut *conn)
             .await?))
+    }
+
+    /// When somebody logged in to an account for the last time, if ever.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn last_login(&self, user: &str) -> Result<Option<Timestamp>, Error> {
+        let sql = "SELECT last_login_at FROM users WHERE id = $1";
+        let at: Option<Option<i64>> =
+            on_read!(self, conn => sqlx::query_scalar(sql).bind(user).fetch_optional(&mut *conn).await?);
+        Ok(at.flatten().map(Timestamp::from_millis))
+    }
+
+    /// Gives an account another username. `false`, and nothing is changed, if somebody has it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn rename_user(&self, user: &str, username: &Username) -> Result<bool, Error> {
+        let (store, user, username) = (self.clone(), user.to_owned(), username.clone());
+        let renamed = self.uncancelled(async move {
+            let _forgotten = store.forget_user_afterwards(&user);
+            on_write!(store, DURABLE, tx => {
+                let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
+                sqlx::query(sql).bind(&user).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
+            });
+            Ok(())
+        });
+        match renamed.await {
+            Ok(()) => Ok(true),
+            // The database's own uniqueness decides, so that two at once can't both have it.
+            Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes an account with its sessions and its count of failed logins. Its email and username are free again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn delete_user(&self, user: &str) -> Result<(), Error> {
+        let (store, user) = (self.clone(), user.to_owned());
+        self.uncancelled(async move {
+            let _ended = store.forget_user_afterwards(&user);
+            on_write!(store, DURABLE, tx => {
+                sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
+                sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(&user).execute(&mut *tx).await?;
+            });
+            Ok(())
+        })
+        .await
     }
 
     /// Ends one session of an account. `false` if the account has none of this name.

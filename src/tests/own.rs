@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use vestibule::store::DatabaseUrl;
 
 use crate::{
     on_both,
@@ -243,4 +245,158 @@ on_both! {
         assert_eq!(app.ask("POST", "/fn/change_password", &here, &body).await.text, "0");
         assert_eq!(app.log_in("ann", NEW).await.status, 200);
     }
+}
+
+const USERNAME: &str = "/api/accounts/change_username/";
+const EXPORT: &str = "/api/accounts/export/";
+const DELETE: &str = "/api/accounts/delete/";
+
+on_both! {
+    async fn a_username_is_changed_unless_somebody_has_it_r1(app: App) {
+        app.register("ann").await;
+        app.register("bob").await;
+        let token = app.token("ann").await;
+        assert_eq!(app.me(&token).await, 200);
+        let rename = async |username: &str| app.ask("POST", USERNAME, &token, &json!({ "username": username })).await;
+        let refused = rename("BOB").await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(refused.shape(), @r#"
+            400 Bad Request
+            cache-control: no-store
+            content-type: application/json; charset=utf-8
+            vary: Authorization, Origin, Sec-Fetch-Site
+            {"code":"invalid","error":"Please correct the marked fields.","errors":{"username":["This name is taken. Choose another."]},"status":"fail"}
+            "#);
+        }
+        for bad in ["x", "ann@example.org", "admin", ""] {
+            assert_eq!(rename(bad).await.status, 400, "{bad}");
+        }
+        assert_eq!(rename("Annie").await.json(), json!({ "status": "ok", "username": "Annie" }));
+        assert_eq!(app.get("/api/accounts/me/").bearer(&token).send().await.json()["username"], "Annie", "at once");
+        assert_eq!(app.log_in("annie", PASSWORD).await.status, 200);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
+        assert_eq!(rename("annie").await.status, 200, "another spelling of one's own");
+        let body = json!({ "email": "another@example.org", "username": "ann", "password": PASSWORD });
+        let free = app.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
+        assert_eq!(free.status, 200, "the old one is free");
+    }
+}
+
+on_both! {
+    async fn two_who_want_one_username_at_once_do_not_both_have_it_r1(app: App) {
+        let names = ["ann", "bob", "cyd", "dan"];
+        let mut tokens = Vec::new();
+        for name in names {
+            app.register(name).await;
+            tokens.push(app.token(name).await);
+        }
+        let body = json!({ "username": "wanted" });
+        let asking = tokens.iter().map(|token| app.ask("POST", USERNAME, token, &body));
+        let mut statuses: Vec<u16> =
+            futures_util::future::join_all(asking).await.iter().map(|answer| answer.status.as_u16()).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 400, 400, 400]);
+    }
+}
+
+/// What is kept about a person, and not exported: secrets, and what follows from what is.
+const NOT_EXPORTED: [&str; 6] = [
+    "users.password_hash",
+    "users.email_key",
+    "users.username_key",
+    // Whoever is disabled can't ask.
+    "users.disabled_at",
+    "sessions.token_hash",
+    "sessions.user_id",
+];
+
+/// What stands in the export under another name.
+const RENAMED: [(&str, &str); 1] = [("sessions.name", "client_name")];
+
+on_both! {
+    async fn whoever_leaves_takes_everything_along_r110(app: App) {
+        app.register("ann").await;
+        let first = app.token("ann").await;
+        app.clock.advance(Duration::from_mins(1));
+        let token = app.token("ann").await;
+        let answer = app.get(EXPORT).bearer(&token).send().await;
+        assert_eq!(answer.header("content-disposition"), "attachment; filename=\"account.json\"");
+        let export = answer.json();
+        assert_eq!((&export["account"]["email"], &export["account"]["username"]), (&json!("ann@example.org"), &json!("ann")));
+        assert_eq!(export["last_login_at"], "2026-11-22T12:01:00Z");
+        assert_eq!(export["sessions"][0]["previous_login_at"], "2026-11-22T12:00:00Z");
+        assert!(!answer.text.contains(&token) && !answer.text.contains(&first) && !answer.text.contains("argon2"));
+        for (table, column) in columns(&app).await {
+            let name = format!("{table}.{column}");
+            let told = RENAMED.iter().find(|(known, _)| *known == name).map_or(column.as_str(), |(_, told)| told);
+            let place = match table.as_str() {
+                "users" if export["account"].get(told).is_some() => true,
+                "users" => export.get(told).is_some(),
+                "sessions" => export["sessions"][0].get(told).is_some(),
+                // Counts of attempts, which say nothing of a person but that there were some.
+                _ => true,
+            };
+            assert!(place || NOT_EXPORTED.contains(&name.as_str()), "{name} is kept, but not exported");
+        }
+    }
+}
+
+/// Every column of every table.
+async fn columns(app: &App) -> Vec<(String, String)> {
+    match &app.config.database.url {
+        DatabaseUrl::Sqlite(file) => {
+            let mut connection = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+            let sql = "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c \
+                       WHERE m.type = 'table' AND m.name NOT LIKE '\\_sqlx%' ESCAPE '\\'";
+            sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap()
+        }
+        DatabaseUrl::Postgres(url) => {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            let sql = "SELECT table_name::text, column_name::text FROM information_schema.columns \
+                       WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'";
+            sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap()
+        }
+    }
+}
+
+on_both! {
+    async fn an_account_that_is_deleted_leaves_nothing_behind_r110(app: App) {
+        app.register("ann").await;
+        app.register("bob").await;
+        let (here, there, bob) = (app.token("ann").await, app.token("ann").await, app.token("bob").await);
+        assert_eq!((app.me(&here).await.as_u16(), app.me(&there).await.as_u16()), (200, 200));
+        assert_eq!(app.log_in("ann", "wrong").await.status, 400);
+        let delete = async |username: &str| {
+            app.ask("POST", DELETE, &here, &json!({ "username": username })).await.status.as_u16()
+        };
+        assert_eq!((delete("").await, delete("bob").await), (400, 400));
+        app.clock.advance(Duration::from_mins(10));
+        assert_eq!(delete("ann").await, 403);
+        assert_eq!(app.confirm(&here, PASSWORD).await.status, 200);
+        let gone = app.ask("POST", DELETE, &here, &json!({ "username": "Ann" })).await;
+        assert_eq!((gone.status.as_u16(), gone.header("clear-site-data")), (204, "\"storage\""));
+        let living = [app.me(&here).await, app.me(&there).await, app.me(&bob).await];
+        assert_eq!(living.map(|status| status.as_u16()), [401, 401, 200]);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
+        app.register("ann").await;
+        assert_eq!(app.sessions_of(&app.token("ann").await).await.len(), 1, "the email is free again, and starts afresh");
+    }
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_not_to_be_found_in_the_file_r110() {
+    let app = App::start(Backend::Sqlite).await;
+    app.register("annabel").await;
+    app.register("bob").await;
+    let token = app.token("annabel").await;
+    let file = app.folder().join("vestibule.db");
+    let holds = |text: &str| {
+        let bytes = std::fs::read(&file).unwrap();
+        bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+    };
+    let gone = app.ask("POST", DELETE, &token, &json!({ "username": "annabel" })).await;
+    assert_eq!(gone.status, 204);
+    app.service.close().await;
+    assert!(holds("bob@example.org"), "the log is folded into the file");
+    assert!(!holds("annabel"));
 }
