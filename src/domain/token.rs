@@ -166,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn a_right_checksum_makes_no_token_of_other_characters_r32() {
+        for foreign in ["-", "_", " ", "\u{0}"] {
+            let body = [PREFIX, &foreign.repeat(RANDOM_CHARS)].concat();
+            let text = [body.as_str(), &checksum(&body)].concat();
+            assert_eq!((text.len(), Token::parse(&text)), (TOKEN_BYTES, None), "{text:?}");
+        }
+    }
+
+    #[test]
     fn tokens_are_even_over_the_alphabet_and_never_twice_r30() {
         let mut rng = StdRng::seed_from_u64(4);
         let mut seen = HashSet::new();

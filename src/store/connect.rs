@@ -226,5 +226,38 @@ mod tests {
             assert!(!is_passing_code(code), "{code}");
         }
         assert!(is_passing(&sqlx::Error::PoolClosed) && !is_passing(&sqlx::Error::RowNotFound));
+        let told = |code| is_passing(&sqlx::Error::Database(Box::new(Told(code))));
+        assert!(told("5") && !told("2067"));
+    }
+
+    /// What a database tells.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Told(&'static str);
+
+    impl sqlx::error::DatabaseError for Told {
+        fn message(&self) -> &str {
+            self.0
+        }
+
+        fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> sqlx::error::ErrorKind {
+            sqlx::error::ErrorKind::Other
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use vestibule::{
     service::admin::{Command, Reply},
     store::{DatabaseUrl, Error, Store},
@@ -43,6 +43,19 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), notes);
     let refused = open(folder.path()).await.unwrap_err().to_string();
     assert!(refused.contains("can't be opened") && refused.contains("Check the folder"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_file_that_another_program_has_locked_is_told_as_locked_r96() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vestibule.db");
+    let url = format!("sqlite:{}?mode=rwc", file.display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    other.execute("BEGIN EXCLUSIVE").await.unwrap();
+    let refused = open(&file).await.unwrap_err().to_string();
+    assert!(refused.contains("vestibule.db can't be opened") && refused.contains("database is locked"), "{refused}");
+    other.close().await.unwrap();
+    open(&file).await.unwrap().close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

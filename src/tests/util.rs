@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -221,6 +221,13 @@ pub fn default_config() -> Config {
 /// Tells something that was measured, on a line that `.ci/chaos` gathers.
 pub fn figure(text: &str) {
     println!("\nfigure: {text}");
+}
+
+/// Holds an answer to the time in which a visitor must have one (R96 to R98), and tells how long it took.
+pub fn in_time(started: Instant, what: &str) {
+    let taken = started.elapsed();
+    figure(&format!("{what}: answered after {:.1} s", taken.as_secs_f64()));
+    assert!(taken < Duration::from_secs(5), "{taken:?}");
 }
 
 /// An address that no other call of this run has.
