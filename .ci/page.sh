@@ -27,8 +27,10 @@ assemble_page() {
     rm -rf "$site" "$target/bound"
     mkdir -p "$site/pkg"
     "$wasm_bindgen" --target web --no-typescript --out-dir "$target/bound" --out-name vestibule "$wasm"
-    "$npm_programs/wasm-opt" -Oz --converge --enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext \
-        --enable-mutable-globals --enable-reference-types --enable-multivalue --strip-producers \
+    # Flattened first, the code is laid out anew, which is a little smaller.
+    "$npm_programs/wasm-opt" --flatten --rereloop -Oz -Oz --converge --enable-bulk-memory \
+        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
+        --enable-multivalue --strip-producers \
         -o "$site/pkg/vestibule.wasm" "$target/bound/vestibule_bg.wasm"
     # TypeScript's compiler takes the comments out.
     "$npm_programs/tsc" --allowJs --checkJs false --removeComments --target es2022 --module esnext \

@@ -277,6 +277,10 @@ pub enum Problem {
     },
     /// More than 256 code points or 1,024 bytes.
     PasswordTooLong,
+    /// Not that of the account that is logged in. Only ever made by the page itself, for [`AppError::WrongPassword`].
+    PasswordWrong,
+    /// A new one that is the current one.
+    PasswordSame,
     /// Too easy to guess, with the estimator's advice.
     PasswordGuessable(Vec<Advice>),
 }
@@ -299,6 +303,8 @@ impl fmt::Display for Problem {
             Self::UsernameNotYours => "This is not your username. Type it as it is shown.",
             Self::PasswordTooShort { least } => return write!(f, "Use at least {least} characters."),
             Self::PasswordTooLong => "Use at most 256 characters.",
+            Self::PasswordSame => "This is your password already. Choose another.",
+            Self::PasswordWrong => "That is not your password. Check it and try again.",
             Self::PasswordGuessable(advice) => {
                 f.write_str("This password is too easy to guess.")?;
                 return advice.iter().try_for_each(|a| write!(f, " {a}"));

@@ -10,6 +10,7 @@ pub mod hasher;
 mod held;
 mod login;
 mod own;
+mod proof;
 mod registration;
 mod sessions;
 mod strength;
@@ -20,7 +21,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use self::{clock::Clock, entropy::Entropy, hasher::Hasher, held::Held};
-pub use self::{own::PasswordChange, registration::Registration, upkeep::Upkeep};
+pub use self::{
+    own::{PasswordChange, PasswordChanged},
+    proof::{Proven, Renewed},
+    registration::Registration,
+    upkeep::Upkeep,
+};
 use crate::{
     domain::{
         time::{Timestamp, retry_seconds},

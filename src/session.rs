@@ -181,6 +181,14 @@ impl Session {
         self.state.set(State::SignedIn { token, identity });
     }
 
+    /// Goes on under another token, which the server has given for the one before.
+    pub fn renew(&self, token: String) {
+        if let Some(identity) = self.identity() {
+            mirror::write(&token);
+            self.state.set(State::SignedIn { token, identity });
+        }
+    }
+
     /// Logs out, on the server and here. Here it always succeeds.
     pub async fn log_out(&self) {
         mirror::clear();

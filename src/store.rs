@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
-    own::KeptSession,
+    own::{KeptSession, Living, Rename},
     sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},
     throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount},

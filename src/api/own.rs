@@ -2,19 +2,19 @@
 
 use axum::{
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, StatusCode, header::CONTENT_DISPOSITION},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
 use serde_json::json;
 
-use super::{answer, object, text};
+use super::{answer, gone, object, text};
 use crate::{
     domain::username::Username,
     error::{AppError, Field, FieldProblem, Problem},
     server::{answer::Surface, door::Bearer, routes::Calls, state::AppState},
-    service::{Caller, PasswordChange},
+    service::{Caller, Error, PasswordChange, PasswordChanged, Renewed},
 };
 
 /// The paths, without their trailing slashes.
@@ -38,10 +38,11 @@ async fn confirm_password(
 ) -> Response {
     let outcome = async {
         let body = object(&body)?;
-        let password = text(&body, "password").ok_or(AppError::BadRequest)?;
+        let password = text(&body, "password").filter(|text| !text.is_empty());
+        let password = password.ok_or_else(|| invalid(Field::Password, Problem::Missing))?;
         state.service.confirm_password(&caller, &token, password).await
     };
-    let told = |until: crate::domain::time::Timestamp| json!({ "status": "ok", "until": until.to_rfc3339() });
+    let told = |Renewed { token, until }: Renewed| json!({ "status": "ok", "token": token.expose(), "until": until.to_rfc3339() });
     answer(Surface::Api, outcome.await.map(told))
 }
 
@@ -56,22 +57,29 @@ async fn change_password(
         let change = PasswordChange::parse(text(&body, "current_password"), text(&body, "new_password"))?;
         state.service.change_password(&caller, &token, change).await
     };
-    answer(Surface::Api, outcome.await.map(|ended| json!({ "status": "ok", "sessions_ended": ended })))
+    let told = |PasswordChanged { token, sessions_ended }: PasswordChanged| json!({ "status": "ok", "token": token.expose(), "sessions_ended": sessions_ended });
+    answer(Surface::Api, outcome.await.map(told))
 }
 
-async fn change_username(State(state): State<AppState>, Bearer(token): Bearer, body: Bytes) -> Response {
+async fn change_username(
+    State(state): State<AppState>,
+    Bearer(token): Bearer,
+    caller: Caller,
+    body: Bytes,
+) -> Response {
     let outcome = async {
         let body = object(&body)?;
         let username = text(&body, "username").ok_or(Problem::Missing).and_then(Username::parse);
-        let username =
-            username.map_err(|problem| AppError::Invalid(vec![FieldProblem { field: Field::Username, problem }]))?;
-        state.service.change_username(&token, &username).await
+        let username = username.map_err(|problem| invalid(Field::Username, problem))?;
+        let asking = state.service.prove(&token).await?;
+        state.service.change_username(&caller, &asking, &username).await
     };
     answer(Surface::Api, outcome.await.map(|account| json!({ "status": "ok", "username": account.username })))
 }
 
 async fn export(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    let mut answer = answer(Surface::Api, state.service.export(&token).await);
+    let outcome = async { state.service.export(&state.service.prove(&token).await?).await };
+    let mut answer = answer(Surface::Api, outcome.await);
     if answer.status().is_success() {
         let name = HeaderValue::from_static("attachment; filename=\"account.json\"");
         answer.headers_mut().insert(CONTENT_DISPOSITION, name);
@@ -82,12 +90,10 @@ async fn export(State(state): State<AppState>, Bearer(token): Bearer) -> Respons
 async fn delete_account(State(state): State<AppState>, Bearer(token): Bearer, body: Bytes) -> Response {
     let outcome = async {
         let body = object(&body)?;
-        state.service.delete_account(&token, text(&body, "username").unwrap_or_default()).await
+        let asking = state.service.prove(&token).await?;
+        state.service.delete_account(&asking, text(&body, "username").unwrap_or_default()).await
     };
-    match outcome.await {
-        Ok(()) => super::gone(),
-        Err(error) => Surface::Api.refuse(&error.into()),
-    }
+    done(outcome.await, gone)
 }
 
 async fn list_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
@@ -95,13 +101,30 @@ async fn list_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> 
 }
 
 async fn end_other_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    let outcome = state.service.end_other_sessions(&token).await;
-    answer(Surface::Api, outcome.map(|ended| json!({ "status": "ok", "sessions_ended": ended })))
+    let outcome = async { state.service.end_other_sessions(&state.service.prove(&token).await?).await };
+    answer(Surface::Api, outcome.await.map(|ended| json!({ "status": "ok", "sessions_ended": ended })))
 }
 
-async fn end_session(State(state): State<AppState>, Bearer(token): Bearer, Path(id): Path<String>) -> Response {
-    match state.service.end_session(&token, &id).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+async fn end_session(
+    State(state): State<AppState>,
+    Bearer(token): Bearer,
+    id: Result<Path<String>, PathRejection>,
+) -> Response {
+    let outcome = async {
+        let asking = state.service.prove(&token).await?;
+        let Path(id) = id.map_err(|_| AppError::NotFound)?;
+        state.service.end_session(&asking, &id).await
+    };
+    done(outcome.await, || StatusCode::NO_CONTENT.into_response())
+}
+
+fn invalid(field: Field, problem: Problem) -> AppError {
+    AppError::Invalid(vec![FieldProblem { field, problem }])
+}
+
+fn done(outcome: Result<(), Error>, answer: impl FnOnce() -> Response) -> Response {
+    match outcome {
+        Ok(()) => answer(),
         Err(error) => Surface::Api.refuse(&error.into()),
     }
 }

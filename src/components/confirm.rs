@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     error::{AppError, Field},
-    session::SessionClient,
+    session::{Session, SessionClient},
 };
 
-/// Proves the password again in this session, for some minutes.
+/// Proves the password again in this session, for some minutes. Returns its token from now on.
 ///
 /// # Errors
 /// [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
@@ -25,7 +25,7 @@ use crate::{
 pub async fn confirm_password(
     /// The password.
     password: String,
-) -> Result<(), AppError> {
+) -> Result<String, AppError> {
     crate::server::door::Door::open()?.confirm_password(&password).await
 }
 
@@ -48,7 +48,7 @@ pub struct Confirm(RwSignal<Option<Waiting>, LocalStorage>);
 impl Confirm {
     /// Nothing waits yet.
     #[must_use]
-    pub fn provide() -> Self {
+    pub fn idle() -> Self {
         Self(RwSignal::new_local(None))
     }
 
@@ -57,14 +57,18 @@ impl Confirm {
     pub fn with_proof(self, act: Act, done: Done) {
         spawn_local(async move {
             match act().await {
-                Err(AppError::ReauthRequired) => drop(self.0.try_set(Some(Waiting { act, done }))),
+                Err(AppError::ReauthRequired) => {
+                    // What waited before has been given up for this.
+                    self.give_up();
+                    self.0.try_set(Some(Waiting { act, done }));
+                }
                 outcome => done(outcome),
             }
         });
     }
 
-    fn go_on(self) {
-        if let Some(Waiting { act, done }) = self.take() {
+    fn go_on(self, waiting: Option<Waiting>) {
+        if let Some(Waiting { act, done }) = waiting {
             self.with_proof(act, done);
         }
     }
@@ -86,11 +90,13 @@ pub fn ConfirmDialog(
     /// What waits.
     confirm: Confirm,
 ) -> impl IntoView {
-    move || confirm.0.with(Option::is_some).then(|| view! { <Dialog confirm /> })
+    let waits = Memo::new(move |_| confirm.0.with(Option::is_some));
+    move || waits.get().then(|| view! { <Dialog confirm /> })
 }
 
 #[component]
 fn Dialog(confirm: Confirm) -> impl IntoView {
+    let session = Session::current();
     let form = FormState::new("confirm-alert");
     let dialog = NodeRef::<html::Dialog>::new();
     Effect::new(move |_| {
@@ -103,8 +109,11 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
         let Some([password]) = form.begin([Field::Password]) else { return };
         spawn_local(async move {
             let answer = confirm_password(password).await;
-            if form.finish(answer).is_some() {
-                confirm.go_on();
+            if let Some(token) = form.finish(answer) {
+                session.renew(token);
+                let waiting = confirm.take();
+                close_dialog(dialog);
+                confirm.go_on(waiting);
             }
         });
     };
@@ -122,10 +131,15 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
                     hint=""
                 />
                 <SubmitButton form label="Confirm" busy="Confirming…" />
-                <button class="button button-quiet button-wide" type="button" on:click=move |_| confirm.give_up()>
-                    "Cancel"
-                </button>
+                <button class="button button-quiet button-wide" type="button" on:click=move |_| close_dialog(dialog)>"Cancel"</button>
             </form>
         </dialog>
+    }
+}
+
+/// Closes the dialog; the browser gives the focus back to where it was.
+fn close_dialog(dialog: NodeRef<html::Dialog>) {
+    if let Some(dialog) = dialog.get_untracked() {
+        dialog.close();
     }
 }

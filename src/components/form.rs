@@ -14,13 +14,15 @@ pub struct FormState {
     alert: &'static str,
     busy: RwSignal<bool>,
     error: RwSignal<Option<AppError>>,
+    /// The first field with a password, which the server compares.
+    compared: StoredValue<Option<Field>>,
 }
 
 impl FormState {
     /// A form that waits for its reader. What is wrong with it as a whole stands in the element with the id `alert`.
     #[must_use]
     pub fn new(alert: &'static str) -> Self {
-        Self { alert, busy: RwSignal::new(false), error: RwSignal::new(None) }
+        Self { alert, busy: RwSignal::new(false), error: RwSignal::new(None), compared: StoredValue::new(None) }
     }
 
     /// Begins a submission: the texts of the fields, whose inputs carry the fields' names as ids. `None` while
@@ -31,6 +33,7 @@ impl FormState {
             return None;
         }
         Session::current().hush();
+        self.compared.set_value(fields.into_iter().find(|field| field.is_password()));
         let texts = fields.map(|field| dom::value_of(field.name()));
         let missing: Vec<_> = fields
             .into_iter()
@@ -69,6 +72,12 @@ impl FormState {
     }
 
     fn fail(&self, error: AppError) {
+        let error = match (error, self.compared.try_get_value().flatten()) {
+            (AppError::WrongPassword, Some(field)) => {
+                AppError::Invalid(vec![FieldProblem { field, problem: Problem::PasswordWrong }])
+            }
+            (error, _) => error,
+        };
         let first = match &error {
             AppError::Invalid(problems) => problems.iter().map(|found| found.field).min_by_key(|field| *field as u8),
             _ => None,

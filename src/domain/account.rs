@@ -1,5 +1,5 @@
 //! What both doors tell about an account and a session: the wire's types, and nothing that must stay inside. None of them
-//! is flattened into another: reading that would cost every visitor 20 kB.
+//! is flattened into another: reading that would cost every visitor 7 kB.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,22 +23,32 @@ pub struct Export {
     pub account: Account,
     /// When somebody logged in to it for the last time, RFC 3339 in UTC, if ever.
     pub last_login_at: Option<String>,
+    /// Failed logins since then, if there were any.
+    pub failed_logins: Option<FailedLogins>,
     /// Its sessions, those that have ended and are not swept out yet among them.
     pub sessions: Vec<ExportedSession>,
+}
+
+/// Failed logins of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedLogins {
+    /// How many.
+    pub count: i64,
+    /// When the last one was, RFC 3339 in UTC.
+    pub last_at: String,
 }
 
 /// A session with all that is kept of it, but for the hash of its token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedSession {
+    /// As in the list of sessions.
+    pub session: SessionLine,
     /// The client's own name for itself.
     pub client_name: String,
     /// When somebody logged in for the last time before, RFC 3339 in UTC, if ever.
     pub previous_login_at: Option<String>,
     /// When the password was last proven in it, RFC 3339 in UTC.
     pub proven_at: String,
-    /// As in the list of sessions.
-    #[serde(flatten)]
-    pub line: SessionLine,
 }
 
 /// The answer to a successful login: the only time that a token leaves the server.

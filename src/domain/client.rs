@@ -24,7 +24,7 @@ const PROGRAMS: [(&str, &str); 20] = [
     ("aiohttp/", "Python"),
     ("Python/", "Python"),
     ("okhttp/", "OkHttp"),
-    ("node", "Node.js"),
+    ("node-fetch", "Node.js"),
 ];
 
 /// Systems by their names in the same text. Android calls itself a Linux, and iPads call themselves a Mac, too.
@@ -39,8 +39,8 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("FreeBSD", "FreeBSD"),
 ];
 
-/// A client in words, from its own name for itself: "Firefox on Windows". What is not known is told as it is, as far as the
-/// first space; a client without a name is an "unknown client".
+/// A client in words, from its own name for itself: "Firefox on Windows". What is not known is told by its first word; a client
+/// without a name is an "Unknown client".
 #[must_use]
 pub fn in_words(agent: &str) -> String {
     let find = |table: &[(&str, &'static str)]| {

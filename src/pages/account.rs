@@ -27,7 +27,9 @@ pub fn Account() -> impl IntoView {
 #[component]
 fn Own() -> impl IntoView {
     let session = Session::current();
-    let confirm = Confirm::provide();
+    let confirm = Confirm::idle();
+    // What one part does to the sessions, the other must know.
+    let changed = Trigger::new();
     let of = move |part: fn(Identity) -> String| move || session.identity().map(part).unwrap_or_default();
     let last = |me: Identity| match me.previous_login_at {
         Some(time) => dom::local_time(&time),
@@ -44,8 +46,8 @@ fn Own() -> impl IntoView {
             <dt>"Login before this one"</dt>
             <dd>{of(last)}</dd>
         </dl>
-        <ChangePassword />
-        <Sessions confirm />
+        <ChangePassword changed />
+        <Sessions confirm changed />
         <ConfirmDialog confirm />
     }
 }

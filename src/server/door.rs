@@ -19,7 +19,7 @@ use crate::{
         token::Token,
     },
     error::AppError,
-    service::{Caller, PasswordChange, Registration},
+    service::{Caller, PasswordChange, Proven, Registration},
 };
 
 /// The bearer token of a request (RFC 6750, section 2.1), with the scheme `Bearer` or, as Django REST framework's
@@ -100,18 +100,19 @@ impl Door {
     ///
     /// # Errors
     /// As [`Service::confirm_password`](crate::service::Service::confirm_password).
-    pub async fn confirm_password(&self, password: &str) -> Result<(), AppError> {
-        self.state.service.confirm_password(&self.caller, &self.token()?, password).await?;
-        Ok(())
+    pub async fn confirm_password(&self, password: &str) -> Result<String, AppError> {
+        let renewed = self.state.service.confirm_password(&self.caller, &self.token()?, password).await?;
+        Ok(renewed.token.expose().to_owned())
     }
 
     /// Changes the password; see [`Service::change_password`](crate::service::Service::change_password).
     ///
     /// # Errors
     /// As [`PasswordChange::parse`] and [`Service::change_password`](crate::service::Service::change_password).
-    pub async fn change_password(&self, current: &str, new: &str) -> Result<u64, AppError> {
+    pub async fn change_password(&self, current: &str, new: &str) -> Result<String, AppError> {
         let change = PasswordChange::parse(Some(current), Some(new))?;
-        Ok(self.state.service.change_password(&self.caller, &self.token()?, change).await?)
+        let changed = self.state.service.change_password(&self.caller, &self.token()?, change).await?;
+        Ok(changed.token.expose().to_owned())
     }
 
     /// Where one is logged in; see [`Service::list_sessions`](crate::service::Service::list_sessions).
@@ -125,17 +126,24 @@ impl Door {
     /// Ends a session; see [`Service::end_session`](crate::service::Service::end_session).
     ///
     /// # Errors
-    /// As [`Service::end_session`](crate::service::Service::end_session).
+    /// As [`Service::prove`](crate::service::Service::prove) and
+    /// [`Service::end_session`](crate::service::Service::end_session).
     pub async fn end_session(&self, id: &str) -> Result<(), AppError> {
-        Ok(self.state.service.end_session(&self.token()?, id).await?)
+        Ok(self.state.service.end_session(&self.prove().await?, id).await?)
     }
 
     /// Ends all other sessions; see [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
     ///
     /// # Errors
-    /// As [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
-    pub async fn end_other_sessions(&self) -> Result<u64, AppError> {
-        Ok(self.state.service.end_other_sessions(&self.token()?).await?)
+    /// As [`Service::prove`](crate::service::Service::prove) and
+    /// [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
+    pub async fn end_other_sessions(&self) -> Result<(), AppError> {
+        self.state.service.end_other_sessions(&self.prove().await?).await?;
+        Ok(())
+    }
+
+    async fn prove(&self) -> Result<Proven, AppError> {
+        Ok(self.state.service.prove(&self.token()?).await?)
     }
 
     fn token(&self) -> Result<Token, AppError> {

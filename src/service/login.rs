@@ -82,6 +82,8 @@ impl Service {
         let stored = stored.filter(|_| known.is_some_and(|known| known.id == user.id));
         let verdict = place.verify(password, stored.clone(), self.new_salt()).await?;
         if let (Verdict::Right { .. }, Some(stored)) = (verdict, stored) {
+            // At once, so that whoever then looks for a good enough new password doesn't have to wait.
+            self.store.forget_failures(&user.id).await?;
             return Ok((stored, place));
         }
         tracing::info!(user = %user.id, "a password was not confirmed");
@@ -153,10 +155,11 @@ fn ghost_key(typed: &str, parsed: &Identifier) -> String {
     digest.iter().fold("nobody:".to_owned(), |key, byte| format!("{key}{byte:02x}"))
 }
 
-/// A session is called by its client's own name for itself, without anything that could harm a terminal or a page.
+/// A session is called by its client's own name for itself, without anything that could harm a terminal or a page. A client
+/// without a name has an empty one.
 fn session_name(agent: &str) -> String {
     let name: String = agent.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(200).collect();
-    if name.trim().is_empty() { "unknown client".to_owned() } else { name.trim().to_owned() }
+    name.trim().to_owned()
 }
 
 #[cfg(test)]
@@ -183,7 +186,7 @@ mod tests {
     #[test]
     fn a_session_name_is_plain_text_r37() {
         assert_eq!(session_name("curl/8.5\u{1b}[2J\r\n"), "curl/8.5[2J");
-        assert_eq!(session_name(" \t"), "unknown client");
+        assert_eq!(session_name(" \t"), "");
         assert_eq!(session_name(&"a".repeat(1000)).len(), 200);
     }
 }

@@ -1,11 +1,21 @@
-//! What people do with accounts of their own. What matters most wants the password to have been proven lately (ASVS 7.5.1).
+//! What people do with accounts of their own.
 
-use std::sync::Arc;
+use std::{fmt, time::Duration};
 
-use super::{CLOCK_TOLERANCE, Caller, Error, Service, hasher::Place, registration::invalid, strength};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{
+    CLOCK_TOLERANCE, Caller, Error, Service,
+    entropy::new_token,
+    hasher::Place,
+    proof::Proven,
+    registration::{JUDGED, collected, invalid},
+    strength,
+};
 use crate::{
     domain::{
-        account::{Account, Export, ExportedSession, SessionLine},
+        account::{Account, Export, ExportedSession, FailedLogins, SessionLine},
         client,
         email::Email,
         password::Password,
@@ -13,20 +23,23 @@ use crate::{
         token::Token,
         username::Username,
     },
-    error::{AppError, Field, FieldProblem, Problem},
-    store::{KeptSession, Session, User},
+    error::{AppError, Field, Problem},
+    store::{Allowance, KeptSession, Living, Rename, Session, User},
 };
 
-/// A session in which the password was proven lately. Only [`Service::proven`] makes one, and what matters takes nothing
-/// else, so that no door and no later change can leave the question out.
-#[derive(Debug)]
-struct Proven(Arc<Session>);
+/// Usernames that one address tries: each tells whether somebody has it.
+const RENAMES: Allowance = Allowance { burst: 10, interval: Duration::from_mins(6) };
 
 /// A change of one's password, each field checked.
-#[derive(Debug)]
 pub struct PasswordChange {
-    current: String,
+    current: Zeroizing<String>,
     new: Password,
+}
+
+impl fmt::Debug for PasswordChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordChange")
+    }
 }
 
 impl PasswordChange {
@@ -38,49 +51,25 @@ impl PasswordChange {
         let current = current.filter(|text| !text.is_empty()).ok_or(Problem::Missing);
         let new = new.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
         match (current, new) {
-            (Ok(current), Ok(new)) => Ok(Self { current: current.to_owned(), new }),
+            (Ok(current), Ok(new)) => Ok(Self { current: Zeroizing::new(current.to_owned()), new }),
             (current, new) => {
-                let problems = [(Field::CurrentPassword, current.err()), (Field::NewPassword, new.err())];
-                let problems =
-                    problems.into_iter().filter_map(|(field, p)| p.map(|problem| FieldProblem { field, problem }));
-                Err(AppError::Invalid(problems.collect()))
+                Err(collected([(Field::CurrentPassword, current.err()), (Field::NewPassword, new.err())]))
             }
         }
     }
 }
 
+/// What came of it.
+#[derive(Debug)]
+pub struct PasswordChanged {
+    /// The token of the session that goes on.
+    pub token: Token,
+    /// Sessions that ended.
+    pub sessions_ended: u64,
+}
+
 impl Service {
-    /// The session behind a token, if its user has proven the password lately.
-    ///
-    /// # Errors
-    /// [`AppError::ReauthRequired`] if not, and as [`Service::authenticate`].
-    async fn proven(&self, token: &Token) -> Result<Proven, Error> {
-        let session = self.authenticate(token).await?;
-        let now = self.clock.now();
-        // A proof from a clock's future would count for too long.
-        if now.since(session.proven_at) >= self.policy.proof_lasts || session.proven_at > now.plus(CLOCK_TOLERANCE) {
-            return Err(AppError::ReauthRequired.into());
-        }
-        Ok(Proven(session))
-    }
-
-    /// Proves the password again in the session behind a token. Returns until when that counts.
-    ///
-    /// # Errors
-    /// [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`], and as
-    /// [`Service::authenticate`].
-    pub async fn confirm_password(&self, caller: &Caller, token: &Token, password: &str) -> Result<Timestamp, Error> {
-        let session = self.authenticate(token).await?;
-        let (hash, _place) = self.compare_own(caller, &session.user, password).await?;
-        let now = self.clock.now();
-        if !self.store.note_proof(&token.hash(), &hash, now).await? {
-            return Err(self.overtaken(token).await);
-        }
-        tracing::info!(user = %session.user.id, "password confirmed");
-        Ok(now.plus(self.policy.proof_lasts))
-    }
-
-    /// Changes the password of whoever is logged in, and ends every session but theirs. Returns how many ended.
+    /// Changes the password of whoever is logged in, and ends every session but theirs, which has another token then.
     ///
     /// # Errors
     /// [`AppError::WrongPassword`], [`AppError::Invalid`] for a new password that is too weak, [`AppError::Throttled`],
@@ -90,99 +79,123 @@ impl Service {
         caller: &Caller,
         token: &Token,
         PasswordChange { current, new }: PasswordChange,
-    ) -> Result<u64, Error> {
+    ) -> Result<PasswordChanged, Error> {
         let session = self.authenticate(token).await?;
         let user = &session.user;
         let (old, place) = self.compare_own(caller, user, &current).await?;
+        self.allow("judge", JUDGED, caller).await?;
+        if Password::parse(&current).is_ok_and(|current| current == new) {
+            return Err(invalid(Field::NewPassword, Problem::PasswordSame));
+        }
         let new = self.hash_new(&place, user, Field::NewPassword, new).await?;
-        let changed = self.store.change_password(&user.id, (&old, &new), &session.id, self.clock.now()).await?;
-        let Some(sessions) = changed else { return Err(self.overtaken(token).await) };
-        tracing::info!(user = %user.id, sessions, "password changed");
-        Ok(sessions)
+        let renewed = new_token(&*self.entropy);
+        let tokens = (&token.hash(), &renewed.hash());
+        let changed = self.store.change_password(&user.id, tokens, (&old, &new), self.clock.now()).await?;
+        let Some(sessions_ended) = changed else { return Err(self.overtaken(token).await) };
+        tracing::info!(user = %user.id, sessions_ended, "password changed");
+        Ok(PasswordChanged { token: renewed, sessions_ended })
     }
 
-    /// The sessions of whoever is logged in, the last used first.
+    /// The sessions of whoever is logged in: the one that asks, then the last used first.
     ///
     /// # Errors
     /// As [`Service::authenticate`].
     pub async fn list_sessions(&self, token: &Token) -> Result<Vec<SessionLine>, Error> {
         let asking = self.authenticate(token).await?;
         let now = self.clock.now();
-        let kept = self.store.list_sessions(&asking.user.id, now.minus(self.policy.session_idle), now).await?;
-        Ok(kept.into_iter().map(|session| session_line(session, &asking)).collect())
+        let unused_since = now.minus(self.policy.session_idle);
+        let living = Living { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let kept = self.store.list_sessions(&asking.user.id, living).await?;
+        let mut lines: Vec<SessionLine> = kept.into_iter().map(|session| session_line(session, &asking)).collect();
+        lines.sort_by_key(|line| !line.current);
+        Ok(lines)
     }
 
-    /// Ends one session of whoever is logged in. When this returns, no server lets its token in any more.
+    /// Ends one of their sessions. When this returns, no server lets its token in any more.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] if they have none of that name, whoever else has; and as [`Service::proven`].
-    pub async fn end_session(&self, token: &Token, session: &str) -> Result<(), Error> {
-        let Proven(asking) = self.proven(token).await?;
-        if !self.store.end_session_of(&asking.user.id, session).await? {
+    /// [`AppError::NotFound`] if they have none of that name, whoever else has; [`AppError::SessionEnded`],
+    /// [`AppError::Unavailable`].
+    pub async fn end_session(&self, asking: &Proven, session: &str) -> Result<(), Error> {
+        let id = Uuid::parse_str(session).map_err(|_| AppError::NotFound)?.to_string();
+        let Session { user, id: own, .. } = asking.session();
+        if !self.store.end_session_of(&user.id, own, &id).await?.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
-        tracing::info!(user = %asking.user.id, "a session was ended");
+        tracing::info!(user = %user.id, "a session was ended");
         Ok(())
     }
 
-    /// Ends every session of whoever is logged in but theirs. Returns how many ended.
+    /// Ends every session of theirs but the one that asks. Returns how many ended.
     ///
     /// # Errors
-    /// As [`Service::proven`].
-    pub async fn end_other_sessions(&self, token: &Token) -> Result<u64, Error> {
-        let Proven(asking) = self.proven(token).await?;
-        let sessions = self.store.end_other_sessions(&asking.user.id, &asking.id).await?;
-        tracing::info!(user = %asking.user.id, sessions, "all other sessions were ended");
+    /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
+    pub async fn end_other_sessions(&self, asking: &Proven) -> Result<u64, Error> {
+        let Session { user, id, .. } = asking.session();
+        let sessions = self.store.end_other_sessions(&user.id, id).await?.ok_or(AppError::SessionEnded)?;
+        tracing::info!(user = %user.id, sessions, "all other sessions were ended");
         Ok(sessions)
     }
 
-    /// Gives the account of whoever is logged in another username. Returns the account.
+    /// Gives their account another username. Returns the account.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] if somebody has it, and as [`Service::proven`].
-    pub async fn change_username(&self, token: &Token, username: &Username) -> Result<Account, Error> {
-        let Proven(asking) = self.proven(token).await?;
-        if !self.store.rename_user(&asking.user.id, username).await? {
-            return Err(invalid(Field::Username, Problem::UsernameTaken));
+    /// [`AppError::Invalid`] if somebody has it, [`AppError::Throttled`], [`AppError::SessionEnded`],
+    /// [`AppError::Unavailable`].
+    pub async fn change_username(
+        &self,
+        caller: &Caller,
+        asking: &Proven,
+        username: &Username,
+    ) -> Result<Account, Error> {
+        self.allow("rename", RENAMES, caller).await?;
+        let Session { user, id, .. } = asking.session();
+        match self.store.rename_user(&user.id, id, username).await? {
+            Rename::Done => {}
+            Rename::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
+            Rename::SessionEnded => return Err(AppError::SessionEnded.into()),
         }
-        tracing::info!(user = %asking.user.id, "username changed");
-        Ok(User { username: username.as_str().to_owned(), ..asking.user.clone() }.into())
+        tracing::info!(user = %user.id, "username changed");
+        Ok(User { username: username.as_str().to_owned(), ..user.clone() }.into())
     }
 
-    /// Everything that is kept about whoever is logged in.
+    /// Everything that is kept about them.
     ///
     /// # Errors
-    /// As [`Service::proven`].
-    pub async fn export(&self, token: &Token) -> Result<Export, Error> {
-        let Proven(asking) = self.proven(token).await?;
-        let user = &asking.user;
-        let ever = Timestamp::from_millis(i64::MIN);
-        let kept = self.store.list_sessions(&user.id, ever, ever).await?;
-        let time = |millis| Timestamp::from_millis(millis).to_rfc3339();
+    /// [`AppError::Unavailable`].
+    pub async fn export(&self, asking: &Proven) -> Result<Export, Error> {
+        let user = &asking.session().user;
+        let kept = self.store.list_sessions(&user.id, Living::EVER).await?;
         let sessions = kept.into_iter().map(|session| ExportedSession {
             client_name: session.name.clone(),
-            previous_login_at: session.previous_login_at.map(time),
-            proven_at: time(session.proven_at),
-            line: session_line(session, &asking),
+            previous_login_at: session.previous_login_at.map(rfc3339),
+            proven_at: rfc3339(session.proven_at),
+            session: session_line(session, asking.session()),
         });
-        let last_login_at = self.store.last_login(&user.id).await?.map(Timestamp::to_rfc3339);
+        let (last_login_at, failed) = self.store.attempts_of(&user.id).await?;
+        let failed_logins = failed.map(|(count, last)| FailedLogins { count, last_at: rfc3339(last) });
         tracing::info!(user = %user.id, "data taken along");
-        Ok(Export { account: user.clone().into(), last_login_at, sessions: sessions.collect() })
+        Ok(Export {
+            account: user.clone().into(),
+            last_login_at: last_login_at.map(rfc3339),
+            failed_logins,
+            sessions: sessions.collect(),
+        })
     }
 
-    /// Removes the account of whoever is logged in, with everything that is kept about them. `typed` is their username, so
-    /// that nobody does it by mistake.
+    /// Removes their account, with everything that is kept about them. `typed` is their username, so that nobody does it by
+    /// mistake.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] if it is another, and as [`Service::proven`].
-    pub async fn delete_account(&self, token: &Token, typed: &str) -> Result<(), Error> {
-        let Proven(asking) = self.proven(token).await?;
-        let same = |typed: Username| Username::parse(&asking.user.username).is_ok_and(|own| own.key() == typed.key());
-        if !Username::parse(typed).is_ok_and(same) {
+    /// [`AppError::Invalid`] if it is another, [`AppError::SessionEnded`], [`AppError::Unavailable`].
+    pub async fn delete_account(&self, asking: &Proven, typed: &str) -> Result<(), Error> {
+        let Session { user, id, .. } = asking.session();
+        let own = Username::parse(&user.username);
+        if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(invalid(Field::Username, Problem::UsernameNotYours));
         }
-        self.store.delete_user(&asking.user.id).await?;
-        tracing::info!(user = %asking.user.id, "account deleted");
+        self.store.delete_user(&user.id, id).await?.ok_or(AppError::SessionEnded)?;
+        tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }
 
@@ -202,26 +215,31 @@ impl Service {
         let password = judged.await?.map_err(|problem| invalid(field, problem))?;
         place.hash(password, self.new_salt()).await
     }
+}
 
-    /// Why a password that was right a moment ago isn't any more: the session has ended, or a login beside this has renewed
-    /// the password's hash.
-    async fn overtaken(&self, token: &Token) -> Error {
-        match self.authenticate(token).await {
-            Ok(_) => AppError::Unavailable { retry_after: 1 }.into(),
-            Err(error) => error,
-        }
-    }
+fn rfc3339(millis: i64) -> String {
+    Timestamp::from_millis(millis).to_rfc3339()
 }
 
 fn session_line(session: KeptSession, asking: &Session) -> SessionLine {
-    let time = |millis| Timestamp::from_millis(millis).to_rfc3339();
     SessionLine {
         current: session.id == asking.id,
         id: session.id,
         client: client::in_words(&session.name),
         network: session.network,
-        created_at: time(session.created_at),
-        last_seen_at: time(session.last_seen_at),
-        expires_at: time(session.expires_at),
+        created_at: rfc3339(session.created_at),
+        last_seen_at: rfc3339(session.last_seen_at),
+        expires_at: rfc3339(session.expires_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_password_never_prints_it_r29() {
+        let change = PasswordChange::parse(Some("first secret"), Some("second secret")).expect("two passwords");
+        assert_eq!(format!("{change:?}"), "PasswordChange");
     }
 }

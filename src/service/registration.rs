@@ -11,7 +11,7 @@ use crate::{
 
 /// Passwords of one address that are judged: so many at once, and then one every two seconds. Judging one can take the
 /// processor as long as five hashes, and a person who looks for a good one tries a few.
-const JUDGED: Allowance = Allowance { burst: 15, interval: Duration::from_secs(2) };
+pub(super) const JUDGED: Allowance = Allowance { burst: 15, interval: Duration::from_secs(2) };
 
 /// What somebody who registers sends, each field checked.
 #[derive(Debug)]
@@ -32,13 +32,11 @@ impl Registration {
         let password = password.ok_or(Problem::Missing).and_then(Password::parse);
         match (email, username, password) {
             (Ok(email), Ok(username), Ok(password)) => Ok(Self { email, username, password }),
-            (email, username, password) => {
-                let problems =
-                    [(Field::Email, email.err()), (Field::Username, username.err()), (Field::Password, password.err())];
-                let problems =
-                    problems.into_iter().filter_map(|(field, p)| p.map(|problem| FieldProblem { field, problem }));
-                Err(AppError::Invalid(problems.collect()))
-            }
+            (email, username, password) => Err(collected([
+                (Field::Email, email.err()),
+                (Field::Username, username.err()),
+                (Field::Password, password.err()),
+            ])),
         }
     }
 }
@@ -100,6 +98,12 @@ impl Service {
         self.entropy.fill(&mut salt);
         salt
     }
+}
+
+/// What is wrong with some of several fields.
+pub(super) fn collected<const N: usize>(fields: [(Field, Option<Problem>); N]) -> AppError {
+    let problems = fields.into_iter().filter_map(|(field, problem)| Some(FieldProblem { field, problem: problem? }));
+    AppError::Invalid(problems.collect())
 }
 
 pub(super) fn invalid(field: Field, problem: Problem) -> Error {

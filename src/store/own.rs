@@ -1,9 +1,10 @@
-//! What people do with accounts of their own.
+//! What people do with accounts of their own. Each act is done only while the session that asks for it lives and its account
+//! is open, which is looked at again in the transaction itself.
 
-use super::{DURABLE, Error, Store, lock::LockUser, on_read, on_write};
+use super::{DURABLE, Db, Error, RELAXED, Store, lock::LockUser, on_read, on_write};
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
-/// A session in a list of its owner's.
+/// A session in a list of its owner's. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct KeptSession {
     /// A UUID, version 7.
@@ -12,7 +13,7 @@ pub struct KeptSession {
     pub name: String,
     /// The network that it began from; empty if it isn't known.
     pub network: String,
-    /// When it began, in milliseconds since 1970.
+    /// When it began.
     pub created_at: i64,
     /// When it was last used, to the minute.
     pub last_seen_at: i64,
@@ -24,173 +25,255 @@ pub struct KeptSession {
     pub proven_at: i64,
 }
 
+/// Which sessions still live.
+#[derive(Clone, Copy, Debug)]
+pub struct Living {
+    /// Those last used at this time or before have ended.
+    pub unused_since: Timestamp,
+    /// So have those that end now or ended before.
+    pub now: Timestamp,
+    /// And those that begin after this, which the clock has yet to reach.
+    pub begun_until: Timestamp,
+}
+
+impl Living {
+    /// All that are kept, even if they have ended.
+    pub const EVER: Self = Self {
+        unused_since: Timestamp::from_millis(i64::MIN),
+        now: Timestamp::from_millis(i64::MIN),
+        begun_until: Timestamp::from_millis(i64::MAX),
+    };
+}
+
+/// What came of a wish for another username.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// It is theirs.
+    Done,
+    /// Somebody has it.
+    Taken,
+    /// The session that asked has ended.
+    SessionEnded,
+}
+
+/// Locks an account, and tells whether a session of it lives and it is open.
+macro_rules! living {
+    ($tx:ident, $user:expr, $session:expr) => {{
+        $tx.lock_user($user).await?;
+        let sql = "SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id \
+                   WHERE s.id = $1 AND u.id = $2 AND u.disabled_at IS NULL";
+        let found: Option<String> =
+            sqlx::query_scalar(sql).bind($session).bind($user).fetch_optional(&mut *$tx).await?;
+        found.is_some()
+    }};
+}
+
+/// $1 the token's hash, $2 the next one's, $3 the user, $4 the password's hash, $5 now.
+const RENEW: &str = "UPDATE sessions SET token_hash = $2, proven_at = $5 WHERE token_hash = $1 AND user_id IN \
+    (SELECT id FROM users WHERE id = $3 AND password_hash = $4 AND disabled_at IS NULL)";
+
 impl Store {
-    /// The sessions of an account that had not ended before `unused_since` and `now`, the last used first.
+    /// An account's sessions, the last used first.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_sessions(
-        &self,
-        user: &str,
-        unused_since: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<KeptSession>, Error> {
+    pub async fn list_sessions(&self, user: &str, living: Living) -> Result<Vec<KeptSession>, Error> {
         let sql = "SELECT id, name, network, created_at, last_seen_at, expires_at, previous_login_at, proven_at \
-                   FROM sessions WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 ORDER BY last_seen_at DESC, id DESC";
+                   FROM sessions WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 AND created_at <= $4 \
+                   ORDER BY last_seen_at DESC, id DESC";
         Ok(on_read!(self, conn => sqlx::query_as(sql)
             .bind(user)
-            .bind(unused_since.as_millis())
-            .bind(now.as_millis())
+            .bind(living.unused_since.as_millis())
+            .bind(living.now.as_millis())
+            .bind(living.begun_until.as_millis())
             .fetch_all(&mut *conn)
             .await?))
     }
 
-    /// When somebody logged in to an account for the last time, if ever.
+    /// When somebody logged in to an account for the last time, if ever; and how often somebody failed to since, and when
+    /// last. Times are milliseconds since 1970.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn last_login(&self, user: &str) -> Result<Option<Timestamp>, Error> {
-        let sql = "SELECT last_login_at FROM users WHERE id = $1";
-        let at: Option<Option<i64>> =
-            on_read!(self, conn => sqlx::query_scalar(sql).bind(user).fetch_optional(&mut *conn).await?);
-        Ok(at.flatten().map(Timestamp::from_millis))
+    pub async fn attempts_of(&self, user: &str) -> Result<(Option<i64>, Option<(i64, i64)>), Error> {
+        Ok(on_read!(self, conn => {
+            let sql = "SELECT last_login_at FROM users WHERE id = $1";
+            let last: Option<Option<i64>> = sqlx::query_scalar(sql).bind(user).fetch_optional(&mut *conn).await?;
+            let sql = "SELECT failures, last_at FROM account_throttles WHERE key = $1";
+            (last.flatten(), sqlx::query_as(sql).bind(user).fetch_optional(&mut *conn).await?)
+        }))
     }
 
-    /// Gives an account another username. `false`, and nothing is changed, if somebody has it.
+    /// Forgets an account's failed logins.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn rename_user(&self, user: &str, username: &Username) -> Result<bool, Error> {
-        let (store, user, username) = (self.clone(), user.to_owned(), username.clone());
+    pub async fn forget_failures(&self, user: &str) -> Result<(), Error> {
+        on_write!(self, RELAXED, tx => {
+            sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(user).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Gives an account another username.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn rename_user(&self, user: &str, session: &str, username: &Username) -> Result<Rename, Error> {
+        let (store, user, session, username) = (self.clone(), user.to_owned(), session.to_owned(), username.clone());
         let renamed = self.uncancelled(async move {
             let _forgotten = store.forget_user_afterwards(&user);
-            on_write!(store, DURABLE, tx => {
-                let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
-                sqlx::query(sql).bind(&user).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
-            });
-            Ok(())
+            Ok(on_write!(store, DURABLE, tx => {
+                let living = living!(tx, &user, &session);
+                if living {
+                    let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
+                    sqlx::query(sql).bind(&user).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
+                }
+                living
+            }))
         });
         match renamed.await {
-            Ok(()) => Ok(true),
+            Ok(true) => Ok(Rename::Done),
+            Ok(false) => Ok(Rename::SessionEnded),
             // The database's own uniqueness decides, so that two at once can't both have it.
-            Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(false),
+            Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(Rename::Taken),
             Err(error) => Err(error),
         }
     }
 
-    /// Removes an account with its sessions and its count of failed logins. Its email and username are free again.
+    /// Removes an account with its sessions and its count of failed logins. Its email and username are free again. `None`,
+    /// and nothing is changed, if the session that asks has ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn delete_user(&self, user: &str) -> Result<(), Error> {
-        let (store, user) = (self.clone(), user.to_owned());
+    pub async fn delete_user(&self, user: &str, session: &str) -> Result<Option<()>, Error> {
+        let (store, user, session) = (self.clone(), user.to_owned(), session.to_owned());
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
-            on_write!(store, DURABLE, tx => {
-                sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
-                sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(&user).execute(&mut *tx).await?;
+            let deleted = on_write!(store, DURABLE, tx => {
+                let living = living!(tx, &user, &session);
+                if living {
+                    sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
+                    sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(&user).execute(&mut *tx).await?;
+                }
+                living.then_some(())
             });
-            Ok(())
+            store.empty_log().await;
+            Ok(deleted)
         })
         .await
     }
 
-    /// Ends one session of an account. `false` if the account has none of this name.
+    /// Folds SQLite's log into the file and empties it, so that what was overwritten there is gone from here as well. A reader
+    /// that is in the way leaves it for the next time.
+    async fn empty_log(&self) {
+        let Db::Sqlite { write, .. } = &self.inner.db else { return };
+        let emptied = async {
+            let mut connection = write.lock().await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut *connection).await
+        };
+        if let Err(cause) = emptied.await {
+            tracing::warn!(%cause, "the database's log was not emptied");
+        }
+    }
+
+    /// Ends one session of an account. `false` if the account has none of this name; `None` if the session that asks has
+    /// ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn end_session_of(&self, user: &str, session: &str) -> Result<bool, Error> {
-        let (store, user, session) = (self.clone(), user.to_owned(), session.to_owned());
+    pub async fn end_session_of(&self, user: &str, asking: &str, session: &str) -> Result<Option<bool>, Error> {
+        let (store, user, asking, session) = (self.clone(), user.to_owned(), asking.to_owned(), session.to_owned());
         self.uncancelled(async move {
             let (ended, _forgotten) = on_write!(store, DURABLE, tx => {
-                let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING token_hash";
-                let ended: Vec<Vec<u8>> =
-                    sqlx::query_scalar(sql).bind(&session).bind(&user).fetch_all(&mut *tx).await?;
-                (!ended.is_empty(), store.forget_afterwards(&ended))
+                let mut ended: Vec<Vec<u8>> = Vec::new();
+                let living = living!(tx, &user, &asking);
+                if living {
+                    let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING token_hash";
+                    ended = sqlx::query_scalar(sql).bind(&session).bind(&user).fetch_all(&mut *tx).await?;
+                }
+                (living.then_some(!ended.is_empty()), store.forget_afterwards(&ended))
             });
             Ok(ended)
         })
         .await
     }
 
-    /// Ends every session of an account but one. Returns how many there were.
+    /// Ends every session of an account but the one that asks. Returns how many there were; `None` if that one has ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn end_other_sessions(&self, user: &str, kept: &str) -> Result<u64, Error> {
-        let (store, user, kept) = (self.clone(), user.to_owned(), kept.to_owned());
+    pub async fn end_other_sessions(&self, user: &str, asking: &str) -> Result<Option<u64>, Error> {
+        let (store, user, asking) = (self.clone(), user.to_owned(), asking.to_owned());
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
-                // Before the deletion, so that a login under way can't slip in behind it.
-                tx.lock_user(&user).await?;
-                let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
-                sqlx::query(sql).bind(&user).bind(&kept).execute(&mut *tx).await?.rows_affected()
+                if living!(tx, &user, &asking) {
+                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
+                    Some(sqlx::query(sql).bind(&user).bind(&asking).execute(&mut *tx).await?.rows_affected())
+                } else {
+                    None
+                }
             }))
         })
         .await
     }
 
-    /// Notes that a session's user has proven the password whose hash is given, and forgets the account's failed logins.
-    /// `false` if the session has ended, or the password is another by now.
+    /// Notes that a session's user has proven the password whose hash is given, and gives the session another token. `false`
+    /// if the session has ended, or the password is another by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn note_proof(&self, session: &TokenHash, password_hash: &str, now: Timestamp) -> Result<bool, Error> {
-        let (store, session, password_hash) = (self.clone(), *session, password_hash.to_owned());
+    pub async fn renew_session(
+        &self,
+        user: &str,
+        (old, new): (&TokenHash, &TokenHash),
+        password_hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (store, user, password_hash) = (self.clone(), user.to_owned(), password_hash.to_owned());
+        let (old, new) = (old.as_bytes().to_vec(), new.as_bytes().to_vec());
         self.uncancelled(async move {
-            let _forgotten = store.forget_afterwards(&[session.as_bytes().to_vec()]);
-            let user: Option<String> = on_write!(store, DURABLE, tx => {
-                let sql = "UPDATE sessions SET proven_at = $3 WHERE token_hash = $1 AND user_id IN \
-                           (SELECT id FROM users WHERE password_hash = $2 AND disabled_at IS NULL) RETURNING user_id";
-                let user: Option<String> = sqlx::query_scalar(sql)
-                    .bind(session.as_bytes().as_slice())
-                    .bind(&password_hash)
-                    .bind(now.as_millis())
-                    .fetch_optional(&mut *tx)
-                    .await?;
-                if let Some(user) = &user {
-                    let sql = "DELETE FROM account_throttles WHERE key = $1";
-                    sqlx::query(sql).bind(user).execute(&mut *tx).await?;
-                }
-                user
+            let _forgotten = store.forget_afterwards(std::slice::from_ref(&old));
+            let rows = on_write!(store, DURABLE, tx => {
+                tx.lock_user(&user).await?;
+                let query = sqlx::query(RENEW).bind(&old).bind(&new).bind(&user).bind(&password_hash);
+                query.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
             });
-            Ok(user.is_some())
+            Ok(rows == 1)
         })
         .await
     }
 
-    /// Replaces a password's hash by another's, ends every session but one, in which the password counts as proven now, and
-    /// forgets the account's failed logins, in one transaction. Returns how many sessions ended; `None`, and nothing is
-    /// changed, if the password is another by now.
+    /// As [`Store::renew_session`]; beyond that it replaces the password's hash by another's and ends every other session of the
+    /// account. Returns how many ended; `None`, and nothing is changed, if the session has ended or the password is another
+    /// by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn change_password(
         &self,
         user: &str,
-        (old, new): (&str, &str),
-        kept: &str,
+        (old, new): (&TokenHash, &TokenHash),
+        (old_password, new_password): (&str, &str),
         now: Timestamp,
     ) -> Result<Option<u64>, Error> {
-        let (store, user, kept) = (self.clone(), user.to_owned(), kept.to_owned());
-        let (old, new) = (old.to_owned(), new.to_owned());
+        let (store, user) = (self.clone(), user.to_owned());
+        let (old, new) = (old.as_bytes().to_vec(), new.as_bytes().to_vec());
+        let (old_password, new_password) = (old_password.to_owned(), new_password.to_owned());
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
-                let sql = "UPDATE users SET password_hash = $3 \
-                           WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL";
-                let changed =
-                    sqlx::query(sql).bind(&user).bind(&old).bind(&new).execute(&mut *tx).await?.rows_affected();
-                if changed == 0 {
-                    None
+                tx.lock_user(&user).await?;
+                let query = sqlx::query(RENEW).bind(&old).bind(&new).bind(&user).bind(&old_password);
+                let renewed = query.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected();
+                if renewed == 1 {
+                    let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
+                    sqlx::query(sql).bind(&user).bind(&new_password).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND token_hash <> $2";
+                    Some(sqlx::query(sql).bind(&user).bind(&new).execute(&mut *tx).await?.rows_affected())
                 } else {
-                    let sql = "UPDATE sessions SET proven_at = $2 WHERE id = $1";
-                    sqlx::query(sql).bind(&kept).bind(now.as_millis()).execute(&mut *tx).await?;
-                    let sql = "DELETE FROM account_throttles WHERE key = $1";
-                    sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
-                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
-                    Some(sqlx::query(sql).bind(&user).bind(&kept).execute(&mut *tx).await?.rows_affected())
+                    None
                 }
             }))
         })

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, SqliteConnection};
-use vestibule::store::DatabaseUrl;
+use vestibule::{
+    domain::{token::Token, username::Username},
+    error::AppError,
+    service::Caller,
+    store::{DatabaseUrl, Living},
+};
 
 use crate::{
     on_both,
@@ -30,6 +35,13 @@ impl App {
         self.ask("POST", CONFIRM, token, &json!({ "password": password })).await
     }
 
+    /// Confirms the password, and returns the session's token from then on.
+    async fn proof(&self, token: &str) -> String {
+        let answer = self.confirm(token, PASSWORD).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+
     async fn sessions_of(&self, token: &str) -> Vec<Value> {
         let answer = self.get(SESSIONS).bearer(token).send().await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -43,23 +55,24 @@ impl App {
 }
 
 on_both! {
-    async fn changing_ones_password_ends_every_other_session_r28(app: App) {
+    async fn changing_ones_password_ends_every_other_session_and_token_r17_r28(app: App) {
         app.register("ann").await;
         app.register("bob").await;
         let (here, there, bob) = (app.token("ann").await, app.token("ann").await, app.token("bob").await);
         assert_eq!((app.me(&here).await.as_u16(), app.me(&there).await.as_u16()), (200, 200));
         let changed = app.change(&here, PASSWORD, NEW).await;
+        let renewed = changed.json()["token"].as_str().unwrap().to_owned();
         insta::allow_duplicates! {
-            insta::assert_snapshot!(changed.shape(), @r#"
+            insta::assert_snapshot!(changed.shape().replace(&renewed, "…"), @r#"
             200 OK
             cache-control: no-store
             content-type: application/json; charset=utf-8
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"sessions_ended":1,"status":"ok"}
+            {"sessions_ended":1,"status":"ok","token":"…"}
             "#);
         }
-        let living = [app.me(&here).await, app.me(&there).await, app.me(&bob).await];
-        assert_eq!(living.map(|status| status.as_u16()), [200, 401, 200]);
+        let living = [app.me(&renewed).await, app.me(&here).await, app.me(&there).await, app.me(&bob).await];
+        assert_eq!(living.map(|status| status.as_u16()), [200, 401, 401, 200], "R17: a copy of the token gains nothing");
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
         assert_eq!(app.log_in("ann", NEW).await.status, 200);
     }
@@ -106,7 +119,7 @@ on_both! {
         assert_eq!(statuses, [403, 403, 403, 403, 403, 429, 429]);
         assert_eq!(app.confirm(&token, PASSWORD).await.status, 429, "even with the right one");
         app.clock.advance(Duration::from_secs(1));
-        assert_eq!(app.confirm(&token, PASSWORD).await.status, 200);
+        let token = app.proof(&token).await;
         assert_eq!(app.confirm(&token, "wrong").await.status, 403, "and its owner starts afresh");
     }
 }
@@ -171,10 +184,12 @@ on_both! {
         }
         assert_eq!(app.end(&here, &id).await, 403);
         assert_eq!(app.me(&there).await, 200, "nothing has changed");
-        assert_eq!(app.confirm(&there, PASSWORD).await.status, 200);
+        let there = app.proof(&there).await;
         assert_eq!(app.end(&here, &id).await, 403, "a proof counts in its own session alone");
         let confirmed = app.confirm(&here, PASSWORD).await.json();
-        assert_eq!(confirmed, json!({ "status": "ok", "until": "2026-11-22T12:20:00Z" }));
+        assert_eq!(confirmed["until"], "2026-11-22T12:20:00Z");
+        assert_eq!(app.me(&here).await, 401, "R17: a copy of the token gains nothing");
+        let here = confirmed["token"].as_str().unwrap().to_owned();
         app.clock.advance(Duration::from_millis(599_999));
         assert_eq!((app.end(&here, &id).await, app.me(&there).await.as_u16()), (204, 401));
         assert_eq!(app.end(&here, &id).await, 404, "it is gone");
@@ -188,7 +203,7 @@ on_both! {
         app.register("ann").await;
         let token = app.token("ann").await;
         app.clock.advance(Duration::from_hours(1));
-        assert_eq!(app.confirm(&token, PASSWORD).await.status, 200);
+        let token = app.proof(&token).await;
         app.clock.go_back(Duration::from_millis(300_001));
         assert_eq!(app.ask("DELETE", SESSIONS, &token, &json!({})).await.status, 403);
         app.clock.advance(Duration::from_millis(1));
@@ -220,8 +235,12 @@ on_both! {
         app.register("bob").await;
         let (ann, bob) = (app.token("ann").await, app.token("bob").await);
         let of_bob = app.sessions_of(&bob).await[0]["id"].clone();
-        let (foreign, none) = (app.end(&ann, &of_bob).await, app.end(&ann, &json!("0196-no-such-session")).await);
-        assert_eq!((foreign, none), (404, 404));
+        for unknown in [of_bob, json!("00000000-0000-7000-8000-000000000000"), json!("none"), json!("%00"), json!("%ff")] {
+            let answer = app.ask("DELETE", &format!("{SESSIONS}{}/", unknown.as_str().unwrap()), &ann, &json!({})).await;
+            assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str().unwrap()), (404, "not_found"), "{unknown}");
+        }
+        let page = app.ask("POST", "/fn/end_session", &ann, &json!({ "id": "\u{0}" })).await;
+        assert_eq!((page.status.as_u16(), page.text.as_str()), (404, "\"not_found\""));
         assert_eq!(app.me(&bob).await, 200);
     }
 }
@@ -237,12 +256,14 @@ on_both! {
         assert_eq!((refused.status.as_u16(), refused.text.as_str()), (403, "\"reauth_required\""));
         let wrong = app.ask("POST", "/fn/confirm_password", &here, &json!({ "password": "wrong" })).await;
         assert_eq!((wrong.status.as_u16(), wrong.text.as_str()), (403, "\"wrong_password\""));
-        assert_eq!(app.ask("POST", "/fn/confirm_password", &here, &json!({ "password": PASSWORD })).await.status, 200);
+        let confirmed = app.ask("POST", "/fn/confirm_password", &here, &json!({ "password": PASSWORD })).await;
+        let here = confirmed.json().as_str().unwrap().to_owned();
         let id = list.json().as_array().unwrap().iter().find(|line| line["current"] == false).unwrap()["id"].clone();
         assert_eq!(app.ask("POST", "/fn/end_session", &here, &json!({ "id": id })).await.status, 200);
         assert_eq!(app.me(&there).await, 401);
         let body = json!({ "current_password": PASSWORD, "new_password": NEW });
-        assert_eq!(app.ask("POST", "/fn/change_password", &here, &body).await.text, "0");
+        let changed = app.ask("POST", "/fn/change_password", &here, &body).await;
+        assert_eq!(app.me(changed.json().as_str().unwrap()).await, 200);
         assert_eq!(app.log_in("ann", NEW).await.status, 200);
     }
 }
@@ -300,7 +321,7 @@ on_both! {
 }
 
 /// What is kept about a person, and not exported: secrets, and what follows from what is.
-const NOT_EXPORTED: [&str; 6] = [
+const NOT_EXPORTED: [&str; 8] = [
     "users.password_hash",
     "users.email_key",
     "users.username_key",
@@ -308,10 +329,25 @@ const NOT_EXPORTED: [&str; 6] = [
     "users.disabled_at",
     "sessions.token_hash",
     "sessions.user_id",
+    "account_throttles.key",
+    // It follows from the count.
+    "account_throttles.delay",
 ];
 
-/// What stands in the export under another name.
-const RENAMED: [(&str, &str); 1] = [("sessions.name", "client_name")];
+/// Where each other column stands in the export.
+fn place<'a>(export: &'a Value, table: &str, column: &str) -> Option<&'a Value> {
+    let session = &export["sessions"][0];
+    match (table, column) {
+        ("users", "last_login_at") => export.get(column),
+        ("users", _) => export["account"].get(column),
+        ("sessions", "name") => session.get("client_name"),
+        ("sessions", "previous_login_at" | "proven_at") => session.get(column),
+        ("sessions", _) => session["session"].get(column),
+        ("account_throttles", "failures") => export["failed_logins"].get("count"),
+        ("account_throttles", _) => export["failed_logins"].get(column),
+        _ => None,
+    }
+}
 
 on_both! {
     async fn whoever_leaves_takes_everything_along_r110(app: App) {
@@ -319,24 +355,22 @@ on_both! {
         let first = app.token("ann").await;
         app.clock.advance(Duration::from_mins(1));
         let token = app.token("ann").await;
+        assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         let answer = app.get(EXPORT).bearer(&token).send().await;
         assert_eq!(answer.header("content-disposition"), "attachment; filename=\"account.json\"");
         let export = answer.json();
         assert_eq!((&export["account"]["email"], &export["account"]["username"]), (&json!("ann@example.org"), &json!("ann")));
         assert_eq!(export["last_login_at"], "2026-11-22T12:01:00Z");
         assert_eq!(export["sessions"][0]["previous_login_at"], "2026-11-22T12:00:00Z");
+        assert_eq!(export["failed_logins"], json!({ "count": 1, "last_at": "2026-11-22T12:01:00Z" }));
         assert!(!answer.text.contains(&token) && !answer.text.contains(&first) && !answer.text.contains("argon2"));
-        for (table, column) in columns(&app).await {
+        let columns = columns(&app).await;
+        assert!(columns.len() > 20, "{columns:?}");
+        for (table, column) in columns {
             let name = format!("{table}.{column}");
-            let told = RENAMED.iter().find(|(known, _)| *known == name).map_or(column.as_str(), |(_, told)| told);
-            let place = match table.as_str() {
-                "users" if export["account"].get(told).is_some() => true,
-                "users" => export.get(told).is_some(),
-                "sessions" => export["sessions"][0].get(told).is_some(),
-                // Counts of attempts, which say nothing of a person but that there were some.
-                _ => true,
-            };
-            assert!(place || NOT_EXPORTED.contains(&name.as_str()), "{name} is kept, but not exported");
+            // What an address may still do says nothing of a person.
+            let told = table == "address_throttles" || place(&export, &table, &column).is_some();
+            assert!(told || NOT_EXPORTED.contains(&name.as_str()), "{name} is kept, but not exported");
         }
     }
 }
@@ -365,21 +399,85 @@ on_both! {
         app.register("bob").await;
         let (here, there, bob) = (app.token("ann").await, app.token("ann").await, app.token("bob").await);
         assert_eq!((app.me(&here).await.as_u16(), app.me(&there).await.as_u16()), (200, 200));
-        assert_eq!(app.log_in("ann", "wrong").await.status, 400);
-        let delete = async |username: &str| {
-            app.ask("POST", DELETE, &here, &json!({ "username": username })).await.status.as_u16()
+        let delete = async |token: &str, username: &str| {
+            app.ask("POST", DELETE, token, &json!({ "username": username })).await.status.as_u16()
         };
-        assert_eq!((delete("").await, delete("bob").await), (400, 400));
+        assert_eq!((delete(&here, "").await, delete(&here, "bob").await), (400, 400));
         app.clock.advance(Duration::from_mins(10));
-        assert_eq!(delete("ann").await, 403);
-        assert_eq!(app.confirm(&here, PASSWORD).await.status, 200);
+        assert_eq!(delete(&here, "ann").await, 403);
+        let here = app.proof(&here).await;
+        assert_eq!(app.log_in("ann", "wrong").await.status, 400);
+        let user = app.get("/api/accounts/me/").bearer(&here).send().await.json()["id"].as_str().unwrap().to_owned();
+        assert!(app.store.attempts_of(&user).await.unwrap().1.is_some());
         let gone = app.ask("POST", DELETE, &here, &json!({ "username": "Ann" })).await;
         assert_eq!((gone.status.as_u16(), gone.header("clear-site-data")), (204, "\"storage\""));
         let living = [app.me(&here).await, app.me(&there).await, app.me(&bob).await];
         assert_eq!(living.map(|status| status.as_u16()), [401, 401, 200]);
+        assert_eq!(app.store.attempts_of(&user).await.unwrap(), (None, None));
+        assert!(app.store.list_sessions(&user, Living::EVER).await.unwrap().is_empty());
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
         app.register("ann").await;
         assert_eq!(app.sessions_of(&app.token("ann").await).await.len(), 1, "the email is free again, and starts afresh");
+    }
+}
+
+on_both! {
+    async fn an_act_whose_session_ends_meanwhile_is_not_done_r41(app: App) {
+        app.register("ann").await;
+        let token = Token::parse(&app.token("ann").await).unwrap();
+        let asking = app.service.prove(&token).await.unwrap();
+        app.service.log_out(&token).await.unwrap();
+        let name = Username::parse("annie").unwrap();
+        let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new() };
+        let outcomes = [
+            app.service.change_username(&caller, &asking, &name).await.map(drop),
+            app.service.end_other_sessions(&asking).await.map(drop),
+            app.service.end_session(&asking, &asking.session().id).await,
+            app.service.delete_account(&asking, "ann").await,
+        ];
+        for outcome in outcomes {
+            assert_eq!(outcome.map_err(AppError::from), Err(AppError::SessionEnded));
+        }
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "nothing has changed");
+    }
+}
+
+on_both! {
+    async fn whoever_looks_for_a_good_new_password_does_not_have_to_wait(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        for _ in 0..7 {
+            assert_eq!(app.change(&token, PASSWORD, "ann@example.org").await.status, 400);
+        }
+        let same = app.change(&token, PASSWORD, PASSWORD).await;
+        assert_eq!(same.json()["errors"]["new_password"][0], "This is your password already. Choose another.");
+        assert_eq!(app.change(&token, PASSWORD, NEW).await.status, 200);
+    }
+}
+
+/// What wants a proof, at both doors.
+const SENSITIVE: [(&str, &str); 7] = [
+    ("POST", USERNAME),
+    ("GET", EXPORT),
+    ("POST", DELETE),
+    ("DELETE", SESSIONS),
+    ("DELETE", "/api/accounts/sessions/00000000-0000-7000-8000-000000000000/"),
+    ("POST", "/fn/end_session"),
+    ("POST", "/fn/end_other_sessions"),
+];
+
+on_both! {
+    async fn nothing_that_matters_is_done_without_a_proof_r27_r47(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        app.clock.advance(Duration::from_mins(11));
+        let fields = json!({ "username": "ann", "id": "00000000-0000-7000-8000-000000000000" });
+        for (method, path) in SENSITIVE {
+            let answer = app.ask(method, path, &token, &fields).await;
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text);
+            assert!(answer.text.contains("reauth_required"), "{method} {path}: {}", answer.text);
+        }
+        assert_eq!(app.me(&token).await, 200, "nothing has changed");
     }
 }
 
@@ -389,14 +487,13 @@ async fn what_was_deleted_is_not_to_be_found_in_the_file_r110() {
     app.register("annabel").await;
     app.register("bob").await;
     let token = app.token("annabel").await;
-    let file = app.folder().join("vestibule.db");
-    let holds = |text: &str| {
-        let bytes = std::fs::read(&file).unwrap();
+    let holds = |name: &str, text: &str| {
+        let bytes = std::fs::read(app.folder().join(name)).unwrap();
         bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
     };
+    assert!(holds("vestibule.db-wal", "annabel"));
     let gone = app.ask("POST", DELETE, &token, &json!({ "username": "annabel" })).await;
     assert_eq!(gone.status, 204);
-    app.service.close().await;
-    assert!(holds("bob@example.org"), "the log is folded into the file");
-    assert!(!holds("annabel"));
+    assert!(holds("vestibule.db", "bob@example.org"), "the log is folded into the file");
+    assert!(!holds("vestibule.db", "annabel") && !holds("vestibule.db-wal", "annabel"));
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use vestibule::domain::{time::Timestamp, token::Token};
+use vestibule::{domain::token::Token, store::Living};
 
 use crate::{
     on_both,
@@ -207,7 +207,7 @@ on_both! {
         let mut app = app;
         app.register("ann").await;
         let user = app.service.authenticate(&Token::parse(&app.token("ann").await).unwrap()).await.unwrap().user.id.clone();
-        let kept = async || app.store.list_sessions(&user, Timestamp::from_millis(0), Timestamp::from_millis(0)).await.unwrap();
+        let kept = async || app.store.list_sessions(&user, Living::EVER).await.unwrap();
         assert_eq!(kept().await.len(), 1);
         app.clock.advance(Duration::from_hours(5));
         let upkeep = app.upkeep.take().unwrap();

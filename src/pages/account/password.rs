@@ -14,7 +14,7 @@ use crate::{
     session::{Session, SessionClient},
 };
 
-/// Changes the password of whoever is logged in, and ends all their other sessions. Returns how many.
+/// Changes the password of whoever is logged in, and ends all their other sessions. Returns the token of the one that goes on.
 ///
 /// # Errors
 /// [`AppError::WrongPassword`], [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::SessionEnded`],
@@ -28,36 +28,35 @@ pub async fn change_password(
     current_password: String,
     /// The password from now on.
     new_password: String,
-) -> Result<u64, AppError> {
+) -> Result<String, AppError> {
     crate::server::door::Door::open()?.change_password(&current_password, &new_password).await
 }
 
 /// The form.
 #[component]
-pub fn ChangePassword() -> impl IntoView {
+pub fn ChangePassword(
+    /// Hears that sessions have ended.
+    changed: Trigger,
+) -> impl IntoView {
     let session = Session::current();
     let form = FormState::new("password-alert");
-    let done = RwSignal::new(None::<u64>);
+    let done = RwSignal::new(false);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([current, new]) = form.begin([Field::CurrentPassword, Field::NewPassword]) else { return };
-        done.set(None);
+        done.set(false);
         spawn_local(async move {
             let answer = change_password(current, new).await;
-            if let Some(ended) = form.finish(answer) {
+            if let Some(token) = form.finish(answer) {
+                session.renew(token);
+                changed.notify();
                 dom::empty(Field::CurrentPassword.name());
                 dom::empty(Field::NewPassword.name());
-                done.try_set(Some(ended));
+                done.try_set(true);
             }
         });
     };
-    let told = move || {
-        done.get().map(|ended| match ended {
-            0 => String::from("Your password was changed."),
-            1 => "Your password was changed, and your other session was ended.".into(),
-            more => ["Your password was changed, and your ", &more.to_string(), " other sessions were ended."].concat(),
-        })
-    };
+    let told = move || done.get().then_some("Your password was changed, and every other session was ended.");
     view! {
         <section aria-labelledby="password-heading">
             <h2 id="password-heading">"Password"</h2>

@@ -2,11 +2,7 @@
 
 use std::rc::Rc;
 
-use leptos::{
-    either::{Either, EitherOf3},
-    prelude::*,
-    task::spawn_local,
-};
+use leptos::{either::Either, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use crate::{
@@ -42,7 +38,7 @@ pub async fn end_session(
     crate::server::door::Door::open()?.end_session(&id).await
 }
 
-/// Ends every other session of whoever is logged in. Returns how many.
+/// Ends every other session of whoever is logged in.
 ///
 /// # Errors
 /// [`AppError::ReauthRequired`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
@@ -50,16 +46,16 @@ pub async fn end_session(
     name = EndOtherSessions, prefix = "/fn", endpoint = "end_other_sessions", input = Json, output = Json,
     client = SessionClient
 )]
-pub async fn end_other_sessions() -> Result<u64, AppError> {
+pub async fn end_other_sessions() -> Result<(), AppError> {
     crate::server::door::Door::open()?.end_other_sessions().await
 }
 
 /// What is known of the list.
 #[derive(Clone)]
 enum List {
-    Coming,
+    /// On its way, or in trouble.
+    Away(Option<AppError>),
     Here(Vec<SessionLine>),
-    Trouble(AppError),
 }
 
 /// The list of sessions, each with its button.
@@ -67,16 +63,21 @@ enum List {
 pub fn Sessions(
     /// Asks for the password where it must.
     confirm: Confirm,
+    /// Tells when sessions have ended by other means.
+    changed: Trigger,
 ) -> impl IntoView {
-    let list = RwSignal::new(List::Coming);
+    let list = RwSignal::new(List::Away(None));
     let said = RwSignal::new(String::new());
     let load = move || {
         spawn_local(async move {
             let answer = sessions().await;
-            list.try_set(answer.map_or_else(List::Trouble, List::Here));
+            list.try_set(answer.map_or_else(|error| List::Away(Some(error)), List::Here));
         });
     };
-    load();
+    Effect::new(move |_| {
+        changed.track();
+        load();
+    });
     // What came of an act is said, and the list told anew.
     let done: Done = Rc::new(move |answer| {
         match answer {
@@ -93,23 +94,36 @@ pub fn Sessions(
         let (id, told) = (line.id.clone(), [&line.client, " is logged out."].concat());
         let act: Act = Rc::new(move || {
             let (id, told) = (id.clone(), told.clone());
-            Box::pin(async move { end_session(id).await.map(|()| told) })
+            Box::pin(async move {
+                match end_session(id).await {
+                    // Somebody was quicker, or it has ended by itself.
+                    Ok(()) | Err(AppError::NotFound) => Ok(told),
+                    Err(error) => Err(error),
+                }
+            })
         });
         confirm.with_proof(act, done.get_value());
     };
     let end_others = move |_| {
         let act: Act =
-            Rc::new(|| Box::pin(async { end_other_sessions().await.map(|_| "All other sessions are ended.".into()) }));
+            Rc::new(|| Box::pin(async { end_other_sessions().await.map(|()| "All other sessions are ended.".into()) }));
         confirm.with_proof(act, done.get_value());
     };
     let lines = move || match list.get() {
-        List::Coming => EitherOf3::A(view! { <p class="hint" role="status">"Loading your sessions…"</p> }),
-        List::Trouble(error) => EitherOf3::B(view! {
-            <p class="notice notice-wrong" role="alert">{error.to_string()}</p>
-            <p class="actions">
-                <button class="button button-quiet" type="button" on:click=move |_| load()>"Try again"</button>
-            </p>
-        }),
+        List::Away(trouble) => {
+            let again = trouble.is_some().then(|| {
+                view! {
+                    <p class="actions">
+                        <button class="button button-quiet" type="button" on:click=move |_| load()>"Try again"</button>
+                    </p>
+                }
+            });
+            let text = trouble.map_or("Loading your sessions…".into(), |error| error.to_string());
+            Either::Left(view! {
+                <p class="hint" role="status">{text}</p>
+                {again}
+            })
+        }
         List::Here(lines) => {
             let others = (lines.len() > 1).then(|| {
                 view! {
@@ -121,7 +135,7 @@ pub fn Sessions(
                 }
             });
             let alone = others.is_none().then_some("You are logged in nowhere else.");
-            EitherOf3::C(view! {
+            Either::Right(view! {
                 <ul class="lines">{lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}</ul>
                 {others}
                 <p class="hint">{alone}</p>
