@@ -12,30 +12,41 @@ page_flags() {
 
 compile_page() {
     cargo fetch --locked
-    CARGO_ENCODED_RUSTFLAGS=$(page_flags) cargo build --locked --lib --profile wasm-release \
-        --target "$wasm_target" --no-default-features --features hydrate
+    # With the relocations, by which wasm-split knows what needs what.
+    CARGO_ENCODED_RUSTFLAGS=$(page_flags) cargo rustc --locked --lib --crate-type cdylib --profile wasm-release \
+        --target "$wasm_target" --no-default-features --features split -- -Clink-arg=--emit-relocs
 }
 
-# Binds, shrinks and bundles, unless neither what goes in nor what came out has changed since the last time.
+# Flattened first, the code is laid out anew, which is a little smaller.
+shrink() {
+    "$npm_programs/wasm-opt" --flatten --rereloop -Oz -Oz --converge --enable-bulk-memory \
+        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
+        --enable-multivalue --strip-debug --strip-producers -o "$2" "$1"
+}
+
+# Takes apart, binds, shrinks and bundles, unless neither what goes in nor what came out has changed since the last time.
 assemble_page() {
-    local wasm=$target/$wasm_target/wasm-release/vestibule.wasm stamp=$target/site.stamp inputs
+    local wasm=$target/$wasm_target/wasm-release/vestibule.wasm stamp=$target/site.stamp bound=$target/bound inputs part
     inputs=$(fingerprint "$wasm" style public end2end/package-lock.json .ci/page.sh)
     if [ -d "$site" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$inputs $(fingerprint "$site")" ]; then
         say "Nothing has changed."
         return
     fi
-    rm -rf "$site" "$target/bound"
-    mkdir -p "$site/pkg"
-    "$wasm_bindgen" --target web --no-typescript --out-dir "$target/bound" --out-name vestibule "$wasm"
-    # Flattened first, the code is laid out anew, which is a little smaller.
-    "$npm_programs/wasm-opt" --flatten --rereloop -Oz -Oz --converge --enable-bulk-memory \
-        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
-        --enable-multivalue --strip-producers \
-        -o "$site/pkg/vestibule.wasm" "$target/bound/vestibule_bg.wasm"
+    rm -rf "$site" "$bound"
+    mkdir -p "$site/pkg" "$bound"
+    # Sets what only those who log in want apart from what everybody does.
+    "$wasm_split" "$wasm" "$bound" --out-name vestibule
+    # The parts find each other by what the linker exports.
+    "$wasm_bindgen" --target web --no-typescript --keep-lld-exports --out-dir "$bound" --out-name vestibule \
+        "$bound/vestibule.wasm"
+    shrink "$bound/vestibule_bg.wasm" "$site/pkg/vestibule.wasm"
+    for part in "$bound"/split_*.wasm "$bound"/chunk_*.wasm; do
+        [ ! -e "$part" ] || shrink "$part" "$site/pkg/${part##*/}"
+    done
     # TypeScript's compiler takes the comments out.
     "$npm_programs/tsc" --allowJs --checkJs false --removeComments --target es2022 --module esnext \
-        --moduleResolution bundler --skipLibCheck --outDir "$site/pkg" "$target/bound/vestibule.js"
-    [ ! -d "$target/bound/snippets" ] || fail "The page has script snippets, which this build doesn't know how to name."
+        --moduleResolution bundler --skipLibCheck --outDir "$site/pkg" "$bound/vestibule.js" "$bound/__wasm_split.js"
+    [ ! -d "$bound/snippets" ] || fail "The page has script snippets, which this build doesn't know how to name."
     "$npm_programs/lightningcss" --bundle --minify --output-file "$site/pkg/vestibule.css" style/main.css
     cp -R public/. "$site/"
     say "$inputs $(fingerprint "$site")" >"$stamp"

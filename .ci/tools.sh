@@ -33,8 +33,9 @@ need_npm_packages() {
     [ -x "$npm_programs/lightningcss" ] || (cd end2end/node_modules/lightningcss-cli && node postinstall.js)
 }
 
-wasm_bindgen_version() {
-    awk '$0 == "name = \"wasm-bindgen\"" { getline; gsub(/[^0-9.]/, ""); print; exit }' Cargo.lock
+# The version of a crate in Cargo.lock.
+locked_version() {
+    awk -v name="name = \"$1\"" '$0 == name { getline; gsub(/[^0-9.]/, ""); print; exit }' Cargo.lock
 }
 
 is_wasm_bindgen() { [ "$("$1" --version 2>/dev/null)" = "wasm-bindgen $2" ]; }
@@ -42,7 +43,7 @@ is_wasm_bindgen() { [ "$("$1" --version 2>/dev/null)" = "wasm-bindgen $2" ]; }
 # Sets wasm_bindgen to a program of exactly the version in Cargo.lock.
 need_wasm_bindgen() {
     local version cache
-    version=$(wasm_bindgen_version)
+    version=$(locked_version wasm-bindgen)
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/wasm-bindgen-$version
     wasm_bindgen=wasm-bindgen
     is_wasm_bindgen "$wasm_bindgen" "$version" && return
@@ -100,15 +101,22 @@ need_cargo_fuzz() {
     esac
 }
 
-# need_cargo_program <name> <version>: prints the path of a program from crates.io, which it compiles once.
+# need_cargo_program <crate> <version> [<program> <options of cargo install…>]: prints the path of a program from crates.io,
+# which it compiles once.
 need_cargo_program() {
-    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/$1-$2
-    if [ ! -x "$cache/bin/$1" ]; then
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/$1-$2 program=${3:-$1}
+    if [ ! -x "$cache/bin/$program" ]; then
         say "Compiling $1 $2. It is kept for the next time." >&2
-        env -u CARGO_TARGET_DIR cargo install "$1" --version "$2" --locked --root "$cache" >&2 ||
+        env -u CARGO_TARGET_DIR cargo install "$1" --version "$2" --locked --root "$cache" "${@:4}" >&2 ||
             fail "$1 $2 could not be installed. Check the network and try again."
     fi
-    printf '%s' "$cache/bin/$1"
+    printf '%s' "$cache/bin/$program"
+}
+
+# Sets wasm_split to the program that takes the page apart.
+need_wasm_split() {
+    wasm_split=$(need_cargo_program wasm_split_cli_support "$(locked_version wasm_split_helpers)" wasm-split-cli \
+        --features build-binary)
 }
 
 # Sets cargo_deny to a program.

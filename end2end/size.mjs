@@ -27,7 +27,7 @@ const server = new Server();
 try {
   await server.start();
   const html = await fetchRaw(`${server.url}/login`);
-  const links = [...new Set(html.toString().match(/\/pkg\/[\w.-]+/g))];
+  const links = [...new Set(html.toString().match(/\/pkg\/[\w./-]+/g))];
   const sizes = [["HTML", html.length]];
   for (const link of links) sizes.push([link, (await fetchRaw(server.url + link)).length]);
   const sum = sizes.reduce((sum, [, bytes]) => sum + Number(bytes), 0);

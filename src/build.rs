@@ -21,8 +21,10 @@ const SITE: &str = "VESTIBULE_SITE";
 /// The page's main files: the name in the generated code, and the path in the site.
 const MAIN_FILES: [(&str, &str); 3] =
     [("STYLE", "pkg/vestibule.css"), ("SCRIPT", "pkg/vestibule.js"), ("WASM", "pkg/vestibule.wasm")];
-/// Bytes of a content hash in a file's name: 64 bits.
-const NAME_HASH_BYTES: usize = 8;
+/// The folder whose files change together.
+const PACKAGE: &str = "pkg/";
+/// Hexadecimal digits of a content hash in a path: 64 bits.
+const HASH_DIGITS: usize = 16;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -45,11 +47,7 @@ fn main() -> Outcome<()> {
 struct Embedded {
     /// Where it lies in the site, with `/` between the parts.
     source: String,
-    /// Its URL path.
-    path: String,
     content_type: &'static str,
-    /// Whether the path names the content, so that the answer never changes.
-    immutable: bool,
     /// The content's hash; also the name of its copies in the output folder.
     hash: String,
     has_brotli: bool,
@@ -100,21 +98,35 @@ fn embed_file(site: &Path, source: String, cache: &Path) -> Outcome<Embedded> {
     let content_type = content_type(&source)
         .ok_or_else(|| format!("{source}: no content type is known for this kind of file; add it to src/build.rs"))?;
     let hash = hex(&Sha256::digest(&bytes));
-    let immutable = source.starts_with("pkg/");
-    let path = if immutable { hashed_path(&source, &hash) } else { format!("/{source}") };
     store(&cache.join(&hash), || Ok(bytes.clone()))?;
     let has_brotli = smaller(&cache.join(format!("{hash}.br")), &bytes, brotli)?;
     let has_gzip = smaller(&cache.join(format!("{hash}.gz")), &bytes, gzip)?;
-    Ok(Embedded { source, path, content_type, immutable, hash, has_brotli, has_gzip })
+    Ok(Embedded { source, content_type, hash, has_brotli, has_gzip })
 }
 
-/// `pkg/app.js` becomes `/pkg/app.<hash>.js`.
-fn hashed_path(source: &str, hash: &str) -> String {
-    let short = hash.get(..2 * NAME_HASH_BYTES).unwrap_or(hash);
-    match source.rsplit_once('.') {
-        Some((stem, extension)) => format!("/{stem}.{short}.{extension}"),
-        None => format!("/{source}.{short}"),
+impl Embedded {
+    /// Whether the path names the content, so that the answer never changes.
+    fn immutable(&self) -> bool {
+        self.source.starts_with(PACKAGE)
     }
+
+    /// The URL path: `pkg/app.js` becomes `/pkg/<release>/app.js`. The files name each other, some in a ring, so it is the
+    /// folder that is called by its content.
+    fn path(&self, release: &str) -> String {
+        match self.source.strip_prefix(PACKAGE) {
+            Some(name) => format!("/{PACKAGE}{release}/{name}"),
+            None => format!("/{}", self.source),
+        }
+    }
+}
+
+/// What the files that change together are called by: a hash of their names and contents.
+fn release(files: &[Embedded]) -> String {
+    let mut digest = Sha256::new();
+    for file in files.iter().filter(|file| file.immutable()) {
+        digest.update(format!("{} {}\n", file.hash, file.source));
+    }
+    hex(&digest.finalize()).chars().take(HASH_DIGITS).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -190,25 +202,33 @@ fn forget_others(cache: &Path, files: &[Embedded]) -> io::Result<()> {
     Ok(())
 }
 
-/// The generated code: the main files' paths, and every file sorted by its path.
+/// The generated code: the main files' paths, those of the scripts that the main one imports, and every file sorted by its
+/// path.
 fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
     let mut code = String::new();
+    let release = release(files);
     for (name, source) in MAIN_FILES {
-        let path = files.iter().find(|file| file.source == source).map_or("", |file| &file.path);
+        let path = files.iter().find(|file| file.source == source).map(|file| file.path(&release)).unwrap_or_default();
         writeln!(code, "const {name}: &str = {path:?};")?;
     }
-    let mut sorted: Vec<&Embedded> = files.iter().collect();
-    sorted.sort_by(|a, b| a.path.cmp(&b.path));
+    let is_main = |file: &Embedded| MAIN_FILES.iter().any(|(_, source)| file.source == *source);
+    let is_script = |file: &Embedded| file.immutable() && file.source.ends_with(".js");
+    let imported = files.iter().filter(|file| is_script(file) && !is_main(file));
+    let imported: Vec<String> = imported.map(|file| file.path(&release)).collect();
+    writeln!(code, "const IMPORTED: &[&str] = &{imported:?};")?;
+    let mut sorted: Vec<(String, &Embedded)> = files.iter().map(|file| (file.path(&release), file)).collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
     writeln!(code, "static FILES: &[Asset] = &[")?;
-    for file in sorted {
-        let Embedded { path, content_type, immutable, hash, has_brotli, has_gzip, .. } = file;
+    for (path, file) in sorted {
+        let Embedded { content_type, hash, has_brotli, has_gzip, .. } = file;
         let bytes = |ending: &str| format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/site/{hash}{ending}\"))");
         let packed =
             |there: bool, ending: &str| if there { format!("Some({})", bytes(ending)) } else { "None".to_owned() };
         writeln!(
             code,
-            "    Asset {{ path: {path:?}, content_type: {content_type:?}, hash: {hash:?}, immutable: {immutable}, \
+            "    Asset {{ path: {path:?}, content_type: {content_type:?}, hash: {hash:?}, immutable: {}, \
              identity: {}, brotli: {}, gzip: {} }},",
+            file.immutable(),
             bytes(""),
             packed(*has_brotli, ".br"),
             packed(*has_gzip, ".gz"),

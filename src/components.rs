@@ -6,6 +6,7 @@ pub mod field;
 pub mod form;
 pub mod gate;
 pub mod icon;
+pub mod later;
 pub mod log_out_here;
 pub mod notice;
 pub mod switcher;

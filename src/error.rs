@@ -183,6 +183,14 @@ impl FromServerFnError for AppError {
     }
 }
 
+/// A part of the page that could not be loaded.
+#[cfg(feature = "split")]
+impl From<leptos::wasm_split::SplitLoaderError> for AppError {
+    fn from(_: leptos::wasm_split::SplitLoaderError) -> Self {
+        Self::Unreachable
+    }
+}
+
 /// A time to wait, in words.
 struct Wait(u32);
 

@@ -10,6 +10,9 @@
 //!
 //! Arrows run one way: doors → service → store. `ARCHITECTURE.md` tells the rest.
 
+// A view is one type, as deep as its elements.
+#![recursion_limit = "256"]
+
 #[cfg(feature = "ssr")]
 pub mod api;
 pub mod app;

@@ -30,6 +30,25 @@ test("a stranger logs in first and stays there", async ({ page, user }) => {
   await expect(page).toHaveURL(/\/account$/);
 });
 
+test("what is behind the login is loaded when it is wanted, and again after a failure", async ({ page, user, complaints }) => {
+  complaints.expect(/split_account\.wasm net::ERR_FAILED/, /Failed to load resource/, /Failed to fetch|TypeError/);
+  const app = new Vestibule(page);
+  const parts: string[] = [];
+  page.on("request", (request) => {
+    if (request.url().includes("split_")) parts.push(request.url());
+  });
+  await page.route("**/split_account.wasm", (route) => route.abort());
+  await app.logIn(user);
+  expect(parts).toEqual([]);
+  await app.switcher.selectOption("Your account");
+  await expect(app.heading).toHaveText("This part could not be loaded");
+  await page.unroute("**/split_account.wasm");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await expect(app.heading).toHaveText(user.username);
+  await expect(app.heading).toBeFocused();
+  expect(parts).toHaveLength(2);
+});
+
 test("a password is changed by who knows it, and ends the other sessions_r27", async (
   { page, user, request, complaints },
 ) => {

@@ -53,12 +53,15 @@ pub fn shell() -> impl IntoView {
 /// What the document loads. Every script carries the nonce of this one answer.
 fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let nonce = use_nonce();
-    let PageFiles { style, script, wasm, .. } = files;
+    let PageFiles { style, script, imported, wasm, .. } = files;
     let start = loader(&script, &wasm);
+    let scripts = [vec![script], imported].concat();
+    let ahead = scripts.into_iter().map(|path| view! { <link rel="modulepreload" href=path nonce=nonce.clone() /> });
+    let ahead = ahead.collect_view();
     view! {
         <script nonce=nonce.clone()>{veil()}</script>
         <link rel="stylesheet" href=style />
-        <link rel="modulepreload" href=script nonce=nonce.clone() />
+        {ahead}
         <link rel="preload" href=wasm r#as="fetch" r#type="application/wasm" crossorigin="anonymous" />
         <script type="module" nonce=nonce>{start}</script>
         {reload.map(|options| view! { <AutoReload options /> })}

@@ -13,15 +13,30 @@ use crate::{
         dom,
         gate::gate,
         icon::Eyebrow,
+        later::later,
     },
     domain::account::Identity,
+    error::AppError,
     session::Session,
 };
 
 /// The view. A stranger logs in first.
 #[component]
 pub fn Account() -> impl IntoView {
-    gate(|| view! { <LoginForm /> }, || view! { <Own /> })
+    gate(|| view! { <LoginForm /> }, || later(|| Box::pin(load())))
+}
+
+/// What is behind the login is loaded by those who come so far.
+#[cfg(feature = "split")]
+#[leptos::wasm_split::wasm_split(account, wasm_split_path = leptos::wasm_split, fallible)]
+fn load() -> Result<AnyView, AppError> {
+    Ok(view! { <Own /> }.into_any())
+}
+
+/// Here it is at hand.
+#[cfg(not(feature = "split"))]
+async fn load() -> Result<AnyView, AppError> {
+    Ok(view! { <Own /> }.into_any())
 }
 
 #[component]

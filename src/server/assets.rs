@@ -16,6 +16,8 @@ pub struct PageFiles {
     pub style: String,
     /// The script that loads the WebAssembly.
     pub script: String,
+    /// The scripts that it imports.
+    pub imported: Vec<String>,
     /// The page itself, compiled.
     pub wasm: String,
     /// Whether the page should reload itself after a change: only under `cargo leptos watch`.

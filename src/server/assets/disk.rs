@@ -27,6 +27,7 @@ pub(super) fn page_files() -> PageFiles {
     PageFiles {
         style: path("vestibule.css"),
         script: path("vestibule.js"),
+        imported: Vec::new(),
         wasm: path("vestibule.wasm"),
         reload: env::var_os("LEPTOS_WATCH").is_some(),
     }

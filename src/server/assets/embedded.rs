@@ -14,9 +14,9 @@ use axum::{
 use super::{PageFiles, encoding::Encoding};
 use crate::{error::AppError, server::answer::Surface};
 
-/// For a name that changes with the content (RFC 8246).
+/// For a path that changes with the content (RFC 8246).
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// For a name that stays when the content changes: an hour, then ask.
+/// For a path that stays when the content changes: an hour, then ask.
 const FOR_A_WHILE: &str = "public, max-age=3600";
 
 /// One file.
@@ -41,7 +41,13 @@ pub(super) fn is_there() -> bool {
 }
 
 pub(super) fn page_files() -> PageFiles {
-    PageFiles { style: STYLE.to_owned(), script: SCRIPT.to_owned(), wasm: WASM.to_owned(), reload: false }
+    PageFiles {
+        style: STYLE.to_owned(),
+        script: SCRIPT.to_owned(),
+        imported: IMPORTED.iter().map(|&path| path.to_owned()).collect(),
+        wasm: WASM.to_owned(),
+        reload: false,
+    }
 }
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -121,7 +127,7 @@ mod tests {
             gzip: Some(b"gz"),
         },
         Asset {
-            path: "/pkg/app.bb.wasm",
+            path: "/pkg/bb/app.wasm",
             content_type: "application/wasm",
             hash: "bb",
             immutable: true,
@@ -141,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hashed_name_is_kept_for_ever_and_a_plain_one_is_not() {
-        let wasm = ask("/pkg/app.bb.wasm", &[(ACCEPT_ENCODING, "gzip, br")]);
+    fn a_hashed_path_is_kept_for_ever_and_a_plain_one_is_not() {
+        let wasm = ask("/pkg/bb/app.wasm", &[(ACCEPT_ENCODING, "gzip, br")]);
         assert_eq!(header(&wasm, CACHE_CONTROL), FOR_EVER);
         assert_eq!(header(&wasm, CONTENT_TYPE), "application/wasm");
         assert_eq!(header(&wasm, CONTENT_ENCODING), "br");
@@ -154,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_client_that_names_no_encoding_gets_the_file_as_it_is() {
-        let plain = ask("/pkg/app.bb.wasm", &[]);
+        let plain = ask("/pkg/bb/app.wasm", &[]);
         assert_eq!(plain.status(), StatusCode::OK);
         assert_eq!(header(&plain, CONTENT_ENCODING), "");
     }
@@ -162,11 +168,11 @@ mod tests {
     #[test]
     fn a_known_tag_is_answered_with_304_but_only_for_the_same_encoding() {
         let tag = "W/\"x\", W/\"bb-br\"";
-        let same = ask("/pkg/app.bb.wasm", &[(ACCEPT_ENCODING, "br"), (IF_NONE_MATCH, tag)]);
+        let same = ask("/pkg/bb/app.wasm", &[(ACCEPT_ENCODING, "br"), (IF_NONE_MATCH, tag)]);
         assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(header(&same, ETAG), "\"bb-br\"");
         assert_eq!(header(&same, VARY), "Accept-Encoding");
-        let other = ask("/pkg/app.bb.wasm", &[(ACCEPT_ENCODING, "gzip"), (IF_NONE_MATCH, tag)]);
+        let other = ask("/pkg/bb/app.wasm", &[(ACCEPT_ENCODING, "gzip"), (IF_NONE_MATCH, tag)]);
         assert_eq!(other.status(), StatusCode::OK);
     }
 
@@ -176,15 +182,18 @@ mod tests {
             "/pkg",
             "/pkg/",
             "/pkg/app.wasm",
-            "/pkg/./app.bb.wasm",
+            "/pkg/bb",
+            "/pkg/bb/",
+            "/pkg/cc/app.wasm",
+            "/pkg/./bb/app.wasm",
             "/pkg/../favicon.svg",
             "/pkg/%2e%2e/favicon.svg",
             "/pkg/..%2ffavicon.svg",
-            "/pkg//app.bb.wasm",
-            "/pkg/app.bb.wasm/",
-            "/pkg/app.bb.wasm%00",
+            "/pkg//bb/app.wasm",
+            "/pkg/bb/app.wasm/",
+            "/pkg/bb/app.wasm%00",
             "/.env",
-            "/pkg/app.bb.js.map",
+            "/pkg/bb/app.js.map",
         ];
         for path in hostile {
             assert!(find(SAMPLE, path).is_none(), "{path}");
@@ -195,7 +204,7 @@ mod tests {
     fn the_built_table_is_sorted_and_names_the_main_files() {
         assert!(FILES.is_sorted_by_key(|file| file.path));
         if is_there() {
-            for path in [STYLE, SCRIPT, WASM] {
+            for path in [STYLE, SCRIPT, WASM].into_iter().chain(IMPORTED.iter().copied()) {
                 assert!(find(FILES, path).is_some_and(|file| file.immutable && file.brotli.is_some()), "{path}");
             }
         }
