@@ -1,6 +1,7 @@
 //! The JSON API under `/api/accounts/`, for other programs. Thin over the service; `contract` is the word for what it
 //! answers: a client written for the tutorial's Django backend works unchanged.
 
+mod email;
 mod own;
 
 use axum::{
@@ -36,6 +37,7 @@ pub fn routes() -> impl IntoIterator<Item = Route> {
     calls
         .into_iter()
         .chain(own::calls())
+        .chain(email::calls())
         .flat_map(|(path, handler)| [(path.to_owned(), handler.clone()), (format!("{path}/"), handler)])
 }
 
@@ -103,6 +105,11 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, AppError> {
 /// A key's text; `None` when it is missing or anything else.
 fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str()
+}
+
+/// Something was done, and there is nothing to tell about it.
+fn done(outcome: Result<(), Error>) -> Response {
+    answer(Surface::Api, outcome.map(|()| json!({ "status": "ok" })))
 }
 
 fn answer(surface: Surface, outcome: Result<impl Serialize, Error>) -> Response {

@@ -5,7 +5,7 @@ pub mod settings;
 #[cfg(feature = "ssr")]
 mod shell;
 
-use leptos::{either::EitherOf5, prelude::*};
+use leptos::{either::EitherOf9, prelude::*};
 
 pub use self::address::Address;
 #[cfg(feature = "ssr")]
@@ -17,7 +17,10 @@ use crate::{
         notice::NoticeLine,
         switcher::{self, ViewSwitcher},
     },
-    pages::{View, account::Account, login::Login, logout::Logout, not_found::NotFound, register::Register},
+    pages::{
+        View, account::Account, forgot::Forgot, login::Login, logout::Logout, moved::Moved, not_found::NotFound,
+        register::Register, reset::Reset, verify::Verify,
+    },
     session::{Phase, Session},
 };
 
@@ -45,11 +48,15 @@ pub fn App() -> impl IntoView {
                 </div>
                 <div class="view">
                     {move || match address.view() {
-                        View::LogIn => EitherOf5::A(view! { <Login /> }),
-                        View::Register => EitherOf5::B(view! { <Register /> }),
-                        View::Account => EitherOf5::C(view! { <Account /> }),
-                        View::LogOut => EitherOf5::D(view! { <Logout /> }),
-                        View::NotFound => EitherOf5::E(view! { <NotFound /> }),
+                        View::LogIn => EitherOf9::A(view! { <Login /> }),
+                        View::Register => EitherOf9::B(view! { <Register /> }),
+                        View::Account => EitherOf9::C(view! { <Account /> }),
+                        View::LogOut => EitherOf9::D(view! { <Logout /> }),
+                        View::Forgot => EitherOf9::E(view! { <Forgot /> }),
+                        View::Reset => EitherOf9::F(view! { <Reset /> }),
+                        View::Verify => EitherOf9::G(view! { <Verify /> }),
+                        View::ConfirmEmail | View::UndoEmail => EitherOf9::H(view! { <Moved address /> }),
+                        View::NotFound => EitherOf9::I(view! { <NotFound /> }),
                     }}
                 </div>
             </main>

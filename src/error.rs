@@ -28,6 +28,12 @@ pub enum AppError {
     ReauthRequired,
     /// The password is not that of the account that is logged in.
     WrongPassword,
+    /// The password is right, but the account's email is yet to be confirmed.
+    EmailUnverified,
+    /// The link was used, is too old, or never was one.
+    LinkSpent,
+    /// The server sends no mail.
+    MailOff,
     /// Too many attempts.
     Throttled {
         /// Seconds to wait before the next attempt.
@@ -67,16 +73,18 @@ impl AppError {
         match self {
             Self::Invalid(_) | Self::BadCredentials | Self::BadRequest => 400,
             Self::SessionEnded => 401,
-            Self::CrossSite | Self::ReauthRequired | Self::WrongPassword => 403,
+            Self::CrossSite | Self::ReauthRequired | Self::WrongPassword | Self::EmailUnverified => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::SlowRequest => 408,
             Self::Taken => 409,
+            Self::LinkSpent => 410,
             Self::TooLarge => 413,
             Self::NotJson => 415,
             Self::UnknownHost => 421,
             Self::Throttled { .. } => 429,
             Self::Internal => 500,
+            Self::MailOff => 501,
             Self::Unavailable { .. } | Self::Unreachable => 503,
         }
     }
@@ -91,6 +99,9 @@ impl AppError {
             Self::SessionEnded => "session_ended",
             Self::ReauthRequired => "reauth_required",
             Self::WrongPassword => "wrong_password",
+            Self::EmailUnverified => "email_unverified",
+            Self::LinkSpent => "link_spent",
+            Self::MailOff => "mail_off",
             Self::Throttled { .. } => "throttled",
             Self::Unavailable { .. } => "unavailable",
             Self::BadRequest => "bad_request",
@@ -136,6 +147,9 @@ impl fmt::Display for AppError {
             Self::SessionEnded => "You are not logged in, or your session has ended. Log in again.",
             Self::ReauthRequired => "Confirm your password first, then try again.",
             Self::WrongPassword => "That is not your password. Check it and try again.",
+            Self::EmailUnverified => "Confirm your email first: follow the link in the mail that was sent to you.",
+            Self::LinkSpent => "This link has been used, is too old, or was cut off. Ask for another mail.",
+            Self::MailOff => "This server sends no mail. Ask its operator for help.",
             Self::Throttled { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));
             }
@@ -227,11 +241,14 @@ pub enum Field {
     CurrentPassword,
     /// The password from now on.
     NewPassword,
+    /// The email address from now on.
+    NewEmail,
 }
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Email, Self::Username, Self::Password, Self::CurrentPassword, Self::NewPassword];
+    pub const ALL: [Self; 6] =
+        [Self::Email, Self::Username, Self::Password, Self::CurrentPassword, Self::NewPassword, Self::NewEmail];
 
     /// The field's name in JSON and in the page's forms.
     #[must_use]
@@ -242,6 +259,7 @@ impl Field {
             Self::Password => "password",
             Self::CurrentPassword => "current_password",
             Self::NewPassword => "new_password",
+            Self::NewEmail => "new_email",
         }
     }
 
@@ -266,6 +284,8 @@ pub enum Problem {
     EmailCharacter,
     /// The part behind the `@` is not a domain name.
     EmailDomain,
+    /// A new one that is the current one.
+    EmailSame,
     /// Not 3 to 32 characters.
     UsernameLength,
     /// A character other than letters, digits, dot, underscore and hyphen.
@@ -303,6 +323,7 @@ impl fmt::Display for Problem {
                 "This email address has a character that can't be used here. Check it for typing errors."
             }
             Self::EmailDomain => "The part behind the @ is not a domain name. Check it for typing errors.",
+            Self::EmailSame => "This is your email already. Enter another.",
             Self::UsernameLength => "Use 3 to 32 characters.",
             Self::UsernameCharacter => "Use only the letters a to z, digits, dots, underscores and hyphens.",
             Self::UsernameStart => "Start with a letter or a digit.",

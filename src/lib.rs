@@ -6,6 +6,7 @@
 //! | [`domain`], [`error`] | the words of the field as types; what can go wrong | both |
 //! | [`server`], [`api`], [`cli`] | the doors: HTTP for the page, JSON for programs, the command line | server |
 //! | [`service`] | the rules | server |
+//! | [`mail`] | what brings mail to its addressees | server |
 //! | [`store`] | the database, and all SQL | server |
 //!
 //! Arrows run one way: doors → service → store. `ARCHITECTURE.md` tells the rest.
@@ -21,6 +22,8 @@ pub mod cli;
 pub mod components;
 pub mod domain;
 pub mod error;
+#[cfg(feature = "ssr")]
+pub mod mail;
 pub mod pages;
 #[cfg(feature = "ssr")]
 pub mod server;

@@ -1,11 +1,15 @@
 //! The views, one file each, with the server functions that a view calls above it.
 
 pub mod account;
+pub mod forgot;
 pub mod home;
 pub mod login;
 pub mod logout;
+pub mod moved;
 pub mod not_found;
 pub mod register;
+pub mod reset;
+pub mod verify;
 
 /// A view of the page, as its address names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +22,39 @@ pub enum View {
     Account,
     /// Logging out.
     LogOut,
+    /// Asking for a link to a new password.
+    Forgot,
+    /// Where such a link leads.
+    Reset,
+    /// Where a link leads that confirms an email.
+    Verify,
+    /// Where a link leads that gives an account another email.
+    ConfirmEmail,
+    /// Where a link leads that gives it the one before back.
+    UndoEmail,
     /// Any other address.
     NotFound,
 }
 
 impl View {
-    /// The views that one can choose, in the order in which they are offered.
-    pub const ALL: [Self; 4] = [Self::LogIn, Self::Register, Self::Account, Self::LogOut];
+    /// The views that have an address: first those that one can choose, in the order in which they are offered.
+    pub const ALL: [Self; 9] = [
+        Self::LogIn,
+        Self::Register,
+        Self::Account,
+        Self::LogOut,
+        Self::Forgot,
+        Self::Reset,
+        Self::Verify,
+        Self::ConfirmEmail,
+        Self::UndoEmail,
+    ];
+
+    /// Whether one can choose it.
+    #[must_use]
+    pub const fn is_offered(self) -> bool {
+        matches!(self, Self::LogIn | Self::Register | Self::Account | Self::LogOut)
+    }
 
     /// The view at a path.
     #[must_use]
@@ -34,6 +64,11 @@ impl View {
             "/register" => Self::Register,
             "/account" => Self::Account,
             "/logout" => Self::LogOut,
+            "/forgot" => Self::Forgot,
+            "/reset" => Self::Reset,
+            "/verify" => Self::Verify,
+            "/confirm-email" => Self::ConfirmEmail,
+            "/undo-email" => Self::UndoEmail,
             _ => Self::NotFound,
         }
     }
@@ -46,6 +81,11 @@ impl View {
             Self::Register => "/register",
             Self::Account => "/account",
             Self::LogOut => "/logout",
+            Self::Forgot => "/forgot",
+            Self::Reset => "/reset",
+            Self::Verify => "/verify",
+            Self::ConfirmEmail => "/confirm-email",
+            Self::UndoEmail => "/undo-email",
             Self::NotFound => "",
         }
     }
@@ -58,6 +98,11 @@ impl View {
             Self::Register => "Register",
             Self::Account => "Your account",
             Self::LogOut => "Log out",
+            Self::Forgot => "Forgotten password",
+            Self::Reset => "New password",
+            Self::Verify => "Confirm your email",
+            Self::ConfirmEmail => "New email",
+            Self::UndoEmail => "Take the email back",
             Self::NotFound => "Page not found",
         }
     }
@@ -70,6 +115,11 @@ impl View {
             Self::Register => "Register · Vestibule",
             Self::Account => "Your account · Vestibule",
             Self::LogOut => "Log out · Vestibule",
+            Self::Forgot => "Forgotten password · Vestibule",
+            Self::Reset => "New password · Vestibule",
+            Self::Verify => "Confirm your email · Vestibule",
+            Self::ConfirmEmail => "New email · Vestibule",
+            Self::UndoEmail => "Take the email back · Vestibule",
             Self::NotFound => "Page not found · Vestibule",
         }
     }

@@ -5,12 +5,16 @@
 
 pub mod admin;
 pub mod clock;
+mod email;
 pub mod entropy;
 pub mod hasher;
 mod held;
+mod letters;
 mod login;
 mod own;
+mod postman;
 mod proof;
+mod recovery;
 mod registration;
 mod sessions;
 mod strength;
@@ -18,12 +22,15 @@ mod upkeep;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use self::{clock::Clock, entropy::Entropy, hasher::Hasher, held::Held};
 pub use self::{
+    letters::{Letter, Letterhead},
     own::{PasswordChange, PasswordChanged},
+    postman::{Carrier, Carrying, Postman},
     proof::{Proven, Renewed},
+    recovery::NewPassword,
     registration::Registration,
     upkeep::Upkeep,
 };
@@ -59,6 +66,21 @@ pub struct Policy {
     pub register: Allowance,
     /// Failed logins of one account.
     pub account: AccountAttempt,
+    /// Whether there is mail.
+    pub mail: MailPolicy,
+    /// Whether one must have proven one's email before one may log in.
+    pub require_verified_email: bool,
+}
+
+/// Whether there is mail, and who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailPolicy {
+    /// There is none.
+    Off,
+    /// It is kept for the operator. So whoever registers with an email that is taken must be told so here.
+    Kept,
+    /// It is sent to its addressees, who alone learn whether they have an account.
+    Sent,
 }
 
 /// Who calls, as far as the connection tells.
@@ -80,6 +102,8 @@ pub struct Service {
     policy: Arc<Policy>,
     held: Arc<Held>,
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
+    /// Tells the postman that there is mail.
+    mail_waits: Arc<Notify>,
 }
 
 impl Service {
@@ -95,7 +119,8 @@ impl Service {
         let (seen, receiver) = mpsc::channel(upkeep::SEEN_QUEUE);
         let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
         let upkeep = Upkeep::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
-        let service = Self { store, hasher, clock, entropy, policy, held: Arc::default(), seen };
+        let service =
+            Self { store, hasher, clock, entropy, policy, held: Arc::default(), seen, mail_waits: Arc::default() };
         (service, upkeep)
     }
 
@@ -107,10 +132,10 @@ impl Service {
         Ok(self.store.ping().await?)
     }
 
-    /// The least number of characters of a new password.
+    /// The rules' numbers.
     #[must_use]
-    pub fn password_least(&self) -> u32 {
-        self.policy.password_least
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// How many passwords have been through argon2 since the start, right or wrong, real or not.

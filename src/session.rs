@@ -16,7 +16,7 @@ pub use self::{client::SessionClient, mirror::KEY as STORAGE_KEY};
 use crate::{
     app::Address,
     components::dom,
-    domain::account::{Identity, SignIn},
+    domain::account::{Account, Identity, SignIn},
     error::AppError,
     pages::{View, logout::log_out},
 };
@@ -46,6 +46,8 @@ pub enum Phase {
 pub enum Notice {
     /// A registration has succeeded.
     Registered,
+    /// Something else has, which this tells.
+    Done(&'static str),
     /// The session was over when the page used it.
     Ended,
     /// A logout has succeeded.
@@ -187,6 +189,22 @@ impl Session {
             mirror::write(&token);
             self.state.set(State::SignedIn { token, identity });
         }
+    }
+
+    /// Takes over what the server tells of the account by now.
+    pub fn set_account(&self, account: Account) {
+        self.state.update(|state| {
+            if let State::SignedIn { identity, .. } = state {
+                identity.account = account;
+            }
+        });
+    }
+
+    /// The account is gone, and with it every session.
+    pub fn leave(&self) {
+        self.forget();
+        self.announce(View::LogIn, Notice::Done("Your account was deleted."));
+        self.address.go(View::LogIn);
     }
 
     /// Logs out, on the server and here. Here it always succeeds.

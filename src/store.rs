@@ -5,6 +5,7 @@
 
 mod connect;
 mod lock;
+mod mail;
 mod own;
 mod session_cache;
 mod sessions;
@@ -21,12 +22,13 @@ use tokio::time::Instant;
 
 use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
+    mail::{Errand, Link, LinkKind, Moved, NewLink, NewMail, WaitingMail},
     own::{KeptSession, Living, Rename},
     sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},
     throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount},
     url::DatabaseUrl,
-    users::{Credential, CredentialRow, NewUser, User, UserRow},
+    users::{Credential, CredentialRow, Made, NewUser, User, UserRow, Welcome},
 };
 use crate::domain::time::Timestamp;
 

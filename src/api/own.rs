@@ -93,7 +93,7 @@ async fn delete_account(State(state): State<AppState>, Bearer(token): Bearer, bo
         let asking = state.service.prove(&token).await?;
         state.service.delete_account(&asking, text(&body, "username").unwrap_or_default()).await
     };
-    done(outcome.await, gone)
+    empty(outcome.await, gone)
 }
 
 async fn list_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
@@ -115,14 +115,15 @@ async fn end_session(
         let Path(id) = id.map_err(|_| AppError::NotFound)?;
         state.service.end_session(&asking, &id).await
     };
-    done(outcome.await, || StatusCode::NO_CONTENT.into_response())
+    empty(outcome.await, || StatusCode::NO_CONTENT.into_response())
 }
 
-fn invalid(field: Field, problem: Problem) -> AppError {
+pub(super) fn invalid(field: Field, problem: Problem) -> AppError {
     AppError::Invalid(vec![FieldProblem { field, problem }])
 }
 
-fn done(outcome: Result<(), Error>, answer: impl FnOnce() -> Response) -> Response {
+/// An answer without a body.
+fn empty(outcome: Result<(), Error>, answer: impl FnOnce() -> Response) -> Response {
     match outcome {
         Ok(()) => answer(),
         Err(error) => Surface::Api.refuse(&error.into()),

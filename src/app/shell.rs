@@ -17,7 +17,12 @@ pub fn shell() -> impl IntoView {
     page_headers(reload.as_ref().map(|options| options.reload_port));
     view! {
         <!DOCTYPE html>
-        <html lang="en" data-password-least=settings::password_least()>
+        <html
+            lang="en"
+            data-password-least=settings::PASSWORD_LEAST.get()
+            data-mail=settings::MAIL.get()
+            data-confirm-first=settings::CONFIRM_FIRST.get()
+        >
             <head>
                 <meta charset="utf-8" />
                 <title>{Address::provide().view_now().title()}</title>

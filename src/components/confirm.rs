@@ -1,12 +1,12 @@
 //! Asking for the password again, before what matters most.
 
-use std::{future::Future, pin::Pin, rc::Rc};
+use std::{cell::Cell, future::Future, pin::Pin, rc::Rc};
 
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::{
-    field::PasswordField,
+    field::{HiddenUsername, PasswordField},
     form::{FormAlert, FormState, SubmitButton},
 };
 use crate::{
@@ -35,8 +35,13 @@ pub type Act = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, AppErro
 /// Hears what came of it.
 pub type Done = Rc<dyn Fn(Result<String, AppError>)>;
 
+/// What a form sends.
+pub type Call<T> = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<T, AppError>>>>>;
+
 /// What waits for the password.
 struct Waiting {
+    /// In words, as in "to change your username".
+    what: &'static str,
     act: Act,
     done: Done,
 }
@@ -52,15 +57,15 @@ impl Confirm {
         Self(RwSignal::new_local(None))
     }
 
-    /// Does something, asks for the password if the server wants it, and does it again. `done` hears what came of it:
-    /// [`AppError::ReauthRequired`] from somebody who would rather not confirm.
-    pub fn with_proof(self, act: Act, done: Done) {
+    /// Does something, asks for the password if the server wants it, and does it again. `what` says what it is, as in "to change
+    /// your username". `done` hears what came of it: [`AppError::ReauthRequired`] from somebody who would rather not confirm.
+    pub fn with_proof(self, what: &'static str, act: Act, done: Done) {
         spawn_local(async move {
             match act().await {
                 Err(AppError::ReauthRequired) => {
                     // What waited before has been given up for this.
                     self.give_up();
-                    self.0.try_set(Some(Waiting { act, done }));
+                    self.0.try_set(Some(Waiting { what, act, done }));
                 }
                 outcome => done(outcome),
             }
@@ -68,9 +73,33 @@ impl Confirm {
     }
 
     fn go_on(self, waiting: Option<Waiting>) {
-        if let Some(Waiting { act, done }) = waiting {
-            self.with_proof(act, done);
+        if let Some(Waiting { what, act, done }) = waiting {
+            self.with_proof(what, act, done);
         }
+    }
+
+    /// Sends a form like that. `done` hears of a success; what is wrong, the form tells.
+    pub fn form<T: 'static>(self, what: &'static str, form: FormState, send: Call<T>, done: impl FnOnce(T) + 'static) {
+        let answer = Rc::new(Cell::new(None));
+        let (kept, done) = (Rc::clone(&answer), Cell::new(Some(done)));
+        let act: Act = Rc::new(move || {
+            let (sending, kept) = (send(), Rc::clone(&kept));
+            Box::pin(async move {
+                kept.set(Some(sending.await?));
+                Ok(String::new())
+            })
+        });
+        let done: Done = Rc::new(move |outcome| match outcome {
+            Err(AppError::ReauthRequired) => form.rest(),
+            outcome => {
+                if form.finish(outcome).is_some()
+                    && let (Some(answer), Some(done)) = (answer.take(), done.take())
+                {
+                    done(answer);
+                }
+            }
+        });
+        self.with_proof(what, act, done);
     }
 
     fn give_up(self) {
@@ -97,8 +126,9 @@ pub fn ConfirmDialog(
 #[component]
 fn Dialog(confirm: Confirm) -> impl IntoView {
     let session = Session::current();
-    let form = FormState::new("confirm-alert");
+    let form = FormState::new("confirm");
     let dialog = NodeRef::<html::Dialog>::new();
+    let what = confirm.0.with_untracked(|waiting| waiting.as_ref().map(|waiting| waiting.what));
     Effect::new(move |_| {
         if let Some(dialog) = dialog.get() {
             drop(dialog.show_modal());
@@ -120,9 +150,10 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
     view! {
         <dialog node_ref=dialog class="dialog" aria-labelledby="confirm-heading" on:close=move |_| confirm.give_up()>
             <h2 id="confirm-heading">"Confirm your password"</h2>
-            <p>"You logged in a while ago. This makes sure that it is still you."</p>
+            <p>"You want to " {what} ", and logged in a while ago. This makes sure that it is still you."</p>
             <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
                 <FormAlert form />
+                <HiddenUsername />
                 <PasswordField
                     form
                     field=Field::Password

@@ -2,7 +2,7 @@
 
 use js_sys::{Date, JSON};
 use leptos::{
-    prelude::{document, request_animation_frame},
+    prelude::{document, request_animation_frame, window},
     wasm_bindgen::{JsCast, JsValue},
     web_sys::{Element, HtmlElement, HtmlInputElement},
 };
@@ -27,6 +27,16 @@ pub fn root_attribute(name: &str) -> String {
     document().document_element().and_then(|root| root.get_attribute(name)).unwrap_or_default()
 }
 
+/// What stands behind the `#` of the address, if anything does. It is taken out of the address bar and the history.
+#[must_use]
+pub fn take_fragment() -> Option<String> {
+    let location = window().location();
+    let fragment = location.hash().ok()?.strip_prefix('#')?.to_owned();
+    let bare = location.pathname().ok()?;
+    drop(window().history().ok()?.replace_state_with_url(&JsValue::NULL, "", Some(&bare)));
+    Some(fragment)
+}
+
 /// The text in an input.
 #[must_use]
 pub fn value_of(id: &str) -> String {
@@ -40,6 +50,16 @@ pub fn empty(id: &str) {
     }
 }
 
+/// Saves a text as a file, where the browser keeps such files.
+pub fn download(name: &str, kind: &str, text: &str) {
+    let link = document().create_element("a").ok().and_then(|link| link.dyn_into::<HtmlElement>().ok());
+    let Some(link) = link else { return };
+    let url = ["data:", kind, ";charset=utf-8,", &String::from(js_sys::encode_uri_component(text))].concat();
+    drop(link.set_attribute("href", &url));
+    drop(link.set_attribute("download", name));
+    link.click();
+}
+
 fn input(id: &str) -> Option<HtmlInputElement> {
     document().get_element_by_id(id)?.dyn_into().ok()
 }
@@ -50,8 +70,8 @@ pub fn focus_heading() {
 }
 
 /// Moves the focus to the element with this id, once the browser has drawn what has changed.
-pub fn focus_id(id: &'static str) {
-    focus(move || document().get_element_by_id(id));
+pub fn focus_id(id: String) {
+    focus(move || document().get_element_by_id(&id));
 }
 
 fn focus(find: impl Fn() -> Option<Element> + 'static) {

@@ -16,7 +16,7 @@ use crate::{error::Field, session::Session};
 pub fn TextField(
     /// The form.
     form: FormState,
-    /// Which field it is; its input's id and name.
+    /// Which field it is; its input's name.
     field: Field,
     /// Its label.
     label: &'static str,
@@ -27,13 +27,13 @@ pub fn TextField(
     /// The text to begin with.
     value: String,
 ) -> impl IntoView {
-    let name = field.name();
-    let email = field == Field::Email;
+    let (id, name) = (form.id(field), field.name());
+    let email = matches!(field, Field::Email | Field::NewEmail);
     view! {
         <div class="field">
-            <label for=name>{label}</label>
+            <label for=id.clone()>{label}</label>
             <input
-                id=name
+                id=id.clone()
                 name=name
                 type=if autocomplete == "email" { "email" } else { "text" }
                 inputmode=email.then_some("email")
@@ -42,7 +42,7 @@ pub fn TextField(
                 spellcheck="false"
                 required
                 value=value
-                aria-describedby=described_by(field)
+                aria-describedby=described_by(form, field)
                 aria-invalid=invalid(form, field)
             />
             <FieldNotes form field hint />
@@ -55,7 +55,7 @@ pub fn TextField(
 pub fn PasswordField(
     /// The form.
     form: FormState,
-    /// Which field it is; its input's id and name.
+    /// Which field it is; its input's name.
     field: Field,
     /// Its label.
     label: &'static str,
@@ -67,20 +67,20 @@ pub fn PasswordField(
 ) -> impl IntoView {
     let session = Session::current();
     let shown = RwSignal::new(false);
-    let name = field.name();
+    let (id, name) = (form.id(field), field.name());
     view! {
         <div class="field">
-            <label for=name>{label}</label>
+            <label for=id.clone()>{label}</label>
             <div class="with-button">
                 <input
-                    id=name
+                    id=id.clone()
                     name=name
                     type=move || if shown.get() { "text" } else { "password" }
                     autocomplete=autocomplete
                     autocapitalize="none"
                     spellcheck="false"
                     required
-                    aria-describedby=described_by(field)
+                    aria-describedby=described_by(form, field)
                     aria-invalid=invalid(form, field)
                 />
                 <button
@@ -88,7 +88,7 @@ pub fn PasswordField(
                     type="button"
                     aria-label="Show password"
                     aria-pressed=move || if shown.get() { "true" } else { "false" }
-                    aria-controls=name
+                    aria-controls=id
                     disabled=move || !session.is_live()
                     on:click=move |_| shown.update(|shown| *shown = !*shown)
                 >
@@ -104,21 +104,39 @@ pub fn PasswordField(
 /// The hint and the error below an input.
 #[component]
 fn FieldNotes(form: FormState, field: Field, #[prop(into)] hint: String) -> impl IntoView {
-    let [error_id, hint_id] = note_ids(field);
+    let [error_id, hint_id] = note_ids(form, field);
     view! {
         <p id=error_id class="problem">{move || form.problem_with(field)}</p>
         <p id=hint_id class="hint">{hint}</p>
     }
 }
 
-fn described_by(field: Field) -> String {
-    note_ids(field).join(" ")
+fn described_by(form: FormState, field: Field) -> String {
+    note_ids(form, field).join(" ")
 }
 
-fn note_ids(field: Field) -> [String; 2] {
-    ["-error", "-hint"].map(|note| [field.name(), note].concat())
+fn note_ids(form: FormState, field: Field) -> [String; 2] {
+    ["-error", "-hint"].map(|note| [form.id(field).as_str(), note].concat())
 }
 
 fn invalid(form: FormState, field: Field) -> impl Fn() -> &'static str + Send + Sync + Clone + 'static {
     move || if form.problem_with(field).is_empty() { "false" } else { "true" }
+}
+
+/// Tells a password manager whose password a form is about.
+#[component]
+pub fn HiddenUsername() -> impl IntoView {
+    let session = Session::current();
+    view! {
+        <input
+            class="visually-hidden"
+            type="text"
+            name="username"
+            autocomplete="username"
+            tabindex="-1"
+            aria-hidden="true"
+            readonly
+            value=move || session.identity().map(|me| me.account.email)
+        />
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
 /// The state of one form. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct FormState {
-    alert: &'static str,
+    name: &'static str,
     busy: RwSignal<bool>,
     error: RwSignal<Option<AppError>>,
     /// The first field with a password, which the server compares.
@@ -19,14 +19,30 @@ pub struct FormState {
 }
 
 impl FormState {
-    /// A form that waits for its reader. What is wrong with it as a whole stands in the element with the id `alert`.
+    /// A form that waits for its reader. Its name is that of no other form in the view.
     #[must_use]
-    pub fn new(alert: &'static str) -> Self {
-        Self { alert, busy: RwSignal::new(false), error: RwSignal::new(None), compared: StoredValue::new(None) }
+    pub fn new(name: &'static str) -> Self {
+        Self { name, busy: RwSignal::new(false), error: RwSignal::new(None), compared: StoredValue::new(None) }
     }
 
-    /// Begins a submission: the texts of the fields, whose inputs carry the fields' names as ids. `None` while
-    /// another submission is under way, and when a field is empty, which needs no server to be found.
+    /// The id of a field's input in this form.
+    #[must_use]
+    pub fn id(&self, field: Field) -> String {
+        [self.name, "-", field.name()].concat()
+    }
+
+    /// The id of the element that tells what is wrong with the form as a whole.
+    fn alert(&self) -> String {
+        [self.name, "-alert"].concat()
+    }
+
+    /// Empties a field.
+    pub fn empty(&self, field: Field) {
+        dom::empty(&self.id(field));
+    }
+
+    /// Begins a submission: the texts of the fields. `None` while another submission is under way, and when a field is
+    /// empty, which needs no server to be found.
     #[must_use]
     pub fn begin<const N: usize>(&self, fields: [Field; N]) -> Option<[String; N]> {
         if self.busy.get_untracked() {
@@ -34,7 +50,7 @@ impl FormState {
         }
         Session::current().hush();
         self.compared.set_value(fields.into_iter().find(|field| field.is_password()));
-        let texts = fields.map(|field| dom::value_of(field.name()));
+        let texts = fields.map(|field| dom::value_of(&self.id(field)));
         let missing: Vec<_> = fields
             .into_iter()
             .zip(&texts)
@@ -54,6 +70,11 @@ impl FormState {
     pub fn finish<T>(&self, answer: Result<T, AppError>) -> Option<T> {
         self.busy.try_set(false);
         answer.map_err(|error| self.fail(error)).ok()
+    }
+
+    /// Ends a submission that somebody would rather not go on with.
+    pub fn rest(&self) {
+        self.busy.try_set(false);
     }
 
     /// For `aria-busy`.
@@ -83,7 +104,7 @@ impl FormState {
             _ => None,
         };
         if self.error.try_set(Some(error)).is_none() {
-            dom::focus_id(first.map_or(self.alert, Field::name));
+            dom::focus_id(first.map_or_else(|| self.alert(), |field| self.id(field)));
         }
     }
 }
@@ -95,7 +116,7 @@ pub fn FormAlert(
     form: FormState,
 ) -> impl IntoView {
     let message = move || form.error.with(|error| error.as_ref().map(ToString::to_string));
-    view! { <p id=form.alert class="notice notice-wrong" role="alert" tabindex="-1">{message}</p> }
+    view! { <p id=form.alert() class="notice notice-wrong" role="alert" tabindex="-1">{message}</p> }
 }
 
 /// The form's button. It waits until the page is live, and while a submission is under way.

@@ -3,22 +3,34 @@
 use leptos::prelude::*;
 
 use super::dom;
-use crate::session::{Notice, Session};
+use crate::{
+    app::settings,
+    session::{Notice, Session},
+};
 
 /// The line. It is always there, so that a screen reader hears what comes into it.
 #[component]
 pub fn NoticeLine() -> impl IntoView {
     let session = Session::current();
     let class = move || match session.notice() {
-        Some(Notice::Registered | Notice::LoggedOut) => "notice notice-good",
+        Some(Notice::Registered | Notice::Done(_) | Notice::LoggedOut) => "notice notice-good",
         _ => "notice",
     };
     view! { <p class=class role="status">{move || session.notice().map(text)}</p> }
 }
 
+fn registered() -> &'static str {
+    match (settings::MAIL.get().as_str(), settings::CONFIRM_FIRST.get().as_str()) {
+        (_, "yes") => "Your account was created. Follow the link in the mail that was sent to you, then log in.",
+        ("sent", _) => "Your account was created. Log in with it now. A mail asks you to confirm your email.",
+        _ => "Your account was created. Log in with it now.",
+    }
+}
+
 fn text(notice: Notice) -> String {
     match notice {
-        Notice::Registered => "Your account was created. Log in with it now.".into(),
+        Notice::Registered => registered().into(),
+        Notice::Done(text) => text.into(),
         Notice::Ended => "Your session has ended. Log in again.".into(),
         Notice::LoggedOut => "You are logged out.".into(),
         Notice::LoggedOutHere { until } => {

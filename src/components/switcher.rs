@@ -27,19 +27,18 @@ pub fn ViewSwitcher(
         let Some(select) = select.get() else { return };
         // A choice made before the page was live counts.
         let chosen = View::at(&select.value());
-        if last.is_none() && view != View::NotFound && chosen != view {
+        if last.is_none() && view.is_offered() && chosen != view {
             address.go(chosen);
         } else {
-            select.set_value(view.path());
+            select.set_value(if view.is_offered() { view.path() } else { "" });
         }
     });
     let option = move |view: View| {
         let selected = address.view_now() == view;
         view! { <option value=view.path() selected=selected>{view.name()}</option> }
     };
-    let unchosen = move || {
-        (address.view() == View::NotFound).then(|| view! { <option value="" hidden selected>"Choose"</option> })
-    };
+    let unchosen =
+        move || (!address.view().is_offered()).then(|| view! { <option value="" hidden selected>"Choose"</option> });
     view! {
         <nav class="switcher" aria-label="Views">
             <label for=ID>"Account"</label>

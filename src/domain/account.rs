@@ -10,6 +10,8 @@ pub struct Account {
     pub id: String,
     /// The email address as it was registered.
     pub email: String,
+    /// Whether its owner has proven that it is theirs.
+    pub email_verified: bool,
     /// The username as it was registered.
     pub username: String,
     /// When the account was made, RFC 3339 in UTC.
@@ -25,8 +27,42 @@ pub struct Export {
     pub last_login_at: Option<String>,
     /// Failed logins since then, if there were any.
     pub failed_logins: Option<FailedLogins>,
+    /// When its owner proved that the email is theirs, RFC 3339 in UTC, if so.
+    pub email_verified_at: Option<String>,
     /// Its sessions, those that have ended and are not swept out yet among them.
     pub sessions: Vec<ExportedSession>,
+    /// Mail about it that waits to be sent.
+    pub mails: Vec<ExportedMail>,
+    /// Links in mails about it that can still be followed, or are not swept out yet; without what would open them.
+    pub links: Vec<ExportedLink>,
+}
+
+/// A mail that waits to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedMail {
+    /// What it is to say.
+    pub kind: String,
+    /// Where it goes, if not to the account's address; else empty.
+    pub address: String,
+    /// Since when it waits, RFC 3339 in UTC.
+    pub created_at: String,
+    /// When it is due, RFC 3339 in UTC.
+    pub due_at: String,
+    /// How often it could not be sent.
+    pub attempts: i64,
+}
+
+/// A link that was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedLink {
+    /// What following it does.
+    pub kind: String,
+    /// The address that it proves, or brings back.
+    pub address: String,
+    /// When it was made, RFC 3339 in UTC.
+    pub created_at: String,
+    /// Until when it works, RFC 3339 in UTC.
+    pub expires_at: String,
 }
 
 /// Failed logins of an account.

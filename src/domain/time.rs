@@ -51,6 +51,19 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// For people, in UTC, to the minute: `24 November 2026, 09:30 UTC`.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        let seconds = self.0.div_euclid(1000).clamp(-62_167_219_200, 253_402_300_799);
+        let told = |time: OffsetDateTime| {
+            let (day, month, year) = (time.day(), time.month(), time.year());
+            format!("{day} {month} {year}, {:02}:{:02} UTC", time.hour(), time.minute())
+        };
+        OffsetDateTime::from_unix_timestamp(seconds).map(told).unwrap_or_default()
+    }
+}
+
 /// A duration in whole milliseconds, as the database keeps it.
 #[must_use]
 pub fn millis(duration: Duration) -> i64 {

@@ -1,27 +1,48 @@
-//! Bearer tokens: `vst_`, 43 random characters, 6 of checksum.
+//! Tokens: a prefix that tells the kind, 43 random characters, 6 of checksum.
 //!
 //! The form follows GitHub's of 2021: a prefix that secret scanners know, and a checksum that tells a mistyped or
-//! made-up token without asking the database. As a regular expression: `vst_[0-9A-Za-z]{49}`.
+//! made-up token without asking the database. As a regular expression: `vs[tl]_[0-9A-Za-z]{49}`.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// What every token begins with. Changing it revokes every token there is.
-pub const PREFIX: &str = "vst_";
+/// What a token is for. None can be taken for one of another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A session's bearer token.
+    Session,
+    /// In a link that was sent by mail. It works once.
+    Link,
+}
+
+impl Kind {
+    /// What every token of the kind begins with. Changing it revokes all of them.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Session => "vst_",
+            Self::Link => "vsl_",
+        }
+    }
+}
+
+/// Bytes of every kind's prefix.
+const PREFIX_BYTES: usize = 4;
 /// Characters of the random part: 43 × log2(62) = 256 bits.
 const RANDOM_CHARS: usize = 43;
 /// Characters of the checksum: 62^6 > 2^32.
 const CHECKSUM_CHARS: usize = 6;
-const TOKEN_BYTES: usize = PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
+const TOKEN_BYTES: usize = PREFIX_BYTES + RANDOM_CHARS + CHECKSUM_CHARS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A session's bearer token, in the clear. Wiped from memory when dropped.
+/// A token in the clear. Wiped from memory when dropped.
 ///
 /// ```compile_fail
 /// fn printable<T: std::fmt::Display>(_: T) {}
-/// printable(vestibule::domain::token::Token::parse("vst_").unwrap());
+/// use vestibule::domain::token::{Kind, Token};
+/// printable(Token::parse(Kind::Session, "vst_").unwrap());
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Zeroizing<String>);
@@ -29,10 +50,10 @@ pub struct Token(Zeroizing<String>);
 impl Token {
     /// Makes a new token from a source of random bytes, which must be fit for cryptography. Each character is drawn
     /// without bias: bytes past the last whole multiple of 62 are drawn again.
-    pub fn generate(mut random_byte: impl FnMut() -> u8) -> Self {
+    pub fn generate(kind: Kind, mut random_byte: impl FnMut() -> u8) -> Self {
         let mut token = Zeroizing::new(String::with_capacity(TOKEN_BYTES));
-        token.push_str(PREFIX);
-        while token.len() < PREFIX.len() + RANDOM_CHARS {
+        token.push_str(kind.prefix());
+        while token.len() < PREFIX_BYTES + RANDOM_CHARS {
             let byte = random_byte();
             if byte < 248 {
                 token.push(digit(u32::from(byte)));
@@ -43,14 +64,14 @@ impl Token {
         Self(token)
     }
 
-    /// Reads a token. Nothing is trimmed, folded or forgiven: the whole text must match.
+    /// Reads a token of a kind. Nothing is trimmed, folded or forgiven: the whole text must match.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != TOKEN_BYTES || !text.bytes().skip(PREFIX.len()).all(|b| b.is_ascii_alphanumeric()) {
+    pub fn parse(kind: Kind, text: &str) -> Option<Self> {
+        if text.len() != TOKEN_BYTES || !text.bytes().skip(PREFIX_BYTES).all(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
         let (body, sum) = text.split_at_checked(TOKEN_BYTES - CHECKSUM_CHARS)?;
-        (body.starts_with(PREFIX) && checksum(body) == sum).then(|| Self(Zeroizing::new(text.to_owned())))
+        (body.starts_with(kind.prefix()) && checksum(body) == sum).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
     /// The text itself, to hand to its owner once.
@@ -113,15 +134,29 @@ mod tests {
     use super::*;
 
     fn token(rng: &mut StdRng) -> Token {
-        Token::generate(|| rng.random())
+        Token::generate(Kind::Session, || rng.random())
     }
 
     #[test]
     fn a_token_reads_back_and_hides_from_debug_r29() {
         let token = token(&mut StdRng::seed_from_u64(1));
-        assert_eq!(Token::parse(token.expose()), Some(token.clone()));
+        assert_eq!(Token::parse(Kind::Session, token.expose()), Some(token.clone()));
         assert_eq!(token.expose().len(), 53);
         assert_eq!(format!("{token:?}"), "Token");
+    }
+
+    #[test]
+    fn a_token_of_one_kind_is_none_of_another() {
+        let kinds = [Kind::Session, Kind::Link];
+        for (one, other) in kinds.into_iter().zip(kinds.into_iter().rev()) {
+            let token = Token::generate(one, || 7);
+            assert_eq!(
+                (Token::parse(one, token.expose()).is_some(), Token::parse(other, token.expose())),
+                (true, None)
+            );
+            // The checksum covers the prefix, too.
+            assert_eq!(Token::parse(other, &token.expose().replace(one.prefix(), other.prefix())), None);
+        }
     }
 
     #[test]
@@ -135,7 +170,7 @@ mod tests {
                 }
                 bytes[at] = other;
                 let changed = String::from_utf8(bytes).expect("ASCII");
-                assert_eq!(Token::parse(&changed), None, "{changed}");
+                assert_eq!(Token::parse(Kind::Session, &changed), None, "{changed}");
             }
         }
     }
@@ -161,16 +196,16 @@ mod tests {
             "ä".repeat(26) + "x",
         ];
         for wrong in table {
-            assert_eq!(Token::parse(&wrong), None, "{wrong:?}");
+            assert_eq!(Token::parse(Kind::Session, &wrong), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn a_right_checksum_makes_no_token_of_other_characters_r32() {
         for foreign in ["-", "_", " ", "\u{0}"] {
-            let body = [PREFIX, &foreign.repeat(RANDOM_CHARS)].concat();
+            let body = [Kind::Session.prefix(), &foreign.repeat(RANDOM_CHARS)].concat();
             let text = [body.as_str(), &checksum(&body)].concat();
-            assert_eq!((text.len(), Token::parse(&text)), (TOKEN_BYTES, None), "{text:?}");
+            assert_eq!((text.len(), Token::parse(Kind::Session, &text)), (TOKEN_BYTES, None), "{text:?}");
         }
     }
 
@@ -182,7 +217,7 @@ mod tests {
         let rounds = 20_000;
         for _ in 0..rounds {
             let token = token(&mut rng);
-            for (count, byte) in counts.iter_mut().zip(token.expose().bytes().skip(PREFIX.len())) {
+            for (count, byte) in counts.iter_mut().zip(token.expose().bytes().skip(PREFIX_BYTES)) {
                 *count.entry(byte).or_default() += 1.0;
             }
             assert!(seen.insert(token.expose().to_owned()));
@@ -199,6 +234,6 @@ mod tests {
     fn a_hash_is_no_token_r31() {
         let token = token(&mut StdRng::seed_from_u64(5));
         let hex = token.hash().as_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        assert_eq!(Token::parse(&hex), None);
+        assert_eq!(Token::parse(Kind::Session, &hex), None);
     }
 }

@@ -7,7 +7,11 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 use unicode_normalization::UnicodeNormalization;
 use vestibule::{
-    domain::{email::Email, token::Token, username::Username},
+    domain::{
+        email::Email,
+        token::{Kind, Token},
+        username::Username,
+    },
     server::{client_ip::client_ip, door::bearer},
     service::hasher::StoredHash,
 };
@@ -35,14 +39,14 @@ pub fn token(data: &[u8]) {
     {
         // Bytes from 248 on would be drawn again.
         let mut random = random.iter().cycle().map(|byte| byte % 248);
-        let made = Token::generate(|| random.next().expect("an endless source"));
-        assert_eq!(Token::parse(made.expose()), Some(made.clone()));
+        let made = Token::generate(Kind::Session, || random.next().expect("an endless source"));
+        assert_eq!(Token::parse(Kind::Session, made.expose()), Some(made.clone()));
         let mut changed = made.expose().as_bytes().to_vec();
         let place = usize::from(place) % changed.len();
         if changed[place] != other && other.is_ascii() {
             changed[place] = other;
             let changed = String::from_utf8(changed).expect("ASCII");
-            assert!(Token::parse(&changed).is_none(), "{changed:?} passes too");
+            assert!(Token::parse(Kind::Session, &changed).is_none(), "{changed:?} passes too");
         }
     }
     if let Ok(value) = HeaderValue::from_bytes(data) {
@@ -55,13 +59,13 @@ pub fn token(data: &[u8]) {
         }
     }
     let Ok(text) = str::from_utf8(data) else { return };
-    let Some(token) = Token::parse(text) else { return };
+    let Some(token) = Token::parse(Kind::Session, text) else { return };
     assert_eq!(token.expose(), text);
     assert!(text.is_ascii() && text.len() == 53);
     for other in
         [format!("{text} "), format!(" {text}"), text.to_lowercase(), text.to_uppercase(), text[1..].to_owned()]
     {
-        assert!(other == text || Token::parse(&other).is_none(), "{other:?} passes too");
+        assert!(other == text || Token::parse(Kind::Session, &other).is_none(), "{other:?} passes too");
     }
 }
 

@@ -1,11 +1,16 @@
 //! What one may do with one's own account.
 
+mod email;
+mod leave;
 mod password;
 mod sessions;
+mod username;
 
 use leptos::prelude::*;
 
-use self::{password::ChangePassword, sessions::Sessions};
+use self::{
+    email::ChangeEmailForm, leave::Leave, password::ChangePassword, sessions::Sessions, username::ChangeUsernameForm,
+};
 use super::login::LoginForm;
 use crate::{
     components::{
@@ -61,8 +66,12 @@ fn Own() -> impl IntoView {
             <dt>"Login before this one"</dt>
             <dd>{of(last)}</dd>
         </dl>
+        <p class="actions"><a class="button button-quiet" href="/logout">"Log out"</a></p>
+        <ChangeEmailForm confirm />
+        <ChangeUsernameForm confirm />
         <ChangePassword changed />
         <Sessions confirm changed />
+        <Leave confirm />
         <ConfirmDialog confirm />
     }
 }

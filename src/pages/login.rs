@@ -40,7 +40,7 @@ pub fn Login() -> impl IntoView {
 #[component]
 pub fn LoginForm() -> impl IntoView {
     let session = Session::current();
-    let form = FormState::new("form-alert");
+    let form = FormState::new("login");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([email, password]) = form.begin([Field::Email, Field::Password]) else { return };
@@ -73,6 +73,7 @@ pub fn LoginForm() -> impl IntoView {
             />
             <SubmitButton form label="Login" busy="Logging in…" />
         </form>
+        <p class="aside"><a href="/forgot">"Forgot your password?"</a></p>
         <p class="aside">"No account yet? " <a href="/register">"Register"</a></p>
     }
 }

@@ -43,7 +43,7 @@ pub fn Register() -> impl IntoView {
 #[component]
 fn RegisterForm() -> impl IntoView {
     let session = Session::current();
-    let form = FormState::new("form-alert");
+    let form = FormState::new("register");
     let address = Address::current();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
@@ -95,7 +95,8 @@ fn RegisterForm() -> impl IntoView {
 /// What is expected of a new password.
 #[must_use]
 pub fn password_hint() -> String {
-    ["At least ", &settings::password_least(), " characters. A few words that don't belong together are best."].concat()
+    ["At least ", &settings::PASSWORD_LEAST.get(), " characters. A few words that don't belong together are best."]
+        .concat()
 }
 
 #[component]

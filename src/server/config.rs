@@ -12,16 +12,19 @@ mod tests;
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use ipnet::IpNet;
+use lettre::message::Mailbox;
 use serde::Deserialize;
 use toml::Table;
+use url::Url;
 
 use self::{
     layers::{deserialize, merge_env, merge_file},
     machine::automatic_permits,
-    values::{database_url, duration, networks, socket_address},
+    values::{database_url, duration, mail_url, mailbox, networks, public_url, socket_address},
 };
 use crate::{
-    service::{Policy, hasher::HashPolicy},
+    mail::MailUrl,
+    service::{Letterhead, MailPolicy, Policy, hasher::HashPolicy},
     store::{AccountAttempt, Allowance, DatabaseUrl},
 };
 
@@ -41,6 +44,10 @@ pub struct Config {
     pub password: PasswordConfig,
     /// How long a login lasts.
     pub session: SessionConfig,
+    /// Who may register.
+    pub registration: RegistrationConfig,
+    /// How mail is sent.
+    pub mail: MailConfig,
     /// How attempts are held back.
     pub throttle: ThrottleConfig,
     /// What is logged, and how.
@@ -54,6 +61,8 @@ pub struct ServerConfig {
     #[serde(deserialize_with = "socket_address")]
     pub address: SocketAddr,
     pub hosts: Vec<String>,
+    #[serde(deserialize_with = "public_url")]
+    pub public_url: Option<Url>,
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     pub max_connections: u32,
@@ -104,6 +113,24 @@ pub struct SessionConfig {
     pub per_user: u32,
     #[serde(deserialize_with = "duration")]
     pub proof: Duration,
+}
+
+/// The section `[registration]`. What each key means stands in `Leptos.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "Leptos.toml documents each key")]
+pub struct RegistrationConfig {
+    pub require_verified_email: bool,
+}
+
+/// The section `[mail]`. What each key means stands in `Leptos.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "Leptos.toml documents each key")]
+pub struct MailConfig {
+    #[serde(deserialize_with = "mail_url")]
+    pub url: MailUrl,
+    #[serde(deserialize_with = "mailbox")]
+    pub from: Mailbox,
+    pub service: String,
 }
 
 /// The section `[throttle]`. What each key means stands in `Leptos.toml`.
@@ -207,7 +234,23 @@ impl Config {
                 longest_delay: self.throttle.account_max_delay,
                 memory: self.throttle.account_memory,
             },
+            mail: match self.mail.url {
+                MailUrl::Off => MailPolicy::Off,
+                MailUrl::Folder(_) => MailPolicy::Kept,
+                MailUrl::Smtp(_) => MailPolicy::Sent,
+            },
+            require_verified_email: self.registration.require_verified_email,
         }
+    }
+
+    /// In whose name mail is written, by a server that listens on an address.
+    #[must_use]
+    pub fn letterhead(&self, address: SocketAddr) -> Letterhead {
+        let url = match &self.server.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{address}"),
+        };
+        Letterhead { service: self.mail.service.clone(), url }
     }
 
     /// How passwords are hashed on this machine.

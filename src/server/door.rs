@@ -15,11 +15,13 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, Identity, SessionLine, SignIn},
-        token::Token,
+        account::{Account, Export, Identity, SessionLine, SignIn},
+        email::Email,
+        token::{Kind, Token},
+        username::Username,
     },
-    error::AppError,
-    service::{Caller, PasswordChange, Proven, Registration},
+    error::{AppError, Field, FieldProblem},
+    service::{Caller, NewPassword, PasswordChange, Proven, Registration, Service},
 };
 
 /// The bearer token of a request (RFC 6750, section 2.1), with the scheme `Bearer` or, as Django REST framework's
@@ -34,7 +36,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
     let known = |scheme: &str| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
     credentials
         .filter(|(scheme, _)| known(scheme))
-        .and_then(|(_, token)| Token::parse(token))
+        .and_then(|(_, token)| Token::parse(Kind::Session, token))
         .ok_or(AppError::SessionEnded)
 }
 
@@ -142,6 +144,88 @@ impl Door {
         Ok(())
     }
 
+    /// Confirms an email; see [`Service::verify_email`].
+    ///
+    /// # Errors
+    /// As [`Service::read_link`] and [`Service::verify_email`].
+    pub async fn verify_email(&self, link: &str, password: &str) -> Result<(), AppError> {
+        let link = Service::read_link(Some(link))?;
+        Ok(self.state.service.verify_email(&self.caller, &link, password).await?)
+    }
+
+    /// Sends the mail that asks for it again; see [`Service::resend_verification`].
+    ///
+    /// # Errors
+    /// As [`Service::resend_verification`].
+    pub async fn resend_verification(&self) -> Result<(), AppError> {
+        Ok(self.state.service.resend_verification(&self.caller, &self.token()?).await?)
+    }
+
+    /// Sends a link to a new password; see [`Service::forgot_password`].
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`], and as [`Service::forgot_password`].
+    pub async fn forgot_password(&self, email: &str) -> Result<(), AppError> {
+        let email = parse_email(Field::Email, email)?;
+        Ok(self.state.service.forgot_password(&self.caller, &email).await?)
+    }
+
+    /// Sets a new password; see [`Service::reset_password`].
+    ///
+    /// # Errors
+    /// As [`NewPassword::parse`] and [`Service::reset_password`].
+    pub async fn reset_password(&self, link: &str, new: &str) -> Result<(), AppError> {
+        let new = NewPassword::parse(Some(link), Some(new))?;
+        Ok(self.state.service.reset_password(&self.caller, new).await?)
+    }
+
+    /// Asks for another email; see [`Service::change_email`].
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`], and as [`Service::prove`] and [`Service::change_email`].
+    pub async fn change_email(&self, email: &str) -> Result<(), AppError> {
+        let email = parse_email(Field::NewEmail, email)?;
+        Ok(self.state.service.change_email(&self.caller, &self.prove().await?, &email).await?)
+    }
+
+    /// Takes another email, or the one before, by a link; see [`Service::confirm_email`] and [`Service::undo_email`].
+    ///
+    /// # Errors
+    /// As these, and as [`Service::read_link`].
+    pub async fn move_email(&self, link: &str, back: bool) -> Result<(), AppError> {
+        let link = Service::read_link(Some(link))?;
+        let service = &self.state.service;
+        Ok(if back { service.undo_email(&link).await? } else { service.confirm_email(&link).await? })
+    }
+
+    /// Gives the account another username; see [`Service::change_username`].
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`], and as [`Service::prove`] and [`Service::change_username`].
+    pub async fn change_username(&self, username: &str) -> Result<Account, AppError> {
+        let invalid = |problem| AppError::Invalid(vec![FieldProblem { field: Field::Username, problem }]);
+        let username = Username::parse(username).map_err(invalid)?;
+        Ok(self.state.service.change_username(&self.caller, &self.prove().await?, &username).await?)
+    }
+
+    /// Everything that is kept about them; see [`Service::export`].
+    ///
+    /// # Errors
+    /// As [`Service::prove`] and [`Service::export`].
+    pub async fn export(&self) -> Result<Export, AppError> {
+        Ok(self.state.service.export(&self.prove().await?).await?)
+    }
+
+    /// Removes the account; see [`Service::delete_account`].
+    ///
+    /// # Errors
+    /// As [`Service::prove`] and [`Service::delete_account`].
+    pub async fn delete_account(&self, typed: &str) -> Result<(), AppError> {
+        self.state.service.delete_account(&self.prove().await?, typed).await?;
+        forget_storage();
+        Ok(())
+    }
+
     async fn prove(&self) -> Result<Proven, AppError> {
         Ok(self.state.service.prove(&self.token()?).await?)
     }
@@ -156,11 +240,20 @@ impl Door {
     /// As [`Service::log_out`](crate::service::Service::log_out).
     pub async fn log_out(&self) -> Result<(), AppError> {
         self.state.service.log_out(&self.token()?).await?;
-        if let Some(options) = use_context::<ResponseOptions>() {
-            options.insert_header(CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
-        }
+        forget_storage();
         Ok(())
     }
+}
+
+/// Tells the browser to forget what the page kept.
+fn forget_storage() {
+    if let Some(options) = use_context::<ResponseOptions>() {
+        options.insert_header(CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
+    }
+}
+
+fn parse_email(field: Field, text: &str) -> Result<Email, AppError> {
+    Email::parse(text).map_err(|problem| AppError::Invalid(vec![FieldProblem { field, problem }]))
 }
 
 #[cfg(test)]
@@ -177,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_token_is_taken_from_one_well_formed_header_only_r34_r35() {
-        let token = Token::generate(|| 7);
+        let token = Token::generate(Kind::Session, || 7);
         let token = token.expose();
         let with = |scheme: &str| format!("{scheme}{token}").into_bytes();
         for good in ["Bearer ", "bearer ", "BEARER ", "Token "] {

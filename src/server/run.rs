@@ -18,6 +18,7 @@ use super::{
     state::{AppState, Shared, Trust},
 };
 use crate::{
+    mail::Mailer,
     service::{
         self, Service, Upkeep,
         clock::{Clock, DatabaseClock, SystemClock},
@@ -52,6 +53,9 @@ pub enum Error {
         /// Why.
         cause: std::io::Error,
     },
+    /// What is to bring the mail.
+    #[error("mail can't be sent: {0}. Check mail.url.")]
+    Mail(String),
     /// The operating system.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -97,9 +101,15 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let address = config.server.address;
     let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
     let control = open_control(&config);
-    announce(&config, listener.local_addr()?);
+    let listening = listener.local_addr()?;
+    announce(&config, listening);
 
     let (stop, stopping) = watch::channel(false);
+    let mailer = Mailer::new(&config.mail.url, &config.mail.from).map_err(Error::Mail)?;
+    let postman = mailer.map(|mailer| {
+        let head = config.letterhead(listening);
+        tokio::spawn(parts.service.postman(Arc::new(mailer), head).run())
+    });
     let upkeep = tokio::spawn(parts.upkeep.run(stopped(stopping.clone())));
     let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));
     let control = control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone())));
@@ -112,7 +122,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let state = state(&config, parts.service.clone());
     let front = Front::new(Routes::of(&state), &state.trust, &config.server, &run_name());
     let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
-    for task in clock.into_iter().chain(control) {
+    for task in clock.into_iter().chain(control).chain(postman) {
         task.abort();
     }
     let closing = async {
@@ -140,7 +150,9 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 pub fn state(config: &Config, service: Service) -> AppState {
     let leptos = LeptosOptions::builder().output_name("vestibule").site_addr(config.server.address).build();
     let server = &config.server;
-    let trust = Arc::new(Trust { proxies: server.trusted_proxies.clone(), hosts: server.hosts.clone() });
+    let public = server.public_url.as_ref().and_then(|url| url.host_str()).map(str::to_owned);
+    let hosts = server.hosts.iter().cloned().chain(public).collect();
+    let trust = Arc::new(Trust { proxies: server.trusted_proxies.clone(), hosts });
     AppState::new(Shared { service, leptos, files: assets::page_files(), trust })
 }
 
@@ -155,7 +167,7 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     if !assets::is_embedded() && !assets::page_files().reload {
         tracing::warn!("this program carries no page; build it with `make build`, or run `cargo leptos watch`");
     }
-    tracing::info!(database = ?config.database.url, hashing_threads = config.hash_policy().permits, "started");
+    tracing::info!(database = ?config.database.url, mail = ?config.mail.url, hashing_threads = config.hash_policy().permits, "started");
     // Whoever started it may have closed standard output; that is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "Vestibule is ready: http://{address}");
 }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use rand::Rng;
 
-use crate::domain::token::Token;
+use crate::domain::token::{Kind, Token};
 
 /// A source of random bytes fit for cryptography.
 pub trait Entropy: Debug + Send + Sync {
@@ -23,9 +23,9 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// A new session token.
-pub fn new_token(entropy: &dyn Entropy) -> Token {
-    Token::generate(|| {
+/// A new token.
+pub fn new_token(entropy: &dyn Entropy, kind: Kind) -> Token {
+    Token::generate(kind, || {
         let mut byte = [0];
         entropy.fill(&mut byte);
         u8::from_ne_bytes(byte)

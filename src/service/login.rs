@@ -14,6 +14,7 @@ use crate::{
         identifier::Identifier,
         password::Password,
         time::Timestamp,
+        token::Kind,
     },
     error::AppError,
     store::{Credential, LoginAttempt, LoginCount, NewSession, SessionCap, User},
@@ -33,12 +34,16 @@ impl Service {
     /// unknown, wrong, disabled, too long.
     ///
     /// # Errors
-    /// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
+    /// [`AppError::BadCredentials`], [`AppError::EmailUnverified`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
         let Attempt { place, password, user, mut stored } = self.attempt(caller, identifier, password).await?;
         while let Verdict::Right { renewed } = place.verify(password.clone(), stored.clone(), self.new_salt()).await?
             && let (Some(user), Some(hash)) = (&user, stored.take())
         {
+            // Who knows the password may know that this is what is missing.
+            if self.policy.require_verified_email && user.email_verified_at.is_none() {
+                return Err(AppError::EmailUnverified.into());
+            }
             if let Some(sign_in) = self.begin_session(caller, user, &hash, renewed).await? {
                 return Ok(sign_in);
             }
@@ -118,7 +123,7 @@ impl Service {
             Some(renewed) if self.store.renew_hash(&user.id, hash, &renewed).await? => renewed,
             _ => hash.to_owned(),
         };
-        let token = new_token(&*self.entropy);
+        let token = new_token(&*self.entropy, Kind::Session);
         let now = self.clock.now();
         let session = NewSession {
             id: self.new_id(),

@@ -15,16 +15,16 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, Export, ExportedSession, FailedLogins, SessionLine},
+        account::{Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, SessionLine},
         client,
         email::Email,
         password::Password,
         time::Timestamp,
-        token::Token,
+        token::{Kind, Token},
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{Allowance, KeptSession, Living, Rename, Session, User},
+    store::{Allowance, Errand, KeptSession, Living, Rename, Session, User},
 };
 
 /// Usernames that one address tries: each tells whether somebody has it.
@@ -70,6 +70,7 @@ pub struct PasswordChanged {
 
 impl Service {
     /// Changes the password of whoever is logged in, and ends every session but theirs, which has another token then.
+    /// They are told by mail.
     ///
     /// # Errors
     /// [`AppError::WrongPassword`], [`AppError::Invalid`] for a new password that is too weak, [`AppError::Throttled`],
@@ -88,10 +89,13 @@ impl Service {
             return Err(invalid(Field::NewPassword, Problem::PasswordSame));
         }
         let new = self.hash_new(&place, user, Field::NewPassword, new).await?;
-        let renewed = new_token(&*self.entropy);
+        let renewed = new_token(&*self.entropy, Kind::Session);
         let tokens = (&token.hash(), &renewed.hash());
-        let changed = self.store.change_password(&user.id, tokens, (&old, &new), self.clock.now()).await?;
+        let told = self.mail_of(Errand::PasswordChanged);
+        let passwords = (old.as_str(), new.as_str());
+        let changed = self.store.change_password(&user.id, tokens, passwords, self.clock.now(), told.as_ref()).await?;
         let Some(sessions_ended) = changed else { return Err(self.overtaken(token).await) };
+        self.wake_postman();
         tracing::info!(user = %user.id, sessions_ended, "password changed");
         Ok(PasswordChanged { token: renewed, sessions_ended })
     }
@@ -174,12 +178,32 @@ impl Service {
         });
         let (last_login_at, failed) = self.store.attempts_of(&user.id).await?;
         let failed_logins = failed.map(|(count, last)| FailedLogins { count, last_at: rfc3339(last) });
+        let mails = self.store.mails_of(&user.id).await?.into_iter();
+        let links = self.store.links_of(&user.id).await?.into_iter();
         tracing::info!(user = %user.id, "data taken along");
         Ok(Export {
             account: user.clone().into(),
             last_login_at: last_login_at.map(rfc3339),
+            email_verified_at: user.email_verified_at.map(Timestamp::to_rfc3339),
             failed_logins,
             sessions: sessions.collect(),
+            mails: mails
+                .map(|(kind, address, created_at, due_at, attempts)| ExportedMail {
+                    kind,
+                    address,
+                    created_at: rfc3339(created_at),
+                    due_at: rfc3339(due_at),
+                    attempts,
+                })
+                .collect(),
+            links: links
+                .map(|(kind, address, created_at, expires_at)| ExportedLink {
+                    kind,
+                    address,
+                    created_at: rfc3339(created_at),
+                    expires_at: rfc3339(expires_at),
+                })
+                .collect(),
         })
     }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::{CLOCK_TOLERANCE, Caller, Error, Service, entropy::new_token};
 use crate::{
-    domain::{time::Timestamp, token::Token},
+    domain::{
+        time::Timestamp,
+        token::{Kind, Token},
+    },
     error::AppError,
     store::Session,
 };
@@ -53,7 +56,7 @@ impl Service {
     pub async fn confirm_password(&self, caller: &Caller, token: &Token, password: &str) -> Result<Renewed, Error> {
         let session = self.authenticate(token).await?;
         let (hash, _place) = self.compare_own(caller, &session.user, password).await?;
-        let (new, now) = (new_token(&*self.entropy), self.clock.now());
+        let (new, now) = (new_token(&*self.entropy, Kind::Session), self.clock.now());
         let tokens = (&token.hash(), &new.hash());
         if !self.store.renew_session(&session.user.id, tokens, &hash, now).await? {
             return Err(self.overtaken(token).await);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Caller, Error, Service, strength};
+use super::{Caller, Error, MailPolicy, Service, strength};
 use crate::{
     domain::{account::Account, email::Email, password::Password, username::Username},
     error::{AppError, Field, FieldProblem, Problem},
-    store::{Allowance, NewUser, User},
+    store::{Allowance, Errand, Made, NewUser, User, Welcome},
 };
 
 /// Passwords of one address that are judged: so many at once, and then one every two seconds. Judging one can take the
@@ -42,11 +42,12 @@ impl Registration {
 }
 
 impl Service {
-    /// Makes an account for somebody who came through a door.
+    /// Makes an account for somebody who came through a door. Where mail is sent, an email that has an account is answered like
+    /// a new one, and its owner is told by mail (ASVS 6.3.8).
     ///
     /// # Errors
-    /// [`AppError::Invalid`] for a password that is too weak, [`AppError::Throttled`], [`AppError::Taken`],
-    /// [`AppError::Unavailable`].
+    /// [`AppError::Invalid`] for a password that is too weak, or a username that is taken where mail is sent,
+    /// [`AppError::Throttled`], [`AppError::Taken`], [`AppError::Unavailable`].
     pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
         self.make_account(Some(caller), registration).await
     }
@@ -78,6 +79,8 @@ impl Service {
             username: username.as_str().to_owned(),
             created_at: self.clock.now(),
             disabled_at: None,
+            // The operator vouches for whom they register.
+            email_verified_at: caller.is_none().then(|| self.clock.now()),
         };
         let new = NewUser {
             id: user.id.clone(),
@@ -85,11 +88,20 @@ impl Service {
             username: &username,
             password_hash: &password_hash,
             created_at: user.created_at,
+            verified: user.email_verified_at.is_some(),
         };
-        if !self.store.insert_user(new).await? {
-            return Err(AppError::Taken.into());
+        let (made, taken) = (self.new_mail(Errand::Verify), self.new_mail(Errand::Taken));
+        let discreet = self.policy.mail == MailPolicy::Sent;
+        let welcome = Welcome { made: &made, taken: discreet.then_some(&taken) };
+        let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
+        match self.store.insert_user(new, mails.then_some(welcome)).await? {
+            Made::Done => tracing::info!(user = %user.id, "account created"),
+            // Only the mailbox tells the two apart.
+            Made::OwnerTold => tracing::info!("somebody tried to register with an email that has an account"),
+            Made::Taken if discreet => return Err(invalid(Field::Username, Problem::UsernameTaken)),
+            Made::Taken => return Err(AppError::Taken.into()),
         }
-        tracing::info!(user = %user.id, "account created");
+        self.wake_postman();
         Ok(user.into())
     }
 

@@ -112,7 +112,7 @@ impl Upkeep {
                 failures: now.minus(self.policy.account.memory),
                 sessions: now.minus(self.policy.session_idle),
             };
-            let mut rows = 0;
+            let mut rows = self.store.sweep_links(now).await?;
             for kind in Spent::ALL {
                 let keys = self.store.find_spent(kind, horizons, SWEEP_SEARCH).await?;
                 for batch in keys.chunks(SWEEP_BATCH) {

@@ -1,7 +1,12 @@
 //! What people do with accounts of their own. Each act is done only while the session that asks for it lives and its account
 //! is open, which is looked at again in the transaction itself.
 
-use super::{DURABLE, Db, Error, RELAXED, Store, lock::LockUser, on_read, on_write};
+use super::{
+    DURABLE, Db, Error, NewMail, RELAXED, Store,
+    lock::LockUser,
+    mail::{post, void_links},
+    on_read, on_write,
+};
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
 /// A session in a list of its owner's. Times are milliseconds since 1970.
@@ -141,6 +146,27 @@ impl Store {
         }
     }
 
+    /// Puts a mail about an account into the queue, to another address. `None`, and nothing is changed, if the session that asks
+    /// has ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn post_asked(
+        &self,
+        mail: &NewMail,
+        user: &str,
+        session: &str,
+        address: &str,
+    ) -> Result<Option<()>, Error> {
+        Ok(on_write!(self, DURABLE, tx => {
+            let living = living!(tx, user, session);
+            if living {
+                post!(tx, mail, Some(user), address);
+            }
+            living.then_some(())
+        }))
+    }
+
     /// Removes an account with its sessions and its count of failed logins. Its email and username are free again. `None`,
     /// and nothing is changed, if the session that asks has ended.
     ///
@@ -245,8 +271,8 @@ impl Store {
         .await
     }
 
-    /// As [`Store::renew_session`]; beyond that it replaces the password's hash by another's and ends every other session of the
-    /// account. Returns how many ended; `None`, and nothing is changed, if the session has ended or the password is another
+    /// As [`Store::renew_session`]; beyond that it replaces the password's hash by another's, ends every other session of the
+    /// account, voids links to a new password, and posts what the owner is to be told. Returns how many ended; `None`, and nothing is changed, if the session has ended or the password is another
     /// by now.
     ///
     /// # Errors
@@ -257,10 +283,12 @@ impl Store {
         (old, new): (&TokenHash, &TokenHash),
         (old_password, new_password): (&str, &str),
         now: Timestamp,
+        told: Option<&NewMail>,
     ) -> Result<Option<u64>, Error> {
         let (store, user) = (self.clone(), user.to_owned());
         let (old, new) = (old.as_bytes().to_vec(), new.as_bytes().to_vec());
         let (old_password, new_password) = (old_password.to_owned(), new_password.to_owned());
+        let told = told.cloned();
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
@@ -270,6 +298,10 @@ impl Store {
                 if renewed == 1 {
                     let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                     sqlx::query(sql).bind(&user).bind(&new_password).execute(&mut *tx).await?;
+                    void_links!(tx, &user);
+                    if let Some(told) = &told {
+                        post!(tx, told, Some(&user), "");
+                    }
                     let sql = "DELETE FROM sessions WHERE user_id = $1 AND token_hash <> $2";
                     Some(sqlx::query(sql).bind(&user).bind(&new).execute(&mut *tx).await?.rows_affected())
                 } else {

@@ -126,7 +126,10 @@ mod tests {
     use std::sync::OnceLock;
 
     use super::*;
-    use crate::{domain::token::Token, store::User};
+    use crate::{
+        domain::token::{Kind, Token},
+        store::User,
+    };
 
     fn session(user: &str) -> Arc<Session> {
         let at = Timestamp::from_millis(0);
@@ -136,6 +139,7 @@ mod tests {
             username: String::new(),
             created_at: at,
             disabled_at: None,
+            email_verified_at: None,
         };
         Arc::new(Session {
             id: String::new(),
@@ -150,7 +154,7 @@ mod tests {
     }
 
     fn hash(byte: u8) -> TokenHash {
-        Token::generate(|| byte).hash()
+        Token::generate(Kind::Session, || byte).hash()
     }
 
     #[test]

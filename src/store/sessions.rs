@@ -192,7 +192,8 @@ impl Store {
 
     async fn read_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
         let sql = "SELECT s.id AS session_id, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, \
-                   s.previous_login_at, s.proven_at, u.id, u.email, u.username, u.created_at, u.disabled_at \
+                   s.previous_login_at, s.proven_at, u.id, u.email, u.username, u.created_at, u.disabled_at, \
+                   u.email_verified_at \
                    FROM sessions s JOIN users u ON u.id = s.user_id \
                    WHERE s.token_hash = $1 AND u.disabled_at IS NULL";
         let row: Option<SessionRow> = on_read!(self, conn => {

@@ -1,6 +1,10 @@
 //! Accounts.
 
-use super::{DURABLE, Error, Store, on_read, on_write};
+use super::{
+    DURABLE, Error, NewMail, Store,
+    mail::{post, void_links},
+    on_read, on_write,
+};
 use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
 
 /// An account to be made.
@@ -16,6 +20,28 @@ pub struct NewUser<'a> {
     pub password_hash: &'a str,
     /// Now.
     pub created_at: Timestamp,
+    /// Whether the address is known to be the owner's.
+    pub verified: bool,
+}
+
+/// Mail that a registration sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome<'a> {
+    /// To the owner of the new account.
+    pub made: &'a NewMail,
+    /// Where a stranger must not learn that the address has an account: to its owner.
+    pub taken: Option<&'a NewMail>,
+}
+
+/// What came of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// The account is there.
+    Done,
+    /// The address has one, whose owner is told so.
+    OwnerTold,
+    /// The email or the username is taken.
+    Taken,
 }
 
 /// An account as it is kept, without its credential.
@@ -31,11 +57,19 @@ pub struct User {
     pub created_at: Timestamp,
     /// Since when it may not be used, if so.
     pub disabled_at: Option<Timestamp>,
+    /// When its owner proved that the email is theirs, if so.
+    pub email_verified_at: Option<Timestamp>,
 }
 
 impl From<User> for Account {
     fn from(user: User) -> Self {
-        Self { id: user.id, email: user.email, username: user.username, created_at: user.created_at.to_rfc3339() }
+        Self {
+            id: user.id,
+            email: user.email,
+            email_verified: user.email_verified_at.is_some(),
+            username: user.username,
+            created_at: user.created_at.to_rfc3339(),
+        }
     }
 }
 
@@ -56,6 +90,7 @@ pub struct UserRow {
     username: String,
     created_at: i64,
     disabled_at: Option<i64>,
+    email_verified_at: Option<i64>,
 }
 
 impl From<UserRow> for User {
@@ -66,6 +101,7 @@ impl From<UserRow> for User {
             username: row.username,
             created_at: Timestamp::from_millis(row.created_at),
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
+            email_verified_at: row.email_verified_at.map(Timestamp::from_millis),
         }
     }
 }
@@ -84,10 +120,10 @@ impl From<CredentialRow> for Credential {
     }
 }
 
-pub(super) const BY_EMAIL: &str =
-    "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE email_key = $1";
-pub(super) const BY_USERNAME: &str =
-    "SELECT id, email, username, created_at, disabled_at, password_hash FROM users WHERE username_key = $1";
+pub(super) const BY_EMAIL: &str = "SELECT id, email, username, created_at, disabled_at, email_verified_at, \
+    password_hash FROM users WHERE email_key = $1";
+pub(super) const BY_USERNAME: &str = "SELECT id, email, username, created_at, disabled_at, email_verified_at, \
+    password_hash FROM users WHERE username_key = $1";
 
 /// The account with a name, on a connection or in a transaction.
 macro_rules! find {
@@ -110,25 +146,59 @@ macro_rules! find {
 pub(super) use find;
 
 impl Store {
-    /// Makes an account. `false` when the email or the username is taken: the database's own uniqueness decides, so
-    /// that two at once can't both win.
+    /// Makes an account, and posts what there is to say about it. Whether it can be made, the database's own uniqueness
+    /// decides, so that two at once can't both win.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn insert_user(&self, new: NewUser<'_>) -> Result<bool, Error> {
-        let sql = "INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id";
-        let made: Option<String> = on_write!(self, DURABLE, tx => sqlx::query_scalar(sql)
-            .bind(new.id)
-            .bind(new.email.as_str())
-            .bind(new.email.key())
-            .bind(new.username.as_str())
-            .bind(new.username.key())
-            .bind(new.password_hash)
-            .bind(new.created_at.as_millis())
-            .fetch_optional(&mut *tx)
-            .await?);
-        Ok(made.is_some())
+    pub async fn insert_user(&self, new: NewUser<'_>, welcome: Option<Welcome<'_>>) -> Result<Made, Error> {
+        let sql = "INSERT INTO users \
+                   (id, email, email_key, username, username_key, password_hash, created_at, email_verified_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id";
+        Ok(on_write!(self, DURABLE, tx => {
+            let made: Option<String> = sqlx::query_scalar(sql)
+                .bind(&new.id)
+                .bind(new.email.as_str())
+                .bind(new.email.key())
+                .bind(new.username.as_str())
+                .bind(new.username.key())
+                .bind(new.password_hash)
+                .bind(new.created_at.as_millis())
+                .bind(new.verified.then(|| new.created_at.as_millis()))
+                .fetch_optional(&mut *tx)
+                .await?;
+            match (made, welcome) {
+                (Some(user), Some(welcome)) => {
+                    post!(tx, welcome.made, Some(&user), "");
+                    Made::Done
+                }
+                (Some(_), None) => Made::Done,
+                (None, Some(Welcome { taken: Some(taken), .. })) => {
+                    let sql = "SELECT id FROM users WHERE email_key = $1";
+                    let owner: Option<String> =
+                        sqlx::query_scalar(sql).bind(new.email.key()).fetch_optional(&mut *tx).await?;
+                    match owner {
+                        Some(owner) => {
+                            post!(tx, taken, Some(&owner), "");
+                            Made::OwnerTold
+                        }
+                        None => Made::Taken,
+                    }
+                }
+                (None, _) => Made::Taken,
+            }
+        }))
+    }
+
+    /// The account with an identifier.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn find_user(&self, id: &str) -> Result<Option<User>, Error> {
+        let sql = "SELECT id, email, username, created_at, disabled_at, email_verified_at FROM users WHERE id = $1";
+        let row: Option<UserRow> =
+            on_read!(self, conn => sqlx::query_as(sql).bind(id).fetch_optional(&mut *conn).await?);
+        Ok(row.map(User::from))
     }
 
     /// The account with this name, and what proves it.
@@ -144,7 +214,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn list_users(&self, after: &str, limit: u32) -> Result<Vec<User>, Error> {
-        let sql = "SELECT id, email, username, created_at, disabled_at FROM users WHERE id > $1 ORDER BY id LIMIT $2";
+        let sql = "SELECT id, email, username, created_at, disabled_at, email_verified_at FROM users \
+                   WHERE id > $1 ORDER BY id LIMIT $2";
         let rows: Vec<UserRow> = on_read!(self, conn => {
             sqlx::query_as(sql).bind(after).bind(i64::from(limit)).fetch_all(&mut *conn).await?
         });
@@ -176,6 +247,7 @@ impl Store {
             Ok(on_write!(store, DURABLE, tx => {
                 let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(&hash).execute(&mut *tx).await?;
+                void_links!(tx, &user);
                 let sql = "DELETE FROM account_throttles WHERE key = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
                 let sql = "DELETE FROM sessions WHERE user_id = $1";

@@ -154,7 +154,8 @@ on_both! {
         let token = app.token("ann").await;
         let me = app.get("/api/accounts/me/").bearer(&token).send().await.json();
         let keys: HashSet<&str> = me.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(keys, HashSet::from(["id", "email", "username", "created_at", "expires_at"]), "R51: nothing else");
+        assert_eq!(keys, HashSet::from(["id", "email", "email_verified", "username", "created_at", "expires_at"]), "R51: nothing else");
+        assert_eq!(me["email_verified"], false);
         assert_eq!(me["created_at"], "2026-11-22T12:00:00Z");
         assert_eq!(me["expires_at"], "2026-11-23T12:00:00Z");
         assert_ne!(me["id"], "1");

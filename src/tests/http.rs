@@ -120,7 +120,7 @@ async fn a_malformed_authorization_header_is_a_401_r35() {
 }
 
 /// What anybody may ask without a token. A new route that is not in this list must want one.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 18] = [
     "/",
     "/login",
     "/register",
@@ -134,18 +134,40 @@ const PUBLIC: [&str; 13] = [
     "/fn/login",
     "/fn/register",
     "/account",
+    "/forgot",
+    "/reset",
+    "/verify",
+    "/confirm-email",
+    "/undo-email",
+];
+
+/// What is opened by a link from a mail, or asks for one.
+const BY_LINK: [&str; 9] = [
+    "/api/accounts/verify_email",
+    "/api/accounts/forgot_password",
+    "/api/accounts/reset_password",
+    "/api/accounts/confirm_email",
+    "/api/accounts/undo_email",
+    "/fn/verify_email",
+    "/fn/forgot_password",
+    "/fn/reset_password",
+    "/fn/move_email",
 ];
 
 #[tokio::test]
 async fn everything_but_the_public_list_wants_a_token_r46() {
     let app = app().await;
     let paths = app.front.routes().paths();
-    assert!(PUBLIC.iter().all(|public| paths.iter().any(|path| path == public)), "the list names what is there");
+    assert!(
+        PUBLIC.iter().chain(&BY_LINK).all(|public| paths.iter().any(|path| path == public)),
+        "the list names what is there"
+    );
     // Whatever any of them takes, so that nothing but the token is missing.
-    let fields =
-        json!({ "id": "0", "username": "annie", "password": "x", "current_password": "x", "new_password": "x" });
+    let fields = json!({ "id": "0", "username": "annie", "password": "x", "current_password": "x", "new_password": "x",
+        "email": "new@example.org", "new_email": "new@example.org", "typed": "x" });
     let mut closed = 0;
-    for path in paths.iter().filter(|path| !PUBLIC.contains(&path.as_str())) {
+    let is_public = |path: &str| PUBLIC.contains(&path) || BY_LINK.contains(&path.trim_end_matches('/'));
+    for path in paths.iter().filter(|path| !is_public(path)) {
         let path = path.replace("{id}", "0");
         let mut wanted = 0;
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
@@ -157,7 +179,7 @@ async fn everything_but_the_public_list_wants_a_token_r46() {
         assert!(wanted > 0, "{path}");
         closed += wanted;
     }
-    assert_eq!(closed, 27, "10 calls of the API, with and without the slash, and 7 server functions");
+    assert_eq!(closed, 36, "12 calls of the API, with and without the slash, and 12 server functions");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod chaos;
 mod corpus;
 mod faults;
 mod http;
+mod mail;
 mod model;
 mod opening;
 mod own;

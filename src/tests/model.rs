@@ -7,7 +7,7 @@ use std::{net::IpAddr, time::Duration};
 
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use vestibule::{
-    domain::token::Token,
+    domain::token::{Kind, Token},
     error::AppError,
     service::{
         Caller, Registration,
@@ -66,7 +66,7 @@ impl Real {
                 let name = if by == By::Email { who.email() } else { who.username() };
                 let sign_in = self.app.service.log_in(&caller(), &name, password.text()).await;
                 told(sign_in.map(|sign_in| {
-                    self.tokens.push(Token::parse(&sign_in.token).unwrap());
+                    self.tokens.push(Token::parse(Kind::Session, &sign_in.token).unwrap());
                     Answer::Is(Person::named(&sign_in.identity.account.username))
                 }))
             }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use vestibule::{
-    domain::{token::Token, username::Username},
+    domain::{
+        token::{Kind, Token},
+        username::Username,
+    },
     error::AppError,
     service::Caller,
     store::{DatabaseUrl, Living},
@@ -22,11 +25,6 @@ const SESSIONS: &str = "/api/accounts/sessions/";
 const NEW: &str = "walrus orchard lantern";
 
 impl App {
-    async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        let call = self.call(method, path).body("application/json", body.to_string());
-        call.bearer(token).from(&some_address()).send().await
-    }
-
     async fn change(&self, token: &str, current: &str, new: &str) -> Answer {
         self.ask("POST", CHANGE, token, &json!({ "current_password": current, "new_password": new })).await
     }
@@ -36,7 +34,7 @@ impl App {
     }
 
     /// Confirms the password, and returns the session's token from then on.
-    async fn proof(&self, token: &str) -> String {
+    pub async fn proof(&self, token: &str) -> String {
         let answer = self.confirm(token, PASSWORD).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()["token"].as_str().unwrap().to_owned()
@@ -321,7 +319,7 @@ on_both! {
 }
 
 /// What is kept about a person, and not exported: secrets, and what follows from what is.
-const NOT_EXPORTED: [&str; 8] = [
+const NOT_EXPORTED: [&str; 12] = [
     "users.password_hash",
     "users.email_key",
     "users.username_key",
@@ -330,19 +328,25 @@ const NOT_EXPORTED: [&str; 8] = [
     "sessions.token_hash",
     "sessions.user_id",
     "account_throttles.key",
+    "mails.id",
+    "mails.user_id",
+    "links.token_hash",
+    "links.user_id",
     // It follows from the count.
     "account_throttles.delay",
 ];
 
 /// Where each other column stands in the export.
 fn place<'a>(export: &'a Value, table: &str, column: &str) -> Option<&'a Value> {
-    let session = &export["sessions"][0];
+    let (session, mail, link) = (&export["sessions"][0], &export["mails"][0], &export["links"][0]);
     match (table, column) {
-        ("users", "last_login_at") => export.get(column),
+        ("users", "last_login_at" | "email_verified_at") => export.get(column),
         ("users", _) => export["account"].get(column),
         ("sessions", "name") => session.get("client_name"),
         ("sessions", "previous_login_at" | "proven_at") => session.get(column),
         ("sessions", _) => session["session"].get(column),
+        ("mails", _) => mail.get(column),
+        ("links", _) => link.get(column),
         ("account_throttles", "failures") => export["failed_logins"].get("count"),
         ("account_throttles", _) => export["failed_logins"].get(column),
         _ => None,
@@ -355,6 +359,9 @@ on_both! {
         let first = app.token("ann").await;
         app.clock.advance(Duration::from_mins(1));
         let token = app.token("ann").await;
+        // One mail was sent, with a link, and another waits.
+        app.deliver().await;
+        assert_eq!(app.ask("POST", "/api/accounts/resend_verification/", &token, &json!({})).await.status, 200);
         assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         let answer = app.get(EXPORT).bearer(&token).send().await;
         assert_eq!(answer.header("content-disposition"), "attachment; filename=\"account.json\"");
@@ -424,7 +431,7 @@ on_both! {
 on_both! {
     async fn an_act_whose_session_ends_meanwhile_is_not_done_r41(app: App) {
         app.register("ann").await;
-        let token = Token::parse(&app.token("ann").await).unwrap();
+        let token = Token::parse(Kind::Session, &app.token("ann").await).unwrap();
         let asking = app.service.prove(&token).await.unwrap();
         app.service.log_out(&token).await.unwrap();
         let name = Username::parse("annie").unwrap();

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use vestibule::{domain::token::Token, store::Living};
+use vestibule::{
+    domain::token::{Kind, Token},
+    store::Living,
+};
 
 use crate::{
     on_both,
@@ -206,7 +209,7 @@ on_both! {
     async fn what_is_over_is_swept_out_as_soon_as_the_server_runs_r52(app: App) {
         let mut app = app;
         app.register("ann").await;
-        let user = app.service.authenticate(&Token::parse(&app.token("ann").await).unwrap()).await.unwrap().user.id.clone();
+        let user = app.service.authenticate(&Token::parse(Kind::Session, &app.token("ann").await).unwrap()).await.unwrap().user.id.clone();
         let kept = async || app.store.list_sessions(&user, Living::EVER).await.unwrap();
         assert_eq!(kept().await.len(), 1);
         app.clock.advance(Duration::from_hours(5));

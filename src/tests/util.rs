@@ -1,6 +1,7 @@
 //! What the tests share: a server on each database, a clock that only moves when told, and requests to it.
 
 pub mod client;
+pub mod letterbox;
 pub mod postgres;
 pub mod program;
 
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::letterbox::Letterbox;
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
@@ -23,7 +25,7 @@ use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
     server::{client_ip::Peer, config::Config, front::Front, routes::Routes, run, state::AppState},
-    service::{Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher},
+    service::{Carrier, Postman, Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher},
     store::{DatabaseUrl, Store},
 };
 
@@ -100,6 +102,8 @@ pub struct App {
     pub config: Config,
     pub backend: Backend,
     pub upkeep: Option<Upkeep>,
+    pub letterbox: Arc<Letterbox>,
+    pub postman: Postman,
     folder: Arc<TempDir>,
 }
 
@@ -138,8 +142,8 @@ impl App {
 
     /// Stops this server and starts it again on the same database, configured anew.
     pub async fn restart_with(self, config: Config) -> Self {
-        let Self { front, service, store, clock, backend, upkeep, folder, .. } = self;
-        drop((front, upkeep));
+        let Self { front, service, store, clock, backend, upkeep, postman, folder, .. } = self;
+        drop((front, upkeep, postman));
         store.close().await;
         drop((service, store));
         Self::assemble(backend, config, clock, folder).await
@@ -163,7 +167,10 @@ impl App {
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy());
         let state: AppState = run::state(&config, service.clone());
         let front = Arc::new(Front::new(Routes::of(&state), &state.trust, &config.server, "test"));
-        Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), folder }
+        let letterbox = Arc::new(Letterbox::default());
+        let head = config.letterhead(config.server.address);
+        let postman = service.postman(Arc::clone(&letterbox) as Arc<dyn Carrier>, head);
+        Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), letterbox, postman, folder }
     }
 
     pub fn folder(&self) -> &std::path::Path {
@@ -185,6 +192,12 @@ impl App {
             .header("host", "localhost:8000")
             .extension(Peer(SocketAddr::from(([127, 0, 0, 1], 40_000))));
         Call { front: Arc::clone(&self.front), request, body: Body::empty() }
+    }
+
+    /// Asks with a token, from an address of its own.
+    pub async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
+        let call = self.call(method, path).body("application/json", body.to_string());
+        call.bearer(token).from(&some_address()).send().await
     }
 
     /// Registers `<name>@example.org` with the username `name`, from an address of its own.

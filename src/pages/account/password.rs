@@ -5,9 +5,9 @@ use server_fn::codec::Json;
 
 use crate::{
     components::{
-        dom,
-        field::PasswordField,
+        field::{HiddenUsername, PasswordField},
         form::{FormAlert, FormState, SubmitButton},
+        outcome::{Outcome, OutcomeLine},
     },
     error::{AppError, Field},
     pages::register::password_hint,
@@ -39,41 +39,30 @@ pub fn ChangePassword(
     changed: Trigger,
 ) -> impl IntoView {
     let session = Session::current();
-    let form = FormState::new("password-alert");
-    let done = RwSignal::new(false);
+    let form = FormState::new("password");
+    let outcome = Outcome::none();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([current, new]) = form.begin([Field::CurrentPassword, Field::NewPassword]) else { return };
-        done.set(false);
+        outcome.hush();
         spawn_local(async move {
             let answer = change_password(current, new).await;
             if let Some(token) = form.finish(answer) {
                 session.renew(token);
                 changed.notify();
-                dom::empty(Field::CurrentPassword.name());
-                dom::empty(Field::NewPassword.name());
-                done.try_set(true);
+                form.empty(Field::CurrentPassword);
+                form.empty(Field::NewPassword);
+                outcome.end(Ok("Your password was changed, and every other session was ended.".into()));
             }
         });
     };
-    let told = move || done.get().then_some("Your password was changed, and every other session was ended.");
     view! {
         <section aria-labelledby="password-heading">
             <h2 id="password-heading">"Password"</h2>
-            <p class="notice notice-good" role="status">{told}</p>
+            <OutcomeLine outcome />
             <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
                 <FormAlert form />
-                // Tells a password manager whose password this is.
-                <input
-                    class="visually-hidden"
-                    type="text"
-                    name="username"
-                    autocomplete="username"
-                    tabindex="-1"
-                    aria-hidden="true"
-                    readonly
-                    value=move || session.identity().map(|me| me.account.email)
-                />
+                <HiddenUsername />
                 <PasswordField
                     form
                     field=Field::CurrentPassword

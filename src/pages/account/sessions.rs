@@ -9,6 +9,7 @@ use crate::{
     components::{
         confirm::{Act, Confirm, Done},
         dom,
+        outcome::{Outcome, OutcomeLine},
     },
     domain::account::SessionLine,
     error::AppError,
@@ -67,7 +68,7 @@ pub fn Sessions(
     changed: Trigger,
 ) -> impl IntoView {
     let list = RwSignal::new(List::Away(None));
-    let said = RwSignal::new(String::new());
+    let outcome = Outcome::none();
     let load = move || {
         spawn_local(async move {
             let answer = sessions().await;
@@ -80,14 +81,12 @@ pub fn Sessions(
     });
     // What came of an act is said, and the list told anew.
     let done: Done = Rc::new(move |answer| {
-        match answer {
-            // Who doesn't want to confirm has changed their mind.
-            Err(AppError::ReauthRequired) => return,
-            Ok(text) => said.try_set(text),
-            Err(error) => said.try_set(error.to_string()),
-        };
-        load();
-        dom::focus_id("sessions-heading");
+        let acted = answer != Err(AppError::ReauthRequired);
+        outcome.end(answer);
+        if acted {
+            load();
+            dom::focus_id("sessions-heading".into());
+        }
     });
     let done = StoredValue::new_local(done);
     let end = move |line: &SessionLine| {
@@ -102,12 +101,14 @@ pub fn Sessions(
                 }
             })
         });
-        confirm.with_proof(act, done.get_value());
+        outcome.begin("Ending it…");
+        confirm.with_proof("end a session", act, done.get_value());
     };
     let end_others = move |_| {
         let act: Act =
             Rc::new(|| Box::pin(async { end_other_sessions().await.map(|()| "All other sessions are ended.".into()) }));
-        confirm.with_proof(act, done.get_value());
+        outcome.begin("Ending them…");
+        confirm.with_proof("end all other sessions", act, done.get_value());
     };
     let lines = move || match list.get() {
         List::Away(trouble) => {
@@ -146,7 +147,7 @@ pub fn Sessions(
         <section aria-labelledby="sessions-heading">
             <h2 id="sessions-heading" tabindex="-1">"Sessions"</h2>
             <p class="hint">"Where you are logged in. End those that you don't know, and change your password then."</p>
-            <p class="notice" role="status">{said}</p>
+            <OutcomeLine outcome />
             {lines}
         </section>
     }

@@ -28,6 +28,7 @@ pub(super) fn merge_file(merged: &mut Table, file: Table, name: &str) -> Result<
                 let kind = match default {
                     Value::Integer(_) => "a number",
                     Value::Array(_) => "a list in brackets",
+                    Value::Boolean(_) => "true or false",
                     _ => "a string in quotes",
                 };
                 return Err(ConfigError(format!("{name}: {section}.{key} must be {kind}.")));
@@ -59,6 +60,12 @@ pub(super) fn merge_env(
                 let number = value.trim().parse();
                 Value::Integer(
                     number.map_err(|_| ConfigError(format!("the environment variable {name} must be a number.")))?,
+                )
+            }
+            Value::Boolean(_) => {
+                let wish = value.trim().parse();
+                Value::Boolean(
+                    wish.map_err(|_| ConfigError(format!("the environment variable {name} must be true or false.")))?,
                 )
             }
             Value::Array(_) => {

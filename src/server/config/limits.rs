@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{Config, ConfigError};
+use crate::mail::MailUrl;
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -39,6 +40,18 @@ impl Config {
         }
         if self.session.proof > Duration::from_hours(1) {
             return Err(ConfigError("session.proof is over 1h; make it shorter.".to_owned()));
+        }
+        if matches!(self.mail.url, MailUrl::Smtp(_)) && self.server.public_url.is_none() {
+            return Err(ConfigError(
+                "mail is sent, and its links need an address: set server.public_url, such as https://accounts.example.org."
+                    .to_owned(),
+            ));
+        }
+        if self.registration.require_verified_email && self.mail.url == MailUrl::Off {
+            return Err(ConfigError(
+                "registration.require_verified_email needs mail, and mail.url is off; change one of the two."
+                    .to_owned(),
+            ));
         }
         if let Some(host) = self.server.hosts.iter().find(|host| !is_host_name(host)) {
             return Err(ConfigError(format!(

@@ -44,7 +44,7 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 28] = [
+    let table: [Broken; 37] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress"),
         ("[sever]\n", &[], "[sever]"),
@@ -69,6 +69,15 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[throttle]\nlogin_per_minute = 60001", &[], "throttle.login_per_minute"),
         ("[log]\nformat = \"xml\"", &[], "log.format"),
         ("[log]\nlevel = \"loud=very\"", &[], "log.level"),
+        ("[server]\npublic_url = \"accounts.example.org\"", &[], "server.public_url"),
+        ("[server]\npublic_url = \"https://example.org/accounts\"", &[], "server.public_url"),
+        ("[registration]\nrequire_verified_email = 1", &[], "must be true or false"),
+        ("[mail]\nurl = \"on\"", &[], "mail.url"),
+        ("[mail]\nurl = \"smtp://ann:secret@mail.example.org/x\"", &[], "mail.url"),
+        ("[mail]\nurl = \"smtp://ann:secret@mail.example.org\"", &[], "server.public_url"),
+        ("[mail]\nfrom = \"Vestibule\"", &[], "mail.from"),
+        ("[mail]\nurl = \"off\"\n[registration]\nrequire_verified_email = true", &[], "mail.url is off"),
+        ("", &[("VESTIBULE_REGISTRATION_REQUIRE_VERIFIED_EMAIL", "perhaps")], "must be true or false"),
         ("", &[("VESTIBULE_SERVER_ADRESS", "x")], "VESTIBULE_SERVER_ADRESS"),
         ("", &[("VESTIBULE_SESSION_PER_USER", "many")], "VESTIBULE_SESSION_PER_USER"),
         ("", &[("DATABASE_URL", "postgres://ann:se#cret/secret@h/d")], "percent-encoded"),
@@ -83,6 +92,21 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
 
 #[test]
 fn debug_tells_no_secret_r112() {
-    let config = load("", &[("DATABASE_URL", "postgres://ann:secret@host/name")]).expect("good");
+    let env = [
+        ("DATABASE_URL", "postgres://ann:secret@host/name"),
+        ("VESTIBULE_MAIL_URL", "smtps://ann:secret@mail.example.org"),
+        ("VESTIBULE_SERVER_PUBLIC_URL", "https://accounts.example.org"),
+    ];
+    let config = load("", &env).expect("good");
     assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn links_lead_to_the_public_address_or_to_the_one_that_is_listened_on_r53() {
+    let listening = "127.0.0.1:8123".parse().expect("an address");
+    assert_eq!(load("", &[]).expect("good").letterhead(listening).url, "http://127.0.0.1:8123");
+    for written in ["https://accounts.example.org", "https://accounts.example.org/"] {
+        let config = load("", &[("VESTIBULE_SERVER_PUBLIC_URL", written)]).expect("good");
+        assert_eq!(config.letterhead(listening).url, "https://accounts.example.org");
+    }
 }

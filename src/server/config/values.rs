@@ -6,9 +6,11 @@ use std::{
 };
 
 use ipnet::IpNet;
+use lettre::message::Mailbox;
 use serde::{Deserialize, Deserializer, de::Error as _};
+use url::Url;
 
-use crate::store::DatabaseUrl;
+use crate::{mail::MailUrl, store::DatabaseUrl};
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
@@ -44,4 +46,41 @@ pub(super) fn database_url<'de, D: Deserializer<'de>>(from: D) -> Result<Databas
     DatabaseUrl::parse(&text).ok_or_else(|| D::Error::custom(
             "write sqlite:FILE or postgres://user:password@host/name, special characters of the password percent-encoded",
         ))
+}
+
+/// The page's own address: a scheme and a host, and nothing behind them.
+pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let bare = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    let url = Url::parse(&text).ok().filter(bare);
+    let wrong = || D::Error::custom(format!("{text:?} is no address of a site, such as https://accounts.example.org"));
+    url.ok_or_else(wrong).map(Some)
+}
+
+pub(super) fn mail_url<'de, D: Deserializer<'de>>(from: D) -> Result<MailUrl, D::Error> {
+    let text = String::deserialize(from)?;
+    // The text may hold a password, so the error doesn't repeat it.
+    MailUrl::parse(&text).ok_or_else(|| {
+        D::Error::custom(
+            "write off, folder:PATH, smtp://user:password@host:587 or smtps://user:password@host:465, special characters of \
+             the password percent-encoded",
+        )
+    })
+}
+
+pub(super) fn mailbox<'de, D: Deserializer<'de>>(from: D) -> Result<Mailbox, D::Error> {
+    let text = String::deserialize(from)?;
+    let wrong =
+        |_| D::Error::custom(format!("{text:?} is no mailbox; write it like \"Vestibule <no-reply@example.org>\""));
+    text.parse().map_err(wrong)
 }

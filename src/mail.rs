@@ -1,0 +1,159 @@
+//! What brings mail to its addressees: SMTP, or a folder in which the operator finds it.
+
+mod folder;
+mod url;
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{
+        Mailbox, MultiPart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+
+pub use self::url::MailUrl;
+use crate::service::{Carrier, Carrying, Letter};
+
+/// How long the SMTP server may take for one mail, all in all.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A carrier, as it is configured.
+pub struct Mailer {
+    from: Mailbox,
+    way: Way,
+}
+
+enum Way {
+    Folder(PathBuf),
+    Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
+}
+
+impl fmt::Debug for Mailer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mailer")
+    }
+}
+
+impl Mailer {
+    /// Puts a carrier together. `None` if there is to be no mail.
+    ///
+    /// # Errors
+    /// Why there can't be one, such as certificates that can't be read.
+    pub fn new(url: &MailUrl, from: &Mailbox) -> Result<Option<Self>, String> {
+        let way = match url {
+            MailUrl::Off => return Ok(None),
+            MailUrl::Folder(path) => Way::Folder(path.clone()),
+            MailUrl::Smtp(server) => {
+                let builder =
+                    AsyncSmtpTransport::<Tokio1Executor>::from_url(server.as_str()).map_err(|cause| in_full(&cause))?;
+                Way::Smtp(Box::new(builder.timeout(Some(PATIENCE)).build()))
+            }
+        };
+        Ok(Some(Self { from: from.clone(), way }))
+    }
+
+    fn message(&self, id: &str, letter: &Letter) -> Result<Message, String> {
+        let to: Mailbox = letter.to.parse().map_err(|_| "the address can't be sent to".to_owned())?;
+        let domain = self.from.email.domain();
+        // RFC 3834, section 5: nobody's machine is to answer this one.
+        let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
+        Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(&letter.subject)
+            // The same for every try, so that a mail that arrives twice is shown once.
+            .message_id(Some(format!("<{id}@{domain}>")))
+            .raw_header(automatic)
+            .multipart(MultiPart::alternative_plain_html(letter.to_text(), letter.to_html()))
+            .map_err(|cause| in_full(&cause))
+    }
+}
+
+impl Carrier for Mailer {
+    fn carry<'a>(&'a self, id: &'a str, letter: &'a Letter) -> Carrying<'a> {
+        Box::pin(async move {
+            let message = self.message(id, letter)?;
+            match &self.way {
+                Way::Folder(path) => {
+                    let file = path.join(format!("{id}.eml"));
+                    let written = folder::write(path.clone(), file.clone(), message.formatted()).await;
+                    written.map(|()| file.display().to_string()).map_err(|cause| format!("{}: {cause}", file.display()))
+                }
+                Way::Smtp(server) => match tokio::time::timeout(PATIENCE, server.send(message)).await {
+                    Ok(Ok(_)) => Ok("the mail server".to_owned()),
+                    Ok(Err(cause)) => Err(in_full(&cause)),
+                    Err(_) => Err("the mail server took too long".to_owned()),
+                },
+            }
+        })
+    }
+}
+
+/// An error with its causes, in one line.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text.replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::{
+        domain::token::{Kind, Token},
+        service::Letterhead,
+    };
+
+    fn letter() -> Letter {
+        let head = Letterhead { service: "Möbel & Söhne".into(), url: "https://example.org".into() };
+        head.reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7))
+    }
+
+    fn mailer(folder: &std::path::Path) -> Mailer {
+        let from = "Möbel <no-reply@example.org>".parse().expect("a mailbox");
+        Mailer::new(&MailUrl::Folder(folder.join("mail")), &from).expect("a carrier").expect("some mail")
+    }
+
+    #[tokio::test]
+    async fn a_mail_in_the_folder_is_whole_and_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = mailer(folder.path()).carry("the-id", &letter()).await.expect("written");
+        let text = std::fs::read_to_string(&path).expect("a mail");
+        for line in ["To: ann@example.org", "Message-ID: <the-id@example.org>", "Auto-Submitted: auto-generated"] {
+            assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}\n{text}");
+        }
+        assert!(text.contains("Content-Type: text/plain") && text.contains("Content-Type: text/html"), "{text}");
+        assert!(text.is_ascii(), "every mail server takes it");
+        let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!((mode(path.as_ref()), mode(&folder.path().join("mail"))), (0o600, 0o700));
+        let files = std::fs::read_dir(folder.path().join("mail")).expect("a folder").count();
+        assert_eq!(files, 1, "no draft stays behind");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("mail"), "in the way").expect("a file");
+        let told = mailer(folder.path()).carry("the-id", &letter()).await.expect_err("no folder");
+        assert!(told.contains("the-id.eml: "), "{told}");
+    }
+
+    #[test]
+    fn no_address_makes_a_second_addressee_r54() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for hostile in ["ann@example.org, bob@example.org", "ann@example.org\r\nBcc: bob@example.org", "a@b@c.org", ""]
+        {
+            let mut letter = letter();
+            hostile.clone_into(&mut letter.to);
+            assert!(mailer(folder.path()).message("the-id", &letter).is_err(), "{hostile:?}");
+        }
+    }
+}

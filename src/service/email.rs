@@ -1,0 +1,131 @@
+//! Whose an email is: confirming it, changing it, and taking a change back.
+
+use super::{Caller, Error, MailPolicy, Service, proof::Proven, recovery::ASKED, registration::invalid};
+use crate::{
+    domain::{
+        email::Email,
+        token::{Kind, Token, TokenHash},
+    },
+    error::{AppError, Field, Problem},
+    store::{Errand, Link, LinkKind, Moved, NewMail, Session, User},
+};
+
+impl Service {
+    /// Confirms that an account's email is its owner's, who has the link that was sent there and knows the account's password:
+    /// somebody who registered with another's email has only the latter.
+    ///
+    /// # Errors
+    /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
+    pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<(), Error> {
+        let (hash, link, user) = self.follow(link, &[LinkKind::Verify]).await?;
+        let (stored, _place) = self.compare_own(caller, &user, password).await?;
+        if !self.store.verify_email((&hash, &link), &stored, self.clock.now()).await? {
+            // A login beside this may have renewed the password's hash.
+            let works = self.store.find_link(&hash, self.clock.now()).await?.is_some();
+            let refused = if works { AppError::Unavailable { retry_after: 1 } } else { AppError::LinkSpent };
+            return Err(refused.into());
+        }
+        tracing::info!(user = %user.id, "email confirmed");
+        Ok(())
+    }
+
+    /// Sends the mail again that asks whoever is logged in to confirm their email. If they have, nothing is sent.
+    ///
+    /// # Errors
+    /// [`AppError::MailOff`], [`AppError::Throttled`], [`AppError::Unavailable`], and as [`Service::authenticate`].
+    pub async fn resend_verification(&self, caller: &Caller, token: &Token) -> Result<(), Error> {
+        self.need_mail()?;
+        let session = self.authenticate(token).await?;
+        self.allow("mail", ASKED, caller).await?;
+        let asked = self.new_mail(Errand::Verify);
+        self.store.post_asked(&asked, &session.user.id, &session.id, "").await?.ok_or(AppError::SessionEnded)?;
+        self.wake_postman();
+        Ok(())
+    }
+
+    /// Asks at a new email whether it is theirs. Until they have followed the link that is sent there, nothing changes. An email
+    /// that has an account is answered alike, and its owner is told.
+    ///
+    /// # Errors
+    /// [`AppError::MailOff`], [`AppError::Invalid`] if it is theirs already, [`AppError::Throttled`],
+    /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
+    pub async fn change_email(&self, caller: &Caller, asking: &Proven, email: &Email) -> Result<(), Error> {
+        self.need_mail()?;
+        let Session { user, id, .. } = asking.session();
+        if email.as_str() == user.email {
+            return Err(invalid(Field::NewEmail, Problem::EmailSame));
+        }
+        self.allow("mail", ASKED, caller).await?;
+        let asked = self.new_mail(Errand::ChangeEmail);
+        self.store.post_asked(&asked, &user.id, id, email.as_str()).await?.ok_or(AppError::SessionEnded)?;
+        self.wake_postman();
+        tracing::info!(user = %user.id, "another email was asked for");
+        Ok(())
+    }
+
+    /// Gives an account the email that a link was sent to. The email until now is told, with a link that undoes it.
+    ///
+    /// # Errors
+    /// [`AppError::LinkSpent`], [`AppError::Taken`] if somebody has registered with it meanwhile,
+    /// [`AppError::Unavailable`].
+    pub async fn confirm_email(&self, link: &Token) -> Result<(), Error> {
+        self.move_email(link, LinkKind::ChangeEmail).await
+    }
+
+    /// Gives an account the email back that it had before, by the link that was sent there. Every session ends: somebody else
+    /// may have done it.
+    ///
+    /// # Errors
+    /// As [`Service::confirm_email`].
+    pub async fn undo_email(&self, link: &Token) -> Result<(), Error> {
+        self.move_email(link, LinkKind::UndoEmail).await
+    }
+
+    async fn move_email(&self, link: &Token, kind: LinkKind) -> Result<(), Error> {
+        let (hash, link, user) = self.follow(link, &[kind]).await?;
+        let stored = |_| Error::Fault(format!("the stored email of a link about account {} can't be read", user.id));
+        let email = Email::parse(&link.address).map_err(stored)?;
+        match self.store.move_email((&hash, &link), &email, &self.new_mail(Errand::EmailChanged)).await? {
+            Moved::Done => {}
+            Moved::Spent => return Err(AppError::LinkSpent.into()),
+            Moved::Taken => return Err(AppError::Taken.into()),
+        }
+        self.wake_postman();
+        tracing::info!(user = %user.id, by = kind.name(), "email changed");
+        Ok(())
+    }
+
+    /// Reads a link's token.
+    ///
+    /// # Errors
+    /// [`AppError::LinkSpent`] for anything else: a mail program that cuts links off makes no error of another kind.
+    pub fn read_link(text: Option<&str>) -> Result<Token, AppError> {
+        text.and_then(|text| Token::parse(Kind::Link, text)).ok_or(AppError::LinkSpent)
+    }
+
+    /// What a link is about, if it still works and is of one of some kinds.
+    pub(super) async fn follow(&self, link: &Token, kinds: &[LinkKind]) -> Result<(TokenHash, Link, User), Error> {
+        let hash = link.hash();
+        let found = self.store.find_link(&hash, self.clock.now()).await?.filter(|link| kinds.contains(&link.kind));
+        let link = found.ok_or(AppError::LinkSpent)?;
+        let user = self.store.find_user(&link.user_id).await?.filter(|user| user.disabled_at.is_none());
+        Ok((hash, link, user.ok_or(AppError::LinkSpent)?))
+    }
+
+    pub(super) fn need_mail(&self) -> Result<(), Error> {
+        if self.policy.mail == MailPolicy::Off { Err(AppError::MailOff.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn new_mail(&self, errand: Errand) -> NewMail {
+        NewMail { id: self.new_id(), errand, created_at: self.clock.now() }
+    }
+
+    /// A mail, where there is any.
+    pub(super) fn mail_of(&self, errand: Errand) -> Option<NewMail> {
+        (self.policy.mail != MailPolicy::Off).then(|| self.new_mail(errand))
+    }
+
+    pub(super) fn wake_postman(&self) {
+        self.mail_waits.notify_one();
+    }
+}

@@ -1,0 +1,229 @@
+//! Sending the mail that waits. Whoever caused it waits for none of this, and nothing that they see depends on it
+//! (CVE-2024-45231).
+
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+
+use super::{
+    Service,
+    clock::Clock,
+    entropy::{Entropy, new_token},
+    letters::{Letter, Letterhead},
+};
+use crate::{
+    domain::{
+        email::Email,
+        identifier::Identifier,
+        token::{Kind, Token},
+    },
+    store::{Allowance, Errand, Error, LinkKind, NewLink, Store, User, WaitingMail},
+};
+
+/// How often the postman looks for mail that nobody told it of: another server's, or what waits for another try.
+const ROUND: Duration = Duration::from_secs(10);
+/// How long one try may take before somebody else may try. A carrier gives up sooner.
+const LEASE: Duration = Duration::from_mins(2);
+/// The wait after the first failure. It doubles with each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(30);
+/// The longest wait.
+const LONGEST_RETRY: Duration = Duration::from_hours(1);
+/// After this long nobody waits for a mail any more (as RFC 5321, section 4.5.4.1, has it, though that says four to five days).
+const GIVE_UP: Duration = Duration::from_hours(72);
+
+/// Mails that one mailbox gets because somebody asked for them.
+const MAILBOX: Allowance = Allowance { burst: 5, interval: Duration::from_mins(10) };
+
+/// How long a link works that confirms an email.
+const VERIFY_LASTS: Duration = Duration::from_hours(24);
+/// How long a link works that sets a new password.
+const RESET_LASTS: Duration = Duration::from_mins(30);
+/// How long a link works that brings an email back.
+const UNDO_LASTS: Duration = Duration::from_hours(72);
+
+/// A delivery under way. It tells where the mail went, or why it could not go.
+pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+
+/// What brings mail to its addressees.
+pub trait Carrier: Debug + Send + Sync {
+    /// Brings one. `id` is the same for every try.
+    fn carry<'a>(&'a self, id: &'a str, letter: &'a Letter) -> Carrying<'a>;
+}
+
+/// Sends what waits.
+#[derive(Debug)]
+pub struct Postman {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    carrier: Arc<dyn Carrier>,
+    head: Letterhead,
+    mail_waits: Arc<Notify>,
+}
+
+impl Service {
+    /// Somebody who sends the mail. Several servers on one database may each have one.
+    #[must_use]
+    pub fn postman(&self, carrier: Arc<dyn Carrier>, head: Letterhead) -> Postman {
+        let (store, clock, entropy) = (self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Postman { store, clock, entropy, carrier, head, mail_waits: Arc::clone(&self.mail_waits) }
+    }
+}
+
+impl Postman {
+    /// Works for ever. What is broken off half-way goes out again later, under the same identifier.
+    pub async fn run(self) {
+        loop {
+            match self.deliver_next().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(cause) => tracing::warn!(%cause, "the mail that waits could not be read"),
+            }
+            // Whoever tells of a mail in between is heard: the notice is kept.
+            drop(tokio::time::timeout(ROUND, self.mail_waits.notified()).await);
+        }
+    }
+
+    /// Sends the mail that is due first. `false` if none is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]. The mail is due again later.
+    pub async fn deliver_next(&self) -> Result<bool, Error> {
+        let Some(mail) = self.store.claim_mail(self.clock.now(), LEASE).await? else { return Ok(false) };
+        let kind = mail.errand.name();
+        let Some(letter) = self.write(&mail).await? else {
+            tracing::info!(
+                mail = mail.id,
+                kind,
+                "a mail was not sent: there is no need, or its mailbox has had enough"
+            );
+            self.store.drop_mail(&mail.id).await?;
+            return Ok(true);
+        };
+        match self.carrier.carry(&mail.id, &letter).await {
+            Ok(place) => {
+                tracing::info!(mail = mail.id, kind, place, "mail sent");
+                self.store.drop_mail(&mail.id).await?;
+            }
+            Err(cause) => self.put_off(&mail, &cause).await?,
+        }
+        Ok(true)
+    }
+
+    async fn put_off(&self, mail: &WaitingMail, cause: &str) -> Result<(), Error> {
+        let now = self.clock.now();
+        let (id, kind) = (&mail.id, mail.errand.name());
+        if now.since(mail.created_at) >= GIVE_UP {
+            tracing::error!(mail = id, kind, cause, "a mail could not be sent for three days and is given up");
+            return self.store.drop_mail(id).await;
+        }
+        let wait = retry_after(mail.attempts);
+        tracing::warn!(mail = id, kind, cause, again_in_s = wait.as_secs(), "a mail could not be sent yet");
+        self.store.delay_mail(id, now.plus(wait)).await
+    }
+
+    /// What a mail says by now, and to whom. `None` if nobody needs it any more, or nobody may have it.
+    async fn write(&self, mail: &WaitingMail) -> Result<Option<Letter>, Error> {
+        if mail.errand == Errand::Forgot {
+            return self.write_forgot(mail).await;
+        }
+        let Some(user) = self.user_of(mail).await? else { return Ok(None) };
+        let User { email, username, .. } = &user;
+        Ok(match mail.errand {
+            Errand::Verify if user.email_verified_at.is_none() => self.write_verify(mail, &user).await?,
+            Errand::Taken if user.email_verified_at.is_none() => self.write_verify(mail, &user).await?,
+            Errand::Taken if self.may_have(mail, email).await? => Some(self.head.taken(email, username)),
+            Errand::PasswordChanged => Some(self.head.password_changed(email, username, &mail.created_at.in_words())),
+            Errand::ChangeEmail => self.write_change(mail, &user).await?,
+            Errand::EmailChanged => {
+                let link = self.link(LinkKind::UndoEmail, &user, &mail.address, UNDO_LASTS).await?;
+                Some(self.head.email_changed(&mail.address, username, email, &link))
+            }
+            Errand::Verify | Errand::Taken | Errand::Forgot => None,
+        })
+    }
+
+    async fn write_verify(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
+        if !self.may_have(mail, &user.email).await? {
+            return Ok(None);
+        }
+        let link = self.link(LinkKind::Verify, user, &user.email, VERIFY_LASTS).await?;
+        Ok(Some(self.head.verify(&user.email, &user.username, &link)))
+    }
+
+    /// An email that was not proven sets no new password for whoever registered with it: its owner may have been somebody else
+    /// all the time. They are asked to confirm, and may take the account then.
+    async fn write_forgot(&self, mail: &WaitingMail) -> Result<Option<Letter>, Error> {
+        let Some(user) = self.owner_of(&mail.address).await? else { return Ok(None) };
+        if user.email_verified_at.is_none() {
+            return self.write_verify(mail, &user).await;
+        }
+        // To the address that is kept, never to the one that was typed (CVE-2019-19844).
+        let User { email, username, .. } = &user;
+        if !self.may_have(mail, email).await? {
+            return Ok(None);
+        }
+        let link = self.link(LinkKind::Reset, &user, email, RESET_LASTS).await?;
+        Ok(Some(self.head.reset(email, username, &link)))
+    }
+
+    async fn write_change(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
+        if !self.may_have(mail, &mail.address).await? {
+            return Ok(None);
+        }
+        if let Some(owner) = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id) {
+            return Ok(Some(self.head.taken(&owner.email, &owner.username)));
+        }
+        let link = self.link(LinkKind::ChangeEmail, user, &mail.address, VERIFY_LASTS).await?;
+        Ok(Some(self.head.change_email(&mail.address, &user.username, &link)))
+    }
+
+    async fn user_of(&self, mail: &WaitingMail) -> Result<Option<User>, Error> {
+        let Some(user) = &mail.user_id else { return Ok(None) };
+        Ok(self.store.find_user(user).await?.filter(|user| user.disabled_at.is_none()))
+    }
+
+    async fn owner_of(&self, address: &str) -> Result<Option<User>, Error> {
+        let Ok(email) = Email::parse(address) else { return Ok(None) };
+        let known = self.store.find_credential(&Identifier::Email(email)).await?;
+        Ok(known.map(|known| known.user).filter(|user| user.disabled_at.is_none()))
+    }
+
+    /// Whether a mailbox may have another mail that somebody asked for. A further try of one that it was to have may always go on.
+    async fn may_have(&self, mail: &WaitingMail, address: &str) -> Result<bool, Error> {
+        if mail.attempts > 1 {
+            return Ok(true);
+        }
+        // By its hash, so that no address of somebody who has left stays behind.
+        let digest = Sha256::digest(address.to_lowercase().as_bytes());
+        let key = digest.iter().fold("mailbox:".to_owned(), |key, byte| format!("{key}{byte:02x}"));
+        Ok(self.store.take_allowance(&key, MAILBOX, self.clock.now()).await?.is_ok())
+    }
+
+    async fn link(&self, kind: LinkKind, user: &User, address: &str, lasts: Duration) -> Result<Token, Error> {
+        let token = new_token(&*self.entropy, Kind::Link);
+        let link =
+            NewLink { token_hash: token.hash(), kind, user_id: &user.id, address, created_at: self.clock.now(), lasts };
+        self.store.make_link(link).await?;
+        Ok(token)
+    }
+}
+
+fn retry_after(attempts: i64) -> Duration {
+    // An hour is reached long before.
+    let doublings = attempts.saturating_sub(1).clamp(0, 16);
+    FIRST_RETRY.saturating_mul(1 << doublings).min(LONGEST_RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_is_twice_the_one_before_up_to_an_hour() {
+        let waits: Vec<u64> = (1..=9).map(|attempts| retry_after(attempts).as_secs()).collect();
+        assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!((retry_after(0), retry_after(i64::MAX)), (FIRST_RETRY, LONGEST_RETRY));
+    }
+}

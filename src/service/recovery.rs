@@ -1,0 +1,92 @@
+//! A forgotten password: asking for a link, and following it (OWASP Forgot Password Cheat Sheet).
+
+use std::{fmt, time::Duration};
+
+use super::{
+    Caller, Error, Service,
+    registration::{JUDGED, collected},
+};
+use crate::{
+    domain::{email::Email, password::Password, token::Token},
+    error::{AppError, Field, Problem},
+    store::{Allowance, Errand, LinkKind},
+};
+
+/// Mails that one address asks for.
+pub(super) const ASKED: Allowance = Allowance { burst: 5, interval: Duration::from_mins(3) };
+
+/// A link's token and the password that it is to set, each field checked.
+pub struct NewPassword {
+    link: Token,
+    password: Password,
+}
+
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewPassword")
+    }
+}
+
+impl NewPassword {
+    /// Reads the two fields; a missing one is `None`.
+    ///
+    /// # Errors
+    /// [`AppError::LinkSpent`] for what is no link's token, [`AppError::Invalid`] with what is wrong with the password.
+    pub fn parse(link: Option<&str>, password: Option<&str>) -> Result<Self, AppError> {
+        let link = Service::read_link(link)?;
+        let password = password.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
+        let password = password.map_err(|problem| collected([(Field::NewPassword, Some(problem))]))?;
+        Ok(Self { link, password })
+    }
+}
+
+impl Service {
+    /// Somebody has forgotten a password. Whether there is an account is found out when the mail is sent: here all emails are
+    /// answered alike, after the same work.
+    ///
+    /// # Errors
+    /// [`AppError::MailOff`], [`AppError::Throttled`], [`AppError::Unavailable`].
+    pub async fn forgot_password(&self, caller: &Caller, email: &Email) -> Result<(), Error> {
+        self.need_mail()?;
+        self.allow("mail", ASKED, caller).await?;
+        self.store.post(&self.new_mail(Errand::Forgot), None, email.as_str()).await?;
+        self.wake_postman();
+        Ok(())
+    }
+
+    /// Sets a new password by a link that was sent to the account's email, which is proven by that. Every session ends, and
+    /// nobody is logged in by it. The owner is told by mail.
+    ///
+    /// A link that was sent to confirm the email of a new account will do, too: so the email's owner takes the account from
+    /// somebody who registered with it.
+    ///
+    /// # Errors
+    /// [`AppError::LinkSpent`], [`AppError::Invalid`] for a password that is too weak, [`AppError::Throttled`],
+    /// [`AppError::Unavailable`].
+    pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<(), Error> {
+        let NewPassword { link: token, password } = new;
+        let (hash, link, user) = self.follow(&token, &[LinkKind::Reset, LinkKind::Verify]).await?;
+        let place = self.hasher.enqueue()?;
+        self.allow("judge", JUDGED, caller).await?;
+        let password = self.hash_new(&place, &user, Field::NewPassword, password).await?;
+        let told = self.new_mail(Errand::PasswordChanged);
+        let ended = self.store.reset_password((&hash, &link), &password, &told).await?;
+        let sessions_ended = ended.ok_or(AppError::LinkSpent)?;
+        self.wake_postman();
+        tracing::info!(user = %user.id, sessions_ended, "password set anew by mail");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::Kind;
+
+    #[test]
+    fn a_new_password_is_never_printed_r29() {
+        let link = Token::generate(Kind::Link, || 7);
+        let new = NewPassword::parse(Some(link.expose()), Some("a secret of some length")).expect("a new password");
+        assert_eq!(format!("{new:?}"), "NewPassword");
+    }
+}

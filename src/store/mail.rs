@@ -1,0 +1,456 @@
+//! Mail that waits to be sent, and the links in mails that were.
+
+use std::time::Duration;
+
+use super::{DURABLE, Error, RELAXED, Store, lock::LockUser, on_each, on_read, on_write};
+use crate::domain::{
+    email::Email,
+    time::{Timestamp, millis},
+    token::TokenHash,
+};
+
+/// What a mail is to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Asks the owner of a new account to confirm the address.
+    Verify,
+    /// Tells an owner that somebody tried to register with the address.
+    Taken,
+    /// Somebody has forgotten a password. Whose, and whether there is such an account, is found out when it is sent.
+    Forgot,
+    /// Tells the owner that the password is another.
+    PasswordChanged,
+    /// Asks at a new address whether it is the owner's.
+    ChangeEmail,
+    /// Tells the address until now that it is another.
+    EmailChanged,
+}
+
+impl Errand {
+    const ALL: [Self; 6] =
+        [Self::Verify, Self::Taken, Self::Forgot, Self::PasswordChanged, Self::ChangeEmail, Self::EmailChanged];
+
+    /// What it is called in the database and in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::Taken => "taken",
+            Self::Forgot => "forgot",
+            Self::PasswordChanged => "password_changed",
+            Self::ChangeEmail => "change_email",
+            Self::EmailChanged => "email_changed",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|errand| errand.name() == name)
+    }
+}
+
+/// What following a link does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Confirms the address of an account.
+    Verify,
+    /// Sets another password.
+    Reset,
+    /// Gives an account another address.
+    ChangeEmail,
+    /// Gives it the one before back.
+    UndoEmail,
+}
+
+impl LinkKind {
+    const ALL: [Self; 4] = [Self::Verify, Self::Reset, Self::ChangeEmail, Self::UndoEmail];
+
+    /// What it is called in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::Reset => "reset",
+            Self::ChangeEmail => "change_email",
+            Self::UndoEmail => "undo_email",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A mail to be sent.
+#[derive(Clone, Debug)]
+pub struct NewMail {
+    /// A UUID, version 7.
+    pub id: String,
+    /// What to say.
+    pub errand: Errand,
+    /// Now. It is due at once.
+    pub created_at: Timestamp,
+}
+
+/// A mail that waits.
+#[derive(Clone, Debug)]
+pub struct WaitingMail {
+    /// A UUID, version 7.
+    pub id: String,
+    /// What to say.
+    pub errand: Errand,
+    /// Whose account it is about, where that is known.
+    pub user_id: Option<String>,
+    /// An address that the account doesn't tell; empty where it does.
+    pub address: String,
+    /// Since when it waits.
+    pub created_at: Timestamp,
+    /// How often somebody has tried to send it, this time included.
+    pub attempts: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct MailRow {
+    id: String,
+    kind: String,
+    user_id: Option<String>,
+    address: String,
+    created_at: i64,
+    attempts: i64,
+}
+
+/// A link that still works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What it does.
+    pub kind: LinkKind,
+    /// Whose account it is about.
+    pub user_id: String,
+    /// The address that it proves, or brings back.
+    pub address: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A link to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLink<'a> {
+    /// What its token hashes to.
+    pub token_hash: TokenHash,
+    /// What it does.
+    pub kind: LinkKind,
+    /// Whose account it is about.
+    pub user_id: &'a str,
+    /// The address that it proves, or brings back.
+    pub address: &'a str,
+    /// Now.
+    pub created_at: Timestamp,
+    /// How long it works.
+    pub lasts: Duration,
+}
+
+/// What came of a link that gives an account another address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It has it.
+    Done,
+    /// The link was used, is too old, or is void.
+    Spent,
+    /// Somebody else has the address.
+    Taken,
+}
+
+/// Puts a mail into the queue.
+macro_rules! post {
+    ($tx:ident, $mail:expr, $user:expr, $address:expr) => {{
+        let (mail, user, address): (&$crate::store::NewMail, Option<&str>, &str) = ($mail, $user, $address);
+        let sql = "INSERT INTO mails (id, kind, user_id, address, created_at, due_at, attempts) \
+                   VALUES ($1, $2, $3, $4, $5, $5, 0)";
+        sqlx::query(sql)
+            .bind(&mail.id)
+            .bind(mail.errand.name())
+            .bind(user)
+            .bind(address)
+            .bind(mail.created_at.as_millis())
+            .execute(&mut *$tx)
+            .await?;
+    }};
+}
+
+/// Uses a link up, and tells whether it worked. The user's row is locked first, as everywhere.
+macro_rules! use_up {
+    ($tx:ident, $hash:expr, $user:expr, $now:expr) => {{
+        let (user, now): (&str, $crate::domain::time::Timestamp) = ($user, $now);
+        $tx.lock_user(user).await?;
+        let sql = "DELETE FROM links WHERE token_hash = $1 AND user_id = $2 AND expires_at > $3 AND EXISTS \
+                   (SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL)";
+        let query = sqlx::query(sql).bind($hash).bind(user).bind(now.as_millis());
+        query.execute(&mut *$tx).await?.rows_affected() == 1
+    }};
+}
+
+/// Voids what somebody who knew the password until now, or had a mail from before, could still use to take the account: links to
+/// a new password and to another address, sent or waiting.
+macro_rules! void_links {
+    ($tx:ident, $user:expr) => {{
+        let sql = "DELETE FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')";
+        sqlx::query(sql).bind($user).execute(&mut *$tx).await?;
+        let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'change_email'";
+        sqlx::query(sql).bind($user).execute(&mut *$tx).await?;
+    }};
+}
+
+pub(super) use {post, void_links};
+
+/// $1 the time until which nobody else takes it, $2 now.
+const CLAIM: &str = "UPDATE mails SET due_at = $1, attempts = attempts + 1 WHERE due_at <= $2 AND id IN \
+    (SELECT id FROM mails WHERE due_at <= $2 ORDER BY due_at, id LIMIT 1) \
+    RETURNING id, kind, user_id, address, created_at, attempts";
+
+/// $1 the account, $2 its password's new hash, $3 the address that was proven, $4 now.
+const RESET: &str = "UPDATE users SET password_hash = $2, email_verified_at = \
+    CASE WHEN email = $3 THEN COALESCE(email_verified_at, $4) ELSE email_verified_at END WHERE id = $1";
+
+impl Store {
+    /// Puts a mail into the queue: about an account, or to an address.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn post(&self, mail: &NewMail, user: Option<&str>, address: &str) -> Result<(), Error> {
+        on_write!(self, DURABLE, tx => post!(tx, mail, user, address));
+        Ok(())
+    }
+
+    /// Takes a mail that is due out of the queue for a while, within which nobody else does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn claim_mail(&self, now: Timestamp, lease: Duration) -> Result<Option<WaitingMail>, Error> {
+        let rows: Vec<MailRow> = on_each!(self, RELAXED, tx => sqlx::query_as(CLAIM)
+            .bind(now.plus(lease).as_millis())
+            .bind(now.as_millis())
+            .fetch_all(&mut *tx)
+            .await?);
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        let errand = Errand::named(&row.kind);
+        let errand = errand.ok_or_else(|| Error::Refused(format!("the mail {} is of no known kind", row.id)))?;
+        Ok(Some(WaitingMail {
+            id: row.id,
+            errand,
+            user_id: row.user_id,
+            address: row.address,
+            created_at: Timestamp::from_millis(row.created_at),
+            attempts: row.attempts,
+        }))
+    }
+
+    /// Lets a mail wait until a later time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn delay_mail(&self, mail: &str, until: Timestamp) -> Result<(), Error> {
+        on_write!(self, RELAXED, tx => {
+            let sql = "UPDATE mails SET due_at = $2 WHERE id = $1";
+            sqlx::query(sql).bind(mail).bind(until.as_millis()).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Takes a mail out of the queue for good.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn drop_mail(&self, mail: &str) -> Result<(), Error> {
+        on_write!(self, RELAXED, tx => {
+            sqlx::query("DELETE FROM mails WHERE id = $1").bind(mail).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Makes a link. Older ones that do the same are void then, but for those that bring an address back: each of them
+    /// was sent to another.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn make_link(&self, link: NewLink<'_>) -> Result<(), Error> {
+        on_write!(self, DURABLE, tx => {
+            tx.lock_user(link.user_id).await?;
+            if link.kind != LinkKind::UndoEmail {
+                let sql = "DELETE FROM links WHERE user_id = $1 AND kind = $2";
+                sqlx::query(sql).bind(link.user_id).bind(link.kind.name()).execute(&mut *tx).await?;
+            }
+            let sql = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
+                       SELECT $1, $2, id, $4, $5, $6 FROM users WHERE id = $3";
+            sqlx::query(sql)
+                .bind(link.token_hash.as_bytes().as_slice())
+                .bind(link.kind.name())
+                .bind(link.user_id)
+                .bind(link.address)
+                .bind(link.created_at.as_millis())
+                .bind(link.created_at.as_millis() + millis(link.lasts))
+                .execute(&mut *tx)
+                .await?;
+        });
+        Ok(())
+    }
+
+    /// The link behind a token, if it still works.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn find_link(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Link>, Error> {
+        let sql = "SELECT kind, user_id, address, created_at FROM links WHERE token_hash = $1 AND expires_at > $2";
+        let row: Option<(String, String, String, i64)> = on_read!(self, conn => sqlx::query_as(sql)
+            .bind(hash.as_bytes().as_slice())
+            .bind(now.as_millis())
+            .fetch_optional(&mut *conn)
+            .await?);
+        Ok(row.and_then(|(kind, user_id, address, created_at)| {
+            let kind = LinkKind::named(&kind)?;
+            Some(Link { kind, user_id, address, created_at: Timestamp::from_millis(created_at) })
+        }))
+    }
+
+    /// Forgets links that are too old to work. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn sweep_links(&self, now: Timestamp) -> Result<u64, Error> {
+        Ok(on_write!(self, RELAXED, tx => {
+            let sql = "DELETE FROM links WHERE expires_at <= $1";
+            sqlx::query(sql).bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
+        }))
+    }
+
+    /// Every link about an account that is kept: its kind, its address, since when and until when.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn links_of(&self, user: &str) -> Result<Vec<(String, String, i64, i64)>, Error> {
+        let sql = "SELECT kind, address, created_at, expires_at FROM links WHERE user_id = $1 ORDER BY created_at";
+        Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
+    }
+
+    /// Every mail about an account that waits: its kind, its address if the account doesn't tell it, since when, when it is due,
+    /// and how often somebody has tried.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn mails_of(&self, user: &str) -> Result<Vec<(String, String, i64, i64, i64)>, Error> {
+        let sql =
+            "SELECT kind, address, created_at, due_at, attempts FROM mails WHERE user_id = $1 ORDER BY created_at";
+        Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
+    }
+
+    /// Notes that an account's address is its owner's, by a link. `false` if the link doesn't work, or the password whose hash is
+    /// given is another by now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn verify_email(
+        &self,
+        (hash, link): (&TokenHash, &Link),
+        password_hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
+        let password_hash = password_hash.to_owned();
+        self.uncancelled(async move {
+            let _forgotten = store.forget_user_afterwards(&link.user_id);
+            Ok(on_write!(store, DURABLE, tx => {
+                tx.lock_user(&link.user_id).await?;
+                let sql = "SELECT id FROM users WHERE id = $1 AND email = $2 AND password_hash = $3";
+                let query = sqlx::query_scalar(sql).bind(&link.user_id).bind(&link.address).bind(&password_hash);
+                let same: Option<String> = query.fetch_optional(&mut *tx).await?;
+                let verified = same.is_some() && use_up!(tx, &hash, &link.user_id, now);
+                if verified {
+                    let sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2) WHERE id = $1";
+                    sqlx::query(sql).bind(&link.user_id).bind(now.as_millis()).execute(&mut *tx).await?;
+                }
+                verified
+            }))
+        })
+        .await
+    }
+
+    /// Sets a new password by a link that proves an address, which counts as proven then if it is the account's. Every
+    /// session ends, other such links are void, and failed logins are forgotten. Returns how many sessions ended; `None`, and
+    /// nothing is changed, if the link doesn't work.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn reset_password(
+        &self,
+        (hash, link): (&TokenHash, &Link),
+        password_hash: &str,
+        told: &NewMail,
+    ) -> Result<Option<u64>, Error> {
+        let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
+        let (password_hash, told) = (password_hash.to_owned(), told.clone());
+        self.uncancelled(async move {
+            let (user, now) = (&link.user_id, told.created_at);
+            let _ended = store.forget_user_afterwards(user);
+            Ok(on_write!(store, DURABLE, tx => {
+                if use_up!(tx, &hash, user, now) {
+                    let query = sqlx::query(RESET).bind(user).bind(&password_hash).bind(&link.address);
+                    query.bind(now.as_millis()).execute(&mut *tx).await?;
+                    void_links!(tx, user);
+                    sqlx::query("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'").bind(user).execute(&mut *tx).await?;
+                    sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(user).execute(&mut *tx).await?;
+                    post!(tx, &told, Some(user), "");
+                    let sql = "DELETE FROM sessions WHERE user_id = $1";
+                    Some(sqlx::query(sql).bind(user).execute(&mut *tx).await?.rows_affected())
+                } else {
+                    None
+                }
+            }))
+        })
+        .await
+    }
+
+    /// Gives an account the address that a link proves, which counts as proven then. Links to a new password are void, for they
+    /// went to the address before. `told` goes to that one. A link that brings an address back ends every session as well,
+    /// and all links that are younger than it are void.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn move_email(
+        &self,
+        (hash, link): (&TokenHash, &Link),
+        email: &Email,
+        told: &NewMail,
+    ) -> Result<Moved, Error> {
+        let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
+        let (email, told) = (email.clone(), told.clone());
+        let moved = self.uncancelled(async move {
+            let (user, now) = (&link.user_id, told.created_at);
+            let _ended = store.forget_user_afterwards(user);
+            Ok(on_write!(store, DURABLE, tx => {
+                let works = use_up!(tx, &hash, user, now);
+                if works {
+                    let sql = "SELECT email FROM users WHERE id = $1";
+                    let before: String = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;
+                    let sql = "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4 WHERE id = $1";
+                    let query = sqlx::query(sql).bind(user).bind(email.as_str()).bind(email.key());
+                    query.bind(now.as_millis()).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM links WHERE user_id = $1 AND kind IN ('verify', 'reset')";
+                    sqlx::query(sql).bind(user).execute(&mut *tx).await?;
+                    if link.kind == LinkKind::UndoEmail {
+                        let sql = "DELETE FROM links WHERE user_id = $1 AND (kind <> 'undo_email' OR created_at >= $2)";
+                        sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
+                        sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user).execute(&mut *tx).await?;
+                    } else {
+                        post!(tx, &told, Some(user), &before);
+                    }
+                }
+                works
+            }))
+        });
+        match moved.await {
+            Ok(true) => Ok(Moved::Done),
+            Ok(false) => Ok(Moved::Spent),
+            // The database's own uniqueness decides, so that two at once can't both have it.
+            Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(Moved::Taken),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Where the mail of a test arrives.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use vestibule::service::{Carrier, Carrying, Letter};
+
+use super::App;
+
+/// A carrier that keeps what it is given, unless it is out of order.
+#[derive(Debug, Default)]
+pub struct Letterbox {
+    letters: Mutex<Vec<Letter>>,
+    pub broken: AtomicBool,
+}
+
+impl Carrier for Letterbox {
+    fn carry<'a>(&'a self, _id: &'a str, letter: &'a Letter) -> Carrying<'a> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err("out of order".to_owned());
+            }
+            self.letters.lock().unwrap().push(letter.clone());
+            Ok("a letterbox".to_owned())
+        })
+    }
+}
+
+impl App {
+    /// Sends every mail that is due, and returns what has arrived since the last time.
+    pub async fn deliver(&self) -> Vec<Letter> {
+        while self.postman.deliver_next().await.unwrap() {}
+        std::mem::take(&mut *self.letterbox.letters.lock().unwrap())
+    }
+
+    /// As [`App::deliver`], where exactly one mail arrives.
+    pub async fn deliver_one(&self) -> Letter {
+        let mut letters = self.deliver().await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        letters.remove(0)
+    }
+}
+
+/// The token in a letter's link.
+pub fn token_of(letter: &Letter) -> String {
+    let text = letter.to_text();
+    let (_, token) = text.split_once('#').unwrap_or_else(|| panic!("there is no link in {text}"));
+    token.split_whitespace().next().unwrap().to_owned()
+}
