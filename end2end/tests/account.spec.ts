@@ -1,4 +1,5 @@
-// What people do with accounts of their own (R20, R27, R44, R47).
+// What people do with accounts of their own (R20, R27, R44, R47, R110).
+import { readFileSync } from "node:fs";
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, register, Server, status, test, token, Vestibule } from "../support/fixtures.js";
 
@@ -160,4 +161,61 @@ test("what matters asks for the password again_r47", async ({ page, playwright, 
     await request.dispose();
     await server.remove();
   }
+});
+
+test("a username is changed, and shown everywhere at once", async ({ page, user, request, complaints }) => {
+  complaints.expect(status(400));
+  const other = await register(request);
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.selectOption("Your account");
+  const name = page.getByLabel("New username");
+  const change = page.getByRole("button", { name: "Change username" });
+  await expect(name).toHaveValue(user.username);
+  await name.fill(other.username);
+  await change.click();
+  await expect(name).toHaveAccessibleDescription(/This name is taken\. Choose another\./);
+  await expect(name).toBeFocused();
+  const next = `n${user.username}`.slice(0, 32);
+  await name.fill(next);
+  await change.click();
+  await expect(page.getByText(`You are called ${next} from now on.`)).toBeVisible();
+  await expect(app.heading).toHaveText(next);
+  await expect(page.getByText(`Logged in as ${next}`)).toBeVisible();
+});
+
+test("everything kept about a person is downloaded as one file_r110", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.selectOption("Your account");
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download your data" }).click();
+  const file = await download;
+  expect(file.suggestedFilename()).toBe("account.json");
+  const { account, sessions } = JSON.parse(readFileSync(await file.path(), "utf8"));
+  expect(account).toMatchObject({ email: user.email, username: user.username });
+  expect(sessions).toHaveLength(1);
+  await expect(page.getByText("Your data is in the file account.json.")).toBeVisible();
+});
+
+test("an account is deleted by whoever types its username, and is gone_r110", async ({ page, user, complaints }) => {
+  complaints.expect(status(400));
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.selectOption("Your account");
+  const typed = page.getByLabel("Type your username to make sure");
+  const leave = page.getByRole("button", { name: "Delete my account" });
+  await leave.click();
+  await expect(typed).toHaveAccessibleDescription(/Please fill in this field\./);
+  await typed.fill("somebody else");
+  await leave.click();
+  await expect(typed).toHaveAccessibleDescription(/This is not your username/);
+  await typed.fill(user.username);
+  await leave.click();
+  await expect(page.getByText("Your account was deleted.")).toBeVisible();
+  await expect(page).toHaveURL(/\/login$/);
+  expect((await app.storage()).session).toBe("{}");
+  await app.fillLogin(user);
+  await app.loginButton.click();
+  await expect(page.getByText("Email or password is wrong.")).toBeVisible();
 });

@@ -160,6 +160,7 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
                     label="Password"
                     autocomplete="current-password"
                     hint=""
+                    autofocus=true
                 />
                 <SubmitButton form label="Confirm" busy="Confirming…" />
                 <button class="button button-quiet button-wide" type="button" on:click=move |_| close_dialog(dialog)>"Cancel"</button>

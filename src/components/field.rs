@@ -64,6 +64,9 @@ pub fn PasswordField(
     /// What is expected; empty if the label says it all.
     #[prop(into)]
     hint: String,
+    /// Whether a dialog that opens with it puts the focus here.
+    #[prop(optional)]
+    autofocus: bool,
 ) -> impl IntoView {
     let session = Session::current();
     let shown = RwSignal::new(false);
@@ -79,6 +82,7 @@ pub fn PasswordField(
                     autocomplete=autocomplete
                     autocapitalize="none"
                     spellcheck="false"
+                    autofocus=autofocus
                     required
                     aria-describedby=described_by(form, field)
                     aria-invalid=invalid(form, field)

@@ -98,7 +98,7 @@ fn Delete(confirm: Confirm) -> impl IntoView {
             <p class="hint">
                 "Your account, its sessions and everything kept about you are gone at once. Nobody can bring them back."
             </p>
-            <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            <form class="form form-danger" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
                 <FormAlert form />
                 <TextField
                     form

@@ -1,0 +1,261 @@
+// Mail, read from a real SMTP server, and where its links lead (R2, R6, R53 to R59).
+import { AxeBuilder } from "@axe-core/playwright";
+import { type Page } from "@playwright/test";
+import { expect, Server, somebody, status, test as base, type User, Vestibule } from "../support/fixtures.js";
+import { Mailbox } from "../support/mailbox.js";
+
+const NEW = "orchard-walrus-lantern-quilt";
+
+/** A server that sends its mail. */
+interface Fixtures {
+  mailbox: Mailbox;
+  sending: Server;
+}
+
+const test = base.extend<{}, Fixtures>({
+  mailbox: [
+    async ({}, use) => {
+      const mailbox = await new Mailbox().start();
+      await use(mailbox);
+      await mailbox.stop();
+    },
+    { scope: "worker" },
+  ],
+  sending: [
+    async ({ mailbox }, use) => {
+      const server = await new Server({
+        VESTIBULE_MAIL_URL: mailbox.url,
+        VESTIBULE_MAIL_FROM: "Vestibule <no-reply@example.org>",
+        VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
+      }).start();
+      await use(server);
+      await server.remove();
+    },
+    { scope: "worker" },
+  ],
+});
+
+/** A link as it stands in a mail, on the address where the server of the test really is. */
+function here(link: string, server: Server): string {
+  expect(link).toMatch(/^http:\/\/accounts\.localhost\//);
+  return link.replace("http://accounts.localhost", server.url);
+}
+
+async function registerInPage(page: Page, server: Server, user: User): Promise<void> {
+  const app = new Vestibule(page);
+  await app.open(`${server.url}/register`);
+  await app.email.fill(user.email);
+  await app.username.fill(user.username);
+  await app.password.fill(user.password);
+  await app.registerButton.click();
+  await expect(app.heading).toHaveText("Login");
+}
+
+async function logInAt(page: Page, server: Server, user: User): Promise<Vestibule> {
+  const app = new Vestibule(page);
+  await app.open(`${server.url}/login`);
+  await app.fillLogin(user);
+  await app.loginButton.click();
+  await expect(app.welcome).toBeVisible();
+  return app;
+}
+
+test("an email is confirmed by a link that looking at doesn't use up_r6_r58", async ({ page, sending, mailbox, complaints, request }) => {
+  complaints.expect(status(403), status(410));
+  const user = somebody();
+  await registerInPage(page, sending, user);
+  await expect(page.getByText("A mail asks you to confirm your email.")).toBeVisible();
+  const mail = await mailbox.next(user.email);
+  expect(mail).toMatchObject({ from: "\"Vestibule\" <no-reply@example.org>", subject: "Confirm your email for Vestibule" });
+  expect(mail.html).toContain(`<a href="${mail.link}">Confirm your email</a>`);
+  const link = here(mail.link, sending);
+  for (let time = 0; time < 10; time++) expect((await request.get(link)).status()).toBe(200);
+
+  const app = new Vestibule(page);
+  const sent: string[] = [];
+  page.on("request", (asked) => sent.push(`${asked.url()} ${JSON.stringify(asked.headers())}`));
+  await app.open(link);
+  await expect(app.heading).toHaveText("Confirm your email");
+  await expect(page).toHaveURL(`${sending.url}/verify`);
+  const token = new URL(link).hash.slice(1);
+  expect(token).toMatch(/^vsl_/);
+  await app.password.fill("not my password");
+  await page.getByRole("button", { name: "Confirm email" }).click();
+  await expect(app.password).toHaveAccessibleDescription(/That is not your password/);
+  await app.password.fill(user.password);
+  await page.getByRole("button", { name: "Confirm email" }).click();
+  await expect(page.getByText("Your email is confirmed.")).toBeVisible();
+  expect(sent.filter((text) => text.includes(token)), "the token is in no address and no header").toEqual([]);
+  await page.goBack();
+  expect(page.url()).not.toContain("vsl_");
+
+  await page.goto("about:blank");
+  await app.open(link);
+  await app.password.fill(user.password);
+  await page.getByRole("button", { name: "Confirm email" }).click();
+  await expect(page.getByRole("alert").filter({ hasText: "This link has been used" })).toBeVisible();
+});
+
+test("whoever owns an email takes the account that a stranger made with it_r6", async ({ page, sending, mailbox, complaints }) => {
+  complaints.expect(status(400));
+  const user = somebody();
+  await registerInPage(page, sending, user);
+  const app = new Vestibule(page);
+  await app.open(here((await mailbox.next(user.email)).link, sending));
+  await page.getByRole("button", { name: "Choose a new one" }).click();
+  await expect(app.heading).toHaveText("Take the account");
+  await expect(app.heading).toBeFocused();
+  await page.getByLabel("New password").fill(NEW);
+  await page.getByRole("button", { name: "Set password" }).click();
+  await expect(page.getByText("Your password was changed. Log in with the new one.")).toBeVisible();
+  await app.fillLogin(user);
+  await app.loginButton.click();
+  await expect(page.getByText("Email or password is wrong.")).toBeVisible();
+  await logInAt(page, sending, { ...user, password: NEW });
+});
+
+test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox, complaints }) => {
+  complaints.expect(status(400));
+  const user = somebody();
+  await registerInPage(page, sending, user);
+  const app = new Vestibule(page);
+  await app.open(here((await mailbox.next(user.email)).link, sending));
+  await app.password.fill(user.password);
+  await page.getByRole("button", { name: "Confirm email" }).click();
+  await page.getByRole("link", { name: "Forgot your password?" }).click();
+  await expect(app.heading).toHaveText("Forgotten password");
+  await expect(page).toHaveTitle("Forgotten password · Vestibule");
+  await page.getByRole("button", { name: "Send me a link" }).click();
+  await expect(app.email).toHaveAccessibleDescription(/Please fill in this field/);
+  await app.email.fill(user.email);
+  await page.keyboard.press("Enter");
+  await expect(app.heading).toHaveText("Look into your mailbox");
+  await expect(app.heading).toBeFocused();
+  const mail = await mailbox.next(user.email);
+  expect(mail.subject).toBe("Choose a new password for Vestibule");
+  await app.open(here(mail.link, sending));
+  await page.getByLabel("New password").fill("password");
+  await page.getByRole("button", { name: "Set password" }).click();
+  await expect(page.getByLabel("New password")).toHaveAccessibleDescription(/too easy to guess/);
+  await page.getByLabel("New password").fill(NEW);
+  await page.getByRole("button", { name: "Set password" }).click();
+  await expect(page.getByText("Your password was changed. Log in with the new one.")).toBeVisible();
+  await logInAt(page, sending, { ...user, password: NEW });
+  expect((await mailbox.next(user.email)).subject).toBe("Your password at Vestibule was changed");
+});
+
+test("an email is changed in the account view, and given back at the old one_r59", async ({ page, sending, mailbox, complaints }) => {
+  complaints.expect(status(401));
+  const user = somebody();
+  await registerInPage(page, sending, user);
+  await mailbox.next(user.email);
+  const app = await logInAt(page, sending, user);
+  await app.switcher.selectOption("Your account");
+  await expect(page.getByText("is not confirmed yet.")).toBeVisible();
+  await page.getByRole("button", { name: "Send the mail again" }).click();
+  await expect(page.getByText("A mail is on its way. Follow its link to confirm your email.")).toBeVisible();
+  expect((await mailbox.next(user.email)).subject).toBe("Confirm your email for Vestibule");
+  const next = somebody().email;
+  await page.getByLabel("New email").fill(next);
+  await page.getByRole("button", { name: "Change email" }).click();
+  await expect(page.getByText(`A mail is on its way to ${next}.`)).toBeVisible();
+  await app.open(here((await mailbox.next(next)).link, sending));
+  await expect(app.heading).toHaveText("New email");
+  await page.getByRole("button", { name: "Use this email" }).click();
+  await expect(app.heading).toHaveText("Your email was changed");
+  await page.getByRole("link", { name: "Your account" }).click();
+  await expect(page.getByText(`${next} is confirmed.`)).toBeVisible();
+
+  const told = await mailbox.next(user.email);
+  expect(told.text).toContain(`has another email now: ${next}.`);
+  await app.open(here(told.link, sending));
+  await page.getByRole("button", { name: "Take it back" }).click();
+  await expect(app.heading).toHaveText("You have your email back");
+  await page.getByRole("link", { name: "Choose a new password" }).click();
+  await expect(app.heading).toHaveText("Forgotten password");
+});
+
+test("registering with an email that has an account looks the same, and its owner is told_r2", async ({ page, sending, mailbox }) => {
+  const user = somebody();
+  await registerInPage(page, sending, user);
+  await mailbox.next(user.email);
+  await registerInPage(page, sending, { ...somebody(), email: user.email });
+  await expect(page.getByText("Your account was created.")).toBeVisible();
+  expect((await mailbox.next(user.email)).subject).toBe("Confirm your email for Vestibule");
+});
+
+test("a mail server that is away loses nobody a mail, over a restart as well", async ({ page }) => {
+  test.setTimeout(120_000);
+  const away = await new Mailbox().start();
+  await away.stop();
+  const server = await new Server({
+    VESTIBULE_MAIL_URL: away.url,
+    VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
+  }).start();
+  const back = new Mailbox(away.port);
+  try {
+    const user = somebody();
+    await registerInPage(page, server, user);
+    await expect.poll(() => server.log).toContain("a mail could not be sent yet");
+    await back.start();
+    await server.restart();
+    // The program waits half a minute before it tries again.
+    expect((await back.next(user.email, 90_000)).subject).toBe("Confirm your email for Vestibule");
+    expect(server.log).not.toContain("vsl_");
+  } finally {
+    await server.remove();
+    await back.stop();
+  }
+});
+
+test("without SMTP a mail is a file whose path is logged", async ({ page }) => {
+  const server = await new Server().start();
+  try {
+    await registerInPage(page, server, somebody());
+    await expect.poll(() => server.log).toMatch(/mail\/[0-9a-f-]+\.eml/);
+    expect(server.log).not.toContain("vsl_");
+  } finally {
+    await server.remove();
+  }
+});
+
+test("where the email must be confirmed first, the login says so", async ({ page, mailbox, complaints }) => {
+  complaints.expect(status(403));
+  const server = await new Server({
+    VESTIBULE_MAIL_URL: mailbox.url,
+    VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
+    VESTIBULE_REGISTRATION_REQUIRE_VERIFIED_EMAIL: "true",
+  }).start();
+  try {
+    const user = somebody();
+    const app = new Vestibule(page);
+    await registerInPage(page, server, user);
+    await expect(page.getByText("Follow the link in the mail that was sent to you, then log in.")).toBeVisible();
+    await app.fillLogin(user);
+    await app.loginButton.click();
+    await expect(page.getByRole("alert").filter({ hasText: "Confirm your email first" })).toBeVisible();
+    await app.open(here((await mailbox.next(user.email)).link, server));
+    await app.password.fill(user.password);
+    await page.getByRole("button", { name: "Confirm email" }).click();
+    await expect(page.getByText("Your email is confirmed.")).toBeVisible();
+    await logInAt(page, server, user);
+  } finally {
+    await server.remove();
+  }
+});
+
+for (const colorScheme of ["light", "dark"] as const) {
+  for (const width of [390, 1440]) {
+    test(`the views of mail are accessible and fit, ${colorScheme} at ${width}`, async ({ page, sending }) => {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 900 });
+      const app = new Vestibule(page);
+      for (const path of ["/forgot", "/reset", "/verify", "/confirm-email", "/undo-email"]) {
+        await app.open(sending.url + path);
+        expect((await new AxeBuilder({ page }).analyze()).violations, path).toEqual([]);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        expect(wide, path).toBeLessThanOrEqual(0);
+      }
+    });
+  }
+}
