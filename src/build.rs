@@ -212,7 +212,7 @@ fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
         writeln!(code, "const {name}: &str = {path:?};")?;
     }
     let is_main = |file: &Embedded| MAIN_FILES.iter().any(|(_, source)| file.source == *source);
-    let is_script = |file: &Embedded| file.immutable() && file.source.ends_with(".js");
+    let is_script = |file: &Embedded| file.immutable() && Path::new(&file.source).extension() == Some(OsStr::new("js"));
     let imported = files.iter().filter(|file| is_script(file) && !is_main(file));
     let imported: Vec<String> = imported.map(|file| file.path(&release)).collect();
     writeln!(code, "const IMPORTED: &[&str] = &{imported:?};")?;

@@ -17,7 +17,7 @@ pub use self::url::MailUrl;
 use crate::service::{Carrier, Carrying, Letter};
 
 /// How long the SMTP server may take for one mail, all in all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A carrier, as it is configured.
 pub struct Mailer {

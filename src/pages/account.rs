@@ -28,20 +28,36 @@ use crate::{
 /// The view. A stranger logs in first.
 #[component]
 pub fn Account() -> impl IntoView {
-    gate(|| view! { <LoginForm /> }, || later(|| Box::pin(load())))
+    gate(|| view! { <LoginForm /> }, || later(|| Box::pin(part::load())))
 }
 
 /// What is behind the login is loaded by those who come so far.
 #[cfg(feature = "split")]
-#[leptos::wasm_split::wasm_split(account, wasm_split_path = leptos::wasm_split, fallible)]
-fn load() -> Result<AnyView, AppError> {
-    Ok(view! { <Own /> }.into_any())
+mod part {
+    #![expect(clippy::unnecessary_wraps, reason = "the form in which a failure to load can be told")]
+
+    use leptos::prelude::*;
+
+    use super::{AppError, Own};
+
+    #[leptos::wasm_split::wasm_split(account, wasm_split_path = leptos::wasm_split, fallible)]
+    pub fn load() -> Result<AnyView, AppError> {
+        Ok(view! { <Own /> }.into_any())
+    }
 }
 
-/// Here it is at hand.
+/// Where the page is in one piece, it is at hand.
 #[cfg(not(feature = "split"))]
-async fn load() -> Result<AnyView, AppError> {
-    Ok(view! { <Own /> }.into_any())
+mod part {
+    use std::future::{Ready, ready};
+
+    use leptos::prelude::*;
+
+    use super::{AppError, Own};
+
+    pub fn load() -> Ready<Result<AnyView, AppError>> {
+        ready(Ok(view! { <Own /> }.into_any()))
+    }
 }
 
 #[component]

@@ -195,7 +195,12 @@ impl Door {
     pub async fn move_email(&self, link: &str, back: bool) -> Result<(), AppError> {
         let link = Service::read_link(Some(link))?;
         let service = &self.state.service;
-        Ok(if back { service.undo_email(&link).await? } else { service.confirm_email(&link).await? })
+        if back {
+            service.undo_email(&link).await?;
+        } else {
+            service.confirm_email(&link).await?;
+        }
+        Ok(())
     }
 
     /// Gives the account another username; see [`Service::change_username`].

@@ -131,8 +131,9 @@ impl Postman {
         let Some(user) = self.user_of(mail).await? else { return Ok(None) };
         let User { email, username, .. } = &user;
         Ok(match mail.errand {
-            Errand::Verify if user.email_verified_at.is_none() => self.write_verify(mail, &user).await?,
-            Errand::Taken if user.email_verified_at.is_none() => self.write_verify(mail, &user).await?,
+            Errand::Verify | Errand::Taken if user.email_verified_at.is_none() => {
+                self.write_verify(mail, &user).await?
+            }
             Errand::Taken if self.may_have(mail, email).await? => Some(self.head.taken(email, username)),
             Errand::PasswordChanged => Some(self.head.password_changed(email, username, &mail.created_at.in_words())),
             Errand::ChangeEmail => self.write_change(mail, &user).await?,
