@@ -15,7 +15,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    domain::account::{Account, Identity},
+    domain::{
+        account::{Account, Identity},
+        scope::Scope,
+    },
     error::AppError,
     server::{
         answer::{CLEAR_SITE_DATA, Surface},
@@ -23,7 +26,8 @@ use crate::{
         routes::Route,
         state::AppState,
     },
-    service::{Caller, Error, Registration},
+    service::{Bearing, Caller, Error, Registration},
+    store::AccessToken,
 };
 
 /// The routes, each with and without its trailing slash.
@@ -48,7 +52,10 @@ struct Me<'a> {
     account: &'a Account,
     expires_at: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    previous_login_at: &'a Option<String>,
+    previous_login_at: Option<&'a String>,
+    /// What a personal access token may do; a session may do everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<Scope>,
 }
 
 async fn register(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
@@ -76,12 +83,20 @@ async fn log_in(State(state): State<AppState>, caller: Caller, body: Bytes) -> R
 }
 
 async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    let session = match state.service.authenticate(&token).await {
-        Ok(session) => session,
-        Err(error) => return Surface::Api.refuse(&error.into()),
-    };
-    let Identity { account, expires_at, previous_login_at } = session.identity();
-    answer(Surface::Api, Ok(Me { account, expires_at, previous_login_at }))
+    match state.service.identify(&token).await {
+        Ok(Bearing::Session(session)) => {
+            let Identity { account, expires_at, previous_login_at } = session.identity();
+            answer(
+                Surface::Api,
+                Ok(Me { account, expires_at, previous_login_at: previous_login_at.as_ref(), scope: None }),
+            )
+        }
+        Ok(Bearing::Access(AccessToken { user, scope, expires_at, .. })) => {
+            let (account, expires_at) = (&user.into(), &expires_at.to_rfc3339());
+            answer(Surface::Api, Ok(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }))
+        }
+        Err(error) => Surface::Api.refuse(&error.into()),
+    }
 }
 
 async fn log_out(State(state): State<AppState>, Bearer(token): Bearer) -> Response {

@@ -5,7 +5,7 @@ pub mod settings;
 #[cfg(feature = "ssr")]
 mod shell;
 
-use leptos::{either::EitherOf9, prelude::*};
+use leptos::{either::EitherOf10, prelude::*};
 
 pub use self::address::Address;
 #[cfg(feature = "ssr")]
@@ -18,8 +18,16 @@ use crate::{
         switcher::{self, ViewSwitcher},
     },
     pages::{
-        View, account::Account, forgot::Forgot, login::Login, logout::Logout, moved::Moved, not_found::NotFound,
-        register::Register, reset::Reset, verify::Verify,
+        View,
+        account::Account,
+        forgot::Forgot,
+        login::Login,
+        logout::Logout,
+        moved::{EmailBack, NewEmail},
+        not_found::NotFound,
+        register::Register,
+        reset::Reset,
+        verify::Verify,
     },
     session::{Phase, Session},
 };
@@ -48,15 +56,16 @@ pub fn App() -> impl IntoView {
                 </div>
                 <div class="view">
                     {move || match address.view() {
-                        View::LogIn => EitherOf9::A(view! { <Login /> }),
-                        View::Register => EitherOf9::B(view! { <Register /> }),
-                        View::Account => EitherOf9::C(view! { <Account /> }),
-                        View::LogOut => EitherOf9::D(view! { <Logout /> }),
-                        View::Forgot => EitherOf9::E(view! { <Forgot /> }),
-                        View::Reset => EitherOf9::F(view! { <Reset /> }),
-                        View::Verify => EitherOf9::G(view! { <Verify /> }),
-                        View::ConfirmEmail | View::UndoEmail => EitherOf9::H(view! { <Moved address /> }),
-                        View::NotFound => EitherOf9::I(view! { <NotFound /> }),
+                        View::LogIn => EitherOf10::A(view! { <Login /> }),
+                        View::Register => EitherOf10::B(view! { <Register /> }),
+                        View::Account => EitherOf10::C(view! { <Account /> }),
+                        View::LogOut => EitherOf10::D(view! { <Logout /> }),
+                        View::Forgot => EitherOf10::E(view! { <Forgot /> }),
+                        View::Reset => EitherOf10::F(view! { <Reset /> }),
+                        View::Verify => EitherOf10::G(view! { <Verify /> }),
+                        View::ConfirmEmail => EitherOf10::H(view! { <NewEmail /> }),
+                        View::UndoEmail => EitherOf10::I(view! { <EmailBack /> }),
+                        View::NotFound => EitherOf10::J(view! { <NotFound /> }),
                     }}
                 </div>
             </main>

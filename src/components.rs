@@ -7,6 +7,7 @@ pub mod form;
 pub mod gate;
 pub mod icon;
 pub mod later;
+pub mod link_form;
 pub mod link_token;
 pub mod log_out_here;
 pub mod notice;

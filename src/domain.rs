@@ -12,9 +12,12 @@ pub mod email;
 pub mod identifier;
 #[cfg(feature = "ssr")]
 pub mod password;
+pub mod scope;
 #[cfg(feature = "ssr")]
 pub mod time;
 #[cfg(feature = "ssr")]
 pub mod token;
+#[cfg(feature = "ssr")]
+pub mod token_name;
 #[cfg(feature = "ssr")]
 pub mod username;

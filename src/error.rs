@@ -34,6 +34,10 @@ pub enum AppError {
     LinkSpent,
     /// The server sends no mail.
     MailOff,
+    /// A personal access token that may only read was to change something.
+    ReadOnly,
+    /// A personal access token was to do what only a session may.
+    SessionRequired,
     /// Too many attempts.
     Throttled {
         /// Seconds to wait before the next attempt.
@@ -73,7 +77,12 @@ impl AppError {
         match self {
             Self::Invalid(_) | Self::BadCredentials | Self::BadRequest => 400,
             Self::SessionEnded => 401,
-            Self::CrossSite | Self::ReauthRequired | Self::WrongPassword | Self::EmailUnverified => 403,
+            Self::CrossSite
+            | Self::ReauthRequired
+            | Self::WrongPassword
+            | Self::EmailUnverified
+            | Self::ReadOnly
+            | Self::SessionRequired => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::SlowRequest => 408,
@@ -102,6 +111,8 @@ impl AppError {
             Self::EmailUnverified => "email_unverified",
             Self::LinkSpent => "link_spent",
             Self::MailOff => "mail_off",
+            Self::ReadOnly => "read_only",
+            Self::SessionRequired => "session_required",
             Self::Throttled { .. } => "throttled",
             Self::Unavailable { .. } => "unavailable",
             Self::BadRequest => "bad_request",
@@ -150,6 +161,8 @@ impl fmt::Display for AppError {
             Self::EmailUnverified => "Confirm your email first: follow the link in the mail that was sent to you.",
             Self::LinkSpent => "This link has been used, is too old, or was cut off. Ask for another mail.",
             Self::MailOff => "This server sends no mail. Ask its operator for help.",
+            Self::ReadOnly => "This token may only read. Use one that may do everything, or log in.",
+            Self::SessionRequired => "A personal access token can't do this. Log in, and use that token.",
             Self::Throttled { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));
             }
@@ -243,12 +256,27 @@ pub enum Field {
     NewPassword,
     /// The email address from now on.
     NewEmail,
+    /// What a personal access token is called.
+    Name,
+    /// What it may do.
+    Scope,
+    /// How many days it lasts.
+    Days,
 }
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Email, Self::Username, Self::Password, Self::CurrentPassword, Self::NewPassword, Self::NewEmail];
+    pub const ALL: [Self; 9] = [
+        Self::Email,
+        Self::Username,
+        Self::Password,
+        Self::CurrentPassword,
+        Self::NewPassword,
+        Self::NewEmail,
+        Self::Name,
+        Self::Scope,
+        Self::Days,
+    ];
 
     /// The field's name in JSON and in the page's forms.
     #[must_use]
@@ -260,6 +288,9 @@ impl Field {
             Self::CurrentPassword => "current_password",
             Self::NewPassword => "new_password",
             Self::NewEmail => "new_email",
+            Self::Name => "name",
+            Self::Scope => "scope",
+            Self::Days => "days",
         }
     }
 
@@ -298,6 +329,16 @@ pub enum Problem {
     UsernameTaken,
     /// Not the account's own, where it is asked for to make sure.
     UsernameNotYours,
+    /// More than 64 characters.
+    TokenNameTooLong,
+    /// A character that can't be seen.
+    TokenNameCharacter,
+    /// The account has as many personal access tokens as it may.
+    TooManyTokens,
+    /// Neither `read` nor `full`.
+    UnknownScope,
+    /// Not 1 to 366 days.
+    TokenDays,
     /// Fewer code points than the least that is configured.
     PasswordTooShort {
         /// The least number of code points.
@@ -330,6 +371,11 @@ impl fmt::Display for Problem {
             Self::UsernameReserved => "This name is reserved. Choose another.",
             Self::UsernameTaken => "This name is taken. Choose another.",
             Self::UsernameNotYours => "This is not your username. Type it as it is shown.",
+            Self::TokenNameTooLong => "Use at most 64 characters.",
+            Self::TokenNameCharacter => "Use only characters that can be seen, and spaces.",
+            Self::TooManyTokens => "You have 50 tokens, and may have no more. Revoke one first.",
+            Self::UnknownScope => "Choose read or full.",
+            Self::TokenDays => "Choose 1 to 366 days.",
             Self::PasswordTooShort { least } => return write!(f, "Use at least {least} characters."),
             Self::PasswordTooLong => "Use at most 256 characters.",
             Self::PasswordSame => "This is your password already. Choose another.",

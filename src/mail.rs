@@ -16,8 +16,8 @@ use lettre::{
 pub use self::url::MailUrl;
 use crate::service::{Carrier, Carrying, Letter};
 
-/// How long the SMTP server may take for one mail, all in all.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long the SMTP server may take for one mail, all in all: less than the postman's lease.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A carrier, as it is configured.
 pub struct Mailer {
@@ -63,7 +63,6 @@ impl Mailer {
             .from(self.from.clone())
             .to(to)
             .subject(&letter.subject)
-            // The same for every try, so that a mail that arrives twice is shown once.
             .message_id(Some(format!("<{id}@{domain}>")))
             .raw_header(automatic)
             .multipart(MultiPart::alternative_plain_html(letter.to_text(), letter.to_html()))
@@ -83,7 +82,10 @@ impl Carrier for Mailer {
                 }
                 Way::Smtp(server) => match tokio::time::timeout(PATIENCE, server.send(message)).await {
                     Ok(Ok(_)) => Ok("the mail server".to_owned()),
-                    Ok(Err(cause)) => Err(in_full(&cause)),
+                    // What a server says about a mail may name its addressee, who has no place in the log.
+                    Ok(Err(cause)) => {
+                        Err(cause.status().map_or_else(|| in_full(&cause), |code| format!("it answered {code}")))
+                    }
                     Err(_) => Err("the mail server took too long".to_owned()),
                 },
             }

@@ -3,6 +3,7 @@
 //! Both doors, the page's server functions and the JSON API, call these same functions, and so does the command line;
 //! a throttle or a policy can't be walked round by taking another way in.
 
+mod access_tokens;
 pub mod admin;
 pub mod clock;
 mod email;
@@ -24,8 +25,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, mpsc};
 
-use self::{clock::Clock, entropy::Entropy, hasher::Hasher, held::Held};
 pub use self::{
+    access_tokens::{Bearing, NewToken, TokenWish},
     letters::{Letter, Letterhead},
     own::{PasswordChange, PasswordChanged},
     postman::{Carrier, Carrying, Postman},
@@ -34,6 +35,7 @@ pub use self::{
     registration::Registration,
     upkeep::Upkeep,
 };
+use self::{clock::Clock, entropy::Entropy, hasher::Hasher, held::Held};
 use crate::{
     domain::{
         time::{Timestamp, retry_seconds},

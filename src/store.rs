@@ -3,6 +3,7 @@
 //! Each statement is written once, in the SQL that SQLite and PostgreSQL share; `on_read!` and `on_write!`
 //! compile it once for each. Times come in from the caller, never from the database.
 
+mod access_tokens;
 mod connect;
 mod lock;
 mod mail;
@@ -20,8 +21,8 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 use sqlx::{PgPool, SqlitePool, migrate::Migrator};
 use tokio::time::Instant;
 
-use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 pub use self::{
+    access_tokens::{AccessToken, Issued, KeptAccessToken, NewAccessToken},
     mail::{Errand, Link, LinkKind, Moved, NewLink, NewMail, WaitingMail},
     own::{KeptSession, Living, Rename},
     sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
@@ -30,6 +31,7 @@ pub use self::{
     url::DatabaseUrl,
     users::{Credential, CredentialRow, Made, NewUser, User, UserRow, Welcome},
 };
+use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 use crate::domain::time::Timestamp;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();

@@ -5,6 +5,10 @@ import { expect, Server, somebody, status, test as base, type User, Vestibule } 
 import { Mailbox } from "../support/mailbox.js";
 
 const NEW = "orchard-walrus-lantern-quilt";
+const SENDING = {
+  VESTIBULE_MAIL_FROM: "Vestibule <no-reply@example.org>",
+  VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
+};
 
 /** A server that sends its mail. */
 interface Fixtures {
@@ -24,9 +28,8 @@ const test = base.extend<{}, Fixtures>({
   sending: [
     async ({ mailbox }, use) => {
       const server = await new Server({
+        ...SENDING,
         VESTIBULE_MAIL_URL: mailbox.url,
-        VESTIBULE_MAIL_FROM: "Vestibule <no-reply@example.org>",
-        VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
       }).start();
       await use(server);
       await server.remove();
@@ -161,18 +164,40 @@ test("an email is changed in the account view, and given back at the old one_r59
   await expect(page.getByText(`A mail is on its way to ${next}.`)).toBeVisible();
   await app.open(here((await mailbox.next(next)).link, sending));
   await expect(app.heading).toHaveText("New email");
+  await app.password.fill(user.password);
   await page.getByRole("button", { name: "Use this email" }).click();
-  await expect(app.heading).toHaveText("Your email was changed");
-  await page.getByRole("link", { name: "Your account" }).click();
+  await expect(page.getByText("Your email was changed.")).toBeVisible();
+  await expect(page).toHaveURL(/\/account$/);
   await expect(page.getByText(`${next} is confirmed.`)).toBeVisible();
 
-  const told = await mailbox.next(user.email);
-  expect(told.text).toContain(`has another email now: ${next}.`);
+  // The email until now was never confirmed: whoever reads it is told nothing. The next one is told.
+  const last = somebody().email;
+  await page.getByLabel("New email").fill(last);
+  await page.getByRole("button", { name: "Change email" }).click();
+  await app.open(here((await mailbox.next(last)).link, sending));
+  await app.password.fill(user.password);
+  await page.getByRole("button", { name: "Use this email" }).click();
+  await expect(page.getByText(`${last} is confirmed.`)).toBeVisible();
+  const told = await mailbox.next(next);
+  expect(told.text).toContain(`has another email now: ${last}.`);
   await app.open(here(told.link, sending));
+  await expect(app.heading).toHaveText("Take the email back");
+  await page.getByLabel("New password").fill(NEW);
   await page.getByRole("button", { name: "Take it back" }).click();
-  await expect(app.heading).toHaveText("You have your email back");
-  await page.getByRole("link", { name: "Choose a new password" }).click();
-  await expect(app.heading).toHaveText("Forgotten password");
+  await expect(page.getByText("You have your email back. Log in with your new password.")).toBeVisible();
+  await logInAt(page, sending, { ...user, email: next, password: NEW });
+});
+
+test("a link within the page doesn't lose the link that was opened", async ({ page, sending, mailbox }) => {
+  const user = somebody();
+  await registerInPage(page, sending, user);
+  const app = new Vestibule(page);
+  await app.open(here((await mailbox.next(user.email)).link, sending));
+  await page.evaluate(() => document.body.focus());
+  await page.getByRole("link", { name: "Skip to content" }).press("Enter");
+  await app.password.fill(user.password);
+  await page.getByRole("button", { name: "Confirm email" }).click();
+  await expect(page.getByText("Your email is confirmed.")).toBeVisible();
 });
 
 test("registering with an email that has an account looks the same, and its owner is told_r2", async ({ page, sending, mailbox }) => {
@@ -189,8 +214,8 @@ test("a mail server that is away loses nobody a mail, over a restart as well", a
   const away = await new Mailbox().start();
   await away.stop();
   const server = await new Server({
+    ...SENDING,
     VESTIBULE_MAIL_URL: away.url,
-    VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
   }).start();
   const back = new Mailbox(away.port);
   try {
@@ -222,8 +247,8 @@ test("without SMTP a mail is a file whose path is logged", async ({ page }) => {
 test("where the email must be confirmed first, the login says so", async ({ page, mailbox, complaints }) => {
   complaints.expect(status(403));
   const server = await new Server({
+    ...SENDING,
     VESTIBULE_MAIL_URL: mailbox.url,
-    VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
     VESTIBULE_REGISTRATION_REQUIRE_VERIFIED_EMAIL: "true",
   }).start();
   try {

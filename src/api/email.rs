@@ -27,9 +27,7 @@ pub fn calls() -> [Calls; 7] {
 async fn verify_email(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
     let outcome = async {
         let body = object(&body)?;
-        let password = text(&body, "password").filter(|text| !text.is_empty());
-        let password = password.ok_or_else(|| invalid(Field::Password, Problem::Missing))?;
-        state.service.verify_email(&caller, &link(&body)?, password).await
+        state.service.verify_email(&caller, &link(&body)?, password(&body)?).await
     };
     done(outcome.await)
 }
@@ -48,11 +46,7 @@ async fn forgot_password(State(state): State<AppState>, caller: Caller, body: By
 }
 
 async fn reset_password(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
-    let outcome = async {
-        let body = object(&body)?;
-        let new = NewPassword::parse(text(&body, "token"), text(&body, "new_password"))?;
-        state.service.reset_password(&caller, new).await
-    };
+    let outcome = async { state.service.reset_password(&caller, new_password(&object(&body)?)?).await };
     done(outcome.await)
 }
 
@@ -65,14 +59,26 @@ async fn change_email(State(state): State<AppState>, Bearer(token): Bearer, call
     done(outcome.await)
 }
 
-async fn confirm_email(State(state): State<AppState>, body: Bytes) -> Response {
-    let outcome = async { state.service.confirm_email(&link(&object(&body)?)?).await };
+async fn confirm_email(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
+    let outcome = async {
+        let body = object(&body)?;
+        state.service.confirm_email(&caller, &link(&body)?, password(&body)?).await
+    };
     done(outcome.await)
 }
 
-async fn undo_email(State(state): State<AppState>, body: Bytes) -> Response {
-    let outcome = async { state.service.undo_email(&link(&object(&body)?)?).await };
+async fn undo_email(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
+    let outcome = async { state.service.undo_email(&caller, new_password(&object(&body)?)?).await };
     done(outcome.await)
+}
+
+fn password(body: &Map<String, Value>) -> Result<&str, AppError> {
+    let password = text(body, "password").filter(|text| !text.is_empty());
+    password.ok_or_else(|| invalid(Field::Password, Problem::Missing))
+}
+
+fn new_password(body: &Map<String, Value>) -> Result<NewPassword, AppError> {
+    NewPassword::parse(text(body, "token"), text(body, "new_password"))
 }
 
 fn link(body: &Map<String, Value>) -> Result<Token, AppError> {

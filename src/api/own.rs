@@ -14,11 +14,11 @@ use crate::{
     domain::username::Username,
     error::{AppError, Field, FieldProblem, Problem},
     server::{answer::Surface, door::Bearer, routes::Calls, state::AppState},
-    service::{Caller, Error, PasswordChange, PasswordChanged, Renewed},
+    service::{Caller, Error, NewToken, PasswordChange, PasswordChanged, Renewed, TokenWish},
 };
 
 /// The paths, without their trailing slashes.
-pub fn calls() -> [Calls; 7] {
+pub fn calls() -> [Calls; 9] {
     [
         ("/api/accounts/confirm_password", post(confirm_password)),
         ("/api/accounts/change_password", post(change_password)),
@@ -27,6 +27,8 @@ pub fn calls() -> [Calls; 7] {
         ("/api/accounts/delete", post(delete_account)),
         ("/api/accounts/sessions", get(list_sessions).delete(end_other_sessions)),
         ("/api/accounts/sessions/{id}", delete(end_session)),
+        ("/api/accounts/tokens", get(list_access_tokens).post(issue_access_token)),
+        ("/api/accounts/tokens/{id}", delete(revoke_access_token)),
     ]
 }
 
@@ -114,6 +116,34 @@ async fn end_session(
         let asking = state.service.prove(&token).await?;
         let Path(id) = id.map_err(|_| AppError::NotFound)?;
         state.service.end_session(&asking, &id).await
+    };
+    empty(outcome.await, || StatusCode::NO_CONTENT.into_response())
+}
+
+async fn list_access_tokens(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
+    answer(Surface::Api, state.service.list_access_tokens(&token).await.map(|tokens| json!({ "tokens": tokens })))
+}
+
+async fn issue_access_token(State(state): State<AppState>, Bearer(token): Bearer, body: Bytes) -> Response {
+    let outcome = async {
+        let body = object(&body)?;
+        let days = body.get("days").and_then(serde_json::Value::as_u64);
+        let wish = TokenWish::parse(text(&body, "name"), text(&body, "scope"), days)?;
+        state.service.issue_access_token(&state.service.prove(&token).await?, wish).await
+    };
+    let told = |NewToken { token, line }: NewToken| json!({ "status": "ok", "token": token.expose(), "id": line.id, "expires_at": line.expires_at });
+    answer(Surface::Api, outcome.await.map(told))
+}
+
+async fn revoke_access_token(
+    State(state): State<AppState>,
+    Bearer(token): Bearer,
+    id: Result<Path<String>, PathRejection>,
+) -> Response {
+    let outcome = async {
+        // The token first, so that nobody without one learns what an identifier looks like.
+        let Path(id) = id.unwrap_or_else(|_| Path(String::new()));
+        state.service.revoke_access_token(&token, &id).await
     };
     empty(outcome.await, || StatusCode::NO_CONTENT.into_response())
 }

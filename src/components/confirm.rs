@@ -128,7 +128,7 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
     let session = Session::current();
     let form = FormState::new("confirm");
     let dialog = NodeRef::<html::Dialog>::new();
-    let what = confirm.0.with_untracked(|waiting| waiting.as_ref().map(|waiting| waiting.what));
+    let what = move || confirm.0.with(|waiting| waiting.as_ref().map(|waiting| waiting.what));
     Effect::new(move |_| {
         if let Some(dialog) = dialog.get() {
             drop(dialog.show_modal());
@@ -141,6 +141,10 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
             let answer = confirm_password(password).await;
             if let Some(token) = form.finish(answer) {
                 session.renew(token);
+                // Who has closed it meanwhile has changed their mind; what waits now is something else.
+                if dialog.try_get_untracked().flatten().is_none() {
+                    return;
+                }
                 let waiting = confirm.take();
                 close_dialog(dialog);
                 confirm.go_on(waiting);
@@ -171,7 +175,7 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
 
 /// Closes the dialog; the browser gives the focus back to where it was.
 fn close_dialog(dialog: NodeRef<html::Dialog>) {
-    if let Some(dialog) = dialog.get_untracked() {
+    if let Some(dialog) = dialog.try_get_untracked().flatten() {
         dialog.close();
     }
 }

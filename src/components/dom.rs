@@ -27,11 +27,12 @@ pub fn root_attribute(name: &str) -> String {
     document().document_element().and_then(|root| root.get_attribute(name)).unwrap_or_default()
 }
 
-/// What stands behind the `#` of the address, if anything does. It is taken out of the address bar and the history.
+/// The token of a link behind the `#` of the address, if there is one. It is taken out of the address bar and the history.
 #[must_use]
 pub fn take_fragment() -> Option<String> {
     let location = window().location();
-    let fragment = location.hash().ok()?.strip_prefix('#')?.to_owned();
+    // Other fragments name a place in the page.
+    let fragment = location.hash().ok()?.strip_prefix('#').filter(|text| text.starts_with("vsl_"))?.to_owned();
     let bare = location.pathname().ok()?;
     drop(window().history().ok()?.replace_state_with_url(&JsValue::NULL, "", Some(&bare)));
     Some(fragment)

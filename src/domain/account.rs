@@ -31,6 +31,8 @@ pub struct Export {
     pub email_verified_at: Option<String>,
     /// Its sessions, those that have ended and are not swept out yet among them.
     pub sessions: Vec<ExportedSession>,
+    /// Its personal access tokens, those that have ended and are not swept out yet among them.
+    pub access_tokens: Vec<AccessTokenLine>,
     /// Mail about it that waits to be sent.
     pub mails: Vec<ExportedMail>,
     /// Links in mails about it that can still be followed, or are not swept out yet; without what would open them.
@@ -105,6 +107,23 @@ pub struct Identity {
     pub expires_at: String,
     /// When somebody logged in to the account for the last time before this session, RFC 3339 in UTC, if ever.
     pub previous_login_at: Option<String>,
+}
+
+/// One of an account's personal access tokens, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessTokenLine {
+    /// The token's identifier: a UUID, version 7. It lets nobody in.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// `read` or `full`.
+    pub scope: String,
+    /// When it was made, RFC 3339 in UTC.
+    pub created_at: String,
+    /// When it was last used, to the minute, RFC 3339 in UTC, if ever.
+    pub last_used_at: Option<String>,
+    /// When it ends, RFC 3339 in UTC.
+    pub expires_at: String,
 }
 
 /// One of an account's sessions, as its owner sees it.

@@ -1,7 +1,7 @@
 //! Tokens: a prefix that tells the kind, 43 random characters, 6 of checksum.
 //!
 //! The form follows GitHub's of 2021: a prefix that secret scanners know, and a checksum that tells a mistyped or
-//! made-up token without asking the database. As a regular expression: `vs[tl]_[0-9A-Za-z]{49}`.
+//! made-up token without asking the database. As a regular expression: `vs[tlp]_[0-9A-Za-z]{49}`.
 
 use std::fmt;
 
@@ -15,15 +15,21 @@ pub enum Kind {
     Session,
     /// In a link that was sent by mail. It works once.
     Link,
+    /// A personal access token.
+    Personal,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Session, Self::Link, Self::Personal];
+
     /// What every token of the kind begins with. Changing it revokes all of them.
     #[must_use]
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Session => "vst_",
             Self::Link => "vsl_",
+            Self::Personal => "vsp_",
         }
     }
 }
@@ -72,6 +78,12 @@ impl Token {
         }
         let (body, sum) = text.split_at_checked(TOKEN_BYTES - CHECKSUM_CHARS)?;
         (body.starts_with(kind.prefix()) && checksum(body) == sum).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        Kind::ALL.into_iter().find(|kind| self.0.starts_with(kind.prefix())).unwrap_or(Kind::Session)
     }
 
     /// The text itself, to hand to its owner once.
@@ -147,13 +159,14 @@ mod tests {
 
     #[test]
     fn a_token_of_one_kind_is_none_of_another() {
-        let kinds = [Kind::Session, Kind::Link];
-        for (one, other) in kinds.into_iter().zip(kinds.into_iter().rev()) {
+        let pairs = Kind::ALL.into_iter().flat_map(|one| Kind::ALL.map(|other| (one, other)));
+        for (one, other) in pairs.filter(|(one, other)| one != other) {
             let token = Token::generate(one, || 7);
             assert_eq!(
                 (Token::parse(one, token.expose()).is_some(), Token::parse(other, token.expose())),
                 (true, None)
             );
+            assert_eq!(token.kind(), one);
             // The checksum covers the prefix, too.
             assert_eq!(Token::parse(other, &token.expose().replace(one.prefix(), other.prefix())), None);
         }

@@ -46,6 +46,10 @@ pub fn Forgot() -> impl IntoView {
             }
         });
     };
+    let again = move |_| {
+        sent.set(false);
+        dom::focus_heading();
+    };
     move || {
         if sent.get() {
             Either::Left(view! {
@@ -56,7 +60,7 @@ pub fn Forgot() -> impl IntoView {
                 </p>
                 <p class="lead">"Nothing has come? Look among the unwanted mail, or check the email for typing errors."</p>
                 <p class="actions">
-                    <button class="button button-quiet" type="button" on:click=move |_| sent.set(false)>
+                    <button class="button button-quiet" type="button" on:click=again>
                         "Try another email"
                     </button>
                 </p>

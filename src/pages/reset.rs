@@ -1,19 +1,12 @@
 //! Choosing a new password, by a link from a mail.
 
-use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::prelude::*;
 use server_fn::codec::Json;
 
-use super::{View, register::password_hint};
 use crate::{
-    app::Address,
-    components::{
-        field::PasswordField,
-        form::{FormAlert, FormState, SubmitButton},
-        icon::Eyebrow,
-        link_token::LinkToken,
-    },
+    components::{icon::Eyebrow, link_form::LinkForm, link_token::LinkToken},
     error::{AppError, Field},
-    session::{Notice, Session, SessionClient},
+    session::SessionClient,
 };
 
 /// Sets a new password by a link. Every session ends.
@@ -52,31 +45,14 @@ pub fn ResetForm(
     /// The link that was opened.
     link: LinkToken,
 ) -> impl IntoView {
-    let (session, address) = (Session::current(), Address::current());
-    let form = FormState::new("reset");
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
-        let Some([password]) = form.begin([Field::NewPassword]) else { return };
-        spawn_local(async move {
-            let answer = reset_password(link.get(), password).await;
-            if form.finish(answer).is_some() {
-                session.announce(View::LogIn, Notice::Done("Your password was changed. Log in with the new one."));
-                address.go(View::LogIn);
-                session.check().await;
-            }
-        });
-    };
     view! {
-        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
-            <FormAlert form />
-            <PasswordField
-                form
-                field=Field::NewPassword
-                label="New password"
-                autocomplete="new-password"
-                hint=password_hint()
-            />
-            <SubmitButton form label="Set password" busy="Setting…" />
-        </form>
+        <LinkForm
+            link
+            field=Field::NewPassword
+            label="Set password"
+            busy="Setting…"
+            send=|token, password| Box::pin(reset_password(token, password))
+            told="Your password was changed. Log in with the new one."
+        />
     }
 }

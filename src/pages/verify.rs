@@ -1,20 +1,13 @@
 //! Confirming that an email is one's own, by a link from a mail.
 
-use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::{either::Either, prelude::*};
 use server_fn::codec::Json;
 
-use super::{View, reset::ResetForm};
+use super::reset::ResetForm;
 use crate::{
-    app::Address,
-    components::{
-        dom,
-        field::PasswordField,
-        form::{FormAlert, FormState, SubmitButton},
-        icon::Eyebrow,
-        link_token::LinkToken,
-    },
+    components::{dom, icon::Eyebrow, link_form::LinkForm, link_token::LinkToken},
     error::{AppError, Field},
-    session::{Notice, Phase, Session, SessionClient},
+    session::SessionClient,
 };
 
 /// Confirms an email by a link and the account's password.
@@ -57,44 +50,19 @@ pub fn Verify() -> impl IntoView {
                 <Eyebrow text="Is it yours?" />
                 <h1 tabindex="-1">"Confirm your email"</h1>
                 <p class="lead">"Enter the password that you have chosen, so that nobody else can make an account in your name."</p>
-                <VerifyForm link />
+                <LinkForm
+                    link
+                    field=Field::Password
+                    label="Confirm email"
+                    busy="Confirming…"
+                    send=|token, password| Box::pin(verify_email(token, password))
+                    told="Your email is confirmed."
+                />
                 <p class="aside">
                     "You made no account, or don't know its password? "
                     <button class="link" type="button" on:click=claim>"Choose a new one"</button>
                 </p>
             })
         }
-    }
-}
-
-#[component]
-fn VerifyForm(link: LinkToken) -> impl IntoView {
-    let (session, address) = (Session::current(), Address::current());
-    let form = FormState::new("verify");
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
-        let Some([password]) = form.begin([Field::Password]) else { return };
-        spawn_local(async move {
-            let answer = verify_email(link.get(), password).await;
-            if form.finish(answer).is_some() {
-                let signed_in = session.phase() == Phase::SignedIn;
-                let next = if signed_in { View::Account } else { View::LogIn };
-                session.announce(next, Notice::Done("Your email is confirmed."));
-                address.go(next);
-            }
-        });
-    };
-    view! {
-        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
-            <FormAlert form />
-            <PasswordField
-                form
-                field=Field::Password
-                label="Password"
-                autocomplete="current-password"
-                hint=""
-            />
-            <SubmitButton form label="Confirm email" busy="Confirming…" />
-        </form>
     }
 }

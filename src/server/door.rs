@@ -15,13 +15,13 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, Export, Identity, SessionLine, SignIn},
+        account::{AccessTokenLine, Account, Export, Identity, SessionLine, SignIn},
         email::Email,
         token::{Kind, Token},
         username::Username,
     },
     error::{AppError, Field, FieldProblem},
-    service::{Caller, NewPassword, PasswordChange, Proven, Registration, Service},
+    service::{Caller, NewPassword, PasswordChange, Proven, Registration, Service, TokenWish},
 };
 
 /// The bearer token of a request (RFC 6750, section 2.1), with the scheme `Bearer` or, as Django REST framework's
@@ -36,7 +36,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
     let known = |scheme: &str| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
     credentials
         .filter(|(scheme, _)| known(scheme))
-        .and_then(|(_, token)| Token::parse(Kind::Session, token))
+        .and_then(|(_, token)| [Kind::Session, Kind::Personal].iter().find_map(|kind| Token::parse(*kind, token)))
         .ok_or(AppError::SessionEnded)
 }
 
@@ -188,19 +188,22 @@ impl Door {
         Ok(self.state.service.change_email(&self.caller, &self.prove().await?, &email).await?)
     }
 
-    /// Takes another email, or the one before, by a link; see [`Service::confirm_email`] and [`Service::undo_email`].
+    /// Takes another email; see [`Service::confirm_email`].
     ///
     /// # Errors
-    /// As these, and as [`Service::read_link`].
-    pub async fn move_email(&self, link: &str, back: bool) -> Result<(), AppError> {
+    /// As [`Service::read_link`] and [`Service::confirm_email`].
+    pub async fn confirm_email(&self, link: &str, password: &str) -> Result<(), AppError> {
         let link = Service::read_link(Some(link))?;
-        let service = &self.state.service;
-        if back {
-            service.undo_email(&link).await?;
-        } else {
-            service.confirm_email(&link).await?;
-        }
-        Ok(())
+        Ok(self.state.service.confirm_email(&self.caller, &link, password).await?)
+    }
+
+    /// Takes the email before back, with a new password; see [`Service::undo_email`].
+    ///
+    /// # Errors
+    /// As [`NewPassword::parse`] and [`Service::undo_email`].
+    pub async fn undo_email(&self, link: &str, new: &str) -> Result<(), AppError> {
+        let new = NewPassword::parse(Some(link), Some(new))?;
+        Ok(self.state.service.undo_email(&self.caller, new).await?)
     }
 
     /// Gives the account another username; see [`Service::change_username`].
@@ -229,6 +232,32 @@ impl Door {
         self.state.service.delete_account(&self.prove().await?, typed).await?;
         forget_storage();
         Ok(())
+    }
+
+    /// Their personal access tokens; see [`Service::list_access_tokens`].
+    ///
+    /// # Errors
+    /// As [`Service::list_access_tokens`].
+    pub async fn access_tokens(&self) -> Result<Vec<AccessTokenLine>, AppError> {
+        Ok(self.state.service.list_access_tokens(&self.token()?).await?)
+    }
+
+    /// Makes a personal access token; see [`Service::issue_access_token`].
+    ///
+    /// # Errors
+    /// As [`TokenWish::parse`], [`Service::prove`] and [`Service::issue_access_token`].
+    pub async fn issue_access_token(&self, name: &str, scope: &str, days: u64) -> Result<String, AppError> {
+        let wish = TokenWish::parse(Some(name), Some(scope), Some(days))?;
+        let made = self.state.service.issue_access_token(&self.prove().await?, wish).await?;
+        Ok(made.token.expose().to_owned())
+    }
+
+    /// Revokes a personal access token; see [`Service::revoke_access_token`].
+    ///
+    /// # Errors
+    /// As [`Service::revoke_access_token`].
+    pub async fn revoke_access_token(&self, id: &str) -> Result<(), AppError> {
+        Ok(self.state.service.revoke_access_token(&self.token()?, id).await?)
     }
 
     async fn prove(&self) -> Result<Proven, AppError> {

@@ -1,9 +1,15 @@
 //! Whose an email is: confirming it, changing it, and taking a change back.
 
-use super::{Caller, Error, MailPolicy, Service, proof::Proven, recovery::ASKED, registration::invalid};
+use super::{
+    Caller, Error, MailPolicy, Service,
+    proof::Proven,
+    recovery::{ASKED, NewPassword},
+    registration::invalid,
+};
 use crate::{
     domain::{
         email::Email,
+        identifier::Identifier,
         token::{Kind, Token, TokenHash},
     },
     error::{AppError, Field, Problem},
@@ -63,35 +69,47 @@ impl Service {
         Ok(())
     }
 
-    /// Gives an account the email that a link was sent to. The email until now is told, with a link that undoes it.
+    /// Gives an account the email that a link was sent to, for its owner, who knows its password as well: a link alone would let
+    /// somebody else have a stranger's click prove an email. The email until now is told, with a link that undoes it.
     ///
     /// # Errors
-    /// [`AppError::LinkSpent`], [`AppError::Taken`] if somebody has registered with it meanwhile,
-    /// [`AppError::Unavailable`].
-    pub async fn confirm_email(&self, link: &Token) -> Result<(), Error> {
-        self.move_email(link, LinkKind::ChangeEmail).await
+    /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Taken`] if somebody has registered with it
+    /// meanwhile, [`AppError::Throttled`], [`AppError::Unavailable`].
+    pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<(), Error> {
+        let (hash, link, user) = self.follow(link, &[LinkKind::ChangeEmail]).await?;
+        let (stored, _place) = self.compare_own(caller, &user, password).await?;
+        let told = self.new_mail(Errand::EmailChanged);
+        let moved = self.store.move_email((&hash, &link), &address_of(&link)?, &stored, &told).await?;
+        self.moved(moved, &user, &link)
     }
 
-    /// Gives an account the email back that it had before, by the link that was sent there. Every session ends: somebody else
-    /// may have done it.
+    /// Gives an account the email back that it had before, by the link that was sent there, and a new password with it. Every
+    /// session and personal access token ends: somebody else may have changed the email, and know the password.
     ///
     /// # Errors
-    /// As [`Service::confirm_email`].
-    pub async fn undo_email(&self, link: &Token) -> Result<(), Error> {
-        self.move_email(link, LinkKind::UndoEmail).await
+    /// [`AppError::LinkSpent`], [`AppError::Invalid`] for a password that is too weak, [`AppError::Taken`] if somebody has the
+    /// email who has proven it, [`AppError::Throttled`], [`AppError::Unavailable`].
+    pub async fn undo_email(&self, caller: &Caller, new: NewPassword) -> Result<(), Error> {
+        let NewPassword { link: token, password } = new;
+        let (hash, link, user) = self.follow(&token, &[LinkKind::UndoEmail]).await?;
+        let email = address_of(&link)?;
+        let password = self.judge_and_hash(caller, &user, password).await?;
+        let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user.id);
+        let squatter = holder.filter(|holder| *holder != user.id);
+        let told = self.new_mail(Errand::EmailUndone);
+        let link_of = (&hash, &link);
+        let moved = self.store.undo_email(link_of, &email, &password, squatter.as_deref(), &told).await?;
+        self.moved(moved, &user, &link)
     }
 
-    async fn move_email(&self, link: &Token, kind: LinkKind) -> Result<(), Error> {
-        let (hash, link, user) = self.follow(link, &[kind]).await?;
-        let stored = |_| Error::Fault(format!("the stored email of a link about account {} can't be read", user.id));
-        let email = Email::parse(&link.address).map_err(stored)?;
-        match self.store.move_email((&hash, &link), &email, &self.new_mail(Errand::EmailChanged)).await? {
+    fn moved(&self, moved: Moved, user: &User, link: &Link) -> Result<(), Error> {
+        match moved {
             Moved::Done => {}
             Moved::Spent => return Err(AppError::LinkSpent.into()),
             Moved::Taken => return Err(AppError::Taken.into()),
         }
         self.wake_postman();
-        tracing::info!(user = %user.id, by = kind.name(), "email changed");
+        tracing::info!(user = %user.id, by = link.kind.name(), "email changed");
         Ok(())
     }
 
@@ -128,4 +146,9 @@ impl Service {
     pub(super) fn wake_postman(&self) {
         self.mail_waits.notify_one();
     }
+}
+
+fn address_of(link: &Link) -> Result<Email, Error> {
+    let stored = |_| Error::Fault(format!("the stored email of a link about account {} can't be read", link.user_id));
+    Email::parse(&link.address).map_err(stored)
 }

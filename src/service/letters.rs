@@ -142,8 +142,9 @@ impl Letterhead {
         Letter::new(to, format!("Confirm your new email for {service}"))
             .text("Hello,")
             .text(format!("The account {username} at {service} is to have this email from now on."))
+            .text("If you want that, please confirm it. You will be asked for the password of that account.")
             .link("Confirm your new email", self.url_of("confirm-email", link))
-            .text("The link works once, for 24 hours. Until you follow it, nothing changes.")
+            .text("The link works once, for 24 hours. Until then, nothing changes.")
             .text("If you don't know of this, you need not do anything.")
     }
 
@@ -156,7 +157,16 @@ impl Letterhead {
             .text("If that was you, all is well, and this is the last mail that you get here.")
             .text("If it wasn't you, take it back: your account has this email again then, and every session ends.")
             .link("Take it back", self.url_of("undo-email", link))
-            .text("The link works once, for 72 hours. Choose a new password afterwards.")
+            .text("The link works once, for 72 hours. You choose a new password with it.")
+    }
+
+    /// Tells the email until now that the one before has been brought back.
+    pub(super) fn email_undone(&self, to: &str, username: &str) -> Letter {
+        let Self { service, .. } = self;
+        Letter::new(to, format!("Your email at {service} was changed back"))
+            .text("Hello,")
+            .text(format!("The account {username} at {service} has the email again that it had before this one."))
+            .text("Whoever reads that mailbox did it. If it should not be theirs, tell the operator of the service.")
     }
 
     /// A link's token travels behind the `#`, which browsers send to no server and no log keeps.

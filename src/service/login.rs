@@ -42,6 +42,7 @@ impl Service {
         {
             // Who knows the password may know that this is what is missing.
             if self.policy.require_verified_email && user.email_verified_at.is_none() {
+                self.store.forget_failures(&user.id).await?;
                 return Err(AppError::EmailUnverified.into());
             }
             if let Some(sign_in) = self.begin_session(caller, user, &hash, renewed).await? {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    CLOCK_TOLERANCE, Caller, Error, Service,
+    Bearing, CLOCK_TOLERANCE, Caller, Error, Service,
     entropy::new_token,
     hasher::Place,
     proof::Proven,
@@ -103,14 +103,18 @@ impl Service {
     /// The sessions of whoever is logged in: the one that asks, then the last used first.
     ///
     /// # Errors
-    /// As [`Service::authenticate`].
+    /// As [`Service::identify`].
     pub async fn list_sessions(&self, token: &Token) -> Result<Vec<SessionLine>, Error> {
-        let asking = self.authenticate(token).await?;
+        let asking = self.identify(token).await?;
         let now = self.clock.now();
         let unused_since = now.minus(self.policy.session_idle);
         let living = Living { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
-        let kept = self.store.list_sessions(&asking.user.id, living).await?;
-        let mut lines: Vec<SessionLine> = kept.into_iter().map(|session| session_line(session, &asking)).collect();
+        let kept = self.store.list_sessions(&asking.user().id, living).await?;
+        let own = match &asking {
+            Bearing::Session(session) => Some(session.id.as_str()),
+            Bearing::Access(_) => None,
+        };
+        let mut lines: Vec<SessionLine> = kept.into_iter().map(|session| session_line(session, own)).collect();
         lines.sort_by_key(|line| !line.current);
         Ok(lines)
     }
@@ -174,11 +178,13 @@ impl Service {
             client_name: session.name.clone(),
             previous_login_at: session.previous_login_at.map(rfc3339),
             proven_at: rfc3339(session.proven_at),
-            session: session_line(session, asking.session()),
+            session: session_line(session, Some(&asking.session().id)),
         });
         let (last_login_at, failed) = self.store.attempts_of(&user.id).await?;
         let failed_logins = failed.map(|(count, last)| FailedLogins { count, last_at: rfc3339(last) });
         let mails = self.store.mails_of(&user.id).await?.into_iter();
+        let ever = Timestamp::from_millis(i64::MIN);
+        let access_tokens = self.store.list_access_tokens(&user.id, ever).await?;
         let links = self.store.links_of(&user.id).await?.into_iter();
         tracing::info!(user = %user.id, "data taken along");
         Ok(Export {
@@ -187,6 +193,7 @@ impl Service {
             email_verified_at: user.email_verified_at.map(Timestamp::to_rfc3339),
             failed_logins,
             sessions: sessions.collect(),
+            access_tokens: access_tokens.into_iter().map(Into::into).collect(),
             mails: mails
                 .map(|(kind, address, created_at, due_at, attempts)| ExportedMail {
                     kind,
@@ -245,9 +252,9 @@ fn rfc3339(millis: i64) -> String {
     Timestamp::from_millis(millis).to_rfc3339()
 }
 
-fn session_line(session: KeptSession, asking: &Session) -> SessionLine {
+fn session_line(session: KeptSession, own: Option<&str>) -> SessionLine {
     SessionLine {
-        current: session.id == asking.id,
+        current: own == Some(session.id.as_str()),
         id: session.id,
         client: client::in_words(&session.name),
         network: session.network,

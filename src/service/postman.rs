@@ -23,8 +23,10 @@ use crate::{
 
 /// How often the postman looks for mail that nobody told it of: another server's, or what waits for another try.
 const ROUND: Duration = Duration::from_secs(10);
+/// Mails under way at once.
+const AT_ONCE: usize = 4;
 /// How long one try may take before somebody else may try. A carrier gives up sooner.
-const LEASE: Duration = Duration::from_mins(2);
+const LEASE: Duration = Duration::from_mins(10);
 /// The wait after the first failure. It doubles with each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
 /// The longest wait.
@@ -47,7 +49,7 @@ pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Se
 
 /// What brings mail to its addressees.
 pub trait Carrier: Debug + Send + Sync {
-    /// Brings one. `id` is the same for every try.
+    /// Brings one. `id` is another for every try, for each has a link of its own.
     fn carry<'a>(&'a self, id: &'a str, letter: &'a Letter) -> Carrying<'a>;
 }
 
@@ -72,8 +74,13 @@ impl Service {
 }
 
 impl Postman {
-    /// Works for ever. What is broken off half-way goes out again later, under the same identifier.
+    /// Works for ever. What is broken off half-way goes out again later.
     pub async fn run(self) {
+        // So that one mail server that takes its time holds up nobody else's mail.
+        futures_util::future::join_all((0..AT_ONCE).map(|_| self.go_round())).await;
+    }
+
+    async fn go_round(&self) {
         loop {
             match self.deliver_next().await {
                 Ok(true) => continue,
@@ -92,6 +99,11 @@ impl Postman {
     pub async fn deliver_next(&self) -> Result<bool, Error> {
         let Some(mail) = self.store.claim_mail(self.clock.now(), LEASE).await? else { return Ok(false) };
         let kind = mail.errand.name();
+        if self.clock.now().since(mail.created_at) >= GIVE_UP {
+            tracing::error!(mail = mail.id, kind, "a mail could not be sent for three days and is given up");
+            self.store.drop_mail(&mail.id).await?;
+            return Ok(true);
+        }
         let Some(letter) = self.write(&mail).await? else {
             tracing::info!(
                 mail = mail.id,
@@ -101,7 +113,7 @@ impl Postman {
             self.store.drop_mail(&mail.id).await?;
             return Ok(true);
         };
-        match self.carrier.carry(&mail.id, &letter).await {
+        match self.carrier.carry(&format!("{}.{}", mail.id, mail.attempts), &letter).await {
             Ok(place) => {
                 tracing::info!(mail = mail.id, kind, place, "mail sent");
                 self.store.drop_mail(&mail.id).await?;
@@ -114,10 +126,6 @@ impl Postman {
     async fn put_off(&self, mail: &WaitingMail, cause: &str) -> Result<(), Error> {
         let now = self.clock.now();
         let (id, kind) = (&mail.id, mail.errand.name());
-        if now.since(mail.created_at) >= GIVE_UP {
-            tracing::error!(mail = id, kind, cause, "a mail could not be sent for three days and is given up");
-            return self.store.drop_mail(id).await;
-        }
         let wait = retry_after(mail.attempts);
         tracing::warn!(mail = id, kind, cause, again_in_s = wait.as_secs(), "a mail could not be sent yet");
         self.store.delay_mail(id, now.plus(wait)).await
@@ -135,12 +143,15 @@ impl Postman {
                 self.write_verify(mail, &user).await?
             }
             Errand::Taken if self.may_have(mail, email).await? => Some(self.head.taken(email, username)),
+            // Nobody knows yet whose mailbox it is.
+            Errand::PasswordChanged if user.email_verified_at.is_none() && !self.may_have(mail, email).await? => None,
             Errand::PasswordChanged => Some(self.head.password_changed(email, username, &mail.created_at.in_words())),
             Errand::ChangeEmail => self.write_change(mail, &user).await?,
             Errand::EmailChanged => {
-                let link = self.link(LinkKind::UndoEmail, &user, &mail.address, UNDO_LASTS).await?;
-                Some(self.head.email_changed(&mail.address, username, email, &link))
+                let link = self.link(mail, LinkKind::UndoEmail, &user, &mail.address, UNDO_LASTS).await?;
+                link.map(|link| self.head.email_changed(&mail.address, username, email, &link))
             }
+            Errand::EmailUndone => Some(self.head.email_undone(&mail.address, username)),
             Errand::Verify | Errand::Taken | Errand::Forgot => None,
         })
     }
@@ -149,8 +160,8 @@ impl Postman {
         if !self.may_have(mail, &user.email).await? {
             return Ok(None);
         }
-        let link = self.link(LinkKind::Verify, user, &user.email, VERIFY_LASTS).await?;
-        Ok(Some(self.head.verify(&user.email, &user.username, &link)))
+        let link = self.link(mail, LinkKind::Verify, user, &user.email, VERIFY_LASTS).await?;
+        Ok(link.map(|link| self.head.verify(&user.email, &user.username, &link)))
     }
 
     /// An email that was not proven sets no new password for whoever registered with it: its owner may have been somebody else
@@ -165,8 +176,8 @@ impl Postman {
         if !self.may_have(mail, email).await? {
             return Ok(None);
         }
-        let link = self.link(LinkKind::Reset, &user, email, RESET_LASTS).await?;
-        Ok(Some(self.head.reset(email, username, &link)))
+        let link = self.link(mail, LinkKind::Reset, &user, email, RESET_LASTS).await?;
+        Ok(link.map(|link| self.head.reset(email, username, &link)))
     }
 
     async fn write_change(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
@@ -176,8 +187,8 @@ impl Postman {
         if let Some(owner) = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id) {
             return Ok(Some(self.head.taken(&owner.email, &owner.username)));
         }
-        let link = self.link(LinkKind::ChangeEmail, user, &mail.address, VERIFY_LASTS).await?;
-        Ok(Some(self.head.change_email(&mail.address, &user.username, &link)))
+        let link = self.link(mail, LinkKind::ChangeEmail, user, &mail.address, VERIFY_LASTS).await?;
+        Ok(link.map(|link| self.head.change_email(&mail.address, &user.username, &link)))
     }
 
     async fn user_of(&self, mail: &WaitingMail) -> Result<Option<User>, Error> {
@@ -202,12 +213,26 @@ impl Postman {
         Ok(self.store.take_allowance(&key, MAILBOX, self.clock.now()).await?.is_ok())
     }
 
-    async fn link(&self, kind: LinkKind, user: &User, address: &str, lasts: Duration) -> Result<Token, Error> {
+    /// A new link's token. `None` if nobody wants it any more.
+    async fn link(
+        &self,
+        mail: &WaitingMail,
+        kind: LinkKind,
+        user: &User,
+        address: &str,
+        lasts: Duration,
+    ) -> Result<Option<Token>, Error> {
         let token = new_token(&*self.entropy, Kind::Link);
-        let link =
-            NewLink { token_hash: token.hash(), kind, user_id: &user.id, address, created_at: self.clock.now(), lasts };
-        self.store.make_link(link).await?;
-        Ok(token)
+        let link = NewLink {
+            mail: &mail.id,
+            token_hash: token.hash(),
+            kind,
+            user_id: &user.id,
+            address,
+            created_at: mail.created_at,
+            expires_at: self.clock.now().plus(lasts),
+        };
+        Ok(self.store.make_link(link).await?.then_some(token))
     }
 }
 

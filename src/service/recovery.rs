@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{email::Email, password::Password, token::Token},
     error::{AppError, Field, Problem},
-    store::{Allowance, Errand, LinkKind},
+    store::{Allowance, Errand, LinkKind, User},
 };
 
 /// Mails that one address asks for.
@@ -17,8 +17,8 @@ pub(super) const ASKED: Allowance = Allowance { burst: 5, interval: Duration::fr
 
 /// A link's token and the password that it is to set, each field checked.
 pub struct NewPassword {
-    link: Token,
-    password: Password,
+    pub(super) link: Token,
+    pub(super) password: Password,
 }
 
 impl fmt::Debug for NewPassword {
@@ -66,15 +66,25 @@ impl Service {
     pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<(), Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(&token, &[LinkKind::Reset, LinkKind::Verify]).await?;
-        let place = self.hasher.enqueue()?;
-        self.allow("judge", JUDGED, caller).await?;
-        let password = self.hash_new(&place, &user, Field::NewPassword, password).await?;
+        let password = self.judge_and_hash(caller, &user, password).await?;
         let told = self.new_mail(Errand::PasswordChanged);
         let ended = self.store.reset_password((&hash, &link), &password, &told).await?;
         let sessions_ended = ended.ok_or(AppError::LinkSpent)?;
         self.wake_postman();
         tracing::info!(user = %user.id, sessions_ended, "password set anew by mail");
         Ok(())
+    }
+
+    /// Judges a new password that somebody sends with a link, and hashes it.
+    pub(super) async fn judge_and_hash(
+        &self,
+        caller: &Caller,
+        user: &User,
+        password: Password,
+    ) -> Result<String, Error> {
+        let place = self.hasher.enqueue()?;
+        self.allow("judge", JUDGED, caller).await?;
+        self.hash_new(&place, user, Field::NewPassword, password).await
     }
 }
 

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{CLOCK_TOLERANCE, Error, Service};
-use crate::{domain::token::Token, error::AppError, store::Session};
+use crate::{
+    domain::token::{Kind, Token},
+    error::AppError,
+    store::Session,
+};
 
 /// How often it is noted at the most that a session is in use.
 const SEEN_INTERVAL: Duration = Duration::from_mins(1);
@@ -12,8 +16,12 @@ impl Service {
     /// The session behind a token.
     ///
     /// # Errors
-    /// [`AppError::SessionEnded`] when there is none or it is over, [`AppError::Unavailable`].
+    /// [`AppError::SessionEnded`] when there is none or it is over; [`AppError::ReadOnly`] or [`AppError::SessionRequired`] for a
+    /// personal access token, which is none; [`AppError::Unavailable`].
     pub async fn authenticate(&self, token: &Token) -> Result<Arc<Session>, Error> {
+        if token.kind() == Kind::Personal {
+            return Err(Box::pin(self.refuse_access(token)).await);
+        }
         let hash = token.hash();
         let session = self.store.find_session(&hash).await?.ok_or(AppError::SessionEnded)?;
         let now = self.clock.now();
@@ -36,11 +44,14 @@ impl Service {
         Ok(session)
     }
 
-    /// Ends the session behind a token. When this returns, no server lets the token in any more.
+    /// Ends the session behind a token; or a personal access token, if it may change anything. When this returns, no server lets the token in any more.
     ///
     /// # Errors
     /// As [`Service::authenticate`].
     pub async fn log_out(&self, token: &Token) -> Result<(), Error> {
+        if token.kind() == Kind::Personal {
+            return self.give_up_access(token).await;
+        }
         let session = self.authenticate(token).await?;
         self.store.end_session(&token.hash()).await?;
         tracing::info!(user = %session.user.id, "logged out");

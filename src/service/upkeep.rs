@@ -112,7 +112,7 @@ impl Upkeep {
                 failures: now.minus(self.policy.account.memory),
                 sessions: now.minus(self.policy.session_idle),
             };
-            let mut rows = self.store.sweep_links(now).await?;
+            let mut rows = 0;
             for kind in Spent::ALL {
                 let keys = self.store.find_spent(kind, horizons, SWEEP_SEARCH).await?;
                 for batch in keys.chunks(SWEEP_BATCH) {
@@ -120,7 +120,7 @@ impl Upkeep {
                     tokio::time::sleep(SWEEP_PAUSE).await;
                 }
             }
-            total += rows;
+            total += rows + self.store.sweep_expired(now).await?;
             if rows < u64::from(SWEEP_SEARCH) {
                 return Ok(total);
             }

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use super::{DURABLE, Error, RELAXED, Store, lock::LockUser, on_each, on_read, on_write};
-use crate::domain::{
-    email::Email,
-    time::{Timestamp, millis},
-    token::TokenHash,
+use super::{
+    DURABLE, Error, RELAXED, Store, access_tokens::revoke_access_tokens, lock::LockUser, on_each, on_read, on_write,
 };
+use crate::domain::{email::Email, time::Timestamp, token::TokenHash};
 
 /// What a mail is to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +20,22 @@ pub enum Errand {
     PasswordChanged,
     /// Asks at a new address whether it is the owner's.
     ChangeEmail,
-    /// Tells the address until now that it is another.
+    /// Tells the address until now that it is another, and how to undo that.
     EmailChanged,
+    /// Tells the address until now that the one before has been brought back.
+    EmailUndone,
 }
 
 impl Errand {
-    const ALL: [Self; 6] =
-        [Self::Verify, Self::Taken, Self::Forgot, Self::PasswordChanged, Self::ChangeEmail, Self::EmailChanged];
+    const ALL: [Self; 7] = [
+        Self::Verify,
+        Self::Taken,
+        Self::Forgot,
+        Self::PasswordChanged,
+        Self::ChangeEmail,
+        Self::EmailChanged,
+        Self::EmailUndone,
+    ];
 
     /// What it is called in the database and in the log.
     #[must_use]
@@ -40,6 +47,7 @@ impl Errand {
             Self::PasswordChanged => "password_changed",
             Self::ChangeEmail => "change_email",
             Self::EmailChanged => "email_changed",
+            Self::EmailUndone => "email_undone",
         }
     }
 
@@ -134,6 +142,8 @@ pub struct Link {
 /// A link to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewLink<'a> {
+    /// The mail that it is for. Whoever takes that out of the queue meanwhile doesn't want the link either.
+    pub mail: &'a str,
     /// What its token hashes to.
     pub token_hash: TokenHash,
     /// What it does.
@@ -142,10 +152,10 @@ pub struct NewLink<'a> {
     pub user_id: &'a str,
     /// The address that it proves, or brings back.
     pub address: &'a str,
-    /// Now.
+    /// When its mail was posted: the order of what it undoes.
     pub created_at: Timestamp,
-    /// How long it works.
-    pub lasts: Duration,
+    /// Until when it works.
+    pub expires_at: Timestamp,
 }
 
 /// What came of a link that gives an account another address.
@@ -199,16 +209,35 @@ macro_rules! void_links {
     }};
 }
 
+/// Ends whatever somebody else may hold of an account: its sessions and personal access tokens, and links to it. Its failed
+/// logins are forgotten. Tells how many sessions there were.
+macro_rules! evict {
+    ($tx:ident, $user:expr) => {{
+        void_links!($tx, $user);
+        sqlx::query("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'").bind($user).execute(&mut *$tx).await?;
+        revoke_access_tokens!($tx, $user);
+        sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind($user).execute(&mut *$tx).await?;
+        let sql = "DELETE FROM sessions WHERE user_id = $1";
+        sqlx::query(sql).bind($user).execute(&mut *$tx).await?.rows_affected()
+    }};
+}
+
+/// Gives an account an address that was proven now.
+macro_rules! set_email {
+    ($tx:ident, $user:expr, $email:expr, $now:expr) => {{
+        let email: &Email = $email;
+        let sql = "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4 WHERE id = $1";
+        let query = sqlx::query(sql).bind($user).bind(email.as_str()).bind(email.key());
+        query.bind($now.as_millis()).execute(&mut *$tx).await?;
+    }};
+}
+
 pub(super) use {post, void_links};
 
 /// $1 the time until which nobody else takes it, $2 now.
 const CLAIM: &str = "UPDATE mails SET due_at = $1, attempts = attempts + 1 WHERE due_at <= $2 AND id IN \
     (SELECT id FROM mails WHERE due_at <= $2 ORDER BY due_at, id LIMIT 1) \
     RETURNING id, kind, user_id, address, created_at, attempts";
-
-/// $1 the account, $2 its password's new hash, $3 the address that was proven, $4 now.
-const RESET: &str = "UPDATE users SET password_hash = $2, email_verified_at = \
-    CASE WHEN email = $3 THEN COALESCE(email_verified_at, $4) ELSE email_verified_at END WHERE id = $1";
 
 impl Store {
     /// Puts a mail into the queue: about an account, or to an address.
@@ -225,12 +254,18 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn claim_mail(&self, now: Timestamp, lease: Duration) -> Result<Option<WaitingMail>, Error> {
-        let rows: Vec<MailRow> = on_each!(self, RELAXED, tx => sqlx::query_as(CLAIM)
-            .bind(now.plus(lease).as_millis())
-            .bind(now.as_millis())
-            .fetch_all(&mut *tx)
-            .await?);
-        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        let row: Option<MailRow> = loop {
+            let rows: Vec<MailRow> = on_each!(self, RELAXED, tx => sqlx::query_as(CLAIM)
+                .bind(now.plus(lease).as_millis())
+                .bind(now.as_millis())
+                .fetch_all(&mut *tx)
+                .await?);
+            // Another server may have been quicker, while more is due.
+            if !rows.is_empty() || !self.has_mail(now).await? {
+                break rows.into_iter().next();
+            }
+        };
+        let Some(row) = row else { return Ok(None) };
         let errand = Errand::named(&row.kind);
         let errand = errand.ok_or_else(|| Error::Refused(format!("the mail {} is of no known kind", row.id)))?;
         Ok(Some(WaitingMail {
@@ -241,6 +276,13 @@ impl Store {
             created_at: Timestamp::from_millis(row.created_at),
             attempts: row.attempts,
         }))
+    }
+
+    async fn has_mail(&self, now: Timestamp) -> Result<bool, Error> {
+        let sql = "SELECT id FROM mails WHERE due_at <= $1 LIMIT 1";
+        let due: Option<String> =
+            on_read!(self, conn => sqlx::query_scalar(sql).bind(now.as_millis()).fetch_optional(&mut *conn).await?);
+        Ok(due.is_some())
     }
 
     /// Lets a mail wait until a later time.
@@ -267,30 +309,38 @@ impl Store {
     }
 
     /// Makes a link. Older ones that do the same are void then, but for those that bring an address back: each of them
-    /// was sent to another.
+    /// was sent to another. `false`, and nothing is changed, if its mail is no longer wanted, or one that proves the account's
+    /// address would prove another.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn make_link(&self, link: NewLink<'_>) -> Result<(), Error> {
-        on_write!(self, DURABLE, tx => {
+    pub async fn make_link(&self, link: NewLink<'_>) -> Result<bool, Error> {
+        let proves = matches!(link.kind, LinkKind::Verify | LinkKind::Reset);
+        Ok(on_write!(self, DURABLE, tx => {
             tx.lock_user(link.user_id).await?;
-            if link.kind != LinkKind::UndoEmail {
-                let sql = "DELETE FROM links WHERE user_id = $1 AND kind = $2";
-                sqlx::query(sql).bind(link.user_id).bind(link.kind.name()).execute(&mut *tx).await?;
-            }
             let sql = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
-                       SELECT $1, $2, id, $4, $5, $6 FROM users WHERE id = $3";
-            sqlx::query(sql)
+                       SELECT $1, $2, id, $4, $5, $6 FROM users WHERE id = $3 AND (email = $4 OR NOT $8) \
+                       AND EXISTS (SELECT id FROM mails WHERE id = $7)";
+            let made = sqlx::query(sql)
                 .bind(link.token_hash.as_bytes().as_slice())
                 .bind(link.kind.name())
                 .bind(link.user_id)
                 .bind(link.address)
                 .bind(link.created_at.as_millis())
-                .bind(link.created_at.as_millis() + millis(link.lasts))
+                .bind(link.expires_at.as_millis())
+                .bind(link.mail)
+                .bind(proves)
                 .execute(&mut *tx)
-                .await?;
-        });
-        Ok(())
+                .await?
+                .rows_affected()
+                == 1;
+            if made && link.kind != LinkKind::UndoEmail {
+                let sql = "DELETE FROM links WHERE user_id = $1 AND kind = $2 AND token_hash <> $3";
+                let query = sqlx::query(sql).bind(link.user_id).bind(link.kind.name());
+                query.bind(link.token_hash.as_bytes().as_slice()).execute(&mut *tx).await?;
+            }
+            made
+        }))
     }
 
     /// The link behind a token, if it still works.
@@ -310,14 +360,16 @@ impl Store {
         }))
     }
 
-    /// Forgets links that are too old to work. Returns how many.
+    /// Forgets links and personal access tokens that are too old to work. Returns how many.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn sweep_links(&self, now: Timestamp) -> Result<u64, Error> {
+    pub async fn sweep_expired(&self, now: Timestamp) -> Result<u64, Error> {
         Ok(on_write!(self, RELAXED, tx => {
-            let sql = "DELETE FROM links WHERE expires_at <= $1";
-            sqlx::query(sql).bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
+            let links = sqlx::query("DELETE FROM links WHERE expires_at <= $1");
+            let tokens = sqlx::query("DELETE FROM access_tokens WHERE expires_at <= $1");
+            links.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
+                + tokens.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
         }))
     }
 
@@ -365,6 +417,8 @@ impl Store {
                 if verified {
                     let sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2) WHERE id = $1";
                     sqlx::query(sql).bind(&link.user_id).bind(now.as_millis()).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
+                    sqlx::query(sql).bind(&link.user_id).execute(&mut *tx).await?;
                 }
                 verified
             }))
@@ -372,9 +426,9 @@ impl Store {
         .await
     }
 
-    /// Sets a new password by a link that proves an address, which counts as proven then if it is the account's. Every
-    /// session ends, other such links are void, and failed logins are forgotten. Returns how many sessions ended; `None`, and
-    /// nothing is changed, if the link doesn't work.
+    /// Sets a new password by a link that proves the account's address, which counts as proven then. Every session and
+    /// personal access token ends, other such links are void, and failed logins are forgotten. Returns how many sessions
+    /// ended; `None`, and nothing is changed, if the link doesn't work, or the account has another address by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -390,15 +444,17 @@ impl Store {
             let (user, now) = (&link.user_id, told.created_at);
             let _ended = store.forget_user_afterwards(user);
             Ok(on_write!(store, DURABLE, tx => {
-                if use_up!(tx, &hash, user, now) {
-                    let query = sqlx::query(RESET).bind(user).bind(&password_hash).bind(&link.address);
-                    query.bind(now.as_millis()).execute(&mut *tx).await?;
-                    void_links!(tx, user);
-                    sqlx::query("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'").bind(user).execute(&mut *tx).await?;
-                    sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(user).execute(&mut *tx).await?;
+                tx.lock_user(user).await?;
+                let sql = "SELECT id FROM users WHERE id = $1 AND email = $2";
+                let same: Option<String> =
+                    sqlx::query_scalar(sql).bind(user).bind(&link.address).fetch_optional(&mut *tx).await?;
+                if same.is_some() && use_up!(tx, &hash, user, now) {
+                    let sql = "UPDATE users SET password_hash = $2, email_verified_at = COALESCE(email_verified_at, $3) \
+                               WHERE id = $1";
+                    let query = sqlx::query(sql).bind(user).bind(&password_hash).bind(now.as_millis());
+                    query.execute(&mut *tx).await?;
                     post!(tx, &told, Some(user), "");
-                    let sql = "DELETE FROM sessions WHERE user_id = $1";
-                    Some(sqlx::query(sql).bind(user).execute(&mut *tx).await?.rows_affected())
+                    Some(evict!(tx, user))
                 } else {
                     None
                 }
@@ -407,9 +463,8 @@ impl Store {
         .await
     }
 
-    /// Gives an account the address that a link proves, which counts as proven then. Links to a new password are void, for they
-    /// went to the address before. `told` goes to that one. A link that brings an address back ends every session as well,
-    /// and all links that are younger than it are void.
+    /// Gives an account the address that a link proves, which counts as proven then, if the password is still the one whose
+    /// hash is given. Links that were sent to the address before are void. If that was its owner's, they are told.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -417,40 +472,91 @@ impl Store {
         &self,
         (hash, link): (&TokenHash, &Link),
         email: &Email,
+        password_hash: &str,
         told: &NewMail,
     ) -> Result<Moved, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
-        let (email, told) = (email.clone(), told.clone());
+        let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
+        let moved = self.uncancelled(async move {
+            let (user, now) = (&link.user_id, told.created_at);
+            let _forgotten = store.forget_user_afterwards(user);
+            Ok(on_write!(store, DURABLE, tx => {
+                tx.lock_user(user).await?;
+                let sql = "SELECT email, email_verified_at FROM users WHERE id = $1 AND password_hash = $2";
+                let before: Option<(String, Option<i64>)> =
+                    sqlx::query_as(sql).bind(user).bind(&password_hash).fetch_optional(&mut *tx).await?;
+                match before {
+                    Some((before, verified)) if use_up!(tx, &hash, user, now) => {
+                        set_email!(tx, user, &email, now);
+                        void_links!(tx, user);
+                        let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
+                        sqlx::query(sql).bind(user).execute(&mut *tx).await?;
+                        // An address that was mistyped is a stranger's, who must not learn of the right one.
+                        if verified.is_some() {
+                            post!(tx, &told, Some(user), &before);
+                        }
+                        true
+                    }
+                    _ => false,
+                }
+            }))
+        });
+        moved_or_taken(moved.await)
+    }
+
+    /// Gives an account the address back that it had before, and a new password, for somebody else may know the old one. Every
+    /// session and personal access token ends, and whatever was asked for since then is void. Somebody who has registered
+    /// with the address meanwhile and could not prove it, `squatter`, gives way. `told` goes to the address until now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn undo_email(
+        &self,
+        (hash, link): (&TokenHash, &Link),
+        email: &Email,
+        password_hash: &str,
+        squatter: Option<&str>,
+        told: &NewMail,
+    ) -> Result<Moved, Error> {
+        let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
+        let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
+        let squatter = squatter.map(str::to_owned);
         let moved = self.uncancelled(async move {
             let (user, now) = (&link.user_id, told.created_at);
             let _ended = store.forget_user_afterwards(user);
+            let _evicted = squatter.as_ref().map(|squatter| store.forget_user_afterwards(squatter));
             Ok(on_write!(store, DURABLE, tx => {
                 let works = use_up!(tx, &hash, user, now);
                 if works {
+                    if let Some(squatter) = &squatter {
+                        let sql = "DELETE FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
+                        sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
+                    }
                     let sql = "SELECT email FROM users WHERE id = $1";
                     let before: String = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;
-                    let sql = "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4 WHERE id = $1";
-                    let query = sqlx::query(sql).bind(user).bind(email.as_str()).bind(email.key());
-                    query.bind(now.as_millis()).execute(&mut *tx).await?;
-                    let sql = "DELETE FROM links WHERE user_id = $1 AND kind IN ('verify', 'reset')";
-                    sqlx::query(sql).bind(user).execute(&mut *tx).await?;
-                    if link.kind == LinkKind::UndoEmail {
-                        let sql = "DELETE FROM links WHERE user_id = $1 AND (kind <> 'undo_email' OR created_at >= $2)";
-                        sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
-                        sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(user).execute(&mut *tx).await?;
-                    } else {
-                        post!(tx, &told, Some(user), &before);
-                    }
+                    set_email!(tx, user, &email, now);
+                    let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
+                    sqlx::query(sql).bind(user).bind(&password_hash).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'undo_email' AND created_at >= $2";
+                    sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'email_changed' AND created_at >= $2";
+                    sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
+                    evict!(tx, user);
+                    post!(tx, &told, Some(user), &before);
                 }
                 works
             }))
         });
-        match moved.await {
-            Ok(true) => Ok(Moved::Done),
-            Ok(false) => Ok(Moved::Spent),
-            // The database's own uniqueness decides, so that two at once can't both have it.
-            Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(Moved::Taken),
-            Err(error) => Err(error),
-        }
+        moved_or_taken(moved.await)
+    }
+}
+
+fn moved_or_taken(moved: Result<bool, Error>) -> Result<Moved, Error> {
+    match moved {
+        Ok(true) => Ok(Moved::Done),
+        Ok(false) => Ok(Moved::Spent),
+        // The database's own uniqueness decides, so that two at once can't both have it.
+        Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(Moved::Taken),
+        Err(error) => Err(error),
     }
 }

@@ -73,6 +73,8 @@ macro_rules! living {
     }};
 }
 
+pub(super) use living;
+
 /// $1 the token's hash, $2 the next one's, $3 the user, $4 the password's hash, $5 now.
 const RENEW: &str = "UPDATE sessions SET token_hash = $2, proven_at = $5 WHERE token_hash = $1 AND user_id IN \
     (SELECT id FROM users WHERE id = $3 AND password_hash = $4 AND disabled_at IS NULL)";
@@ -179,6 +181,9 @@ impl Store {
             let deleted = on_write!(store, DURABLE, tx => {
                 let living = living!(tx, &user, &session);
                 if living {
+                    let sql = "DELETE FROM mails WHERE user_id IS NULL \
+                               AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
+                    sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
                     sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
                     sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(&user).execute(&mut *tx).await?;
                 }
@@ -235,6 +240,7 @@ impl Store {
             let _ended = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
                 if living!(tx, &user, &asking) {
+                    void_links!(tx, &user);
                     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
                     Some(sqlx::query(sql).bind(&user).bind(&asking).execute(&mut *tx).await?.rows_affected())
                 } else {

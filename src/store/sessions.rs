@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{DURABLE, Error, RELAXED, Store, User, UserRow, lock::LockUser, on_read, on_write};
+use super::{
+    DURABLE, Error, RELAXED, Store, User, UserRow, access_tokens::revoke_access_tokens, lock::LockUser,
+    mail::void_links, on_read, on_write,
+};
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
 /// A session to be made.
@@ -219,7 +222,7 @@ impl Store {
         .await
     }
 
-    /// Ends every session of an account. Returns how many there were.
+    /// Ends every session of an account, and its personal access tokens. Returns how many sessions there were.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -230,6 +233,8 @@ impl Store {
             Ok(on_write!(store, DURABLE, tx => {
                 // Before the deletion, so that a login under way can't slip in behind it.
                 tx.lock_user(&user).await?;
+                void_links!(tx, &user);
+                revoke_access_tokens!(tx, &user);
                 let sql = "DELETE FROM sessions WHERE user_id = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
             }))

@@ -2,6 +2,7 @@
 
 use super::{
     DURABLE, Error, NewMail, Store,
+    access_tokens::revoke_access_tokens,
     mail::{post, void_links},
     on_read, on_write,
 };
@@ -174,9 +175,11 @@ impl Store {
                 }
                 (Some(_), None) => Made::Done,
                 (None, Some(Welcome { taken: Some(taken), .. })) => {
-                    let sql = "SELECT id FROM users WHERE email_key = $1";
-                    let owner: Option<String> =
-                        sqlx::query_scalar(sql).bind(new.email.key()).fetch_optional(&mut *tx).await?;
+                    // A username that is taken is told in any case, so that one's own is no way to ask for an email.
+                    let sql = "SELECT id FROM users WHERE email_key = $1 \
+                               AND NOT EXISTS (SELECT id FROM users WHERE username_key = $2)";
+                    let query = sqlx::query_scalar(sql).bind(new.email.key()).bind(new.username.key());
+                    let owner: Option<String> = query.fetch_optional(&mut *tx).await?;
                     match owner {
                         Some(owner) => {
                             post!(tx, taken, Some(&owner), "");
@@ -248,6 +251,7 @@ impl Store {
                 let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(&hash).execute(&mut *tx).await?;
                 void_links!(tx, &user);
+                revoke_access_tokens!(tx, &user);
                 let sql = "DELETE FROM account_throttles WHERE key = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
                 let sql = "DELETE FROM sessions WHERE user_id = $1";
@@ -269,6 +273,7 @@ impl Store {
             Ok(on_write!(store, DURABLE, tx => {
                 let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
+                void_links!(tx, &user);
                 let sql = "DELETE FROM sessions WHERE user_id = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
             }))

@@ -3,7 +3,13 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
-use vestibule::{mail::MailUrl, server::config::Config, service::Letter};
+use vestibule::{
+    domain::token::{Kind, Token},
+    mail::MailUrl,
+    server::config::Config,
+    service::Letter,
+    store::{LinkKind, NewLink},
+};
 
 use crate::{
     on_both,
@@ -38,8 +44,16 @@ impl App {
         self.send(RESET, json!({ "token": link, "new_password": password })).await.status.as_u16()
     }
 
-    async fn follow(&self, path: &str, link: &str) -> u16 {
-        self.send(path, json!({ "token": link })).await.status.as_u16()
+    async fn confirm_email(&self, link: &str) -> u16 {
+        self.confirm_email_with(link, PASSWORD).await
+    }
+
+    async fn confirm_email_with(&self, link: &str, password: &str) -> u16 {
+        self.send(CONFIRM_EMAIL, json!({ "token": link, "password": password })).await.status.as_u16()
+    }
+
+    async fn undo_email(&self, link: &str) -> u16 {
+        self.send(UNDO_EMAIL, json!({ "token": link, "new_password": NEW })).await.status.as_u16()
     }
 
     /// Registers somebody whose email is confirmed.
@@ -64,6 +78,17 @@ impl App {
         let letter = self.deliver_one().await;
         assert_eq!((letter.to.as_str(), letter.subject.as_str()), (email, "Confirm your new email for Vestibule"));
         token_of(&letter)
+    }
+
+    /// Logs in with the new password.
+    async fn new_token(&self, who: &str) -> String {
+        let answer = self.log_in(who, NEW).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    async fn id_of(&self, token: &str) -> String {
+        self.who(token).await["id"].as_str().unwrap().to_owned()
     }
 
     async fn who(&self, token: &str) -> Value {
@@ -183,9 +208,9 @@ on_both! {
         assert_eq!(app.reset(&second, PASSWORD).await, 410, "another password");
         assert_eq!(app.deliver_one().await.subject, "Your password at Vestibule was changed");
         let third = app.reset_link("ann").await;
-        let token = app.log_in("ann", NEW).await.json()["token"].as_str().unwrap().to_owned();
+        let token = app.new_token("ann").await;
         let moved = app.email_link(&token, "new@example.org").await;
-        assert_eq!(app.follow(CONFIRM_EMAIL, &moved).await, 200);
+        assert_eq!(app.confirm_email_with(&moved, NEW).await, 200);
         assert_eq!(app.reset(&third, PASSWORD).await, 410, "another email");
     }
 }
@@ -320,10 +345,11 @@ on_both! {
         let first = app.email_link(&token, "first@example.org").await;
         let second = app.email_link(&token, "second@example.org").await;
         assert_eq!(app.who(&token).await["email"], "ann@example.org", "until it is confirmed");
-        assert_eq!(app.follow(CONFIRM_EMAIL, &first).await, 410, "the younger wish counts");
-        assert_eq!(app.follow(UNDO_EMAIL, &second).await, 410, "a link does one thing");
-        assert_eq!(app.follow(CONFIRM_EMAIL, &second).await, 200);
-        assert_eq!(app.follow(CONFIRM_EMAIL, &second).await, 410);
+        assert_eq!(app.confirm_email(&first).await, 410, "the younger wish counts");
+        assert_eq!(app.undo_email(&second).await, 410, "a link does one thing");
+        assert_eq!(app.confirm_email_with(&second, "wrong").await, 403, "a click alone proves nothing");
+        assert_eq!(app.confirm_email(&second).await, 200);
+        assert_eq!(app.confirm_email(&second).await, 410);
         let me = app.who(&token).await;
         assert_eq!((&me["email"], &me["email_verified"]), (&json!("second@example.org"), &json!(true)));
         assert_eq!(app.log_in("ann@example.org", PASSWORD).await.status, 400);
@@ -332,11 +358,14 @@ on_both! {
         let undo = token_of(&told);
         app.clock.advance(Duration::from_hours(72) - Duration::from_millis(1));
         let token = app.token("second@example.org").await;
-        assert_eq!(app.follow(UNDO_EMAIL, &undo).await, 200);
+        assert_eq!(app.send(UNDO_EMAIL, json!({ "token": undo, "new_password": "short" })).await.status, 400);
+        assert_eq!(app.undo_email(&undo).await, 200);
         assert_eq!(app.me(&token).await, 401, "somebody else may have done it");
-        assert_eq!(app.follow(UNDO_EMAIL, &undo).await, 410);
-        assert_eq!(app.log_in("second@example.org", PASSWORD).await.status, 400);
-        assert_eq!(app.who(&app.token("ann@example.org").await).await["email"], "ann@example.org");
+        assert_eq!(app.undo_email(&undo).await, 410);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 400, "they may know the password");
+        let told = app.deliver_one().await;
+        assert_eq!((told.to.as_str(), told.subject.as_str()), ("second@example.org", "Your email at Vestibule was changed back"));
+        assert_eq!(app.who(&app.new_token("ann@example.org").await).await["email"], "ann@example.org");
     }
 }
 
@@ -345,15 +374,15 @@ on_both! {
         app.register_confirmed("ann").await;
         let token = app.token("ann").await;
         let link = app.email_link(&token, "evil@example.org").await;
-        assert_eq!(app.follow(CONFIRM_EMAIL, &link).await, 200);
+        assert_eq!(app.confirm_email(&link).await, 200);
         let owners = token_of(&app.deliver_one().await);
         app.clock.advance(Duration::from_secs(1));
         let link = app.email_link(&token, "worse@example.org").await;
-        assert_eq!(app.follow(CONFIRM_EMAIL, &link).await, 200);
+        assert_eq!(app.confirm_email(&link).await, 200);
         let intruders = token_of(&app.deliver_one().await);
-        assert_eq!(app.follow(UNDO_EMAIL, &owners).await, 200);
-        assert_eq!(app.follow(UNDO_EMAIL, &intruders).await, 410);
-        assert_eq!(app.who(&app.token("ann@example.org").await).await["email"], "ann@example.org");
+        assert_eq!(app.undo_email(&owners).await, 200);
+        assert_eq!(app.undo_email(&intruders).await, 410);
+        assert_eq!(app.who(&app.new_token("ann@example.org").await).await["email"], "ann@example.org");
     }
 }
 
@@ -371,7 +400,7 @@ on_both! {
         // Somebody registers with it before it is confirmed.
         let link = token_of(&app.deliver_one().await);
         app.send(REGISTER, json!({ "email": "free@example.org", "username": "fred", "password": PASSWORD })).await;
-        assert_eq!(app.follow(CONFIRM_EMAIL, &link).await, 409);
+        assert_eq!(app.confirm_email(&link).await, 409);
         assert_eq!(app.who(&token).await["email"], "ann@example.org");
         for (bad, status) in [("ann@example.org", 400), ("", 400), ("no address", 400)] {
             assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish(bad)).await.status, status, "{bad}");
@@ -392,7 +421,7 @@ on_both! {
         let mine = app.token("ann").await;
         let body = json!({ "current_password": PASSWORD, "new_password": NEW });
         assert_eq!(app.ask("POST", CHANGE_PASSWORD, &mine, &body).await.status, 200);
-        assert_eq!(app.follow(CONFIRM_EMAIL, &sent).await, 410);
+        assert_eq!(app.confirm_email(&sent).await, 410);
         assert_eq!(app.deliver_one().await.subject, "Your password at Vestibule was changed", "the second wish is not sent");
     }
 }
@@ -406,7 +435,7 @@ async fn on_both_sending(test: impl AsyncFn(App)) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registering_tells_no_stranger_who_has_an_account_r2() {
-    on_both_sending(async |app| {
+    Box::pin(on_both_sending(async |app| {
         app.register_confirmed("ann").await;
         let register = async |email: &str, username: &str| {
             let before = app.service.hashes_run();
@@ -432,7 +461,7 @@ async fn registering_tells_no_stranger_who_has_an_account_r2() {
         let again = register("new@example.org", "newer").await;
         assert_eq!(again, new);
         assert_eq!(app.deliver_one().await.subject, "Confirm your email for Vestibule");
-    })
+    }))
     .await;
 }
 
@@ -516,7 +545,7 @@ on_both! {
     async fn what_a_postman_leaves_half_done_another_takes_up(app: App) {
         app.register("ann").await;
         let now = vestibule::service::clock::Clock::now(&*app.clock);
-        let lease = Duration::from_mins(2);
+        let lease = Duration::from_mins(10);
         let claimed = app.store.claim_mail(now, lease).await.unwrap().unwrap();
         assert!(app.deliver().await.is_empty(), "it is in other hands");
         app.clock.advance(lease);
@@ -571,5 +600,158 @@ on_both! {
         app.clock.advance(Duration::from_mins(30));
         upkeep.sweep_all().await.unwrap();
         assert!(app.store.links_of(&user).await.unwrap().is_empty());
+    }
+}
+
+on_both! {
+    async fn an_intruders_mail_that_waits_gives_nothing_back_once_the_owner_has_undone_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let evil = app.email_link(&token, "evil@example.org").await;
+        assert_eq!(app.confirm_email(&evil).await, 200);
+        // The owner's mail is late, and the intruder's is sent before it.
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        assert!(app.deliver().await.is_empty());
+        app.clock.advance(Duration::from_secs(1));
+        app.letterbox.broken.store(false, Ordering::SeqCst);
+        let worse = app.email_link(&token, "worse@example.org").await;
+        assert_eq!(app.confirm_email(&worse).await, 200);
+        let intruders = app.deliver_one().await;
+        assert_eq!(intruders.to, "evil@example.org");
+        app.clock.advance(Duration::from_secs(30));
+        let owners = app.deliver_one().await;
+        assert_eq!(owners.to, "ann@example.org");
+        let wish = json!({ "new_email": "worst@example.org" });
+        assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish).await.status, 200);
+        assert_eq!(app.undo_email(&token_of(&owners)).await, 200);
+        assert_eq!(app.undo_email(&token_of(&intruders)).await, 410, "what counts is when it happened");
+        let subjects: Vec<String> = app.deliver().await.into_iter().map(|letter| letter.subject).collect();
+        assert_eq!(subjects, ["Your email at Vestibule was changed back"], "the last wish is void");
+    }
+}
+
+on_both! {
+    async fn nobody_keeps_an_owner_out_by_registering_with_the_address_before_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let evil = app.email_link(&app.token("ann").await, "evil@example.org").await;
+        assert_eq!(app.confirm_email(&evil).await, 200);
+        let undo = token_of(&app.deliver_one().await);
+        let squat = json!({ "email": "ann@example.org", "username": "squatter", "password": PASSWORD });
+        assert_eq!(app.send(REGISTER, squat).await.status, 200);
+        let squatter = app.token("squatter").await;
+        assert_eq!(app.me(&squatter).await, 200);
+        assert_eq!(app.undo_email(&undo).await, 200);
+        assert_eq!(app.me(&squatter).await, 401);
+        assert_eq!(app.who(&app.new_token("ann").await).await["email"], "ann@example.org");
+    }
+}
+
+on_both! {
+    async fn an_address_that_was_never_proven_learns_nothing_and_undoes_nothing_r6(app: App) {
+        app.register("ann").await;
+        app.deliver().await;
+        let link = app.email_link(&app.token("ann").await, "right@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        assert!(app.deliver().await.is_empty(), "the mistyped address is a stranger's");
+    }
+}
+
+on_both! {
+    async fn a_link_to_another_email_dies_with_the_sessions_r55(app: App) {
+        app.register_confirmed("ann").await;
+        let (intruder, mine) = (app.token("ann").await, app.token("ann").await);
+        let first = app.email_link(&intruder, "evil@example.org").await;
+        assert_eq!(app.ask("DELETE", "/api/accounts/sessions/", &mine, &json!({})).await.status, 200);
+        assert_eq!(app.confirm_email(&first).await, 410);
+        let second = app.email_link(&mine, "evil@example.org").await;
+        let user = app.id_of(&mine).await;
+        app.store.end_sessions_of(&user).await.unwrap();
+        assert_eq!(app.confirm_email(&second).await, 410);
+        let third = app.email_link(&app.token("ann").await, "evil@example.org").await;
+        app.store.disable_user(&user, vestibule::service::clock::Clock::now(&*app.clock)).await.unwrap();
+        app.store.enable_user(&user).await.unwrap();
+        assert_eq!(app.confirm_email(&third).await, 410);
+    }
+}
+
+on_both! {
+    async fn a_link_is_not_made_for_a_mail_that_is_no_longer_wanted_r55(app: App) {
+        app.register_confirmed("ann").await;
+        let user = app.id_of(&app.token("ann").await).await;
+        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let token = Token::generate(Kind::Link, || 7);
+        let make = async |mail: &str, address: &str, kind: LinkKind| {
+            let link = NewLink {
+                mail,
+                token_hash: token.hash(),
+                kind,
+                user_id: &user,
+                address,
+                created_at: now,
+                expires_at: now.plus(Duration::from_mins(1)),
+            };
+            app.store.make_link(link).await.unwrap()
+        };
+        assert!(!make("no such mail", "ann@example.org", LinkKind::Reset).await);
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        let mail = app.store.claim_mail(now, Duration::from_mins(1)).await.unwrap().unwrap();
+        assert!(!make(&mail.id, "other@example.org", LinkKind::Reset).await, "the account has another address by now");
+        assert!(make(&mail.id, "ann@example.org", LinkKind::Reset).await);
+    }
+}
+
+#[tokio::test]
+async fn ones_own_username_is_no_way_to_ask_for_an_email_r2() {
+    let app = App::start_with(Backend::Sqlite, sends).await;
+    app.register("ann").await;
+    app.register("eve").await;
+    app.deliver().await;
+    let ask = async |email: &str| {
+        app.send(REGISTER, json!({ "email": email, "username": "eve", "password": PASSWORD })).await.shape()
+    };
+    assert_eq!(ask("ann@example.org").await, ask("nobody@example.org").await);
+    assert!(app.deliver().await.is_empty());
+}
+
+on_both! {
+    async fn an_unproven_mailbox_is_spared_notices_as_well_r56(app: App) {
+        app.register("ann").await;
+        let mut token = app.token("ann").await;
+        app.deliver().await;
+        let mut old = PASSWORD.to_owned();
+        for at in 0..8 {
+            let new = format!("{NEW} {at}");
+            let body = json!({ "current_password": old, "new_password": new });
+            let changed = app.ask("POST", CHANGE_PASSWORD, &token, &body).await;
+            assert_eq!(changed.status, 200, "{}", changed.text);
+            changed.json()["token"].as_str().unwrap().clone_into(&mut token);
+            old = new;
+        }
+        assert_eq!(app.deliver().await.len(), 4);
+    }
+}
+
+on_both! {
+    async fn a_right_password_before_the_email_is_confirmed_is_no_failure_r92(app: App) {
+        let mut config = app.config.clone();
+        config.registration.require_verified_email = true;
+        let app = app.restart_with(config).await;
+        app.register("ann").await;
+        for _ in 0..8 {
+            assert_eq!(app.log_in("ann", PASSWORD).await.status, 403);
+        }
+        let link = token_of(&app.deliver_one().await);
+        assert_eq!(app.verify(&link, PASSWORD).await, 200);
+    }
+}
+
+on_both! {
+    async fn whoever_leaves_takes_a_mail_that_they_asked_for_along_r110(app: App) {
+        app.register_confirmed("ann").await;
+        assert_eq!(app.forgot("Ann@example.org").await.status, 200);
+        let token = app.token("ann").await;
+        assert_eq!(app.ask("POST", "/api/accounts/delete/", &token, &json!({ "username": "ann" })).await.status, 204);
+        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        assert!(app.store.claim_mail(now, Duration::from_mins(1)).await.unwrap().is_none());
     }
 }

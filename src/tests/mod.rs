@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail by panicking")]
 
+mod access_tokens;
 mod accounts;
 mod attack;
 mod chaos;

@@ -319,7 +319,7 @@ on_both! {
 }
 
 /// What is kept about a person, and not exported: secrets, and what follows from what is.
-const NOT_EXPORTED: [&str; 12] = [
+const NOT_EXPORTED: [&str; 14] = [
     "users.password_hash",
     "users.email_key",
     "users.username_key",
@@ -331,6 +331,8 @@ const NOT_EXPORTED: [&str; 12] = [
     "mails.id",
     "mails.user_id",
     "links.token_hash",
+    "access_tokens.token_hash",
+    "access_tokens.user_id",
     "links.user_id",
     // It follows from the count.
     "account_throttles.delay",
@@ -346,6 +348,7 @@ fn place<'a>(export: &'a Value, table: &str, column: &str) -> Option<&'a Value> 
         ("sessions", "previous_login_at" | "proven_at") => session.get(column),
         ("sessions", _) => session["session"].get(column),
         ("mails", _) => mail.get(column),
+        ("access_tokens", _) => export["access_tokens"][0].get(column),
         ("links", _) => link.get(column),
         ("account_throttles", "failures") => export["failed_logins"].get("count"),
         ("account_throttles", _) => export["failed_logins"].get(column),
@@ -362,6 +365,8 @@ on_both! {
         // One mail was sent, with a link, and another waits.
         app.deliver().await;
         assert_eq!(app.ask("POST", "/api/accounts/resend_verification/", &token, &json!({})).await.status, 200);
+        let wish = json!({ "name": "a script", "scope": "read", "days": 1 });
+        assert_eq!(app.ask("POST", "/api/accounts/tokens/", &token, &wish).await.status, 200);
         assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         let answer = app.get(EXPORT).bearer(&token).send().await;
         assert_eq!(answer.header("content-disposition"), "attachment; filename=\"account.json\"");

@@ -47,6 +47,11 @@ impl Config {
                     .to_owned(),
             ));
         }
+        if matches!(self.mail.url, MailUrl::Smtp(_)) && self.mail.from.email.domain() == "localhost" {
+            return Err(ConfigError(
+                "mail is sent from an address at localhost, which mail servers refuse: set mail.from.".to_owned(),
+            ));
+        }
         if self.registration.require_verified_email && self.mail.url == MailUrl::Off {
             return Err(ConfigError(
                 "registration.require_verified_email needs mail, and mail.url is off; change one of the two."

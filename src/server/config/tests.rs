@@ -44,7 +44,7 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 37] = [
+    let table: [Broken; 38] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress"),
         ("[sever]\n", &[], "[sever]"),
@@ -76,6 +76,11 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[mail]\nurl = \"smtp://ann:secret@mail.example.org/x\"", &[], "mail.url"),
         ("[mail]\nurl = \"smtp://ann:secret@mail.example.org\"", &[], "server.public_url"),
         ("[mail]\nfrom = \"Vestibule\"", &[], "mail.from"),
+        (
+            "[mail]\nurl = \"smtp://localhost\"\n[server]\npublic_url = \"https://accounts.example.org\"",
+            &[],
+            "mail.from",
+        ),
         ("[mail]\nurl = \"off\"\n[registration]\nrequire_verified_email = true", &[], "mail.url is off"),
         ("", &[("VESTIBULE_REGISTRATION_REQUIRE_VERIFIED_EMAIL", "perhaps")], "must be true or false"),
         ("", &[("VESTIBULE_SERVER_ADRESS", "x")], "VESTIBULE_SERVER_ADRESS"),
@@ -95,6 +100,7 @@ fn debug_tells_no_secret_r112() {
     let env = [
         ("DATABASE_URL", "postgres://ann:secret@host/name"),
         ("VESTIBULE_MAIL_URL", "smtps://ann:secret@mail.example.org"),
+        ("VESTIBULE_MAIL_FROM", "no-reply@example.org"),
         ("VESTIBULE_SERVER_PUBLIC_URL", "https://accounts.example.org"),
     ];
     let config = load("", &env).expect("good");

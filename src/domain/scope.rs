@@ -1,0 +1,33 @@
+//! What a personal access token may do.
+
+use serde::{Deserialize, Serialize};
+
+/// What a personal access token may do. An app that is shown one learns it from `me/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Tell, and change nothing.
+    Read,
+    /// Whatever its owner may do without proving the password.
+    Full,
+}
+
+impl Scope {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Read, Self::Full];
+
+    /// The scope's name, on the wire and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Full => "full",
+        }
+    }
+
+    /// The scope of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+}

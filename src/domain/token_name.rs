@@ -1,0 +1,58 @@
+//! What people call their personal access tokens.
+
+use crate::error::Problem;
+
+/// The longest name, in characters.
+const MOST_CHARS: usize = 64;
+
+/// A name that tells its owner which program has the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenName(String);
+
+impl TokenName {
+    /// Reads a name: white space around it is dropped.
+    ///
+    /// # Errors
+    /// [`Problem::Missing`], [`Problem::TokenNameTooLong`], [`Problem::TokenNameCharacter`] for what can't be seen or would
+    /// turn the text around it.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let name = text.trim();
+        if name.is_empty() {
+            return Err(Problem::Missing);
+        }
+        if name.chars().count() > MOST_CHARS {
+            return Err(Problem::TokenNameTooLong);
+        }
+        if name.chars().any(|c| c.is_control() || is_format(c)) {
+            return Err(Problem::TokenNameCharacter);
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Characters that direct text and take no space (Unicode's bidirectional controls and their kin).
+const fn is_format(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_line_of_plain_text() {
+        assert_eq!(TokenName::parse("  Backup on the NAS ").map(|name| name.0), Ok("Backup on the NAS".to_owned()));
+        assert!(TokenName::parse(&"ä".repeat(64)).is_ok());
+        assert_eq!(TokenName::parse(&"ä".repeat(65)), Err(Problem::TokenNameTooLong));
+        assert_eq!(TokenName::parse(" \t"), Err(Problem::Missing));
+        for hostile in ["a\nb", "a\0b", "a\u{202e}b", "a\u{200b}b", "a\u{feff}b", "\u{1b}[2J"] {
+            assert_eq!(TokenName::parse(hostile), Err(Problem::TokenNameCharacter), "{hostile:?}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Personal access tokens: for programs of one's own, so that none of them needs the password.
+
+use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use super::{
+    Error, Service,
+    entropy::new_token,
+    proof::Proven,
+    registration::{collected, invalid},
+};
+use crate::{
+    domain::{
+        account::AccessTokenLine,
+        scope::Scope,
+        time::Timestamp,
+        token::{Kind, Token},
+        token_name::TokenName,
+    },
+    error::{AppError, Field, Problem},
+    store::{AccessToken, Issued, KeptAccessToken, NewAccessToken, Session, User},
+};
+
+/// Tokens of one account.
+const MOST: u32 = 50;
+/// Days that a token may last at the most.
+const MOST_DAYS: u64 = 366;
+/// How often it is noted at the most that a token is in use.
+const USED_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What somebody wants a token for, each field checked.
+#[derive(Debug)]
+pub struct TokenWish {
+    name: TokenName,
+    scope: Scope,
+    lasts: Duration,
+}
+
+impl TokenWish {
+    /// Reads the fields; a missing one is `None`.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] with what is wrong with every field.
+    pub fn parse(name: Option<&str>, scope: Option<&str>, days: Option<u64>) -> Result<Self, AppError> {
+        let name = name.ok_or(Problem::Missing).and_then(TokenName::parse);
+        let scope = scope.ok_or(Problem::Missing).and_then(|text| Scope::named(text).ok_or(Problem::UnknownScope));
+        let days = days.ok_or(Problem::Missing).and_then(|days| match days {
+            1..=MOST_DAYS => Ok(days),
+            _ => Err(Problem::TokenDays),
+        });
+        match (name, scope, days) {
+            (Ok(name), Ok(scope), Ok(days)) => Ok(Self { name, scope, lasts: Duration::from_hours(24 * days) }),
+            (name, scope, days) => {
+                Err(collected([(Field::Name, name.err()), (Field::Scope, scope.err()), (Field::Days, days.err())]))
+            }
+        }
+    }
+}
+
+/// A token that was made. It is shown this once.
+#[derive(Debug)]
+pub struct NewToken {
+    /// The token.
+    pub token: Token,
+    /// What its owner will see of it.
+    pub line: AccessTokenLine,
+}
+
+/// Who is behind a bearer token, and by which kind of it.
+#[derive(Clone, Debug)]
+pub enum Bearing {
+    /// A session's.
+    Session(Arc<Session>),
+    /// A personal access token.
+    Access(AccessToken),
+}
+
+impl Bearing {
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        match self {
+            Self::Session(session) => &session.user,
+            Self::Access(token) => &token.user,
+        }
+    }
+}
+
+impl Service {
+    /// Who is behind a bearer token of either kind. What only tells takes this; what changes anything takes a session.
+    ///
+    /// # Errors
+    /// [`AppError::SessionEnded`] if nobody is, [`AppError::Unavailable`].
+    pub async fn identify(&self, token: &Token) -> Result<Bearing, Error> {
+        match token.kind() {
+            Kind::Personal => Ok(Bearing::Access(Box::pin(self.access(token)).await?)),
+            Kind::Session | Kind::Link => Ok(Bearing::Session(self.authenticate(token).await?)),
+        }
+    }
+
+    /// Gives whoever is logged in a personal access token.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] if they have as many as they may, [`AppError::SessionEnded`], [`AppError::Unavailable`].
+    pub async fn issue_access_token(&self, asking: &Proven, wish: TokenWish) -> Result<NewToken, Error> {
+        let Session { user, id, .. } = asking.session();
+        let (token, now) = (new_token(&*self.entropy, Kind::Personal), self.clock.now());
+        let new = NewAccessToken {
+            id: self.new_id(),
+            token_hash: token.hash(),
+            name: wish.name,
+            scope: wish.scope,
+            created_at: now,
+            expires_at: now.plus(wish.lasts),
+        };
+        let line = AccessTokenLine {
+            id: new.id.clone(),
+            name: new.name.as_str().to_owned(),
+            scope: new.scope.name().to_owned(),
+            created_at: now.to_rfc3339(),
+            last_used_at: None,
+            expires_at: new.expires_at.to_rfc3339(),
+        };
+        match self.store.add_access_token(&user.id, id, new, MOST).await? {
+            Issued::Done => {}
+            Issued::TooMany => return Err(invalid(Field::Name, Problem::TooManyTokens)),
+            Issued::SessionEnded => return Err(AppError::SessionEnded.into()),
+        }
+        tracing::info!(user = %user.id, token = line.id, scope = line.scope, "access token made");
+        Ok(NewToken { token, line })
+    }
+
+    /// The personal access tokens of whoever is behind a bearer token, the youngest first.
+    ///
+    /// # Errors
+    /// As [`Service::identify`].
+    pub async fn list_access_tokens(&self, token: &Token) -> Result<Vec<AccessTokenLine>, Error> {
+        let asking = self.identify(token).await?;
+        let kept = self.store.list_access_tokens(&asking.user().id, self.clock.now()).await?;
+        Ok(kept.into_iter().map(AccessTokenLine::from).collect())
+    }
+
+    /// Revokes one of their personal access tokens. When this returns, no server takes it any more.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`] if they have none of that name, whoever else has; and as [`Service::authenticate`].
+    pub async fn revoke_access_token(&self, token: &Token, id: &str) -> Result<(), Error> {
+        let asking = self.authenticate(token).await?;
+        let id = Uuid::parse_str(id).map_err(|_| AppError::NotFound)?.to_string();
+        let revoked = self.store.revoke_access_token_of(&asking.user.id, &asking.id, &id).await?;
+        if !revoked.ok_or(AppError::SessionEnded)? {
+            return Err(AppError::NotFound.into());
+        }
+        tracing::info!(user = %asking.user.id, token = id, "access token revoked");
+        Ok(())
+    }
+
+    /// Why a personal access token can't do what a session can; or that there is none.
+    pub(super) async fn refuse_access(&self, token: &Token) -> Error {
+        match self.access(token).await {
+            Ok(AccessToken { scope: Scope::Read, .. }) => AppError::ReadOnly.into(),
+            Ok(AccessToken { scope: Scope::Full, .. }) => AppError::SessionRequired.into(),
+            Err(error) => error,
+        }
+    }
+
+    /// Ends a personal access token that was shown, which may do that if it may change anything.
+    pub(super) async fn give_up_access(&self, token: &Token) -> Result<(), Error> {
+        let access = self.access(token).await?;
+        if access.scope == Scope::Read {
+            return Err(AppError::ReadOnly.into());
+        }
+        self.store.revoke_access_token(&access.id).await?;
+        tracing::info!(user = %access.user.id, token = access.id, "access token given up");
+        Ok(())
+    }
+
+    async fn access(&self, token: &Token) -> Result<AccessToken, Error> {
+        let now = self.clock.now();
+        let access = self.store.find_access_token(&token.hash(), now).await?.ok_or(AppError::SessionEnded)?;
+        let noted = access.last_used_at.is_some_and(|last| now.since(last) < USED_INTERVAL);
+        if !noted && let Err(cause) = self.store.touch_access_token(&access.id, now).await {
+            tracing::warn!(%cause, "the last use of an access token was not noted");
+        }
+        Ok(access)
+    }
+}
+
+impl From<KeptAccessToken> for AccessTokenLine {
+    fn from(kept: KeptAccessToken) -> Self {
+        let rfc3339 = |millis| Timestamp::from_millis(millis).to_rfc3339();
+        Self {
+            id: kept.id,
+            name: kept.name,
+            scope: kept.scope,
+            created_at: rfc3339(kept.created_at),
+            last_used_at: kept.last_used_at.map(rfc3339),
+            expires_at: rfc3339(kept.expires_at),
+        }
+    }
+}

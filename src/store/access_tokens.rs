@@ -1,0 +1,195 @@
+//! Personal access tokens.
+
+use super::{DURABLE, Error, RELAXED, Store, User, UserRow, lock::LockUser, on_read, on_write, own::living};
+use crate::domain::{scope::Scope, time::Timestamp, token::TokenHash, token_name::TokenName};
+
+/// A token to be made.
+#[derive(Clone, Debug)]
+pub struct NewAccessToken {
+    /// A UUID, version 7.
+    pub id: String,
+    /// What it hashes to.
+    pub token_hash: TokenHash,
+    /// What its owner calls it.
+    pub name: TokenName,
+    /// What it may do.
+    pub scope: Scope,
+    /// Now.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A token in a list of its owner's. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct KeptAccessToken {
+    /// A UUID, version 7.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// The name of its scope.
+    pub scope: String,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was last used, to the minute, if ever.
+    pub last_used_at: Option<i64>,
+    /// When it ends.
+    pub expires_at: i64,
+}
+
+/// A token with its owner.
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    /// A UUID, version 7.
+    pub id: String,
+    /// Whose it is. Never a disabled account.
+    pub user: User,
+    /// What it may do.
+    pub scope: Scope,
+    /// When it was last used, to the minute, if ever.
+    pub last_used_at: Option<Timestamp>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+#[derive(sqlx::FromRow)]
+struct AccessTokenRow {
+    token_id: String,
+    scope: String,
+    last_used_at: Option<i64>,
+    expires_at: i64,
+    #[sqlx(flatten)]
+    user: UserRow,
+}
+
+/// What came of the wish for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issued {
+    /// It is there.
+    Done,
+    /// The account has as many as it may.
+    TooMany,
+    /// The session that asked has ended.
+    SessionEnded,
+}
+
+/// Revokes every token of an account: for a new password that was set without the old one.
+macro_rules! revoke_access_tokens {
+    ($tx:ident, $user:expr) => {{
+        sqlx::query("DELETE FROM access_tokens WHERE user_id = $1").bind($user).execute(&mut *$tx).await?;
+    }};
+}
+
+pub(super) use revoke_access_tokens;
+
+impl Store {
+    /// Makes a token for an account that has fewer than `most`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn add_access_token(
+        &self,
+        user: &str,
+        session: &str,
+        new: NewAccessToken,
+        most: u32,
+    ) -> Result<Issued, Error> {
+        Ok(on_write!(self, DURABLE, tx => {
+            if living!(tx, user, session) {
+                let sql = "INSERT INTO access_tokens (id, user_id, token_hash, name, scope, created_at, expires_at) \
+                           SELECT $1, $2, $3, $4, $5, $6, $7 \
+                           WHERE (SELECT COUNT(*) FROM access_tokens WHERE user_id = $2 AND expires_at > $6) < $8";
+                let rows = sqlx::query(sql)
+                    .bind(&new.id)
+                    .bind(user)
+                    .bind(new.token_hash.as_bytes().as_slice())
+                    .bind(new.name.as_str())
+                    .bind(new.scope.name())
+                    .bind(new.created_at.as_millis())
+                    .bind(new.expires_at.as_millis())
+                    .bind(i64::from(most))
+                    .execute(&mut *tx)
+                    .await?
+                    .rows_affected();
+                if rows == 1 { Issued::Done } else { Issued::TooMany }
+            } else {
+                Issued::SessionEnded
+            }
+        }))
+    }
+
+    /// The tokens of an account that end after a time, the youngest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_access_tokens(&self, user: &str, now: Timestamp) -> Result<Vec<KeptAccessToken>, Error> {
+        let sql = "SELECT id, name, scope, created_at, last_used_at, expires_at FROM access_tokens \
+                   WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id DESC";
+        Ok(on_read!(self, conn => {
+            sqlx::query_as(sql).bind(user).bind(now.as_millis()).fetch_all(&mut *conn).await?
+        }))
+    }
+
+    /// The token that hashes to this, if it hasn't ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn find_access_token(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<AccessToken>, Error> {
+        let sql = "SELECT t.id AS token_id, t.scope, t.last_used_at, t.expires_at, \
+                   u.id, u.email, u.username, u.created_at, u.disabled_at, u.email_verified_at \
+                   FROM access_tokens t JOIN users u ON u.id = t.user_id \
+                   WHERE t.token_hash = $1 AND t.expires_at > $2 AND u.disabled_at IS NULL";
+        let row: Option<AccessTokenRow> = on_read!(self, conn => sqlx::query_as(sql)
+            .bind(hash.as_bytes().as_slice())
+            .bind(now.as_millis())
+            .fetch_optional(&mut *conn)
+            .await?);
+        Ok(row.and_then(|row| {
+            Some(AccessToken {
+                id: row.token_id,
+                user: row.user.into(),
+                scope: Scope::named(&row.scope)?,
+                last_used_at: row.last_used_at.map(Timestamp::from_millis),
+                expires_at: Timestamp::from_millis(row.expires_at),
+            })
+        }))
+    }
+
+    /// Notes when a token was last used.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn touch_access_token(&self, id: &str, now: Timestamp) -> Result<(), Error> {
+        on_write!(self, RELAXED, tx => {
+            let sql = "UPDATE access_tokens SET last_used_at = $2 WHERE id = $1";
+            sqlx::query(sql).bind(id).bind(now.as_millis()).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Revokes a token by itself. When this returns, no server takes it any more.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn revoke_access_token(&self, id: &str) -> Result<(), Error> {
+        on_write!(self, DURABLE, tx => {
+            sqlx::query("DELETE FROM access_tokens WHERE id = $1").bind(id).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Revokes a token of an account. `false` if the account has none of this name; `None` if the session that asks has ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn revoke_access_token_of(&self, user: &str, asking: &str, id: &str) -> Result<Option<bool>, Error> {
+        Ok(on_write!(self, DURABLE, tx => {
+            if living!(tx, user, asking) {
+                let sql = "DELETE FROM access_tokens WHERE id = $1 AND user_id = $2";
+                Some(sqlx::query(sql).bind(id).bind(user).execute(&mut *tx).await?.rows_affected() == 1)
+            } else {
+                None
+            }
+        }))
+    }
+}

@@ -1,0 +1,183 @@
+//! Personal access tokens, on both databases.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    on_both,
+    util::{Answer, App, Backend, PASSWORD, some_address},
+};
+
+const TOKENS: &str = "/api/accounts/tokens/";
+const ME: &str = "/api/accounts/me/";
+
+impl App {
+    async fn wish(&self, token: &str, name: &str, scope: &str, days: i64) -> Answer {
+        self.ask("POST", TOKENS, token, &json!({ "name": name, "scope": scope, "days": days })).await
+    }
+
+    /// A personal access token, and its identifier.
+    async fn access(&self, token: &str, scope: &str) -> (String, String) {
+        let made = self.wish(token, "a script", scope, 30).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        let part = |key: &str| made.json()[key].as_str().unwrap().to_owned();
+        (part("token"), part("id"))
+    }
+
+    async fn access_tokens(&self, token: &str) -> Vec<Value> {
+        self.get(TOKENS).bearer(token).send().await.json()["tokens"].as_array().unwrap().clone()
+    }
+
+    async fn code(&self, method: &str, path: &str, token: &str, body: &Value) -> (u16, String) {
+        let answer = self.ask(method, path, token, body).await;
+        (answer.status.as_u16(), answer.json()["code"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+on_both! {
+    async fn a_personal_access_token_is_shown_once_and_tells_whose_it_is_r29_r31(app: App) {
+        app.register("ann").await;
+        let session = app.token("ann").await;
+        let made = app.wish(&session, " Backup ", "read", 30).await;
+        let (token, id) = (made.json()["token"].as_str().unwrap().to_owned(), made.json()["id"].clone());
+        assert!(token.starts_with("vsp_") && token.len() == 53, "{token}");
+        assert_eq!(made.json()["expires_at"], "2026-12-22T12:00:00Z");
+        let me = app.get(ME).bearer(&token).send().await;
+        assert_eq!((&me.json()["username"], &me.json()["scope"]), (&json!("ann"), &json!("read")));
+        assert_eq!(app.get(ME).bearer(&session).send().await.json().get("scope"), None);
+        let listed = app.get(TOKENS).bearer(&session).send().await;
+        assert!(!listed.text.contains(&token));
+        assert_eq!(app.access_tokens(&session).await, [json!({
+            "id": id, "name": "Backup", "scope": "read", "created_at": "2026-11-22T12:00:00Z",
+            "last_used_at": "2026-11-22T12:00:00Z", "expires_at": "2026-12-22T12:00:00Z",
+        })]);
+        assert_eq!(app.access_tokens(&token).await.len(), 1, "it may read");
+    }
+}
+
+on_both! {
+    async fn a_token_that_may_only_read_is_refused_every_change(app: App) {
+        app.register("ann").await;
+        let (read, _) = app.access(&app.token("ann").await, "read").await;
+        let fields = json!({
+            "id": "0", "username": "annie", "password": PASSWORD, "current_password": PASSWORD, "days": 1, "scope": "full",
+            "new_password": "walrus orchard lantern", "new_email": "new@example.org", "name": "another",
+        });
+        let public = ["api_register", "api_auth", "verify_email", "forgot_password", "reset_password", "confirm_email", "undo_email"];
+        let mut refused = 0;
+        for path in app.front.routes().paths().iter().filter(|path| path.starts_with("/api/") && path.ends_with('/')) {
+            if public.iter().any(|name| path.contains(name)) {
+                continue;
+            }
+            for method in ["POST", "PUT", "PATCH", "DELETE"] {
+                let (status, code) = app.code(method, &path.replace("{id}", "0"), &read, &fields).await;
+                assert!(status == 405 || (status, code.as_str()) == (403, "read_only"), "{method} {path}: {status} {code}");
+                refused += usize::from(status == 403);
+            }
+        }
+        assert_eq!(refused, 11, "the changes that there are");
+        assert_eq!(app.get(ME).bearer(&read).send().await.status, 200, "and it still works");
+    }
+}
+
+on_both! {
+    async fn what_wants_the_password_wants_a_session_whatever_the_token_may_r47(app: App) {
+        app.register("ann").await;
+        let session = app.token("ann").await;
+        let (full, id) = app.access(&session, "full").await;
+        let fields = json!({
+            "username": "annie", "password": PASSWORD, "current_password": PASSWORD, "name": "x", "scope": "full", "days": 1,
+            "new_password": "walrus orchard lantern", "new_email": "new@example.org",
+        });
+        for (method, path) in [
+            ("POST", "change_password/"), ("POST", "change_username/"), ("POST", "change_email/"), ("POST", "delete/"),
+            ("POST", "tokens/"), ("POST", "confirm_password/"), ("GET", "export/"), ("DELETE", "sessions/"),
+        ] {
+            let told = app.code(method, &format!("/api/accounts/{path}"), &full, &fields).await;
+            assert_eq!(told, (403, "session_required".to_owned()), "{method} {path}");
+        }
+        assert_eq!(app.ask("POST", "/api/accounts/logout/", &full, &json!({})).await.status, 204, "it may end itself");
+        assert_eq!(app.me(&full).await, 401);
+        assert_eq!(app.access_tokens(&session).await.iter().filter(|line| line["id"] == id.as_str()).count(), 0);
+        app.clock.advance(Duration::from_mins(10));
+        assert_eq!(app.wish(&session, "late", "read", 1).await.json()["code"], "reauth_required");
+    }
+}
+
+on_both! {
+    async fn a_token_ends_when_it_is_revoked_or_over_r41_r42(app: App) {
+        app.register("ann").await;
+        app.register("bob").await;
+        let (ann, bob) = (app.token("ann").await, app.token("bob").await);
+        let (first, id) = app.access(&ann, "read").await;
+        let (second, _) = app.access(&ann, "full").await;
+        let path = format!("{TOKENS}{id}/");
+        assert_eq!(app.ask("DELETE", &path, &bob, &json!({})).await.status, 404, "another's");
+        for strange in ["0", "%00", "..", "a b"] {
+            let path = format!("{TOKENS}{}/", strange.replace(' ', "%20"));
+            assert_eq!(app.ask("DELETE", &path, &ann, &json!({})).await.status, 404, "{strange}");
+        }
+        assert_eq!(app.me(&first).await, 200);
+        assert_eq!(app.ask("DELETE", &path, &ann, &json!({})).await.status, 204);
+        assert_eq!((app.me(&first).await.as_u16(), app.me(&second).await.as_u16()), (401, 200));
+        assert_eq!(app.ask("DELETE", &path, &ann, &json!({})).await.status, 404);
+        app.clock.advance(Duration::from_hours(24 * 30) - Duration::from_millis(1));
+        assert_eq!(app.me(&second).await, 200, "without any session");
+        app.clock.advance(Duration::from_millis(1));
+        assert_eq!(app.me(&second).await, 401);
+        let mut app = app;
+        let user = app.get(ME).bearer(&app.token("ann").await).send().await.json()["id"].as_str().unwrap().to_owned();
+        let ever = vestibule::domain::time::Timestamp::from_millis(0);
+        assert_eq!(app.store.list_access_tokens(&user, ever).await.unwrap().len(), 1);
+        app.upkeep.take().unwrap().sweep_all().await.unwrap();
+        assert!(app.store.list_access_tokens(&user, ever).await.unwrap().is_empty(), "swept out");
+    }
+}
+
+on_both! {
+    async fn tokens_die_with_the_account_and_with_a_password_set_by_others_r43(app: App) {
+        for name in ["ann", "bob", "cyd", "dan"] {
+            app.register(name).await;
+        }
+        let mut tokens = Vec::new();
+        for name in ["ann", "bob", "cyd", "dan"] {
+            tokens.push(app.access(&app.token(name).await, "full").await.0);
+        }
+        let id = async |token: &str| app.get(ME).bearer(token).send().await.json()["id"].as_str().unwrap().to_owned();
+        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        app.store.disable_user(&id(&tokens[0]).await, now).await.unwrap();
+        app.store.set_password(&id(&tokens[1]).await, "x").await.unwrap();
+        app.store.end_sessions_of(&id(&tokens[2]).await).await.unwrap();
+        let session = app.token("dan").await;
+        let left = app.ask("POST", "/api/accounts/delete/", &session, &json!({ "username": "dan" })).await;
+        assert_eq!(left.status, 204);
+        for token in &tokens {
+            assert_eq!(app.me(token).await, 401);
+        }
+    }
+}
+
+on_both! {
+    async fn a_wish_for_a_token_is_checked_field_by_field(app: App) {
+        app.register("ann").await;
+        let session = app.token("ann").await;
+        let refused = app.wish(&session, "", "write", 0).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(refused.text, @r#"{"code":"invalid","error":"Please correct the marked fields.","errors":{"days":["Choose 1 to 366 days."],"name":["Please fill in this field."],"scope":["Choose read or full."]},"status":"fail"}"#);
+        }
+        for days in [367, -1, i64::MAX] {
+            assert_eq!(app.wish(&session, "x", "read", days).await.status, 400, "{days}");
+        }
+        for body in [json!({}), json!({ "name": 1, "scope": true, "days": "30" }), json!({ "name": "x", "scope": "read", "days": 1.5 })] {
+            assert_eq!(app.ask("POST", TOKENS, &session, &body).await.status, 400, "{body}");
+        }
+        assert!(app.access_tokens(&session).await.is_empty());
+        for _ in 0..50 {
+            assert_eq!(app.wish(&session, "x", "read", 1).await.status, 200);
+        }
+        assert!(app.wish(&session, "x", "read", 1).await.text.contains("You have 50 tokens"));
+        let address = some_address();
+        assert_eq!(app.get(TOKENS).bearer(&session).from(&address).send().await.json()["tokens"].as_array().unwrap().len(), 50);
+    }
+}
