@@ -237,7 +237,7 @@ test("without SMTP a mail is a file whose path is logged", async ({ page }) => {
   const server = await new Server().start();
   try {
     await registerInPage(page, server, somebody());
-    await expect.poll(() => server.log).toMatch(/mail\/[0-9a-f-]+\.eml/);
+    await expect.poll(() => server.log).toMatch(/mail\/[0-9a-f.-]+\.eml/);
     expect(server.log).not.toContain("vsl_");
   } finally {
     await server.remove();
