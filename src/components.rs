@@ -9,6 +9,7 @@ pub mod icon;
 pub mod later;
 pub mod link_form;
 pub mod link_token;
+pub mod loaded;
 pub mod log_out_here;
 pub mod notice;
 pub mod outcome;

@@ -5,6 +5,7 @@
 
 mod access_tokens;
 mod connect;
+mod links;
 mod lock;
 mod mail;
 mod own;
@@ -23,7 +24,8 @@ use tokio::time::Instant;
 
 pub use self::{
     access_tokens::{AccessToken, Issued, KeptAccessToken, NewAccessToken},
-    mail::{Errand, Link, LinkKind, Moved, NewLink, NewMail, WaitingMail},
+    links::{Link, LinkKind, Moved, NewLink},
+    mail::{Errand, NewMail, WaitingMail},
     own::{KeptSession, Living, Rename},
     sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},

@@ -4,7 +4,7 @@ use js_sys::{Date, JSON};
 use leptos::{
     prelude::{document, request_animation_frame, window},
     wasm_bindgen::{JsCast, JsValue},
-    web_sys::{Element, HtmlElement, HtmlInputElement},
+    web_sys::{Element, HtmlElement, HtmlInputElement, HtmlSelectElement},
 };
 
 /// The attribute of `<html>` that hides the views; the shell's first script sets it too.
@@ -38,10 +38,12 @@ pub fn take_fragment() -> Option<String> {
     Some(fragment)
 }
 
-/// The text in an input.
+/// The text in an input, or what is chosen in a select.
 #[must_use]
 pub fn value_of(id: &str) -> String {
-    input(id).map(|input| input.value()).unwrap_or_default()
+    let select = || document().get_element_by_id(id)?.dyn_into::<HtmlSelectElement>().ok();
+    let text = input(id).map(|input| input.value()).or_else(|| select().map(|select| select.value()));
+    text.unwrap_or_default()
 }
 
 /// Empties an input.

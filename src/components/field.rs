@@ -144,3 +144,28 @@ pub fn HiddenUsername() -> impl IntoView {
         />
     }
 }
+
+/// A choice.
+#[component]
+pub fn SelectField(
+    /// The form.
+    form: FormState,
+    /// Which field it is; its select's name.
+    field: Field,
+    /// Its label.
+    label: &'static str,
+    /// What can be chosen: each value with its words. The first is chosen at the beginning.
+    options: &'static [(&'static str, &'static str)],
+) -> impl IntoView {
+    let id = form.id(field);
+    let options = options.iter().map(|(value, text)| view! { <option value=*value>{*text}</option> }).collect_view();
+    view! {
+        <div class="field">
+            <label for=id.clone()>{label}</label>
+            <select id=id name=field.name() aria-describedby=described_by(form, field) aria-invalid=invalid(form, field)>
+                {options}
+            </select>
+            <FieldNotes form field hint="" />
+        </div>
+    }
+}

@@ -4,12 +4,14 @@ mod email;
 mod leave;
 mod password;
 mod sessions;
+mod tokens;
 mod username;
 
 use leptos::prelude::*;
 
 use self::{
-    email::ChangeEmailForm, leave::Leave, password::ChangePassword, sessions::Sessions, username::ChangeUsernameForm,
+    email::ChangeEmailForm, leave::Leave, password::ChangePassword, sessions::Sessions, tokens::AccessTokens,
+    username::ChangeUsernameForm,
 };
 use super::login::LoginForm;
 use crate::{
@@ -87,6 +89,7 @@ fn Own() -> impl IntoView {
         <ChangeUsernameForm confirm />
         <ChangePassword changed />
         <Sessions confirm changed />
+        <AccessTokens confirm />
         <Leave confirm />
         <ConfirmDialog confirm />
     }

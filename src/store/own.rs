@@ -2,10 +2,7 @@
 //! is open, which is looked at again in the transaction itself.
 
 use super::{
-    DURABLE, Db, Error, NewMail, RELAXED, Store,
-    lock::LockUser,
-    mail::{post, void_links},
-    on_read, on_write,
+    DURABLE, Db, Error, NewMail, RELAXED, Store, links::void_links, lock::LockUser, mail::post, on_read, on_write,
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 

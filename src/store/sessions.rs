@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    DURABLE, Error, RELAXED, Store, User, UserRow, access_tokens::revoke_access_tokens, lock::LockUser,
-    mail::void_links, on_read, on_write,
+    DURABLE, Error, RELAXED, Store, User, UserRow, access_tokens::revoke_access_tokens, links::void_links,
+    lock::LockUser, on_read, on_write,
 };
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 

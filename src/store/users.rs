@@ -1,10 +1,8 @@
 //! Accounts.
 
 use super::{
-    DURABLE, Error, NewMail, Store,
-    access_tokens::revoke_access_tokens,
-    mail::{post, void_links},
-    on_read, on_write,
+    DURABLE, Error, NewMail, Store, access_tokens::revoke_access_tokens, links::void_links, mail::post, on_read,
+    on_write,
 };
 use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
 

@@ -9,6 +9,7 @@ use crate::{
     components::{
         confirm::{Act, Confirm, Done},
         dom,
+        loaded::{Away, Loaded},
         outcome::{Outcome, OutcomeLine},
     },
     domain::account::SessionLine,
@@ -51,13 +52,8 @@ pub async fn end_other_sessions() -> Result<(), AppError> {
     crate::server::door::Door::open()?.end_other_sessions().await
 }
 
-/// What is known of the list.
-#[derive(Clone)]
-enum List {
-    /// On its way, or in trouble.
-    Away(Option<AppError>),
-    Here(Vec<SessionLine>),
-}
+/// The id of the part's heading.
+const HEADING: &str = "sessions-heading";
 
 /// The list of sessions, each with its button.
 #[component]
@@ -67,25 +63,26 @@ pub fn Sessions(
     /// Tells when sessions have ended by other means.
     changed: Trigger,
 ) -> impl IntoView {
-    let list = RwSignal::new(List::Away(None));
+    let list = RwSignal::new(Loaded::Away(None));
     let outcome = Outcome::none();
-    let load = move || {
+    let load = StoredValue::new_local(Box::new(move || {
         spawn_local(async move {
             let answer = sessions().await;
-            list.try_set(answer.map_or_else(|error| List::Away(Some(error)), List::Here));
+            list.try_set(answer.into());
         });
-    };
+    }) as Box<dyn Fn()>);
+    let reload = move || load.with_value(|load| load());
     Effect::new(move |_| {
         changed.track();
-        load();
+        reload();
     });
     // What came of an act is said, and the list told anew.
     let done: Done = Rc::new(move |answer| {
         let acted = answer != Err(AppError::ReauthRequired);
         outcome.end(answer);
         if acted {
-            load();
-            dom::focus_id("sessions-heading".into());
+            reload();
+            dom::focus_id(HEADING.into());
         }
     });
     let done = StoredValue::new_local(done);
@@ -111,21 +108,10 @@ pub fn Sessions(
         confirm.with_proof("end all other sessions", act, done.get_value());
     };
     let lines = move || match list.get() {
-        List::Away(trouble) => {
-            let again = trouble.is_some().then(|| {
-                view! {
-                    <p class="actions">
-                        <button class="button button-quiet" type="button" on:click=move |_| load()>"Try again"</button>
-                    </p>
-                }
-            });
-            let text = trouble.map_or("Loading your sessions…".into(), |error| error.to_string());
-            Either::Left(view! {
-                <p class="hint" role="status">{text}</p>
-                {again}
-            })
+        Loaded::Away(trouble) => {
+            Either::Left(view! { <Away trouble loading="Loading your sessions…" heading=HEADING load /> })
         }
-        List::Here(lines) => {
+        Loaded::Here(lines) => {
             let others = (lines.len() > 1).then(|| {
                 view! {
                     <p class="actions">
@@ -144,8 +130,8 @@ pub fn Sessions(
         }
     };
     view! {
-        <section aria-labelledby="sessions-heading">
-            <h2 id="sessions-heading" tabindex="-1">"Sessions"</h2>
+        <section aria-labelledby=HEADING>
+            <h2 id=HEADING tabindex="-1">"Sessions"</h2>
             <p class="hint">"Where you are logged in. End those that you don't know, and change your password then."</p>
             <OutcomeLine outcome />
             {lines}

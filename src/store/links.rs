@@ -1,0 +1,373 @@
+//! The links in mails that were sent, and what following them does.
+
+use super::{
+    DURABLE, Error, NewMail, RELAXED, Store, access_tokens::revoke_access_tokens, lock::LockUser, mail::post, on_read,
+    on_write,
+};
+use crate::domain::{email::Email, time::Timestamp, token::TokenHash};
+
+/// What following a link does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Confirms the address of an account.
+    Verify,
+    /// Sets another password.
+    Reset,
+    /// Gives an account another address.
+    ChangeEmail,
+    /// Gives it the one before back.
+    UndoEmail,
+}
+
+impl LinkKind {
+    const ALL: [Self; 4] = [Self::Verify, Self::Reset, Self::ChangeEmail, Self::UndoEmail];
+
+    /// What it is called in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::Reset => "reset",
+            Self::ChangeEmail => "change_email",
+            Self::UndoEmail => "undo_email",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A link that still works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What it does.
+    pub kind: LinkKind,
+    /// Whose account it is about.
+    pub user_id: String,
+    /// The address that it proves, or brings back.
+    pub address: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A link to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLink<'a> {
+    /// The mail that it is for. Whoever takes that out of the queue meanwhile doesn't want the link either.
+    pub mail: &'a str,
+    /// What its token hashes to.
+    pub token_hash: TokenHash,
+    /// What it does.
+    pub kind: LinkKind,
+    /// Whose account it is about.
+    pub user_id: &'a str,
+    /// The address that it proves, or brings back.
+    pub address: &'a str,
+    /// When its mail was posted: the order of what it undoes.
+    pub created_at: Timestamp,
+    /// Until when it works.
+    pub expires_at: Timestamp,
+}
+
+/// What came of a link that gives an account another address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It has it.
+    Done,
+    /// The link was used, is too old, or is void.
+    Spent,
+    /// Somebody else has the address.
+    Taken,
+}
+
+/// Uses a link up, and tells whether it worked. The user's row is locked first, as everywhere.
+macro_rules! use_up {
+    ($tx:ident, $hash:expr, $user:expr, $now:expr) => {{
+        let (user, now): (&str, $crate::domain::time::Timestamp) = ($user, $now);
+        $tx.lock_user(user).await?;
+        let sql = "DELETE FROM links WHERE token_hash = $1 AND user_id = $2 AND expires_at > $3 AND EXISTS \
+                   (SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL)";
+        let query = sqlx::query(sql).bind($hash).bind(user).bind(now.as_millis());
+        query.execute(&mut *$tx).await?.rows_affected() == 1
+    }};
+}
+
+/// Voids what somebody who knew the password until now, or had a mail from before, could still use to take the account: links to
+/// a new password and to another address, sent or waiting.
+macro_rules! void_links {
+    ($tx:ident, $user:expr) => {{
+        let sql = "DELETE FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')";
+        sqlx::query(sql).bind($user).execute(&mut *$tx).await?;
+        let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'change_email'";
+        sqlx::query(sql).bind($user).execute(&mut *$tx).await?;
+    }};
+}
+
+/// Ends whatever somebody else may hold of an account: its sessions and personal access tokens, and links to it. Its failed
+/// logins are forgotten. Tells how many sessions there were.
+macro_rules! evict {
+    ($tx:ident, $user:expr) => {{
+        void_links!($tx, $user);
+        sqlx::query("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'").bind($user).execute(&mut *$tx).await?;
+        revoke_access_tokens!($tx, $user);
+        sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind($user).execute(&mut *$tx).await?;
+        let sql = "DELETE FROM sessions WHERE user_id = $1";
+        sqlx::query(sql).bind($user).execute(&mut *$tx).await?.rows_affected()
+    }};
+}
+
+/// Gives an account an address that was proven now.
+macro_rules! set_email {
+    ($tx:ident, $user:expr, $email:expr, $now:expr) => {{
+        let email: &Email = $email;
+        let sql = "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4 WHERE id = $1";
+        let query = sqlx::query(sql).bind($user).bind(email.as_str()).bind(email.key());
+        query.bind($now.as_millis()).execute(&mut *$tx).await?;
+    }};
+}
+
+pub(super) use void_links;
+
+impl Store {
+    /// Makes a link. Older ones that do the same are void then, but for those that bring an address back: each of them
+    /// was sent to another. `false`, and nothing is changed, if its mail is no longer wanted, or one that proves the account's
+    /// address would prove another.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn make_link(&self, link: NewLink<'_>) -> Result<bool, Error> {
+        let proves = matches!(link.kind, LinkKind::Verify | LinkKind::Reset);
+        Ok(on_write!(self, DURABLE, tx => {
+            tx.lock_user(link.user_id).await?;
+            let sql = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
+                       SELECT $1, $2, id, $4, $5, $6 FROM users WHERE id = $3 AND (email = $4 OR NOT $8) \
+                       AND EXISTS (SELECT id FROM mails WHERE id = $7)";
+            let made = sqlx::query(sql)
+                .bind(link.token_hash.as_bytes().as_slice())
+                .bind(link.kind.name())
+                .bind(link.user_id)
+                .bind(link.address)
+                .bind(link.created_at.as_millis())
+                .bind(link.expires_at.as_millis())
+                .bind(link.mail)
+                .bind(proves)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected()
+                == 1;
+            if made && link.kind != LinkKind::UndoEmail {
+                let sql = "DELETE FROM links WHERE user_id = $1 AND kind = $2 AND token_hash <> $3";
+                let query = sqlx::query(sql).bind(link.user_id).bind(link.kind.name());
+                query.bind(link.token_hash.as_bytes().as_slice()).execute(&mut *tx).await?;
+            }
+            made
+        }))
+    }
+
+    /// The link behind a token, if it still works.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn find_link(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Link>, Error> {
+        let sql = "SELECT kind, user_id, address, created_at FROM links WHERE token_hash = $1 AND expires_at > $2";
+        let row: Option<(String, String, String, i64)> = on_read!(self, conn => sqlx::query_as(sql)
+            .bind(hash.as_bytes().as_slice())
+            .bind(now.as_millis())
+            .fetch_optional(&mut *conn)
+            .await?);
+        Ok(row.and_then(|(kind, user_id, address, created_at)| {
+            let kind = LinkKind::named(&kind)?;
+            Some(Link { kind, user_id, address, created_at: Timestamp::from_millis(created_at) })
+        }))
+    }
+
+    /// Forgets links and personal access tokens that are too old to work. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn sweep_expired(&self, now: Timestamp) -> Result<u64, Error> {
+        Ok(on_write!(self, RELAXED, tx => {
+            let links = sqlx::query("DELETE FROM links WHERE expires_at <= $1");
+            let tokens = sqlx::query("DELETE FROM access_tokens WHERE expires_at <= $1");
+            links.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
+                + tokens.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
+        }))
+    }
+
+    /// Every link about an account that is kept: its kind, its address, since when and until when.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn links_of(&self, user: &str) -> Result<Vec<(String, String, i64, i64)>, Error> {
+        let sql = "SELECT kind, address, created_at, expires_at FROM links WHERE user_id = $1 ORDER BY created_at";
+        Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
+    }
+
+    /// Notes that an account's address is its owner's, by a link. `false` if the link doesn't work, or the password whose hash is
+    /// given is another by now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn verify_email(
+        &self,
+        (hash, link): (&TokenHash, &Link),
+        password_hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
+        let password_hash = password_hash.to_owned();
+        self.uncancelled(async move {
+            let _forgotten = store.forget_user_afterwards(&link.user_id);
+            Ok(on_write!(store, DURABLE, tx => {
+                tx.lock_user(&link.user_id).await?;
+                let sql = "SELECT id FROM users WHERE id = $1 AND email = $2 AND password_hash = $3";
+                let query = sqlx::query_scalar(sql).bind(&link.user_id).bind(&link.address).bind(&password_hash);
+                let same: Option<String> = query.fetch_optional(&mut *tx).await?;
+                let verified = same.is_some() && use_up!(tx, &hash, &link.user_id, now);
+                if verified {
+                    let sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2) WHERE id = $1";
+                    sqlx::query(sql).bind(&link.user_id).bind(now.as_millis()).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
+                    sqlx::query(sql).bind(&link.user_id).execute(&mut *tx).await?;
+                }
+                verified
+            }))
+        })
+        .await
+    }
+
+    /// Sets a new password by a link that proves the account's address, which counts as proven then. Every session and
+    /// personal access token ends, other such links are void, and failed logins are forgotten. Returns how many sessions
+    /// ended; `None`, and nothing is changed, if the link doesn't work, or the account has another address by now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn reset_password(
+        &self,
+        (hash, link): (&TokenHash, &Link),
+        password_hash: &str,
+        told: &NewMail,
+    ) -> Result<Option<u64>, Error> {
+        let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
+        let (password_hash, told) = (password_hash.to_owned(), told.clone());
+        self.uncancelled(async move {
+            let (user, now) = (&link.user_id, told.created_at);
+            let _ended = store.forget_user_afterwards(user);
+            Ok(on_write!(store, DURABLE, tx => {
+                tx.lock_user(user).await?;
+                let sql = "SELECT id FROM users WHERE id = $1 AND email = $2";
+                let same: Option<String> =
+                    sqlx::query_scalar(sql).bind(user).bind(&link.address).fetch_optional(&mut *tx).await?;
+                if same.is_some() && use_up!(tx, &hash, user, now) {
+                    let sql = "UPDATE users SET password_hash = $2, email_verified_at = COALESCE(email_verified_at, $3) \
+                               WHERE id = $1";
+                    let query = sqlx::query(sql).bind(user).bind(&password_hash).bind(now.as_millis());
+                    query.execute(&mut *tx).await?;
+                    post!(tx, &told, Some(user), "");
+                    Some(evict!(tx, user))
+                } else {
+                    None
+                }
+            }))
+        })
+        .await
+    }
+
+    /// Gives an account the address that a link proves, which counts as proven then, if the password is still the one whose
+    /// hash is given. Links that were sent to the address before are void. If that was its owner's, they are told.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn move_email(
+        &self,
+        (hash, link): (&TokenHash, &Link),
+        email: &Email,
+        password_hash: &str,
+        told: &NewMail,
+    ) -> Result<Moved, Error> {
+        let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
+        let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
+        let moved = self.uncancelled(async move {
+            let (user, now) = (&link.user_id, told.created_at);
+            let _forgotten = store.forget_user_afterwards(user);
+            Ok(on_write!(store, DURABLE, tx => {
+                tx.lock_user(user).await?;
+                let sql = "SELECT email, email_verified_at FROM users WHERE id = $1 AND password_hash = $2";
+                let before: Option<(String, Option<i64>)> =
+                    sqlx::query_as(sql).bind(user).bind(&password_hash).fetch_optional(&mut *tx).await?;
+                match before {
+                    Some((before, verified)) if use_up!(tx, &hash, user, now) => {
+                        set_email!(tx, user, &email, now);
+                        void_links!(tx, user);
+                        let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
+                        sqlx::query(sql).bind(user).execute(&mut *tx).await?;
+                        // An address that was mistyped is a stranger's, who must not learn of the right one.
+                        if verified.is_some() {
+                            post!(tx, &told, Some(user), &before);
+                        }
+                        true
+                    }
+                    _ => false,
+                }
+            }))
+        });
+        moved_or_taken(moved.await)
+    }
+
+    /// Gives an account the address back that it had before, and a new password, for somebody else may know the old one. Every
+    /// session and personal access token ends, and whatever was asked for since then is void. Somebody who has registered
+    /// with the address meanwhile and could not prove it, `squatter`, gives way. `told` goes to the address until now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn undo_email(
+        &self,
+        (hash, link): (&TokenHash, &Link),
+        email: &Email,
+        password_hash: &str,
+        squatter: Option<&str>,
+        told: &NewMail,
+    ) -> Result<Moved, Error> {
+        let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
+        let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
+        let squatter = squatter.map(str::to_owned);
+        let moved = self.uncancelled(async move {
+            let (user, now) = (&link.user_id, told.created_at);
+            let _ended = store.forget_user_afterwards(user);
+            let _evicted = squatter.as_ref().map(|squatter| store.forget_user_afterwards(squatter));
+            Ok(on_write!(store, DURABLE, tx => {
+                let works = use_up!(tx, &hash, user, now);
+                if works {
+                    if let Some(squatter) = &squatter {
+                        let sql = "DELETE FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
+                        sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
+                    }
+                    let sql = "SELECT email FROM users WHERE id = $1";
+                    let before: String = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;
+                    set_email!(tx, user, &email, now);
+                    let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
+                    sqlx::query(sql).bind(user).bind(&password_hash).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'undo_email' AND created_at >= $2";
+                    sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
+                    let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'email_changed' AND created_at >= $2";
+                    sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
+                    evict!(tx, user);
+                    post!(tx, &told, Some(user), &before);
+                }
+                works
+            }))
+        });
+        moved_or_taken(moved.await)
+    }
+}
+
+fn moved_or_taken(moved: Result<bool, Error>) -> Result<Moved, Error> {
+    match moved {
+        Ok(true) => Ok(Moved::Done),
+        Ok(false) => Ok(Moved::Spent),
+        // The database's own uniqueness decides, so that two at once can't both have it.
+        Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(Moved::Taken),
+        Err(error) => Err(error),
+    }
+}

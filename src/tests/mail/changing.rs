@@ -1,0 +1,188 @@
+//! Changing an email, and taking that back.
+
+use super::*;
+
+on_both! {
+    async fn an_email_is_changed_by_whoever_reads_the_new_one_and_undone_at_the_old_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let first = app.email_link(&token, "first@example.org").await;
+        let second = app.email_link(&token, "second@example.org").await;
+        assert_eq!(app.who(&token).await["email"], "ann@example.org", "until it is confirmed");
+        assert_eq!(app.confirm_email(&first).await, 410, "the younger wish counts");
+        assert_eq!(app.undo_email(&second).await, 410, "a link does one thing");
+        assert_eq!(app.confirm_email_with(&second, "wrong").await, 403, "a click alone proves nothing");
+        assert_eq!(app.confirm_email(&second).await, 200);
+        assert_eq!(app.confirm_email(&second).await, 410);
+        let me = app.who(&token).await;
+        assert_eq!((&me["email"], &me["email_verified"]), (&json!("second@example.org"), &json!(true)));
+        assert_eq!(app.log_in("ann@example.org", PASSWORD).await.status, 400);
+        let told = app.deliver_one().await;
+        assert_eq!((told.to.as_str(), told.subject.as_str()), ("ann@example.org", "Your email at Vestibule was changed"));
+        let undo = token_of(&told);
+        app.clock.advance(Duration::from_hours(72) - Duration::from_millis(1));
+        let token = app.token("second@example.org").await;
+        assert_eq!(app.send(UNDO_EMAIL, json!({ "token": undo, "new_password": "short" })).await.status, 400);
+        assert_eq!(app.undo_email(&undo).await, 200);
+        assert_eq!(app.me(&token).await, 401, "somebody else may have done it");
+        assert_eq!(app.undo_email(&undo).await, 410);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 400, "they may know the password");
+        let told = app.deliver_one().await;
+        assert_eq!((told.to.as_str(), told.subject.as_str()), ("second@example.org", "Your email at Vestibule was changed back"));
+        assert_eq!(app.who(&app.new_token("ann@example.org").await).await["email"], "ann@example.org");
+    }
+}
+
+on_both! {
+    async fn an_intruders_second_change_does_not_keep_the_owner_out_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let link = app.email_link(&token, "evil@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        let owners = token_of(&app.deliver_one().await);
+        app.clock.advance(Duration::from_secs(1));
+        let link = app.email_link(&token, "worse@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        let intruders = token_of(&app.deliver_one().await);
+        assert_eq!(app.undo_email(&owners).await, 200);
+        assert_eq!(app.undo_email(&intruders).await, 410);
+        assert_eq!(app.who(&app.new_token("ann@example.org").await).await["email"], "ann@example.org");
+    }
+}
+
+on_both! {
+    async fn an_email_that_has_an_account_is_not_given_away_by_a_change_r59(app: App) {
+        app.register_confirmed("ann").await;
+        app.register_confirmed("bob").await;
+        let token = app.token("ann").await;
+        let wish = |email: &str| json!({ "new_email": email });
+        let refused = app.ask("POST", CHANGE_EMAIL, &token, &wish("bob@example.org")).await;
+        let told = app.deliver_one().await;
+        assert_eq!((told.to.as_str(), told.subject.as_str()), ("bob@example.org", "You have an account at Vestibule already"));
+        let free = app.ask("POST", CHANGE_EMAIL, &token, &wish("free@example.org")).await;
+        assert_eq!(refused.shape(), free.shape());
+        // Somebody registers with it before it is confirmed.
+        let link = token_of(&app.deliver_one().await);
+        app.send(REGISTER, json!({ "email": "free@example.org", "username": "fred", "password": PASSWORD })).await;
+        assert_eq!(app.confirm_email(&link).await, 409);
+        assert_eq!(app.who(&token).await["email"], "ann@example.org");
+        for (bad, status) in [("ann@example.org", 400), ("", 400), ("no address", 400)] {
+            assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish(bad)).await.status, status, "{bad}");
+        }
+        app.clock.advance(Duration::from_mins(10));
+        let late = app.ask("POST", CHANGE_EMAIL, &token, &wish("late@example.org")).await;
+        assert_eq!(late.json()["code"], "reauth_required");
+    }
+}
+
+on_both! {
+    async fn a_new_password_voids_an_intruders_wish_for_another_email_r55(app: App) {
+        app.register_confirmed("ann").await;
+        let intruder = app.token("ann").await;
+        let sent = app.email_link(&intruder, "evil@example.org").await;
+        let wish = json!({ "new_email": "worse@example.org" });
+        assert_eq!(app.ask("POST", CHANGE_EMAIL, &intruder, &wish).await.status, 200);
+        let mine = app.token("ann").await;
+        let body = json!({ "current_password": PASSWORD, "new_password": NEW });
+        assert_eq!(app.ask("POST", CHANGE_PASSWORD, &mine, &body).await.status, 200);
+        assert_eq!(app.confirm_email(&sent).await, 410);
+        assert_eq!(app.deliver_one().await.subject, "Your password at Vestibule was changed", "the second wish is not sent");
+    }
+}
+
+on_both! {
+    async fn an_intruders_mail_that_waits_gives_nothing_back_once_the_owner_has_undone_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let evil = app.email_link(&token, "evil@example.org").await;
+        assert_eq!(app.confirm_email(&evil).await, 200);
+        // The owner's mail is late, and the intruder's is sent before it.
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        assert!(app.deliver().await.is_empty());
+        app.clock.advance(Duration::from_secs(1));
+        app.letterbox.broken.store(false, Ordering::SeqCst);
+        let worse = app.email_link(&token, "worse@example.org").await;
+        assert_eq!(app.confirm_email(&worse).await, 200);
+        let intruders = app.deliver_one().await;
+        assert_eq!(intruders.to, "evil@example.org");
+        app.clock.advance(Duration::from_secs(30));
+        let owners = app.deliver_one().await;
+        assert_eq!(owners.to, "ann@example.org");
+        let wish = json!({ "new_email": "worst@example.org" });
+        assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish).await.status, 200);
+        assert_eq!(app.undo_email(&token_of(&owners)).await, 200);
+        assert_eq!(app.undo_email(&token_of(&intruders)).await, 410, "what counts is when it happened");
+        let subjects: Vec<String> = app.deliver().await.into_iter().map(|letter| letter.subject).collect();
+        assert_eq!(subjects, ["Your email at Vestibule was changed back"], "the last wish is void");
+    }
+}
+
+on_both! {
+    async fn nobody_keeps_an_owner_out_by_registering_with_the_address_before_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let evil = app.email_link(&app.token("ann").await, "evil@example.org").await;
+        assert_eq!(app.confirm_email(&evil).await, 200);
+        let undo = token_of(&app.deliver_one().await);
+        let squat = json!({ "email": "ann@example.org", "username": "squatter", "password": PASSWORD });
+        assert_eq!(app.send(REGISTER, squat).await.status, 200);
+        let squatter = app.token("squatter").await;
+        assert_eq!(app.me(&squatter).await, 200);
+        assert_eq!(app.undo_email(&undo).await, 200);
+        assert_eq!(app.me(&squatter).await, 401);
+        assert_eq!(app.who(&app.new_token("ann").await).await["email"], "ann@example.org");
+    }
+}
+
+on_both! {
+    async fn an_address_that_was_never_proven_learns_nothing_and_undoes_nothing_r6(app: App) {
+        app.register("ann").await;
+        app.deliver().await;
+        let link = app.email_link(&app.token("ann").await, "right@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        assert!(app.deliver().await.is_empty(), "the mistyped address is a stranger's");
+    }
+}
+
+on_both! {
+    async fn a_link_to_another_email_dies_with_the_sessions_r55(app: App) {
+        app.register_confirmed("ann").await;
+        let (intruder, mine) = (app.token("ann").await, app.token("ann").await);
+        let first = app.email_link(&intruder, "evil@example.org").await;
+        assert_eq!(app.ask("DELETE", "/api/accounts/sessions/", &mine, &json!({})).await.status, 200);
+        assert_eq!(app.confirm_email(&first).await, 410);
+        let second = app.email_link(&mine, "evil@example.org").await;
+        let user = app.id_of(&mine).await;
+        app.store.end_sessions_of(&user).await.unwrap();
+        assert_eq!(app.confirm_email(&second).await, 410);
+        let third = app.email_link(&app.token("ann").await, "evil@example.org").await;
+        app.store.disable_user(&user, vestibule::service::clock::Clock::now(&*app.clock)).await.unwrap();
+        app.store.enable_user(&user).await.unwrap();
+        assert_eq!(app.confirm_email(&third).await, 410);
+    }
+}
+
+on_both! {
+    async fn a_link_is_not_made_for_a_mail_that_is_no_longer_wanted_r55(app: App) {
+        app.register_confirmed("ann").await;
+        let user = app.id_of(&app.token("ann").await).await;
+        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let token = Token::generate(Kind::Link, || 7);
+        let make = async |mail: &str, address: &str, kind: LinkKind| {
+            let link = NewLink {
+                mail,
+                token_hash: token.hash(),
+                kind,
+                user_id: &user,
+                address,
+                created_at: now,
+                expires_at: now.plus(Duration::from_mins(1)),
+            };
+            app.store.make_link(link).await.unwrap()
+        };
+        assert!(!make("no such mail", "ann@example.org", LinkKind::Reset).await);
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        let mail = app.store.claim_mail(now, Duration::from_mins(1)).await.unwrap().unwrap();
+        assert!(!make(&mail.id, "other@example.org", LinkKind::Reset).await, "the account has another address by now");
+        assert!(make(&mail.id, "ann@example.org", LinkKind::Reset).await);
+    }
+}

@@ -1,0 +1,114 @@
+//! Confirming an email.
+
+use super::*;
+
+on_both! {
+    async fn an_email_is_confirmed_by_its_link_and_the_password_once_r6_r58(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        assert_eq!(app.who(&token).await["email_verified"], false);
+        let letter = app.deliver_one().await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(letter.to_text().replace(&token_of(&letter), "…"), @r#"
+            Hello,
+
+            An account called ann was made at Vestibule with this email.
+
+            If that was you, please confirm that the email is yours. You will be asked for your password.
+
+            Confirm your email:
+            http://127.0.0.1:8000/verify#…
+
+            The link works once, for 24 hours.
+
+            If it wasn't you, you need not do anything. You may also follow the link and choose a password of your own: then the account is yours, and whoever made it is locked out.
+            "#);
+        }
+        assert_eq!(letter.to, "ann@example.org");
+        let link = token_of(&letter);
+        for wrong in ["wrong", "", NEW] {
+            assert!([400, 403].contains(&app.verify(&link, wrong).await), "{wrong}");
+        }
+        for wrong in ["", "vsl_", &token, &link[..52], &link.replace("vsl_", "vst_")] {
+            assert_eq!(app.verify(wrong, PASSWORD).await, 410, "{wrong}");
+        }
+        assert_eq!(app.who(&token).await["email_verified"], false);
+        assert_eq!(app.verify(&link, PASSWORD).await, 200);
+        assert_eq!(app.who(&token).await["email_verified"], true, "at once, in every session");
+        assert_eq!(app.verify(&link, PASSWORD).await, 410);
+        assert_eq!(app.ask("POST", RESEND, &token, &json!({})).await.status, 200);
+        assert!(app.deliver().await.is_empty(), "there is nothing left to confirm");
+    }
+}
+
+on_both! {
+    async fn a_link_that_confirms_works_for_a_day_and_the_last_one_only(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        let first = token_of(&app.deliver_one().await);
+        assert_eq!(app.ask("POST", RESEND, &token, &json!({})).await.status, 200);
+        let second = token_of(&app.deliver_one().await);
+        assert_eq!(app.verify(&first, PASSWORD).await, 410);
+        app.clock.advance(Duration::from_hours(24));
+        assert_eq!(app.verify(&second, PASSWORD).await, 410);
+        let token = app.token("ann").await;
+        assert_eq!(app.ask("POST", RESEND, &token, &json!({})).await.status, 200);
+        let third = token_of(&app.deliver_one().await);
+        app.clock.advance(Duration::from_hours(24) - Duration::from_millis(1));
+        assert_eq!(app.verify(&third, PASSWORD).await, 200);
+    }
+}
+
+on_both! {
+    async fn an_email_taken_by_a_stranger_is_its_owners_in_the_end_r6(app: App) {
+        app.register("ann").await;
+        let squatter = app.token("ann").await;
+        let link = token_of(&app.deliver_one().await);
+        // A forgotten password is none of theirs whose email is not proven: they get the same letter as at the beginning.
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        let letter = app.deliver_one().await;
+        assert_eq!(letter.subject, "Confirm your email for Vestibule");
+        assert_eq!(app.reset(&link, NEW).await, 410, "the younger letter counts");
+        assert_eq!(app.reset(&token_of(&letter), NEW).await, 200);
+        assert_eq!(app.me(&squatter).await, 401);
+        assert_eq!((app.log_in("ann", PASSWORD).await.status.as_u16(), app.log_in("ann", NEW).await.status.as_u16()), (400, 200));
+        let answer = app.log_in("ann", NEW).await.json();
+        assert_eq!(app.who(answer["token"].as_str().unwrap()).await["email_verified"], true);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_it_is_wanted_nobody_logs_in_before_the_email_is_confirmed_r6() {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let app = App::start_with(backend, |config| config.registration.require_verified_email = true).await;
+        app.register("ann").await;
+        let refused = app.log_in("ann", PASSWORD).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(refused.shape(), @r#"
+            403 Forbidden
+            cache-control: no-store
+            content-type: application/json; charset=utf-8
+            vary: Authorization, Origin, Sec-Fetch-Site
+            {"error":"Confirm your email first: follow the link in the mail that was sent to you.","status":"fail","token":""}
+            "#);
+        }
+        assert_eq!(app.log_in("ann", "wrong").await.status, 400, "only who knows the password is told");
+        let link = token_of(&app.deliver_one().await);
+        assert_eq!(app.verify(&link, PASSWORD).await, 200);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_right_password_before_the_email_is_confirmed_is_no_failure_r92(app: App) {
+        let mut config = app.config.clone();
+        config.registration.require_verified_email = true;
+        let app = app.restart_with(config).await;
+        app.register("ann").await;
+        for _ in 0..8 {
+            assert_eq!(app.log_in("ann", PASSWORD).await.status, 403);
+        }
+        let link = token_of(&app.deliver_one().await);
+        assert_eq!(app.verify(&link, PASSWORD).await, 200);
+    }
+}

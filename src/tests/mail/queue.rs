@@ -1,0 +1,130 @@
+//! The queue: what is sent when, and what happens when it can't be.
+
+use super::*;
+
+#[tokio::test]
+async fn without_mail_what_needs_it_says_so() {
+    let app = App::start_with(Backend::Sqlite, |config| config.mail.url = MailUrl::Off).await;
+    app.register("ann").await;
+    let token = app.token("ann").await;
+    let answers = [
+        app.forgot("ann@example.org").await,
+        app.ask("POST", RESEND, &token, &json!({})).await,
+        app.ask("POST", CHANGE_EMAIL, &token, &json!({ "new_email": "new@example.org" })).await,
+    ];
+    for answer in answers {
+        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (501, &json!("mail_off")), "{}", answer.text);
+    }
+    let body = json!({ "current_password": PASSWORD, "new_password": NEW });
+    assert_eq!(app.ask("POST", CHANGE_PASSWORD, &token, &body).await.status, 200);
+    assert!(app.deliver().await.is_empty());
+}
+
+on_both! {
+    async fn mail_that_cannot_be_sent_waits_longer_each_time_and_outlives_a_restart(app: App) {
+        app.register("ann").await;
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        assert!(app.deliver().await.is_empty());
+        app.clock.advance(Duration::from_secs(29));
+        app.letterbox.broken.store(false, Ordering::SeqCst);
+        assert!(app.deliver().await.is_empty(), "not yet");
+        app.clock.advance(Duration::from_secs(1));
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        assert!(app.deliver().await.is_empty());
+        let app = app.restart().await;
+        app.clock.advance(Duration::from_secs(59));
+        assert!(app.deliver().await.is_empty(), "twice as long");
+        app.clock.advance(Duration::from_secs(1));
+        let link = token_of(&app.deliver_one().await);
+        assert_eq!(app.verify(&link, PASSWORD).await, 200);
+    }
+}
+
+on_both! {
+    async fn mail_that_cannot_be_sent_for_three_days_is_given_up(app: App) {
+        app.register("ann").await;
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        let user = app.who(&app.token("ann").await).await["id"].as_str().unwrap().to_owned();
+        let mut rounds = 0;
+        while app.store.mails_of(&user).await.unwrap().len() == 1 {
+            assert!(app.deliver().await.is_empty());
+            app.clock.advance(Duration::from_hours(1));
+            rounds += 1;
+            assert!(rounds < 80, "it is never given up");
+        }
+        assert!(rounds >= 72, "{rounds}");
+    }
+}
+
+on_both! {
+    async fn what_a_postman_leaves_half_done_another_takes_up(app: App) {
+        app.register("ann").await;
+        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let lease = Duration::from_mins(10);
+        let claimed = app.store.claim_mail(now, lease).await.unwrap().unwrap();
+        assert!(app.deliver().await.is_empty(), "it is in other hands");
+        app.clock.advance(lease);
+        assert_eq!(app.deliver().await.len(), 1);
+        assert_eq!(claimed.attempts, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_postmen_send_each_mail_once() {
+    let app = App::start(Backend::Postgres).await;
+    let other = app.sibling().await;
+    for name in ["ann", "bob", "cyd", "dan", "eve", "fay", "gil", "hal"] {
+        app.register(name).await;
+    }
+    let (here, there): (Vec<Letter>, Vec<Letter>) = tokio::join!(app.deliver(), other.deliver());
+    let mut addressees: Vec<String> = here.into_iter().chain(there).map(|letter| letter.to).collect();
+    addressees.sort();
+    assert_eq!(addressees.len(), 8, "{addressees:?}");
+    addressees.dedup();
+    assert_eq!(addressees.len(), 8, "{addressees:?}");
+}
+
+on_both! {
+    async fn whoever_leaves_or_is_disabled_gets_no_mail_and_their_links_are_dead(app: App) {
+        app.register_confirmed("ann").await;
+        let link = app.reset_link("ann").await;
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        let user = app.who(&app.token("ann").await).await["id"].as_str().unwrap().to_owned();
+        app.store.disable_user(&user, vestibule::service::clock::Clock::now(&*app.clock)).await.unwrap();
+        assert!(app.deliver().await.is_empty());
+        assert_eq!(app.reset(&link, NEW).await, 410);
+        app.store.enable_user(&user).await.unwrap();
+        let token = app.token("ann").await;
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        let link = token_of(&app.deliver_one().await);
+        assert_eq!(app.ask("POST", "/api/accounts/delete/", &token, &json!({ "username": "ann" })).await.status, 204);
+        assert_eq!(app.reset(&link, NEW).await, 410);
+        assert!(app.store.links_of(&user).await.unwrap().is_empty());
+    }
+}
+
+on_both! {
+    async fn links_that_are_too_old_are_swept_out(app: App) {
+        app.register_confirmed("ann").await;
+        app.reset_link("ann").await;
+        let user = app.who(&app.token("ann").await).await["id"].as_str().unwrap().to_owned();
+        let mut app = app;
+        let mut upkeep = app.upkeep.take().unwrap();
+        upkeep.sweep_all().await.unwrap();
+        assert_eq!(app.store.links_of(&user).await.unwrap().len(), 1);
+        app.clock.advance(Duration::from_mins(30));
+        upkeep.sweep_all().await.unwrap();
+        assert!(app.store.links_of(&user).await.unwrap().is_empty());
+    }
+}
+
+on_both! {
+    async fn whoever_leaves_takes_a_mail_that_they_asked_for_along_r110(app: App) {
+        app.register_confirmed("ann").await;
+        assert_eq!(app.forgot("Ann@example.org").await.status, 200);
+        let token = app.token("ann").await;
+        assert_eq!(app.ask("POST", "/api/accounts/delete/", &token, &json!({ "username": "ann" })).await.status, 204);
+        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        assert!(app.store.claim_mail(now, Duration::from_mins(1)).await.unwrap().is_none());
+    }
+}

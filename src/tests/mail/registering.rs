@@ -1,0 +1,55 @@
+//! Registering where mail is sent.
+
+use super::*;
+
+/// Runs a test with a server that sends its mail, on both databases.
+async fn on_both_sending(test: impl AsyncFn(App)) {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        test(App::start_with(backend, sends).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registering_tells_no_stranger_who_has_an_account_r2() {
+    Box::pin(on_both_sending(async |app| {
+        app.register_confirmed("ann").await;
+        let register = async |email: &str, username: &str| {
+            let before = app.service.hashes_run();
+            let answer =
+                app.send(REGISTER, json!({ "email": email, "username": username, "password": PASSWORD })).await;
+            (answer.shape(), app.service.hashes_run() - before)
+        };
+        let new = register("new@example.org", "new").await;
+        assert_eq!(app.deliver_one().await.subject, "Confirm your email for Vestibule");
+        let taken = register("ANN@example.org", "another").await;
+        assert_eq!(taken, new, "the same answer, after the same work");
+        let told = app.deliver_one().await;
+        assert_eq!(
+            (told.to.as_str(), told.subject.as_str()),
+            ("ann@example.org", "You have an account at Vestibule already")
+        );
+        assert!(told.to_text().contains("https://accounts.example.org/forgot"));
+        assert_eq!(app.log_in("another", PASSWORD).await.status, 400, "nothing was made");
+        let (username, _) = register("third@example.org", "ANN").await;
+        assert!(username.contains("This name is taken. Choose another."), "names are public: {username}");
+        assert!(app.deliver().await.is_empty());
+        // Whoever registered with an email that isn't theirs is found out in the same way.
+        let again = register("new@example.org", "newer").await;
+        assert_eq!(again, new);
+        assert_eq!(app.deliver_one().await.subject, "Confirm your email for Vestibule");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn ones_own_username_is_no_way_to_ask_for_an_email_r2() {
+    let app = App::start_with(Backend::Sqlite, sends).await;
+    app.register("ann").await;
+    app.register("eve").await;
+    app.deliver().await;
+    let ask = async |email: &str| {
+        app.send(REGISTER, json!({ "email": email, "username": "eve", "password": PASSWORD })).await.shape()
+    };
+    assert_eq!(ask("ann@example.org").await, ask("nobody@example.org").await);
+    assert!(app.deliver().await.is_empty());
+}
