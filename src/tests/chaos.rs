@@ -131,8 +131,9 @@ impl Storm {
             for nth in 1..=kills {
                 let (before, patience) = (written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
                 pause(Duration::from_millis(self.rng.random_range(20..500)));
-                // However slow the machine is, there is something to lose.
-                while written.load(Ordering::Relaxed) < before + CLIENTS {
+                // However slow the machine is, there is something to lose: one of them has done both rounds, of which the
+                // second ends a session.
+                while written.load(Ordering::Relaxed) < before + 2 * CLIENTS {
                     assert!(Instant::now() < patience, "nothing is acknowledged any more");
                     thread::yield_now();
                 }
