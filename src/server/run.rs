@@ -108,7 +108,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let mailer = Mailer::new(&config.mail.url, &config.mail.from).map_err(Error::Mail)?;
     let postman = mailer.map(|mailer| {
         let head = config.letterhead(listening);
-        tokio::spawn(parts.service.postman(Arc::new(mailer), head).run())
+        let postman = parts.service.postman(Arc::new(mailer), head);
+        tokio::spawn(async move { postman.run().await })
     });
     let upkeep = tokio::spawn(parts.upkeep.run(stopped(stopping.clone())));
     let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));

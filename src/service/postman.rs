@@ -75,7 +75,7 @@ impl Service {
 
 impl Postman {
     /// Works for ever. What is broken off half-way goes out again later.
-    pub async fn run(self) {
+    pub async fn run(&self) {
         // So that one mail server that takes its time holds up nobody else's mail.
         futures_util::future::join_all((0..AT_ONCE).map(|_| self.go_round())).await;
     }

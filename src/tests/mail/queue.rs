@@ -128,3 +128,24 @@ on_both! {
         assert!(app.store.claim_mail(now, Duration::from_mins(1)).await.unwrap().is_none());
     }
 }
+
+#[tokio::test]
+async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
+    let app = App::start(Backend::Sqlite).await;
+    app.register_confirmed("ann").await;
+    let arrives = async {
+        while app.letterbox.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let asked = async {
+        // The postman has found nothing, and waits for its next round in ten seconds.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        tokio::time::timeout(Duration::from_secs(5), arrives).await
+    };
+    tokio::select! {
+        () = app.postman.run() => {}
+        in_time = asked => assert!(in_time.is_ok(), "long before the next round"),
+    }
+}

@@ -16,6 +16,12 @@ pub struct Letterbox {
     pub broken: AtomicBool,
 }
 
+impl Letterbox {
+    pub fn is_empty(&self) -> bool {
+        self.letters.lock().unwrap().is_empty()
+    }
+}
+
 impl Carrier for Letterbox {
     fn carry<'a>(&'a self, _id: &'a str, letter: &'a Letter) -> Carrying<'a> {
         Box::pin(async move {
