@@ -1,109 +1,125 @@
 //! The JSON API under `/api/accounts/`, for other programs. Thin over the service; `contract` is the word for what it
-//! answers: a client written for the tutorial's Django backend works unchanged.
+//! answers: a client written for the tutorial's Django backend works unchanged. Each call says of itself what it takes and
+//! answers, and from that the document at `/api/openapi.json` is made.
 
+mod access_tokens;
+mod account;
+mod body;
+mod document;
 mod email;
-mod own;
+mod manual;
+mod sessions;
+mod sign_in;
 
 use axum::{
-    body::Bytes,
-    extract::State,
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::{
-    domain::{
-        account::{Account, Identity},
-        scope::Scope,
-    },
-    error::AppError,
+    error::{AppError, Field, FieldProblem, Problem},
     server::{
         answer::{CLEAR_SITE_DATA, Surface},
-        door::Bearer,
         routes::Route,
         state::AppState,
     },
-    service::{Bearing, Caller, Error, Registration},
-    store::AccessToken,
+    service::Error,
 };
 
-/// The routes, each with and without its trailing slash.
+/// The routes: each call with and without its trailing slash, and what tells of them.
 pub fn routes() -> impl IntoIterator<Item = Route> {
-    let calls = [
-        ("/api/accounts/api_register", post(register)),
-        ("/api/accounts/api_auth", post(log_in)),
-        ("/api/accounts/me", get(me)),
-        ("/api/accounts/logout", post(log_out)),
-    ];
-    calls
+    let calls = calls().flat_map(|Call { routes: (_, paths, handler), .. }| {
+        let paths = paths.paths.into_keys();
+        paths.flat_map(move |path| {
+            let bare = path.trim_end_matches('/').to_owned();
+            [(bare, handler.clone()), (path, handler.clone())]
+        })
+    });
+    calls.chain([
+        ("/api/openapi.json".to_owned(), get(document::answer)),
+        ("/api/docs".to_owned(), get(manual::answer)),
+        ("/api/docs/".to_owned(), get(manual::answer)),
+    ])
+}
+
+fn calls() -> impl Iterator<Item = Call> {
+    sign_in::calls()
         .into_iter()
-        .chain(own::calls())
+        .chain(account::calls())
         .chain(email::calls())
-        .flat_map(|(path, handler)| [(path.to_owned(), handler.clone()), (format!("{path}/"), handler)])
+        .chain(sessions::calls())
+        .chain(access_tokens::calls())
 }
 
-/// Who is behind a token, as the contract has it.
-#[derive(Serialize)]
-struct Me<'a> {
-    #[serde(flatten)]
-    account: &'a Account,
-    expires_at: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_login_at: Option<&'a String>,
-    /// What a personal access token may do; a session may do everything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<Scope>,
+/// One call of the API.
+struct Call {
+    /// Its address and handler, and what they say of themselves.
+    routes: UtoipaMethodRouter<AppState>,
+    /// The errors that it may answer, besides those that any call may.
+    refuses: Vec<AppError>,
 }
 
-async fn register(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
-    let outcome = async {
-        let body = object(&body)?;
-        let registration = Registration::parse(text(&body, "email"), text(&body, "username"), text(&body, "password"))?;
-        state.service.register(&caller, registration).await
-    };
-    answer(Surface::Register, outcome.await.map(|_| json!({ "status": "ok", "response": "The account is created!" })))
-}
+impl Call {
+    fn new(routes: UtoipaMethodRouter<AppState>) -> Self {
+        Self { routes, refuses: Vec::new() }
+    }
 
-async fn log_in(State(state): State<AppState>, caller: Caller, body: Bytes) -> Response {
-    let outcome = async {
-        let body = object(&body)?;
-        let given = |key| text(&body, key).filter(|text| !text.is_empty()).ok_or(AppError::BadRequest);
-        let identifier = given("email").or_else(|_| given("username"))?;
-        state.service.log_in(&caller, identifier, given("password")?).await
-    };
-    answer(
-        Surface::Auth,
-        outcome
-            .await
-            .map(|done| json!({ "status": "ok", "token": done.token, "expires_at": done.identity.expires_at })),
-    )
-}
+    /// It may answer these errors.
+    fn refuses(mut self, errors: impl IntoIterator<Item = AppError>) -> Self {
+        self.refuses.extend(errors);
+        self
+    }
 
-async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    match state.service.identify(&token).await {
-        Ok(Bearing::Session(session)) => {
-            let Identity { account, expires_at, previous_login_at } = session.identity();
-            answer(
-                Surface::Api,
-                Ok(Me { account, expires_at, previous_login_at: previous_login_at.as_ref(), scope: None }),
-            )
-        }
-        Ok(Bearing::Access(AccessToken { user, scope, expires_at, .. })) => {
-            let (account, expires_at) = (&user.into(), &expires_at.to_rfc3339());
-            answer(Surface::Api, Ok(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }))
-        }
-        Err(error) => Surface::Api.refuse(&error.into()),
+    /// It wants a session: a personal access token doesn't do.
+    fn for_sessions(self) -> Self {
+        self.refuses([AppError::ReadOnly, AppError::SessionRequired])
+    }
+
+    /// It wants a session in which the password was proven lately.
+    fn for_proven_sessions(self) -> Self {
+        self.for_sessions().refuses([AppError::ReauthRequired])
     }
 }
 
-async fn log_out(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    match state.service.log_out(&token).await {
-        Ok(()) => gone(),
-        Err(error) => Surface::Api.refuse(&error.into()),
+/// That something was done.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Success {
+    Ok,
+}
+
+/// Something was done.
+#[derive(Serialize, ToSchema)]
+struct Done {
+    status: Success,
+}
+
+/// Something was done, and there is a sentence about it.
+#[derive(Serialize, ToSchema)]
+struct Told {
+    status: Success,
+    /// A sentence for people.
+    #[schema(value_type = String)]
+    response: &'static str,
+}
+
+impl Told {
+    const fn of(response: &'static str) -> Self {
+        Self { status: Success::Ok, response }
     }
+}
+
+fn invalid(field: Field, problem: Problem) -> AppError {
+    AppError::Invalid(vec![FieldProblem { field, problem }])
+}
+
+/// Something was done, and there is nothing to tell about it.
+fn done(outcome: Result<(), Error>) -> Response {
+    answer(Surface::Api, outcome.map(|()| Done { status: Success::Ok }))
 }
 
 /// The answer to whoever has left: a browser forgets what a page kept.
@@ -112,19 +128,12 @@ fn gone() -> Response {
     (StatusCode::NO_CONTENT, [clear]).into_response()
 }
 
-/// The body as a JSON object. The last of two equal keys counts.
-fn object(body: &[u8]) -> Result<Map<String, Value>, AppError> {
-    serde_json::from_slice(body).map_err(|_| AppError::BadRequest)
-}
-
-/// A key's text; `None` when it is missing or anything else.
-fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    object.get(key)?.as_str()
-}
-
-/// Something was done, and there is nothing to tell about it.
-fn done(outcome: Result<(), Error>) -> Response {
-    answer(Surface::Api, outcome.map(|()| json!({ "status": "ok" })))
+/// An answer without a body.
+fn empty(outcome: Result<(), Error>, answer: impl FnOnce() -> Response) -> Response {
+    match outcome {
+        Ok(()) => answer(),
+        Err(error) => Surface::Api.refuse(&error.into()),
+    }
 }
 
 fn answer(surface: Surface, outcome: Result<impl Serialize, Error>) -> Response {

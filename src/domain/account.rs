@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// An account as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct Account {
     /// The account's identifier: a UUID, version 7.
     pub id: String,
@@ -15,19 +16,23 @@ pub struct Account {
     /// The username as it was registered.
     pub username: String,
     /// When the account was made, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
 }
 
 /// Everything that is kept about somebody, for themselves to take along.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct Export {
     /// The account.
     pub account: Account,
     /// When somebody logged in to it for the last time, RFC 3339 in UTC, if ever.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub last_login_at: Option<String>,
     /// Failed logins since then, if there were any.
     pub failed_logins: Option<FailedLogins>,
     /// When its owner proved that the email is theirs, RFC 3339 in UTC, if so.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub email_verified_at: Option<String>,
     /// Its sessions, those that have ended and are not swept out yet among them.
     pub sessions: Vec<ExportedSession>,
@@ -41,14 +46,17 @@ pub struct Export {
 
 /// A mail that waits to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ExportedMail {
     /// What it is to say.
     pub kind: String,
     /// Where it goes, if not to the account's address; else empty.
     pub address: String,
     /// Since when it waits, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
     /// When it is due, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub due_at: String,
     /// How often it could not be sent.
     pub attempts: i64,
@@ -56,36 +64,44 @@ pub struct ExportedMail {
 
 /// A link that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ExportedLink {
     /// What following it does.
     pub kind: String,
     /// The address that it proves, or brings back.
     pub address: String,
     /// When it was made, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
     /// Until when it works, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub expires_at: String,
 }
 
 /// Failed logins of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct FailedLogins {
     /// How many.
     pub count: i64,
     /// When the last one was, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub last_at: String,
 }
 
 /// A session with all that is kept of it, but for the hash of its token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ExportedSession {
     /// As in the list of sessions.
     pub session: SessionLine,
     /// The client's own name for itself.
     pub client_name: String,
     /// When somebody logged in for the last time before, RFC 3339 in UTC, if ever.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub previous_login_at: Option<String>,
     /// When the password was last proven in it, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub proven_at: String,
 }
 
@@ -111,6 +127,7 @@ pub struct Identity {
 
 /// One of an account's personal access tokens, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct AccessTokenLine {
     /// The token's identifier: a UUID, version 7. It lets nobody in.
     pub id: String,
@@ -119,15 +136,19 @@ pub struct AccessTokenLine {
     /// `read` or `full`.
     pub scope: String,
     /// When it was made, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
     /// When it was last used, to the minute, RFC 3339 in UTC, if ever.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub last_used_at: Option<String>,
     /// When it ends, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub expires_at: String,
 }
 
 /// One of an account's sessions, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct SessionLine {
     /// The session's identifier: a UUID, version 7. It lets nobody in.
     pub id: String,
@@ -136,10 +157,13 @@ pub struct SessionLine {
     /// The network that it began from, such as `192.0.2.x`; empty if it isn't known.
     pub network: String,
     /// When it began, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
     /// When it was last used, to the minute, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub last_seen_at: String,
     /// When it ends at the latest, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub expires_at: String,
     /// Whether it is the session that asks.
     pub current: bool,

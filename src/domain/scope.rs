@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a personal access token may do. An app that is shown one learns it from `me/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Tell, and change nothing.

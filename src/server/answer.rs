@@ -1,5 +1,7 @@
 //! Errors as HTTP answers, in the shape that each door promises, and the headers that go with a page.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{
@@ -12,8 +14,9 @@ use axum::{
 };
 use leptos::{nonce::use_nonce, prelude::use_context};
 use leptos_axum::ResponseOptions;
-use serde_json::{Value, json};
+use serde::Serialize;
 use server_fn::error::{FromServerFnError, SERVER_FN_ERROR_HEADER};
+use utoipa::ToSchema;
 
 use crate::error::{AppError, Field};
 
@@ -42,6 +45,8 @@ impl Surface {
         match path.trim_end_matches('/') {
             "/api/accounts/api_register" => Self::Register,
             "/api/accounts/api_auth" => Self::Auth,
+            // For people, who may come by a link from anywhere.
+            "/api/docs" => Self::Page,
             api if api == "/api" || api.starts_with("/api/") => Self::Api,
             function if function == "/fn" || function.starts_with("/fn/") => Self::Function,
             _ => Self::Page,
@@ -51,23 +56,14 @@ impl Surface {
     /// An error in this surface's shape.
     #[must_use]
     pub fn refuse(self, error: &AppError) -> Response {
-        let message = error.to_string();
         let body = match self {
-            Self::Register => json!({ "status": "fail", "errors": field_errors(error, message) }),
-            Self::Auth if *error == AppError::BadRequest => {
-                json!({ "status": "fail", "token": "", "error": "Please provide both email and password." })
-            }
-            Self::Auth => json!({ "status": "fail", "token": "", "error": message }),
-            Self::Api => match error {
-                AppError::Invalid(_) => json!({
-                    "status": "fail", "code": error.code(), "error": &message, "errors": field_errors(error, String::new()),
-                }),
-                _ => json!({ "status": "fail", "code": error.code(), "error": message }),
-            },
+            Self::Register => serde_json::to_vec(&RegisterRefusal::from(error)),
+            Self::Auth => serde_json::to_vec(&AuthRefusal::from(error)),
+            Self::Api => serde_json::to_vec(&Refusal::from(error)),
             Self::Function => return refuse_function(error),
-            Self::Page => return answer(error, "text/plain; charset=utf-8", format!("{message}\n").into()),
+            Self::Page => return answer(error, "text/plain; charset=utf-8", format!("{error}\n").into()),
         };
-        answer(error, "application/json; charset=utf-8", body.to_string().into())
+        answer(error, "application/json; charset=utf-8", body.unwrap_or_default().into())
     }
 }
 
@@ -77,19 +73,82 @@ fn refuse_function(error: &AppError) -> Response {
     response
 }
 
-/// A message for each field that is wrong; what concerns the whole account stands under `account`.
-fn field_errors(error: &AppError, message: String) -> Value {
-    let mut errors = serde_json::Map::new();
-    for field in Field::ALL {
-        let texts: Vec<String> = error.problems_of(field).map(ToString::to_string).collect();
-        if !texts.is_empty() {
-            errors.insert(field.name().to_owned(), texts.into());
+/// What stands for failure in the JSON API.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Failure {
+    Fail,
+}
+
+/// Messages by the names of the fields that they are about.
+type Messages = BTreeMap<&'static str, Vec<String>>;
+
+/// An error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Refusal {
+    status: Failure,
+    /// What programs know the error by.
+    #[schema(value_type = String, example = "session_ended")]
+    code: &'static str,
+    /// What is wrong and what to do about it, for people.
+    error: String,
+    /// What is wrong with which field. Only with the code `invalid`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<String>>, required = false)]
+    errors: Messages,
+}
+
+impl From<&AppError> for Refusal {
+    fn from(error: &AppError) -> Self {
+        Self { status: Failure::Fail, code: error.code(), error: error.to_string(), errors: messages(error) }
+    }
+}
+
+/// An error of a registration.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RegisterRefusal {
+    status: Failure,
+    /// What is wrong with which field, for people; what concerns the whole account stands under `account`.
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
+    errors: Messages,
+}
+
+impl From<&AppError> for RegisterRefusal {
+    fn from(error: &AppError) -> Self {
+        let mut errors = messages(error);
+        if errors.is_empty() {
+            errors.insert("account", vec![error.to_string()]);
         }
+        Self { status: Failure::Fail, errors }
     }
-    if errors.is_empty() {
-        errors.insert("account".to_owned(), vec![message].into());
+}
+
+/// An error of a login.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuthRefusal {
+    status: Failure,
+    /// Empty: clients of the tutorial's backend look for it.
+    #[schema(value_type = String, max_length = 0)]
+    token: &'static str,
+    /// What is wrong and what to do about it, for people.
+    error: String,
+}
+
+impl From<&AppError> for AuthRefusal {
+    fn from(error: &AppError) -> Self {
+        let error = match error {
+            AppError::BadRequest => "Please provide both email and password.".to_owned(),
+            other => other.to_string(),
+        };
+        Self { status: Failure::Fail, token: "", error }
     }
-    Value::Object(errors)
+}
+
+/// The messages for each field that is wrong.
+fn messages(error: &AppError) -> Messages {
+    let of = |field| error.problems_of(field).map(ToString::to_string).collect::<Vec<_>>();
+    let each = Field::ALL.into_iter().map(|field| (field.name(), of(field)));
+    each.filter(|(_, messages)| !messages.is_empty()).collect()
 }
 
 fn answer(error: &AppError, content_type: &'static str, body: Body) -> Response {
@@ -157,6 +216,7 @@ mod tests {
             ("/api/accounts/api_auth/", Surface::Auth),
             ("/api/accounts/me", Surface::Api),
             ("/api", Surface::Api),
+            ("/api/docs", Surface::Page),
             ("/apiary", Surface::Page),
             ("/fn/login", Surface::Function),
             ("/login", Surface::Page),

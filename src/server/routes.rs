@@ -34,7 +34,9 @@ impl Routes {
         let listed = api::routes().into_iter().chain(health::routes()).chain(functions(state)).chain(views());
         for (path, handler) in listed {
             router = router.route(&path, handler);
-            paths.push(path);
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
         }
         let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
         Self { router: router.with_state(state.clone()), paths }
@@ -67,9 +69,6 @@ impl From<Router> for Routes {
 
 /// A path with its handlers.
 pub type Route = (String, MethodRouter<AppState>);
-
-/// A path of the JSON API, without its trailing slash, with its handlers.
-pub type Calls = (&'static str, MethodRouter<AppState>);
 
 /// Whether a path is one that a route stands for: a part in braces stands for any.
 fn matches(route: &str, path: &str) -> bool {

@@ -66,7 +66,7 @@ on_both! {
         });
         let public = ["api_register", "api_auth", "verify_email", "forgot_password", "reset_password", "confirm_email", "undo_email"];
         let mut refused = 0;
-        for path in app.front.routes().paths().iter().filter(|path| path.starts_with("/api/") && path.ends_with('/')) {
+        for path in app.front.routes().paths().iter().filter(|path| path.starts_with("/api/accounts/") && path.ends_with('/')) {
             if public.iter().any(|name| path.contains(name)) {
                 continue;
             }
@@ -164,7 +164,7 @@ on_both! {
         let session = app.token("ann").await;
         let refused = app.wish(&session, "", "write", 0).await;
         insta::allow_duplicates! {
-            insta::assert_snapshot!(refused.text, @r#"{"code":"invalid","error":"Please correct the marked fields.","errors":{"days":["Choose 1 to 366 days."],"name":["Please fill in this field."],"scope":["Choose read or full."]},"status":"fail"}"#);
+            insta::assert_snapshot!(refused.text, @r#"{"status":"fail","code":"invalid","error":"Please correct the marked fields.","errors":{"days":["Choose 1 to 366 days."],"name":["Please fill in this field."],"scope":["Choose read or full."]}}"#);
         }
         for days in [367, -1, i64::MAX] {
             assert_eq!(app.wish(&session, "x", "read", days).await.status, 400, "{days}");

@@ -99,7 +99,7 @@ on_both! {
                 cache-control: no-store
                 content-type: application/json; charset=utf-8
                 vary: Authorization, Origin, Sec-Fetch-Site
-                {"errors":{"account":["An account with this email or username exists already. Log in, or choose another email and username."]},"status":"fail"}
+                {"status":"fail","errors":{"account":["An account with this email or username exists already. Log in, or choose another email and username."]}}
                 "#);
             }
         }
@@ -128,7 +128,7 @@ on_both! {
                 cache-control: no-store
                 content-type: application/json; charset=utf-8
                 vary: Authorization, Origin, Sec-Fetch-Site
-                {"error":"Email or password is wrong. Check both and try again.","status":"fail","token":""}
+                {"status":"fail","token":"","error":"Email or password is wrong. Check both and try again."}
                 "#);
             }
         }

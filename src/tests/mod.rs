@@ -9,6 +9,7 @@ mod accounts;
 mod attack;
 mod chaos;
 mod corpus;
+mod document;
 mod faults;
 mod http;
 mod mail;

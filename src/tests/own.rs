@@ -66,7 +66,7 @@ on_both! {
             cache-control: no-store
             content-type: application/json; charset=utf-8
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"sessions_ended":1,"status":"ok","token":"…"}
+            {"status":"ok","token":"…","sessions_ended":1}
             "#);
         }
         let living = [app.me(&renewed).await, app.me(&here).await, app.me(&there).await, app.me(&bob).await];
@@ -87,12 +87,12 @@ on_both! {
             cache-control: no-store
             content-type: application/json; charset=utf-8
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"code":"wrong_password","error":"That is not your password. Check it and try again.","status":"fail"}
+            {"status":"fail","code":"wrong_password","error":"That is not your password. Check it and try again."}
             "#);
         }
         let invalid = app.change(&token, "", "short").await;
         insta::allow_duplicates! {
-            insta::assert_snapshot!(invalid.text, @r#"{"code":"invalid","error":"Please correct the marked fields.","errors":{"current_password":["Please fill in this field."]},"status":"fail"}"#);
+            insta::assert_snapshot!(invalid.text, @r#"{"status":"fail","code":"invalid","error":"Please correct the marked fields.","errors":{"current_password":["Please fill in this field."]}}"#);
         }
         let weak = app.change(&token, PASSWORD, "ann@example.org").await;
         assert_eq!(weak.status, 400);
@@ -177,7 +177,7 @@ on_both! {
             cache-control: no-store
             content-type: application/json; charset=utf-8
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"code":"reauth_required","error":"Confirm your password first, then try again.","status":"fail"}
+            {"status":"fail","code":"reauth_required","error":"Confirm your password first, then try again."}
             "#);
         }
         assert_eq!(app.end(&here, &id).await, 403);
@@ -284,7 +284,7 @@ on_both! {
             cache-control: no-store
             content-type: application/json; charset=utf-8
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"code":"invalid","error":"Please correct the marked fields.","errors":{"username":["This name is taken. Choose another."]},"status":"fail"}
+            {"status":"fail","code":"invalid","error":"Please correct the marked fields.","errors":{"username":["This name is taken. Choose another."]}}
             "#);
         }
         for bad in ["x", "ann@example.org", "admin", ""] {

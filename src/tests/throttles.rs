@@ -136,7 +136,7 @@ on_both! {
             cache-control: no-store
             content-type: application/json; charset=utf-8
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"errors":{"account":["Too many attempts. Try again in 3 minutes."]},"status":"fail"}
+            {"status":"fail","errors":{"account":["Too many attempts. Try again in 3 minutes."]}}
             "#);
         }
         let body = json!({ "email": "b@example.org", "username": "bob", "password": PASSWORD });

@@ -1,6 +1,7 @@
 //! What the tests share: a server on each database, a clock that only moves when told, and requests to it.
 
 pub mod client;
+pub mod document;
 pub mod letterbox;
 pub mod postgres;
 pub mod program;
@@ -18,6 +19,7 @@ use self::letterbox::Letterbox;
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
+    response::Response,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
@@ -285,13 +287,13 @@ impl Call {
         self.header("content-type", kind)
     }
 
+    /// Sends it. An answer of the JSON API that the API's document doesn't tell of fails the test.
     pub async fn send(self) -> Answer {
         let request = self.request.body(self.body).unwrap();
-        let response = self.front.answer(request).await;
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, 1 << 22).await.unwrap();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Answer { status: parts.status, headers: parts.headers, text }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answer = Answer::read(self.front.answer(request).await).await;
+        document::expect(&self.front, &method, &path, &answer).await;
+        answer
     }
 }
 
@@ -304,6 +306,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 1 << 22).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Self { status: parts.status, headers: parts.headers, text }
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }

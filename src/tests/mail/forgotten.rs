@@ -81,7 +81,7 @@ on_both! {
             cache-control: no-store
             content-type: application/json; charset=utf-8
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"response":"If there is an account with this email, a mail is on its way.","status":"ok"}
+            {"status":"ok","response":"If there is an account with this email, a mail is on its way."}
             "#);
         }
         for answer in told {

@@ -1,0 +1,135 @@
+//! Personal access tokens: for programs of one's own.
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use super::{
+    Call, Success, answer,
+    body::{Body, lenient},
+    empty,
+};
+use crate::{
+    domain::{account::AccessTokenLine, scope::Scope},
+    error::AppError,
+    server::{answer::Surface, door::Bearer, state::AppState},
+    service::{NewToken, TokenWish},
+};
+
+pub fn calls() -> [Call; 3] {
+    [
+        Call::new(routes!(list_access_tokens)),
+        Call::new(routes!(issue_access_token)).for_proven_sessions().refuses([AppError::Invalid(Vec::new())]),
+        Call::new(routes!(revoke_access_token)).for_sessions(),
+    ]
+}
+
+/// An account's personal access tokens.
+#[derive(Serialize, ToSchema)]
+struct AccessTokens {
+    /// Those that count, the latest first.
+    tokens: Vec<AccessTokenLine>,
+}
+
+/// List the tokens
+///
+/// The account's personal access tokens, without what would let anybody in.
+#[utoipa::path(
+    get,
+    path = "/api/accounts/tokens/",
+    tag = "Personal access tokens",
+    security(("bearer" = [])),
+    responses((status = 200, description = "The tokens.", body = AccessTokens))
+)]
+async fn list_access_tokens(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
+    answer(Surface::Api, state.service.list_access_tokens(&token).await.map(|tokens| AccessTokens { tokens }))
+}
+
+/// A token that is wanted.
+#[derive(Deserialize, ToSchema)]
+struct NewAccessToken {
+    /// What to call it.
+    #[serde(default, deserialize_with = "lenient")]
+    #[schema(required, value_type = String, min_length = 1, example = "Nightly report")]
+    name: Option<String>,
+    /// What it may do.
+    #[serde(default, deserialize_with = "lenient")]
+    #[schema(required, value_type = Scope, example = "read")]
+    scope: Option<String>,
+    /// How many days it lasts.
+    #[serde(default, deserialize_with = "lenient")]
+    #[schema(required, value_type = u64, minimum = 1, maximum = 366, example = 90)]
+    days: Option<u64>,
+}
+
+/// A token that was made.
+#[derive(Serialize, ToSchema)]
+struct AccessTokenMade {
+    status: Success,
+    /// The token. It is told this once: keep it as safe as a password.
+    token: String,
+    /// Its identifier, by which it is revoked.
+    #[schema(format = Uuid)]
+    id: String,
+    /// When it ends.
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// Make a token
+///
+/// A personal access token, for a program that should not know the password.
+#[utoipa::path(
+    post,
+    path = "/api/accounts/tokens/",
+    tag = "Personal access tokens",
+    security(("bearer" = [])),
+    request_body = NewAccessToken,
+    responses((status = 200, description = "The token is there.", body = AccessTokenMade))
+)]
+async fn issue_access_token(
+    State(state): State<AppState>,
+    Bearer(token): Bearer,
+    Body(body): Body<NewAccessToken>,
+) -> Response {
+    let outcome = async {
+        let wish = TokenWish::parse(body.name.as_deref(), body.scope.as_deref(), body.days)?;
+        state.service.issue_access_token(&state.service.prove(&token).await?, wish).await
+    };
+    let made = outcome.await.map(|NewToken { token, line }| AccessTokenMade {
+        status: Success::Ok,
+        token: token.expose().to_owned(),
+        id: line.id,
+        expires_at: line.expires_at,
+    });
+    answer(Surface::Api, made)
+}
+
+/// Revoke a token
+///
+/// No server takes it any more.
+#[utoipa::path(
+    delete,
+    path = "/api/accounts/tokens/{id}/",
+    tag = "Personal access tokens",
+    security(("bearer" = [])),
+    params(("id" = String, Path, format = Uuid, description = "The token's `id`, from the list.")),
+    responses((status = 204, description = "It is revoked."))
+)]
+async fn revoke_access_token(
+    State(state): State<AppState>,
+    Bearer(token): Bearer,
+    id: Result<Path<String>, PathRejection>,
+) -> Response {
+    let outcome = async {
+        // The token first, so that nobody without one learns what an identifier looks like.
+        let Path(id) = id.unwrap_or_else(|_| Path(String::new()));
+        state.service.revoke_access_token(&token, &id).await
+    };
+    empty(outcome.await, || StatusCode::NO_CONTENT.into_response())
+}

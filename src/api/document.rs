@@ -1,0 +1,135 @@
+//! The API's description for programs: an OpenAPI document, made of what each call says of itself.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use axum::{
+    http::{HeaderValue, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ComponentsBuilder, Content, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Ref,
+        RefOr, Response as Described, ResponseBuilder, Schema, Server,
+        path::Operation,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use super::{Call, calls};
+use crate::{
+    error::AppError,
+    server::answer::{AuthRefusal, Refusal, RegisterRefusal, Surface},
+};
+
+/// What the API is, in paragraphs.
+pub const ABOUT: &str = "Accounts for your app: register, log in, and ask whose token it is.\n\n\
+    Requests and answers are JSON, and every address works with and without its trailing slash. A call that wants a token \
+    takes it in the header `Authorization: Bearer <token>`. There are two kinds: a session's, from logging in, and a \
+    personal access token, which its owner makes and which may do less.\n\n\
+    An error has a status, a `code` for programs and a sentence for people. After a 429 or a 503, wait for as many seconds \
+    as the header `Retry-After` says.";
+
+/// The document.
+pub static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(document);
+
+/// It, as JSON.
+static JSON: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_pretty_json().unwrap_or_default());
+
+pub async fn answer() -> Response {
+    let kind = HeaderValue::from_static("application/json; charset=utf-8");
+    ([(CONTENT_TYPE, kind)], JSON.as_str()).into_response()
+}
+
+fn document() -> OpenApi {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("The token of a session (`vst_…`) or a personal access token (`vsp_…`)."));
+    let mut components = ComponentsBuilder::new()
+        .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
+        .schemas_from_iter(refusals());
+    let mut paths = Paths::new();
+    for Call { routes: (schemas, mut described, _), refuses } in calls() {
+        for (path, item) in &mut described.paths {
+            let writes = item.get.is_none();
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+                add_refusals(operation, Surface::of(path), writes, &refuses);
+            }
+        }
+        components = components.schemas_from_iter(schemas);
+        paths.merge(described);
+    }
+    let license = LicenseBuilder::new().name(env!("CARGO_PKG_LICENSE")).identifier(Some(env!("CARGO_PKG_LICENSE")));
+    let info = InfoBuilder::new()
+        .title("Vestibule")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(ABOUT))
+        .license(Some(license.build()));
+    OpenApiBuilder::new()
+        .info(info.build())
+        .servers(Some([Server::new("/")]))
+        .paths(paths)
+        .components(Some(components.build()))
+        .build()
+}
+
+/// The shapes of errors, and what they are made of.
+fn refusals() -> Vec<(String, RefOr<Schema>)> {
+    let mut schemas = vec![
+        (Refusal::name().into_owned(), Refusal::schema()),
+        (RegisterRefusal::name().into_owned(), RegisterRefusal::schema()),
+        (AuthRefusal::name().into_owned(), AuthRefusal::schema()),
+    ];
+    Refusal::schemas(&mut schemas);
+    schemas
+}
+
+/// The errors that a call answers besides those that any call may.
+pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> {
+    let given = |condition: bool, error: AppError| condition.then_some(error);
+    let of_its_kind = [
+        given(operation.request_body.is_some(), AppError::BadRequest),
+        given(operation.security.is_some(), AppError::SessionEnded),
+        given(operation.parameters.is_some(), AppError::NotFound),
+    ];
+    let mut errors: Vec<AppError> = named.iter().cloned().chain(of_its_kind.into_iter().flatten()).collect();
+    errors.sort_by_key(AppError::status);
+    errors
+}
+
+/// The errors that any call may answer, and, of these, those that only one that sends something may.
+pub fn common_refusals() -> ([AppError; 4], [AppError; 3]) {
+    let any =
+        [AppError::CrossSite, AppError::UnknownHost, AppError::Internal, AppError::Unavailable { retry_after: 5 }];
+    (any, [AppError::NotJson, AppError::SlowRequest, AppError::TooLarge])
+}
+
+/// Adds the errors that a call may answer.
+fn add_refusals(operation: &mut Operation, surface: Surface, writes: bool, named: &[AppError]) {
+    let (any, sending) = common_refusals();
+    let sending = sending.into_iter().filter(|_| writes);
+    let mut by_status: BTreeMap<u16, Vec<AppError>> = BTreeMap::new();
+    for error in own_refusals(operation, named).into_iter().chain(sending).chain(any) {
+        by_status.entry(error.status()).or_default().push(error);
+    }
+    let described = by_status.iter().map(|(status, errors)| (status.to_string(), described(surface, errors).into()));
+    operation.responses.responses.extend(described);
+}
+
+/// What is said of the errors that share a status.
+fn described(surface: Surface, errors: &[AppError]) -> Described {
+    let name = match surface {
+        Surface::Register => RegisterRefusal::name(),
+        Surface::Auth => AuthRefusal::name(),
+        Surface::Api | Surface::Function | Surface::Page => Refusal::name(),
+    };
+    let lines: Vec<String> = errors.iter().map(|error| format!("`{}`: {error}", error.code())).collect();
+    let mut response = ResponseBuilder::new()
+        .description(lines.join("\n"))
+        .content("application/json", Content::new(Some(Ref::from_schema_name(name))));
+    if errors.iter().any(|error| error.retry_after().is_some()) {
+        let wait = HeaderBuilder::new().schema(Some(u32::schema())).description(Some("Seconds to wait."));
+        response = response.header("Retry-After", wait.build());
+    }
+    response.build()
+}

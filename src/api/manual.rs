@@ -1,0 +1,206 @@
+//! The API's description for people: one page, made of the same words as the document, that loads no more than its style.
+
+mod fields;
+
+use std::sync::LazyLock;
+
+use axum::{
+    http::{
+        HeaderValue,
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+};
+use leptos::{either::Either, prelude::*};
+use utoipa::openapi::{HttpMethod, path::Operation};
+
+use self::fields::{Answer, Field, example, of_answers, of_request};
+use super::{
+    Call, calls,
+    document::{ABOUT, common_refusals, own_refusals},
+};
+use crate::{
+    components::icon::{Eyebrow, Mark},
+    error::AppError,
+    server::assets::page_files,
+};
+
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// The page, which is the same for everybody.
+static PAGE: LazyLock<String> = LazyLock::new(|| Owner::new().with(|| page().to_html()));
+
+pub async fn answer() -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+    ];
+    (headers, PAGE.as_str()).into_response()
+}
+
+/// A call, as it is told of.
+struct Chapter {
+    path: String,
+    method: &'static str,
+    operation: Operation,
+    refuses: Vec<AppError>,
+}
+
+impl Chapter {
+    fn of(call: Call) -> Option<Self> {
+        let Call { routes: (_, paths, _), refuses } = call;
+        let (path, item) = paths.paths.into_iter().next()?;
+        let methods = [(HttpMethod::Get, item.get), (HttpMethod::Post, item.post), (HttpMethod::Delete, item.delete)];
+        let (method, operation) = methods.into_iter().find_map(|(method, operation)| Some((method, operation?)))?;
+        let method = match method {
+            HttpMethod::Get => "GET",
+            HttpMethod::Delete => "DELETE",
+            _ => "POST",
+        };
+        Some(Self { path, method, refuses: own_refusals(&operation, &refuses), operation })
+    }
+
+    fn tag(&self) -> &str {
+        self.operation.tags.as_ref().and_then(|tags| tags.first()).map_or("", String::as_str)
+    }
+
+    /// A command that makes the call.
+    fn command(&self) -> String {
+        let Self { path, method, operation, .. } = self;
+        let mut command = format!("curl -X {method} \"$SERVER{}\"", path.replace("{id}", "$ID"));
+        if operation.security.is_some() {
+            command += " \\\n  -H \"Authorization: Bearer $TOKEN\"";
+        }
+        if let Some(body) = example(operation) {
+            command += &format!(" \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'");
+        }
+        command
+    }
+}
+
+/// The calls under their headings, in the order in which they are declared.
+fn chapters() -> Vec<(String, Vec<Chapter>)> {
+    let mut parts: Vec<(String, Vec<Chapter>)> = Vec::new();
+    for chapter in calls().filter_map(Chapter::of) {
+        match parts.iter_mut().find(|(tag, _)| tag == chapter.tag()) {
+            Some((_, chapters)) => chapters.push(chapter),
+            None => parts.push((chapter.tag().to_owned(), vec![chapter])),
+        }
+    }
+    parts
+}
+
+fn page() -> impl IntoView {
+    let parts = chapters();
+    let anchor = |tag: &str| tag.to_lowercase().replace(' ', "-");
+    let links = parts.iter().map(|(tag, _)| view! { <li><a href=format!("#{}", anchor(tag))>{tag.clone()}</a></li> });
+    let links = links.collect_view();
+    let sections = parts.into_iter().map(|(tag, chapters)| {
+        view! {
+            <section aria-labelledby=anchor(&tag)>
+                <h2 id=anchor(&tag)>{tag.clone()}</h2>
+                {chapters.iter().map(told).collect_view()}
+            </section>
+        }
+    });
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8" />
+                <title>"API — Vestibule"</title>
+                <meta name="viewport" content="width=device-width, initial-scale=1" />
+                <meta name="color-scheme" content="light dark" />
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
+                <link rel="stylesheet" href=page_files().style />
+            </head>
+            <body>
+                <a class="skip" href="#content">"Skip to content"</a>
+                <div class="frame">
+                    <header class="bar">
+                        <a class="brand" href="/login"><Mark />"Vestibule"</a>
+                        <nav class="contents" aria-label="Parts of the API">
+                            <ul>{links}<li><a href="#errors">"Errors"</a></li></ul>
+                        </nav>
+                    </header>
+                    <main id="content" class="manual" tabindex="-1">
+                        <Eyebrow text="For other programs" />
+                        <h1>"The API"</h1>
+                        {ABOUT.split("\n\n").map(|text| view! { <p class="lead">{prose(text)}</p> }).collect_view()}
+                        <p class="lead">
+                            "Programs read all this in the "
+                            <a href="/api/openapi.json">"OpenAPI document"</a>"."
+                        </p>
+                        <p class="lead">"In the commands below, set "<code>"SERVER"</code>" to this server's address and "
+                            <code>"TOKEN"</code>" to what logging in answers."</p>
+                        {sections.collect_view()}
+                        {errors()}
+                    </main>
+                </div>
+            </body>
+        </html>
+    }
+}
+
+/// One call.
+fn told(chapter: &Chapter) -> impl IntoView + use<> {
+    let Chapter { path, method, operation, refuses } = chapter;
+    let id = operation.operation_id.clone().unwrap_or_default();
+    let asked = operation.request_body.as_ref().map(|_| view! { <h4>"Send"</h4> {listed(of_request(operation))} });
+    let given = of_answers(operation).into_iter().map(|Answer { status, about, fields }| {
+        let fields = (!fields.is_empty()).then(|| listed(fields));
+        view! { <dt><code>{status}</code></dt><dd>{prose(&about)}{fields}</dd> }
+    });
+    let given = given.collect_view();
+    let refused = refuses.iter().map(refused).collect_view();
+    view! {
+        <article class="call" aria-labelledby=id.clone()>
+            <h3 id=id.clone()>{operation.summary.clone()}</h3>
+            <p class="address"><strong>{*method}</strong>" "<code>{path.clone()}</code></p>
+            <p>{prose(operation.description.as_deref().unwrap_or_default())}</p>
+            {asked}
+            <pre>{chapter.command()}</pre>
+            <h4>"Answers"</h4>
+            <dl class="answers">{given}{refused}</dl>
+        </article>
+    }
+}
+
+/// What any call may answer besides.
+fn errors() -> impl IntoView {
+    let (any, sending) = common_refusals();
+    let all = any.iter().chain(&sending).map(refused).collect_view();
+    view! {
+        <section aria-labelledby="errors">
+            <h2 id="errors">"Errors"</h2>
+            <p class="lead">"Besides what stands with each call, any of them may answer these."</p>
+            <dl class="answers">{all}</dl>
+        </section>
+    }
+}
+
+fn refused(error: &AppError) -> impl IntoView + use<> {
+    view! {
+        <dt><code>{error.status()}</code></dt>
+        <dd><code>{error.code()}</code><br />{error.to_string()}</dd>
+    }
+}
+
+/// Fields, one below the other, those of a field's own among them.
+fn listed(fields: Vec<Field>) -> AnyView {
+    let each = fields.into_iter().map(|Field { name, kind, about, within }| {
+        let within = (!within.is_empty()).then(|| listed(within));
+        view! { <li><code>{name}</code>" "<span class="kind">{kind}</span><p>{prose(&about)}</p>{within}</li> }
+    });
+    view! { <ul class="fields">{each.collect_view()}</ul> }.into_any()
+}
+
+/// A text with what stands in backquotes as code.
+fn prose(text: &str) -> impl IntoView + use<> {
+    let parts = text.split('`').enumerate().map(|(at, part)| match at % 2 {
+        0 => Either::Left(part.to_owned()),
+        _ => Either::Right(view! { <code>{part.to_owned()}</code> }),
+    });
+    parts.collect_view()
+}

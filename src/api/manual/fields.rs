@@ -1,0 +1,152 @@
+//! What a call takes and answers, read out of the document's schemas.
+
+use serde_json::{Map, Value};
+use utoipa::openapi::{
+    Content, RefOr, Schema,
+    path::Operation,
+    schema::{ArrayItems, Object, SchemaType, Type},
+};
+
+use crate::api::document::DOCUMENT;
+
+/// A field.
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What it holds, and whether it may be missing.
+    pub kind: String,
+    /// What it is.
+    pub about: String,
+    /// The fields of what it holds.
+    pub within: Vec<Field>,
+}
+
+/// What a good answer's status is, what it means, and what its body holds.
+pub struct Answer {
+    pub status: String,
+    pub about: String,
+    pub fields: Vec<Field>,
+}
+
+/// What a call's body holds; nothing for a call without one.
+pub fn of_request(operation: &Operation) -> Vec<Field> {
+    request(operation).map(fields).unwrap_or_default()
+}
+
+/// A body that a call takes, as JSON.
+pub fn example(operation: &Operation) -> Option<Value> {
+    let properties = resolve(request(operation)?).map(properties)?;
+    let shown = properties.into_iter().filter_map(|(name, schema, required)| {
+        let example = match resolve(schema) {
+            Some(Schema::Object(object)) => {
+                object.example.clone().or_else(|| object.enum_values.clone()?.first().cloned())
+            }
+            _ => None,
+        };
+        // What has no example is left out if it may be.
+        example.or_else(|| required.then(|| Value::from("…"))).map(|example| (name.to_owned(), example))
+    });
+    Some(Value::Object(shown.collect::<Map<_, _>>()))
+}
+
+/// The good answers of a call.
+pub fn of_answers(operation: &Operation) -> Vec<Answer> {
+    let answers = operation.responses.responses.iter().filter_map(|(status, response)| {
+        let RefOr::T(response) = response else { return None };
+        let schema = response.content.values().find_map(schema_of);
+        let fields = schema.map(fields).unwrap_or_default();
+        Some(Answer { status: status.clone(), about: response.description.clone(), fields })
+    });
+    answers.collect()
+}
+
+fn request(operation: &Operation) -> Option<&RefOr<Schema>> {
+    let Some(RefOr::T(body)) = &operation.request_body else { return None };
+    body.content.values().find_map(schema_of)
+}
+
+fn schema_of(content: &RefOr<Content>) -> Option<&RefOr<Schema>> {
+    let RefOr::T(content) = content else { return None };
+    content.schema.as_ref()
+}
+
+/// The schema that is meant, wherever it stands.
+fn resolve(schema: &RefOr<Schema>) -> Option<&Schema> {
+    match schema {
+        RefOr::T(schema) => Some(schema),
+        RefOr::Ref(to) => {
+            let name = to.ref_location.rsplit('/').next()?;
+            resolve(DOCUMENT.components.as_ref()?.schemas.get(name)?)
+        }
+    }
+}
+
+/// The properties of an object, of one that is put together, or of what a list holds; each with whether it is always there.
+fn properties(schema: &Schema) -> Vec<(&str, &RefOr<Schema>, bool)> {
+    match schema {
+        Schema::Object(object) => {
+            let each = object.properties.iter();
+            each.map(|(name, schema)| (name.as_str(), schema, object.required.contains(name))).collect()
+        }
+        Schema::AllOf(all) => all.items.iter().filter_map(resolve).flat_map(properties).collect(),
+        Schema::OneOf(one) => one.items.iter().filter_map(resolve).flat_map(properties).collect(),
+        Schema::Array(list) => match &list.items {
+            ArrayItems::RefOrSchema(held) => resolve(held).map(properties).unwrap_or_default(),
+            ArrayItems::False => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn fields(schema: &RefOr<Schema>) -> Vec<Field> {
+    let properties = resolve(schema).map(properties).unwrap_or_default();
+    let each = properties.into_iter().map(|(name, schema, required)| Field {
+        name: name.to_owned(),
+        kind: [kind(schema), if required { String::new() } else { ", may be missing".to_owned() }].concat(),
+        about: about(schema).to_owned(),
+        within: fields(schema),
+    });
+    each.collect()
+}
+
+/// What a value is, in words.
+fn kind(schema: &RefOr<Schema>) -> String {
+    match resolve(schema) {
+        Some(Schema::Object(object)) => kind_of(object),
+        Some(Schema::Array(_)) => "list".to_owned(),
+        Some(Schema::OneOf(one)) => one.items.first().map(kind).unwrap_or_default(),
+        _ => "object".to_owned(),
+    }
+}
+
+fn kind_of(object: &Object) -> String {
+    if let Some(values) = &object.enum_values {
+        let values: Vec<String> = values.iter().map(Value::to_string).collect();
+        return values.join(" or ");
+    }
+    let types = match &object.schema_type {
+        SchemaType::Type(one) => std::slice::from_ref(one),
+        SchemaType::Array(several) => several,
+        SchemaType::AnyValue => &[],
+    };
+    let words = types.iter().map(|one| match one {
+        Type::String => "text",
+        Type::Integer => "whole number",
+        Type::Number => "number",
+        Type::Boolean => "true or false",
+        Type::Array => "list",
+        Type::Null => "null",
+        Type::Object => "object",
+    });
+    words.collect::<Vec<_>>().join(" or ")
+}
+
+fn about(schema: &RefOr<Schema>) -> &str {
+    match schema {
+        RefOr::Ref(to) => &to.description,
+        RefOr::T(Schema::Object(object)) => object.description.as_deref().unwrap_or_default(),
+        RefOr::T(Schema::Array(list)) => list.description.as_deref().unwrap_or_default(),
+        RefOr::T(Schema::OneOf(one)) => one.items.first().map(about).unwrap_or_default(),
+        RefOr::T(_) => "",
+    }
+}

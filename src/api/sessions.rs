@@ -1,0 +1,95 @@
+//! Where one is logged in.
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
+use super::{Call, Success, answer, empty};
+use crate::{
+    domain::account::SessionLine,
+    error::AppError,
+    server::{answer::Surface, door::Bearer, state::AppState},
+};
+
+pub fn calls() -> [Call; 3] {
+    [
+        Call::new(routes!(list_sessions)),
+        Call::new(routes!(end_other_sessions)).for_proven_sessions(),
+        Call::new(routes!(end_session)).for_proven_sessions(),
+    ]
+}
+
+/// An account's sessions.
+#[derive(Serialize, ToSchema)]
+struct Sessions {
+    /// Those that count, the latest first.
+    sessions: Vec<SessionLine>,
+}
+
+/// List the sessions
+///
+/// Where the account is logged in.
+#[utoipa::path(
+    get,
+    path = "/api/accounts/sessions/",
+    tag = "Sessions",
+    security(("bearer" = [])),
+    responses((status = 200, description = "The sessions.", body = Sessions))
+)]
+async fn list_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
+    answer(Surface::Api, state.service.list_sessions(&token).await.map(|sessions| Sessions { sessions }))
+}
+
+/// Sessions that were ended.
+#[derive(Serialize, ToSchema)]
+struct SessionsEnded {
+    status: Success,
+    /// How many.
+    #[schema(minimum = 0)]
+    sessions_ended: u64,
+}
+
+/// End all other sessions
+///
+/// Only the one that asks is left.
+#[utoipa::path(
+    delete,
+    path = "/api/accounts/sessions/",
+    tag = "Sessions",
+    security(("bearer" = [])),
+    responses((status = 200, description = "They have ended.", body = SessionsEnded))
+)]
+async fn end_other_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
+    let outcome = async { state.service.end_other_sessions(&state.service.prove(&token).await?).await };
+    let ended = outcome.await.map(|sessions_ended| SessionsEnded { status: Success::Ok, sessions_ended });
+    answer(Surface::Api, ended)
+}
+
+/// End a session
+///
+/// Its token is worth nothing from its next request on.
+#[utoipa::path(
+    delete,
+    path = "/api/accounts/sessions/{id}/",
+    tag = "Sessions",
+    security(("bearer" = [])),
+    params(("id" = String, Path, format = Uuid, description = "The session's `id`, from the list.")),
+    responses((status = 204, description = "It has ended."))
+)]
+async fn end_session(
+    State(state): State<AppState>,
+    Bearer(token): Bearer,
+    id: Result<Path<String>, PathRejection>,
+) -> Response {
+    let outcome = async {
+        let asking = state.service.prove(&token).await?;
+        let Path(id) = id.map_err(|_| AppError::NotFound)?;
+        state.service.end_session(&asking, &id).await
+    };
+    empty(outcome.await, || StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,87 @@
+//! What the API tells of itself, to programs and to people. That its answers are as told, every test of the API looks at:
+//! see `util::document`.
+
+use std::collections::BTreeSet;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::util::{App, Backend, document::operation};
+
+const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+#[tokio::test]
+async fn the_document_tells_of_every_call_and_of_nothing_else() {
+    let app = App::start(Backend::Sqlite).await;
+    let document = app.document().await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let told: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let routes = app.front.routes().paths().iter().map(String::as_str);
+    let there: BTreeSet<&str> =
+        routes.filter(|path| path.starts_with("/api/accounts/") && path.ends_with('/')).collect();
+    assert_eq!(told, there);
+    for path in told {
+        for method in METHODS {
+            let given = app.call(method.as_str(), &path.replace("{id}", "0")).send().await.status;
+            assert_eq!(given == 405, operation(document, &method, path).is_none(), "{method} {path}: {given}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_tells_which_calls_want_a_token_r46() {
+    let app = App::start(Backend::Sqlite).await;
+    let document = app.document().await;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, told) in item.as_object().unwrap() {
+            let call = app.call(&method.to_uppercase(), &path.replace("{id}", "0"));
+            let given = call.body("application/json", "{}").send().await.status;
+            assert_eq!(given == 401, told["security"] == json!([{ "bearer": [] }]), "{method} {path}: {given}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_documents_references_and_names_lead_somewhere() {
+    let app = App::start(Backend::Sqlite).await;
+    let document = app.document().await;
+    let mut open = vec![document];
+    let (mut references, mut names) = (BTreeSet::new(), Vec::new());
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(object) => {
+                references.extend(object.get("$ref").and_then(Value::as_str));
+                names.extend(object.get("operationId").and_then(Value::as_str));
+                open.extend(object.values());
+            }
+            Value::Array(list) => open.extend(list),
+            _ => {}
+        }
+    }
+    assert!(references.len() > 10 && references.iter().all(|place| document.pointer(&place[1..]).is_some()));
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "each call has a name of its own: {names:?}");
+}
+
+#[tokio::test]
+async fn the_readable_page_tells_of_every_call_and_loads_nothing_from_elsewhere() {
+    let app = App::start(Backend::Sqlite).await;
+    let document = app.document().await;
+    let page = app.get("/api/docs").header("sec-fetch-site", "cross-site").send().await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert_eq!(page.text, app.get("/api/docs/").send().await.text);
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; style-src 'self'; img-src 'self';"), "{policy}");
+    assert!(!page.text.contains("<script") && !page.text.contains("://") && !page.text.contains(" style="));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, told) in item.as_object().unwrap() {
+            let address = format!("<strong>{}</strong> <code>{path}</code>", method.to_uppercase());
+            assert!(page.text.contains(&address), "{address}");
+            let name = told["operationId"].as_str().unwrap();
+            assert!(page.text.contains(&format!("<h3 id=\"{name}\">")), "{name}");
+        }
+    }
+    for field in ["current_password", "days", "\"read\" or \"full\"", "sessions_ended", "reauth_required", "too_large"]
+    {
+        assert!(page.text.contains(field), "{field}");
+    }
+}
