@@ -113,6 +113,21 @@ need_cargo_program() {
     printf '%s' "$cache/bin/$program"
 }
 
+# Sets and exports SCHEMATHESIS to a program, from PyPI in an environment of its own.
+need_schemathesis() {
+    local version=4.32.5 cache
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/schemathesis-$version
+    export SCHEMATHESIS=$cache/bin/schemathesis
+    [ -e "$cache/complete" ] && return
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ||
+        fail "Python 3.10 or newer with venv is missing. Install it (Debian: apt-get install python3-venv)."
+    say "Installing schemathesis $version. It is kept for the next time."
+    rm -rf "$cache"
+    { python3 -m venv "$cache" && "$cache/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; } ||
+        fail "schemathesis $version could not be installed. Check the network and try again."
+    touch "$cache/complete"
+}
+
 # Sets wasm_split to the program that takes the page apart.
 need_wasm_split() {
     wasm_split=$(need_cargo_program wasm_split_cli_support "$(locked_version wasm_split_helpers)" wasm-split-cli \

@@ -44,7 +44,9 @@ struct AccessTokens {
     path = "/api/accounts/tokens/",
     tag = "Personal access tokens",
     security(("bearer" = [])),
-    responses((status = 200, description = "The tokens.", body = AccessTokens))
+    responses((status = 200, description = "The tokens.", body = AccessTokens, links(
+        ("revoke" = (operation_id = "revoke_access_token", parameters(("id" = "$response.body#/tokens/0/id"))))
+    )))
 )]
 async fn list_access_tokens(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
     answer(Surface::Api, state.service.list_access_tokens(&token).await.map(|tokens| AccessTokens { tokens }))
@@ -90,7 +92,9 @@ struct AccessTokenMade {
     tag = "Personal access tokens",
     security(("bearer" = [])),
     request_body = NewAccessToken,
-    responses((status = 200, description = "The token is there.", body = AccessTokenMade))
+    responses((status = 200, description = "The token is there.", body = AccessTokenMade, links(
+        ("revoke" = (operation_id = "revoke_access_token", parameters(("id" = "$response.body#/id"))))
+    )))
 )]
 async fn issue_access_token(
     State(state): State<AppState>,

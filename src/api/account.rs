@@ -98,7 +98,7 @@ struct ChangePassword {
     current_password: Option<String>,
     /// The password from now on.
     #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 1, example = "nine quiet harbours")]
+    #[schema(required, value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")]
     new_password: Option<String>,
 }
 

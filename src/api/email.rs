@@ -37,7 +37,7 @@ pub fn calls() -> [Call; 7] {
 struct FollowLink {
     /// What stands behind the `#` of the link in the mail.
     #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String)]
+    #[schema(required, value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$")]
     token: Option<String>,
     /// The account's password, so that a click alone proves nothing.
     #[serde(default, deserialize_with = "lenient")]
@@ -56,11 +56,11 @@ impl FollowLink {
 struct SetPassword {
     /// What stands behind the `#` of the link in the mail.
     #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String)]
+    #[schema(required, value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$")]
     token: Option<String>,
     /// The password from now on.
     #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 1, example = "nine quiet harbours")]
+    #[schema(required, value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")]
     new_password: Option<String>,
 }
 

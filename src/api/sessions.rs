@@ -39,7 +39,9 @@ struct Sessions {
     path = "/api/accounts/sessions/",
     tag = "Sessions",
     security(("bearer" = [])),
-    responses((status = 200, description = "The sessions.", body = Sessions))
+    responses((status = 200, description = "The sessions.", body = Sessions, links(
+        ("end" = (operation_id = "end_session", parameters(("id" = "$response.body#/sessions/0/id"))))
+    )))
 )]
 async fn list_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
     answer(Surface::Api, state.service.list_sessions(&token).await.map(|sessions| Sessions { sessions }))

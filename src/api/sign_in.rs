@@ -42,9 +42,9 @@ struct Register {
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, min_length = 3, example = "ann")]
     username: Option<String>,
-    /// The password. How long it must be at the least, the operator decides; one that is easily guessed is refused.
+    /// The password. The operator may want more than 8 characters, and one that is easily guessed is refused.
     #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 1, example = "seven green lanterns")]
+    #[schema(required, value_type = String, format = Password, min_length = 8, example = "seven green lanterns")]
     password: Option<String>,
 }
 
@@ -72,17 +72,13 @@ async fn register(State(state): State<AppState>, caller: Caller, Body(body): Bod
 #[derive(Deserialize, ToSchema)]
 struct LogIn {
     /// The email or the username.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(value_type = Option<String>, example = "ann@example.org")]
+    #[schema(example = "ann@example.org")]
     email: Option<String>,
     /// The username, for who sends no `email`.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(value_type = Option<String>)]
     username: Option<String>,
     /// The password.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 1, example = "seven green lanterns")]
-    password: Option<String>,
+    #[schema(format = Password, min_length = 1, example = "seven green lanterns")]
+    password: String,
 }
 
 /// A session that has begun.
@@ -110,7 +106,8 @@ async fn log_in(State(state): State<AppState>, caller: Caller, Body(body): Body<
     let outcome = async {
         let LogIn { email, username, password } = &body;
         let identifier = filled(email.as_ref()).or_else(|| filled(username.as_ref())).ok_or(AppError::BadRequest)?;
-        state.service.log_in(&caller, identifier, filled(password.as_ref()).ok_or(AppError::BadRequest)?).await
+        let password = filled(Some(password)).ok_or(AppError::BadRequest)?;
+        state.service.log_in(&caller, identifier, password).await
     };
     let begun = outcome.await.map(|done| LoggedIn {
         status: Success::Ok,

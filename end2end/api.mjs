@@ -1,0 +1,29 @@
+// Tries the JSON API with what its own document makes possible, and with what it forbids: schemathesis against the real
+// program. SCHEMATHESIS is the program's path; further words are options of its own.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { Server } from "./support/server.mjs";
+
+const folder = join(fileURLToPath(new URL(".", import.meta.url)), "api");
+const server = await new Server().start();
+let status = 1;
+try {
+  const config = ["--config-file", join(folder, "schemathesis.toml")];
+  const run = spawn(
+    process.env.SCHEMATHESIS ?? "schemathesis",
+    [...config, "run", `${server.url}/api/openapi.json`, ...process.argv.slice(2)],
+    { cwd: folder, stdio: "inherit", env: { ...process.env, VESTIBULE_URL: server.url } },
+  );
+  [status] = await once(run, "exit");
+  const faults = server.log.split("\n").filter((line) => /panicked|"level":"ERROR"/.test(line));
+  if (faults.length > 0) {
+    console.error(`The server's log tells of faults:\n${faults.slice(0, 20).join("\n")}`);
+    status = 1;
+  }
+} finally {
+  await server.remove();
+}
+process.exitCode = status ?? 1;
