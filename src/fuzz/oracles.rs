@@ -10,6 +10,7 @@ use vestibule::{
     domain::{
         email::Email,
         token::{Kind, Token},
+        token_name::TokenName,
         username::Username,
     },
     server::{client_ip::client_ip, door::bearer},
@@ -22,31 +23,38 @@ use crate::util::{Answer, App, Backend, PASSWORD, some_address};
 pub type Oracle = fn(&[u8]);
 
 /// Each parser by the name of its corpus.
-pub const ORACLES: [(&str, Oracle); 6] = [
+pub const ORACLES: [(&str, Oracle); 7] = [
     ("token", token),
     ("email", email),
     ("username", username),
+    ("token_name", token_name),
     ("forwarded_for", forwarded_for),
     ("stored_hash", stored_hash),
     ("body", body),
 ];
 
 /// A token is taken whole or not at all, and tells its text as it came; so is the header that carries it. One that is made
-/// from the data is taken, and not once a character of it is another.
+/// from the data is taken, as one of its own kind only, and not once a character of it is another.
 pub fn token(data: &[u8]) {
+    const KINDS: [Kind; 3] = [Kind::Session, Kind::Personal, Kind::Link];
     if let Some((&[place, other], random)) = data.split_first_chunk()
         && !random.is_empty()
     {
-        // Bytes from 248 on would be drawn again.
-        let mut random = random.iter().cycle().map(|byte| byte % 248);
-        let made = Token::generate(Kind::Session, || random.next().expect("an endless source"));
-        assert_eq!(Token::parse(Kind::Session, made.expose()), Some(made.clone()));
-        let mut changed = made.expose().as_bytes().to_vec();
-        let place = usize::from(place) % changed.len();
-        if changed[place] != other && other.is_ascii() {
-            changed[place] = other;
-            let changed = String::from_utf8(changed).expect("ASCII");
-            assert!(Token::parse(Kind::Session, &changed).is_none(), "{changed:?} passes too");
+        for kind in KINDS {
+            // Bytes from 248 on would be drawn again.
+            let mut random = random.iter().cycle().map(|byte| byte % 248);
+            let made = Token::generate(kind, || random.next().expect("an endless source"));
+            let kinds: Vec<Kind> =
+                KINDS.into_iter().filter(|kind| Token::parse(*kind, made.expose()).is_some()).collect();
+            assert_eq!(kinds, [kind], "{}", made.expose());
+            assert_eq!(Token::parse(kind, made.expose()).as_ref(), Some(&made));
+            let mut changed = made.expose().as_bytes().to_vec();
+            let place = usize::from(place) % changed.len();
+            if changed[place] != other && other.is_ascii() {
+                changed[place] = other;
+                let changed = String::from_utf8(changed).expect("ASCII");
+                assert!(KINDS.iter().all(|kind| Token::parse(*kind, &changed).is_none()), "{changed:?} passes too");
+            }
         }
     }
     if let Ok(value) = HeaderValue::from_bytes(data) {
@@ -56,17 +64,35 @@ pub fn token(data: &[u8]) {
             let text = str::from_utf8(data).expect("a token is ASCII");
             let scheme = text.strip_suffix(token.expose()).expect("the token comes last").to_ascii_lowercase();
             assert!(["bearer ", "token "].contains(&scheme.as_str()), "{text:?}");
+            assert_ne!(token.kind(), Kind::Link, "a link is no bearer token");
         }
     }
     let Ok(text) = str::from_utf8(data) else { return };
-    let Some(token) = Token::parse(Kind::Session, text) else { return };
-    assert_eq!(token.expose(), text);
-    assert!(text.is_ascii() && text.len() == 53);
-    for other in
-        [format!("{text} "), format!(" {text}"), text.to_lowercase(), text.to_uppercase(), text[1..].to_owned()]
-    {
-        assert!(other == text || Token::parse(Kind::Session, &other).is_none(), "{other:?} passes too");
+    for kind in KINDS {
+        let Some(token) = Token::parse(kind, text) else { continue };
+        assert_eq!(token.expose(), text);
+        assert!(text.is_ascii() && text.len() == 53);
+        for other in
+            [format!("{text} "), format!(" {text}"), text.to_lowercase(), text.to_uppercase(), text[1..].to_owned()]
+        {
+            assert!(other == text || Token::parse(kind, &other).is_none(), "{other:?} passes too");
+        }
     }
+}
+
+/// What a token's name is kept as reads back as the same, is a short line, and turns no text around it.
+pub fn token_name(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let Ok(name) = TokenName::parse(text) else { return };
+    let kept = name.as_str();
+    assert_eq!(TokenName::parse(kept).as_ref(), Ok(&name), "canonical");
+    assert!(kept == kept.trim() && (1..=64).contains(&kept.chars().count()), "{kept:?}");
+    assert!(
+        !kept.contains(
+            |c: char| c.is_control() || "\u{200b}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}".contains(c)
+        ),
+        "{kept:?}"
+    );
 }
 
 /// What an address is kept as reads back as the same; every spelling of it has the same key.
@@ -157,8 +183,8 @@ pub fn stored_hash(data: &[u8]) {
     assert_eq!(StoredHash::parse(&written).as_ref(), Some(&hash));
 }
 
-/// Where bodies go. The first byte chooses, and whether a token goes with it.
-const DOORS: [&str; 8] = [
+/// Where bodies go. The first byte's lower half chooses, and the next two bits which token goes with it.
+const DOORS: [&str; 32] = [
     "/api/accounts/api_register/",
     "/api/accounts/api_auth/",
     "/api/accounts/logout/",
@@ -167,13 +193,39 @@ const DOORS: [&str; 8] = [
     "/fn/login",
     "/fn/logout",
     "/fn/me",
+    "/api/accounts/confirm_password/",
+    "/api/accounts/change_password/",
+    "/api/accounts/change_username/",
+    "/api/accounts/delete/",
+    "/api/accounts/verify_email/",
+    "/api/accounts/resend_verification/",
+    "/api/accounts/forgot_password/",
+    "/api/accounts/reset_password/",
+    "/api/accounts/change_email/",
+    "/api/accounts/confirm_email/",
+    "/api/accounts/undo_email/",
+    "/api/accounts/tokens/",
+    "/fn/confirm_password",
+    "/fn/change_password",
+    "/fn/change_username",
+    "/fn/delete_account",
+    "/fn/verify_email",
+    "/fn/forgot_password",
+    "/fn/reset_password",
+    "/fn/change_email",
+    "/fn/confirm_email",
+    "/fn/end_session",
+    "/fn/issue_access_token",
+    "/fn/revoke_access_token",
 ];
 
-/// A server that lives from one body to the next, with somebody who is logged in.
+/// A server that lives from one body to the next, with somebody who is logged in and has a token for programs.
 struct Host {
     runtime: Runtime,
     app: App,
-    token: String,
+    people: u32,
+    session: String,
+    access: String,
 }
 
 static HOST: Mutex<Option<Host>> = Mutex::new(None);
@@ -190,9 +242,22 @@ impl Host {
             // As cheap as argon2 can be: what is looked at here is what comes before it.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         }));
-        runtime.block_on(app.register("ann"));
-        let token = runtime.block_on(app.token("ann"));
-        Self { runtime, app, token }
+        let mut host = Self { runtime, app, people: 0, session: String::new(), access: String::new() };
+        host.welcome();
+        host
+    }
+
+    /// Somebody new, for the one before may have changed the password, or left.
+    fn welcome(&mut self) {
+        self.people += 1;
+        // So that nobody has to wait for what others sent before.
+        self.app.clock.advance(Duration::from_mins(20));
+        let name = format!("ann{}", self.people);
+        self.runtime.block_on(self.app.register(&name));
+        self.session = self.runtime.block_on(self.app.token(&name));
+        let wish = json!({ "name": "fuzz", "scope": "read", "days": 366 });
+        let made = self.runtime.block_on(self.app.ask("POST", "/api/accounts/tokens/", &self.session, &wish)).json();
+        made["token"].as_str().expect("a token").clone_into(&mut self.access);
     }
 
     fn send(&self, path: &str, body: Vec<u8>, token: Option<&str>) -> Answer {
@@ -213,8 +278,12 @@ pub fn body(data: &[u8]) {
     let host = host.get_or_insert_with(Host::start);
     let Some((door, body)) = data.split_first() else { return };
     let path = DOORS[usize::from(*door) % DOORS.len()];
-    let token = host.token.clone();
-    let answer = host.send(path, body.to_vec(), (door & 8 != 0).then_some(&token));
+    let token = match door >> 5 & 3 {
+        0 => None,
+        1 => Some(host.access.clone()),
+        _ => Some(host.session.clone()),
+    };
+    let answer = host.send(path, body.to_vec(), token.as_deref());
     let status = answer.status.as_u16();
     assert!((200..300).contains(&status) || (400..500).contains(&status), "{path}: {} {}", answer.status, answer.text);
     if status >= 400 {
@@ -229,7 +298,8 @@ pub fn body(data: &[u8]) {
             assert!([400, 409].contains(&again.as_u16()), "{spelling:?} has an account beside {email:?}: {again}");
         }
     }
-    if host.runtime.block_on(host.app.me(&token)) != 200 {
-        host.token = host.runtime.block_on(host.app.token("ann"));
+
+    if host.runtime.block_on(host.app.me(&host.session)) != 200 {
+        host.welcome();
     }
 }

@@ -155,18 +155,22 @@ impl Storm {
             faults.push("it did not stop well".to_owned());
         }
         faults.extend(self.runtime.block_on(faults_in(&self.url, self.folder.path(), counts.accounts)));
-        let Counts { registered, accounts, logged_in, logged_out, lost } = counts;
+        let Counts { registered, accounts, logged_in, logged_out, changed, issued, deleted, lost } = counts;
         let Kills { program, database, starting } = self.kills;
         figure(&format!(
             "{program} kills of the program and {database} of its database, {}, {starting} of them twice, at the start too: \
-             {registered} registrations and {logged_out} logouts were acknowledged and held, {} registrations got no \
-             acknowledgement; of {logged_in} sessions {lost} were lost; {} faults",
+             {registered} registrations, {logged_out} logouts, {changed} changes of a password, {issued} access tokens and \
+             {deleted} deletions were acknowledged and held, {} registrations got no acknowledgement; of {logged_in} sessions \
+             {lost} were lost; {} faults",
             if self.url.starts_with("sqlite:") { "SQLite" } else { "PostgreSQL" },
             accounts - registered,
             faults.len()
         ));
         assert!(faults.is_empty(), "{faults:#?}");
-        assert!(logged_out > 0, "hardly anything was done: {counts:?}");
+        assert!(
+            [logged_out, changed, issued, deleted].iter().all(|count| *count > 0),
+            "hardly anything was done: {counts:?}"
+        );
         counts
     }
 }

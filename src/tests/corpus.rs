@@ -35,6 +35,11 @@ fn every_spelling_of_a_username_is_one_account_r4() {
 }
 
 #[test]
+fn a_tokens_name_is_a_short_line_that_turns_no_text_around_it() {
+    replay("token_name");
+}
+
+#[test]
 fn nothing_a_client_writes_changes_its_address_r89() {
     replay("forwarded_for");
 }

@@ -1,23 +1,28 @@
 //! The service driven side by side with a model of it, by scripts that chance writes, on both databases.
 
+mod own;
 mod rules;
 mod step;
+mod throttle;
 
 use std::{net::IpAddr, time::Duration};
 
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use vestibule::{
-    domain::token::{Kind, Token},
+    domain::{
+        token::{Kind, Token},
+        username::Username,
+    },
     error::AppError,
     service::{
-        Caller, Registration,
+        Caller, PasswordChange, Registration, TokenWish,
         admin::{Command, Reply},
     },
 };
 
 use self::{
     rules::{Model, Numbers},
-    step::{Answer, By, MOMENT, Person, Phrase, Script, Step, scripts},
+    step::{Act, Answer, By, MOMENT, Person, Phrase, Script, Step, scripts},
 };
 use crate::util::{App, Backend, figure, some_address};
 
@@ -30,12 +35,15 @@ const NUMBERS: Numbers = Numbers {
     longest_delay: Duration::from_mins(15),
     memory: Duration::from_hours(24),
     seen_interval: Duration::from_mins(1),
+    proof: Duration::from_mins(10),
+    access: Duration::from_hours(24),
 };
 
-/// The real service, and the tokens of the logins that succeeded.
+/// The real service, the tokens of the logins that succeeded, and personal access tokens.
 struct Real {
     app: App,
     tokens: Vec<Token>,
+    access: Vec<Token>,
 }
 
 impl Real {
@@ -51,7 +59,7 @@ impl Real {
             // As cheap as argon2 can be: the rules are what is looked at here.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         });
-        Self { app: app.await, tokens: vec![] }
+        Self { app: app.await, tokens: vec![], access: vec![] }
     }
 
     async fn take(&mut self, step: Step) -> Answer {
@@ -81,6 +89,16 @@ impl Real {
                 let Some(token) = self.tokens.iter().rev().nth(since) else { return Answer::Ended };
                 told(self.app.service.log_out(token).await.map(|()| Answer::Done))
             }
+            Step::Own { since, act } => {
+                let done = self.act(since, act).await;
+                self.app.upkeep.as_mut().unwrap().flush().await;
+                told(done)
+            }
+            Step::Show { since } => {
+                let Some(token) = self.access.iter().rev().nth(since) else { return Answer::Ended };
+                let bearing = self.app.service.identify(token).await;
+                told(bearing.map(|bearing| Answer::Is(Person::named(&bearing.user().username))))
+            }
             Step::Disable(who) => self.command(Command::Disable { who: who.username() }).await,
             Step::Enable(who) => self.command(Command::Enable { who: who.username() }).await,
             Step::SetPassword(who, phrase) => self.set_password(who, phrase).await,
@@ -97,6 +115,36 @@ impl Real {
         }
     }
 
+    async fn act(&mut self, since: usize, act: Act) -> Result<Answer, vestibule::service::Error> {
+        let nth = self.tokens.len().checked_sub(since + 1).ok_or(AppError::SessionEnded)?;
+        let (service, token) = (&self.app.service, self.tokens[nth].clone());
+        match act {
+            Act::Prove(phrase) => {
+                self.tokens[nth] = service.confirm_password(&caller(), &token, phrase.text()).await?.token;
+            }
+            Act::ChangePassword { current, new } => {
+                let change = PasswordChange::parse(Some(current.text()), Some(new.text())).unwrap();
+                self.tokens[nth] = service.change_password(&caller(), &token, change).await?.token;
+            }
+            Act::Rename(name) => {
+                let (proven, name) = (service.prove(&token).await?, Username::parse(&name.username()).unwrap());
+                service.change_username(&caller(), &proven, &name).await?;
+            }
+            Act::EndOthers => drop(service.end_other_sessions(&service.prove(&token).await?).await?),
+            Act::Issue => {
+                let wish = TokenWish::parse(Some("model"), Some("full"), Some(1)).unwrap();
+                let made = service.issue_access_token(&service.prove(&token).await?, wish).await?;
+                self.access.push(made.token);
+            }
+            Act::Leave => {
+                let proven = service.prove(&token).await?;
+                let name = proven.session().user.username.clone();
+                service.delete_account(&proven, &name).await?;
+            }
+        }
+        Ok(Answer::Done)
+    }
+
     async fn set_password(&self, who: Person, phrase: Phrase) -> Answer {
         self.command(Command::SetPassword { who: who.username(), password: phrase.text().to_owned() }).await
     }
@@ -110,7 +158,7 @@ impl Real {
     }
 
     async fn restart(self) -> Self {
-        Self { app: self.app.restart().await, tokens: self.tokens }
+        Self { app: self.app.restart().await, ..self }
     }
 }
 
@@ -126,6 +174,9 @@ fn told(outcome: Result<Answer, vestibule::service::Error>) -> Answer {
         Err(AppError::BadCredentials) => Answer::Wrong,
         Err(AppError::Throttled { retry_after }) => Answer::Wait(retry_after.into()),
         Err(AppError::SessionEnded) => Answer::Ended,
+        Err(AppError::WrongPassword) => Answer::Wrong,
+        Err(AppError::ReauthRequired) => Answer::Unproven,
+        Err(AppError::Invalid(_)) => Answer::Invalid,
         Err(other) => panic!("{other:?}"),
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::step::{Answer, By, MOMENT, Person, Phrase, Step};
+use super::{
+    own::Access,
+    step::{Answer, By, MOMENT, Person, Phrase, Step},
+    throttle::{Counted, Failures},
+};
 
 /// The numbers that the real service goes by.
 #[derive(Clone, Copy, Debug)]
@@ -15,48 +19,39 @@ pub struct Numbers {
     pub longest_delay: Duration,
     pub memory: Duration,
     pub seen_interval: Duration,
+    pub proof: Duration,
+    pub access: Duration,
 }
 
-struct Account {
-    email: Person,
-    username: Person,
-    password: Phrase,
-    open: bool,
+pub struct Account {
+    pub email: Person,
+    pub username: Person,
+    pub password: Phrase,
+    pub open: bool,
+    pub left: bool,
 }
 
-struct Session {
-    account: usize,
-    owner: Person,
-    begun: Duration,
-    seen: Duration,
-    ended: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Failures {
-    count: u32,
-    delay: Duration,
-    last: Duration,
-}
-
-/// Whose failures are counted: an account's, or those of a name that is nobody's.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Counted {
-    Account(usize),
-    Ghost(By, Person),
+pub struct Session {
+    pub account: usize,
+    pub begun: Duration,
+    pub seen: Duration,
+    pub proven: Duration,
+    pub ended: bool,
 }
 
 pub struct Model {
-    numbers: Numbers,
-    now: Duration,
-    accounts: Vec<Account>,
-    sessions: Vec<Session>,
-    failures: HashMap<Counted, Failures>,
+    pub numbers: Numbers,
+    pub now: Duration,
+    pub accounts: Vec<Account>,
+    pub sessions: Vec<Session>,
+    pub access: Vec<Access>,
+    pub failures: HashMap<Counted, Failures>,
 }
 
 impl Model {
     pub fn new(numbers: Numbers) -> Self {
-        Self { numbers, now: Duration::ZERO, accounts: vec![], sessions: vec![], failures: HashMap::new() }
+        let (accounts, sessions, access) = (vec![], vec![], vec![]);
+        Self { numbers, now: Duration::ZERO, accounts, sessions, access, failures: HashMap::new() }
     }
 
     /// What must come of a step. Each takes a moment.
@@ -64,21 +59,32 @@ impl Model {
         self.now += MOMENT;
         match step {
             Step::Register { email, username, password } => {
-                if self.accounts.iter().any(|known| known.email == email || known.username == username) {
+                if self.find(By::Email, email).or(self.find(By::Username, username)).is_some() {
                     return Answer::Taken;
                 }
-                self.accounts.push(Account { email, username, password, open: true });
+                self.accounts.push(Account { email, username, password, open: true, left: false });
             }
             Step::LogIn { by, who, password } => return self.log_in(by, who, password),
-            Step::Check { since } => return self.authenticate(since).map_or(Answer::Ended, |s| Answer::Is(s.owner)),
-            Step::LogOut { since } => {
-                let Some(session) = self.authenticate(since) else { return Answer::Ended };
-                session.ended = true;
+            Step::Check { since } => {
+                let account = self.authenticate(since).map(|n| self.sessions[n].account);
+                return account.map_or(Answer::Ended, |n| Answer::Is(self.accounts[n].username));
             }
+            Step::LogOut { since } => {
+                let Some(n) = self.authenticate(since) else { return Answer::Ended };
+                self.sessions[n].ended = true;
+            }
+            Step::Own { since, act } => return self.act(since, act),
+            Step::Show { since } => return self.show(since),
             Step::Disable(who) => return self.change(who, |account| account.open = false, true, false),
             Step::Enable(who) => return self.change(who, |account| account.open = true, false, true),
-            Step::SetPassword(who, new) => return self.change(who, |account| account.password = new, true, true),
-            Step::Revoke(who) => return self.change(who, |_| (), true, false),
+            Step::SetPassword(who, new) => {
+                self.revoke(who);
+                return self.change(who, |account| account.password = new, true, true);
+            }
+            Step::Revoke(who) => {
+                self.revoke(who);
+                return self.change(who, |_| (), true, false);
+            }
             Step::Wait(span) => self.now += span.duration(),
             Step::Restart | Step::Sweep => {}
         }
@@ -96,34 +102,20 @@ impl Model {
         let Some(account) = account.filter(right) else { return Answer::Wrong };
         self.failures.remove(&counted);
         let (numbers, now, owner) = (self.numbers, self.now, self.accounts[account].username);
-        self.sessions.push(Session { account, owner, begun: now, seen: now, ended: false });
+        self.sessions.push(Session { account, begun: now, seen: now, proven: now, ended: false });
         let living = self.sessions.iter_mut().filter(|s| s.account == account && s.lives(now, numbers));
         let oldest_last: Vec<&mut Session> = living.rev().collect();
         oldest_last.into_iter().skip(numbers.sessions).for_each(|session| session.ended = true);
         Answer::Is(owner)
     }
 
-    /// Counts an attempt as failed, unless there is a wait, which is returned.
-    fn count(&mut self, counted: Counted) -> Duration {
-        let Numbers { free_failures, first_delay, longest_delay, memory, .. } = self.numbers;
-        let failures = self.failures.entry(counted).or_default();
-        let wait = (failures.last + failures.delay).saturating_sub(self.now);
-        if wait.is_zero() {
-            let count = if failures.last + memory < self.now { 1 } else { failures.count + 1 };
-            let over = count.checked_sub(free_failures);
-            let delay = over.map_or(Duration::ZERO, |n| longest_delay.min(first_delay * 2_u32.pow(n.min(20))));
-            *failures = Failures { count, delay, last: self.now };
+    pub fn authenticate(&mut self, since: usize) -> Option<usize> {
+        let nth = self.sessions.len().checked_sub(since + 1)?;
+        let session = Some(&mut self.sessions[nth]).filter(|session| session.lives(self.now, self.numbers))?;
+        if self.now >= session.seen + self.numbers.seen_interval {
+            session.seen = self.now;
         }
-        wait
-    }
-
-    fn authenticate(&mut self, since: usize) -> Option<&mut Session> {
-        let (numbers, now) = (self.numbers, self.now);
-        let session = self.sessions.iter_mut().rev().nth(since).filter(|session| session.lives(now, numbers))?;
-        if now >= session.seen + numbers.seen_interval {
-            session.seen = now;
-        }
-        Some(session)
+        Some(nth)
     }
 
     fn change(&mut self, who: Person, change: impl Fn(&mut Account), ends: bool, forgives: bool) -> Answer {
@@ -138,8 +130,9 @@ impl Model {
         Answer::Done
     }
 
-    fn find(&self, by: By, who: Person) -> Option<usize> {
-        self.accounts.iter().position(|known| if by == By::Email { known.email == who } else { known.username == who })
+    pub fn find(&self, by: By, who: Person) -> Option<usize> {
+        let named = |known: &Account| if by == By::Email { known.email == who } else { known.username == who };
+        self.accounts.iter().position(|known| !known.left && named(known))
     }
 }
 

@@ -81,10 +81,31 @@ impl Span {
 /// Something that is done. A login is called by how many have succeeded since.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    Register { email: Person, username: Person, password: Phrase },
-    LogIn { by: By, who: Person, password: Phrase },
-    Check { since: usize },
-    LogOut { since: usize },
+    Register {
+        email: Person,
+        username: Person,
+        password: Phrase,
+    },
+    LogIn {
+        by: By,
+        who: Person,
+        password: Phrase,
+    },
+    Check {
+        since: usize,
+    },
+    LogOut {
+        since: usize,
+    },
+    /// Something that somebody does with their own account, in the session of a login.
+    Own {
+        since: usize,
+        act: Act,
+    },
+    /// A personal access token is shown. It is called by how many were made since.
+    Show {
+        since: usize,
+    },
     Disable(Person),
     Enable(Person),
     SetPassword(Person, Phrase),
@@ -92,6 +113,21 @@ pub enum Step {
     Wait(Span),
     Restart,
     Sweep,
+}
+
+/// What somebody does with their own account.
+#[derive(Clone, Copy, Debug)]
+pub enum Act {
+    Prove(Phrase),
+    ChangePassword {
+        current: Phrase,
+        new: Phrase,
+    },
+    Rename(Person),
+    EndOthers,
+    /// Makes a personal access token.
+    Issue,
+    Leave,
 }
 
 /// What comes of it.
@@ -105,6 +141,9 @@ pub enum Answer {
     /// For so many seconds.
     Wait(u128),
     Ended,
+    /// The password was proven too long ago.
+    Unproven,
+    Invalid,
     NoSuchUser,
 }
 
@@ -123,9 +162,32 @@ pub fn scripts(longest: usize) -> impl Strategy<Value = Script> {
     vec(step(), 1..=longest).prop_map(Script)
 }
 
+fn person() -> impl Strategy<Value = Person> {
+    prop_oneof![8 => Just(Person::Ann), 2 => Just(Person::Bob), 1 => Just(Person::Cyd)]
+}
+
+fn phrase() -> impl Strategy<Value = Phrase> {
+    prop_oneof![8 => Just(Phrase::Kettle), 1 => Just(Phrase::Lantern)]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let pair = prop_oneof![
+        Just((Phrase::Kettle, Phrase::Lantern)),
+        Just((Phrase::Lantern, Phrase::Kettle)),
+        (phrase(), phrase())
+    ];
+    prop_oneof![
+        3 => phrase().prop_map(Act::Prove),
+        2 => pair.prop_map(|(current, new)| Act::ChangePassword { current, new }),
+        // Anybody alike, so that names are taken.
+        3 => prop_oneof![Just(Person::Ann), Just(Person::Bob), Just(Person::Cyd)].prop_map(Act::Rename),
+        2 => Just(Act::EndOthers),
+        4 => Just(Act::Issue),
+        1 => Just(Act::Leave),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let person = || prop_oneof![8 => Just(Person::Ann), 2 => Just(Person::Bob), 1 => Just(Person::Cyd)];
-    let phrase = || prop_oneof![8 => Just(Phrase::Kettle), 1 => Just(Phrase::Lantern)];
     let by = prop_oneof![Just(By::Email), Just(By::Username)];
     let span = prop_oneof![
         3 => Just(Span::Second),
@@ -142,6 +204,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (by, person(), phrase()).prop_map(|(by, who, password)| Step::LogIn { by, who, password }),
         12 => (0..4_usize).prop_map(|since| Step::Check { since }),
         2 => (0..4_usize).prop_map(|since| Step::LogOut { since }),
+        8 => (0..3_usize, act()).prop_map(|(since, act)| Step::Own { since, act }),
+        6 => (0..2_usize).prop_map(|since| Step::Show { since }),
         1 => person().prop_map(Step::Disable),
         2 => person().prop_map(Step::Enable),
         1 => (person(), phrase()).prop_map(|(who, phrase)| Step::SetPassword(who, phrase)),
