@@ -147,9 +147,13 @@ impl Bench {
             pause: Duration::ZERO,
             duration: Duration::from_secs(4),
         };
-        let mut rounds = Vec::new();
+        let lines = self.folder.join("access");
+        fs::write(&lines, access_token(&server)?)?;
+        let by_access = Load { lines: &lines, ..load };
+        let (mut rounds, mut access_rates) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             rounds.push((load.run(bare.address)?.all_good()?, load.run(server.address)?.all_good()?));
+            access_rates.push(by_access.run(server.address)?.all_good()?.rate());
         }
         let middle = |of: &dyn Fn(&(Figures, Figures)) -> f64| median(rounds.iter().map(of).collect());
         let ratio = middle(&|(bare, ours)| ours.rate() / bare.rate());
@@ -167,6 +171,11 @@ impl Bench {
             &format!("{:.2} ms, bare handler {:.2} ms: {ratio:.2} times", our_p99 / 1e3, bare_p99 / 1e3),
             "at most 2 times",
             ratio <= 2.0,
+        );
+        let access_rate = median(access_rates);
+        report.note(
+            "    with a personal access token, answers a second",
+            &format!("{access_rate:.0}: {:.2} of a session's", access_rate / our_rate),
         );
         Ok(())
     }
@@ -304,8 +313,19 @@ struct Costs {
 fn token(server: &Server) -> Outcome<String> {
     let login = format!(r#"{{"email":"user0","password":"{}"}}"#, fill::PASSWORD);
     let (_, answer) = server.call("POST", "/api/accounts/api_auth/", "", &login);
-    let answer: serde_json::Value = serde_json::from_str(&answer)?;
-    Ok(answer.get("token").and_then(serde_json::Value::as_str).ok_or("the login brought no token")?.to_owned())
+    told_token(&answer)
+}
+
+fn told_token(answer: &str) -> Outcome<String> {
+    let answer: serde_json::Value = serde_json::from_str(answer)?;
+    Ok(answer.get("token").and_then(serde_json::Value::as_str).ok_or("the answer brought no token")?.to_owned())
+}
+
+/// A personal access token of the first account.
+fn access_token(server: &Server) -> Outcome<String> {
+    let wish = r#"{"name":"bench","scope":"read","days":1}"#;
+    let (_, answer) = server.call("POST", "/api/accounts/tokens/", &token(server)?, wish);
+    told_token(&answer)
 }
 
 /// A figure of a process's memory, in MiB: `VmRSS` now, `VmHWM` at its highest.
