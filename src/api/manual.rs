@@ -68,14 +68,10 @@ impl Chapter {
     /// A command that makes the call.
     fn command(&self) -> String {
         let Self { path, method, operation, .. } = self;
-        let mut command = format!("curl -X {method} \"$SERVER{}\"", path.replace("{id}", "$ID"));
-        if operation.security.is_some() {
-            command += " \\\n  -H \"Authorization: Bearer $TOKEN\"";
-        }
-        if let Some(body) = example(operation) {
-            command += &format!(" \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'");
-        }
-        command
+        let bearer = operation.security.as_ref().map(|_| "-H \"Authorization: Bearer $TOKEN\"".to_owned());
+        let body = example(operation).map(|body| format!("-H 'Content-Type: application/json' \\\n  -d '{body}'"));
+        let call = format!("curl -X {method} \"$SERVER{}\"", path.replace("{id}", "$ID"));
+        [Some(call), bearer, body].into_iter().flatten().collect::<Vec<_>>().join(" \\\n  ")
     }
 }
 

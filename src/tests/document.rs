@@ -46,9 +46,9 @@ async fn the_documents_references_lead_somewhere_and_its_names_are_one_calls_eac
     let app = App::start(Backend::Sqlite).await;
     let document = app.document().await;
     let calls = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
-    let named: Vec<&str> = calls.map(|call| call["operationId"].as_str().unwrap()).collect();
-    let names: BTreeSet<&str> = named.iter().copied().collect();
-    assert_eq!(names.len(), named.len(), "{named:?}");
+    let called: Vec<&str> = calls.map(|call| call["operationId"].as_str().unwrap()).collect();
+    let names: BTreeSet<&str> = called.iter().copied().collect();
+    assert_eq!(names.len(), called.len(), "{called:?}");
     let mut open = vec![document];
     let mut references = BTreeSet::new();
     while let Some(value) = open.pop() {

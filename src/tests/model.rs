@@ -171,10 +171,9 @@ fn told(outcome: Result<Answer, vestibule::service::Error>) -> Answer {
     match outcome.map_err(AppError::from) {
         Ok(answer) => answer,
         Err(AppError::Taken) => Answer::Taken,
-        Err(AppError::BadCredentials) => Answer::Wrong,
+        Err(AppError::BadCredentials | AppError::WrongPassword) => Answer::Wrong,
         Err(AppError::Throttled { retry_after }) => Answer::Wait(retry_after.into()),
         Err(AppError::SessionEnded) => Answer::Ended,
-        Err(AppError::WrongPassword) => Answer::Wrong,
         Err(AppError::ReauthRequired) => Answer::Unproven,
         Err(AppError::Invalid(_)) => Answer::Invalid,
         Err(other) => panic!("{other:?}"),

@@ -30,7 +30,7 @@ impl Model {
                 return Answer::Wrong;
             }
             self.failures.remove(&counted);
-        } else if self.now - self.sessions[session].proven >= self.numbers.proof {
+        } else if self.now >= self.sessions[session].proven + self.numbers.proof {
             return Answer::Unproven;
         }
         match act {
