@@ -74,9 +74,14 @@ impl Call {
         self
     }
 
+    /// It changes something, which not every personal access token may.
+    fn for_changes(self) -> Self {
+        self.refuses([AppError::ReadOnly])
+    }
+
     /// It wants a session: a personal access token doesn't do.
     fn for_sessions(self) -> Self {
-        self.refuses([AppError::ReadOnly, AppError::SessionRequired])
+        self.refuses([AppError::SessionRequired])
     }
 
     /// It wants a session in which the password was proven lately.
@@ -120,6 +125,11 @@ fn invalid(field: Field, problem: Problem) -> AppError {
 /// Something was done, and there is nothing to tell about it.
 fn done(outcome: Result<(), Error>) -> Response {
     answer(Surface::Api, outcome.map(|()| Done { status: Success::Ok }))
+}
+
+/// Done, and that is all.
+fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// The answer to whoever has left: a browser forgets what a page kept.

@@ -14,7 +14,7 @@ use lettre::{
 };
 
 pub use self::url::MailUrl;
-use crate::service::{Carrier, Carrying, Letter};
+use crate::service::{Carrier, Carrying, Letter, Undelivered};
 
 /// How long the SMTP server may take for one mail, all in all: less than the postman's lease.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -73,24 +73,35 @@ impl Mailer {
 impl Carrier for Mailer {
     fn carry<'a>(&'a self, id: &'a str, letter: &'a Letter) -> Carrying<'a> {
         Box::pin(async move {
-            let message = self.message(id, letter)?;
+            let passing = |cause| Undelivered { cause, lasting: false };
+            let message = self.message(id, letter).map_err(passing)?;
             match &self.way {
                 Way::Folder(path) => {
                     let file = path.join(format!("{id}.eml"));
                     let written = folder::write(path.clone(), file.clone(), message.formatted()).await;
-                    written.map(|()| file.display().to_string()).map_err(|cause| format!("{}: {cause}", file.display()))
+                    let place = file.display().to_string();
+                    written.map(|()| place).map_err(|cause| passing(format!("{}: {cause}", file.display())))
                 }
                 Way::Smtp(server) => match tokio::time::timeout(PATIENCE, server.send(message)).await {
                     Ok(Ok(_)) => Ok("the mail server".to_owned()),
                     // What a server says about a mail may name its addressee, who has no place in the log.
-                    Ok(Err(cause)) => {
-                        Err(cause.status().map_or_else(|| in_full(&cause), |code| format!("it answered {code}")))
-                    }
-                    Err(_) => Err("the mail server took too long".to_owned()),
+                    Ok(Err(cause)) => Err(match cause.status() {
+                        Some(code) => {
+                            Undelivered { cause: format!("it answered {code}"), lasting: no_mailbox(code.into()) }
+                        }
+                        None => passing(in_full(&cause)),
+                    }),
+                    Err(_) => Err(passing("the mail server took too long".to_owned())),
                 },
             }
         })
     }
+}
+
+/// Whether a server's answer says that there is no such mailbox, or that it takes no mail (RFC 5321, section 4.2.2). Other
+/// refusals, such as one to log in, are for the operator to mend.
+const fn no_mailbox(code: u16) -> bool {
+    matches!(code, 550..=553)
 }
 
 /// An error with its causes, in one line.
@@ -145,7 +156,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("mail"), "in the way").expect("a file");
         let told = mailer(folder.path()).carry("the-id", &letter()).await.expect_err("no folder");
-        assert!(told.contains("the-id.eml: "), "{told}");
+        assert!(told.cause.contains("the-id.eml: ") && !told.lasting, "{told:?}");
+    }
+
+    #[test]
+    fn only_what_is_said_of_a_mailbox_is_lasting() {
+        let lasting: Vec<u16> = (200..600).filter(|code| no_mailbox(*code)).collect();
+        assert_eq!(lasting, [550, 551, 552, 553]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub use self::{
     access_tokens::{Bearing, NewToken, TokenWish},
     letters::{Letter, Letterhead},
     own::{PasswordChange, PasswordChanged},
-    postman::{Carrier, Carrying, Postman},
+    postman::{Carrier, Carrying, Postman, Undelivered},
     proof::{Proven, Renewed},
     recovery::NewPassword,
     registration::Registration,

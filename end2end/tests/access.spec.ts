@@ -38,6 +38,8 @@ for (const colorScheme of ["light", "dark"] as const) {
         }
         await page.getByRole("button", { name: "Change password" }).click();
         await check("/account with errors");
+        await page.goto("/api/docs");
+        await check("/api/docs");
       });
     });
   }
@@ -61,6 +63,20 @@ test("nothing has to be scrolled sideways at 320 pixels", async ({ page, request
     await app.open(path);
     expect(await widest(), `${path}, logged in`).toBeLessThanOrEqual(320);
   }
+  await page.goto("/api/docs");
+  expect(await widest(), "/api/docs").toBeLessThanOrEqual(320);
+});
+
+test("the description of the API is found from the account, and read by keyboard", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.open("/account");
+  await page.getByRole("link", { name: "how they use them" }).press("Enter");
+  await expect(page).toHaveURL(/\/api\/docs$/);
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "Skip to content" })).toBeFocused();
+  await page.getByRole("link", { name: "Sessions", exact: true }).press("Enter");
+  await expect(page.getByRole("heading", { name: "Sessions", exact: true })).toBeInViewport();
 });
 
 test("a longer least password stands beside the field, rendered by the server and by the page", async ({ page }) => {

@@ -1,18 +1,14 @@
 //! Personal access tokens: for programs of one's own.
 
-use axum::{
-    extract::{Path, State, rejection::PathRejection},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
     Call, Success, answer,
-    body::{Body, lenient},
-    empty,
+    body::{Body, Id, lenient},
+    empty, no_content,
 };
 use crate::{
     domain::{account::AccessTokenLine, scope::Scope},
@@ -25,14 +21,14 @@ pub fn calls() -> [Call; 3] {
     [
         Call::new(routes!(list_access_tokens)),
         Call::new(routes!(issue_access_token)).for_proven_sessions().refuses([AppError::Invalid(Vec::new())]),
-        Call::new(routes!(revoke_access_token)).for_sessions(),
+        Call::new(routes!(revoke_access_token)).for_changes(),
     ]
 }
 
 /// An account's personal access tokens.
 #[derive(Serialize, ToSchema)]
 struct AccessTokens {
-    /// Those that count, the latest first.
+    /// Those that count, the youngest first.
     tokens: Vec<AccessTokenLine>,
 }
 
@@ -66,7 +62,7 @@ struct NewAccessToken {
     /// How many days it lasts.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = u64, minimum = 1, maximum = 366, example = 90)]
-    days: Option<u64>,
+    days: Option<i64>,
 }
 
 /// A token that was made.
@@ -125,15 +121,6 @@ async fn issue_access_token(
     params(("id" = String, Path, format = Uuid, description = "The token's `id`, from the list.")),
     responses((status = 204, description = "It is revoked."))
 )]
-async fn revoke_access_token(
-    State(state): State<AppState>,
-    Bearer(token): Bearer,
-    id: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        // The token first, so that nobody without one learns what an identifier looks like.
-        let Path(id) = id.unwrap_or_else(|_| Path(String::new()));
-        state.service.revoke_access_token(&token, &id).await
-    };
-    empty(outcome.await, || StatusCode::NO_CONTENT.into_response())
+async fn revoke_access_token(State(state): State<AppState>, Bearer(token): Bearer, Id(id): Id) -> Response {
+    empty(state.service.revoke_access_token(&token, &id).await, no_content)
 }

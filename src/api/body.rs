@@ -1,8 +1,11 @@
-//! What a request's body holds.
+//! What a request's body holds, and its path.
+
+use std::convert::Infallible;
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::request::Parts,
     response::Response,
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -24,6 +27,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let object: Option<Map<String, Value>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let body = object.and_then(|object| T::deserialize(Value::Object(object)).ok());
         body.map(Self).ok_or_else(|| surface.refuse(&AppError::BadRequest))
+    }
+}
+
+/// The identifier in a path. One that can't be read is nobody's, which is told only to whoever may ask.
+#[derive(Debug)]
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let id = Path::from_request_parts(parts, state).await;
+        Ok(Self(id.map(|Path(id)| id).unwrap_or_default()))
     }
 }
 

@@ -27,8 +27,8 @@ pub const ABOUT: &str = "Accounts for your app: register, log in, and ask whose 
     Requests and answers are JSON, and every address works with and without its trailing slash. A call that wants a token \
     takes it in the header `Authorization: Bearer <token>`. There are two kinds: a session's, from logging in, and a \
     personal access token, which its owner makes and which may do less.\n\n\
-    An error has a status, a `code` for programs and a sentence for people. After a 429 or a 503, wait for as many seconds \
-    as the header `Retry-After` says.";
+    An error has a status and a sentence for people; all calls but the first two, which are as the tutorial's clients know \
+    them, give it a `code` for programs as well. After a 429 or a 503, wait for as many seconds as the header `Retry-After` says.";
 
 /// The document.
 pub static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(document);
@@ -97,19 +97,37 @@ pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> 
     errors
 }
 
-/// The errors that any call may answer, and, of these, those that only one that sends something may.
-pub fn common_refusals() -> ([AppError; 4], [AppError; 3]) {
-    let any =
-        [AppError::CrossSite, AppError::UnknownHost, AppError::Internal, AppError::Unavailable { retry_after: 5 }];
-    (any, [AppError::NotJson, AppError::SlowRequest, AppError::TooLarge])
+/// The errors that any call may answer. Only one that changes something wants JSON.
+pub fn common_refusals(writes: bool) -> Vec<AppError> {
+    let mut errors = vec![
+        AppError::CrossSite,
+        AppError::SlowRequest,
+        AppError::TooLarge,
+        AppError::UnknownHost,
+        AppError::Internal,
+        AppError::Unavailable { retry_after: 5 },
+    ];
+    errors.extend(writes.then_some(AppError::NotJson));
+    errors.sort_by_key(AppError::status);
+    errors
+}
+
+/// What an error is told as: its code, but for the tutorial's two calls, and its sentence.
+pub fn told(surface: Surface, error: &AppError) -> (Option<&'static str>, String) {
+    match (surface, error) {
+        (Surface::Auth, error) => (None, AuthRefusal::from(error).error),
+        (Surface::Register, AppError::Invalid(_)) => {
+            (None, "What is wrong with each field stands under its name.".to_owned())
+        }
+        (Surface::Register, error) => (None, error.to_string()),
+        (Surface::Api | Surface::Function | Surface::Page, error) => (Some(error.code()), error.to_string()),
+    }
 }
 
 /// Adds the errors that a call may answer.
 fn add_refusals(operation: &mut Operation, surface: Surface, writes: bool, named: &[AppError]) {
-    let (any, sending) = common_refusals();
-    let sending = sending.into_iter().filter(|_| writes);
     let mut by_status: BTreeMap<u16, Vec<AppError>> = BTreeMap::new();
-    for error in own_refusals(operation, named).into_iter().chain(sending).chain(any) {
+    for error in own_refusals(operation, named).into_iter().chain(common_refusals(writes)) {
         by_status.entry(error.status()).or_default().push(error);
     }
     let described = by_status.iter().map(|(status, errors)| (status.to_string(), described(surface, errors).into()));
@@ -123,7 +141,11 @@ fn described(surface: Surface, errors: &[AppError]) -> Described {
         Surface::Auth => AuthRefusal::name(),
         Surface::Api | Surface::Function | Surface::Page => Refusal::name(),
     };
-    let lines: Vec<String> = errors.iter().map(|error| format!("`{}`: {error}", error.code())).collect();
+    let lines = errors.iter().map(|error| match told(surface, error) {
+        (Some(code), sentence) => format!("`{code}`: {sentence}"),
+        (None, sentence) => sentence,
+    });
+    let lines: Vec<String> = lines.collect();
     let mut response = ResponseBuilder::new()
         .description(lines.join("\n"))
         .content("application/json", Content::new(Some(Ref::from_schema_name(name))));

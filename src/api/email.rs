@@ -23,7 +23,7 @@ pub fn calls() -> [Call; 7] {
     let opened = || [AppError::LinkSpent, AppError::WrongPassword, invalid(), busy()];
     [
         Call::new(routes!(verify_email)).refuses(opened()),
-        Call::new(routes!(resend_verification)).for_sessions().refuses([AppError::MailOff, busy()]),
+        Call::new(routes!(resend_verification)).for_changes().refuses([AppError::MailOff, busy()]),
         Call::new(routes!(forgot_password)).refuses([AppError::MailOff, invalid(), busy()]),
         Call::new(routes!(reset_password)).refuses([AppError::LinkSpent, invalid(), busy()]),
         Call::new(routes!(change_email)).for_proven_sessions().refuses([AppError::MailOff, invalid(), busy()]),

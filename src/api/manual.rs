@@ -12,17 +12,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use leptos::{either::Either, prelude::*};
-use utoipa::openapi::{HttpMethod, path::Operation};
+use utoipa::{
+    PartialSchema,
+    openapi::{HttpMethod, path::Operation},
+};
 
-use self::fields::{Answer, Field, example, of_answers, of_request};
+use self::fields::{Answer, Field, example, of_answers, of_request, of_schema};
 use super::{
     Call, calls,
-    document::{ABOUT, common_refusals, own_refusals},
+    document::{ABOUT, common_refusals, own_refusals, told},
 };
 use crate::{
     components::icon::{Eyebrow, Mark},
     error::AppError,
-    server::assets::page_files,
+    server::{
+        answer::{Refusal, Surface},
+        assets::page_files,
+    },
 };
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -96,7 +102,7 @@ fn page() -> impl IntoView {
         view! {
             <section aria-labelledby=anchor(&tag)>
                 <h2 id=anchor(&tag)>{tag.clone()}</h2>
-                {chapters.iter().map(told).collect_view()}
+                {chapters.iter().map(article).collect_view()}
             </section>
         }
     });
@@ -140,7 +146,7 @@ fn page() -> impl IntoView {
 }
 
 /// One call.
-fn told(chapter: &Chapter) -> impl IntoView + use<> {
+fn article(chapter: &Chapter) -> impl IntoView + use<> {
     let Chapter { path, method, operation, refuses } = chapter;
     let id = operation.operation_id.clone().unwrap_or_default();
     let asked = operation.request_body.as_ref().map(|_| view! { <h4>"Send"</h4> {listed(of_request(operation))} });
@@ -149,7 +155,7 @@ fn told(chapter: &Chapter) -> impl IntoView + use<> {
         view! { <dt><code>{status}</code></dt><dd>{prose(&about)}{fields}</dd> }
     });
     let given = given.collect_view();
-    let refused = refuses.iter().map(refused).collect_view();
+    let refused = refuses.iter().map(|error| refused(Surface::of(path), error)).collect_view();
     view! {
         <article class="call" aria-labelledby=id.clone()>
             <h3 id=id.clone()>{operation.summary.clone()}</h3>
@@ -165,22 +171,22 @@ fn told(chapter: &Chapter) -> impl IntoView + use<> {
 
 /// What any call may answer besides.
 fn errors() -> impl IntoView {
-    let (any, sending) = common_refusals();
-    let all = any.iter().chain(&sending).map(refused).collect_view();
+    let all = common_refusals(true).iter().map(|error| refused(Surface::Api, error)).collect_view();
     view! {
         <section aria-labelledby="errors">
             <h2 id="errors">"Errors"</h2>
-            <p class="lead">"Besides what stands with each call, any of them may answer these."</p>
+            <p class="lead">"An error's body holds these; what the first two calls answer is told with them."</p>
+            {listed(of_schema(&Refusal::schema()))}
+            <p class="lead">"Besides what stands with each call, any of them may answer:"</p>
             <dl class="answers">{all}</dl>
         </section>
     }
 }
 
-fn refused(error: &AppError) -> impl IntoView + use<> {
-    view! {
-        <dt><code>{error.status()}</code></dt>
-        <dd><code>{error.code()}</code><br />{error.to_string()}</dd>
-    }
+fn refused(surface: Surface, error: &AppError) -> impl IntoView + use<> {
+    let (code, sentence) = told(surface, error);
+    let code = code.map(|code| view! { <code>{code}</code><br /> });
+    view! { <dt><code>{error.status()}</code></dt><dd>{code}{sentence}</dd> }
 }
 
 /// Fields, one below the other, those of a field's own among them.

@@ -1,18 +1,13 @@
 //! Where one is logged in.
 
-use axum::{
-    extract::{Path, State, rejection::PathRejection},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::{Call, Success, answer, empty};
+use super::{Call, Success, answer, body::Id, empty, no_content};
 use crate::{
     domain::account::SessionLine,
-    error::AppError,
     server::{answer::Surface, door::Bearer, state::AppState},
 };
 
@@ -27,7 +22,7 @@ pub fn calls() -> [Call; 3] {
 /// An account's sessions.
 #[derive(Serialize, ToSchema)]
 struct Sessions {
-    /// Those that count, the latest first.
+    /// Those that count: the one that asks, then the last used first.
     sessions: Vec<SessionLine>,
 }
 
@@ -83,15 +78,7 @@ async fn end_other_sessions(State(state): State<AppState>, Bearer(token): Bearer
     params(("id" = String, Path, format = Uuid, description = "The session's `id`, from the list.")),
     responses((status = 204, description = "It has ended."))
 )]
-async fn end_session(
-    State(state): State<AppState>,
-    Bearer(token): Bearer,
-    id: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        let asking = state.service.prove(&token).await?;
-        let Path(id) = id.map_err(|_| AppError::NotFound)?;
-        state.service.end_session(&asking, &id).await
-    };
-    empty(outcome.await, || StatusCode::NO_CONTENT.into_response())
+async fn end_session(State(state): State<AppState>, Bearer(token): Bearer, Id(id): Id) -> Response {
+    let outcome = async { state.service.end_session(&state.service.prove(&token).await?, &id).await };
+    empty(outcome.await, no_content)
 }

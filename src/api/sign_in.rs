@@ -27,7 +27,7 @@ pub fn calls() -> [Call; 4] {
         Call::new(routes!(register)).refuses([AppError::Invalid(Vec::new()), AppError::Taken, busy.clone()]),
         Call::new(routes!(log_in)).refuses([AppError::BadCredentials, AppError::EmailUnverified, busy]),
         Call::new(routes!(me)),
-        Call::new(routes!(log_out)).refuses([AppError::ReadOnly]),
+        Call::new(routes!(log_out)).for_changes(),
     ]
 }
 

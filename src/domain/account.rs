@@ -27,12 +27,13 @@ pub struct Export {
     /// The account.
     pub account: Account,
     /// When somebody logged in to it for the last time, RFC 3339 in UTC, if ever.
-    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
+    #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub last_login_at: Option<String>,
     /// Failed logins since then, if there were any.
+    #[cfg_attr(feature = "ssr", schema(required))]
     pub failed_logins: Option<FailedLogins>,
     /// When its owner proved that the email is theirs, RFC 3339 in UTC, if so.
-    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
+    #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub email_verified_at: Option<String>,
     /// Its sessions, those that have ended and are not swept out yet among them.
     pub sessions: Vec<ExportedSession>,
@@ -98,7 +99,7 @@ pub struct ExportedSession {
     /// The client's own name for itself.
     pub client_name: String,
     /// When somebody logged in for the last time before, RFC 3339 in UTC, if ever.
-    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
+    #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub previous_login_at: Option<String>,
     /// When the password was last proven in it, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
@@ -139,7 +140,7 @@ pub struct AccessTokenLine {
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
     /// When it was last used, to the minute, RFC 3339 in UTC, if ever.
-    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
+    #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub last_used_at: Option<String>,
     /// When it ends, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// Tell, and change nothing.
     Read,
-    /// Whatever its owner may do without proving the password.
+    /// Change things as well, but for what its owner must prove the password for.
     Full,
 }
 

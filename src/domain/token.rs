@@ -131,7 +131,7 @@ fn checksum(body: &str) -> String {
     let mut rest = crc32fast::hash(body.as_bytes());
     let mut digits = [char::from(b'0'); CHECKSUM_CHARS];
     for place in digits.iter_mut().rev() {
-        *place = digit(rest % 62);
+        *place = digit(rest);
         rest /= 62;
     }
     digits.iter().collect()

@@ -131,7 +131,7 @@ pub struct AuthRefusal {
     #[schema(value_type = String, max_length = 0)]
     token: &'static str,
     /// What is wrong and what to do about it, for people.
-    error: String,
+    pub error: String,
 }
 
 impl From<&AppError> for AuthRefusal {

@@ -246,7 +246,7 @@ impl Door {
     ///
     /// # Errors
     /// As [`TokenWish::parse`], [`Service::prove`] and [`Service::issue_access_token`].
-    pub async fn issue_access_token(&self, name: &str, scope: &str, days: u64) -> Result<String, AppError> {
+    pub async fn issue_access_token(&self, name: &str, scope: &str, days: i64) -> Result<String, AppError> {
         let wish = TokenWish::parse(Some(name), Some(scope), Some(days))?;
         let made = self.state.service.issue_access_token(&self.prove().await?, wish).await?;
         Ok(made.token.expose().to_owned())

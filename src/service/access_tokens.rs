@@ -19,13 +19,13 @@ use crate::{
         token_name::TokenName,
     },
     error::{AppError, Field, Problem},
-    store::{AccessToken, Issued, KeptAccessToken, NewAccessToken, Session, User},
+    store::{AccessToken, Errand, Issued, KeptAccessToken, NewAccessToken, Session, User},
 };
 
 /// Tokens of one account.
 const MOST: u32 = 50;
 /// Days that a token may last at the most.
-const MOST_DAYS: u64 = 366;
+const MOST_DAYS: i64 = 366;
 /// How often it is noted at the most that a token is in use.
 const USED_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -42,11 +42,11 @@ impl TokenWish {
     ///
     /// # Errors
     /// [`AppError::Invalid`] with what is wrong with every field.
-    pub fn parse(name: Option<&str>, scope: Option<&str>, days: Option<u64>) -> Result<Self, AppError> {
+    pub fn parse(name: Option<&str>, scope: Option<&str>, days: Option<i64>) -> Result<Self, AppError> {
         let name = name.ok_or(Problem::Missing).and_then(TokenName::parse);
         let scope = scope.ok_or(Problem::Missing).and_then(|text| Scope::named(text).ok_or(Problem::UnknownScope));
         let days = days.ok_or(Problem::Missing).and_then(|days| match days {
-            1..=MOST_DAYS => Ok(days),
+            1..=MOST_DAYS => Ok(days.unsigned_abs()),
             _ => Err(Problem::TokenDays),
         });
         match (name, scope, days) {
@@ -85,10 +85,18 @@ impl Bearing {
             Self::Access(token) => &token.user,
         }
     }
+
+    /// The session's identifier, or the token's.
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Session(session) => &session.id,
+            Self::Access(token) => &token.id,
+        }
+    }
 }
 
 impl Service {
-    /// Who is behind a bearer token of either kind. What only tells takes this; what changes anything takes a session.
+    /// Who is behind a bearer token of either kind. What only tells takes this.
     ///
     /// # Errors
     /// [`AppError::SessionEnded`] if nobody is, [`AppError::Unavailable`].
@@ -99,7 +107,19 @@ impl Service {
         }
     }
 
-    /// Gives whoever is logged in a personal access token.
+    /// Who is behind a bearer token of either kind that may change something. What wants the password takes a session instead:
+    /// [`Service::prove`].
+    ///
+    /// # Errors
+    /// [`AppError::ReadOnly`], and as [`Service::identify`].
+    pub async fn identify_to_change(&self, token: &Token) -> Result<Bearing, Error> {
+        match self.identify(token).await? {
+            Bearing::Access(AccessToken { scope: Scope::Read, .. }) => Err(AppError::ReadOnly.into()),
+            bearing => Ok(bearing),
+        }
+    }
+
+    /// Gives whoever is logged in a personal access token. They are told by mail.
     ///
     /// # Errors
     /// [`AppError::Invalid`] if they have as many as they may, [`AppError::SessionEnded`], [`AppError::Unavailable`].
@@ -122,11 +142,13 @@ impl Service {
             last_used_at: None,
             expires_at: new.expires_at.to_rfc3339(),
         };
-        match self.store.add_access_token(&user.id, id, new, MOST).await? {
+        let told = self.mail_of(Errand::TokenMade);
+        match self.store.add_access_token(&user.id, id, new, MOST, told.as_ref()).await? {
             Issued::Done => {}
             Issued::TooMany => return Err(invalid(Field::Name, Problem::TooManyTokens)),
             Issued::SessionEnded => return Err(AppError::SessionEnded.into()),
         }
+        self.wake_postman();
         tracing::info!(user = %user.id, token = line.id, scope = line.scope, "access token made");
         Ok(NewToken { token, line })
     }
@@ -144,44 +166,36 @@ impl Service {
     /// Revokes one of their personal access tokens. When this returns, no server takes it any more.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] if they have none of that name, whoever else has; and as [`Service::authenticate`].
+    /// [`AppError::NotFound`] if they have none of that name, whoever else has; and as [`Service::identify_to_change`].
     pub async fn revoke_access_token(&self, token: &Token, id: &str) -> Result<(), Error> {
-        let asking = self.authenticate(token).await?;
+        let asking = self.identify_to_change(token).await?;
         let id = Uuid::parse_str(id).map_err(|_| AppError::NotFound)?.to_string();
-        let revoked = self.store.revoke_access_token_of(&asking.user.id, &asking.id, &id).await?;
+        let revoked = self.store.revoke_access_token_of(&asking.user().id, asking.id(), &id).await?;
         if !revoked.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
-        tracing::info!(user = %asking.user.id, token = id, "access token revoked");
+        tracing::info!(user = %asking.user().id, token = id, "access token revoked");
         Ok(())
     }
 
     /// Why a personal access token can't do what a session can; or that there is none.
     pub(super) async fn refuse_access(&self, token: &Token) -> Error {
-        match self.access(token).await {
-            Ok(AccessToken { scope: Scope::Read, .. }) => AppError::ReadOnly.into(),
-            Ok(AccessToken { scope: Scope::Full, .. }) => AppError::SessionRequired.into(),
-            Err(error) => error,
-        }
-    }
-
-    /// Ends a personal access token that was shown, which may do that if it may change anything.
-    pub(super) async fn give_up_access(&self, token: &Token) -> Result<(), Error> {
-        let access = self.access(token).await?;
-        if access.scope == Scope::Read {
-            return Err(AppError::ReadOnly.into());
-        }
-        self.store.revoke_access_token(&access.id).await?;
-        tracing::info!(user = %access.user.id, token = access.id, "access token given up");
-        Ok(())
+        self.access(token).await.map_or_else(|error| error, |_| AppError::SessionRequired.into())
     }
 
     async fn access(&self, token: &Token) -> Result<AccessToken, Error> {
-        let now = self.clock.now();
-        let access = self.store.find_access_token(&token.hash(), now).await?.ok_or(AppError::SessionEnded)?;
-        let noted = access.last_used_at.is_some_and(|last| now.since(last) < USED_INTERVAL);
-        if !noted && let Err(cause) = self.store.touch_access_token(&access.id, now).await {
-            tracing::warn!(%cause, "the last use of an access token was not noted");
+        let (hash, now) = (token.hash(), self.clock.now());
+        let access = self.store.find_access_token(&hash).await?.ok_or(AppError::SessionEnded)?;
+        if now >= access.expires_at {
+            // Ended for good: no clock that is put back brings it to life again.
+            if let Err(cause) = self.store.revoke_access_token(&access.id).await {
+                tracing::warn!(%cause, "an expired access token could not be deleted");
+            }
+            return Err(AppError::SessionEnded.into());
+        }
+        if access.last_used_at.is_none_or(|last| now.since(last) >= USED_INTERVAL) {
+            // As for a session, whoever asks doesn't wait for it.
+            self.seen.try_send((hash, now)).ok();
         }
         Ok(access)
     }

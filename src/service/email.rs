@@ -26,10 +26,7 @@ impl Service {
         let (hash, link, user) = self.follow(link, &[LinkKind::Verify]).await?;
         let (stored, _place) = self.compare_own(caller, &user, password).await?;
         if !self.store.verify_email((&hash, &link), &stored, self.clock.now()).await? {
-            // A login beside this may have renewed the password's hash.
-            let works = self.store.find_link(&hash, self.clock.now()).await?.is_some();
-            let refused = if works { AppError::Unavailable { retry_after: 1 } } else { AppError::LinkSpent };
-            return Err(refused.into());
+            return Err(self.refuse_link(&hash).await);
         }
         tracing::info!(user = %user.id, "email confirmed");
         Ok(())
@@ -38,13 +35,13 @@ impl Service {
     /// Sends the mail again that asks whoever is logged in to confirm their email. If they have, nothing is sent.
     ///
     /// # Errors
-    /// [`AppError::MailOff`], [`AppError::Throttled`], [`AppError::Unavailable`], and as [`Service::authenticate`].
+    /// [`AppError::MailOff`], [`AppError::Throttled`], [`AppError::Unavailable`], and as [`Service::identify_to_change`].
     pub async fn resend_verification(&self, caller: &Caller, token: &Token) -> Result<(), Error> {
         self.need_mail()?;
-        let session = self.authenticate(token).await?;
+        let asking = self.identify_to_change(token).await?;
         self.allow("mail", ASKED, caller).await?;
         let asked = self.new_mail(Errand::Verify);
-        self.store.post_asked(&asked, &session.user.id, &session.id, "").await?.ok_or(AppError::SessionEnded)?;
+        self.store.post_asked(&asked, &asking.user().id, asking.id(), "").await?.ok_or(AppError::SessionEnded)?;
         self.wake_postman();
         Ok(())
     }
@@ -80,7 +77,7 @@ impl Service {
         let (stored, _place) = self.compare_own(caller, &user, password).await?;
         let told = self.new_mail(Errand::EmailChanged);
         let moved = self.store.move_email((&hash, &link), &address_of(&link)?, &stored, &told).await?;
-        self.moved(moved, &user, &link)
+        self.moved(moved, &user, (&hash, &link)).await
     }
 
     /// Gives an account the email back that it had before, by the link that was sent there, and a new password with it. Every
@@ -99,13 +96,22 @@ impl Service {
         let told = self.new_mail(Errand::EmailUndone);
         let link_of = (&hash, &link);
         let moved = self.store.undo_email(link_of, &email, &password, squatter.as_deref(), &told).await?;
-        self.moved(moved, &user, &link)
+        self.moved(moved, &user, (&hash, &link)).await
     }
 
-    fn moved(&self, moved: Moved, user: &User, link: &Link) -> Result<(), Error> {
+    /// Why a link that worked a moment ago doesn't any more: it was used, or a login beside this has renewed the password's hash.
+    async fn refuse_link(&self, hash: &TokenHash) -> Error {
+        match self.store.find_link(hash, self.clock.now()).await {
+            Ok(Some(_)) => AppError::Unavailable { retry_after: 1 }.into(),
+            Ok(None) => AppError::LinkSpent.into(),
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn moved(&self, moved: Moved, user: &User, (hash, link): (&TokenHash, &Link)) -> Result<(), Error> {
         match moved {
             Moved::Done => {}
-            Moved::Spent => return Err(AppError::LinkSpent.into()),
+            Moved::Spent => return Err(self.refuse_link(hash).await),
             Moved::Taken => return Err(AppError::Taken.into()),
         }
         self.wake_postman();

@@ -132,7 +132,18 @@ impl Letterhead {
             .text("Hello,")
             .text(format!("The password of your account {username} at {service} was changed on {when}."))
             .text("If that was you, all is well.")
-            .text("If it wasn't you, choose a new password at once: that ends every session.")
+            .text("If it wasn't you, choose a new password at once: that ends every session, and revokes every access token.")
+            .link("Choose a new password", format!("{url}/forgot"))
+    }
+
+    /// Tells the owner that there is another token which opens the account.
+    pub(super) fn token_made(&self, to: &str, username: &str, when: &str) -> Letter {
+        let Self { service, url } = self;
+        Letter::new(to, format!("A new access token at {service}"))
+            .text("Hello,")
+            .text(format!("A personal access token was made for your account {username} at {service} on {when}."))
+            .text("If that was you, all is well.")
+            .text("If it wasn't you, choose a new password at once: that ends every session, and revokes every access token.")
             .link("Choose a new password", format!("{url}/forgot"))
     }
 
@@ -193,6 +204,7 @@ mod tests {
             head().taken(to, name),
             head().reset(to, name, &link),
             head().password_changed(to, name, "22 November 2026, 12:00 UTC"),
+            head().token_made(to, name, "22 November 2026, 12:00 UTC"),
             head().change_email(to, name, &link),
             head().email_changed(to, name, "new@example.org", &link),
         ];

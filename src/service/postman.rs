@@ -37,6 +37,8 @@ const GIVE_UP: Duration = Duration::from_hours(72);
 /// Mails that one mailbox gets because somebody asked for them.
 const MAILBOX: Allowance = Allowance { burst: 5, interval: Duration::from_mins(10) };
 
+/// Tries of a mail whose mailbox takes none: more than one, for a server may be set up wrong for a moment.
+const LASTING_TRIES: i64 = 5;
 /// How long a link works that confirms an email.
 const VERIFY_LASTS: Duration = Duration::from_hours(24);
 /// How long a link works that sets a new password.
@@ -45,7 +47,16 @@ const RESET_LASTS: Duration = Duration::from_mins(30);
 const UNDO_LASTS: Duration = Duration::from_hours(72);
 
 /// A delivery under way. It tells where the mail went, or why it could not go.
-pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<String, Undelivered>> + Send + 'a>>;
+
+/// Why a mail could not go out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// What was wrong, in one line for the log.
+    pub cause: String,
+    /// Whether the mailbox will take no mail later either (RFC 5321, section 4.2.1).
+    pub lasting: bool,
+}
 
 /// What brings mail to its addressees.
 pub trait Carrier: Debug + Send + Sync {
@@ -104,6 +115,10 @@ impl Postman {
             self.store.drop_mail(&mail.id).await?;
             return Ok(true);
         }
+        if self.waits_for_its_account(&mail).await? {
+            self.put_off(&mail, "its account is closed").await?;
+            return Ok(true);
+        }
         let Some(letter) = self.write(&mail).await? else {
             tracing::info!(
                 mail = mail.id,
@@ -118,7 +133,11 @@ impl Postman {
                 tracing::info!(mail = mail.id, kind, place, "mail sent");
                 self.store.drop_mail(&mail.id).await?;
             }
-            Err(cause) => self.put_off(&mail, &cause).await?,
+            Err(Undelivered { cause, lasting: true }) if mail.attempts >= LASTING_TRIES => {
+                tracing::warn!(mail = mail.id, kind, cause, "a mail is given up: its mailbox takes none");
+                self.store.drop_mail(&mail.id).await?;
+            }
+            Err(Undelivered { cause, .. }) => self.put_off(&mail, &cause).await?,
         }
         Ok(true)
     }
@@ -129,6 +148,13 @@ impl Postman {
         let wait = retry_after(mail.attempts);
         tracing::warn!(mail = id, kind, cause, again_in_s = wait.as_secs(), "a mail could not be sent yet");
         self.store.delay_mail(id, now.plus(wait)).await
+    }
+
+    /// Whether a mail tells an owner of what was done to an account that is closed for now: who opens it again must know.
+    async fn waits_for_its_account(&self, mail: &WaitingMail) -> Result<bool, Error> {
+        let tells = matches!(mail.errand, Errand::PasswordChanged | Errand::TokenMade | Errand::EmailChanged);
+        let Some(user) = mail.user_id.as_ref().filter(|_| tells) else { return Ok(false) };
+        Ok(self.store.find_user(user).await?.is_some_and(|user| user.disabled_at.is_some()))
     }
 
     /// What a mail says by now, and to whom. `None` if nobody needs it any more, or nobody may have it.
@@ -144,8 +170,13 @@ impl Postman {
             }
             Errand::Taken if self.may_have(mail, email).await? => Some(self.head.taken(email, username)),
             // Nobody knows yet whose mailbox it is.
-            Errand::PasswordChanged if user.email_verified_at.is_none() && !self.may_have(mail, email).await? => None,
+            Errand::PasswordChanged | Errand::TokenMade
+                if user.email_verified_at.is_none() && !self.may_have(mail, email).await? =>
+            {
+                None
+            }
             Errand::PasswordChanged => Some(self.head.password_changed(email, username, &mail.created_at.in_words())),
+            Errand::TokenMade => Some(self.head.token_made(email, username, &mail.created_at.in_words())),
             Errand::ChangeEmail => self.write_change(mail, &user).await?,
             Errand::EmailChanged => {
                 let link = self.link(mail, LinkKind::UndoEmail, &user, &mail.address, UNDO_LASTS).await?;
@@ -203,13 +234,16 @@ impl Postman {
     }
 
     /// Whether a mailbox may have another mail that somebody asked for. A further try of one that it was to have may always go on.
+    /// What carries a link that its owner needs is counted by itself, so that nobody uses that up by what only tells.
     async fn may_have(&self, mail: &WaitingMail, address: &str) -> Result<bool, Error> {
         if mail.attempts > 1 {
             return Ok(true);
         }
         // By its hash, so that no address of somebody who has left stays behind.
         let digest = Sha256::digest(address.to_lowercase().as_bytes());
-        let key = digest.iter().fold("mailbox:".to_owned(), |key, byte| format!("{key}{byte:02x}"));
+        let needed = matches!(mail.errand, Errand::Forgot | Errand::Verify);
+        let purpose = if needed { "mailbox:" } else { "notices:" };
+        let key = digest.iter().fold(purpose.to_owned(), |key, byte| format!("{key}{byte:02x}"));
         Ok(self.store.take_allowance(&key, MAILBOX, self.clock.now()).await?.is_ok())
     }
 

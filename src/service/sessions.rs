@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{CLOCK_TOLERANCE, Error, Service};
+use super::{Bearing, CLOCK_TOLERANCE, Error, Service};
 use crate::{
     domain::token::{Kind, Token},
     error::AppError,
@@ -16,8 +16,8 @@ impl Service {
     /// The session behind a token.
     ///
     /// # Errors
-    /// [`AppError::SessionEnded`] when there is none or it is over; [`AppError::ReadOnly`] or [`AppError::SessionRequired`] for a
-    /// personal access token, which is none; [`AppError::Unavailable`].
+    /// [`AppError::SessionEnded`] when there is none or it is over; [`AppError::SessionRequired`] for a personal access token,
+    /// which is none; [`AppError::Unavailable`].
     pub async fn authenticate(&self, token: &Token) -> Result<Arc<Session>, Error> {
         if token.kind() == Kind::Personal {
             return Err(Box::pin(self.refuse_access(token)).await);
@@ -44,17 +44,18 @@ impl Service {
         Ok(session)
     }
 
-    /// Ends the session behind a token; or a personal access token, if it may change anything. When this returns, no server lets the token in any more.
+    /// Ends the session behind a token; or a personal access token, if it may change anything. When this returns, no server lets
+    /// the token in any more.
     ///
     /// # Errors
-    /// As [`Service::authenticate`].
+    /// As [`Service::identify_to_change`].
     pub async fn log_out(&self, token: &Token) -> Result<(), Error> {
-        if token.kind() == Kind::Personal {
-            return self.give_up_access(token).await;
+        let asking = self.identify_to_change(token).await?;
+        match &asking {
+            Bearing::Session(_) => self.store.end_session(&token.hash()).await?,
+            Bearing::Access(access) => self.store.revoke_access_token(&access.id).await?,
         }
-        let session = self.authenticate(token).await?;
-        self.store.end_session(&token.hash()).await?;
-        tracing::info!(user = %session.user.id, "logged out");
+        tracing::info!(user = %asking.user().id, "logged out");
         Ok(())
     }
 }

@@ -68,7 +68,7 @@ impl Upkeep {
         self.flush().await;
     }
 
-    /// Notes the uses of sessions that wait for it.
+    /// Notes the uses of sessions and access tokens that wait for it.
     pub async fn flush(&mut self) {
         while let Ok(seen) = self.seen.try_recv() {
             self.batch.push(seen);
@@ -81,8 +81,8 @@ impl Upkeep {
         // In order, so that two servers that note the same ones don't wait for each other.
         self.batch.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
         for seen in self.batch.chunks(SEEN_BATCH) {
-            if let Err(cause) = self.store.touch_sessions(seen).await {
-                tracing::warn!(%cause, "the last use of some sessions was not noted");
+            if let Err(cause) = self.store.touch_tokens(seen).await {
+                tracing::warn!(%cause, "the last use of some tokens was not noted");
             }
         }
         self.batch.clear();

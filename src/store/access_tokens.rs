@@ -1,6 +1,8 @@
 //! Personal access tokens.
 
-use super::{DURABLE, Error, RELAXED, Store, User, UserRow, lock::LockUser, on_read, on_write, own::living};
+use super::{
+    DURABLE, Error, NewMail, Store, User, UserRow, lock::LockUser, mail::post, on_read, on_write, own::living,
+};
 use crate::domain::{scope::Scope, time::Timestamp, token::TokenHash, token_name::TokenName};
 
 /// A token to be made.
@@ -83,7 +85,7 @@ macro_rules! revoke_access_tokens {
 pub(super) use revoke_access_tokens;
 
 impl Store {
-    /// Makes a token for an account that has fewer than `most`.
+    /// Makes a token for an account that has fewer than `most`, and posts what the owner is to be told.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -93,6 +95,7 @@ impl Store {
         session: &str,
         new: NewAccessToken,
         most: u32,
+        told: Option<&NewMail>,
     ) -> Result<Issued, Error> {
         Ok(on_write!(self, DURABLE, tx => {
             if living!(tx, user, session) {
@@ -111,7 +114,14 @@ impl Store {
                     .execute(&mut *tx)
                     .await?
                     .rows_affected();
-                if rows == 1 { Issued::Done } else { Issued::TooMany }
+                if rows == 1 {
+                    if let Some(told) = told {
+                        post!(tx, told, Some(user), "");
+                    }
+                    Issued::Done
+                } else {
+                    Issued::TooMany
+                }
             } else {
                 Issued::SessionEnded
             }
@@ -130,20 +140,18 @@ impl Store {
         }))
     }
 
-    /// The token that hashes to this, if it hasn't ended.
+    /// The token that hashes to this, even if its time is over.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn find_access_token(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<AccessToken>, Error> {
+    pub async fn find_access_token(&self, hash: &TokenHash) -> Result<Option<AccessToken>, Error> {
         let sql = "SELECT t.id AS token_id, t.scope, t.last_used_at, t.expires_at, \
                    u.id, u.email, u.username, u.created_at, u.disabled_at, u.email_verified_at \
                    FROM access_tokens t JOIN users u ON u.id = t.user_id \
-                   WHERE t.token_hash = $1 AND t.expires_at > $2 AND u.disabled_at IS NULL";
-        let row: Option<AccessTokenRow> = on_read!(self, conn => sqlx::query_as(sql)
-            .bind(hash.as_bytes().as_slice())
-            .bind(now.as_millis())
-            .fetch_optional(&mut *conn)
-            .await?);
+                   WHERE t.token_hash = $1 AND u.disabled_at IS NULL";
+        let row: Option<AccessTokenRow> = on_read!(self, conn => {
+            sqlx::query_as(sql).bind(hash.as_bytes().as_slice()).fetch_optional(&mut *conn).await?
+        });
         Ok(row.and_then(|row| {
             Some(AccessToken {
                 id: row.token_id,
@@ -153,18 +161,6 @@ impl Store {
                 expires_at: Timestamp::from_millis(row.expires_at),
             })
         }))
-    }
-
-    /// Notes when a token was last used.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn touch_access_token(&self, id: &str, now: Timestamp) -> Result<(), Error> {
-        on_write!(self, RELAXED, tx => {
-            let sql = "UPDATE access_tokens SET last_used_at = $2 WHERE id = $1";
-            sqlx::query(sql).bind(id).bind(now.as_millis()).execute(&mut *tx).await?;
-        });
-        Ok(())
     }
 
     /// Revokes a token by itself. When this returns, no server takes it any more.
@@ -178,7 +174,8 @@ impl Store {
         Ok(())
     }
 
-    /// Revokes a token of an account. `false` if the account has none of this name; `None` if the session that asks has ended.
+    /// Revokes a token of an account. `false` if the account has none of this name; `None` if what asks, a session or a token, has
+    /// ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

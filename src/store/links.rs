@@ -131,8 +131,8 @@ pub(super) use void_links;
 
 impl Store {
     /// Makes a link. Older ones that do the same are void then, but for those that bring an address back: each of them
-    /// was sent to another. `false`, and nothing is changed, if its mail is no longer wanted, or one that proves the account's
-    /// address would prove another.
+    /// was sent to another. `false`, and nothing is changed, if its mail is no longer wanted: also because a younger one has
+    /// gone out before it, or what it proves is another address, or proven.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -142,7 +142,11 @@ impl Store {
             tx.lock_user(link.user_id).await?;
             let sql = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
                        SELECT $1, $2, id, $4, $5, $6 FROM users WHERE id = $3 AND (email = $4 OR NOT $8) \
+                       AND NOT ($2 = 'verify' AND email_verified_at IS NOT NULL) \
+                       AND NOT ($9 AND EXISTS \
+                           (SELECT 1 FROM links WHERE user_id = $3 AND kind = $2 AND created_at > $5)) \
                        AND EXISTS (SELECT id FROM mails WHERE id = $7)";
+            let voids = link.kind != LinkKind::UndoEmail;
             let made = sqlx::query(sql)
                 .bind(link.token_hash.as_bytes().as_slice())
                 .bind(link.kind.name())
@@ -152,11 +156,12 @@ impl Store {
                 .bind(link.expires_at.as_millis())
                 .bind(link.mail)
                 .bind(proves)
+                .bind(voids)
                 .execute(&mut *tx)
                 .await?
                 .rows_affected()
                 == 1;
-            if made && link.kind != LinkKind::UndoEmail {
+            if made && voids {
                 let sql = "DELETE FROM links WHERE user_id = $1 AND kind = $2 AND token_hash <> $3";
                 let query = sqlx::query(sql).bind(link.user_id).bind(link.kind.name());
                 query.bind(link.token_hash.as_bytes().as_slice()).execute(&mut *tx).await?;

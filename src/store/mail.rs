@@ -16,6 +16,8 @@ pub enum Errand {
     Forgot,
     /// Tells the owner that the password is another.
     PasswordChanged,
+    /// Tells the owner that there is another personal access token.
+    TokenMade,
     /// Asks at a new address whether it is the owner's.
     ChangeEmail,
     /// Tells the address until now that it is another, and how to undo that.
@@ -25,11 +27,12 @@ pub enum Errand {
 }
 
 impl Errand {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Verify,
         Self::Taken,
         Self::Forgot,
         Self::PasswordChanged,
+        Self::TokenMade,
         Self::ChangeEmail,
         Self::EmailChanged,
         Self::EmailUndone,
@@ -43,6 +46,7 @@ impl Errand {
             Self::Taken => "taken",
             Self::Forgot => "forgot",
             Self::PasswordChanged => "password_changed",
+            Self::TokenMade => "token_made",
             Self::ChangeEmail => "change_email",
             Self::EmailChanged => "email_changed",
             Self::EmailUndone => "email_undone",

@@ -58,12 +58,13 @@ pub enum Rename {
     SessionEnded,
 }
 
-/// Locks an account, and tells whether a session of it lives and it is open.
+/// Locks an account, and tells whether it is open, and what asks is there: a session of it or a personal access token.
 macro_rules! living {
     ($tx:ident, $user:expr, $session:expr) => {{
         $tx.lock_user($user).await?;
-        let sql = "SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id \
-                   WHERE s.id = $1 AND u.id = $2 AND u.disabled_at IS NULL";
+        let sql = "SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND \
+                   (EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2) \
+                    OR EXISTS (SELECT 1 FROM access_tokens WHERE id = $1 AND user_id = $2))";
         let found: Option<String> =
             sqlx::query_scalar(sql).bind($session).bind($user).fetch_optional(&mut *$tx).await?;
         found.is_some()
@@ -275,8 +276,8 @@ impl Store {
     }
 
     /// As [`Store::renew_session`]; beyond that it replaces the password's hash by another's, ends every other session of the
-    /// account, voids links to a new password, and posts what the owner is to be told. Returns how many ended; `None`, and nothing is changed, if the session has ended or the password is another
-    /// by now.
+    /// account, voids links to a new password, and posts what the owner is to be told. Returns how many ended; `None`, and
+    /// nothing is changed, if the session has ended or the password is another by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -242,15 +242,21 @@ impl Store {
         .await
     }
 
-    /// Notes when sessions were last used, in one transaction for all.
+    /// Notes when sessions and personal access tokens were last used, in one transaction for all.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn touch_sessions(&self, seen: &[(TokenHash, Timestamp)]) -> Result<(), Error> {
-        let sql = "UPDATE sessions SET last_seen_at = $2 WHERE token_hash = $1 AND last_seen_at < $2";
+    pub async fn touch_tokens(&self, seen: &[(TokenHash, Timestamp)]) -> Result<(), Error> {
+        let sessions = "UPDATE sessions SET last_seen_at = $2 WHERE token_hash = $1 AND last_seen_at < $2";
+        let others = "UPDATE access_tokens SET last_used_at = $2 \
+                      WHERE token_hash = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
         on_write!(self, RELAXED, tx => {
             for (hash, at) in seen {
-                sqlx::query(sql).bind(hash.as_bytes().as_slice()).bind(at.as_millis()).execute(&mut *tx).await?;
+                let (hash, at) = (hash.as_bytes().as_slice(), at.as_millis());
+                let session = sqlx::query(sessions).bind(hash).bind(at).execute(&mut *tx).await?;
+                if session.rows_affected() == 0 {
+                    sqlx::query(others).bind(hash).bind(at).execute(&mut *tx).await?;
+                }
             }
         });
         Ok(())

@@ -259,7 +259,8 @@ impl Store {
         .await
     }
 
-    /// Closes an account and ends its sessions, in one transaction; opening it again brings none of them back.
+    /// Closes an account, ends its sessions and revokes its personal access tokens, in one transaction; opening it again brings
+    /// none of them back.
     /// Returns how many sessions ended.
     ///
     /// # Errors
@@ -272,6 +273,7 @@ impl Store {
                 let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
                 void_links!(tx, &user);
+                revoke_access_tokens!(tx, &user);
                 let sql = "DELETE FROM sessions WHERE user_id = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
             }))

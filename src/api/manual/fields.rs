@@ -30,7 +30,19 @@ pub struct Answer {
 
 /// What a call's body holds; nothing for a call without one.
 pub fn of_request(operation: &Operation) -> Vec<Field> {
-    request(operation).map(fields).unwrap_or_default()
+    request(operation).map(of_schema).unwrap_or_default()
+}
+
+/// What an object holds.
+pub fn of_schema(schema: &RefOr<Schema>) -> Vec<Field> {
+    let properties = resolve(schema).map(properties).unwrap_or_default();
+    let each = properties.into_iter().map(|(name, schema, required)| Field {
+        name: name.to_owned(),
+        kind: [kind(schema).as_str(), if required { "" } else { ", may be missing" }].concat(),
+        about: about(schema).to_owned(),
+        within: of_schema(schema),
+    });
+    each.collect()
 }
 
 /// A body that a call takes, as JSON.
@@ -54,7 +66,7 @@ pub fn of_answers(operation: &Operation) -> Vec<Answer> {
     let answers = operation.responses.responses.iter().filter_map(|(status, response)| {
         let RefOr::T(response) = response else { return None };
         let schema = response.content.values().find_map(schema_of);
-        let fields = schema.map(fields).unwrap_or_default();
+        let fields = schema.map(of_schema).unwrap_or_default();
         Some(Answer { status: status.clone(), about: response.description.clone(), fields })
     });
     answers.collect()
@@ -98,23 +110,12 @@ fn properties(schema: &Schema) -> Vec<(&str, &RefOr<Schema>, bool)> {
     }
 }
 
-fn fields(schema: &RefOr<Schema>) -> Vec<Field> {
-    let properties = resolve(schema).map(properties).unwrap_or_default();
-    let each = properties.into_iter().map(|(name, schema, required)| Field {
-        name: name.to_owned(),
-        kind: [kind(schema), if required { String::new() } else { ", may be missing".to_owned() }].concat(),
-        about: about(schema).to_owned(),
-        within: fields(schema),
-    });
-    each.collect()
-}
-
 /// What a value is, in words.
 fn kind(schema: &RefOr<Schema>) -> String {
     match resolve(schema) {
         Some(Schema::Object(object)) => kind_of(object),
         Some(Schema::Array(_)) => "list".to_owned(),
-        Some(Schema::OneOf(one)) => one.items.first().map(kind).unwrap_or_default(),
+        Some(Schema::OneOf(one)) => one.items.iter().map(kind).collect::<Vec<_>>().join(" or "),
         _ => "object".to_owned(),
     }
 }

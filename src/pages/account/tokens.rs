@@ -112,7 +112,10 @@ pub fn AccessTokens(
     view! {
         <section aria-labelledby=HEADING>
             <h2 id=HEADING tabindex="-1">"Access tokens"</h2>
-            <p class="hint">"For programs of your own, so that none of them needs your password. Revoke those that you don't use."</p>
+            <p class="hint">
+                "For programs of your own, so that none of them needs your password: "
+                <a href="/api/docs">"how they use them"</a>". Revoke those that you don't use."
+            </p>
             <OutcomeLine outcome />
             {lines}
             <NewToken confirm reload />

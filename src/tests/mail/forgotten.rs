@@ -164,6 +164,21 @@ on_both! {
 }
 
 on_both! {
+    async fn what_strangers_bring_about_uses_up_no_link_that_an_owner_needs_r56(app: App) {
+        app.register_confirmed("ann").await;
+        for at in 0..6 {
+            let name = format!("eve{at}");
+            app.register(&name).await;
+            let asked = app.ask("POST", CHANGE_EMAIL, &app.token(&name).await, &json!({ "new_email": "ann@example.org" })).await;
+            assert_eq!(asked.status, 200);
+        }
+        let to_ann = app.deliver().await.into_iter().filter(|letter| letter.to == "ann@example.org").count();
+        assert_eq!(to_ann, 5, "as many notices as there may be");
+        app.reset_link("ann").await;
+    }
+}
+
+on_both! {
     async fn an_unproven_mailbox_is_spared_notices_as_well_r56(app: App) {
         app.register("ann").await;
         let mut token = app.token("ann").await;
@@ -177,6 +192,6 @@ on_both! {
             changed.json()["token"].as_str().unwrap().clone_into(&mut token);
             old = new;
         }
-        assert_eq!(app.deliver().await.len(), 4);
+        assert_eq!(app.deliver().await.len(), 5);
     }
 }

@@ -57,6 +57,72 @@ on_both! {
 }
 
 on_both! {
+    async fn mail_to_a_mailbox_that_takes_none_is_given_up_soon(app: App) {
+        app.register("ann").await;
+        let user = app.who(&app.token("ann").await).await["id"].as_str().unwrap().to_owned();
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.letterbox.lasting.store(true, Ordering::SeqCst);
+        let mut tries = 0;
+        while app.store.mails_of(&user).await.unwrap().len() == 1 {
+            assert!(app.deliver().await.is_empty());
+            app.clock.advance(Duration::from_hours(1));
+            tries += 1;
+            assert!(tries < 10, "it is never given up");
+        }
+        assert_eq!(tries, 5, "but not at once");
+    }
+}
+
+on_both! {
+    async fn a_mail_that_comes_late_voids_no_younger_link_r55(app: App) {
+        app.register_confirmed("ann").await;
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        assert!(app.deliver().await.is_empty());
+        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.clock.advance(Duration::from_secs(1));
+        let link = app.reset_link("ann").await;
+        app.clock.advance(Duration::from_mins(5));
+        assert!(app.deliver().await.is_empty(), "nobody needs the first one any more");
+        assert_eq!(app.reset(&link, NEW).await, 200);
+    }
+}
+
+on_both! {
+    async fn a_mail_on_its_way_confirms_no_email_twice(app: App) {
+        app.register_confirmed("ann").await;
+        let user = app.id_of(&app.token("ann").await).await;
+        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        assert_eq!(app.ask("POST", RESEND, &app.token("ann").await, &json!({})).await.status, 200);
+        let mail = app.store.claim_mail(now, Duration::from_mins(10)).await.unwrap().unwrap();
+        let token = Token::generate(Kind::Link, || 7);
+        let link = NewLink {
+            mail: &mail.id, token_hash: token.hash(), kind: LinkKind::Verify, user_id: &user, address: "ann@example.org",
+            created_at: now, expires_at: now.plus(Duration::from_hours(24)),
+        };
+        assert!(!app.store.make_link(link).await.unwrap());
+        assert!(app.store.links_of(&user).await.unwrap().is_empty());
+    }
+}
+
+on_both! {
+    async fn an_owner_whose_account_was_closed_is_told_once_it_is_open_again(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let user = app.id_of(&token).await;
+        let link = app.email_link(&token, "new@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        app.store.disable_user(&user, vestibule::service::clock::Clock::now(&*app.clock)).await.unwrap();
+        assert!(app.deliver().await.is_empty());
+        app.store.enable_user(&user).await.unwrap();
+        app.clock.advance(Duration::from_mins(1));
+        let told = app.deliver_one().await;
+        assert_eq!((told.to.as_str(), told.subject.as_str()), ("ann@example.org", "Your email at Vestibule was changed"));
+        assert_eq!(app.undo_email(&token_of(&told)).await, 200);
+    }
+}
+
+on_both! {
     async fn what_a_postman_leaves_half_done_another_takes_up(app: App) {
         app.register("ann").await;
         let now = vestibule::service::clock::Clock::now(&*app.clock);

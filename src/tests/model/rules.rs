@@ -75,7 +75,10 @@ impl Model {
             }
             Step::Own { since, act } => return self.act(since, act),
             Step::Show { since } => return self.show(since),
-            Step::Disable(who) => return self.change(who, |account| account.open = false, true, false),
+            Step::Disable(who) => {
+                self.revoke(who);
+                return self.change(who, |account| account.open = false, true, false);
+            }
             Step::Enable(who) => return self.change(who, |account| account.open = true, false, true),
             Step::SetPassword(who, new) => {
                 self.revoke(who);

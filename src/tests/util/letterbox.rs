@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use vestibule::service::{Carrier, Carrying, Letter};
+use vestibule::service::{Carrier, Carrying, Letter, Undelivered};
 
 use super::App;
 
@@ -14,6 +14,8 @@ use super::App;
 pub struct Letterbox {
     letters: Mutex<Vec<Letter>>,
     pub broken: AtomicBool,
+    /// Whether it says that no mail will ever be taken.
+    pub lasting: AtomicBool,
 }
 
 impl Letterbox {
@@ -26,7 +28,8 @@ impl Carrier for Letterbox {
     fn carry<'a>(&'a self, _id: &'a str, letter: &'a Letter) -> Carrying<'a> {
         Box::pin(async move {
             if self.broken.load(Ordering::SeqCst) {
-                return Err("out of order".to_owned());
+                let lasting = self.lasting.load(Ordering::SeqCst);
+                return Err(Undelivered { cause: "out of order".to_owned(), lasting });
             }
             self.letters.lock().unwrap().push(letter.clone());
             Ok("a letterbox".to_owned())
