@@ -132,7 +132,7 @@ pub fn Sessions(
     view! {
         <section aria-labelledby=HEADING>
             <h2 id=HEADING tabindex="-1">"Sessions"</h2>
-            <p class="hint">"Where you are logged in. End those that you don't know, and change your password then."</p>
+            <p class="hint">"Where you are logged in. End those that you don't know; then change your password, and revoke access tokens that you don't know."</p>
             <OutcomeLine outcome />
             {lines}
         </section>

@@ -125,7 +125,7 @@ pub fn AccessTokens(
 
 #[component]
 fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> impl IntoView {
-    let may = if line.scope == "full" { "May do everything" } else { "May only read" };
+    let may = if line.scope == "full" { "May do everything but what wants your password" } else { "May only read" };
     let used = match &line.last_used_at {
         Some(time) => [" · last used ", &dom::short_time(time)].concat(),
         None => " · never used".into(),
