@@ -8,8 +8,8 @@ use std::{fmt, path::PathBuf, time::Duration};
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{
-        Mailbox, MultiPart,
-        header::{HeaderName, HeaderValue},
+        Body, Mailbox, MultiPart, SinglePart,
+        header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
 };
 
@@ -65,7 +65,11 @@ impl Mailer {
             .subject(&letter.subject)
             .message_id(Some(format!("<{id}@{domain}>")))
             .raw_header(automatic)
-            .multipart(MultiPart::alternative_plain_html(letter.to_text(), letter.to_html()))
+            .multipart(
+                MultiPart::alternative()
+                    .singlepart(plain(letter.to_text()))
+                    .singlepart(SinglePart::html(letter.to_html())),
+            )
             .map_err(|cause| in_full(&cause))
     }
 }
@@ -98,6 +102,17 @@ impl Carrier for Mailer {
     }
 }
 
+/// The text as it is, where it can be (RFC 5322, section 2.1.1): whoever opens a file with an editor finds the link in one piece.
+fn plain(text: String) -> SinglePart {
+    let as_it_is = text.is_ascii() && text.lines().all(|line| line.len() <= 998);
+    let body = if as_it_is {
+        Body::dangerous_pre_encoded(text.replace('\n', "\r\n").into_bytes(), ContentTransferEncoding::SevenBit)
+    } else {
+        Body::new(text)
+    };
+    SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body)
+}
+
 /// Whether a server's answer says that there is no such mailbox, or that it takes no mail (RFC 5321, section 4.2.2). Other
 /// refusals, such as one to log in, are for the operator to mend.
 const fn no_mailbox(code: u16) -> bool {
@@ -125,9 +140,12 @@ mod tests {
         service::Letterhead,
     };
 
+    fn head() -> Letterhead {
+        Letterhead { service: "Möbel & Söhne".into(), url: "https://example.org".into() }
+    }
+
     fn letter() -> Letter {
-        let head = Letterhead { service: "Möbel & Söhne".into(), url: "https://example.org".into() };
-        head.reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7))
+        head().reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7))
     }
 
     fn mailer(folder: &std::path::Path) -> Mailer {
@@ -149,6 +167,17 @@ mod tests {
         assert_eq!((mode(path.as_ref()), mode(&folder.path().join("mail"))), (0o600, 0o700));
         let files = std::fs::read_dir(folder.path().join("mail")).expect("a folder").count();
         assert_eq!(files, 1, "no draft stays behind");
+    }
+
+    #[tokio::test]
+    async fn a_link_in_a_file_stands_in_one_piece() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (head, link) = (Letterhead { service: "Ann".into(), ..head() }, Token::generate(Kind::Link, || 7));
+        let letter = head.reset("ann@example.org", "ann", &link);
+        let path = mailer(folder.path()).carry("the-id", &letter).await.expect("written");
+        let text = std::fs::read_to_string(&path).expect("a mail");
+        let url = format!("https://example.org/reset#{}", link.expose());
+        assert!(text.lines().any(|line| line == url), "{text}");
     }
 
     #[tokio::test]

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 pub use self::{
     access_tokens::{AccessToken, Issued, KeptAccessToken, NewAccessToken},
-    links::{Link, LinkKind, Moved, NewLink},
-    mail::{Errand, NewMail, WaitingMail},
+    links::{KeptLink, Link, LinkKind, Moved, NewLink},
+    mail::{Errand, KeptMail, NewMail, WaitingMail},
     own::{KeptSession, Living, Rename},
     sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},

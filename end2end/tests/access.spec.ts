@@ -72,7 +72,9 @@ test("the description of the API is found from the account, and read by keyboard
   await app.logIn(user);
   await app.open("/account");
   await page.getByRole("link", { name: "how they use them" }).press("Enter");
-  await expect(page).toHaveURL(/\/api\/docs$/);
+  await expect(page).toHaveURL(/\/api\/docs#personal-access-tokens$/);
+  await expect(page.getByRole("heading", { name: "Personal access tokens" })).toBeInViewport();
+  await page.goto("/api/docs");
   await page.keyboard.press("Tab");
   await expect(page.getByRole("link", { name: "Skip to content" })).toBeFocused();
   await page.getByRole("link", { name: "Sessions", exact: true }).press("Enter");

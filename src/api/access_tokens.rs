@@ -55,11 +55,12 @@ struct NewAccessToken {
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, min_length = 1, example = "Nightly report")]
     name: Option<String>,
-    /// What it may do.
+    /// What it may do: `read` tells and changes nothing; `full` changes things as well, but for what wants the password. An app
+    /// that is shown the token learns it from `me/` and may go by it.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = Scope, example = "read")]
     scope: Option<String>,
-    /// How many days it lasts.
+    /// How many days it lasts, 1 to 366.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = u64, minimum = 1, maximum = 366, example = 90)]
     days: Option<i64>,

@@ -62,7 +62,8 @@ struct PasswordConfirmed {
 
 /// Confirm the password
 ///
-/// Opens what wants a fresh proof of the password, for a few minutes.
+/// Opens what wants a fresh proof of the password, for ten minutes where the operator hasn't chosen another time. The session
+/// goes on under another token: use that from then on.
 #[utoipa::path(
     post,
     path = "/api/accounts/confirm_password/",
@@ -115,7 +116,8 @@ struct ChangedPassword {
 
 /// Change the password
 ///
-/// Ends all other sessions, and tells the owner by mail. Personal access tokens stay.
+/// Ends all other sessions, and tells the owner by mail. Personal access tokens stay. The session goes on under another token:
+/// use that from then on.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_password/",

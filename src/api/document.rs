@@ -101,6 +101,7 @@ pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> 
 pub fn common_refusals(writes: bool) -> Vec<AppError> {
     let mut errors = vec![
         AppError::CrossSite,
+        AppError::MethodNotAllowed,
         AppError::SlowRequest,
         AppError::TooLarge,
         AppError::UnknownHost,

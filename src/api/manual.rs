@@ -96,7 +96,15 @@ fn chapters() -> Vec<(String, Vec<Chapter>)> {
 fn page() -> impl IntoView {
     let parts = chapters();
     let anchor = |tag: &str| tag.to_lowercase().replace(' ', "-");
-    let links = parts.iter().map(|(tag, _)| view! { <li><a href=format!("#{}", anchor(tag))>{tag.clone()}</a></li> });
+    let links = parts.iter().map(|(tag, chapters)| {
+        let calls = chapters.iter().map(|chapter| {
+            let Operation { operation_id, summary, .. } = &chapter.operation;
+            view! { <li><a href=format!("#{}", operation_id.as_deref().unwrap_or_default())>{summary.clone()}</a></li> }
+        });
+        view! {
+            <li><a href=format!("#{}", anchor(tag))>{tag.clone()}</a><ul class="calls">{calls.collect_view()}</ul></li>
+        }
+    });
     let links = links.collect_view();
     let sections = parts.into_iter().map(|(tag, chapters)| {
         view! {
@@ -111,7 +119,7 @@ fn page() -> impl IntoView {
         <html lang="en">
             <head>
                 <meta charset="utf-8" />
-                <title>"API — Vestibule"</title>
+                <title>"API · Vestibule"</title>
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="color-scheme" content="light dark" />
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
@@ -123,7 +131,7 @@ fn page() -> impl IntoView {
                     <header class="bar">
                         <a class="brand" href="/login"><Mark />"Vestibule"</a>
                         <nav class="contents" aria-label="Parts of the API">
-                            <ul>{links}<li><a href="#errors">"Errors"</a></li></ul>
+                            <ul>{links}<li><a href="#errors">"Errors"</a></li><li><a href="/account">"Your account"</a></li></ul>
                         </nav>
                     </header>
                     <main id="content" class="manual" tabindex="-1">
@@ -134,8 +142,9 @@ fn page() -> impl IntoView {
                             "Programs read all this in the "
                             <a href="/api/openapi.json">"OpenAPI document"</a>"."
                         </p>
-                        <p class="lead">"In the commands below, set "<code>"SERVER"</code>" to this server's address and "
-                            <code>"TOKEN"</code>" to what logging in answers."</p>
+                        <p class="lead">"In the commands below, set "<code>"SERVER"</code>" to this server's address, "
+                            <code>"TOKEN"</code>" to the "<code>"token"</code>" that logging in answers, and "
+                            <code>"ID"</code>" to an "<code>"id"</code>" from a list."</p>
                         {sections.collect_view()}
                         {errors()}
                     </main>

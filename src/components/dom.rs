@@ -91,6 +91,12 @@ pub fn has_focus(id: &str) -> bool {
     document().active_element().is_some_and(|element| element.id() == id)
 }
 
+/// Whether the heading of the view has the focus.
+#[must_use]
+pub fn heading_has_focus() -> bool {
+    document().active_element().is_some_and(|element| element.tag_name() == "H1")
+}
+
 /// A day in the reader's own time zone, from RFC 3339.
 #[must_use]
 pub fn local_date(time: &str) -> String {

@@ -10,8 +10,9 @@ use crate::error::AppError;
 /// A view that may have to be loaded before it can be shown.
 pub type Loading = Pin<Box<dyn Future<Output = Result<AnyView, AppError>>>>;
 
-/// Loads a view and shows it; or says that it can't be loaded, and offers to try again. Only the browser ever shows it.
-pub fn later(load: fn() -> Loading) -> AnyView {
+/// Loads a view and shows it under its title; or says that it can't be loaded, and offers to try again. Only the browser ever
+/// shows it.
+pub fn later(title: &'static str, load: fn() -> Loading) -> AnyView {
     let owner = Owner::current().unwrap_or_default();
     let loaded = StoredValue::new_local(None::<Result<AnyView, AppError>>);
     let arrived = Trigger::new();
@@ -19,8 +20,12 @@ pub fn later(load: fn() -> Loading) -> AnyView {
         let loading = owner.with(|| ScopedFuture::new_untracked(load()));
         spawn_local(async move {
             loaded.try_set_value(Some(loading.await));
+            // Its heading takes the place of another, which may have had the focus. Who is elsewhere stays there.
+            let led = dom::heading_has_focus();
             arrived.notify();
-            dom::focus_heading();
+            if led {
+                dom::focus_heading();
+            }
         });
     };
     begin();
@@ -44,7 +49,11 @@ pub fn later(load: fn() -> Loading) -> AnyView {
                 </div>
             }
             .into_any(),
-            None => view! { <p class="hint" role="status">"Loading…"</p> }.into_any(),
+            None => view! {
+                <h1 tabindex="-1">{title}</h1>
+                <p class="hint" role="status">"Loading…"</p>
+            }
+            .into_any(),
         }
     })
     .into_any()

@@ -54,6 +54,15 @@ pub fn LinkForm(
     let new = field == Field::NewPassword;
     view! {
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            {move || {
+                link.is_missing().then(|| {
+                    view! {
+                        <p class="notice notice-wrong" role="alert">
+                            "This page needs its link, which it keeps until it is loaded again. Open the link in the mail once more."
+                        </p>
+                    }
+                })
+            }}
             <FormAlert form />
             <PasswordField
                 form

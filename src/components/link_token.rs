@@ -7,28 +7,39 @@ use super::dom;
 /// The token. It travels behind the `#` of the address, which no server and no log ever sees, and is taken out of the address
 /// bar and the history at once. Cheap to copy.
 #[derive(Clone, Copy)]
-pub struct LinkToken(RwSignal<Option<String>>);
+pub struct LinkToken {
+    token: RwSignal<Option<String>>,
+    missing: RwSignal<bool>,
+}
 
 impl LinkToken {
     /// Takes it from the address as soon as the page is live, and again when another link is opened in this tab.
     #[must_use]
     pub fn take() -> Self {
-        let token = Self(RwSignal::new(None));
+        let link = Self { token: RwSignal::new(None), missing: RwSignal::new(false) };
         Effect::new(move |_| {
-            token.0.set(dom::take_fragment());
+            link.token.set(dom::take_fragment());
+            link.missing.set(link.token.with_untracked(Option::is_none));
             let opened = window_event_listener(ev::hashchange, move |_| {
                 if let Some(another) = dom::take_fragment() {
-                    token.0.set(Some(another));
+                    link.token.set(Some(another));
+                    link.missing.set(false);
                 }
             });
             on_cleanup(move || opened.remove());
         });
-        token
+        link
+    }
+
+    /// Whether the page is live and its address had no token: it was typed, or the page was loaded again.
+    #[must_use]
+    pub fn is_missing(self) -> bool {
+        self.missing.get()
     }
 
     /// The token; empty if the address had none, which the server refuses like any that doesn't work.
     #[must_use]
     pub fn get(self) -> String {
-        self.0.get_untracked().unwrap_or_default()
+        self.token.get_untracked().unwrap_or_default()
     }
 }

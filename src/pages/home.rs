@@ -58,6 +58,10 @@ fn Recipe() -> impl IntoView {
             <p>
                 "The answer is the account, or " <code>"401"</code> " once the session has ended."
             </p>
+            <p>
+                "A program of your own needs no password: make it an access token in your account. All calls: "
+                <a href="/api/docs">"the API"</a>
+            </p>
         </details>
     }
 }

@@ -33,7 +33,7 @@ pub fn Reset() -> impl IntoView {
     view! {
         <Eyebrow text="A fresh start" />
         <h1 tabindex="-1">"New password"</h1>
-        <p class="lead">"Choose a new password for your account. Every session of it ends; log in again afterwards."</p>
+        <p class="lead">"Choose a new password for your account. Every session and access token of it ends; log in again afterwards."</p>
         <ResetForm link />
         <p class="aside">"The link doesn't work? " <a href="/forgot">"Ask for another"</a></p>
     }

@@ -62,6 +62,7 @@ pub fn Verify() -> impl IntoView {
                     "You made no account, or don't know its password? "
                     <button class="link" type="button" on:click=claim>"Choose a new one"</button>
                 </p>
+                <p class="aside">"The link doesn't work? " <a href="/account">"Your account"</a> " sends another."</p>
             })
         }
     }

@@ -121,7 +121,7 @@ impl Letterhead {
             .text("Hello,")
             .text(format!("Somebody, probably you, has forgotten the password of the account {username} at {service}."))
             .link("Choose a new password", self.url_of("reset", link))
-            .text("The link works once, for 30 minutes. All sessions of the account end when you use it.")
+            .text("The link works once, for 30 minutes. All sessions and access tokens of the account end when you use it.")
             .text("If it wasn't you, you need not do anything: your password stays as it is.")
     }
 

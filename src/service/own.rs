@@ -24,7 +24,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{Allowance, Errand, KeptSession, Living, Rename, Session, User},
+    store::{Allowance, Errand, KeptLink, KeptMail, KeptSession, Living, Rename, Session, User},
 };
 
 /// Usernames that one address tries: each tells whether somebody has it.
@@ -181,36 +181,19 @@ impl Service {
             session: session_line(session, Some(&asking.session().id)),
         });
         let (last_login_at, failed) = self.store.attempts_of(&user.id).await?;
-        let failed_logins = failed.map(|(count, last)| FailedLogins { count, last_at: rfc3339(last) });
-        let mails = self.store.mails_of(&user.id).await?.into_iter();
         let ever = Timestamp::from_millis(i64::MIN);
         let access_tokens = self.store.list_access_tokens(&user.id, ever).await?;
-        let links = self.store.links_of(&user.id).await?.into_iter();
+        let (mails, links) = (self.store.mails_of(&user.id).await?, self.store.links_of(&user.id).await?);
         tracing::info!(user = %user.id, "data taken along");
         Ok(Export {
             account: user.clone().into(),
             last_login_at: last_login_at.map(rfc3339),
             email_verified_at: user.email_verified_at.map(Timestamp::to_rfc3339),
-            failed_logins,
+            failed_logins: failed.map(|(count, last)| FailedLogins { count, last_at: rfc3339(last) }),
             sessions: sessions.collect(),
             access_tokens: access_tokens.into_iter().map(Into::into).collect(),
-            mails: mails
-                .map(|(kind, address, created_at, due_at, attempts)| ExportedMail {
-                    kind,
-                    address,
-                    created_at: rfc3339(created_at),
-                    due_at: rfc3339(due_at),
-                    attempts,
-                })
-                .collect(),
-            links: links
-                .map(|(kind, address, created_at, expires_at)| ExportedLink {
-                    kind,
-                    address,
-                    created_at: rfc3339(created_at),
-                    expires_at: rfc3339(expires_at),
-                })
-                .collect(),
+            mails: mails.into_iter().map(Into::into).collect(),
+            links: links.into_iter().map(Into::into).collect(),
         })
     }
 
@@ -245,6 +228,18 @@ impl Service {
         let judged = place.compute(move || strength::check(&password, &email, &username, least).map(|()| password));
         let password = judged.await?.map_err(|problem| invalid(field, problem))?;
         place.hash(password, self.new_salt()).await
+    }
+}
+
+impl From<KeptMail> for ExportedMail {
+    fn from(KeptMail { kind, address, created_at, due_at, attempts }: KeptMail) -> Self {
+        Self { kind, address, created_at: rfc3339(created_at), due_at: rfc3339(due_at), attempts }
+    }
+}
+
+impl From<KeptLink> for ExportedLink {
+    fn from(KeptLink { kind, address, created_at, expires_at }: KeptLink) -> Self {
+        Self { kind, address, created_at: rfc3339(created_at), expires_at: rfc3339(expires_at) }
     }
 }
 

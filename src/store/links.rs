@@ -129,6 +129,19 @@ macro_rules! set_email {
 
 pub(super) use void_links;
 
+/// A link that is kept, in a list of its owner's. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct KeptLink {
+    /// What following it does.
+    pub kind: String,
+    /// The address that it proves, or brings back.
+    pub address: String,
+    /// When its mail was asked for.
+    pub created_at: i64,
+    /// Until when it works.
+    pub expires_at: i64,
+}
+
 impl Store {
     /// Makes a link. Older ones that do the same are void then, but for those that bring an address back: each of them
     /// was sent to another. `false`, and nothing is changed, if its mail is no longer wanted: also because a younger one has
@@ -200,11 +213,11 @@ impl Store {
         }))
     }
 
-    /// Every link about an account that is kept: its kind, its address, since when and until when.
+    /// Every link about an account that is kept.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn links_of(&self, user: &str) -> Result<Vec<(String, String, i64, i64)>, Error> {
+    pub async fn links_of(&self, user: &str) -> Result<Vec<KeptLink>, Error> {
         let sql = "SELECT kind, address, created_at, expires_at FROM links WHERE user_id = $1 ORDER BY created_at";
         Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
     }

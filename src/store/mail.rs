@@ -58,6 +58,21 @@ impl Errand {
     }
 }
 
+/// A mail that waits, in a list of its owner's. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct KeptMail {
+    /// What it is to say.
+    pub kind: String,
+    /// Where it goes, if the account doesn't tell that.
+    pub address: String,
+    /// Since when it waits.
+    pub created_at: i64,
+    /// When it is due.
+    pub due_at: i64,
+    /// How often somebody has tried.
+    pub attempts: i64,
+}
+
 /// A mail to be sent.
 #[derive(Clone, Debug)]
 pub struct NewMail {
@@ -189,12 +204,11 @@ impl Store {
         Ok(())
     }
 
-    /// Every mail about an account that waits: its kind, its address if the account doesn't tell it, since when, when it is due,
-    /// and how often somebody has tried.
+    /// Every mail about an account that waits.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn mails_of(&self, user: &str) -> Result<Vec<(String, String, i64, i64, i64)>, Error> {
+    pub async fn mails_of(&self, user: &str) -> Result<Vec<KeptMail>, Error> {
         let sql =
             "SELECT kind, address, created_at, due_at, attempts FROM mails WHERE user_id = $1 ORDER BY created_at";
         Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))

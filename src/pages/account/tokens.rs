@@ -2,7 +2,13 @@
 
 use std::rc::Rc;
 
-use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::{
+    either::Either,
+    ev::{FocusEvent, SubmitEvent},
+    prelude::*,
+    task::spawn_local,
+    web_sys::HtmlInputElement,
+};
 use server_fn::codec::Json;
 
 use crate::{
@@ -84,8 +90,15 @@ pub fn AccessTokens(
     }) as Box<dyn Fn()>);
     Effect::new(move |_| load.with_value(|load| load()));
     let reload = move || load.with_value(|load| load());
+    let made = RwSignal::new(None::<String>);
     let revoke = move |line: &AccessTokenLine| {
         let (id, told) = (line.id.clone(), [&line.name, " is revoked."].concat());
+        // The youngest is the one that is shown.
+        if list.with_untracked(
+            |list| matches!(list, Loaded::Here(lines) if lines.first().is_some_and(|first| first.id == id)),
+        ) {
+            made.set(None);
+        }
         outcome.begin("Revoking it…");
         spawn_local(async move {
             outcome.end(match revoke_access_token(id).await {
@@ -114,11 +127,11 @@ pub fn AccessTokens(
             <h2 id=HEADING tabindex="-1">"Access tokens"</h2>
             <p class="hint">
                 "For programs of your own, so that none of them needs your password: "
-                <a href="/api/docs">"how they use them"</a>". Revoke those that you don't use."
+                <a href="/api/docs#personal-access-tokens">"how they use them"</a>". Revoke those that you don't use."
             </p>
             <OutcomeLine outcome />
             {lines}
-            <NewToken confirm reload />
+            <NewToken confirm made reload />
         </section>
     }
 }
@@ -148,9 +161,8 @@ fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> 
 
 /// The form. A token that was made stands above it until the view is left: it is shown nowhere else.
 #[component]
-fn NewToken<F: Fn() + Copy + 'static>(confirm: Confirm, reload: F) -> impl IntoView {
+fn NewToken<F: Fn() + Copy + 'static>(confirm: Confirm, made: RwSignal<Option<String>>, reload: F) -> impl IntoView {
     let form = FormState::new("token");
-    let made = RwSignal::new(None::<String>);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some(fields) = form.begin([Field::Name, Field::Scope, Field::Days]) else { return };
@@ -165,12 +177,21 @@ fn NewToken<F: Fn() + Copy + 'static>(confirm: Confirm, reload: F) -> impl IntoV
             reload();
         });
     };
+    // So that what is shown once is copied whole.
+    let select_all = |event: FocusEvent| event_target::<HtmlInputElement>(&event).select();
     let shown = move || {
         made.get().map(|token| {
             view! {
                 <div class="field">
                     <label for="new-token">"Your new token"</label>
-                    <input id="new-token" type="text" readonly value=token aria-describedby="new-token-hint" />
+                    <input
+                        id="new-token"
+                        type="text"
+                        readonly
+                        value=token
+                        aria-describedby="new-token-hint"
+                        on:focus=select_all
+                    />
                     <p id="new-token-hint" class="hint">"Copy it now: it is shown this once."</p>
                 </div>
             }
