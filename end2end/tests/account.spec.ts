@@ -50,6 +50,18 @@ test("what is behind the login is loaded when it is wanted, and again after a fa
   expect(parts).toHaveLength(2);
 });
 
+test("going through the views in the select box leads nobody away from it", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.focus();
+  for (const view of ["/register", "/account", "/logout"]) {
+    await page.keyboard.press("ArrowDown");
+    await expect(app.switcher).toHaveValue(view);
+    await expect(app.heading).toBeVisible();
+    await expect(app.switcher).toBeFocused();
+  }
+});
+
 test("a password is changed by who knows it, and ends the other sessions_r27", async (
   { page, user, request, complaints },
 ) => {

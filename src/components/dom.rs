@@ -91,10 +91,10 @@ pub fn has_focus(id: &str) -> bool {
     document().active_element().is_some_and(|element| element.id() == id)
 }
 
-/// Whether the heading of the view has the focus.
+/// Whether something in the view has the focus.
 #[must_use]
-pub fn heading_has_focus() -> bool {
-    document().active_element().is_some_and(|element| element.tag_name() == "H1")
+pub fn view_has_focus() -> bool {
+    document().active_element().and_then(|element| element.closest(".view").ok().flatten()).is_some()
 }
 
 /// A day in the reader's own time zone, from RFC 3339.

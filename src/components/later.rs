@@ -20,8 +20,8 @@ pub fn later(title: &'static str, load: fn() -> Loading) -> AnyView {
         let loading = owner.with(|| ScopedFuture::new_untracked(load()));
         spawn_local(async move {
             loaded.try_set_value(Some(loading.await));
-            // Its heading takes the place of another, which may have had the focus. Who is elsewhere stays there.
-            let led = dom::heading_has_focus();
+            // It takes the place of what may have had the focus. Who is elsewhere stays there.
+            let led = dom::view_has_focus();
             arrived.notify();
             if led {
                 dom::focus_heading();
