@@ -41,6 +41,20 @@ async fn registering_tells_no_stranger_who_has_an_account_r2() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_is_told_of_strangers_registrations_only_so_often_r56() {
+    Box::pin(on_both_sending(async |app| {
+        app.register_confirmed("ann").await;
+        for at in 0..7 {
+            let body = json!({ "email": "ann@example.org", "username": format!("eve{at}"), "password": PASSWORD });
+            assert_eq!(app.send(REGISTER, body).await.status, 200);
+        }
+        assert_eq!(app.deliver().await.len(), 5);
+        app.reset_link("ann").await;
+    }))
+    .await;
+}
+
 #[tokio::test]
 async fn ones_own_username_is_no_way_to_ask_for_an_email_r2() {
     let app = App::start_with(Backend::Sqlite, sends).await;
