@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 use vestibule::{
     domain::{
         token::{Kind, Token},
@@ -516,13 +516,7 @@ async fn a_rename_that_the_database_refuses_is_no_name_that_is_taken() {
     let app = App::start(Backend::Sqlite).await;
     app.register("ann").await;
     let token = app.token("ann").await;
-    let file = format!("sqlite:{}", app.folder().join("vestibule.db").display());
-    let mut other = SqliteConnection::connect(&file).await.unwrap();
-    other
-        .execute("CREATE TRIGGER no BEFORE UPDATE OF username ON users BEGIN SELECT RAISE(ABORT, 'no'); END")
-        .await
-        .unwrap();
-    other.close().await.unwrap();
+    app.refuse_changes_of("username").await;
     let answer = app.ask("POST", "/api/accounts/change_username/", &token, &json!({ "username": "annie" })).await;
     assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str().unwrap()), (500, "internal"), "{}", answer.text);
 }

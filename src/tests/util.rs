@@ -23,6 +23,7 @@ use axum::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
@@ -177,6 +178,15 @@ impl App {
 
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
+    }
+
+    /// Lets the SQLite file refuse every change of a column of the accounts, for no reason that anybody knows.
+    pub async fn refuse_changes_of(&self, column: &str) {
+        let file = format!("sqlite:{}", self.folder().join("vestibule.db").display());
+        let mut other = SqliteConnection::connect(&file).await.unwrap();
+        let sql = format!("CREATE TRIGGER no BEFORE UPDATE OF {column} ON users BEGIN SELECT RAISE(ABORT, 'no'); END");
+        other.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+        other.close().await.unwrap();
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Call {

@@ -186,3 +186,13 @@ on_both! {
         assert!(make(&mail.id, "ann@example.org", LinkKind::Reset).await);
     }
 }
+
+/// Only an email that is taken is told as such: another refusal of the database is a fault of ours.
+#[tokio::test]
+async fn an_email_that_the_database_refuses_is_none_that_is_taken() {
+    let app = App::start(Backend::Sqlite).await;
+    app.register_confirmed("ann").await;
+    let link = app.email_link(&app.token("ann").await, "new@example.org").await;
+    app.refuse_changes_of("email").await;
+    assert_eq!(app.confirm_email(&link).await, 500);
+}

@@ -151,6 +151,21 @@ async fn several_postmen_send_each_mail_once() {
 }
 
 on_both! {
+    async fn whoever_looks_for_mail_finds_some_while_there_is_any(app: App) {
+        for at in 0..8 {
+            app.register(&format!("user{at}")).await;
+        }
+        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let claims = (0..8).map(|_| app.store.claim_mail(now, Duration::from_mins(10)));
+        let claimed = futures_util::future::join_all(claims).await;
+        let mut ids: Vec<String> = claimed.into_iter().map(|claim| claim.unwrap().expect("one for each").id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 8, "a mail of their own for each");
+    }
+}
+
+on_both! {
     async fn whoever_leaves_or_is_disabled_gets_no_mail_and_their_links_are_dead(app: App) {
         app.register_confirmed("ann").await;
         let link = app.reset_link("ann").await;
