@@ -167,7 +167,10 @@ impl Storm {
             faults.len()
         ));
         assert!(faults.is_empty(), "{faults:#?}");
-        assert!(logged_out > 0 && changed + issued + deleted > 0, "hardly anything was done: {counts:?}");
+        assert!(
+            [logged_out, changed, issued, deleted].iter().all(|count| *count > 0),
+            "hardly anything was done: {counts:?}"
+        );
         counts
     }
 }
