@@ -155,7 +155,9 @@ impl fmt::Display for AppError {
                 "An account with this email or username exists already. Log in, or choose another email and username."
             }
             Self::BadCredentials => "Email or password is wrong. Check both and try again.",
-            Self::SessionEnded => "You are not logged in, or your session has ended. Log in again.",
+            Self::SessionEnded => {
+                "You are not logged in, or the session or access token has ended. Log in again, or make another token."
+            }
             Self::ReauthRequired => "Confirm your password first, then try again.",
             Self::WrongPassword => "That is not your password. Check it and try again.",
             Self::EmailUnverified => "Confirm your email first: follow the link in the mail that was sent to you.",

@@ -45,9 +45,9 @@ use crate::{
     store::{self, AccountAttempt, Allowance, Store},
 };
 
-/// How far in the future what was written may seem to lie: requests side by side overtake each other, and servers differ a
-/// little. What lies further ahead was written before the clock was put back.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+/// What an owner is told of by mail, however many addresses it comes from: a flood of such mails would hold up everybody's, and
+/// bury the one that matters.
+const TOLD: Allowance = Allowance { burst: 10, interval: Duration::from_mins(6) };
 
 /// The rules' numbers.
 #[derive(Clone, Debug)]
@@ -165,6 +165,12 @@ impl Service {
         let (address, now) = (self.free_address(door, caller)?, self.clock.now());
         let verdict = self.store.take_allowance(&address, rule, now).await?;
         verdict.map_err(|wait| self.hold(&address, now, wait))
+    }
+
+    /// Takes one of an account's allowance of something that its owner is told of by mail, each a kind by itself.
+    async fn allow_telling(&self, of: &str, user: &str) -> Result<(), Error> {
+        let verdict = self.store.take_allowance(&format!("{of}:{user}"), TOLD, self.clock.now()).await?;
+        verdict.map_err(Error::throttled)
     }
 
     /// Tells an address to wait. Attempts that come too early are not logged again.

@@ -169,7 +169,7 @@ impl Session {
         self.draft.get_untracked()
     }
 
-    /// Keeps the email of a new account for the login form.
+    /// Keeps an email for the next form that asks for one.
     pub fn set_draft(&self, email: String) {
         self.draft.set(email);
     }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 pub use self::{
     access_tokens::{AccessToken, Issued, KeptAccessToken, NewAccessToken},
     links::{KeptLink, Link, LinkKind, Moved, NewLink},
-    mail::{Errand, KeptMail, NewMail, WaitingMail},
+    mail::{Errand, KeptMail, LONGEST_WAIT, NewMail, WaitingMail},
     own::{KeptSession, Living, Rename},
     sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},

@@ -18,9 +18,10 @@ use crate::{
 };
 
 pub fn calls() -> [Call; 3] {
+    let (invalid, busy) = (AppError::Invalid(Vec::new()), AppError::Throttled { retry_after: 30 });
     [
         Call::new(routes!(list_access_tokens)),
-        Call::new(routes!(issue_access_token)).for_proven_sessions().refuses([AppError::Invalid(Vec::new())]),
+        Call::new(routes!(issue_access_token)).for_proven_sessions().refuses([invalid, busy]),
         Call::new(routes!(revoke_access_token)).for_changes(),
     ]
 }

@@ -41,6 +41,12 @@ impl FormState {
         dom::empty(&self.id(field));
     }
 
+    /// What has been typed into a field by now.
+    #[must_use]
+    pub fn text(&self, field: Field) -> String {
+        dom::value_of(&self.id(field))
+    }
+
     /// Begins a submission: the texts of the fields. `None` while another submission is under way, and when a field is
     /// empty, which needs no server to be found.
     #[must_use]
@@ -50,7 +56,7 @@ impl FormState {
         }
         Session::current().hush();
         self.compared.set_value(fields.into_iter().find(|field| field.is_password()));
-        let texts = fields.map(|field| dom::value_of(&self.id(field)));
+        let texts = fields.map(|field| self.text(field));
         let missing: Vec<_> = fields
             .into_iter()
             .zip(&texts)

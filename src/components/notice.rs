@@ -23,6 +23,9 @@ fn registered() -> &'static str {
     match (settings::MAIL.get().as_str(), settings::CONFIRM_FIRST.get().as_str()) {
         (_, "yes") => "Your account was created. Follow the link in the mail that was sent to you, then log in.",
         ("sent", _) => "Your account was created. Log in with it now. A mail asks you to confirm your email.",
+        ("kept", _) => {
+            "Your account was created. Log in with it now. The mail that asks you to confirm your email is in the server's mail folder."
+        }
         _ => "Your account was created. Log in with it now.",
     }
 }

@@ -71,7 +71,7 @@ pub struct ExportedLink {
     pub kind: String,
     /// The address that it proves, or brings back.
     pub address: String,
-    /// When it was made, RFC 3339 in UTC.
+    /// When its mail was asked for, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
     /// Until when it works, RFC 3339 in UTC.

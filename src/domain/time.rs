@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+/// How far in the future what was written may seem to lie: requests side by side overtake each other, and servers differ a
+/// little. What lies further ahead was written before the clock was put back.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
 /// A point in time: milliseconds since 1970 in UTC, as the database keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

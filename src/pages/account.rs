@@ -30,7 +30,10 @@ use crate::{
 /// The view. A stranger logs in first.
 #[component]
 pub fn Account() -> impl IntoView {
-    gate(|| view! { <LoginForm /> }, || later("Your account", || Box::pin(part::load())))
+    gate(
+        || view! { <LoginForm lead="Log in to get to your account." /> },
+        || later("Your account", || Box::pin(part::load())),
+    )
 }
 
 /// What is behind the login is loaded by those who come so far.

@@ -33,12 +33,15 @@ pub async fn log_in(
 /// The view.
 #[component]
 pub fn Login() -> impl IntoView {
-    gate(|| view! { <LoginForm /> }, || view! { <Home /> })
+    gate(|| view! { <LoginForm lead="" /> }, || view! { <Home /> })
 }
 
 /// The form.
 #[component]
-pub fn LoginForm() -> impl IntoView {
+pub fn LoginForm(
+    /// Why somebody finds it who was looking for something else; empty otherwise.
+    lead: &'static str,
+) -> impl IntoView {
     let session = Session::current();
     let form = FormState::new("login");
     let submit = move |event: SubmitEvent| {
@@ -51,9 +54,17 @@ pub fn LoginForm() -> impl IntoView {
             }
         });
     };
+    // Nobody types an email twice. What is asked for there is one, while a username will do here.
+    let take_along = move |_| {
+        let typed = form.text(Field::Email);
+        if typed.contains('@') {
+            session.set_draft(typed);
+        }
+    };
     view! {
-        <Eyebrow text="Welcome back" />
+        <Eyebrow text="Welcome" />
         <h1 tabindex="-1">"Login"</h1>
+        {(!lead.is_empty()).then(|| view! { <p class="lead">{lead}</p> })}
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
             <FormAlert form />
             <TextField
@@ -73,7 +84,7 @@ pub fn LoginForm() -> impl IntoView {
             />
             <SubmitButton form label="Login" busy="Logging in…" />
         </form>
-        <p class="aside"><a href="/forgot">"Forgot your password?"</a></p>
+        <p class="aside"><a href="/forgot" on:click=take_along>"Forgot your password?"</a></p>
         <p class="aside">"No account yet? " <a href="/register">"Register"</a></p>
     }
 }

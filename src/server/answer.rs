@@ -170,8 +170,13 @@ fn add_headers(error: &AppError, headers: &mut HeaderMap) {
     if let Some(seconds) = error.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if *error == AppError::SessionEnded {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+    let challenge = match error {
+        AppError::SessionEnded => Some("Bearer error=\"invalid_token\""),
+        AppError::ReadOnly | AppError::SessionRequired => Some("Bearer error=\"insufficient_scope\""),
+        _ => None,
+    };
+    if let Some(challenge) = challenge {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
 }
 

@@ -34,6 +34,9 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the background work and the database may take to end, once no request is under way.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How much of that is left to the mail under way.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why the program can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -109,7 +112,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let postman = mailer.map(|mailer| {
         let head = config.letterhead(listening);
         let postman = parts.service.postman(Arc::new(mailer), head);
-        tokio::spawn(async move { postman.run().await })
+        let stopping = stopping.clone();
+        tokio::spawn(async move { postman.run(stopping).await })
     });
     let upkeep = tokio::spawn(parts.upkeep.run(stopped(stopping.clone())));
     let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));
@@ -123,10 +127,16 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let state = state(&config, parts.service.clone());
     let front = Front::new(Routes::of(&state), &state.trust, &config.server, &run_name());
     let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
-    for task in clock.into_iter().chain(control).chain(postman) {
+    for task in clock.into_iter().chain(control) {
         task.abort();
     }
     let closing = async {
+        if let Some(mut postman) = postman
+            && tokio::time::timeout(MAIL_TIMEOUT, &mut postman).await.is_err()
+        {
+            tracing::warn!("stopped with mail under way; it goes out again later");
+            postman.abort();
+        }
         if let Err(cause) = upkeep.await {
             tracing::warn!(%cause, "the background work did not end well");
         }

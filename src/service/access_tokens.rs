@@ -14,7 +14,7 @@ use crate::{
     domain::{
         account::AccessTokenLine,
         scope::Scope,
-        time::Timestamp,
+        time::{CLOCK_TOLERANCE, Timestamp},
         token::{Kind, Token},
         token_name::TokenName,
     },
@@ -122,9 +122,11 @@ impl Service {
     /// Gives whoever is logged in a personal access token. They are told by mail.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] if they have as many as they may, [`AppError::SessionEnded`], [`AppError::Unavailable`].
+    /// [`AppError::Invalid`] if they have as many as they may, [`AppError::Throttled`], [`AppError::SessionEnded`],
+    /// [`AppError::Unavailable`].
     pub async fn issue_access_token(&self, asking: &Proven, wish: TokenWish) -> Result<NewToken, Error> {
         let Session { user, id, .. } = asking.session();
+        self.allow_telling("token", &user.id).await?;
         let (token, now) = (new_token(&*self.entropy, Kind::Personal), self.clock.now());
         let new = NewAccessToken {
             id: self.new_id(),
@@ -191,6 +193,10 @@ impl Service {
             if let Err(cause) = self.store.revoke_access_token(&access.id).await {
                 tracing::warn!(%cause, "an expired access token could not be deleted");
             }
+            return Err(AppError::SessionEnded.into());
+        }
+        // The clock was put back, and the token would outlive its time.
+        if access.begun_at > now.plus(CLOCK_TOLERANCE) {
             return Err(AppError::SessionEnded.into());
         }
         if access.last_used_at.is_none_or(|last| now.since(last) >= USED_INTERVAL) {

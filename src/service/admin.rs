@@ -138,7 +138,7 @@ impl Service {
         let user = known.user;
         let sessions = match &command {
             Command::Disable { .. } => self.store.disable_user(&user.id, self.clock.now()).await?,
-            Command::Enable { .. } => self.store.enable_user(&user.id).await.map(|()| 0)?,
+            Command::Enable { .. } => self.store.enable_user(&user.id, self.clock.now()).await.map(|()| 0)?,
             Command::SetPassword { password, .. } => self.set_password(&user, password).await?,
             _ => self.store.end_sessions_of(&user.id).await?,
         };

@@ -90,7 +90,9 @@ impl Service {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(&token, &[LinkKind::UndoEmail]).await?;
         let email = address_of(&link)?;
-        let password = self.judge_and_hash(caller, &user, password).await?;
+        // As it will be: whoever changed the email is not to choose what the password may not contain.
+        let restored = User { email: email.as_str().to_owned(), ..user.clone() };
+        let password = self.judge_and_hash(caller, &restored, password).await?;
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user.id);
         let squatter = holder.filter(|holder| *holder != user.id);
         let told = self.new_mail(Errand::EmailUndone);
@@ -101,9 +103,9 @@ impl Service {
 
     /// Why a link that worked a moment ago doesn't any more: it was used, or a login beside this has renewed the password's hash.
     async fn refuse_link(&self, hash: &TokenHash) -> Error {
-        match self.store.find_link(hash, self.clock.now()).await {
-            Ok(Some(_)) => AppError::Unavailable { retry_after: 1 }.into(),
-            Ok(None) => AppError::LinkSpent.into(),
+        match self.store.find_link(hash).await {
+            Ok(Some(link)) if link.works(self.clock.now()) => AppError::Unavailable { retry_after: 1 }.into(),
+            Ok(_) => AppError::LinkSpent.into(),
             Err(error) => error.into(),
         }
     }
@@ -129,11 +131,18 @@ impl Service {
 
     /// What a link is about, if it still works and is of one of some kinds.
     pub(super) async fn follow(&self, link: &Token, kinds: &[LinkKind]) -> Result<(TokenHash, Link, User), Error> {
-        let hash = link.hash();
-        let found = self.store.find_link(&hash, self.clock.now()).await?.filter(|link| kinds.contains(&link.kind));
-        let link = found.ok_or(AppError::LinkSpent)?;
+        let (hash, now) = (link.hash(), self.clock.now());
+        let link = self.store.find_link(&hash).await?.ok_or(AppError::LinkSpent)?;
         let user = self.store.find_user(&link.user_id).await?.filter(|user| user.disabled_at.is_none());
-        Ok((hash, link, user.ok_or(AppError::LinkSpent)?))
+        let user = user.ok_or(AppError::LinkSpent)?;
+        if now >= link.expires_at {
+            // Over for good: no clock that is put back brings it to life again.
+            self.store.void_link(&hash).await?;
+        }
+        if !link.works(now) || !kinds.contains(&link.kind) {
+            return Err(AppError::LinkSpent.into());
+        }
+        Ok((hash, link, user))
     }
 
     pub(super) fn need_mail(&self) -> Result<(), Error> {
@@ -141,7 +150,8 @@ impl Service {
     }
 
     pub(super) fn new_mail(&self, errand: Errand) -> NewMail {
-        NewMail { id: self.new_id(), errand, created_at: self.clock.now() }
+        let now = self.clock.now();
+        NewMail { id: self.new_id(), errand, created_at: now, due_at: now }
     }
 
     /// A mail, where there is any.

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{
-    CLOCK_TOLERANCE, Caller, Error, Service,
+    Caller, Error, Service,
     entropy::new_token,
     hasher::{Place, Verdict},
 };
@@ -13,7 +13,7 @@ use crate::{
         client,
         identifier::Identifier,
         password::Password,
-        time::Timestamp,
+        time::{CLOCK_TOLERANCE, Timestamp},
         token::Kind,
     },
     error::AppError,

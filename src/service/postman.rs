@@ -4,7 +4,7 @@
 use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     Service,
@@ -18,7 +18,7 @@ use crate::{
         identifier::Identifier,
         token::{Kind, Token},
     },
-    store::{Allowance, Errand, Error, LinkKind, NewLink, Store, User, WaitingMail},
+    store::{Allowance, Errand, Error, LONGEST_WAIT, LinkKind, NewLink, Store, User, WaitingMail},
 };
 
 /// How often the postman looks for mail that nobody told it of: another server's, or what waits for another try.
@@ -29,22 +29,18 @@ const AT_ONCE: usize = 4;
 const LEASE: Duration = Duration::from_mins(10);
 /// The wait after the first failure. It doubles with each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
-/// The longest wait.
-const LONGEST_RETRY: Duration = Duration::from_hours(1);
 /// After this long nobody waits for a mail any more (as RFC 5321, section 4.5.4.1, has it, though that says four to five days).
 const GIVE_UP: Duration = Duration::from_hours(72);
 
-/// Mails that one mailbox gets because somebody asked for them.
+/// Mails that one mailbox gets because somebody asked for them, of each of the two purposes.
 const MAILBOX: Allowance = Allowance { burst: 5, interval: Duration::from_mins(10) };
-
-/// Tries of a mail whose mailbox takes none: more than one, for a server may be set up wrong for a moment.
-const LASTING_TRIES: i64 = 5;
-/// How long a link works that confirms an email.
-const VERIFY_LASTS: Duration = Duration::from_hours(24);
-/// How long a link works that sets a new password.
-const RESET_LASTS: Duration = Duration::from_mins(30);
-/// How long a link works that brings an email back.
-const UNDO_LASTS: Duration = Duration::from_hours(72);
+/// What carries a link that its owner needs: counted by itself, so that nobody uses that up by what only tells.
+const NEEDED: &str = "mailbox:";
+/// What only tells.
+const NOTICES: &str = "notices:";
+/// After this long a mail is given up that the mail server says it will never take. Not sooner: it says so as well while it is set
+/// up wrong, for every mail.
+const GIVE_UP_REFUSED: Duration = Duration::from_hours(24);
 
 /// A delivery under way. It tells where the mail went, or why it could not go.
 pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<String, Undelivered>> + Send + 'a>>;
@@ -85,21 +81,24 @@ impl Service {
 }
 
 impl Postman {
-    /// Works for ever. What is broken off half-way goes out again later.
-    pub async fn run(&self) {
+    /// Works until it is told to stop, and brings to an end what is in hand then. What is broken off half-way goes out again later.
+    pub async fn run(&self, stop: watch::Receiver<bool>) {
         // So that one mail server that takes its time holds up nobody else's mail.
-        futures_util::future::join_all((0..AT_ONCE).map(|_| self.go_round())).await;
+        futures_util::future::join_all((0..AT_ONCE).map(|_| self.go_round(stop.clone()))).await;
     }
 
-    async fn go_round(&self) {
-        loop {
+    async fn go_round(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
             match self.deliver_next().await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(cause) => tracing::warn!(%cause, "the mail that waits could not be read"),
             }
-            // Whoever tells of a mail in between is heard: the notice is kept.
-            drop(tokio::time::timeout(ROUND, self.mail_waits.notified()).await);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => {}
+                // Whoever tells of a mail in between is heard: the notice is kept.
+                _ = tokio::time::timeout(ROUND, self.mail_waits.notified()) => {}
+            }
         }
     }
 
@@ -110,13 +109,14 @@ impl Postman {
     pub async fn deliver_next(&self) -> Result<bool, Error> {
         let Some(mail) = self.store.claim_mail(self.clock.now(), LEASE).await? else { return Ok(false) };
         let kind = mail.errand.name();
-        if self.clock.now().since(mail.created_at) >= GIVE_UP {
-            tracing::error!(mail = mail.id, kind, "a mail could not be sent for three days and is given up");
-            self.store.drop_mail(&mail.id).await?;
-            return Ok(true);
-        }
         if self.waits_for_its_account(&mail).await? {
             self.put_off(&mail, "its account is closed").await?;
+            return Ok(true);
+        }
+        let age = self.clock.now().since(mail.created_at);
+        if age >= GIVE_UP {
+            tracing::error!(mail = mail.id, kind, "a mail could not be sent for three days and is given up");
+            self.store.drop_mail(&mail.id).await?;
             return Ok(true);
         }
         let Some(letter) = self.write(&mail).await? else {
@@ -133,8 +133,8 @@ impl Postman {
                 tracing::info!(mail = mail.id, kind, place, "mail sent");
                 self.store.drop_mail(&mail.id).await?;
             }
-            Err(Undelivered { cause, lasting: true }) if mail.attempts >= LASTING_TRIES => {
-                tracing::warn!(mail = mail.id, kind, cause, "a mail is given up: its mailbox takes none");
+            Err(Undelivered { cause, lasting: true }) if age >= GIVE_UP_REFUSED => {
+                tracing::warn!(mail = mail.id, kind, cause, "a mail was refused for a day and is given up");
                 self.store.drop_mail(&mail.id).await?;
             }
             Err(Undelivered { cause, .. }) => self.put_off(&mail, &cause).await?,
@@ -168,10 +168,10 @@ impl Postman {
             Errand::Verify | Errand::Taken if user.email_verified_at.is_none() => {
                 self.write_verify(mail, &user).await?
             }
-            Errand::Taken if self.may_have(mail, email).await? => Some(self.head.taken(email, username)),
+            Errand::Taken if self.may_have(mail, NOTICES, email).await? => Some(self.head.taken(email, username)),
             // Nobody knows yet whose mailbox it is.
             Errand::PasswordChanged | Errand::TokenMade
-                if user.email_verified_at.is_none() && !self.may_have(mail, email).await? =>
+                if user.email_verified_at.is_none() && !self.may_have(mail, NOTICES, email).await? =>
             {
                 None
             }
@@ -179,7 +179,7 @@ impl Postman {
             Errand::TokenMade => Some(self.head.token_made(email, username, &mail.created_at.in_words())),
             Errand::ChangeEmail => self.write_change(mail, &user).await?,
             Errand::EmailChanged => {
-                let link = self.link(mail, LinkKind::UndoEmail, &user, &mail.address, UNDO_LASTS).await?;
+                let link = self.link(mail, LinkKind::UndoEmail, &user, &mail.address).await?;
                 link.map(|link| self.head.email_changed(&mail.address, username, email, &link))
             }
             Errand::EmailUndone => Some(self.head.email_undone(&mail.address, username)),
@@ -188,10 +188,11 @@ impl Postman {
     }
 
     async fn write_verify(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
-        if !self.may_have(mail, &user.email).await? {
+        let purpose = if mail.errand == Errand::Taken { NOTICES } else { NEEDED };
+        if !self.may_have(mail, purpose, &user.email).await? {
             return Ok(None);
         }
-        let link = self.link(mail, LinkKind::Verify, user, &user.email, VERIFY_LASTS).await?;
+        let link = self.link(mail, LinkKind::Verify, user, &user.email).await?;
         Ok(link.map(|link| self.head.verify(&user.email, &user.username, &link)))
     }
 
@@ -204,21 +205,24 @@ impl Postman {
         }
         // To the address that is kept, never to the one that was typed (CVE-2019-19844).
         let User { email, username, .. } = &user;
-        if !self.may_have(mail, email).await? {
+        if !self.may_have(mail, NEEDED, email).await? {
             return Ok(None);
         }
-        let link = self.link(mail, LinkKind::Reset, &user, email, RESET_LASTS).await?;
+        let link = self.link(mail, LinkKind::Reset, &user, email).await?;
         Ok(link.map(|link| self.head.reset(email, username, &link)))
     }
 
     async fn write_change(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
-        if !self.may_have(mail, &mail.address).await? {
+        let owner = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id);
+        // Counted for each account that asks: else a stranger could use up what somebody needs who moves to this mailbox.
+        let purpose = if owner.is_some() { NOTICES.to_owned() } else { format!("change:{}:", user.id) };
+        if !self.may_have(mail, &purpose, &mail.address).await? {
             return Ok(None);
         }
-        if let Some(owner) = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id) {
+        if let Some(owner) = owner {
             return Ok(Some(self.head.taken(&owner.email, &owner.username)));
         }
-        let link = self.link(mail, LinkKind::ChangeEmail, user, &mail.address, VERIFY_LASTS).await?;
+        let link = self.link(mail, LinkKind::ChangeEmail, user, &mail.address).await?;
         Ok(link.map(|link| self.head.change_email(&mail.address, &user.username, &link)))
     }
 
@@ -234,15 +238,12 @@ impl Postman {
     }
 
     /// Whether a mailbox may have another mail that somebody asked for. A further try of one that it was to have may always go on.
-    /// What carries a link that its owner needs is counted by itself, so that nobody uses that up by what only tells.
-    async fn may_have(&self, mail: &WaitingMail, address: &str) -> Result<bool, Error> {
+    async fn may_have(&self, mail: &WaitingMail, purpose: &str, address: &str) -> Result<bool, Error> {
         if mail.attempts > 1 {
             return Ok(true);
         }
         // By its hash, so that no address of somebody who has left stays behind.
         let digest = Sha256::digest(address.to_lowercase().as_bytes());
-        let needed = matches!(mail.errand, Errand::Forgot | Errand::Verify);
-        let purpose = if needed { "mailbox:" } else { "notices:" };
         let key = digest.iter().fold(purpose.to_owned(), |key, byte| format!("{key}{byte:02x}"));
         Ok(self.store.take_allowance(&key, MAILBOX, self.clock.now()).await?.is_ok())
     }
@@ -254,7 +255,6 @@ impl Postman {
         kind: LinkKind,
         user: &User,
         address: &str,
-        lasts: Duration,
     ) -> Result<Option<Token>, Error> {
         let token = new_token(&*self.entropy, Kind::Link);
         let link = NewLink {
@@ -264,7 +264,7 @@ impl Postman {
             user_id: &user.id,
             address,
             created_at: mail.created_at,
-            expires_at: self.clock.now().plus(lasts),
+            made_at: self.clock.now(),
         };
         Ok(self.store.make_link(link).await?.then_some(token))
     }
@@ -273,7 +273,7 @@ impl Postman {
 fn retry_after(attempts: i64) -> Duration {
     // An hour is reached long before.
     let doublings = attempts.saturating_sub(1).clamp(0, 16);
-    FIRST_RETRY.saturating_mul(1 << doublings).min(LONGEST_RETRY)
+    FIRST_RETRY.saturating_mul(1 << doublings).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]
@@ -284,6 +284,6 @@ mod tests {
     fn each_wait_is_twice_the_one_before_up_to_an_hour() {
         let waits: Vec<u64> = (1..=9).map(|attempts| retry_after(attempts).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        assert_eq!((retry_after(0), retry_after(i64::MAX)), (FIRST_RETRY, LONGEST_RETRY));
+        assert_eq!((retry_after(0), retry_after(i64::MAX)), (FIRST_RETRY, LONGEST_WAIT));
     }
 }

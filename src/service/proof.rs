@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{CLOCK_TOLERANCE, Caller, Error, Service, entropy::new_token};
+use super::{Caller, Error, Service, entropy::new_token};
 use crate::{
     domain::{
-        time::Timestamp,
+        time::{CLOCK_TOLERANCE, Timestamp},
         token::{Kind, Token},
     },
     error::AppError,

@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bearing, CLOCK_TOLERANCE, Error, Service};
+use super::{Bearing, Error, Service};
 use crate::{
-    domain::token::{Kind, Token},
+    domain::{
+        time::CLOCK_TOLERANCE,
+        token::{Kind, Token},
+    },
     error::AppError,
     store::Session,
 };

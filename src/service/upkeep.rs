@@ -97,7 +97,19 @@ impl Upkeep {
         }
     }
 
-    /// Deletes ended sessions and spent throttles, in small batches with a pause after each, so that logins go on.
+    async fn sweep_expired(&self, now: Timestamp) -> Result<u64, Error> {
+        let mut total = 0;
+        loop {
+            let rows = self.store.sweep_expired(now, SWEEP_BATCH).await?;
+            if rows == 0 {
+                return Ok(total);
+            }
+            total += rows;
+            tokio::time::sleep(SWEEP_PAUSE).await;
+        }
+    }
+
+    /// Deletes ended sessions, spent throttles, and links and access tokens that are too old to work, in small batches with a pause after each, so that logins go on.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -120,7 +132,7 @@ impl Upkeep {
                     tokio::time::sleep(SWEEP_PAUSE).await;
                 }
             }
-            total += rows + self.store.sweep_expired(now).await?;
+            total += rows + self.sweep_expired(now).await?;
             if rows < u64::from(SWEEP_SEARCH) {
                 return Ok(total);
             }

@@ -48,6 +48,8 @@ pub struct AccessToken {
     pub user: User,
     /// What it may do.
     pub scope: Scope,
+    /// When it was made.
+    pub begun_at: Timestamp,
     /// When it was last used, to the minute, if ever.
     pub last_used_at: Option<Timestamp>,
     /// When it ends.
@@ -58,6 +60,7 @@ pub struct AccessToken {
 struct AccessTokenRow {
     token_id: String,
     scope: String,
+    begun_at: i64,
     last_used_at: Option<i64>,
     expires_at: i64,
     #[sqlx(flatten)]
@@ -145,7 +148,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn find_access_token(&self, hash: &TokenHash) -> Result<Option<AccessToken>, Error> {
-        let sql = "SELECT t.id AS token_id, t.scope, t.last_used_at, t.expires_at, \
+        let sql = "SELECT t.id AS token_id, t.scope, t.created_at AS begun_at, t.last_used_at, t.expires_at, \
                    u.id, u.email, u.username, u.created_at, u.disabled_at, u.email_verified_at \
                    FROM access_tokens t JOIN users u ON u.id = t.user_id \
                    WHERE t.token_hash = $1 AND u.disabled_at IS NULL";
@@ -157,6 +160,7 @@ impl Store {
                 id: row.token_id,
                 user: row.user.into(),
                 scope: Scope::named(&row.scope)?,
+                begun_at: Timestamp::from_millis(row.begun_at),
                 last_used_at: row.last_used_at.map(Timestamp::from_millis),
                 expires_at: Timestamp::from_millis(row.expires_at),
             })

@@ -1,10 +1,16 @@
 //! The links in mails that were sent, and what following them does.
 
+use std::time::Duration;
+
 use super::{
     DURABLE, Error, NewMail, RELAXED, Store, access_tokens::revoke_access_tokens, lock::LockUser, mail::post, on_read,
     on_write,
 };
-use crate::domain::{email::Email, time::Timestamp, token::TokenHash};
+use crate::domain::{
+    email::Email,
+    time::{CLOCK_TOLERANCE, Timestamp},
+    token::TokenHash,
+};
 
 /// What following a link does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +42,19 @@ impl LinkKind {
     fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
+
+    /// How long such a link works.
+    #[must_use]
+    pub const fn lasts(self) -> Duration {
+        match self {
+            Self::Verify | Self::ChangeEmail => Duration::from_hours(24),
+            Self::Reset => Duration::from_mins(30),
+            Self::UndoEmail => Duration::from_hours(72),
+        }
+    }
 }
 
-/// A link that still works.
+/// A link that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// What it does.
@@ -47,8 +63,18 @@ pub struct Link {
     pub user_id: String,
     /// The address that it proves, or brings back.
     pub address: String,
-    /// When it was made.
+    /// When its mail was posted: the order of what it undoes.
     pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl Link {
+    /// Whether its time is not over. One that seems to last longer than its kind does was made before the clock was put back.
+    #[must_use]
+    pub fn works(&self, now: Timestamp) -> bool {
+        now < self.expires_at && self.expires_at <= now.plus(self.kind.lasts()).plus(CLOCK_TOLERANCE)
+    }
 }
 
 /// A link to be made.
@@ -66,8 +92,8 @@ pub struct NewLink<'a> {
     pub address: &'a str,
     /// When its mail was posted: the order of what it undoes.
     pub created_at: Timestamp,
-    /// Until when it works.
-    pub expires_at: Timestamp,
+    /// Now. It works from here on for as long as its kind lasts.
+    pub made_at: Timestamp,
 }
 
 /// What came of a link that gives an account another address.
@@ -104,8 +130,8 @@ macro_rules! void_links {
     }};
 }
 
-/// Ends whatever somebody else may hold of an account: its sessions and personal access tokens, and links to it. Its failed
-/// logins are forgotten. Tells how many sessions there were.
+/// Ends whatever somebody else may hold of an account: its sessions and personal access tokens, and links to it but for those that
+/// bring an email back. Its failed logins are forgotten. Tells how many sessions there were.
 macro_rules! evict {
     ($tx:ident, $user:expr) => {{
         void_links!($tx, $user);
@@ -151,13 +177,14 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn make_link(&self, link: NewLink<'_>) -> Result<bool, Error> {
         let proves = matches!(link.kind, LinkKind::Verify | LinkKind::Reset);
+        let expires_at = link.made_at.plus(link.kind.lasts());
         Ok(on_write!(self, DURABLE, tx => {
             tx.lock_user(link.user_id).await?;
             let sql = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
                        SELECT $1, $2, id, $4, $5, $6 FROM users WHERE id = $3 AND (email = $4 OR NOT $8) \
                        AND NOT ($2 = 'verify' AND email_verified_at IS NOT NULL) \
-                       AND NOT ($9 AND EXISTS \
-                           (SELECT 1 FROM links WHERE user_id = $3 AND kind = $2 AND created_at > $5)) \
+                       AND NOT ($9 AND EXISTS (SELECT 1 FROM links WHERE user_id = $3 AND kind = $2 \
+                           AND created_at > $5 AND expires_at > $10 AND expires_at <= $11)) \
                        AND EXISTS (SELECT id FROM mails WHERE id = $7)";
             let voids = link.kind != LinkKind::UndoEmail;
             let made = sqlx::query(sql)
@@ -166,10 +193,12 @@ impl Store {
                 .bind(link.user_id)
                 .bind(link.address)
                 .bind(link.created_at.as_millis())
-                .bind(link.expires_at.as_millis())
+                .bind(expires_at.as_millis())
                 .bind(link.mail)
                 .bind(proves)
                 .bind(voids)
+                .bind(link.made_at.as_millis())
+                .bind(expires_at.plus(CLOCK_TOLERANCE).as_millis())
                 .execute(&mut *tx)
                 .await?
                 .rows_affected()
@@ -183,33 +212,57 @@ impl Store {
         }))
     }
 
-    /// The link behind a token, if it still works.
+    /// The link behind a token, even if its time is over.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn find_link(&self, hash: &TokenHash, now: Timestamp) -> Result<Option<Link>, Error> {
-        let sql = "SELECT kind, user_id, address, created_at FROM links WHERE token_hash = $1 AND expires_at > $2";
-        let row: Option<(String, String, String, i64)> = on_read!(self, conn => sqlx::query_as(sql)
+    pub async fn find_link(&self, hash: &TokenHash) -> Result<Option<Link>, Error> {
+        let sql = "SELECT kind, user_id, address, created_at, expires_at FROM links WHERE token_hash = $1";
+        let row: Option<(String, String, String, i64, i64)> = on_read!(self, conn => sqlx::query_as(sql)
             .bind(hash.as_bytes().as_slice())
-            .bind(now.as_millis())
             .fetch_optional(&mut *conn)
             .await?);
-        Ok(row.and_then(|(kind, user_id, address, created_at)| {
-            let kind = LinkKind::named(&kind)?;
-            Some(Link { kind, user_id, address, created_at: Timestamp::from_millis(created_at) })
+        Ok(row.and_then(|(kind, user_id, address, created_at, expires_at)| {
+            Some(Link {
+                kind: LinkKind::named(&kind)?,
+                user_id,
+                address,
+                created_at: Timestamp::from_millis(created_at),
+                expires_at: Timestamp::from_millis(expires_at),
+            })
         }))
     }
 
-    /// Forgets links and personal access tokens that are too old to work. Returns how many.
+    /// Forgets a link.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn sweep_expired(&self, now: Timestamp) -> Result<u64, Error> {
+    pub async fn void_link(&self, hash: &TokenHash) -> Result<(), Error> {
+        on_write!(self, RELAXED, tx => {
+            let query = sqlx::query("DELETE FROM links WHERE token_hash = $1").bind(hash.as_bytes().as_slice());
+            query.execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Forgets up to `limit` links, and as many personal access tokens, that are too old to work. Returns how many. A link that
+    /// brings an email back is kept while its account is closed: [`Store::enable_user`] gives it the time that it had left.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn sweep_expired(&self, now: Timestamp, limit: usize) -> Result<u64, Error> {
         Ok(on_write!(self, RELAXED, tx => {
-            let links = sqlx::query("DELETE FROM links WHERE expires_at <= $1");
-            let tokens = sqlx::query("DELETE FROM access_tokens WHERE expires_at <= $1");
-            links.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
-                + tokens.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
+            let links = "DELETE FROM links WHERE token_hash IN (SELECT token_hash FROM links WHERE expires_at <= $1 \
+                         AND NOT (kind = 'undo_email' AND EXISTS \
+                             (SELECT 1 FROM users WHERE id = user_id AND disabled_at IS NOT NULL)) LIMIT $2)";
+            let tokens = "DELETE FROM access_tokens WHERE id IN \
+                          (SELECT id FROM access_tokens WHERE expires_at <= $1 LIMIT $2)";
+            let (mut rows, limit) = (0, i64::try_from(limit).unwrap_or(i64::MAX));
+            for sql in [links, tokens] {
+                let query = sqlx::query(sql).bind(now.as_millis()).bind(limit);
+                rows += query.execute(&mut *tx).await?.rows_affected();
+            }
+            rows
         }))
     }
 
@@ -316,6 +369,14 @@ impl Store {
                     sqlx::query_as(sql).bind(user).bind(&password_hash).fetch_optional(&mut *tx).await?;
                 match before {
                     Some((before, verified)) if use_up!(tx, &hash, user, now) => {
+                        let mut told = told;
+                        let sql = "SELECT MAX(created_at) FROM \
+                                   (SELECT created_at FROM links WHERE user_id = $1 AND kind = 'undo_email' UNION ALL \
+                                    SELECT created_at FROM mails WHERE user_id = $1 AND kind = 'email_changed') AS moves";
+                        let last: Option<i64> = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;
+                        // Whatever the clock did: which change came after which is what undoing one goes by.
+                        let after = last.map_or(i64::MIN, |last| last.saturating_add(1));
+                        told.created_at = now.max(Timestamp::from_millis(after));
                         set_email!(tx, user, &email, now);
                         void_links!(tx, user);
                         let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";

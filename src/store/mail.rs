@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{DURABLE, Error, RELAXED, Store, on_each, on_read, on_write};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{CLOCK_TOLERANCE, Timestamp};
 
 /// What a mail is to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,10 @@ pub struct NewMail {
     pub id: String,
     /// What to say.
     pub errand: Errand,
-    /// Now. It is due at once.
+    /// Now.
     pub created_at: Timestamp,
+    /// When it is due.
+    pub due_at: Timestamp,
 }
 
 /// A mail that waits.
@@ -116,13 +118,14 @@ macro_rules! post {
     ($tx:ident, $mail:expr, $user:expr, $address:expr) => {{
         let (mail, user, address): (&$crate::store::NewMail, Option<&str>, &str) = ($mail, $user, $address);
         let sql = "INSERT INTO mails (id, kind, user_id, address, created_at, due_at, attempts) \
-                   VALUES ($1, $2, $3, $4, $5, $5, 0)";
+                   VALUES ($1, $2, $3, $4, $5, $6, 0)";
         sqlx::query(sql)
             .bind(&mail.id)
             .bind(mail.errand.name())
             .bind(user)
             .bind(address)
             .bind(mail.created_at.as_millis())
+            .bind(mail.due_at.as_millis())
             .execute(&mut *$tx)
             .await?;
     }};
@@ -130,10 +133,20 @@ macro_rules! post {
 
 pub(super) use post;
 
-/// $1 the time until which nobody else takes it, $2 now.
-const CLAIM: &str = "UPDATE mails SET due_at = $1, attempts = attempts + 1 WHERE due_at <= $2 AND id IN \
-    (SELECT id FROM mails WHERE due_at <= $2 ORDER BY due_at, id LIMIT 1) \
+/// The longest that a mail waits for another try. One that seems to wait longer was put off before the clock was put back.
+pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// $1 the time until which nobody else takes it, $2 now, $3 the time up to which a mail may wait.
+const CLAIM: &str = "UPDATE mails SET due_at = $1, attempts = attempts + 1 WHERE (due_at <= $2 OR due_at > $3) AND id IN \
+    (SELECT id FROM mails WHERE due_at <= $2 OR due_at > $3 ORDER BY due_at, id LIMIT 1) \
     RETURNING id, kind, user_id, address, created_at, attempts";
+
+/// Whether there is any, as above.
+const DUE: &str = "SELECT id FROM mails WHERE due_at <= $1 OR due_at > $2 LIMIT 1";
+
+fn latest_due(now: Timestamp) -> i64 {
+    now.plus(LONGEST_WAIT).plus(CLOCK_TOLERANCE).as_millis()
+}
 
 impl Store {
     /// Puts a mail into the queue: about an account, or to an address.
@@ -154,6 +167,7 @@ impl Store {
             let rows: Vec<MailRow> = on_each!(self, RELAXED, tx => sqlx::query_as(CLAIM)
                 .bind(now.plus(lease).as_millis())
                 .bind(now.as_millis())
+                .bind(latest_due(now))
                 .fetch_all(&mut *tx)
                 .await?);
             // Another server may have been quicker, while more is due.
@@ -175,9 +189,10 @@ impl Store {
     }
 
     async fn has_mail(&self, now: Timestamp) -> Result<bool, Error> {
-        let sql = "SELECT id FROM mails WHERE due_at <= $1 LIMIT 1";
-        let due: Option<String> =
-            on_read!(self, conn => sqlx::query_scalar(sql).bind(now.as_millis()).fetch_optional(&mut *conn).await?);
+        let due: Option<String> = on_read!(self, conn => {
+            let query = sqlx::query_scalar(DUE).bind(now.as_millis()).bind(latest_due(now));
+            query.fetch_optional(&mut *conn).await?
+        });
         Ok(due.is_some())
     }
 

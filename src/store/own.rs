@@ -74,8 +74,9 @@ macro_rules! living {
 pub(super) use living;
 
 /// $1 the token's hash, $2 the next one's, $3 the user, $4 the password's hash, $5 now.
-const RENEW: &str = "UPDATE sessions SET token_hash = $2, proven_at = $5 WHERE token_hash = $1 AND user_id IN \
-    (SELECT id FROM users WHERE id = $3 AND password_hash = $4 AND disabled_at IS NULL)";
+/// It is a use of the session, noted here: what waits to be noted knows the token until now.
+const RENEW: &str = "UPDATE sessions SET token_hash = $2, proven_at = $5, last_seen_at = $5 \
+    WHERE token_hash = $1 AND user_id IN (SELECT id FROM users WHERE id = $3 AND password_hash = $4 AND disabled_at IS NULL)";
 
 impl Store {
     /// An account's sessions, the last used first.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Credential, Error, RELAXED, Store, on_each, on_write, users::find};
 use crate::domain::{
     identifier::Identifier,
-    time::{Timestamp, millis},
+    time::{CLOCK_TOLERANCE, Timestamp, millis},
 };
 
 /// How an account's failed logins are held back.
@@ -23,10 +23,6 @@ pub struct AccountAttempt {
     /// After this long without an attempt, the failures are forgotten.
     pub memory: Duration,
 }
-
-/// How much older than what it finds an attempt's reading of the clock may be: attempts side by side overtake each other,
-/// and servers differ a little. What lies further in the future was written before the clock was put back.
-const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// $1 the key, $2 now, $3 the interval, $4 the latest time that leaves an allowance, $5 the time past which none can come
 /// from counting: the clock was put back, and the allowance is whole.

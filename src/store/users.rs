@@ -1,8 +1,8 @@
 //! Accounts.
 
 use super::{
-    DURABLE, Error, NewMail, Store, access_tokens::revoke_access_tokens, links::void_links, mail::post, on_read,
-    on_write,
+    DURABLE, Error, NewMail, Store, access_tokens::revoke_access_tokens, links::void_links, lock::LockUser, mail::post,
+    on_read, on_write,
 };
 use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
 
@@ -281,12 +281,24 @@ impl Store {
         .await
     }
 
-    /// Opens a closed account again.
+    /// Opens a closed account again. What brings its email back has as much time left as it had when it was closed, whether
+    /// it was sent or waits.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn enable_user(&self, user: &str) -> Result<(), Error> {
+    pub async fn enable_user(&self, user: &str, now: Timestamp) -> Result<(), Error> {
         on_write!(self, DURABLE, tx => {
+            tx.lock_user(user).await?;
+            let sql = "UPDATE links SET expires_at = expires_at + $2 - \
+                       (SELECT disabled_at FROM users WHERE id = $1) \
+                       WHERE user_id = $1 AND kind = 'undo_email' AND EXISTS \
+                       (SELECT 1 FROM users WHERE id = $1 AND disabled_at < $2)";
+            sqlx::query(sql).bind(user).bind(now.as_millis()).execute(&mut *tx).await?;
+            let sql = "UPDATE mails SET created_at = created_at + $2 - \
+                       (SELECT disabled_at FROM users WHERE id = $1) \
+                       WHERE user_id = $1 AND kind = 'email_changed' AND EXISTS \
+                       (SELECT 1 FROM users WHERE id = $1 AND disabled_at < $2)";
+            sqlx::query(sql).bind(user).bind(now.as_millis()).execute(&mut *tx).await?;
             sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1").bind(user).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(user).execute(&mut *tx).await?;
         });

@@ -186,7 +186,7 @@ on_both! {
             tokens.push(app.access(&app.token(name).await, "full").await.0);
         }
         let id = async |token: &str| app.get(ME).bearer(token).send().await.json()["id"].as_str().unwrap().to_owned();
-        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let now = app.now();
         let disabled = id(&tokens[0]).await;
         app.store.disable_user(&disabled, now).await.unwrap();
         app.store.set_password(&id(&tokens[1]).await, "x").await.unwrap();
@@ -194,7 +194,7 @@ on_both! {
         let session = app.token("dan").await;
         let left = app.ask("POST", "/api/accounts/delete/", &session, &json!({ "username": "dan" })).await;
         assert_eq!(left.status, 204);
-        app.store.enable_user(&disabled).await.unwrap();
+        app.store.enable_user(&disabled, app.now()).await.unwrap();
         for token in &tokens {
             assert_eq!(app.me(token).await, 401, "nothing brings it back");
         }
@@ -217,11 +217,82 @@ on_both! {
             assert_eq!(app.ask("POST", TOKENS, &session, &body).await.status, 400, "{body}");
         }
         assert!(app.access_tokens(&session).await.is_empty());
+    }
+}
+
+on_both! {
+    async fn nobody_has_more_than_fifty_tokens(app: App) {
+        app.register("ann").await;
         for _ in 0..50 {
-            assert_eq!(app.wish(&session, "x", "read", 1).await.status, 200);
+            assert_eq!(app.wish(&app.token("ann").await, "x", "read", 1).await.status, 200);
+            app.clock.advance(Duration::from_mins(6));
         }
+        let session = app.token("ann").await;
         assert!(app.wish(&session, "x", "read", 1).await.text.contains("You have 50 tokens"));
         let address = some_address();
         assert_eq!(app.get(TOKENS).bearer(&session).from(&address).send().await.json()["tokens"].as_array().unwrap().len(), 50);
+    }
+}
+
+on_both! {
+    async fn an_account_makes_only_so_many_tokens_for_each_is_told_by_mail_r93(app: App) {
+        app.register("ann").await;
+        app.register("bob").await;
+        let (token, other) = (app.token("ann").await, app.token("bob").await);
+        for _ in 0..10 {
+            let (_, id) = app.access(&token, "read").await;
+            assert_eq!(app.ask("DELETE", &format!("{TOKENS}{id}/"), &token, &json!({})).await.status, 204);
+        }
+        let held = app.wish(&token, "one more", "read", 30).await;
+        assert_eq!((held.status.as_u16(), held.header("retry-after")), (429, "360"));
+        app.access(&other, "read").await;
+        app.clock.advance(Duration::from_mins(6));
+        app.access(&token, "read").await;
+        assert_eq!(app.wish(&token, "one more", "read", 30).await.status, 429);
+    }
+}
+
+on_both! {
+    async fn a_password_changes_only_so_often_for_each_change_is_told_by_mail_r93(app: App) {
+        app.register("ann").await;
+        let mut token = app.token("ann").await;
+        let mut passwords = [PASSWORD, "walrus orchard lantern"];
+        let mut change = async |expected: u16| {
+            let body = json!({ "current_password": passwords[0], "new_password": passwords[1] });
+            let answer = app.ask("POST", "/api/accounts/change_password/", &token, &body).await;
+            assert_eq!(answer.status, expected, "{}", answer.text);
+            if expected == 200 {
+                answer.json()["token"].as_str().unwrap().clone_into(&mut token);
+                passwords.reverse();
+            }
+        };
+        for _ in 0..10 {
+            change(200).await;
+        }
+        change(429).await;
+        app.clock.advance(Duration::from_mins(6));
+        change(200).await;
+    }
+}
+
+on_both! {
+    async fn a_clock_that_was_put_back_lengthens_no_token_r99(app: App) {
+        app.register("ann").await;
+        let year = Duration::from_hours(24 * 365);
+        app.clock.advance(year);
+        let (early, _) = app.access(&app.token("ann").await, "read").await;
+        assert_eq!(app.me(&early).await, 200);
+        app.clock.go_back(year);
+        assert_eq!(app.me(&early).await, 401);
+    }
+}
+
+on_both! {
+    async fn what_a_token_may_not_do_is_said_in_the_challenge_r35(app: App) {
+        app.register("ann").await;
+        let (read, _) = app.access(&app.token("ann").await, "read").await;
+        let refused = app.ask("DELETE", "/api/accounts/sessions/", &read, &json!({})).await;
+        let told = refused.header("www-authenticate");
+        assert_eq!((refused.status.as_u16(), told), (403, "Bearer error=\"insufficient_scope\""));
     }
 }

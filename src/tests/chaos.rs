@@ -1,6 +1,7 @@
 //! The real program killed in the middle of its work, again and again, and its acknowledgements held against it.
 
 mod ledger;
+mod mailroom;
 mod soundness;
 
 use std::{
@@ -21,7 +22,8 @@ use tokio::runtime::Runtime;
 
 use self::{
     ledger::{Counts, Ledger},
-    soundness::faults_in,
+    mailroom::Mailroom,
+    soundness::look_into,
 };
 use crate::util::{figure, postgres::Cluster, program, program::Server};
 
@@ -115,7 +117,9 @@ impl Storm {
     fn rage(mut self, kills: usize) -> Counts {
         let (address, over, written) = (Mutex::new(self.server.address), AtomicBool::new(false), AtomicUsize::new(0));
         let with_database = self.database.is_some();
-        let mut ledgers: Vec<Ledger> = (0..CLIENTS).map(|client| Ledger::new(client, with_database)).collect();
+        let mailroom = Mailroom::new(self.folder.path());
+        let ledgers = (0..CLIENTS).map(|client| Ledger::new(client, &mailroom, with_database));
+        let mut ledgers: Vec<Ledger<'_>> = ledgers.collect();
         thread::scope(|scope| {
             let _stop = Stop(&over);
             for ledger in &mut ledgers {
@@ -148,34 +152,39 @@ impl Storm {
     }
 
     /// What the clients were told, held against the server, and its files.
-    fn settle(self, mut ledgers: Vec<Ledger>) -> Counts {
+    fn settle(self, mut ledgers: Vec<Ledger<'_>>) -> Counts {
         let counts = audit(&mut ledgers, self.server.address);
-        let mut faults: Vec<String> = ledgers.into_iter().flat_map(|ledger| ledger.faults).collect();
-        if !self.server.stop().success() {
+        let stopped = self.server.stop();
+        let (mut faults, waiting) = self.runtime.block_on(look_into(&self.url, self.folder.path(), counts.accounts));
+        if !stopped.success() {
             faults.push("it did not stop well".to_owned());
         }
-        faults.extend(self.runtime.block_on(faults_in(&self.url, self.folder.path(), counts.accounts)));
-        let Counts { registered, accounts, logged_in, logged_out, changed, issued, deleted, lost } = counts;
+        for ledger in &mut ledgers {
+            ledger.audit_mail(&waiting);
+            faults.append(&mut ledger.faults);
+        }
+        let Counts { registered, accounts, logged_in, logged_out, changed, issued, deleted, followed, promised, lost } =
+            counts;
         let Kills { program, database, starting } = self.kills;
         figure(&format!(
             "{program} kills of the program and {database} of its database, {}, {starting} of them twice, at the start too: \
-             {registered} registrations, {logged_out} logouts, {changed} changes of a password, {issued} access tokens and \
-             {deleted} deletions were acknowledged and held, {} registrations got no acknowledgement; of {logged_in} sessions \
-             {lost} were lost; {} faults",
+             {registered} registrations, {logged_out} logouts, {changed} changes of a password, {issued} access tokens, \
+             {followed} links from mails and {deleted} deletions were acknowledged and held, {promised} mails had to go out, {} \
+             registrations got no acknowledgement; of {logged_in} sessions {lost} were lost; {} faults",
             if self.url.starts_with("sqlite:") { "SQLite" } else { "PostgreSQL" },
             accounts - registered,
             faults.len()
         ));
         assert!(faults.is_empty(), "{faults:#?}");
         assert!(
-            [logged_out, changed, issued, deleted].iter().all(|count| *count > 0),
+            [logged_out, changed, issued, deleted, followed].iter().all(|count| *count > 0),
             "hardly anything was done: {counts:?}"
         );
         counts
     }
 }
 
-fn audit(ledgers: &mut [Ledger], server: SocketAddr) -> Counts {
+fn audit(ledgers: &mut [Ledger<'_>], server: SocketAddr) -> Counts {
     thread::scope(|scope| {
         let audits: Vec<_> = ledgers.iter_mut().map(|ledger| scope.spawn(move || ledger.audit(server))).collect();
         audits.into_iter().map(|audit| audit.join().unwrap()).sum()

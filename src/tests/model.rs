@@ -1,164 +1,199 @@
 //! The service driven side by side with a model of it, by scripts that chance writes, on both databases.
 
+mod mail;
+mod numbers;
 mod own;
 mod rules;
 mod step;
-mod throttle;
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::atomic::Ordering};
 
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use vestibule::{
     domain::{
+        email::Email,
         token::{Kind, Token},
         username::Username,
     },
     error::AppError,
+    mail::MailUrl,
     service::{
-        Caller, PasswordChange, Registration, TokenWish,
-        admin::{Command, Reply},
+        self, Caller, Letter, NewPassword, PasswordChange, Proven, Registration, Service, TokenWish,
+        admin::{self, Reply},
     },
+    store::Errand,
 };
 
 use self::{
-    rules::{Model, Numbers},
-    step::{Act, Answer, By, MOMENT, Person, Phrase, Script, Step, scripts},
+    rules::Model,
+    step::{Act, Answer, By, Command, Event, MOMENT, Person, Phrase, Script, Step, Use, scripts},
 };
-use crate::util::{App, Backend, figure, some_address};
+use crate::util::{App, Backend, figure, letterbox::token_of, some_address};
 
-const NUMBERS: Numbers = Numbers {
-    idle: Duration::from_hours(4),
-    absolute: Duration::from_hours(24),
-    sessions: 2,
-    free_failures: 3,
-    first_delay: Duration::from_secs(1),
-    longest_delay: Duration::from_mins(15),
-    memory: Duration::from_hours(24),
-    seen_interval: Duration::from_mins(1),
-    proof: Duration::from_mins(10),
-    access: Duration::from_hours(24),
-};
-
-/// The real service, the tokens of the logins that succeeded, and personal access tokens.
+/// The real service, and the tokens of the logins that succeeded, of personal access tokens and of links that arrived.
 struct Real {
     app: App,
     tokens: Vec<Token>,
     access: Vec<Token>,
+    links: Vec<Token>,
 }
 
 impl Real {
     async fn start(backend: Backend) -> Self {
         let app = App::start_with(backend, |config| {
-            config.session.idle = NUMBERS.idle;
-            config.session.absolute = NUMBERS.absolute;
-            config.session.per_user = NUMBERS.sessions.try_into().unwrap();
-            config.throttle.account_free_failures = NUMBERS.free_failures;
-            config.throttle.account_delay = NUMBERS.first_delay;
-            config.throttle.account_max_delay = NUMBERS.longest_delay;
-            config.throttle.account_memory = NUMBERS.memory;
+            config.mail.url = MailUrl::parse("smtp://localhost").unwrap();
+            config.session.idle = numbers::IDLE;
+            config.session.absolute = numbers::ABSOLUTE;
+            config.session.per_user = numbers::SESSIONS.try_into().unwrap();
+            config.throttle.account_free_failures = numbers::FREE_FAILURES.try_into().unwrap();
+            config.throttle.account_delay = numbers::FIRST_DELAY;
+            config.throttle.account_max_delay = numbers::LONGEST_DELAY;
+            config.throttle.account_memory = numbers::MEMORY;
             // As cheap as argon2 can be: the rules are what is looked at here.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         });
-        Self { app: app.await, tokens: vec![], access: vec![] }
+        Self { app: app.await, tokens: vec![], access: vec![], links: vec![] }
     }
 
     async fn take(&mut self, step: Step) -> Answer {
         self.app.clock.advance(MOMENT);
+        let done = self.try_to(step).await;
+        // On PostgreSQL the use of a session is known once it is written.
+        self.app.upkeep.as_mut().unwrap().flush().await;
+        match done.map_err(AppError::from) {
+            Ok(answer) => answer,
+            Err(AppError::Taken) => Answer::Taken,
+            Err(AppError::BadCredentials | AppError::WrongPassword) => Answer::Wrong,
+            Err(AppError::Throttled { retry_after }) => Answer::Wait(retry_after.into()),
+            Err(AppError::SessionEnded) => Answer::Ended,
+            Err(AppError::LinkSpent) => Answer::Spent,
+            Err(AppError::ReauthRequired) => Answer::Unproven,
+            Err(AppError::Invalid(_)) => Answer::Invalid,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    async fn try_to(&mut self, step: Step) -> Result<Answer, service::Error> {
+        let service = &self.app.service;
         match step {
             Step::Register { email, username, password } => {
                 let (email, username) = (email.email(), username.username());
                 let new = Registration::parse(Some(&email), Some(&username), Some(password.text())).unwrap();
-                told(self.app.service.register(&caller(), new).await.map(|_| Answer::Done))
+                service.register(&caller(), new).await?;
             }
             Step::LogIn { by, who, password } => {
                 let name = if by == By::Email { who.email() } else { who.username() };
-                let sign_in = self.app.service.log_in(&caller(), &name, password.text()).await;
-                told(sign_in.map(|sign_in| {
-                    self.tokens.push(Token::parse(Kind::Session, &sign_in.token).unwrap());
-                    Answer::Is(Person::named(&sign_in.identity.account.username))
-                }))
+                let sign_in = service.log_in(&caller(), &name, password.text()).await?;
+                self.tokens.push(Token::parse(Kind::Session, &sign_in.token).unwrap());
+                return Ok(Answer::Is(Person::named(&sign_in.identity.account.username)));
             }
             Step::Check { since } => {
-                let Some(token) = self.tokens.iter().rev().nth(since) else { return Answer::Ended };
-                let session = self.app.service.authenticate(token).await;
-                // On PostgreSQL the use of a session is known once it is written.
-                self.app.upkeep.as_mut().unwrap().flush().await;
-                told(session.map(|session| Answer::Is(Person::named(&session.user.username))))
+                let session = service.authenticate(nth(&self.tokens, since)?).await?;
+                return Ok(Answer::Is(Person::named(&session.user.username)));
             }
-            Step::LogOut { since } => {
-                let Some(token) = self.tokens.iter().rev().nth(since) else { return Answer::Ended };
-                told(self.app.service.log_out(token).await.map(|()| Answer::Done))
-            }
-            Step::Own { since, act } => {
-                let done = self.act(since, act).await;
-                self.app.upkeep.as_mut().unwrap().flush().await;
-                told(done)
-            }
+            Step::LogOut { since } => service.log_out(nth(&self.tokens, since)?).await?,
+            Step::Operate { who, command } => return Ok(operate(service, who, command).await),
+            Step::Own { since, act } => self.act(since, act).await?,
             Step::Show { since } => {
-                let Some(token) = self.access.iter().rev().nth(since) else { return Answer::Ended };
-                let bearing = self.app.service.identify(token).await;
-                told(bearing.map(|bearing| Answer::Is(Person::named(&bearing.user().username))))
+                let bearing = service.identify(nth(&self.access, since)?).await?;
+                return Ok(Answer::Is(Person::named(&bearing.user().username)));
             }
-            Step::Disable(who) => self.command(Command::Disable { who: who.username() }).await,
-            Step::Enable(who) => self.command(Command::Enable { who: who.username() }).await,
-            Step::SetPassword(who, phrase) => self.set_password(who, phrase).await,
-            Step::Revoke(who) => self.command(Command::RevokeSessions { who: who.username() }).await,
-            Step::Wait(span) => {
-                self.app.clock.advance(span.duration());
-                Answer::Done
-            }
-            Step::Sweep => {
-                self.app.upkeep.as_mut().unwrap().sweep_all().await.unwrap();
-                Answer::Done
-            }
-            Step::Restart => Answer::Done,
+            Step::Mail(event) => return self.mail(event).await,
+            Step::Wait(span) => self.app.clock.advance(span.duration()),
+            Step::Sweep => drop(self.app.upkeep.as_mut().unwrap().sweep_all().await?),
+            Step::Restart => {}
         }
+        Ok(Answer::Done)
     }
 
-    async fn act(&mut self, since: usize, act: Act) -> Result<Answer, vestibule::service::Error> {
-        let nth = self.tokens.len().checked_sub(since + 1).ok_or(AppError::SessionEnded)?;
-        let (service, token) = (&self.app.service, self.tokens[nth].clone());
-        match act {
-            Act::Prove(phrase) => {
-                self.tokens[nth] = service.confirm_password(&caller(), &token, phrase.text()).await?.token;
-            }
+    async fn act(&mut self, since: usize, act: Act) -> Result<(), service::Error> {
+        let (service, token) = (&self.app.service, nth(&self.tokens, since)?.clone());
+        let renewed = match act {
+            Act::Prove(phrase) => service.confirm_password(&caller(), &token, phrase.text()).await?.token,
             Act::ChangePassword { current, new } => {
                 let change = PasswordChange::parse(Some(current.text()), Some(new.text())).unwrap();
-                self.tokens[nth] = service.change_password(&caller(), &token, change).await?.token;
+                service.change_password(&caller(), &token, change).await?.token
             }
+            Act::Resend => return service.resend_verification(&caller(), &token).await,
+            act => {
+                let proven = service.prove(&token).await?;
+                return self.act_proven(&proven, act).await;
+            }
+        };
+        let place = self.tokens.len() - since - 1;
+        self.tokens[place] = renewed;
+        Ok(())
+    }
+
+    async fn act_proven(&mut self, proven: &Proven, act: Act) -> Result<(), service::Error> {
+        let service = &self.app.service;
+        match act {
             Act::Rename(name) => {
-                let (proven, name) = (service.prove(&token).await?, Username::parse(&name.username()).unwrap());
-                service.change_username(&caller(), &proven, &name).await?;
+                let name = Username::parse(&name.username()).unwrap();
+                service.change_username(&caller(), proven, &name).await?;
             }
-            Act::EndOthers => drop(service.end_other_sessions(&service.prove(&token).await?).await?),
+            Act::ChangeEmail(new) => {
+                let new = Email::parse(&new.email()).unwrap();
+                service.change_email(&caller(), proven, &new).await?;
+            }
+            Act::EndOthers => drop(service.end_other_sessions(proven).await?),
             Act::Issue => {
                 let wish = TokenWish::parse(Some("model"), Some("full"), Some(1)).unwrap();
-                let made = service.issue_access_token(&service.prove(&token).await?, wish).await?;
-                self.access.push(made.token);
+                self.access.push(service.issue_access_token(proven, wish).await?.token);
             }
             Act::Leave => {
-                let proven = service.prove(&token).await?;
                 let name = proven.session().user.username.clone();
-                service.delete_account(&proven, &name).await?;
+                service.delete_account(proven, &name).await?;
+            }
+            Act::Prove(_) | Act::ChangePassword { .. } | Act::Resend => unreachable!("{act:?} wants no proof"),
+        }
+        Ok(())
+    }
+
+    async fn mail(&mut self, event: Event) -> Result<Answer, service::Error> {
+        let service = &self.app.service;
+        match event {
+            Event::Forgot(who) => {
+                service.forgot_password(&caller(), &Email::parse(&who.email()).unwrap()).await?;
+            }
+            Event::Deliver { works } => {
+                self.app.letterbox.broken.store(!works, Ordering::SeqCst);
+                let letters = self.app.deliver().await;
+                let links = letters.iter().filter(|letter| letter.to_text().contains('#'));
+                self.links.extend(links.map(|letter| Token::parse(Kind::Link, &token_of(letter)).unwrap()));
+                return Ok(Answer::Mail(letters.iter().map(addressed).collect()));
+            }
+            Event::Follow { since, to } => {
+                let link = self.links.iter().rev().nth(since).ok_or(AppError::LinkSpent)?;
+                let new = |phrase: Phrase| NewPassword::parse(Some(link.expose()), Some(phrase.text())).unwrap();
+                match to {
+                    Use::Verify(phrase) => service.verify_email(&caller(), link, phrase.text()).await?,
+                    Use::Reset(phrase) => service.reset_password(&caller(), new(phrase)).await?,
+                    Use::Confirm(phrase) => service.confirm_email(&caller(), link, phrase.text()).await?,
+                    Use::Undo(phrase) => service.undo_email(&caller(), new(phrase)).await?,
+                }
             }
         }
         Ok(Answer::Done)
     }
 
-    async fn set_password(&self, who: Person, phrase: Phrase) -> Answer {
-        self.command(Command::SetPassword { who: who.username(), password: phrase.text().to_owned() }).await
-    }
-
-    async fn command(&self, command: Command) -> Answer {
-        match self.app.service.administer(command).await {
-            Reply::Done { .. } => Answer::Done,
-            Reply::NoSuchUser => Answer::NoSuchUser,
-            other => panic!("{other:?}"),
-        }
-    }
-
     async fn restart(self) -> Self {
         Self { app: self.app.restart().await, ..self }
+    }
+}
+
+async fn operate(service: &Service, who: Person, command: Command) -> Answer {
+    let who = who.username();
+    let command = match command {
+        Command::Disable => admin::Command::Disable { who },
+        Command::Enable => admin::Command::Enable { who },
+        Command::SetPassword(phrase) => admin::Command::SetPassword { who, password: phrase.text().to_owned() },
+        Command::Revoke => admin::Command::RevokeSessions { who },
+    };
+    match service.administer(command).await {
+        Reply::Done { .. } => Answer::Done,
+        Reply::NoSuchUser => Answer::NoSuchUser,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -167,22 +202,30 @@ fn caller() -> Caller {
     Caller { address: some_address().parse::<IpAddr>().unwrap(), agent: "model".to_owned() }
 }
 
-fn told(outcome: Result<Answer, vestibule::service::Error>) -> Answer {
-    match outcome.map_err(AppError::from) {
-        Ok(answer) => answer,
-        Err(AppError::Taken) => Answer::Taken,
-        Err(AppError::BadCredentials | AppError::WrongPassword) => Answer::Wrong,
-        Err(AppError::Throttled { retry_after }) => Answer::Wait(retry_after.into()),
-        Err(AppError::SessionEnded) => Answer::Ended,
-        Err(AppError::ReauthRequired) => Answer::Unproven,
-        Err(AppError::Invalid(_)) => Answer::Invalid,
-        Err(other) => panic!("{other:?}"),
-    }
+/// The token, by how many were made since.
+fn nth(tokens: &[Token], since: usize) -> Result<&Token, AppError> {
+    tokens.iter().rev().nth(since).ok_or(AppError::SessionEnded)
+}
+
+/// To whom a letter goes, and of which kind it is.
+fn addressed(letter: &Letter) -> (Person, Errand) {
+    let errand = match letter.subject.as_str() {
+        "Confirm your email for Vestibule" => Errand::Verify,
+        "You have an account at Vestibule already" => Errand::Taken,
+        "Choose a new password for Vestibule" => Errand::Forgot,
+        "Your password at Vestibule was changed" => Errand::PasswordChanged,
+        "A new access token at Vestibule" => Errand::TokenMade,
+        "Confirm your new email for Vestibule" => Errand::ChangeEmail,
+        "Your email at Vestibule was changed" => Errand::EmailChanged,
+        "Your email at Vestibule was changed back" => Errand::EmailUndone,
+        other => panic!("{other}"),
+    };
+    (Person::named(&letter.to), errand)
 }
 
 /// Plays a script on both. The first step where they differ, if there is one.
 async fn play(backend: Backend, script: &Script) -> Result<(), String> {
-    let (mut real, mut model) = (Real::start(backend).await, Model::new(NUMBERS));
+    let (mut real, mut model) = (Real::start(backend).await, Model::default());
     for (n, step) in script.0.iter().enumerate() {
         if matches!(step, Step::Restart) {
             real = real.restart().await;

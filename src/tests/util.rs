@@ -176,6 +176,11 @@ impl App {
         Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), letterbox, postman, folder }
     }
 
+    /// What the clock shows.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }

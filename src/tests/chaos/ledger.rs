@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use super::mailroom::Mailroom;
 use crate::util::{
     PASSWORD,
     client::{Failure, Whole, call, log_in, log_in_with, log_out, me, register},
@@ -11,6 +12,12 @@ use crate::util::{
 
 /// What a password is changed to.
 const CHANGED: &str = "walrus orchard lantern";
+
+/// Mails, by what their subjects begin with.
+const CONFIRM: &str = "Confirm your email";
+const CONFIRM_NEW: &str = "Confirm your new email";
+const PASSWORD_CHANGED: &str = "Your password";
+const TOKEN_MADE: &str = "A new access token";
 
 /// Whether an acknowledgement came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +53,45 @@ struct Account {
     changed: Option<Acknowledged>,
     /// Whether it was deleted, if somebody tried to.
     deleted: Option<Acknowledged>,
+    /// Whether its email was confirmed, if somebody tried to.
+    verified: Option<Acknowledged>,
+    /// Whether it has another email, if somebody tried that.
+    moved: Option<Acknowledged>,
+}
+
+impl Account {
+    fn new(name: String, registered: Acknowledged) -> Self {
+        Self { name, registered, changed: None, deleted: None, verified: None, moved: None }
+    }
+
+    fn email(&self) -> String {
+        format!("{}@example.org", self.name)
+    }
+
+    fn new_email(&self) -> String {
+        format!("{}@example.com", self.name)
+    }
+}
+
+/// A mail that must arrive: what the database calls it, and what its subject begins with.
+#[derive(Debug)]
+struct Promise {
+    address: String,
+    errand: &'static str,
+    subject: &'static str,
 }
 
 /// One client's book.
-pub struct Ledger {
+pub struct Ledger<'a> {
     client: usize,
+    mailroom: &'a Mailroom,
     /// Whether an end of the database may cost the last sessions: on PostgreSQL, where logins don't wait for its log.
     sessions_may_be_lost: bool,
     accounts: Vec<Account>,
     logins: Vec<Login>,
+    /// Links that were followed and work no more: where, and what was sent there.
+    spent: Vec<(&'static str, Value)>,
+    promised: Vec<Promise>,
     counts: Counts,
     /// What must never be.
     pub faults: Vec<String>,
@@ -77,6 +114,10 @@ pub struct Counts {
     pub issued: usize,
     /// Deletions that were acknowledged.
     pub deleted: usize,
+    /// Links from mails that were followed, acknowledged.
+    pub followed: usize,
+    /// Mails that were promised by an acknowledgement.
+    pub promised: usize,
     /// Acknowledged logins whose sessions are gone.
     pub lost: usize,
 }
@@ -91,19 +132,22 @@ impl std::iter::Sum for Counts {
             changed: sum.changed + one.changed,
             issued: sum.issued + one.issued,
             deleted: sum.deleted + one.deleted,
+            followed: sum.followed + one.followed,
+            promised: sum.promised + one.promised,
             lost: sum.lost + one.lost,
         })
     }
 }
 
-impl Ledger {
-    pub fn new(client: usize, sessions_may_be_lost: bool) -> Self {
-        let (accounts, logins, faults, counts) = (vec![], vec![], vec![], Counts::default());
-        Self { client, sessions_may_be_lost, accounts, logins, counts, faults }
+impl<'a> Ledger<'a> {
+    pub fn new(client: usize, mailroom: &'a Mailroom, sessions_may_be_lost: bool) -> Self {
+        let (accounts, logins, spent, promised) = (vec![], vec![], vec![], vec![]);
+        let (faults, counts) = (vec![], Counts::default());
+        Self { client, mailroom, sessions_may_be_lost, accounts, logins, spent, promised, counts, faults }
     }
 
-    /// One round of what people do: one registers and logs in, and then makes a token, changes the password, or leaves; every
-    /// other time one of those before logs out, and one who has is still out. Whether the registration was acknowledged.
+    /// One round of what people do: one registers and logs in, and then does something with the account; every other time one
+    /// of those before logs out, and one who has is still out. Whether the registration was acknowledged.
     pub fn write(&mut self, server: SocketAddr) -> bool {
         let name = format!("user{}-{}", self.client, self.accounts.len());
         let answer = register(server, &name);
@@ -112,7 +156,7 @@ impl Ledger {
             return false;
         }
         let registered = acknowledged(self.answer(answer, &[200]).is_some());
-        self.accounts.push(Account { name: name.clone(), registered, changed: None, deleted: None });
+        self.accounts.push(Account::new(name.clone(), registered));
         if registered == Acknowledged::Unknown {
             return false;
         }
@@ -121,6 +165,10 @@ impl Ledger {
             self.counts.logged_in += 1;
             self.keep(&answer, false);
             self.use_account(server);
+        }
+        // Who leaves, or proves another email, needs no such mail any more.
+        if self.latest().deleted.or(self.latest().moved).is_none() {
+            self.promise("verify", CONFIRM);
         }
         if self.accounts.len().is_multiple_of(2) {
             self.end_one(server);
@@ -134,40 +182,118 @@ impl Ledger {
         self.logins.push(Login { token, life: Life::Living, personal });
     }
 
+    /// A mail to the latest account is owed.
+    fn promise(&mut self, errand: &'static str, subject: &'static str) {
+        let address = self.accounts.last().map(Account::email).unwrap_or_default();
+        self.promised.push(Promise { address, errand, subject });
+    }
+
     /// What the latest login does with its account.
     fn use_account(&mut self, server: SocketAddr) {
-        let (nth, login) = (self.accounts.len() - 1, self.logins.len() - 1);
-        let send = |path, body: Value| call(server, "POST", path, &self.logins[login].token, &body.to_string());
+        let login = self.logins.len() - 1;
         // By logins, not by accounts: between two kills a client gets as far as two of those, and would always do the same.
-        match (self.client + self.counts.logged_in) % 4 {
-            0 => {
-                let answer = send("tokens/", json!({ "name": "backup", "scope": "full", "days": 30 }));
-                if let Some(answer) = self.answer(answer, &[200, 401]).filter(|answer| answer.status == 200) {
-                    self.counts.issued += 1;
-                    self.keep(&answer, true);
-                }
-            }
-            1 => {
-                let answer = send("change_password/", json!({ "current_password": PASSWORD, "new_password": CHANGED }));
-                let answer = self.answer(answer, &[200, 401]);
-                let token = answer.as_ref().and_then(|answer| answer.json()["token"].as_str().map(str::to_owned));
-                self.accounts[nth].changed = Some(acknowledged(token.is_some()));
-                // The session goes on under another token, of which nobody heard if the answer got lost.
-                self.logins[login].life = if answer.is_some() { Life::Ended } else { Life::Unknown };
-                if let (Some(answer), Some(_)) = (answer, token) {
-                    self.counts.changed += 1;
-                    self.keep(&answer, false);
-                }
-            }
-            2 => {
-                let answer = self.answer(send("delete/", json!({ "username": self.accounts[nth].name })), &[204, 401]);
-                let deleted = answer.as_ref().is_some_and(|answer| answer.status == 204);
-                self.counts.deleted += usize::from(deleted);
-                self.accounts[nth].deleted = Some(acknowledged(deleted));
-                self.logins[login].life = if answer.is_some() { Life::Ended } else { Life::Unknown };
-            }
-            _ => {}
+        match (self.client + self.counts.logged_in) % 6 {
+            0 => self.make_token(server, login),
+            1 => self.change_password(server, login),
+            2 => self.delete(server, login),
+            3 => self.confirm(server),
+            4 => self.forget_password(server, login),
+            _ => self.change_email(server, login),
         }
+    }
+
+    fn make_token(&mut self, server: SocketAddr, login: usize) {
+        let wish = json!({ "name": "backup", "scope": "full", "days": 30 });
+        let answer = send(server, "tokens/", &self.logins[login].token, &wish);
+        if let Some(answer) = self.answer(answer, &[200, 401]).filter(|answer| answer.status == 200) {
+            self.counts.issued += 1;
+            self.keep(&answer, true);
+            self.promise("token_made", TOKEN_MADE);
+        }
+    }
+
+    fn change_password(&mut self, server: SocketAddr, login: usize) {
+        let passwords = json!({ "current_password": PASSWORD, "new_password": CHANGED });
+        let answer = send(server, "change_password/", &self.logins[login].token, &passwords);
+        let answer = self.answer(answer, &[200, 401]);
+        let done = answer.as_ref().is_some_and(|answer| answer.status == 200);
+        self.latest().changed = Some(acknowledged(done));
+        // The session goes on under another token, of which nobody heard if the answer got lost.
+        self.logins[login].life = if answer.is_some() { Life::Ended } else { Life::Unknown };
+        if let Some(answer) = answer.filter(|_| done) {
+            self.counts.changed += 1;
+            self.keep(&answer, false);
+            self.promise("password_changed", PASSWORD_CHANGED);
+        }
+    }
+
+    fn delete(&mut self, server: SocketAddr, login: usize) {
+        let name = json!({ "username": self.latest().name });
+        let answer = send(server, "delete/", &self.logins[login].token, &name);
+        let answer = self.answer(answer, &[204, 401]);
+        let deleted = answer.as_ref().is_some_and(|answer| answer.status == 204);
+        self.counts.deleted += usize::from(deleted);
+        self.latest().deleted = Some(acknowledged(deleted));
+        self.logins[login].life = if answer.is_some() { Life::Ended } else { Life::Unknown };
+    }
+
+    /// Confirms the email by the mail that came after the registration.
+    fn confirm(&mut self, server: SocketAddr) {
+        let email = self.latest().email();
+        let Some(link) = self.mailroom.link(&email, CONFIRM) else { return };
+        let body = json!({ "token": link, "password": PASSWORD });
+        self.latest().verified = self.follow(server, "verify_email/", body);
+    }
+
+    /// Sets another password by a mail; until an email is confirmed, the one that confirms it is sent for that.
+    fn forget_password(&mut self, server: SocketAddr, login: usize) {
+        let email = self.latest().email();
+        let asked = send(server, "forgot_password/", "", &json!({ "email": email }));
+        if self.answer(asked, &[200]).is_none() {
+            return;
+        }
+        let Some(link) = self.mailroom.link(&email, CONFIRM) else { return };
+        let body = json!({ "token": link, "new_password": CHANGED });
+        let reset = self.follow(server, "reset_password/", body);
+        (self.latest().verified, self.latest().changed) = (reset, reset);
+        match reset {
+            None => {}
+            Some(Acknowledged::Unknown) => self.logins[login].life = Life::Unknown,
+            Some(Acknowledged::Yes) => {
+                self.logins[login].life = Life::Ended;
+                self.promise("password_changed", PASSWORD_CHANGED);
+            }
+        }
+    }
+
+    fn change_email(&mut self, server: SocketAddr, login: usize) {
+        let email = self.latest().new_email();
+        let asked = send(server, "change_email/", &self.logins[login].token, &json!({ "new_email": email }));
+        if self.answer(asked, &[200, 401]).is_none_or(|answer| answer.status == 401) {
+            return;
+        }
+        let Some(link) = self.mailroom.link(&email, CONFIRM_NEW) else { return };
+        let body = json!({ "token": link, "password": PASSWORD });
+        let moved = self.follow(server, "confirm_email/", body);
+        (self.latest().verified, self.latest().moved) = (moved, moved);
+    }
+
+    /// Follows a link. `None` if it doesn't work, for a mail that went out again has a younger one.
+    fn follow(&mut self, server: SocketAddr, path: &'static str, body: Value) -> Option<Acknowledged> {
+        let answer = self.answer(send(server, path, "", &body), &[200, 410]);
+        match answer.map(|answer| answer.status) {
+            Some(200) => {
+                self.counts.followed += 1;
+                self.spent.push((path, body));
+                Some(Acknowledged::Yes)
+            }
+            Some(_) => None,
+            None => Some(Acknowledged::Unknown),
+        }
+    }
+
+    fn latest(&mut self) -> &mut Account {
+        self.accounts.last_mut().unwrap()
     }
 
     /// One of those in a given state, another one each time, of old ones and young ones.
@@ -230,34 +356,66 @@ impl Ledger {
                 (life, other) => self.faults.push(format!("login {n}: {life:?}, and the answer is {other}")),
             }
         }
-        Counts { accounts: self.accounts.len(), ..self.counts }
+        for (path, body) in std::mem::take(&mut self.spent) {
+            let answer = send(server, path, "", &body);
+            self.answer(answer, &[410]);
+        }
+        Counts { accounts: self.accounts.len(), promised: self.promised.len(), ..self.counts }
     }
+
+    /// Every mail that was promised has arrived, or is among those that wait: each a kind, and the email of its account.
+    pub fn audit_mail(&mut self, waiting: &[(String, String)]) {
+        for promise in &self.promised {
+            let waits = |(errand, address): &(String, String)| errand == promise.errand && *address == promise.address;
+            if !self.mailroom.has(&promise.address, promise.subject) && !waiting.iter().any(waits) {
+                self.faults.push(format!("a mail is lost: {promise:?}"));
+            }
+        }
+    }
+}
+
+fn send(server: SocketAddr, path: &str, token: &str, body: &Value) -> Result<Whole, Failure> {
+    call(server, "POST", path, token, &body.to_string())
 }
 
 fn acknowledged(yes: bool) -> Acknowledged {
     if yes { Acknowledged::Yes } else { Acknowledged::Unknown }
 }
 
-/// An account logs in by both of its names, with one password, and is who it is; or it isn't there, and then nothing of it is.
+/// The values that something may have that was changed, or perhaps.
+fn possible<T>(changed: Option<Acknowledged>, before: T, after: T) -> Vec<T> {
+    match changed {
+        None => vec![before],
+        Some(Acknowledged::Yes) => vec![after],
+        Some(Acknowledged::Unknown) => vec![before, after],
+    }
+}
+
+/// An account logs in by its username and one of its emails, with one password, and is who it is; or it isn't there, and then
+/// nothing of it is.
 fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
-    let Account { name, registered, changed, deleted } = account;
-    let email = format!("{name}@example.org");
-    let passwords: &[&str] = match changed {
-        None => &[PASSWORD],
-        Some(Acknowledged::Yes) => &[CHANGED],
-        Some(Acknowledged::Unknown) => &[CHANGED, PASSWORD],
-    };
+    let Account { name, registered, changed, deleted, verified, moved } = account;
+    let (emails, passwords) =
+        (possible(*moved, account.email(), account.new_email()), possible(*changed, PASSWORD, CHANGED));
     let mut living = 0;
-    // A wrong one only where it was changed: each costs a hash.
+    // What is wrong only where it was changed: each costs a hash.
     for password in [PASSWORD, CHANGED].into_iter().filter(|password| *password == PASSWORD || changed.is_some()) {
-        let found = [name, email.as_str()].map(|by| log_in_with(server, by, password));
-        match found.each_ref().map(|answer| answer.as_ref().map_or(0, |answer| answer.status)) {
-            [200, 200] if passwords.contains(&password) => {
+        let status = |by: &str| log_in_with(server, by, password).map_or(0, |answer| answer.status);
+        let opened = log_in_with(server, name, password).map_err(|failure| format!("{failure:?}"))?;
+        let by_old = status(&account.email());
+        let by_new = if moved.is_some() { status(&account.new_email()) } else { 400 };
+        match (opened.status, by_old, by_new) {
+            (200, 200, 400) | (200, 400, 200) if passwords.contains(&password) => {
                 living += 1;
-                found.into_iter().flatten().try_for_each(|answer| is_who_it_is(server, name, &answer))?;
+                let email = if by_old == 200 { account.email() } else { account.new_email() };
+                let confirmed = possible(*verified, false, true);
+                is_who_it_is(server, &opened, (name, &email), &confirmed)?;
+                if !emails.contains(&email) {
+                    return Err(format!("its email is {email}"));
+                }
             }
-            [400, 400] => {}
-            other => return Err(format!("logging in by username and by email with {password:?}: {other:?}")),
+            (400, 400, 400) => {}
+            other => return Err(format!("logging in by username and by emails with {password:?}: {other:?}")),
         }
     }
     let may_live = *deleted != Some(Acknowledged::Yes);
@@ -272,10 +430,16 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
     }
 }
 
-fn is_who_it_is(server: SocketAddr, name: &str, login: &Whole) -> Result<(), String> {
+fn is_who_it_is(
+    server: SocketAddr,
+    login: &Whole,
+    (name, email): (&str, &str),
+    confirmed: &[bool],
+) -> Result<(), String> {
     let json = login.json();
     let who = me(server, json["token"].as_str().unwrap_or_default()).map(|answer| answer.json());
     let who = who.map_err(|failure| format!("{failure:?}"))?;
-    let same = who["username"] == *name && who["email"] == format!("{name}@example.org");
-    same.then_some(()).ok_or_else(|| format!("the account is another one: {who}"))
+    let same = who["username"] == *name && who["email"] == *email;
+    let confirmed = who["email_verified"].as_bool().is_some_and(|is| confirmed.contains(&is));
+    (same && confirmed).then_some(()).ok_or_else(|| format!("the account is another one: {who}"))
 }

@@ -7,37 +7,51 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 const ACCOUNTS: &str = "SELECT COUNT(*) FROM users";
 const STRAYS: &str = "SELECT COUNT(*) FROM sessions WHERE user_id NOT IN (SELECT id FROM users)";
 
+/// What every mail that waits is about, and the email of the account.
+const MAILS: &str = "SELECT kind, email FROM mails JOIN users ON users.id = user_id";
+
 /// Every index agrees with its table, where PostgreSQL has the means to tell.
 const CHECK_INDEXES: &str = "SELECT bt_index_check(indexrelid, true) FROM pg_index \
     JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace \
     WHERE nspname = 'public'";
 
-/// What is wrong with the database of a server that ran in `folder` and that should have so many accounts.
-pub async fn faults_in(url: &str, folder: &Path, accounts: usize) -> Vec<String> {
-    let (mut found, counted) = match url.strip_prefix("sqlite:") {
+/// What a database holds.
+struct Held {
+    accounts: i64,
+    strays: i64,
+    mails: Vec<(String, String)>,
+}
+
+/// What is wrong with the database of a server that ran in `folder` and that should have so many accounts, and the mails that
+/// wait in it.
+pub async fn look_into(url: &str, folder: &Path, accounts: usize) -> (Vec<String>, Vec<(String, String)>) {
+    let (mut found, held) = match url.strip_prefix("sqlite:") {
         Some(file) => in_sqlite(&folder.join(file)).await,
         None => in_postgres(url).await,
     };
-    let expected = (i64::try_from(accounts).unwrap(), 0);
+    let (expected, counted) = ((i64::try_from(accounts).unwrap(), 0), (held.accounts, held.strays));
     if counted != expected {
         found.push(format!("accounts and sessions without one: {counted:?}, not {expected:?}"));
     }
-    found
+    (found, held.mails)
 }
 
-async fn in_sqlite(file: &Path) -> (Vec<String>, (i64, i64)) {
+async fn in_sqlite(file: &Path) -> (Vec<String>, Held) {
     let mut connection = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
     let integrity: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut connection).await.unwrap();
     let strays = sqlx::query("PRAGMA foreign_key_check").fetch_all(&mut connection).await.unwrap();
     let mut found: Vec<String> = integrity.into_iter().filter(|line| line != "ok").collect();
     found.extend(strays.iter().map(|row| format!("{row:?}")));
-    let accounts = sqlx::query_scalar(ACCOUNTS).fetch_one(&mut connection).await.unwrap();
-    let strays = sqlx::query_scalar(STRAYS).fetch_one(&mut connection).await.unwrap();
+    let held = Held {
+        accounts: sqlx::query_scalar(ACCOUNTS).fetch_one(&mut connection).await.unwrap(),
+        strays: sqlx::query_scalar(STRAYS).fetch_one(&mut connection).await.unwrap(),
+        mails: sqlx::query_as(MAILS).fetch_all(&mut connection).await.unwrap(),
+    };
     connection.close().await.unwrap();
-    (found, (accounts, strays))
+    (found, held)
 }
 
-async fn in_postgres(url: &str) -> (Vec<String>, (i64, i64)) {
+async fn in_postgres(url: &str) -> (Vec<String>, Held) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let checked = async {
         sqlx::query("CREATE EXTENSION amcheck").execute(&mut connection).await?;
@@ -49,8 +63,11 @@ async fn in_postgres(url: &str) -> (Vec<String>, (i64, i64)) {
         Err(fault) => vec![fault.to_string()],
         Ok(_) => vec![],
     };
-    let accounts = sqlx::query_scalar(ACCOUNTS).fetch_one(&mut connection).await.unwrap();
-    let strays = sqlx::query_scalar(STRAYS).fetch_one(&mut connection).await.unwrap();
+    let held = Held {
+        accounts: sqlx::query_scalar(ACCOUNTS).fetch_one(&mut connection).await.unwrap(),
+        strays: sqlx::query_scalar(STRAYS).fetch_one(&mut connection).await.unwrap(),
+        mails: sqlx::query_as(MAILS).fetch_all(&mut connection).await.unwrap(),
+    };
     connection.close().await.unwrap();
-    (found, (accounts, strays))
+    (found, held)
 }

@@ -155,8 +155,8 @@ on_both! {
         app.store.end_sessions_of(&user).await.unwrap();
         assert_eq!(app.confirm_email(&second).await, 410);
         let third = app.email_link(&app.token("ann").await, "evil@example.org").await;
-        app.store.disable_user(&user, vestibule::service::clock::Clock::now(&*app.clock)).await.unwrap();
-        app.store.enable_user(&user).await.unwrap();
+        app.store.disable_user(&user, app.now()).await.unwrap();
+        app.store.enable_user(&user, app.now()).await.unwrap();
         assert_eq!(app.confirm_email(&third).await, 410);
     }
 }
@@ -165,7 +165,7 @@ on_both! {
     async fn a_link_is_not_made_for_a_mail_that_is_no_longer_wanted_r55(app: App) {
         app.register_confirmed("ann").await;
         let user = app.id_of(&app.token("ann").await).await;
-        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let now = app.now();
         let token = Token::generate(Kind::Link, || 7);
         let make = async |mail: &str, address: &str, kind: LinkKind| {
             let link = NewLink {
@@ -175,7 +175,7 @@ on_both! {
                 user_id: &user,
                 address,
                 created_at: now,
-                expires_at: now.plus(Duration::from_mins(1)),
+                made_at: now,
             };
             app.store.make_link(link).await.unwrap()
         };
@@ -195,4 +195,95 @@ async fn an_email_that_the_database_refuses_is_none_that_is_taken() {
     let link = app.email_link(&app.token("ann").await, "new@example.org").await;
     app.refuse_changes_of("email").await;
     assert_eq!(app.confirm_email(&link).await, 500);
+}
+
+on_both! {
+    async fn a_closed_accounts_way_back_to_its_email_has_the_time_left_that_it_had_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let user = app.id_of(&token).await;
+        let link = app.email_link(&token, "evil@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        let owners = token_of(&app.deliver_one().await);
+        let link = app.email_link(&token, "worse@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        app.clock.advance(Duration::from_hours(70));
+        app.store.disable_user(&user, app.now()).await.unwrap();
+        let mut app = app;
+        for _ in 0..96 {
+            app.clock.advance(Duration::from_hours(1));
+            assert!(app.deliver().await.is_empty());
+            app.upkeep.as_mut().unwrap().sweep_all().await.unwrap();
+        }
+        assert_eq!(app.undo_email(&owners).await, 410, "while it is closed");
+        app.store.enable_user(&user, app.now()).await.unwrap();
+        app.clock.advance(Duration::from_hours(1));
+        assert_eq!(app.deliver_one().await.to, "evil@example.org", "what waited goes out");
+        app.clock.advance(Duration::from_mins(59));
+        assert_eq!(app.undo_email(&owners).await, 200);
+        assert_eq!(app.who(&app.new_token("ann@example.org").await).await["email"], "ann@example.org");
+    }
+}
+
+on_both! {
+    async fn a_way_back_that_was_over_when_its_account_was_closed_stays_so_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let user = app.id_of(&token).await;
+        let link = app.email_link(&token, "new@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        let undo = token_of(&app.deliver_one().await);
+        app.clock.advance(Duration::from_hours(72));
+        app.store.disable_user(&user, app.now()).await.unwrap();
+        app.clock.advance(Duration::from_hours(1));
+        app.store.enable_user(&user, app.now()).await.unwrap();
+        assert_eq!(app.undo_email(&undo).await, 410);
+    }
+}
+
+on_both! {
+    async fn changes_are_undone_in_their_order_whatever_the_clock_did_r59_r99(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let link = app.email_link(&token, "evil@example.org").await;
+        app.clock.advance(Duration::from_mins(1));
+        assert_eq!(app.confirm_email(&link).await, 200);
+        let owners = token_of(&app.deliver_one().await);
+        app.clock.go_back(Duration::from_mins(1));
+        let link = app.email_link(&token, "worse@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        app.clock.advance(Duration::from_mins(1));
+        let intruders = token_of(&app.deliver_one().await);
+        assert_eq!(app.undo_email(&owners).await, 200);
+        assert_eq!(app.undo_email(&intruders).await, 410);
+    }
+}
+
+on_both! {
+    async fn a_stranger_keeps_nobody_from_moving_to_an_email_r56(app: App) {
+        app.register_confirmed("ann").await;
+        app.register_confirmed("eve").await;
+        let (owner, stranger) = (app.token("ann").await, app.token("eve").await);
+        for _ in 0..8 {
+            assert_eq!(app.ask("POST", CHANGE_EMAIL, &stranger, &json!({ "new_email": "new@example.org" })).await.status, 200);
+        }
+        assert_eq!(app.deliver().await.len(), 5);
+        let link = app.email_link(&owner, "new@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+    }
+}
+
+on_both! {
+    async fn the_password_of_a_change_undone_is_judged_beside_the_email_that_comes_back_r8(app: App) {
+        let body = json!({ "email": "ann.walrus-lantern@example.org", "username": "ann", "password": PASSWORD });
+        assert_eq!(app.send(REGISTER, body).await.status, 200);
+        let link = token_of(&app.deliver_one().await);
+        assert_eq!(app.verify(&link, PASSWORD).await, 200);
+        let link = app.email_link(&app.token("ann").await, "evil@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        let undo = token_of(&app.deliver_one().await);
+        let wish = |password: &str| json!({ "token": undo, "new_password": password });
+        assert_eq!(app.send(UNDO_EMAIL, wish("ann.walrus-lantern@example.org")).await.status, 400);
+        assert_eq!(app.send(UNDO_EMAIL, wish(NEW)).await.status, 200);
+    }
 }

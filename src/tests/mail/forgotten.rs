@@ -210,3 +210,28 @@ on_both! {
         assert_eq!(app.deliver().await.len(), 5);
     }
 }
+
+on_both! {
+    async fn a_clock_that_was_put_back_neither_lengthens_a_link_nor_keeps_anybody_from_another_r99(app: App) {
+        let year = Duration::from_hours(24 * 365);
+        app.register_confirmed("ann").await;
+        app.clock.advance(year);
+        let early = app.reset_link("ann").await;
+        app.clock.go_back(year);
+        assert_eq!(app.reset(&early, NEW).await, 410);
+        let link = app.reset_link("ann").await;
+        assert_eq!(app.reset(&early, NEW).await, 410);
+        assert_eq!(app.reset(&link, NEW).await, 200);
+    }
+}
+
+on_both! {
+    async fn a_link_whose_time_is_over_comes_not_back_with_the_clock_r99(app: App) {
+        app.register_confirmed("ann").await;
+        let link = app.reset_link("ann").await;
+        app.clock.advance(Duration::from_mins(30));
+        assert_eq!(app.reset(&link, NEW).await, 410);
+        app.clock.go_back(Duration::from_mins(29));
+        assert_eq!(app.reset(&link, NEW).await, 410);
+    }
+}

@@ -1,5 +1,10 @@
 //! The queue: what is sent when, and what happens when it can't be.
 
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use vestibule::service::{Carrier, Carrying};
+
 use super::*;
 
 #[tokio::test]
@@ -57,19 +62,48 @@ on_both! {
 }
 
 on_both! {
-    async fn mail_to_a_mailbox_that_takes_none_is_given_up_soon(app: App) {
+    async fn mail_that_is_refused_for_good_is_given_up_after_a_day(app: App) {
         app.register("ann").await;
         let user = app.who(&app.token("ann").await).await["id"].as_str().unwrap().to_owned();
         app.letterbox.broken.store(true, Ordering::SeqCst);
         app.letterbox.lasting.store(true, Ordering::SeqCst);
-        let mut tries = 0;
+        let mut hours = 0;
         while app.store.mails_of(&user).await.unwrap().len() == 1 {
             assert!(app.deliver().await.is_empty());
             app.clock.advance(Duration::from_hours(1));
-            tries += 1;
-            assert!(tries < 10, "it is never given up");
+            hours += 1;
+            assert!(hours < 40, "it is never given up");
         }
-        assert_eq!(tries, 5, "but not at once");
+        assert_eq!(hours, 25, "not while somebody may set the mail server right");
+    }
+}
+
+on_both! {
+    async fn a_refusal_after_a_failure_of_hours_costs_no_mail(app: App) {
+        app.register("ann").await;
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        for _ in 0..20 {
+            assert!(app.deliver().await.is_empty());
+            app.clock.advance(Duration::from_hours(1));
+        }
+        app.letterbox.lasting.store(true, Ordering::SeqCst);
+        assert!(app.deliver().await.is_empty());
+        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.clock.advance(Duration::from_hours(1));
+        assert_eq!(app.deliver_one().await.to, "ann@example.org");
+    }
+}
+
+on_both! {
+    async fn mail_that_waits_goes_out_after_the_clock_was_put_back_r99(app: App) {
+        let year = Duration::from_hours(24 * 365);
+        app.clock.advance(year);
+        app.register("ann").await;
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        assert!(app.deliver().await.is_empty());
+        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.clock.go_back(year);
+        assert_eq!(app.deliver_one().await.to, "ann@example.org");
     }
 }
 
@@ -92,13 +126,13 @@ on_both! {
     async fn a_mail_on_its_way_confirms_no_email_twice(app: App) {
         app.register_confirmed("ann").await;
         let user = app.id_of(&app.token("ann").await).await;
-        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let now = app.now();
         assert_eq!(app.ask("POST", RESEND, &app.token("ann").await, &json!({})).await.status, 200);
         let mail = app.store.claim_mail(now, Duration::from_mins(10)).await.unwrap().unwrap();
         let token = Token::generate(Kind::Link, || 7);
         let link = NewLink {
             mail: &mail.id, token_hash: token.hash(), kind: LinkKind::Verify, user_id: &user, address: "ann@example.org",
-            created_at: now, expires_at: now.plus(Duration::from_hours(24)),
+            created_at: now, made_at: now,
         };
         assert!(!app.store.make_link(link).await.unwrap());
         assert!(app.store.links_of(&user).await.unwrap().is_empty());
@@ -112,9 +146,9 @@ on_both! {
         let user = app.id_of(&token).await;
         let link = app.email_link(&token, "new@example.org").await;
         assert_eq!(app.confirm_email(&link).await, 200);
-        app.store.disable_user(&user, vestibule::service::clock::Clock::now(&*app.clock)).await.unwrap();
+        app.store.disable_user(&user, app.now()).await.unwrap();
         assert!(app.deliver().await.is_empty());
-        app.store.enable_user(&user).await.unwrap();
+        app.store.enable_user(&user, app.now()).await.unwrap();
         app.clock.advance(Duration::from_mins(1));
         let told = app.deliver_one().await;
         assert_eq!((told.to.as_str(), told.subject.as_str()), ("ann@example.org", "Your email at Vestibule was changed"));
@@ -125,7 +159,7 @@ on_both! {
 on_both! {
     async fn what_a_postman_leaves_half_done_another_takes_up(app: App) {
         app.register("ann").await;
-        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let now = app.now();
         let lease = Duration::from_mins(10);
         let claimed = app.store.claim_mail(now, lease).await.unwrap().unwrap();
         assert!(app.deliver().await.is_empty(), "it is in other hands");
@@ -155,7 +189,7 @@ on_both! {
         for at in 0..8 {
             app.register(&format!("user{at}")).await;
         }
-        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let now = app.now();
         let claims = (0..8).map(|_| app.store.claim_mail(now, Duration::from_mins(10)));
         let claimed = futures_util::future::join_all(claims).await;
         let mut ids: Vec<String> = claimed.into_iter().map(|claim| claim.unwrap().expect("one for each").id).collect();
@@ -171,10 +205,10 @@ on_both! {
         let link = app.reset_link("ann").await;
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
         let user = app.who(&app.token("ann").await).await["id"].as_str().unwrap().to_owned();
-        app.store.disable_user(&user, vestibule::service::clock::Clock::now(&*app.clock)).await.unwrap();
+        app.store.disable_user(&user, app.now()).await.unwrap();
         assert!(app.deliver().await.is_empty());
         assert_eq!(app.reset(&link, NEW).await, 410);
-        app.store.enable_user(&user).await.unwrap();
+        app.store.enable_user(&user, app.now()).await.unwrap();
         let token = app.token("ann").await;
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
         let link = token_of(&app.deliver_one().await);
@@ -205,7 +239,7 @@ on_both! {
         assert_eq!(app.forgot("Ann@example.org").await.status, 200);
         let token = app.token("ann").await;
         assert_eq!(app.ask("POST", "/api/accounts/delete/", &token, &json!({ "username": "ann" })).await.status, 204);
-        let now = vestibule::service::clock::Clock::now(&*app.clock);
+        let now = app.now();
         assert!(app.store.claim_mail(now, Duration::from_mins(1)).await.unwrap().is_none());
     }
 }
@@ -214,6 +248,7 @@ on_both! {
 async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
     let app = App::start(Backend::Sqlite).await;
     app.register_confirmed("ann").await;
+    let (_stop, unstopped) = watch::channel(false);
     let arrives = async {
         while app.letterbox.is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -226,7 +261,41 @@ async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
         tokio::time::timeout(Duration::from_secs(5), arrives).await
     };
     tokio::select! {
-        () = app.postman.run() => panic!("a postman works for ever"),
+        () = app.postman.run(unstopped) => panic!("nobody told the postman to stop"),
         in_time = asked => assert!(in_time.is_ok(), "long before the next round"),
     }
+}
+
+/// A carrier that is told when it may put a mail down, and tells when it has one in hand.
+#[derive(Debug, Default)]
+struct Slow {
+    in_hand: Notify,
+    go_on: Notify,
+}
+
+impl Carrier for Slow {
+    fn carry<'a>(&'a self, _id: &'a str, _letter: &'a Letter) -> Carrying<'a> {
+        Box::pin(async {
+            self.in_hand.notify_one();
+            self.go_on.notified().await;
+            Ok("in the end".to_owned())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_postman_that_is_told_to_stop_brings_the_mail_in_hand_to_an_end_and_takes_no_other() {
+    let app = App::start(Backend::Sqlite).await;
+    app.register("ann").await;
+    let (slow, (stop, stopping)) = (Arc::new(Slow::default()), watch::channel(false));
+    let head = app.config.letterhead(app.config.server.address);
+    let postman = app.service.postman(Arc::clone(&slow) as Arc<dyn Carrier>, head);
+    let told = async {
+        slow.in_hand.notified().await;
+        stop.send_replace(true);
+        app.register("bob").await;
+        slow.go_on.notify_one();
+    };
+    tokio::join!(postman.run(stopping), told);
+    assert_eq!(app.deliver_one().await.to, "bob@example.org");
 }

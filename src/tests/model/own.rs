@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use vestibule::store::Errand;
+
 use super::{
-    rules::Model,
-    step::{Act, Answer, By, Person},
-    throttle::Counted,
+    mail::Allowed,
+    numbers::{ACCESS, PROOF, TOLD},
+    rules::{Counted, Model, Session},
+    step::{Act, Answer, By, Phrase},
 };
 
 /// A personal access token.
@@ -21,44 +24,55 @@ impl Model {
         let Some(session) = self.authenticate(since) else { return Answer::Ended };
         let account = self.sessions[session].account;
         if let Act::Prove(password) | Act::ChangePassword { current: password, .. } = act {
-            let counted = Counted::Account(account);
-            let wait = self.count(counted);
-            if !wait.is_zero() {
-                return Answer::Wait(wait.as_millis().div_ceil(1000));
+            if let Err(refused) = self.compare(account, password) {
+                return refused;
             }
-            if self.accounts[account].password != password {
-                return Answer::Wrong;
-            }
-            self.failures.remove(&counted);
-        } else if self.now >= self.sessions[session].proven + self.numbers.proof {
+        } else if act != Act::Resend && self.now >= self.sessions[session].proven + PROOF {
             return Answer::Unproven;
         }
+        let (email, now) = (self.accounts[account].email, self.now);
+        let prove = |session: &mut Session| (session.proven, session.seen) = (now, now);
         match act {
-            Act::Prove(_) => self.sessions[session].proven = self.now,
+            Act::Prove(_) => prove(&mut self.sessions[session]),
             Act::ChangePassword { current, new } if current == new => return Answer::Invalid,
             Act::ChangePassword { new, .. } => {
-                self.accounts[account].password = new;
-                self.sessions[session].proven = self.now;
-                self.end_others(account, Some(session));
-            }
-            Act::Rename(name) => {
-                if self.find(By::Username, name).is_some_and(|holder| holder != account) {
-                    return Answer::Invalid;
+                if let Err(refused) = self.post_office.take(Allowed::Passwords(account), TOLD, now) {
+                    return refused;
                 }
-                self.accounts[account].username = name;
+                self.accounts[account].password = new;
+                prove(&mut self.sessions[session]);
+                self.end_others(account, Some(session));
+                self.post(Errand::PasswordChanged, Some(account), email);
             }
+            Act::Rename(name) if self.find(By::Username, name).is_some_and(|n| n != account) => return Answer::Invalid,
+            Act::Rename(name) => self.accounts[account].username = name,
+            Act::ChangeEmail(new) if new == email => return Answer::Invalid,
+            Act::ChangeEmail(new) => self.post(Errand::ChangeEmail, Some(account), new),
+            Act::Resend => self.post(Errand::Verify, Some(account), email),
             Act::EndOthers => self.end_others(account, Some(session)),
             Act::Issue => {
-                let expires = self.now + self.numbers.access;
-                self.access.push(Access { account, expires, revoked: false });
+                if let Err(refused) = self.post_office.take(Allowed::Tokens(account), TOLD, now) {
+                    return refused;
+                }
+                self.access.push(Access { account, expires: now + ACCESS, revoked: false });
+                self.post(Errand::TokenMade, Some(account), email);
             }
             Act::Leave => {
-                self.accounts[account].left = true;
-                self.end_others(account, None);
-                self.revoke_of(account);
+                self.post_office.mails.retain(|mail| !(mail.errand == Errand::Forgot && mail.to == email));
+                self.remove(account);
             }
         }
         Answer::Done
+    }
+
+    /// Counts a password, and compares it.
+    pub fn compare(&mut self, account: usize, password: Phrase) -> Result<(), Answer> {
+        self.count(Counted::Account(account))?;
+        if self.accounts[account].password != password {
+            return Err(Answer::Wrong);
+        }
+        self.failures.remove(&Counted::Account(account));
+        Ok(())
     }
 
     /// What must come of showing a personal access token.
@@ -67,20 +81,23 @@ impl Model {
         token.map_or(Answer::Ended, |token| Answer::Is(self.accounts[token.account].username))
     }
 
-    /// An operator ends what may have been stolen.
-    pub fn revoke(&mut self, who: Person) {
-        if let Some(account) = self.find(By::Username, who) {
-            self.revoke_of(account);
-        }
+    /// Ends whatever may have been stolen.
+    pub fn evict(&mut self, account: usize) {
+        self.end_others(account, None);
+        self.access.iter_mut().filter(|token| token.account == account).for_each(|token| token.revoked = true);
     }
 
-    fn revoke_of(&mut self, account: usize) {
-        self.access.iter_mut().filter(|token| token.account == account).for_each(|token| token.revoked = true);
+    /// Removes an account with everything of its own.
+    pub fn remove(&mut self, account: usize) {
+        self.evict(account);
+        self.accounts[account].left = true;
+        self.post_office.forget(account);
     }
 
     fn end_others(&mut self, account: usize, but: Option<usize>) {
         let others = self.sessions.iter_mut().enumerate();
         let others = others.filter(|(n, session)| session.account == account && Some(*n) != but);
         others.for_each(|(_, session)| session.ended = true);
+        self.post_office.void(account);
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
+use vestibule::store::Errand;
 
 /// The time that each step takes, so that no two logins are of the same age.
 pub const MOMENT: Duration = Duration::from_millis(1);
@@ -16,9 +17,10 @@ pub enum Person {
 }
 
 impl Person {
-    /// Who is called so.
-    pub fn named(username: &str) -> Self {
-        [Self::Ann, Self::Bob, Self::Cyd].into_iter().find(|person| person.username() == username).unwrap()
+    /// Who is called so, or has this email.
+    pub fn named(name: &str) -> Self {
+        let people = [Self::Ann, Self::Bob, Self::Cyd];
+        people.into_iter().find(|person| person.username() == name || person.email() == name).unwrap()
     }
 
     pub fn username(self) -> String {
@@ -97,6 +99,11 @@ pub enum Step {
     LogOut {
         since: usize,
     },
+    /// Something that an operator does.
+    Operate {
+        who: Person,
+        command: Command,
+    },
     /// Something that somebody does with their own account, in the session of a login.
     Own {
         since: usize,
@@ -106,17 +113,23 @@ pub enum Step {
     Show {
         since: usize,
     },
-    Disable(Person),
-    Enable(Person),
-    SetPassword(Person, Phrase),
-    Revoke(Person),
+    Mail(Event),
     Wait(Span),
     Restart,
     Sweep,
 }
 
+/// What an operator does with an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Disable,
+    Enable,
+    SetPassword(Phrase),
+    Revoke,
+}
+
 /// What somebody does with their own account.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Prove(Phrase),
     ChangePassword {
@@ -124,23 +137,55 @@ pub enum Act {
         new: Phrase,
     },
     Rename(Person),
+    /// Asks for the email of one of the three.
+    ChangeEmail(Person),
+    /// Asks again for the mail that confirms the email.
+    Resend,
     EndOthers,
     /// Makes a personal access token.
     Issue,
     Leave,
 }
 
+/// Something about mail.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// Somebody asks for a new password.
+    Forgot(Person),
+    /// All mail that is due is sent, by a mail server that takes it or doesn't.
+    Deliver { works: bool },
+    /// A link is followed. It is called by how many have arrived since.
+    Follow { since: usize, to: Use },
+}
+
+/// What a link is followed for.
+#[derive(Clone, Copy, Debug)]
+pub enum Use {
+    /// To confirm an account's email, by its password.
+    Verify(Phrase),
+    /// To set a new password.
+    Reset(Phrase),
+    /// To give an account another email, by its password.
+    Confirm(Phrase),
+    /// To bring the email before back, with a new password.
+    Undo(Phrase),
+}
+
 /// What comes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Done,
     /// Done, and by whom.
     Is(Person),
+    /// To whom a mail went, and of which kind.
+    Mail(Vec<(Person, Errand)>),
     Taken,
     Wrong,
     /// For so many seconds.
     Wait(u128),
     Ended,
+    /// The link doesn't work.
+    Spent,
     /// The password was proven too long ago.
     Unproven,
     Invalid,
@@ -157,17 +202,56 @@ impl fmt::Debug for Script {
     }
 }
 
-/// Scripts of up to `longest` steps. They shrink to the fewest and simplest that still fail.
+/// Scripts of up to `longest` scenes. They shrink to the fewest and simplest that still fail.
 pub fn scripts(longest: usize) -> impl Strategy<Value = Script> {
-    vec(step(), 1..=longest).prop_map(Script)
+    vec(scene(), 1..=longest).prop_map(|scenes| Script(scenes.concat()))
+}
+
+/// A step, or some that lead further than chance alone would.
+fn scene() -> impl Strategy<Value = Vec<Step>> {
+    let log_in = |who, password| Step::LogIn { by: By::Username, who, password };
+    let deliver = Step::Mail(Event::Deliver { works: true });
+    let follow = |since, to| Step::Mail(Event::Follow { since, to });
+    let begin =
+        move |(who, password)| vec![Step::Register { email: who, username: who, password }, log_in(who, password)];
+    let own = move |(who, password, act)| vec![log_in(who, password), Step::Own { since: 0, act }];
+    let confirm = move |phrase| vec![deliver, follow(0, Use::Verify(phrase))];
+    let forget = move |(who, new)| vec![Step::Mail(Event::Forgot(who)), deliver, follow(0, Use::Reset(new))];
+    let change = move |(new, phrase)| {
+        vec![Step::Own { since: 0, act: Act::ChangeEmail(new) }, deliver, follow(0, Use::Confirm(phrase))]
+    };
+    let undo = move |(since, new)| vec![deliver, follow(since, Use::Undo(new))];
+    prop_oneof![
+        40 => step().prop_map(|step| vec![step]),
+        6 => (anybody(), phrase()).prop_map(begin),
+        14 => (anybody(), phrase(), act()).prop_map(own),
+        6 => phrase().prop_map(confirm),
+        3 => (anybody(), phrase()).prop_map(forget),
+        14 => (anybody(), phrase()).prop_map(change),
+        5 => (0..2_usize, phrase()).prop_map(undo),
+    ]
 }
 
 fn person() -> impl Strategy<Value = Person> {
     prop_oneof![8 => Just(Person::Ann), 2 => Just(Person::Bob), 1 => Just(Person::Cyd)]
 }
 
+/// Anybody alike, so that names and emails are taken.
+fn anybody() -> impl Strategy<Value = Person> {
+    prop_oneof![Just(Person::Ann), Just(Person::Bob), Just(Person::Cyd)]
+}
+
 fn phrase() -> impl Strategy<Value = Phrase> {
     prop_oneof![4 => Just(Phrase::Kettle), 1 => Just(Phrase::Lantern)]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        1 => Just(Command::Disable),
+        3 => Just(Command::Enable),
+        1 => phrase().prop_map(Command::SetPassword),
+        1 => Just(Command::Revoke),
+    ]
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -179,11 +263,26 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => phrase().prop_map(Act::Prove),
         2 => pair.prop_map(|(current, new)| Act::ChangePassword { current, new }),
-        // Anybody alike, so that names are taken.
-        3 => prop_oneof![Just(Person::Ann), Just(Person::Bob), Just(Person::Cyd)].prop_map(Act::Rename),
+        3 => anybody().prop_map(Act::Rename),
+        6 => anybody().prop_map(Act::ChangeEmail),
+        2 => Just(Act::Resend),
         2 => Just(Act::EndOthers),
         6 => Just(Act::Issue),
         1 => Just(Act::Leave),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let to = prop_oneof![
+        4 => phrase().prop_map(Use::Verify),
+        3 => phrase().prop_map(Use::Reset),
+        4 => phrase().prop_map(Use::Confirm),
+        3 => phrase().prop_map(Use::Undo),
+    ];
+    prop_oneof![
+        2 => person().prop_map(Event::Forgot),
+        8 => prop_oneof![5 => Just(true), 1 => Just(false)].prop_map(|works| Event::Deliver { works }),
+        12 => (prop_oneof![3 => Just(0), 1 => 1..4_usize], to).prop_map(|(since, to)| Event::Follow { since, to }),
     ]
 }
 
@@ -204,12 +303,10 @@ fn step() -> impl Strategy<Value = Step> {
         30 => (by, person(), phrase()).prop_map(|(by, who, password)| Step::LogIn { by, who, password }),
         12 => (0..4_usize).prop_map(|since| Step::Check { since }),
         2 => (0..4_usize).prop_map(|since| Step::LogOut { since }),
-        16 => (0..2_usize, act()).prop_map(|(since, act)| Step::Own { since, act }),
+        6 => (person(), command()).prop_map(|(who, command)| Step::Operate { who, command }),
+        20 => (0..2_usize, act()).prop_map(|(since, act)| Step::Own { since, act }),
         6 => (0..2_usize).prop_map(|since| Step::Show { since }),
-        1 => person().prop_map(Step::Disable),
-        3 => person().prop_map(Step::Enable),
-        1 => (person(), phrase()).prop_map(|(who, phrase)| Step::SetPassword(who, phrase)),
-        1 => person().prop_map(Step::Revoke),
+        24 => event().prop_map(Step::Mail),
         5 => span.prop_map(Step::Wait),
         1 => Just(Step::Restart),
         1 => Just(Step::Sweep),

@@ -1,0 +1,254 @@
+//! The rules of mail and of the links in it, told once more, without a queue in a database.
+
+use std::{collections::HashMap, time::Duration};
+
+use vestibule::store::{Errand, LinkKind};
+
+use super::{
+    numbers::{FIRST_RETRY, GIVE_UP, LONGEST_RETRY, MAILBOX, RESET, UNDO, VERIFY},
+    rules::{Account, Counted, Model},
+    step::{Answer, By, Command, Event, Person, Use},
+};
+
+/// A mail that waits.
+#[derive(Clone, Copy)]
+pub struct Mail {
+    pub errand: Errand,
+    account: Option<usize>,
+    pub to: Person,
+    posted: Duration,
+    due: Duration,
+    tries: u32,
+}
+
+/// A link that was made.
+struct Link {
+    kind: LinkKind,
+    account: usize,
+    email: Person,
+    posted: Duration,
+    expires: Duration,
+    void: bool,
+    arrived: bool,
+}
+
+/// What there is an allowance of.
+#[derive(PartialEq, Eq, Hash)]
+pub enum Allowed {
+    /// Mails with a link that a mailbox's owner needs.
+    Needed(Person),
+    /// Mails that only tell.
+    Notices(Person),
+    /// An account's attempts to move to a mailbox.
+    Change(usize, Person),
+    Tokens(usize),
+    Passwords(usize),
+}
+
+#[derive(Default)]
+pub struct PostOffice {
+    pub mails: Vec<Mail>,
+    links: Vec<Link>,
+    /// When each is whole again.
+    allowances: HashMap<Allowed, Duration>,
+    /// Since when accounts are closed.
+    closed: HashMap<usize, Duration>,
+}
+
+impl Model {
+    /// What must come of something about mail.
+    pub fn mail(&mut self, event: Event) -> Answer {
+        match event {
+            Event::Forgot(who) => self.post(Errand::Forgot, None, who),
+            Event::Deliver { works } => return Answer::Mail(self.deliver(works)),
+            Event::Follow { since, to } => {
+                let Some(link) = self.post_office.arrived(since, self.now) else { return Answer::Spent };
+                return self.follow(link, to).err().unwrap_or(Answer::Done);
+            }
+        }
+        Answer::Done
+    }
+
+    pub fn post(&mut self, errand: Errand, account: Option<usize>, to: Person) {
+        let mail = Mail { errand, account, to, posted: self.now, due: self.now, tries: 0 };
+        self.post_office.mails.push(mail);
+    }
+
+    /// Every mail that is due goes out, if it can.
+    fn deliver(&mut self, works: bool) -> Vec<(Person, Errand)> {
+        let mut letters = vec![];
+        let mails = std::mem::take(&mut self.post_office.mails);
+        let (mut due, later): (Vec<Mail>, _) = mails.into_iter().partition(|mail| mail.due <= self.now);
+        self.post_office.mails = later;
+        due.sort_by_key(|mail| (mail.due, mail.posted));
+        for mut mail in due {
+            mail.tries += 1;
+            let tells = matches!(mail.errand, Errand::PasswordChanged | Errand::TokenMade | Errand::EmailChanged);
+            let waits = tells && mail.account.is_some_and(|n| !self.accounts[n].open);
+            let made = self.post_office.links.len();
+            let wanted = !waits && self.now < mail.posted + GIVE_UP;
+            let letter = if wanted { self.write(mail) } else { None };
+            if works && let Some(letter) = letter {
+                self.post_office.links.iter_mut().skip(made).for_each(|link| link.arrived = true);
+                letters.push(letter);
+            } else if waits || letter.is_some() {
+                mail.due = self.now + LONGEST_RETRY.min(FIRST_RETRY * (1 << (mail.tries - 1).min(16)));
+                self.post_office.mails.push(mail);
+            }
+        }
+        letters
+    }
+
+    /// What a mail says by now, and to whom.
+    fn write(&mut self, mail: Mail) -> Option<(Person, Errand)> {
+        let account = mail.account.or_else(|| self.find(By::Email, mail.to)).filter(|&n| self.accounts[n].open)?;
+        let Account { email, verified, .. } = self.accounts[account];
+        let (to, letter) = match mail.errand {
+            Errand::Verify if verified => return None,
+            Errand::Verify | Errand::Taken | Errand::Forgot if !verified => (email, Errand::Verify),
+            Errand::ChangeEmail | Errand::EmailChanged | Errand::EmailUndone => (mail.to, mail.errand),
+            errand => (email, errand),
+        };
+        let other = self.find(By::Email, to).filter(|&n| n != account && self.accounts[n].open);
+        let allowed = match mail.errand {
+            Errand::Verify | Errand::Forgot => Some(Allowed::Needed(to)),
+            Errand::Taken => Some(Allowed::Notices(to)),
+            Errand::ChangeEmail if other.is_some() => Some(Allowed::Notices(to)),
+            Errand::ChangeEmail => Some(Allowed::Change(account, to)),
+            Errand::PasswordChanged | Errand::TokenMade if !verified => Some(Allowed::Notices(to)),
+            _ => None,
+        };
+        if let Some(allowed) = allowed.filter(|_| mail.tries == 1) {
+            self.post_office.take(allowed, MAILBOX, self.now).ok()?;
+        }
+        let (kind, lasts) = match letter {
+            Errand::Verify => (LinkKind::Verify, VERIFY),
+            Errand::Forgot => (LinkKind::Reset, RESET),
+            Errand::ChangeEmail if other.is_some() => return Some((to, Errand::Taken)),
+            Errand::ChangeEmail => (LinkKind::ChangeEmail, VERIFY),
+            Errand::EmailChanged => (LinkKind::UndoEmail, UNDO),
+            _ => return Some((to, letter)),
+        };
+        if kind != LinkKind::UndoEmail {
+            let alike = |link: &&mut Link| !link.void && (link.account, link.kind) == (account, kind);
+            if self.post_office.links.iter_mut().filter(alike).any(|link| link.posted > mail.posted) {
+                return None;
+            }
+            self.post_office.links.iter_mut().filter(alike).for_each(|link| link.void = true);
+        }
+        let (posted, expires) = (mail.posted, self.now + lasts);
+        self.post_office.links.push(Link { kind, account, email: to, posted, expires, void: false, arrived: false });
+        Some((to, letter))
+    }
+
+    fn follow(&mut self, nth: usize, to: Use) -> Result<(), Answer> {
+        let Link { kind, account, email, posted, .. } = self.post_office.links[nth];
+        let fits = match to {
+            Use::Verify(_) => kind == LinkKind::Verify,
+            Use::Reset(_) => matches!(kind, LinkKind::Reset | LinkKind::Verify),
+            Use::Confirm(_) => kind == LinkKind::ChangeEmail,
+            Use::Undo(_) => kind == LinkKind::UndoEmail,
+        };
+        if !fits || !self.accounts[account].open {
+            return Err(Answer::Spent);
+        }
+        if let Use::Verify(password) | Use::Confirm(password) = to {
+            self.compare(account, password)?;
+        }
+        let Account { email: before, verified, .. } = self.accounts[account];
+        if let Some(holder) = self.find(By::Email, email).filter(|&holder| holder != account) {
+            if !matches!(to, Use::Undo(_)) || self.accounts[holder].verified {
+                return Err(Answer::Taken);
+            }
+            self.remove(holder);
+        }
+        (self.accounts[account].email, self.accounts[account].verified) = (email, true);
+        self.post_office.links[nth].void = true;
+        self.post_office.void_kind(account, LinkKind::Verify);
+        match to {
+            Use::Verify(_) => {}
+            Use::Confirm(_) => {
+                self.post_office.void(account);
+                if verified {
+                    self.post(Errand::EmailChanged, Some(account), before);
+                }
+            }
+            Use::Reset(new) | Use::Undo(new) => {
+                self.accounts[account].password = new;
+                self.evict(account);
+                self.failures.remove(&Counted::Account(account));
+                if let Use::Undo(_) = to {
+                    self.post_office.undo(account, posted);
+                    self.post(Errand::EmailUndone, Some(account), before);
+                } else {
+                    self.post(Errand::PasswordChanged, Some(account), email);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PostOffice {
+    /// Voids what could still be used to take an account.
+    pub fn void(&mut self, account: usize) {
+        self.void_kind(account, LinkKind::Reset);
+        self.void_kind(account, LinkKind::ChangeEmail);
+        self.mails.retain(|mail| (mail.account, mail.errand) != (Some(account), Errand::ChangeEmail));
+    }
+
+    /// Forgets everything about an account.
+    pub fn forget(&mut self, account: usize) {
+        self.mails.retain(|mail| mail.account != Some(account));
+        self.links.iter_mut().filter(|link| link.account == account).for_each(|link| link.void = true);
+    }
+
+    fn void_kind(&mut self, account: usize, kind: LinkKind) {
+        let such = self.links.iter_mut().filter(|link| (link.account, link.kind) == (account, kind));
+        such.for_each(|link| link.void = true);
+    }
+
+    /// Voids what would bring an email back that was given up since a time.
+    fn undo(&mut self, account: usize, since: Duration) {
+        let such = |of, posted| of == account && posted >= since;
+        let links = self.links.iter_mut().filter(|link| link.kind == LinkKind::UndoEmail);
+        links.filter(|link| such(link.account, link.posted)).for_each(|link| link.void = true);
+        self.mails.retain(|mail| {
+            mail.errand != Errand::EmailChanged || !mail.account.is_some_and(|of| such(of, mail.posted))
+        });
+    }
+
+    /// The link, by how many have arrived since, if it works.
+    fn arrived(&self, since: usize, now: Duration) -> Option<usize> {
+        let mut arrived = self.links.iter().enumerate().rev().filter(|(_, link)| link.arrived);
+        arrived.nth(since).filter(|(_, link)| !link.void && now < link.expires).map(|(nth, _)| nth)
+    }
+
+    /// Takes one of an allowance, by the generic cell rate algorithm.
+    pub fn take(&mut self, of: Allowed, (burst, interval): (u32, Duration), now: Duration) -> Result<(), Answer> {
+        let whole = self.allowances.entry(of).or_default();
+        let wait = whole.saturating_sub(now + interval * (burst - 1));
+        if !wait.is_zero() {
+            return Err(Answer::Wait(wait.as_millis().div_ceil(1000)));
+        }
+        *whole = now.max(*whole) + interval;
+        Ok(())
+    }
+
+    /// What brings an email back has as much time left when an account is opened again as it had when it was closed.
+    pub fn note(&mut self, account: usize, command: Command, now: Duration) {
+        if command == Command::Disable {
+            self.closed.entry(account).or_insert(now);
+        }
+        if command == Command::Enable
+            && let Some(since) = self.closed.remove(&account)
+        {
+            let span = now.saturating_sub(since);
+            let links =
+                self.links.iter_mut().filter(|link| link.kind == LinkKind::UndoEmail && link.account == account);
+            links.for_each(|link| link.expires += span);
+            let mails = self.mails.iter_mut().filter(|mail| mail.errand == Errand::EmailChanged);
+            mails.filter(|mail| mail.account == Some(account)).for_each(|mail| mail.posted += span);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The numbers that the real service goes by.
+
+use std::time::Duration;
+
+pub const IDLE: Duration = Duration::from_hours(4);
+pub const ABSOLUTE: Duration = Duration::from_hours(24);
+pub const SESSIONS: usize = 2;
+pub const FREE_FAILURES: usize = 3;
+pub const FIRST_DELAY: Duration = Duration::from_secs(1);
+pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
+pub const MEMORY: Duration = Duration::from_hours(24);
+pub const SEEN_INTERVAL: Duration = Duration::from_mins(1);
+pub const PROOF: Duration = Duration::from_mins(10);
+pub const ACCESS: Duration = Duration::from_hours(24);
+pub const VERIFY: Duration = Duration::from_hours(24);
+pub const RESET: Duration = Duration::from_mins(30);
+pub const UNDO: Duration = Duration::from_hours(72);
+/// Mails for one mailbox at once, and the time in which one more may go.
+pub const MAILBOX: (u32, Duration) = (5, Duration::from_mins(10));
+/// Access tokens of one account, and changes of its password, alike.
+pub const TOLD: (u32, Duration) = (10, Duration::from_mins(6));
+pub const FIRST_RETRY: Duration = Duration::from_secs(30);
+pub const LONGEST_RETRY: Duration = Duration::from_hours(1);
+pub const GIVE_UP: Duration = Duration::from_hours(72);
