@@ -3,6 +3,7 @@
 use std::{future::Future, pin::Pin};
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use server_fn::codec::Json;
 
 use super::{
     field::PasswordField,
@@ -13,8 +14,26 @@ use crate::{
     app::Address,
     error::{AppError, Field},
     pages::{View, register::password_hint},
-    session::{Notice, Phase, Session},
+    session::{Notice, Phase, Session, SessionClient},
 };
+
+/// Whether a link still works, so that nobody chooses a password for one that doesn't. Asking uses nothing up.
+///
+/// # Errors
+/// [`AppError::Unavailable`].
+#[server(
+    name = CheckLink, prefix = "/fn", endpoint = "check_link", input = Json, output = Json, client = SessionClient
+)]
+pub async fn check_link(
+    /// The link's token.
+    token: String,
+) -> Result<bool, AppError> {
+    crate::server::door::Door::open()?.check_link(&token).await
+}
+
+/// What is said to somebody who has loaded the page again, or typed its address.
+const MISSING: &str =
+    "This page needs its link, which it keeps until it is loaded again. Open the link in the mail once more.";
 
 /// A call on its way.
 pub type Calling = Pin<Box<dyn Future<Output = Result<(), AppError>>>>;
@@ -51,27 +70,41 @@ pub fn LinkForm(
             }
         });
     };
+    let spent = RwSignal::new(false);
+    Effect::new(move |_| {
+        let Some(token) = link.opened() else { return };
+        spent.set(false);
+        spawn_local(async move {
+            // Who can't be told now will be when they send the form. Another link may have been opened meanwhile.
+            if let Ok(false) = check_link(token.clone()).await
+                && token == link.get()
+            {
+                spent.try_set(true);
+            }
+        });
+    });
+    let trouble = move || {
+        let told =
+            if spent.get() { Some(AppError::LinkSpent.to_string()) } else { link.is_missing().then(|| MISSING.into()) };
+        told.map(|told: String| view! { <p class="notice notice-wrong" role="alert">{told}</p> })
+    };
     let new = field == Field::NewPassword;
     view! {
-        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
-            {move || {
-                link.is_missing().then(|| {
-                    view! {
-                        <p class="notice notice-wrong" role="alert">
-                            "This page needs its link, which it keeps until it is loaded again. Open the link in the mail once more."
-                        </p>
-                    }
-                })
-            }}
-            <FormAlert form />
-            <PasswordField
-                form
-                field
-                label=if new { "New password" } else { "Password" }
-                autocomplete=if new { "new-password" } else { "current-password" }
-                hint=if new { password_hint() } else { String::new() }
-            />
-            <SubmitButton form label busy />
-        </form>
+        {trouble}
+        {move || {
+            (!spent.get()).then(|| view! {
+                <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+                    <FormAlert form />
+                    <PasswordField
+                        form
+                        field
+                        label=if new { "New password" } else { "Password" }
+                        autocomplete=if new { "new-password" } else { "current-password" }
+                        hint=if new { password_hint() } else { String::new() }
+                    />
+                    <SubmitButton form label busy />
+                </form>
+            })
+        }}
     }
 }

@@ -37,9 +37,15 @@ impl LinkToken {
         self.missing.get()
     }
 
+    /// The token, once the page is live and its address had one; and again with each that is opened in its place.
+    #[must_use]
+    pub fn opened(self) -> Option<String> {
+        self.token.get()
+    }
+
     /// The token; empty if the address had none, which the server refuses like any that doesn't work.
     #[must_use]
     pub fn get(self) -> String {
-        self.token.get_untracked().unwrap_or_default()
+        self.token.try_get_untracked().flatten().unwrap_or_default()
     }
 }

@@ -184,7 +184,7 @@ pub fn stored_hash(data: &[u8]) {
 }
 
 /// Where bodies go. The first byte's lower half chooses, and the next two bits which token goes with it.
-const DOORS: [&str; 32] = [
+const DOORS: [&str; 33] = [
     "/api/accounts/api_register/",
     "/api/accounts/api_auth/",
     "/api/accounts/logout/",
@@ -217,6 +217,7 @@ const DOORS: [&str; 32] = [
     "/fn/end_session",
     "/fn/issue_access_token",
     "/fn/revoke_access_token",
+    "/fn/check_link",
 ];
 
 /// A server that lives from one body to the next, with somebody who is logged in and has a token for programs.

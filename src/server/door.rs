@@ -144,6 +144,15 @@ impl Door {
         Ok(())
     }
 
+    /// Whether a link still works; see [`Service::check_link`].
+    ///
+    /// # Errors
+    /// As [`Service::check_link`].
+    pub async fn check_link(&self, link: &str) -> Result<bool, AppError> {
+        let Ok(link) = Service::read_link(Some(link)) else { return Ok(false) };
+        Ok(self.state.service.check_link(&link).await?)
+    }
+
     /// Confirms an email; see [`Service::verify_email`].
     ///
     /// # Errors

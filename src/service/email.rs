@@ -121,6 +121,18 @@ impl Service {
         Ok(())
     }
 
+    /// Whether a link still works. Nothing is used up.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`].
+    pub async fn check_link(&self, link: &Token) -> Result<bool, Error> {
+        match self.follow(link, &LinkKind::ALL).await {
+            Ok(_) => Ok(true),
+            Err(Error::Refused(AppError::LinkSpent)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads a link's token.
     ///
     /// # Errors

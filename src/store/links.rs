@@ -26,7 +26,8 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
-    const ALL: [Self; 4] = [Self::Verify, Self::Reset, Self::ChangeEmail, Self::UndoEmail];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Verify, Self::Reset, Self::ChangeEmail, Self::UndoEmail];
 
     /// What it is called in the database.
     #[must_use]

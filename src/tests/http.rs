@@ -145,12 +145,13 @@ const PUBLIC: [&str; 21] = [
 ];
 
 /// What is opened by a link from a mail, or asks for one.
-const BY_LINK: [&str; 10] = [
+const BY_LINK: [&str; 11] = [
     "/api/accounts/verify_email",
     "/api/accounts/forgot_password",
     "/api/accounts/reset_password",
     "/api/accounts/confirm_email",
     "/api/accounts/undo_email",
+    "/fn/check_link",
     "/fn/verify_email",
     "/fn/forgot_password",
     "/fn/reset_password",

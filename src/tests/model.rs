@@ -255,12 +255,12 @@ fn check(backend: Backend, cases: u32, seed: u64, longest: usize) {
 
 #[test]
 fn the_service_does_on_sqlite_what_its_model_does() {
-    check(Backend::Sqlite, 64, 1, 80);
+    check(Backend::Sqlite, 64, 1, 60);
 }
 
 #[test]
 fn the_service_does_on_postgres_what_its_model_does() {
-    check(Backend::Postgres, 64, 1, 80);
+    check(Backend::Postgres, 64, 1, 60);
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn chaos_model() {
     let seed = rand::random();
     println!("\nseed {seed}");
     for backend in [Backend::Sqlite, Backend::Postgres] {
-        check(backend, 1_000, seed, 120);
-        figure(&format!("{backend:?}: 1,000 scripts of up to 120 steps, and the service does what its model does"));
+        check(backend, 1_000, seed, 80);
+        figure(&format!("{backend:?}: 1,000 scripts of up to 80 scenes, and the service does what its model does"));
     }
 }
