@@ -95,7 +95,7 @@ impl Postman {
                 Err(cause) => tracing::warn!(%cause, "the mail that waits could not be read"),
             }
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
                 // Whoever tells of a mail in between is heard: the notice is kept.
                 _ = tokio::time::timeout(ROUND, self.mail_waits.notified()) => {}
             }
