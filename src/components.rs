@@ -1,5 +1,6 @@
 //! What several views share.
 
+pub mod ask_once;
 pub mod confirm;
 pub mod dom;
 pub mod field;

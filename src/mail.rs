@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn letter() -> Letter {
-        head().reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7))
+        head().reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7), true)
     }
 
     fn mailer(folder: &std::path::Path) -> Mailer {
@@ -173,7 +173,7 @@ mod tests {
     async fn a_link_in_a_file_stands_in_one_piece() {
         let folder = tempfile::tempdir().expect("a folder");
         let (head, link) = (Letterhead { service: "Ann".into(), ..head() }, Token::generate(Kind::Link, || 7));
-        let letter = head.reset("ann@example.org", "ann", &link);
+        let letter = head.reset("ann@example.org", "ann", &link, true);
         let path = mailer(folder.path()).carry("the-id", &letter).await.expect("written");
         let text = std::fs::read_to_string(&path).expect("a mail");
         let url = format!("https://example.org/reset#{}", link.expose());

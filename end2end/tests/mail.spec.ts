@@ -104,7 +104,7 @@ test("whoever owns an email takes the account that a stranger made with it_r6", 
   await registerInPage(page, sending, user);
   const app = new Vestibule(page);
   await app.open(here((await mailbox.next(user.email)).link, sending));
-  await page.getByRole("button", { name: "Choose a new one" }).click();
+  await page.getByRole("button", { name: "Choose a new password" }).click();
   await expect(app.heading).toHaveText("Take the account");
   await expect(app.heading).toBeFocused();
   await page.getByLabel("New password").fill(NEW);
@@ -124,9 +124,12 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   await app.open(here((await mailbox.next(user.email)).link, sending));
   await app.password.fill(user.password);
   await page.getByRole("button", { name: "Confirm email" }).click();
+  await app.email.fill(user.email);
   await page.getByRole("link", { name: "Forgot your password?" }).click();
   await expect(app.heading).toHaveText("Forgotten password");
   await expect(page).toHaveTitle("Forgotten password · Vestibule");
+  await expect(app.email, "nobody types it twice").toHaveValue(user.email);
+  await app.email.clear();
   await page.getByRole("button", { name: "Send me a link" }).click();
   await expect(app.email).toHaveAccessibleDescription(/Please fill in this field/);
   await app.email.fill(user.email);

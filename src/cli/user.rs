@@ -24,7 +24,7 @@ pub enum UserCommand {
     },
     /// Tell all accounts: username, email, when made, whether disabled
     List,
-    /// Close an account: it can't log in, and its sessions end now
+    /// Close an account: it can't log in, its sessions end now, and its access tokens are revoked
     Disable {
         /// Email or username
         who: String,
@@ -34,12 +34,12 @@ pub enum UserCommand {
         /// Email or username
         who: String,
     },
-    /// Set a new password and end all sessions. The password is asked for, or read from standard input
+    /// Set a new password, end all sessions and revoke all access tokens. The password is asked for, or read from standard input
     SetPassword {
         /// Email or username
         who: String,
     },
-    /// End all sessions of an account now
+    /// End all sessions of an account now, and revoke its access tokens
     RevokeSessions {
         /// Email or username
         who: String,
@@ -88,7 +88,7 @@ impl UserCommand {
                 println!("The account {username} {deed}.");
             }
             Reply::Done { username, sessions } => {
-                println!("The account {username} {deed}. Sessions ended: {sessions}.");
+                println!("The account {username} {deed}. Sessions ended: {sessions}. Access tokens are revoked.");
             }
             other => return Err(explain(other)),
         }

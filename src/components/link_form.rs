@@ -92,7 +92,7 @@ pub fn LinkForm(
     view! {
         {trouble}
         {move || {
-            (!spent.get()).then(|| view! {
+            (!spent.get() && !link.is_missing()).then(|| view! {
                 <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
                     <FormAlert form />
                     <PasswordField

@@ -4,6 +4,7 @@ use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use crate::{
+    app::settings,
     components::{
         dom,
         field::TextField,
@@ -46,6 +47,7 @@ pub fn Forgot() -> impl IntoView {
             }
         });
     };
+    let kept = settings::MAIL.get() == "kept";
     let again = move |_| {
         sent.set(false);
         dom::focus_heading();
@@ -54,9 +56,14 @@ pub fn Forgot() -> impl IntoView {
         if sent.get() {
             Either::Left(view! {
                 <Eyebrow text="On its way" />
-                <h1 tabindex="-1">"Look into your mailbox"</h1>
+                <h1 tabindex="-1">{if kept { "Look into the mail folder" } else { "Look into your mailbox" }}</h1>
                 <p class="lead">
-                    "If there is an account with this email, a mail is on its way. Its link works once, for a while."
+                    {if kept {
+                        "If there is an account with this email, a mail is in the server's mail folder. "
+                    } else {
+                        "If there is an account with this email, a mail is on its way. "
+                    }}
+                    "Its link works once."
                 </p>
                 <p class="lead">"Nothing has come? Look among the unwanted mail, or check the email for typing errors."</p>
                 <p class="actions">

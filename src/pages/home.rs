@@ -60,7 +60,7 @@ fn Recipe() -> impl IntoView {
             </p>
             <p>
                 "A program of your own needs no password: make it an access token in your account. All calls: "
-                <a href="/api/docs">"the API"</a>
+                <a href="/api/docs">"the API"</a>"."
             </p>
         </details>
     }

@@ -62,6 +62,7 @@ pub fn NewEmail() -> impl IntoView {
             send=|token, password| Box::pin(confirm_email(token, password))
             told="Your email was changed."
         />
+        <p class="aside">"The link doesn't work? " <a href="/account">"Your account"</a> " sends another."</p>
     }
 }
 
@@ -84,5 +85,6 @@ pub fn EmailBack() -> impl IntoView {
             send=|token, password| Box::pin(undo_email(token, password))
             told="You have your email back. Log in with your new password."
         />
+        <p class="aside">"The link doesn't work? Ask whoever runs this server."</p>
     }
 }

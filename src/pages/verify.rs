@@ -60,7 +60,7 @@ pub fn Verify() -> impl IntoView {
                 />
                 <p class="aside">
                     "You made no account, or don't know its password? "
-                    <button class="link" type="button" on:click=claim>"Choose a new one"</button>
+                    <button class="link" type="button" on:click=claim>"Choose a new password"</button>
                 </p>
                 <p class="aside">"The link doesn't work? " <a href="/account">"Your account"</a> " sends another."</p>
             })

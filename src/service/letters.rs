@@ -114,14 +114,19 @@ impl Letterhead {
             .text("If it wasn't you, you need not do anything: nothing has changed.")
     }
 
-    /// Lets the owner choose a new password.
-    pub(crate) fn reset(&self, to: &str, username: &str, link: &Token) -> Letter {
+    /// Lets the owner choose a new password. Where the email is not `proven`, that proves it.
+    pub(crate) fn reset(&self, to: &str, username: &str, link: &Token, proven: bool) -> Letter {
         let Self { service, .. } = self;
+        let lasts = if proven {
+            "The link works once, for 30 minutes."
+        } else {
+            "The link works once, for 24 hours, and confirms that the email is yours."
+        };
         Letter::new(to, format!("Choose a new password for {service}"))
             .text("Hello,")
             .text(format!("Somebody, probably you, has forgotten the password of the account {username} at {service}."))
             .link("Choose a new password", self.url_of("reset", link))
-            .text("The link works once, for 30 minutes. All sessions and access tokens of the account end when you use it.")
+            .text(format!("{lasts} All sessions and access tokens of the account end when you use it."))
             .text("If it wasn't you, you need not do anything: your password stays as it is.")
     }
 
@@ -202,7 +207,7 @@ mod tests {
         let letters = [
             head().verify(to, name, &link),
             head().taken(to, name),
-            head().reset(to, name, &link),
+            head().reset(to, name, &link, true),
             head().password_changed(to, name, "22 November 2026, 12:00 UTC"),
             head().token_made(to, name, "22 November 2026, 12:00 UTC"),
             head().change_email(to, name, &link),

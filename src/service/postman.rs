@@ -197,19 +197,18 @@ impl Postman {
     }
 
     /// An email that was not proven sets no new password for whoever registered with it: its owner may have been somebody else
-    /// all the time. They are asked to confirm, and may take the account then.
+    /// all the time. What they get is the link that confirms it, by which they may take the account.
     async fn write_forgot(&self, mail: &WaitingMail) -> Result<Option<Letter>, Error> {
         let Some(user) = self.owner_of(&mail.address).await? else { return Ok(None) };
-        if user.email_verified_at.is_none() {
-            return self.write_verify(mail, &user).await;
-        }
         // To the address that is kept, never to the one that was typed (CVE-2019-19844).
         let User { email, username, .. } = &user;
         if !self.may_have(mail, NEEDED, email).await? {
             return Ok(None);
         }
-        let link = self.link(mail, LinkKind::Reset, &user, email).await?;
-        Ok(link.map(|link| self.head.reset(email, username, &link)))
+        let proven = user.email_verified_at.is_some();
+        let kind = if proven { LinkKind::Reset } else { LinkKind::Verify };
+        let link = self.link(mail, kind, &user, email).await?;
+        Ok(link.map(|link| self.head.reset(email, username, &link, proven)))
     }
 
     async fn write_change(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {

@@ -451,3 +451,22 @@ fn moved_or_taken(moved: Result<bool, Error>) -> Result<Moved, Error> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_works_until_its_end_and_for_no_longer_than_its_kind_lasts_r55_r99() {
+        let made = Timestamp::from_millis(1_795_348_800_000);
+        let moment = Duration::from_millis(1);
+        for kind in LinkKind::ALL {
+            let (user_id, address, expires_at) = (String::new(), String::new(), made.plus(kind.lasts()));
+            let link = Link { kind, user_id, address, created_at: made, expires_at };
+            assert!(link.works(made) && link.works(expires_at.minus(moment)), "{kind:?}");
+            assert!(!link.works(expires_at), "{kind:?}");
+            assert!(link.works(made.minus(CLOCK_TOLERANCE)), "{kind:?}");
+            assert!(!link.works(made.minus(CLOCK_TOLERANCE).minus(moment)), "{kind:?}");
+        }
+    }
+}

@@ -278,11 +278,10 @@ on_both! {
 on_both! {
     async fn a_clock_that_was_put_back_lengthens_no_token_r99(app: App) {
         app.register("ann").await;
-        let year = Duration::from_hours(24 * 365);
-        app.clock.advance(year);
         let (early, _) = app.access(&app.token("ann").await, "read").await;
-        assert_eq!(app.me(&early).await, 200);
-        app.clock.go_back(year);
+        app.clock.go_back(Duration::from_mins(5));
+        assert_eq!(app.me(&early).await, 200, "servers may differ as much");
+        app.clock.go_back(Duration::from_millis(1));
         assert_eq!(app.me(&early).await, 401);
     }
 }

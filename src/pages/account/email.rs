@@ -101,8 +101,16 @@ fn Confirmation(outcome: Outcome) -> impl IntoView {
     let resend = move |_| {
         outcome.begin("Sending…");
         spawn_local(async move {
-            let told = "A mail is on its way. Follow its link to confirm your email.";
-            outcome.end(resend_verification().await.map(|()| told.to_owned()));
+            let sent = resend_verification().await;
+            // It may have been confirmed in another tab.
+            session.check().await;
+            let confirmed = session.identity().is_some_and(|me| me.account.email_verified);
+            let told = match (confirmed, settings::MAIL.get().as_str()) {
+                (true, _) => "Your email is confirmed already.",
+                (_, "kept") => "The mail is in the server's mail folder. Follow its link to confirm your email.",
+                _ => "A mail is on its way. Follow its link to confirm your email.",
+            };
+            outcome.end(sent.map(|()| told.to_owned()));
         });
     };
     let verified = Memo::new(move |_| session.identity().is_some_and(|me| me.account.email_verified));

@@ -7,6 +7,7 @@ use server_fn::codec::Json;
 
 use crate::{
     components::{
+        ask_once::AskOnce,
         confirm::{Act, Confirm, Done},
         dom,
         loaded::{Away, Loaded},
@@ -101,7 +102,7 @@ pub fn Sessions(
         outcome.begin("Ending it…");
         confirm.with_proof("end a session", act, done.get_value());
     };
-    let end_others = move |_| {
+    let end_others = move || {
         let act: Act =
             Rc::new(|| Box::pin(async { end_other_sessions().await.map(|()| "All other sessions are ended.".into()) }));
         outcome.begin("Ending them…");
@@ -115,9 +116,12 @@ pub fn Sessions(
             let others = (lines.len() > 1).then(|| {
                 view! {
                     <p class="actions">
-                        <button class="button button-quiet" type="button" on:click=end_others>
-                            "End all other sessions"
-                        </button>
+                        <AskOnce
+                            label="End all other sessions"
+                            name="End all other sessions"
+                            question="Log out everywhere but here?"
+                            act=end_others
+                        />
                     </p>
                 }
             });
@@ -159,14 +163,7 @@ fn Line<F: Fn(&SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoVi
             } else {
                 Either::Right(
                     view! {
-                        <button
-                            class="button button-quiet"
-                            type="button"
-                            aria-label=label
-                            on:click=move |_| end(&line)
-                        >
-                            "End"
-                        </button>
+                        <AskOnce label="End" name=label question="Log it out there?" act=move || end(&line) />
                     },
                 )
             }}

@@ -13,6 +13,7 @@ use server_fn::codec::Json;
 
 use crate::{
     components::{
+        ask_once::AskOnce,
         confirm::Confirm,
         dom,
         field::{SelectField, TextField},
@@ -127,7 +128,8 @@ pub fn AccessTokens(
             <h2 id=HEADING tabindex="-1">"Access tokens"</h2>
             <p class="hint">
                 "For programs of your own, so that none of them needs your password: "
-                <a href="/api/docs#personal-access-tokens">"how they use them"</a>". Revoke those that you don't use."
+                <a href="/api/docs#personal-access-tokens" target="_blank">"how they use them"</a>
+                ". None can do what wants your password. Revoke those that you don't use."
             </p>
             <OutcomeLine outcome />
             {lines}
@@ -138,7 +140,7 @@ pub fn AccessTokens(
 
 #[component]
 fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> impl IntoView {
-    let may = if line.scope == "full" { "May do everything but what wants your password" } else { "May only read" };
+    let may = if line.scope == "full" { "May read and change" } else { "May only read" };
     let used = match &line.last_used_at {
         Some(time) => [" · last used ", &dom::short_time(time)].concat(),
         None => " · never used".into(),
@@ -152,9 +154,7 @@ fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> 
                 <p class="hint">{may} {used}</p>
                 <p class="hint">{ends}</p>
             </div>
-            <button class="button button-quiet" type="button" aria-label=label on:click=move |_| revoke(&line)>
-                "Revoke"
-            </button>
+            <AskOnce label="Revoke" name=label question="No program gets in by it any more." act=move || revoke(&line) />
         </li>
     }
 }
@@ -213,7 +213,7 @@ fn NewToken<F: Fn() + Copy + 'static>(confirm: Confirm, made: RwSignal<Option<St
                 form
                 field=Field::Scope
                 label="What it may do"
-                options=&[("read", "Only read"), ("full", "Everything but what wants your password")]
+                options=&[("read", "Only read"), ("full", "Read and change")]
             />
             <SelectField
                 form

@@ -64,10 +64,11 @@ on_both! {
         app.register("ann").await;
         let squatter = app.token("ann").await;
         let link = token_of(&app.deliver_one().await);
-        // A forgotten password is none of theirs whose email is not proven: they get the same letter as at the beginning.
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
         let letter = app.deliver_one().await;
-        assert_eq!(letter.subject, "Confirm your email for Vestibule");
+        assert_eq!(letter.subject, "Choose a new password for Vestibule");
+        let text = letter.to_text();
+        assert!(text.contains("for 24 hours, and confirms that the email is yours") && text.contains("/reset#"), "{text}");
         assert_eq!(app.reset(&link, NEW).await, 410, "the younger letter counts");
         assert_eq!(app.reset(&token_of(&letter), NEW).await, 200);
         assert_eq!(app.me(&squatter).await, 401);
@@ -110,5 +111,17 @@ on_both! {
         }
         let link = token_of(&app.deliver_one().await);
         assert_eq!(app.verify(&link, PASSWORD).await, 200);
+    }
+}
+
+on_both! {
+    async fn the_page_asks_whether_a_link_works_and_uses_nothing_up_r58(app: App) {
+        app.register("ann").await;
+        let link = token_of(&app.deliver_one().await);
+        let works = async |link: &str| app.send("/fn/check_link", json!({ "token": link })).await.json();
+        assert_eq!((works(&link).await, works(&link).await), (json!(true), json!(true)));
+        assert_eq!(works("vsl_").await, false);
+        assert_eq!(app.verify(&link, PASSWORD).await, 200);
+        assert_eq!(works(&link).await, false);
     }
 }

@@ -105,7 +105,7 @@ impl Model {
         let Account { email, verified, .. } = self.accounts[account];
         let (to, letter) = match mail.errand {
             Errand::Verify if verified => return None,
-            Errand::Verify | Errand::Taken | Errand::Forgot if !verified => (email, Errand::Verify),
+            Errand::Verify | Errand::Taken if !verified => (email, Errand::Verify),
             Errand::ChangeEmail | Errand::EmailChanged | Errand::EmailUndone => (mail.to, mail.errand),
             errand => (email, errand),
         };
@@ -123,7 +123,8 @@ impl Model {
         }
         let (kind, lasts) = match letter {
             Errand::Verify => (LinkKind::Verify, VERIFY),
-            Errand::Forgot => (LinkKind::Reset, RESET),
+            Errand::Forgot if verified => (LinkKind::Reset, RESET),
+            Errand::Forgot => (LinkKind::Verify, VERIFY),
             Errand::ChangeEmail if other.is_some() => return Some((to, Errand::Taken)),
             Errand::ChangeEmail => (LinkKind::ChangeEmail, VERIFY),
             Errand::EmailChanged => (LinkKind::UndoEmail, UNDO),

@@ -36,13 +36,16 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     let token = server.token();
     let (code, out, error) = user(&["list"], "");
     assert!(code == 0 && out.contains("ann@example.org") && out.ends_with("Accounts: 1.\n"), "{out}{error}");
-    assert_eq!(user(&["disable", "ann"], "").1, "The account ann is disabled. Sessions ended: 1.\n");
+    assert_eq!(
+        user(&["disable", "ann"], "").1,
+        "The account ann is disabled. Sessions ended: 1. Access tokens are revoked.\n"
+    );
     assert_eq!((server.me(&token), server.log_in().0), (401, 400), "at once, in the running server");
     assert_eq!(user(&["enable", "ann@example.org"], "").0, 0);
     let token = server.token();
     assert_eq!(
         user(&["revoke-sessions", "ann"], "").1,
-        "The account ann is logged out everywhere. Sessions ended: 1.\n"
+        "The account ann is logged out everywhere. Sessions ended: 1. Access tokens are revoked.\n"
     );
     assert_eq!(server.me(&token), 401);
     let (code, _, error) = user(&["set-password", "ann"], "password\n");
