@@ -128,7 +128,7 @@ pub fn AccessTokens(
             <h2 id=HEADING tabindex="-1">"Access tokens"</h2>
             <p class="hint">
                 "For programs of your own, so that none of them needs your password: "
-                <a href="/api/docs#personal-access-tokens" target="_blank">"how they use them"</a>
+                <a href="/api/docs#personal-access-tokens" target="_blank">"how they use them (new tab)"</a>
                 ". None can do what wants your password. Revoke those that you don't use."
             </p>
             <OutcomeLine outcome />

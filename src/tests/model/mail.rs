@@ -122,9 +122,8 @@ impl Model {
             self.post_office.take(allowed, MAILBOX, self.now).ok()?;
         }
         let (kind, lasts) = match letter {
-            Errand::Verify => (LinkKind::Verify, VERIFY),
             Errand::Forgot if verified => (LinkKind::Reset, RESET),
-            Errand::Forgot => (LinkKind::Verify, VERIFY),
+            Errand::Forgot | Errand::Verify => (LinkKind::Verify, VERIFY),
             Errand::ChangeEmail if other.is_some() => return Some((to, Errand::Taken)),
             Errand::ChangeEmail => (LinkKind::ChangeEmail, VERIFY),
             Errand::EmailChanged => (LinkKind::UndoEmail, UNDO),
