@@ -104,8 +104,8 @@ impl Service {
     /// Why a link that worked a moment ago doesn't any more: it was used, or a login beside this has renewed the password's hash.
     async fn refuse_link(&self, hash: &TokenHash) -> Error {
         match self.store.find_link(hash).await {
-            Ok(Some(link)) if link.works(self.clock.now()) => AppError::Unavailable { retry_after: 1 }.into(),
-            Ok(_) => AppError::LinkSpent.into(),
+            Ok(Some(_)) => AppError::Unavailable { retry_after: 1 }.into(),
+            Ok(None) => AppError::LinkSpent.into(),
             Err(error) => error.into(),
         }
     }
