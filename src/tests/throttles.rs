@@ -27,8 +27,7 @@ on_both! {
         let answers = futures_util::future::join_all(calls).await;
         let spent: u64 = all.iter().map(|app| app.service.hashes_run()).sum::<u64>() - before;
         let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-        // On a machine that is busy with something else the database may not get to all of them in time: those hear so.
-        assert_eq!((spent, count(400), count(429) + count(503)), (10, 10, 490));
+        assert_eq!((spent, count(400), count(429)), (10, 10, 490));
     }
 }
 
