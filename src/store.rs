@@ -29,7 +29,7 @@ pub use self::{
     own::{KeptSession, Living, Rename},
     sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},
-    throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount},
+    throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount, Telling},
     url::DatabaseUrl,
     users::{Credential, CredentialRow, Made, NewUser, User, UserRow, Welcome},
 };

@@ -118,9 +118,16 @@ test("one sees where one is logged in and ends it there_r44", async ({ page, use
   const end = page.getByRole("button", { name: /^End the session of Safari on iPhone/ });
   await end.click();
   await expect(page.getByText("Log it out there?")).toBeVisible();
-  await expect(end, "the focus is at the question").toBeFocused();
+  await expect(page.getByRole("group", { name: /Log it out there\?$/ }), "the focus is at the question").toBeFocused();
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  await expect(end).toBeFocused();
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
+  await expect(page.getByText("Log it out there?")).toBeHidden();
+  await expect(end).toBeFocused();
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Escape");
   await expect(page.getByText("Log it out there?")).toBeHidden();
   await expect(end).toBeFocused();
   expect(await me(lost), "who asked has thought better of it").toBe(200);

@@ -2,7 +2,8 @@
 
 use leptos::{either::Either, html, prelude::*};
 
-/// The button. In its place the question comes, with the act and a way out.
+/// The button. In its place the question comes, with the act and a way out, by Escape as well. The focus goes to the question, not
+/// to the act: whoever presses the key twice has not answered yet.
 #[component]
 pub fn AskOnce<F: Fn() + 'static>(
     /// What it does, in one word.
@@ -10,34 +11,41 @@ pub fn AskOnce<F: Fn() + 'static>(
     /// The same for whoever doesn't see where it stands.
     #[prop(into)]
     name: String,
-    /// What will come of it.
+    /// Whether that is wanted.
     question: &'static str,
     /// What to do.
     act: F,
 ) -> impl IntoView {
     let (asked, act) = (RwSignal::new(None::<bool>), StoredValue::new_local(act));
-    let (yes, again) = (NodeRef::<html::Button>::new(), NodeRef::<html::Button>::new());
-    // The focus goes where the question is, and back. Nobody has asked yet when the button first comes.
-    Effect::new(move |_| {
-        let at = match asked.get() {
-            Some(true) => yes.get(),
-            Some(false) => again.get(),
-            None => None,
-        };
-        if let Some(button) = at {
-            drop(button.focus());
-        }
+    let (group, again) = (NodeRef::<html::Div>::new(), NodeRef::<html::Button>::new());
+    // Nobody has asked yet when the button first comes.
+    Effect::new(move |_| match asked.get() {
+        Some(true) => drop(group.get().map(|group| group.focus())),
+        Some(false) => drop(again.get().map(|button| button.focus())),
+        None => {}
     });
+    let leave = move || asked.set(Some(false));
     move || {
-        let (name, group) = (name.clone(), name.clone());
+        let (name, spoken) = (name.clone(), format!("{name}. {question}"));
         if asked.get() == Some(true) {
             Either::Left(view! {
-                <div class="ask" role="group" aria-label=group>
+                <div
+                    node_ref=group
+                    class="ask"
+                    role="group"
+                    aria-label=spoken
+                    tabindex="-1"
+                    on:keydown=move |event| {
+                        if event.key() == "Escape" {
+                            leave();
+                        }
+                    }
+                >
                     <p>{question}</p>
-                    <button node_ref=yes class="button button-danger" type="button" aria-label=name on:click=move |_| act.with_value(|act| act())>
+                    <button class="button button-danger" type="button" aria-label=name on:click=move |_| act.with_value(|act| act())>
                         {label}
                     </button>
-                    <button class="button button-quiet" type="button" on:click=move |_| asked.set(Some(false))>
+                    <button class="button button-quiet" type="button" on:click=move |_| leave()>
                         "Cancel"
                     </button>
                 </div>

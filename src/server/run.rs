@@ -109,11 +109,11 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 
     let (stop, stopping) = watch::channel(false);
     let mailer = Mailer::new(&config.mail.url, &config.mail.from).map_err(Error::Mail)?;
+    let (last_post, served) = watch::channel(false);
     let postman = mailer.map(|mailer| {
         let head = config.letterhead(listening);
         let postman = parts.service.postman(Arc::new(mailer), head);
-        let stopping = stopping.clone();
-        tokio::spawn(async move { postman.run(stopping).await })
+        tokio::spawn(async move { postman.run(served).await })
     });
     let upkeep = tokio::spawn(parts.upkeep.run(stopped(stopping.clone())));
     let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));
@@ -127,15 +127,21 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let state = state(&config, parts.service.clone());
     let front = Front::new(Routes::of(&state), &state.trust, &config.server, &run_name());
     let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
+    // Only now: what the last requests ask for goes out as well, as long as they are under way.
+    last_post.send_replace(true);
     for task in clock.into_iter().chain(control) {
         task.abort();
     }
     let closing = async {
-        if let Some(mut postman) = postman
-            && tokio::time::timeout(MAIL_TIMEOUT, &mut postman).await.is_err()
-        {
-            tracing::warn!("stopped with mail under way; it goes out again later");
-            postman.abort();
+        if let Some(mut postman) = postman {
+            match tokio::time::timeout(MAIL_TIMEOUT, &mut postman).await {
+                Ok(Ok(())) => {}
+                Ok(Err(cause)) => tracing::warn!(%cause, "the postman did not end well"),
+                Err(_) => {
+                    tracing::warn!("stopped with mail under way; it goes out again later");
+                    postman.abort();
+                }
+            }
         }
         if let Err(cause) = upkeep.await {
             tracing::warn!(%cause, "the background work did not end well");

@@ -19,7 +19,7 @@ use crate::{
         token_name::TokenName,
     },
     error::{AppError, Field, Problem},
-    store::{AccessToken, Errand, Issued, KeptAccessToken, NewAccessToken, Session, User},
+    store::{AccessToken, Errand, Issued, KeptAccessToken, NewAccessToken, Session, Telling, User},
 };
 
 /// Tokens of one account.
@@ -126,7 +126,10 @@ impl Service {
     /// [`AppError::Unavailable`].
     pub async fn issue_access_token(&self, asking: &Proven, wish: TokenWish) -> Result<NewToken, Error> {
         let Session { user, id, .. } = asking.session();
-        self.allow_telling("token", &user.id).await?;
+        if self.store.list_access_tokens(&user.id, self.living()).await?.len() >= MOST as usize {
+            return Err(invalid(Field::Name, Problem::TooManyTokens));
+        }
+        self.allow_telling(Telling::Tokens, &user.id).await?;
         let (token, now) = (new_token(&*self.entropy, Kind::Personal), self.clock.now());
         let new = NewAccessToken {
             id: self.new_id(),
@@ -161,7 +164,7 @@ impl Service {
     /// As [`Service::identify`].
     pub async fn list_access_tokens(&self, token: &Token) -> Result<Vec<AccessTokenLine>, Error> {
         let asking = self.identify(token).await?;
-        let kept = self.store.list_access_tokens(&asking.user().id, self.clock.now()).await?;
+        let kept = self.store.list_access_tokens(&asking.user().id, self.living()).await?;
         Ok(kept.into_iter().map(AccessTokenLine::from).collect())
     }
 

@@ -150,7 +150,7 @@ impl Service {
         if now >= link.expires_at {
             // Over for good: no clock that is put back brings it to life again. The answer is the same if the database can't
             // note it now.
-            if let Err(cause) = self.store.void_link(&hash).await {
+            if let Err(cause) = self.store.void_link(&hash, now).await {
                 tracing::warn!(%cause, "an expired link could not be deleted");
             }
         }

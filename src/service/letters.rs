@@ -117,17 +117,24 @@ impl Letterhead {
     /// Lets the owner choose a new password. Where the email is not `proven`, that proves it.
     pub(crate) fn reset(&self, to: &str, username: &str, link: &Token, proven: bool) -> Letter {
         let Self { service, .. } = self;
-        let lasts = if proven {
-            "The link works once, for 30 minutes."
+        let (lasts, if_not_you) = if proven {
+            (
+                "The link works once, for 30 minutes.",
+                "If it wasn't you, you need not do anything: your password stays as it is.",
+            )
         } else {
-            "The link works once, for 24 hours, and confirms that the email is yours."
+            (
+                "The link works once, for 24 hours, and confirms that the email is yours.",
+                "Nobody has confirmed it until now. If it wasn't you who made that account, you need not do anything; or \
+                 follow the link, and it is yours, and whoever made it is locked out.",
+            )
         };
         Letter::new(to, format!("Choose a new password for {service}"))
             .text("Hello,")
             .text(format!("Somebody, probably you, has forgotten the password of the account {username} at {service}."))
             .link("Choose a new password", self.url_of("reset", link))
             .text(format!("{lasts} All sessions and access tokens of the account end when you use it."))
-            .text("If it wasn't you, you need not do anything: your password stays as it is.")
+            .text(if_not_you)
     }
 
     /// Tells the owner that the password is another.

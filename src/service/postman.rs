@@ -1,8 +1,9 @@
 //! Sending the mail that waits. Whoever caused it waits for none of this, and nothing that they see depends on it
 //! (CVE-2024-45231).
 
-use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 
@@ -18,7 +19,7 @@ use crate::{
         identifier::Identifier,
         token::{Kind, Token},
     },
-    store::{Allowance, Errand, Error, LONGEST_WAIT, LinkKind, NewLink, Store, User, WaitingMail},
+    store::{Allowance, Errand, Error, LONGEST_WAIT, LinkKind, NewLink, Store, Telling, User, WaitingMail},
 };
 
 /// How often the postman looks for mail that nobody told it of: another server's, or what waits for another try.
@@ -29,18 +30,21 @@ const AT_ONCE: usize = 4;
 const LEASE: Duration = Duration::from_mins(10);
 /// The wait after the first failure. It doubles with each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
-/// After this long nobody waits for a mail any more (as RFC 5321, section 4.5.4.1, has it, though that says four to five days).
+/// A mail that has been tried for so long is given up (as RFC 5321, section 4.5.4.1, has it, though that says four to five days).
 const GIVE_UP: Duration = Duration::from_hours(72);
+/// The same for one that the mail server says it will never take. Not sooner: it says so as well while it is set up wrong, for
+/// every mail.
+const GIVE_UP_REFUSED: Duration = Duration::from_hours(24);
 
-/// Mails that one mailbox gets because somebody asked for them, of each of the two purposes.
-const MAILBOX: Allowance = Allowance { burst: 5, interval: Duration::from_mins(10) };
+/// Mails that somebody asked for: of each purpose for a mailbox, and of those by which an account asks to move to one.
+const ASKED_FOR: Allowance = Allowance { burst: 5, interval: Duration::from_mins(10) };
+/// Mails that ask one mailbox whether an account may move there, whosever that is: more, so that a stranger doesn't use up what
+/// its owner needs.
+const MOVES: Allowance = Allowance { burst: 30, interval: Duration::from_mins(10) };
 /// What carries a link that its owner needs: counted by itself, so that nobody uses that up by what only tells.
 const NEEDED: &str = "mailbox:";
 /// What only tells.
 const NOTICES: &str = "notices:";
-/// After this long a mail is given up that the mail server says it will never take. Not sooner: it says so as well while it is set
-/// up wrong, for every mail.
-const GIVE_UP_REFUSED: Duration = Duration::from_hours(24);
 
 /// A delivery under way. It tells where the mail went, or why it could not go.
 pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<String, Undelivered>> + Send + 'a>>;
@@ -89,10 +93,12 @@ impl Postman {
 
     async fn go_round(&self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            match self.deliver_next().await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(cause) => tracing::warn!(%cause, "the mail that waits could not be read"),
+            // One mail that is our fault must not keep the others.
+            match AssertUnwindSafe(self.deliver_next()).catch_unwind().await {
+                Ok(Ok(true)) => continue,
+                Ok(Ok(false)) => {}
+                Ok(Err(cause)) => tracing::warn!(%cause, "the mail that waits could not be read"),
+                Err(_) => tracing::error!("sending a mail panicked; it is tried again later"),
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -109,17 +115,19 @@ impl Postman {
     pub async fn deliver_next(&self) -> Result<bool, Error> {
         let Some(mail) = self.store.claim_mail(self.clock.now(), LEASE).await? else { return Ok(false) };
         let kind = mail.errand.name();
-        if self.waits_for_its_account(&mail).await? {
-            self.put_off(&mail, "its account is closed").await?;
+        let user = match &mail.user_id {
+            Some(user) => self.store.find_user(user).await?,
+            None => None,
+        };
+        let (open, closed) = user.map_or((None, false), |user| match user.disabled_at {
+            None => (Some(user), false),
+            Some(_) => (None, true),
+        });
+        if closed && mail.errand.waits_while_closed() {
+            // Closed at this moment. When the lease is over, the queue knows.
             return Ok(true);
         }
-        let age = self.clock.now().since(mail.created_at);
-        if age >= GIVE_UP {
-            tracing::error!(mail = mail.id, kind, "a mail could not be sent for three days and is given up");
-            self.store.drop_mail(&mail.id).await?;
-            return Ok(true);
-        }
-        let Some(letter) = self.write(&mail).await? else {
+        let Some(letter) = self.write(&mail, open).await? else {
             tracing::info!(
                 mail = mail.id,
                 kind,
@@ -133,36 +141,29 @@ impl Postman {
                 tracing::info!(mail = mail.id, kind, place, "mail sent");
                 self.store.drop_mail(&mail.id).await?;
             }
-            Err(Undelivered { cause, lasting: true }) if age >= GIVE_UP_REFUSED => {
-                tracing::warn!(mail = mail.id, kind, cause, "a mail was refused for a day and is given up");
-                self.store.drop_mail(&mail.id).await?;
+            Err(Undelivered { cause, lasting }) => {
+                let (tried, wait) = (tried_for(mail.attempts), retry_after(mail.attempts));
+                if tried >= if lasting { GIVE_UP_REFUSED } else { GIVE_UP } {
+                    let hours = tried.as_secs() / 3600;
+                    tracing::error!(mail = mail.id, kind, cause, hours, "a mail could not be sent and is given up");
+                    self.store.drop_mail(&mail.id).await?;
+                } else {
+                    let again_in_s = wait.as_secs();
+                    tracing::warn!(mail = mail.id, kind, cause, again_in_s, "a mail could not be sent yet");
+                    self.store.delay_mail(&mail.id, self.clock.now().plus(wait)).await?;
+                }
             }
-            Err(Undelivered { cause, .. }) => self.put_off(&mail, &cause).await?,
         }
         Ok(true)
     }
 
-    async fn put_off(&self, mail: &WaitingMail, cause: &str) -> Result<(), Error> {
-        let now = self.clock.now();
-        let (id, kind) = (&mail.id, mail.errand.name());
-        let wait = retry_after(mail.attempts);
-        tracing::warn!(mail = id, kind, cause, again_in_s = wait.as_secs(), "a mail could not be sent yet");
-        self.store.delay_mail(id, now.plus(wait)).await
-    }
-
-    /// Whether a mail tells an owner of what was done to an account that is closed for now: who opens it again must know.
-    async fn waits_for_its_account(&self, mail: &WaitingMail) -> Result<bool, Error> {
-        let tells = matches!(mail.errand, Errand::PasswordChanged | Errand::TokenMade | Errand::EmailChanged);
-        let Some(user) = mail.user_id.as_ref().filter(|_| tells) else { return Ok(false) };
-        Ok(self.store.find_user(user).await?.is_some_and(|user| user.disabled_at.is_some()))
-    }
-
-    /// What a mail says by now, and to whom. `None` if nobody needs it any more, or nobody may have it.
-    async fn write(&self, mail: &WaitingMail) -> Result<Option<Letter>, Error> {
+    /// What a mail says by now, and to whom; `user` is whose open account it is about. `None` if nobody needs it any more, or
+    /// nobody may have it.
+    async fn write(&self, mail: &WaitingMail, user: Option<User>) -> Result<Option<Letter>, Error> {
         if mail.errand == Errand::Forgot {
             return self.write_forgot(mail).await;
         }
-        let Some(user) = self.user_of(mail).await? else { return Ok(None) };
+        let Some(user) = user else { return Ok(None) };
         let User { email, username, .. } = &user;
         Ok(match mail.errand {
             Errand::Verify | Errand::Taken if user.email_verified_at.is_none() => {
@@ -212,22 +213,17 @@ impl Postman {
     }
 
     async fn write_change(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
-        let owner = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id);
-        // Counted for each account that asks: else a stranger could use up what somebody needs who moves to this mailbox.
-        let purpose = if owner.is_some() { NOTICES.to_owned() } else { format!("change:{}:", user.id) };
-        if !self.may_have(mail, &purpose, &mail.address).await? {
-            return Ok(None);
+        if let Some(owner) = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id) {
+            let told = self.may_have(mail, NOTICES, &mail.address).await?;
+            return Ok(told.then(|| self.head.taken(&owner.email, &owner.username)));
         }
-        if let Some(owner) = owner {
-            return Ok(Some(self.head.taken(&owner.email, &owner.username)));
+        let asking = Telling::Moves.key(&user.id);
+        let moving = mailbox_key("moves:", &mail.address);
+        if !self.take(mail, &asking, ASKED_FOR).await? || !self.take(mail, &moving, MOVES).await? {
+            return Ok(None);
         }
         let link = self.link(mail, LinkKind::ChangeEmail, user, &mail.address).await?;
         Ok(link.map(|link| self.head.change_email(&mail.address, &user.username, &link)))
-    }
-
-    async fn user_of(&self, mail: &WaitingMail) -> Result<Option<User>, Error> {
-        let Some(user) = &mail.user_id else { return Ok(None) };
-        Ok(self.store.find_user(user).await?.filter(|user| user.disabled_at.is_none()))
     }
 
     async fn owner_of(&self, address: &str) -> Result<Option<User>, Error> {
@@ -236,15 +232,14 @@ impl Postman {
         Ok(known.map(|known| known.user).filter(|user| user.disabled_at.is_none()))
     }
 
-    /// Whether a mailbox may have another mail that somebody asked for. A further try of one that it was to have may always go on.
+    /// Whether a mailbox may have another mail that somebody asked for.
     async fn may_have(&self, mail: &WaitingMail, purpose: &str, address: &str) -> Result<bool, Error> {
-        if mail.attempts > 1 {
-            return Ok(true);
-        }
-        // By its hash, so that no address of somebody who has left stays behind.
-        let digest = Sha256::digest(address.to_lowercase().as_bytes());
-        let key = digest.iter().fold(purpose.to_owned(), |key, byte| format!("{key}{byte:02x}"));
-        Ok(self.store.take_allowance(&key, MAILBOX, self.clock.now()).await?.is_ok())
+        self.take(mail, &mailbox_key(purpose, address), ASKED_FOR).await
+    }
+
+    /// Takes one of an allowance. A further try of a mail that was to go out may always go on.
+    async fn take(&self, mail: &WaitingMail, key: &str, rule: Allowance) -> Result<bool, Error> {
+        Ok(mail.attempts > 1 || self.store.take_allowance(key, rule, self.clock.now()).await?.is_ok())
     }
 
     /// A new link's token. `None` if nobody wants it any more.
@@ -269,6 +264,18 @@ impl Postman {
     }
 }
 
+/// What a throttle counts a mailbox as: its hash, so that no address of somebody who has left stays behind.
+fn mailbox_key(purpose: &str, address: &str) -> String {
+    let digest = Sha256::digest(address.to_lowercase().as_bytes());
+    digest.iter().fold(purpose.to_owned(), |key, byte| format!("{key}{byte:02x}"))
+}
+
+/// For how long a mail has been tried by now: all waits between its tries. Time in which no server ran, or by which a clock was
+/// set, doesn't count.
+fn tried_for(attempts: i64) -> Duration {
+    (1..attempts).map(retry_after).sum()
+}
+
 fn retry_after(attempts: i64) -> Duration {
     // An hour is reached long before.
     let doublings = attempts.saturating_sub(1).clamp(0, 16);
@@ -284,5 +291,11 @@ mod tests {
         let waits: Vec<u64> = (1..=9).map(|attempts| retry_after(attempts).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!((retry_after(0), retry_after(i64::MAX)), (FIRST_RETRY, LONGEST_WAIT));
+    }
+
+    #[test]
+    fn a_mail_has_been_tried_for_as_long_as_it_has_waited() {
+        let tried: Vec<u64> = [0, 1, 2, 3, 8, 9].map(|attempts| tried_for(attempts).as_secs()).to_vec();
+        assert_eq!(tried, [0, 0, 30, 90, 3810, 7410]);
     }
 }

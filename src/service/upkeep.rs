@@ -78,8 +78,6 @@ impl Upkeep {
 
     /// Notes the batch. Given up half-way, it is still there.
     async fn note(&mut self) {
-        // In order, so that two servers that note the same ones don't wait for each other.
-        self.batch.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
         for seen in self.batch.chunks(SEEN_BATCH) {
             if let Err(cause) = self.store.touch_tokens(seen).await {
                 tracing::warn!(%cause, "the last use of some tokens was not noted");

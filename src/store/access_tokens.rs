@@ -1,7 +1,7 @@
 //! Personal access tokens.
 
 use super::{
-    DURABLE, Error, NewMail, Store, User, UserRow, lock::LockUser, mail::post, on_read, on_write, own::living,
+    DURABLE, Error, Living, NewMail, Store, User, UserRow, lock::Locks, mail::post, on_read, on_write, own::living,
 };
 use crate::domain::{scope::Scope, time::Timestamp, token::TokenHash, token_name::TokenName};
 
@@ -131,15 +131,16 @@ impl Store {
         }))
     }
 
-    /// The tokens of an account that end after a time, the youngest first.
+    /// The tokens of an account that live, the youngest first.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_access_tokens(&self, user: &str, now: Timestamp) -> Result<Vec<KeptAccessToken>, Error> {
+    pub async fn list_access_tokens(&self, user: &str, living: Living) -> Result<Vec<KeptAccessToken>, Error> {
         let sql = "SELECT id, name, scope, created_at, last_used_at, expires_at FROM access_tokens \
-                   WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id DESC";
+                   WHERE user_id = $1 AND expires_at > $2 AND created_at <= $3 ORDER BY created_at DESC, id DESC";
+        let (ends_after, begun_until) = (living.now.as_millis(), living.begun_until.as_millis());
         Ok(on_read!(self, conn => {
-            sqlx::query_as(sql).bind(user).bind(now.as_millis()).fetch_all(&mut *conn).await?
+            sqlx::query_as(sql).bind(user).bind(ends_after).bind(begun_until).fetch_all(&mut *conn).await?
         }))
     }
 

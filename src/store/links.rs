@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    DURABLE, Error, NewMail, RELAXED, Store, access_tokens::revoke_access_tokens, lock::LockUser, mail::post, on_read,
-    on_write,
+    DURABLE, Error, NewMail, RELAXED, Store, access_tokens::revoke_access_tokens, lock::Locks, mail::post, on_read,
+    on_write, throttles::forget_counts,
 };
 use crate::domain::{
     email::Email,
@@ -234,14 +234,14 @@ impl Store {
         }))
     }
 
-    /// Forgets a link.
+    /// Forgets a link whose time is over, unless it was given more meanwhile ([`Store::enable_user`]).
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn void_link(&self, hash: &TokenHash) -> Result<(), Error> {
+    pub async fn void_link(&self, hash: &TokenHash, now: Timestamp) -> Result<(), Error> {
         on_write!(self, RELAXED, tx => {
-            let query = sqlx::query("DELETE FROM links WHERE token_hash = $1").bind(hash.as_bytes().as_slice());
-            query.execute(&mut *tx).await?;
+            let query = sqlx::query("DELETE FROM links WHERE token_hash = $1 AND expires_at <= $2");
+            query.bind(hash.as_bytes().as_slice()).bind(now.as_millis()).execute(&mut *tx).await?;
         });
         Ok(())
     }
@@ -421,7 +421,10 @@ impl Store {
                 if works {
                     if let Some(squatter) = &squatter {
                         let sql = "DELETE FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
-                        sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
+                        let gone = sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
+                        if gone.rows_affected() == 1 {
+                            forget_counts!(tx, squatter);
+                        }
                     }
                     let sql = "SELECT email FROM users WHERE id = $1";
                     let before: String = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;

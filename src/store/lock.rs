@@ -1,24 +1,56 @@
-//! Locking a user's row.
+//! What the two databases do in different ways: waiting for rows that another transaction holds.
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
 /// A transaction that can have a user to itself: what a login, a logout of everything, a disabling and a new password
-/// do then comes one after the other. The one thing that the two databases do in different ways.
-pub trait LockUser {
+/// do then comes one after the other.
+pub trait Locks {
     /// Waits until no other transaction holds the user's row.
     async fn lock_user(&mut self, user: &str) -> Result<(), sqlx::Error>;
+
+    /// The statements that note a use of a session and of a personal access token: $1 the hash, $2 the time. They leave
+    /// out a row that another transaction holds, which is about to end it or to renew it. Whoever waited for it, with
+    /// other rows noted before, might be waited for by the other one.
+    fn noting_a_use(&self) -> [&'static str; 2];
 }
 
-impl LockUser for Transaction<'_, Postgres> {
+macro_rules! noting_a_use {
+    ($skip_locked:literal) => {
+        [
+            concat!(
+                "UPDATE sessions SET last_seen_at = $2 WHERE id = \
+                    (SELECT id FROM sessions WHERE token_hash = $1 AND last_seen_at < $2",
+                $skip_locked,
+                ")"
+            ),
+            concat!(
+                "UPDATE access_tokens SET last_used_at = $2 WHERE id = \
+                    (SELECT id FROM access_tokens WHERE token_hash = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
+                $skip_locked,
+                ")"
+            ),
+        ]
+    };
+}
+
+impl Locks for Transaction<'_, Postgres> {
     async fn lock_user(&mut self, user: &str) -> Result<(), sqlx::Error> {
         let sql = "SELECT id FROM users WHERE id = $1 FOR UPDATE";
         sqlx::query(sql).bind(user).execute(&mut **self).await.map(drop)
     }
+
+    fn noting_a_use(&self) -> [&'static str; 2] {
+        noting_a_use!(" FOR UPDATE SKIP LOCKED")
+    }
 }
 
-impl LockUser for Transaction<'_, Sqlite> {
+impl Locks for Transaction<'_, Sqlite> {
     /// There is nothing to wait for: a transaction that writes has the whole file to itself.
     async fn lock_user(&mut self, _user: &str) -> Result<(), sqlx::Error> {
         Ok(())
+    }
+
+    fn noting_a_use(&self) -> [&'static str; 2] {
+        noting_a_use!("")
     }
 }

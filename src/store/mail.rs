@@ -56,6 +56,12 @@ impl Errand {
     fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|errand| errand.name() == name)
     }
+
+    /// Whether it tells of what was done to an account, which whoever opens it again must know: while it is closed, such mail waits.
+    #[must_use]
+    pub const fn waits_while_closed(self) -> bool {
+        matches!(self, Self::PasswordChanged | Self::TokenMade | Self::EmailChanged | Self::EmailUndone)
+    }
 }
 
 /// A mail that waits, in a list of its owner's. Times are milliseconds since 1970.
@@ -80,7 +86,7 @@ pub struct NewMail {
     pub id: String,
     /// What to say.
     pub errand: Errand,
-    /// Now.
+    /// Now. Of a change of an email it may be a moment later, behind the change before.
     pub created_at: Timestamp,
     /// When it is due.
     pub due_at: Timestamp,
@@ -136,13 +142,23 @@ pub(super) use post;
 /// The longest that a mail waits for another try. One that seems to wait longer was put off before the clock was put back.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
-/// $1 the time until which nobody else takes it, $2 now, $3 the time up to which a mail may wait.
-const CLAIM: &str = "UPDATE mails SET due_at = $1, attempts = attempts + 1 WHERE (due_at <= $2 OR due_at > $3) AND id IN \
-    (SELECT id FROM mails WHERE due_at <= $2 OR due_at > $3 ORDER BY due_at, id LIMIT 1) \
-    RETURNING id, kind, user_id, address, created_at, attempts";
+/// The mail that is due first: $1 now, $2 the time up to which a mail may wait. What tells of a closed account stays out, as
+/// [`Errand::waits_while_closed`] has it.
+macro_rules! due {
+    () => {
+        "SELECT id FROM mails WHERE (due_at <= $1 OR due_at > $2) \
+         AND NOT (kind IN ('password_changed', 'token_made', 'email_changed', 'email_undone') AND EXISTS \
+             (SELECT 1 FROM users WHERE id = user_id AND disabled_at IS NOT NULL)) \
+         ORDER BY due_at, id LIMIT 1"
+    };
+}
 
-/// Whether there is any, as above.
-const DUE: &str = "SELECT id FROM mails WHERE due_at <= $1 OR due_at > $2 LIMIT 1";
+/// As above, and $3 the time until which nobody else takes it.
+const CLAIM: &str = concat!(
+    "UPDATE mails SET due_at = $3, attempts = attempts + 1 WHERE (due_at <= $1 OR due_at > $2) AND id IN (",
+    due!(),
+    ") RETURNING id, kind, user_id, address, created_at, attempts"
+);
 
 fn latest_due(now: Timestamp) -> i64 {
     now.plus(LONGEST_WAIT).plus(CLOCK_TOLERANCE).as_millis()
@@ -165,9 +181,9 @@ impl Store {
     pub async fn claim_mail(&self, now: Timestamp, lease: Duration) -> Result<Option<WaitingMail>, Error> {
         let row: Option<MailRow> = loop {
             let rows: Vec<MailRow> = on_each!(self, RELAXED, tx => sqlx::query_as(CLAIM)
-                .bind(now.plus(lease).as_millis())
                 .bind(now.as_millis())
                 .bind(latest_due(now))
+                .bind(now.plus(lease).as_millis())
                 .fetch_all(&mut *tx)
                 .await?);
             // Another server may have been quicker, while more is due.
@@ -190,7 +206,7 @@ impl Store {
 
     async fn has_mail(&self, now: Timestamp) -> Result<bool, Error> {
         let due: Option<String> = on_read!(self, conn => {
-            let query = sqlx::query_scalar(DUE).bind(now.as_millis()).bind(latest_due(now));
+            let query = sqlx::query_scalar(due!()).bind(now.as_millis()).bind(latest_due(now));
             query.fetch_optional(&mut *conn).await?
         });
         Ok(due.is_some())

@@ -2,7 +2,8 @@
 //! is open, which is looked at again in the transaction itself.
 
 use super::{
-    DURABLE, Db, Error, NewMail, RELAXED, Store, links::void_links, lock::LockUser, mail::post, on_read, on_write,
+    DURABLE, Db, Error, NewMail, RELAXED, Store, links::void_links, lock::Locks, mail::post, on_read, on_write,
+    throttles::forget_counts,
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
@@ -27,12 +28,12 @@ pub struct KeptSession {
     pub proven_at: i64,
 }
 
-/// Which sessions still live.
+/// Which sessions, and which personal access tokens, still live.
 #[derive(Clone, Copy, Debug)]
 pub struct Living {
-    /// Those last used at this time or before have ended.
+    /// Sessions last used at this time or before have ended. Access tokens don't end by that.
     pub unused_since: Timestamp,
-    /// So have those that end now or ended before.
+    /// Those that end now or ended before.
     pub now: Timestamp,
     /// And those that begin after this, which the clock has yet to reach.
     pub begun_until: Timestamp,
@@ -168,7 +169,7 @@ impl Store {
         }))
     }
 
-    /// Removes an account with its sessions and its count of failed logins. Its email and username are free again. `None`,
+    /// Removes an account with its sessions and whatever was counted of it. Its email and username are free again. `None`,
     /// and nothing is changed, if the session that asks has ended.
     ///
     /// # Errors
@@ -184,7 +185,7 @@ impl Store {
                                AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
                     sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
                     sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
-                    sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(&user).execute(&mut *tx).await?;
+                    forget_counts!(tx, &user);
                 }
                 living.then_some(())
             });

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    DURABLE, Error, RELAXED, Store, User, UserRow, access_tokens::revoke_access_tokens, links::void_links,
-    lock::LockUser, on_read, on_write,
+    DURABLE, Error, RELAXED, Store, User, UserRow, access_tokens::revoke_access_tokens, links::void_links, lock::Locks,
+    on_read, on_write,
 };
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
@@ -247,15 +247,13 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn touch_tokens(&self, seen: &[(TokenHash, Timestamp)]) -> Result<(), Error> {
-        let sessions = "UPDATE sessions SET last_seen_at = $2 WHERE token_hash = $1 AND last_seen_at < $2";
-        let others = "UPDATE access_tokens SET last_used_at = $2 \
-                      WHERE token_hash = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
         on_write!(self, RELAXED, tx => {
+            let [session, access_token] = tx.noting_a_use();
             for (hash, at) in seen {
                 let (hash, at) = (hash.as_bytes().as_slice(), at.as_millis());
-                let session = sqlx::query(sessions).bind(hash).bind(at).execute(&mut *tx).await?;
-                if session.rows_affected() == 0 {
-                    sqlx::query(others).bind(hash).bind(at).execute(&mut *tx).await?;
+                let noted = sqlx::query(session).bind(hash).bind(at).execute(&mut *tx).await?;
+                if noted.rows_affected() == 0 {
+                    sqlx::query(access_token).bind(hash).bind(at).execute(&mut *tx).await?;
                 }
             }
         });

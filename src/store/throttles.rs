@@ -49,6 +49,49 @@ const COUNT: &str = "INSERT INTO account_throttles (key, failures, delay, last_a
         OR account_throttles.last_at > $8 \
     RETURNING failures";
 
+/// What an account has an allowance of, besides its failed logins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// Making personal access tokens.
+    Tokens,
+    /// Changing its password.
+    Passwords,
+    /// Asking at other emails whether it may move there.
+    Moves,
+}
+
+impl Telling {
+    const ALL: [Self; 3] = [Self::Tokens, Self::Passwords, Self::Moves];
+
+    /// What the throttle counts it as.
+    #[must_use]
+    pub fn key(self, user: &str) -> String {
+        let of = match self {
+            Self::Tokens => "token",
+            Self::Passwords => "password",
+            Self::Moves => "move",
+        };
+        format!("{of}:{user}")
+    }
+
+    /// All that is counted of one account.
+    pub(super) fn keys(user: &str) -> [String; 3] {
+        Self::ALL.map(|telling| telling.key(user))
+    }
+}
+
+/// Forgets what an account that is gone did.
+macro_rules! forget_counts {
+    ($tx:ident, $user:expr) => {{
+        sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind($user).execute(&mut *$tx).await?;
+        for key in $crate::store::throttles::Telling::keys($user) {
+            sqlx::query("DELETE FROM address_throttles WHERE key = $1").bind(key).execute(&mut *$tx).await?;
+        }
+    }};
+}
+
+pub(super) use forget_counts;
+
 // Both fetch all rows, though there is one at the most: SQLite commits a statement that stands alone when its rows have
 // been read to their end, and only then can say that it failed.
 
@@ -138,12 +181,12 @@ pub enum LoginCount {
 }
 
 impl Store {
-    /// Takes one of an address's allowance. When it is used up, nothing is counted.
+    /// Takes one of the allowance of an address, an account or a mailbox. When it is used up, nothing is counted.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn take_allowance(&self, address: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
-        Ok(on_write!(self, RELAXED, tx => take!(tx, address, rule, now)))
+    pub async fn take_allowance(&self, key: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
+        Ok(on_write!(self, RELAXED, tx => take!(tx, key, rule, now)))
     }
 
     /// Looks an account up, takes one of the address's allowance and, if there was one, counts a login of the account as

@@ -1,7 +1,7 @@
 //! Accounts.
 
 use super::{
-    DURABLE, Error, NewMail, Store, access_tokens::revoke_access_tokens, links::void_links, lock::LockUser, mail::post,
+    DURABLE, Error, NewMail, Store, access_tokens::revoke_access_tokens, links::void_links, lock::Locks, mail::post,
     on_read, on_write,
 };
 use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
@@ -281,8 +281,7 @@ impl Store {
         .await
     }
 
-    /// Opens a closed account again. What brings its email back has as much time left as it had when it was closed, whether
-    /// it was sent or waits.
+    /// Opens a closed account again. What brings its email back has as much time left as it had when it was closed.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -292,11 +291,6 @@ impl Store {
             let sql = "UPDATE links SET expires_at = expires_at + $2 - \
                        (SELECT disabled_at FROM users WHERE id = $1) \
                        WHERE user_id = $1 AND kind = 'undo_email' AND EXISTS \
-                       (SELECT 1 FROM users WHERE id = $1 AND disabled_at < $2)";
-            sqlx::query(sql).bind(user).bind(now.as_millis()).execute(&mut *tx).await?;
-            let sql = "UPDATE mails SET created_at = created_at + $2 - \
-                       (SELECT disabled_at FROM users WHERE id = $1) \
-                       WHERE user_id = $1 AND kind = 'email_changed' AND EXISTS \
                        (SELECT 1 FROM users WHERE id = $1 AND disabled_at < $2)";
             sqlx::query(sql).bind(user).bind(now.as_millis()).execute(&mut *tx).await?;
             sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1").bind(user).execute(&mut *tx).await?;

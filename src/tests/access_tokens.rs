@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor};
+use vestibule::{mail::MailUrl, store::Living};
 
 use crate::{
     on_both,
@@ -143,6 +145,33 @@ on_both! {
     }
 }
 
+#[tokio::test]
+async fn noting_uses_waits_for_nobody_who_holds_some_of_the_rows_r98() {
+    let mut app = App::start(Backend::Postgres).await;
+    app.register("ann").await;
+    let sessions = [app.token("ann").await, app.token("ann").await];
+    let tokens = [app.access(&sessions[0], "read").await.0, app.access(&sessions[0], "read").await.0];
+    app.clock.advance(Duration::from_mins(1));
+    for token in sessions.iter().chain(&tokens) {
+        assert_eq!(app.me(token).await, 200);
+    }
+    let mut other = app.observer().await;
+    let mut holder = other.begin().await.unwrap();
+    for table in ["sessions", "access_tokens"] {
+        let sql = format!("SELECT 1 FROM {table} ORDER BY id LIMIT 1 FOR UPDATE");
+        holder.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    }
+    app.upkeep.as_mut().unwrap().flush().await;
+    holder.rollback().await.unwrap();
+    let mut used = async |table, column| {
+        let sql = format!("SELECT {column} FROM {table} ORDER BY id");
+        let times: Vec<Option<i64>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut other).await.unwrap();
+        times.into_iter().map(|time| time == Some(app.now().as_millis())).collect::<Vec<_>>()
+    };
+    assert_eq!(used("sessions", "last_seen_at").await, [false, true]);
+    assert_eq!(used("access_tokens", "last_used_at").await, [false, true]);
+}
+
 on_both! {
     async fn a_token_ends_when_it_is_revoked_or_over_r41_r42(app: App) {
         app.register("ann").await;
@@ -167,11 +196,10 @@ on_both! {
         assert_eq!(app.me(&second).await, 401);
         let mut app = app;
         let user = app.get(ME).bearer(&app.token("ann").await).send().await.json()["id"].as_str().unwrap().to_owned();
-        let ever = vestibule::domain::time::Timestamp::from_millis(0);
-        assert_eq!(app.store.list_access_tokens(&user, ever).await.unwrap().len(), 1, "ended for good, whatever the clock does");
+        assert_eq!(app.store.list_access_tokens(&user, Living::EVER).await.unwrap().len(), 1, "ended for good, whatever the clock does");
         app.clock.advance(Duration::from_hours(24 * 30));
         app.upkeep.take().unwrap().sweep_all().await.unwrap();
-        assert!(app.store.list_access_tokens(&user, ever).await.unwrap().is_empty(), "swept out");
+        assert!(app.store.list_access_tokens(&user, Living::EVER).await.unwrap().is_empty(), "swept out");
         assert_eq!(app.me(&third).await, 401);
     }
 }
@@ -228,7 +256,9 @@ on_both! {
             app.clock.advance(Duration::from_mins(6));
         }
         let session = app.token("ann").await;
-        assert!(app.wish(&session, "x", "read", 1).await.text.contains("You have 50 tokens"));
+        for _ in 0..11 {
+            assert!(app.wish(&session, "x", "read", 1).await.text.contains("You have 50 tokens"));
+        }
         let address = some_address();
         assert_eq!(app.get(TOKENS).bearer(&session).from(&address).send().await.json()["tokens"].as_array().unwrap().len(), 50);
     }
@@ -281,8 +311,20 @@ on_both! {
         let (early, _) = app.access(&app.token("ann").await, "read").await;
         app.clock.go_back(Duration::from_mins(5));
         assert_eq!(app.me(&early).await, 200, "servers may differ as much");
+        assert_eq!(app.access_tokens(&app.token("ann").await).await.len(), 1);
         app.clock.go_back(Duration::from_millis(1));
         assert_eq!(app.me(&early).await, 401);
+        assert!(app.access_tokens(&app.token("ann").await).await.is_empty(), "what opens nothing is not listed");
+    }
+}
+
+#[tokio::test]
+async fn without_mail_nothing_limits_what_would_be_told_by_mail() {
+    let app = App::start_with(Backend::Sqlite, |config| config.mail.url = MailUrl::Off).await;
+    app.register("ann").await;
+    let token = app.token("ann").await;
+    for _ in 0..11 {
+        app.access(&token, "read").await;
     }
 }
 

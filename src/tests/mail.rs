@@ -10,7 +10,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 use vestibule::{
-    domain::token::{Kind, Token},
+    domain::{
+        time::Timestamp,
+        token::{Kind, Token},
+    },
     mail::MailUrl,
     server::config::Config,
     service::Letter,

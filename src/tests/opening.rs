@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{Connection, Executor, SqliteConnection};
 use vestibule::{
     service::admin::{Command, Reply},
     store::{DatabaseUrl, Error, Store},
@@ -60,7 +60,7 @@ async fn a_file_that_another_program_has_locked_is_told_as_locked_r96() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_has_no_more_connections_than_are_configured_r98() {
     let app = App::start_with(Backend::Postgres, |config| config.database.connections = 2).await;
-    let mut observer = observer(&app).await;
+    let mut observer = app.observer().await;
     futures_util::future::join_all((0..20).map(|_| app.store.ping())).await;
     let sql =
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'vestibule'";
@@ -73,7 +73,7 @@ async fn ending_all_sessions_waits_for_a_login_under_way_r41() {
     let app = App::start(Backend::Postgres).await;
     app.register("ann").await;
     app.token("ann").await;
-    let (mut login, mut observer) = (observer(&app).await, observer(&app).await);
+    let (mut login, mut observer) = (app.observer().await, app.observer().await);
     login.execute("BEGIN; SELECT id FROM users FOR UPDATE").await.unwrap();
     let revoke = Command::RevokeSessions { who: "ann".to_owned() };
     let waits = async {
@@ -89,10 +89,4 @@ async fn ending_all_sessions_waits_for_a_login_under_way_r41() {
     }
     login.execute("COMMIT").await.unwrap();
     assert_eq!(revoking.await, Reply::Done { username: "ann".to_owned(), sessions: 1 });
-}
-
-/// A connection beside the server's own.
-async fn observer(app: &App) -> PgConnection {
-    let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("a PostgreSQL") };
-    PgConnection::connect(url).await.unwrap()
 }

@@ -11,7 +11,7 @@ use vestibule::{
     },
     error::AppError,
     service::Caller,
-    store::{DatabaseUrl, Living},
+    store::{Allowance, DatabaseUrl, Living, Telling},
 };
 
 use crate::{
@@ -380,7 +380,7 @@ on_both! {
         assert!(columns.len() > 20, "{columns:?}");
         for (table, column) in columns {
             let name = format!("{table}.{column}");
-            // What an address may still do says nothing of a person.
+            // What an address or a mailbox may still do says nothing of a person, and what an account may goes with it.
             let told = table == "address_throttles" || place(&export, &table, &column).is_some();
             assert!(told || NOT_EXPORTED.contains(&name.as_str()), "{name} is kept, but not exported");
         }
@@ -421,11 +421,21 @@ on_both! {
         assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         let user = app.get("/api/accounts/me/").bearer(&here).send().await.json()["id"].as_str().unwrap().to_owned();
         assert!(app.store.attempts_of(&user).await.unwrap().1.is_some());
+        let whole = async || {
+            let rule = Allowance { burst: 1, interval: Duration::from_hours(1) };
+            let mut whole = Vec::new();
+            for telling in [Telling::Tokens, Telling::Passwords, Telling::Moves] {
+                whole.push(app.store.take_allowance(&telling.key(&user), rule, app.now()).await.unwrap().is_ok());
+            }
+            whole
+        };
+        assert_eq!((whole().await, whole().await), (vec![true; 3], vec![false; 3]));
         let gone = app.ask("POST", DELETE, &here, &json!({ "username": "Ann" })).await;
         assert_eq!((gone.status.as_u16(), gone.header("clear-site-data")), (204, "\"storage\""));
         let living = [app.me(&here).await, app.me(&there).await, app.me(&bob).await];
         assert_eq!(living.map(|status| status.as_u16()), [401, 401, 200]);
         assert_eq!(app.store.attempts_of(&user).await.unwrap(), (None, None));
+        assert_eq!(whole().await, [true; 3]);
         assert!(app.store.list_sessions(&user, Living::EVER).await.unwrap().is_empty());
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
         app.register("ann").await;
@@ -516,7 +526,7 @@ async fn a_rename_that_the_database_refuses_is_no_name_that_is_taken() {
     let app = App::start(Backend::Sqlite).await;
     app.register("ann").await;
     let token = app.token("ann").await;
-    app.refuse_changes_of("username").await;
+    app.refuse("UPDATE OF username ON users").await;
     let answer = app.ask("POST", "/api/accounts/change_username/", &token, &json!({ "username": "annie" })).await;
     assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str().unwrap()), (500, "internal"), "{}", answer.text);
 }

@@ -23,7 +23,7 @@ use axum::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
@@ -185,11 +185,17 @@ impl App {
         self.folder.path()
     }
 
-    /// Lets the SQLite file refuse every change of a column of the accounts, for no reason that anybody knows.
-    pub async fn refuse_changes_of(&self, column: &str) {
+    /// A connection to its PostgreSQL beside the server's own.
+    pub async fn observer(&self) -> PgConnection {
+        let DatabaseUrl::Postgres(url) = &self.config.database.url else { panic!("a PostgreSQL") };
+        PgConnection::connect(url).await.unwrap()
+    }
+
+    /// Lets the SQLite file refuse every change of a kind, for no reason that anybody knows.
+    pub async fn refuse(&self, change: &str) {
         let file = format!("sqlite:{}", self.folder().join("vestibule.db").display());
         let mut other = SqliteConnection::connect(&file).await.unwrap();
-        let sql = format!("CREATE TRIGGER no BEFORE UPDATE OF {column} ON users BEGIN SELECT RAISE(ABORT, 'no'); END");
+        let sql = format!("CREATE TRIGGER no BEFORE {change} BEGIN SELECT RAISE(ABORT, 'no'); END");
         other.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
         other.close().await.unwrap();
     }

@@ -154,7 +154,7 @@ fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> 
                 <p class="hint">{may} {used}</p>
                 <p class="hint">{ends}</p>
             </div>
-            <AskOnce label="Revoke" name=label question="No program gets in by it any more." act=move || revoke(&line) />
+            <AskOnce label="Revoke" name=label question="Shut out whatever uses it?" act=move || revoke(&line) />
         </li>
     }
 }

@@ -193,7 +193,7 @@ async fn an_email_that_the_database_refuses_is_none_that_is_taken() {
     let app = App::start(Backend::Sqlite).await;
     app.register_confirmed("ann").await;
     let link = app.email_link(&app.token("ann").await, "new@example.org").await;
-    app.refuse_changes_of("email").await;
+    app.refuse("UPDATE OF email ON users").await;
     assert_eq!(app.confirm_email(&link).await, 500);
 }
 
@@ -217,9 +217,8 @@ on_both! {
         }
         assert_eq!(app.undo_email(&owners).await, 410, "while it is closed");
         app.store.enable_user(&user, app.now()).await.unwrap();
-        app.clock.advance(Duration::from_hours(1));
         assert_eq!(app.deliver_one().await.to, "evil@example.org", "what waited goes out");
-        app.clock.advance(Duration::from_mins(59));
+        app.clock.advance(Duration::from_hours(2) - Duration::from_millis(1));
         assert_eq!(app.undo_email(&owners).await, 200);
         assert_eq!(app.who(&app.new_token("ann@example.org").await).await["email"], "ann@example.org");
     }
@@ -256,6 +255,76 @@ on_both! {
         let intruders = token_of(&app.deliver_one().await);
         assert_eq!(app.undo_email(&owners).await, 200);
         assert_eq!(app.undo_email(&intruders).await, 410);
+    }
+}
+
+on_both! {
+    async fn changes_are_undone_in_their_order_whenever_their_mails_went_out_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let user = app.id_of(&token).await;
+        let first = app.email_link(&token, "evil@example.org").await;
+        assert_eq!(app.confirm_email(&first).await, 200);
+        app.letterbox.broken.store(true, Ordering::SeqCst);
+        assert!(app.deliver().await.is_empty(), "the owner's mail has to wait");
+        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.clock.advance(Duration::from_secs(1));
+        let second = app.email_link(&token, "worse@example.org").await;
+        assert_eq!(app.confirm_email(&second).await, 200);
+        let intruders = token_of(&app.deliver_one().await);
+        app.store.disable_user(&user, app.now()).await.unwrap();
+        app.clock.advance(Duration::from_hours(1));
+        app.store.enable_user(&user, app.now()).await.unwrap();
+        let told = app.deliver_one().await;
+        assert_eq!(told.to, "ann@example.org");
+        assert_eq!(app.undo_email(&token_of(&told)).await, 200);
+        assert_eq!(app.undo_email(&intruders).await, 410);
+    }
+}
+
+on_both! {
+    async fn accounts_together_send_a_mailbox_no_flood_r56(app: App) {
+        let mut sent = 0;
+        for n in 0..7 {
+            let name = format!("user{n}");
+            app.register_confirmed(&name).await;
+            let token = app.token(&name).await;
+            for _ in 0..6 {
+                let wish = json!({ "new_email": "new@example.org" });
+                assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish).await.status, 200);
+            }
+            sent += app.deliver().await.len();
+        }
+        assert_eq!(sent, 30);
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_over_is_told_as_such_even_if_it_cannot_be_deleted() {
+    let app = App::start(Backend::Sqlite).await;
+    app.register_confirmed("ann").await;
+    let link = app.email_link(&app.token("ann").await, "new@example.org").await;
+    app.clock.advance(Duration::from_hours(24));
+    app.refuse("DELETE ON links").await;
+    assert_eq!(app.confirm_email(&link).await, 410);
+}
+
+on_both! {
+    async fn a_link_that_was_given_more_time_is_not_deleted_for_its_old_one_r59(app: App) {
+        app.register_confirmed("ann").await;
+        let token = app.token("ann").await;
+        let user = app.id_of(&token).await;
+        let link = app.email_link(&token, "new@example.org").await;
+        assert_eq!(app.confirm_email(&link).await, 200);
+        let undo = token_of(&app.deliver_one().await);
+        let hash = Token::parse(Kind::Link, &undo).unwrap().hash();
+        app.store.disable_user(&user, app.now()).await.unwrap();
+        app.clock.advance(Duration::from_hours(72));
+        // Who follows it now has read that it is over, and then the account is opened.
+        let now = app.now();
+        app.store.enable_user(&user, now).await.unwrap();
+        app.store.void_link(&hash, now).await.unwrap();
+        assert_eq!(app.undo_email(&undo).await, 200);
     }
 }
 

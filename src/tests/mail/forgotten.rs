@@ -41,6 +41,21 @@ on_both! {
 }
 
 on_both! {
+    async fn whoever_forgets_the_password_of_an_unconfirmed_account_learns_what_it_is_r6(app: App) {
+        app.register("ann").await;
+        app.deliver().await;
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        let unproven = app.deliver_one().await;
+        assert!(unproven.to_text().contains("whoever made it is locked out"), "{}", unproven.to_text());
+        assert_eq!(app.reset(&token_of(&unproven), NEW).await, 200);
+        app.deliver().await;
+        assert_eq!(app.forgot("ann@example.org").await.status, 200);
+        let proven = app.deliver_one().await.to_text();
+        assert!(!proven.contains("locked out") && proven.contains("your password stays as it is"), "{proven}");
+    }
+}
+
+on_both! {
     async fn fifty_who_follow_one_link_at_once_succeed_once_r55(app: App) {
         app.register_confirmed("ann").await;
         let link = app.reset_link("ann").await;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use vestibule::store::{Errand, LinkKind};
 
 use super::{
-    numbers::{FIRST_RETRY, GIVE_UP, LONGEST_RETRY, MAILBOX, RESET, UNDO, VERIFY},
+    numbers::{FIRST_RETRY, GIVE_UP, LONGEST_RETRY, MAILBOX, MOVES, RESET, UNDO, VERIFY},
     rules::{Account, Counted, Model},
     step::{Answer, By, Command, Event, Person, Use},
 };
@@ -19,6 +19,8 @@ pub struct Mail {
     posted: Duration,
     due: Duration,
     tries: u32,
+    /// All waits between the tries.
+    waited: Duration,
 }
 
 /// A link that was made.
@@ -40,7 +42,9 @@ pub enum Allowed {
     /// Mails that only tell.
     Notices(Person),
     /// An account's attempts to move to a mailbox.
-    Change(usize, Person),
+    Moves(usize),
+    /// Everybody's attempts to move to one.
+    MovesTo(Person),
     Tokens(usize),
     Passwords(usize),
 }
@@ -70,7 +74,7 @@ impl Model {
     }
 
     pub fn post(&mut self, errand: Errand, account: Option<usize>, to: Person) {
-        let mail = Mail { errand, account, to, posted: self.now, due: self.now, tries: 0 };
+        let mail = Mail { errand, account, to, posted: self.now, due: self.now, tries: 0, waited: Duration::ZERO };
         self.post_office.mails.push(mail);
     }
 
@@ -78,21 +82,22 @@ impl Model {
     fn deliver(&mut self, works: bool) -> Vec<(Person, Errand)> {
         let mut letters = vec![];
         let mails = std::mem::take(&mut self.post_office.mails);
-        let (mut due, later): (Vec<Mail>, _) = mails.into_iter().partition(|mail| mail.due <= self.now);
+        let tells =
+            |of| matches!(of, Errand::PasswordChanged | Errand::TokenMade | Errand::EmailChanged | Errand::EmailUndone);
+        let waits = |mail: &Mail| tells(mail.errand) && mail.account.is_some_and(|n| !self.accounts[n].open);
+        let (mut due, later): (Vec<Mail>, _) = mails.into_iter().partition(|mail| mail.due <= self.now && !waits(mail));
         self.post_office.mails = later;
         due.sort_by_key(|mail| (mail.due, mail.posted));
         for mut mail in due {
             mail.tries += 1;
-            let tells = matches!(mail.errand, Errand::PasswordChanged | Errand::TokenMade | Errand::EmailChanged);
-            let waits = tells && mail.account.is_some_and(|n| !self.accounts[n].open);
             let made = self.post_office.links.len();
-            let wanted = !waits && self.now < mail.posted + GIVE_UP;
-            let letter = if wanted { self.write(mail) } else { None };
-            if works && let Some(letter) = letter {
+            let Some(letter) = self.write(mail) else { continue };
+            if works {
                 self.post_office.links.iter_mut().skip(made).for_each(|link| link.arrived = true);
                 letters.push(letter);
-            } else if waits || letter.is_some() {
-                mail.due = self.now + LONGEST_RETRY.min(FIRST_RETRY * (1 << (mail.tries - 1).min(16)));
+            } else if mail.waited < GIVE_UP {
+                let wait = LONGEST_RETRY.min(FIRST_RETRY * (1 << (mail.tries - 1).min(16)));
+                (mail.due, mail.waited) = (self.now + wait, mail.waited + wait);
                 self.post_office.mails.push(mail);
             }
         }
@@ -114,12 +119,16 @@ impl Model {
             Errand::Verify | Errand::Forgot => Some(Allowed::Needed(to)),
             Errand::Taken => Some(Allowed::Notices(to)),
             Errand::ChangeEmail if other.is_some() => Some(Allowed::Notices(to)),
-            Errand::ChangeEmail => Some(Allowed::Change(account, to)),
+            Errand::ChangeEmail => Some(Allowed::Moves(account)),
             Errand::PasswordChanged | Errand::TokenMade if !verified => Some(Allowed::Notices(to)),
             _ => None,
         };
         if let Some(allowed) = allowed.filter(|_| mail.tries == 1) {
+            let moves = matches!(allowed, Allowed::Moves(_));
             self.post_office.take(allowed, MAILBOX, self.now).ok()?;
+            if moves {
+                self.post_office.take(Allowed::MovesTo(to), MOVES, self.now).ok()?;
+            }
         }
         let (kind, lasts) = match letter {
             Errand::Forgot if verified => (LinkKind::Reset, RESET),
@@ -247,8 +256,6 @@ impl PostOffice {
             let links =
                 self.links.iter_mut().filter(|link| link.kind == LinkKind::UndoEmail && link.account == account);
             links.for_each(|link| link.expires += span);
-            let mails = self.mails.iter_mut().filter(|mail| mail.errand == Errand::EmailChanged);
-            mails.filter(|mail| mail.account == Some(account)).for_each(|mail| mail.posted += span);
         }
     }
 }

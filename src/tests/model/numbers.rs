@@ -17,6 +17,8 @@ pub const RESET: Duration = Duration::from_mins(30);
 pub const UNDO: Duration = Duration::from_hours(72);
 /// Mails for one mailbox at once, and the time in which one more may go.
 pub const MAILBOX: (u32, Duration) = (5, Duration::from_mins(10));
+/// Mails that ask one mailbox whether an account may move there, whosever that is.
+pub const MOVES: (u32, Duration) = (30, Duration::from_mins(10));
 /// Access tokens of one account, and changes of its password, alike.
 pub const TOLD: (u32, Duration) = (10, Duration::from_mins(6));
 pub const FIRST_RETRY: Duration = Duration::from_secs(30);

@@ -16,17 +16,20 @@ pub struct Letterbox {
     pub broken: AtomicBool,
     /// Whether it says that no mail will ever be taken.
     pub lasting: AtomicBool,
+    /// Whether it panics over the next mail.
+    pub panics: AtomicBool,
 }
 
 impl Letterbox {
-    pub fn is_empty(&self) -> bool {
-        self.letters.lock().unwrap().is_empty()
+    pub fn len(&self) -> usize {
+        self.letters.lock().unwrap().len()
     }
 }
 
 impl Carrier for Letterbox {
     fn carry<'a>(&'a self, _id: &'a str, letter: &'a Letter) -> Carrying<'a> {
         Box::pin(async move {
+            assert!(!self.panics.swap(false, Ordering::SeqCst), "a fault of ours");
             if self.broken.load(Ordering::SeqCst) {
                 let lasting = self.lasting.load(Ordering::SeqCst);
                 return Err(Undelivered { cause: "out of order".to_owned(), lasting });
