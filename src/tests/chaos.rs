@@ -163,22 +163,22 @@ impl Storm {
             ledger.audit_mail(&waiting);
             faults.append(&mut ledger.faults);
         }
-        let Counts { registered, accounts, logged_in, logged_out, changed, issued, deleted, followed, promised, lost } =
-            counts;
         let Kills { program, database, starting } = self.kills;
         figure(&format!(
             "{program} kills of the program and {database} of its database, {}, {starting} of them twice, at the start too: \
-             {registered} registrations, {logged_out} logouts, {changed} changes of a password, {issued} access tokens, \
-             {followed} links from mails and {deleted} deletions were acknowledged and held, {promised} mails had to go out, {} \
-             registrations got no acknowledgement; of {logged_in} sessions {lost} were lost; {} faults",
+             {counts}; {} faults",
             if self.url.starts_with("sqlite:") { "SQLite" } else { "PostgreSQL" },
-            accounts - registered,
             faults.len()
         ));
         assert!(faults.is_empty(), "{faults:#?}");
+        let Counts { logged_out, changed, issued, deleted, confirmed, reset, moved, .. } = counts;
+        let done = [logged_out, changed, issued, deleted, confirmed + reset + moved];
+        assert!(done.iter().all(|count| *count > 0), "hardly anything was done: {counts:?}");
+        // Between a few kills chance may leave one of these out.
+        let few = program < 20;
         assert!(
-            [logged_out, changed, issued, deleted, followed].iter().all(|count| *count > 0),
-            "hardly anything was done: {counts:?}"
+            few || [confirmed, reset, moved].iter().all(|count| *count > 0),
+            "some links are never used: {counts:?}"
         );
         counts
     }

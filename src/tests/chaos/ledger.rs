@@ -1,6 +1,6 @@
 //! What was acknowledged, and whether it is so.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ impl Account {
     }
 }
 
-/// A mail that must arrive: what the database calls it, and what its subject begins with.
+/// A mail that must arrive: where, what the database calls it, and what its subject begins with.
 #[derive(Debug)]
 struct Promise {
     address: String,
@@ -115,12 +115,31 @@ pub struct Counts {
     pub issued: usize,
     /// Deletions that were acknowledged.
     pub deleted: usize,
-    /// Links from mails that were followed, acknowledged.
-    pub followed: usize,
+    /// Emails that were confirmed by a link, acknowledged.
+    pub confirmed: usize,
+    /// Passwords that were set by a link, acknowledged.
+    pub reset: usize,
+    /// Emails that were changed by a link, acknowledged.
+    pub moved: usize,
     /// Mails that were promised by an acknowledgement.
     pub promised: usize,
     /// Acknowledged logins whose sessions are gone.
     pub lost: usize,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accounts, registered, logged_in, logged_out, changed, issued, deleted, .. } = self;
+        let Self { confirmed, reset, moved, promised, lost, .. } = self;
+        write!(
+            f,
+            "{registered} registrations, {logged_out} logouts, {changed} changes of a password, {issued} access tokens, \
+             {confirmed} emails confirmed, {reset} passwords set and {moved} emails changed by links from mails, and {deleted} \
+             deletions were acknowledged and held, {promised} mails had to go out, {} registrations got no acknowledgement; of \
+             {logged_in} sessions {lost} were lost",
+            accounts - registered
+        )
+    }
 }
 
 impl std::iter::Sum for Counts {
@@ -133,7 +152,9 @@ impl std::iter::Sum for Counts {
             changed: sum.changed + one.changed,
             issued: sum.issued + one.issued,
             deleted: sum.deleted + one.deleted,
-            followed: sum.followed + one.followed,
+            confirmed: sum.confirmed + one.confirmed,
+            reset: sum.reset + one.reset,
+            moved: sum.moved + one.moved,
             promised: sum.promised + one.promised,
             lost: sum.lost + one.lost,
         })
@@ -185,7 +206,11 @@ impl<'a> Ledger<'a> {
 
     /// A mail to the latest account is owed.
     fn promise(&mut self, errand: &'static str, subject: &'static str) {
-        let address = self.accounts.last().map(Account::email).unwrap_or_default();
+        let address = self.latest().email();
+        self.promise_to(address, errand, subject);
+    }
+
+    fn promise_to(&mut self, address: String, errand: &'static str, subject: &'static str) {
         self.promised.push(Promise { address, errand, subject });
     }
 
@@ -246,7 +271,9 @@ impl<'a> Ledger<'a> {
         let email = self.latest().email();
         let Some(link) = self.mailroom.link(&email, CONFIRM) else { return };
         let body = json!({ "token": link, "password": PASSWORD });
-        self.latest().verified = self.follow(server, "verify_email/", body);
+        let verified = self.follow(server, "verify_email/", body);
+        self.counts.confirmed += usize::from(verified == Some(Acknowledged::Yes));
+        self.latest().verified = verified;
     }
 
     /// Sets another password by a mail, whose link confirms the email as well.
@@ -256,6 +283,7 @@ impl<'a> Ledger<'a> {
         if self.answer(asked, &[200]).is_none() {
             return;
         }
+        self.promise("forgot", RESET);
         let Some(link) = self.mailroom.link(&email, RESET) else { return };
         let body = json!({ "token": link, "new_password": CHANGED });
         let reset = self.follow(server, "reset_password/", body);
@@ -264,6 +292,7 @@ impl<'a> Ledger<'a> {
             None => {}
             Some(Acknowledged::Unknown) => self.logins[login].life = Life::Unknown,
             Some(Acknowledged::Yes) => {
+                self.counts.reset += 1;
                 self.logins[login].life = Life::Ended;
                 self.promise("password_changed", PASSWORD_CHANGED);
             }
@@ -276,9 +305,11 @@ impl<'a> Ledger<'a> {
         if self.answer(asked, &[200, 401]).is_none_or(|answer| answer.status == 401) {
             return;
         }
+        self.promise_to(email.clone(), "change_email", CONFIRM_NEW);
         let Some(link) = self.mailroom.link(&email, CONFIRM_NEW) else { return };
         let body = json!({ "token": link, "password": PASSWORD });
         let moved = self.follow(server, "confirm_email/", body);
+        self.counts.moved += usize::from(moved == Some(Acknowledged::Yes));
         (self.latest().verified, self.latest().moved) = (moved, moved);
     }
 
@@ -287,7 +318,6 @@ impl<'a> Ledger<'a> {
         let answer = self.answer(send(server, path, "", &body), &[200, 410]);
         match answer.map(|answer| answer.status) {
             Some(200) => {
-                self.counts.followed += 1;
                 self.spent.push((path, body));
                 Some(Acknowledged::Yes)
             }
@@ -361,13 +391,15 @@ impl<'a> Ledger<'a> {
             }
         }
         for (path, body) in std::mem::take(&mut self.spent) {
-            let answer = send(server, path, "", &body);
-            self.answer(answer, &[410]);
+            let found = send(server, path, "", &body).map_or(0, |answer| answer.status);
+            if found != 410 {
+                self.faults.push(format!("a link that was used at {path} is answered by {found}"));
+            }
         }
         Counts { accounts: self.accounts.len(), promised: self.promised.len(), ..self.counts }
     }
 
-    /// Every mail that was promised has arrived, or is among those that wait: each a kind, and the email of its account.
+    /// Every mail that was promised has arrived, or is among those that wait: each a kind, and where it goes.
     pub fn audit_mail(&mut self, waiting: &[(String, String)]) {
         for promise in &self.promised {
             let waits = |(errand, address): &(String, String)| errand == promise.errand && *address == promise.address;

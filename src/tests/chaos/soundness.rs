@@ -7,8 +7,9 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 const ACCOUNTS: &str = "SELECT COUNT(*) FROM users";
 const STRAYS: &str = "SELECT COUNT(*) FROM sessions WHERE user_id NOT IN (SELECT id FROM users)";
 
-/// What every mail that waits is about, and the email of the account.
-const MAILS: &str = "SELECT kind, email FROM mails JOIN users ON users.id = user_id";
+/// What every mail that waits is about, and where it goes.
+const MAILS: &str = "SELECT kind, CASE WHEN address = '' THEN email ELSE address END \
+    FROM mails LEFT JOIN users ON users.id = user_id";
 
 /// Every index agrees with its table, where PostgreSQL has the means to tell.
 const CHECK_INDEXES: &str = "SELECT bt_index_check(indexrelid, true) FROM pg_index \
