@@ -163,7 +163,7 @@ impl fmt::Display for AppError {
             Self::EmailUnverified => "Confirm your email first: follow the link in the mail that was sent to you.",
             Self::LinkSpent => "This link has been used, is too old, or was cut off. Ask for another mail.",
             Self::MailOff => "This server sends no mail. Ask its operator for help.",
-            Self::ReadOnly => "This token may only read. Use one that may do everything, or log in.",
+            Self::ReadOnly => "This token may only read. Use one that may read and change, or log in.",
             Self::SessionRequired => "A personal access token can't do this. Log in, and use that token.",
             Self::Throttled { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));

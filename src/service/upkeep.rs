@@ -107,7 +107,8 @@ impl Upkeep {
         }
     }
 
-    /// Deletes ended sessions, spent throttles, and links and access tokens that are too old to work, in small batches with a pause after each, so that logins go on.
+    /// Deletes ended sessions, spent throttles, and links and access tokens that are too old to work, in small batches with a
+    /// pause after each, so that logins go on. Returns how many rows that were.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -44,7 +44,8 @@ pub async fn access_tokens() -> Result<Vec<AccessTokenLine>, AppError> {
 /// Makes a personal access token for whoever is logged in. Returns it, this once.
 ///
 /// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::SessionEnded`],
+/// [`AppError::Unavailable`].
 #[server(
     name = IssueAccessToken, prefix = "/fn", endpoint = "issue_access_token", input = Json, output = Json,
     client = SessionClient
