@@ -127,7 +127,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let state = state(&config, parts.service.clone());
     let front = Front::new(Routes::of(&state), &state.trust, &config.server, &run_name());
     let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
-    // Only now: what the last requests ask for goes out as well, as long as they are under way.
+    // Only now: while requests are answered, their mail goes out. What is not in hand by then waits in the queue.
     last_post.send_replace(true);
     for task in clock.into_iter().chain(control) {
         task.abort();

@@ -126,7 +126,7 @@ impl Service {
     /// [`AppError::Unavailable`].
     pub async fn issue_access_token(&self, asking: &Proven, wish: TokenWish) -> Result<NewToken, Error> {
         let Session { user, id, .. } = asking.session();
-        if self.store.list_access_tokens(&user.id, self.living()).await?.len() >= MOST as usize {
+        if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MOST as usize {
             return Err(invalid(Field::Name, Problem::TooManyTokens));
         }
         self.allow_telling(Telling::Tokens, &user.id).await?;
@@ -164,7 +164,7 @@ impl Service {
     /// As [`Service::identify`].
     pub async fn list_access_tokens(&self, token: &Token) -> Result<Vec<AccessTokenLine>, Error> {
         let asking = self.identify(token).await?;
-        let kept = self.store.list_access_tokens(&asking.user().id, self.living()).await?;
+        let kept = self.store.list_access_tokens(&asking.user().id, self.clock.now()).await?;
         Ok(kept.into_iter().map(AccessTokenLine::from).collect())
     }
 

@@ -102,19 +102,16 @@ impl Service {
         Ok(PasswordChanged { token: renewed, sessions_ended })
     }
 
-    /// What counts as alive now.
-    pub(super) fn living(&self) -> Living {
-        let now = self.clock.now();
-        Living { unused_since: now.minus(self.policy.session_idle), now, begun_until: now.plus(CLOCK_TOLERANCE) }
-    }
-
     /// The sessions of whoever is logged in: the one that asks, then the last used first.
     ///
     /// # Errors
     /// As [`Service::identify`].
     pub async fn list_sessions(&self, token: &Token) -> Result<Vec<SessionLine>, Error> {
         let asking = self.identify(token).await?;
-        let kept = self.store.list_sessions(&asking.user().id, self.living()).await?;
+        let now = self.clock.now();
+        let unused_since = now.minus(self.policy.session_idle);
+        let living = Living { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let kept = self.store.list_sessions(&asking.user().id, living).await?;
         let own = match &asking {
             Bearing::Session(session) => Some(session.id.as_str()),
             Bearing::Access(_) => None,
@@ -186,7 +183,8 @@ impl Service {
             session: session_line(session, Some(&asking.session().id)),
         });
         let (last_login_at, failed) = self.store.attempts_of(&user.id).await?;
-        let access_tokens = self.store.list_access_tokens(&user.id, Living::EVER).await?;
+        let ever = Timestamp::from_millis(i64::MIN);
+        let access_tokens = self.store.list_access_tokens(&user.id, ever).await?;
         let (mails, links) = (self.store.mails_of(&user.id).await?, self.store.links_of(&user.id).await?);
         tracing::info!(user = %user.id, "data taken along");
         Ok(Export {

@@ -32,13 +32,13 @@ const LEASE: Duration = Duration::from_mins(10);
 const FIRST_RETRY: Duration = Duration::from_secs(30);
 /// A mail that has been tried for so long is given up (as RFC 5321, section 4.5.4.1, has it, though that says four to five days).
 const GIVE_UP: Duration = Duration::from_hours(72);
-/// The same for one that the mail server says it will never take. Not sooner: it says so as well while it is set up wrong, for
-/// every mail.
+/// The same for one that the mail server says it will never take, whatever the tries before ended with. Not sooner: it says so as
+/// well while it is set up wrong, for every mail.
 const GIVE_UP_REFUSED: Duration = Duration::from_hours(24);
 
 /// Mails that somebody asked for: of each purpose for a mailbox, and of those by which an account asks to move to one.
 const ASKED_FOR: Allowance = Allowance { burst: 5, interval: Duration::from_mins(10) };
-/// Mails that ask one mailbox whether an account may move there, whosever that is: more, so that a stranger doesn't use up what
+/// Mails that ask one mailbox whether an account may move there, whosever that is: more, so that no single account uses up what
 /// its owner needs.
 const MOVES: Allowance = Allowance { burst: 30, interval: Duration::from_mins(10) };
 /// What carries a link that its owner needs: counted by itself, so that nobody uses that up by what only tells.
@@ -93,12 +93,10 @@ impl Postman {
 
     async fn go_round(&self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            // One mail that is our fault must not keep the others.
-            match AssertUnwindSafe(self.deliver_next()).catch_unwind().await {
-                Ok(Ok(true)) => continue,
-                Ok(Ok(false)) => {}
-                Ok(Err(cause)) => tracing::warn!(%cause, "the mail that waits could not be read"),
-                Err(_) => tracing::error!("sending a mail panicked; it is tried again later"),
+            match self.deliver_next().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(cause) => tracing::warn!(%cause, "the mail that waits could not be read"),
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -114,7 +112,21 @@ impl Postman {
     /// [`Error::Unavailable`]. The mail is due again later.
     pub async fn deliver_next(&self) -> Result<bool, Error> {
         let Some(mail) = self.store.claim_mail(self.clock.now(), LEASE).await? else { return Ok(false) };
-        let kind = mail.errand.name();
+        // A fault of ours over one mail must not keep the others.
+        let Ok(delivered) = AssertUnwindSafe(self.deliver(&mail)).catch_unwind().await else {
+            tracing::error!(mail = mail.id, kind = mail.errand.name(), "sending a mail panicked");
+            return Ok(true);
+        };
+        delivered.map(|()| true)
+    }
+
+    async fn deliver(&self, mail: &WaitingMail) -> Result<(), Error> {
+        let (kind, tried) = (mail.errand.name(), tried_for(mail.attempts));
+        // What failed in another way than below: otherwise that would be tried for ever.
+        if tried > GIVE_UP + LONGEST_WAIT {
+            tracing::error!(mail = mail.id, kind, "a mail could not be handled and is given up");
+            return self.store.drop_mail(&mail.id).await;
+        }
         let user = match &mail.user_id {
             Some(user) => self.store.find_user(user).await?,
             None => None,
@@ -125,36 +137,33 @@ impl Postman {
         });
         if closed && mail.errand.waits_while_closed() {
             // Closed at this moment. When the lease is over, the queue knows.
-            return Ok(true);
+            return Ok(());
         }
-        let Some(letter) = self.write(&mail, open).await? else {
+        let Some(letter) = self.write(mail, open).await? else {
             tracing::info!(
                 mail = mail.id,
                 kind,
                 "a mail was not sent: there is no need, or its mailbox has had enough"
             );
-            self.store.drop_mail(&mail.id).await?;
-            return Ok(true);
+            return self.store.drop_mail(&mail.id).await;
         };
         match self.carrier.carry(&format!("{}.{}", mail.id, mail.attempts), &letter).await {
             Ok(place) => {
                 tracing::info!(mail = mail.id, kind, place, "mail sent");
-                self.store.drop_mail(&mail.id).await?;
+                self.store.drop_mail(&mail.id).await
             }
-            Err(Undelivered { cause, lasting }) => {
-                let (tried, wait) = (tried_for(mail.attempts), retry_after(mail.attempts));
-                if tried >= if lasting { GIVE_UP_REFUSED } else { GIVE_UP } {
-                    let hours = tried.as_secs() / 3600;
-                    tracing::error!(mail = mail.id, kind, cause, hours, "a mail could not be sent and is given up");
-                    self.store.drop_mail(&mail.id).await?;
-                } else {
-                    let again_in_s = wait.as_secs();
-                    tracing::warn!(mail = mail.id, kind, cause, again_in_s, "a mail could not be sent yet");
-                    self.store.delay_mail(&mail.id, self.clock.now().plus(wait)).await?;
-                }
+            Err(Undelivered { cause, lasting }) if tried >= if lasting { GIVE_UP_REFUSED } else { GIVE_UP } => {
+                let tried_s = tried.as_secs();
+                tracing::error!(mail = mail.id, kind, cause, tried_s, "a mail could not be sent and is given up");
+                self.store.drop_mail(&mail.id).await
+            }
+            Err(Undelivered { cause, .. }) => {
+                let wait = retry_after(mail.attempts);
+                let again_in_s = wait.as_secs();
+                tracing::warn!(mail = mail.id, kind, cause, again_in_s, "a mail could not be sent yet");
+                self.store.delay_mail(&mail.id, self.clock.now().plus(wait)).await
             }
         }
-        Ok(true)
     }
 
     /// What a mail says by now, and to whom; `user` is whose open account it is about. `None` if nobody needs it any more, or

@@ -1,8 +1,6 @@
 //! Personal access tokens.
 
-use super::{
-    DURABLE, Error, Living, NewMail, Store, User, UserRow, lock::Locks, mail::post, on_read, on_write, own::living,
-};
+use super::{DURABLE, Error, NewMail, Store, User, UserRow, lock::Locks, mail::post, on_read, on_write, own::living};
 use crate::domain::{scope::Scope, time::Timestamp, token::TokenHash, token_name::TokenName};
 
 /// A token to be made.
@@ -131,16 +129,16 @@ impl Store {
         }))
     }
 
-    /// The tokens of an account that live, the youngest first.
+    /// The tokens of an account that end after a time, the youngest first. Those that the clock has yet to reach are among them:
+    /// they count, and can be revoked.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_access_tokens(&self, user: &str, living: Living) -> Result<Vec<KeptAccessToken>, Error> {
+    pub async fn list_access_tokens(&self, user: &str, now: Timestamp) -> Result<Vec<KeptAccessToken>, Error> {
         let sql = "SELECT id, name, scope, created_at, last_used_at, expires_at FROM access_tokens \
-                   WHERE user_id = $1 AND expires_at > $2 AND created_at <= $3 ORDER BY created_at DESC, id DESC";
-        let (ends_after, begun_until) = (living.now.as_millis(), living.begun_until.as_millis());
+                   WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id DESC";
         Ok(on_read!(self, conn => {
-            sqlx::query_as(sql).bind(user).bind(ends_after).bind(begun_until).fetch_all(&mut *conn).await?
+            sqlx::query_as(sql).bind(user).bind(now.as_millis()).fetch_all(&mut *conn).await?
         }))
     }
 

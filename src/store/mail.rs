@@ -245,3 +245,16 @@ impl Store {
         Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_keeps_back_what_waits_while_an_account_is_closed_and_nothing_else() {
+        for errand in Errand::ALL {
+            let kept_back = CLAIM.contains(&format!("'{}'", errand.name()));
+            assert_eq!(kept_back, errand.waits_while_closed(), "{errand:?}");
+        }
+    }
+}

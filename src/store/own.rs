@@ -28,12 +28,12 @@ pub struct KeptSession {
     pub proven_at: i64,
 }
 
-/// Which sessions, and which personal access tokens, still live.
+/// Which sessions still live.
 #[derive(Clone, Copy, Debug)]
 pub struct Living {
-    /// Sessions last used at this time or before have ended. Access tokens don't end by that.
+    /// Those last used at this time or before have ended.
     pub unused_since: Timestamp,
-    /// Those that end now or ended before.
+    /// So have those that end now or ended before.
     pub now: Timestamp,
     /// And those that begin after this, which the clock has yet to reach.
     pub begun_until: Timestamp,

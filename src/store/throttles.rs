@@ -61,7 +61,8 @@ pub enum Telling {
 }
 
 impl Telling {
-    const ALL: [Self; 3] = [Self::Tokens, Self::Passwords, Self::Moves];
+    /// In the order of their keys, in which the sweep goes through them: neither waits for the other with a row of its own.
+    const ALL: [Self; 3] = [Self::Moves, Self::Passwords, Self::Tokens];
 
     /// What the throttle counts it as.
     #[must_use]
@@ -95,7 +96,7 @@ pub(super) use forget_counts;
 // Both fetch all rows, though there is one at the most: SQLite commits a statement that stands alone when its rows have
 // been read to their end, and only then can say that it failed.
 
-/// One of an address's allowance, by the generic cell rate algorithm (ITU-T I.371): one statement that counts and
+/// One of an allowance, by the generic cell rate algorithm (ITU-T I.371): one statement that counts and
 /// decides at once.
 macro_rules! take {
     ($tx:ident, $key:expr, $rule:expr, $now:expr) => {{

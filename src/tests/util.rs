@@ -8,6 +8,7 @@ pub mod program;
 
 use std::{
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU32, Ordering},
@@ -189,6 +190,25 @@ impl App {
     pub async fn observer(&self) -> PgConnection {
         let DatabaseUrl::Postgres(url) = &self.config.database.url else { panic!("a PostgreSQL") };
         PgConnection::connect(url).await.unwrap()
+    }
+
+    /// What comes of something that has to wait on PostgreSQL for a transaction in which another has done `first`.
+    pub async fn behind<T>(&self, first: &'static str, mut act: Pin<Box<impl Future<Output = T>>>) -> T {
+        let (mut other, mut observer) = (self.observer().await, self.observer().await);
+        let mut transaction = other.begin().await.unwrap();
+        transaction.execute(first).await.unwrap();
+        let waits = async {
+            let sql =
+                "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut observer).await.unwrap() == 0 {}
+        };
+        tokio::select! {
+            () = waits => {}
+            _ = &mut act => panic!("it didn't wait"),
+            () = tokio::time::sleep(Duration::from_mins(1)) => panic!("nothing happens"),
+        }
+        transaction.commit().await.unwrap();
+        act.await
     }
 
     /// Lets the SQLite file refuse every change of a kind, for no reason that anybody knows.

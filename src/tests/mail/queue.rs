@@ -76,6 +76,23 @@ on_both! {
 }
 
 on_both! {
+    async fn mail_that_nobody_brings_to_an_end_is_given_up_as_well(app: App) {
+        let lease = Duration::from_mins(10);
+        for (broken_off, arrive) in [(78, 1), (79, 0)] {
+            let name = format!("user{broken_off}");
+            app.register(&name).await;
+            for _ in 0..broken_off {
+                assert!(app.store.claim_mail(app.now(), lease).await.unwrap().is_some());
+                app.clock.advance(lease);
+            }
+            assert_eq!(app.deliver().await.len(), arrive, "after {broken_off} tries");
+            let user = app.id_of(&app.token(&name).await).await;
+            assert!(app.store.mails_of(&user).await.unwrap().is_empty());
+        }
+    }
+}
+
+on_both! {
     async fn mail_is_not_given_up_for_time_in_which_nobody_tried_r99(app: App) {
         app.register("ann").await;
         app.letterbox.broken.store(true, Ordering::SeqCst);
@@ -246,6 +263,17 @@ on_both! {
         ids.dedup();
         assert_eq!(ids.len(), 8, "a mail of their own for each");
     }
+}
+
+#[tokio::test]
+async fn a_postman_who_comes_second_to_a_mail_takes_the_next() {
+    let app = App::start(Backend::Postgres).await;
+    app.register("ann").await;
+    app.register("bob").await;
+    let first = "UPDATE mails SET due_at = due_at + 600000 WHERE id = (SELECT MIN(id) FROM mails)";
+    let claim = Box::pin(app.store.claim_mail(app.now(), Duration::from_mins(10)));
+    let second = app.behind(first, claim).await;
+    assert!(second.unwrap().is_some(), "there is one more");
 }
 
 on_both! {

@@ -16,16 +16,46 @@ fn a_kill_loses_nothing_and_brings_nothing_back_r41() {
     assert!(server.stop().success());
 }
 
-/// Sends a login's head, and waits until the server asks for its body, which is returned.
-fn begin_to_log_in(stream: &mut TcpStream) -> String {
-    let body = format!(r#"{{"email":"ann","password":"{PASSWORD}"}}"#);
-    let head = request("POST", "/api/accounts/api_auth/", "", &body);
-    let head = head.strip_suffix(&format!("\r\n\r\n{body}")).unwrap();
-    stream.write_all(format!("{head}\r\nexpect: 100-continue\r\n\r\n").as_bytes()).unwrap();
-    let mut go_on = [0; 25];
-    stream.read_exact(&mut go_on).unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
-    body
+/// A request whose body the server waits for.
+struct UnderWay {
+    stream: TcpStream,
+    body: String,
+}
+
+impl UnderWay {
+    fn begin(server: &Server, path: &str, body: String) -> Self {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let head = request("POST", path, "", &body);
+        let head = head.strip_suffix(&format!("\r\n\r\n{body}")).unwrap();
+        stream.write_all(format!("{head}\r\nexpect: 100-continue\r\n\r\n").as_bytes()).unwrap();
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        Self { stream, body }
+    }
+
+    fn login(server: &Server) -> Self {
+        Self::begin(server, "/api/accounts/api_auth/", format!(r#"{{"email":"ann","password":"{PASSWORD}"}}"#))
+    }
+
+    fn finish(mut self) {
+        self.stream.write_all(self.body.as_bytes()).unwrap();
+        let (status, _, answer) = read_answer(self.stream);
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < patience, "{what}");
+        thread::yield_now();
+    }
+}
+
+fn stop_accepting(server: &Server) {
+    server.signal(Signal::TERM);
+    wait_until("it still accepts", || TcpStream::connect(server.address).is_err());
 }
 
 #[test]
@@ -33,18 +63,27 @@ fn a_signal_lets_requests_under_way_finish_r100() {
     let folder = folder();
     let server = start(folder.path(), &[]);
     server.register();
-    let mut stream = TcpStream::connect(server.address).unwrap();
-    let body = begin_to_log_in(&mut stream);
-    server.signal(Signal::TERM);
-    let patience = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(server.address).is_ok() {
-        assert!(Instant::now() < patience, "it still accepts");
-        thread::yield_now();
-    }
-    stream.write_all(body.as_bytes()).unwrap();
-    let (status, _, answer) = read_answer(stream);
-    assert_eq!(status, 200, "{answer}");
+    let login = UnderWay::login(&server);
+    stop_accepting(&server);
+    login.finish();
     let mut server = server;
+    assert!(server.exit().success());
+}
+
+#[test]
+fn mail_goes_out_while_requests_under_way_finish_r100() {
+    let folder = folder();
+    let mut server = start(folder.path(), &[]);
+    let mails = || std::fs::read_dir(folder.path().join("mail")).into_iter().flatten().count();
+    server.register();
+    wait_until("no mail confirms the email", || mails() == 1);
+    let login = UnderWay::login(&server);
+    let forgotten = r#"{"email":"ann@example.org"}"#.to_owned();
+    let forgotten = UnderWay::begin(&server, "/api/accounts/forgot_password/", forgotten);
+    stop_accepting(&server);
+    forgotten.finish();
+    wait_until("the mail waits for another server", || mails() == 2);
+    login.finish();
     assert!(server.exit().success());
 }
 
@@ -71,13 +110,8 @@ fn what_the_kernel_took_before_a_signal_is_answered_r100() {
 fn a_second_signal_ends_it_at_once_r100() {
     let folder = folder();
     let mut server = start(folder.path(), &[]);
-    let mut stream = TcpStream::connect(server.address).unwrap();
-    begin_to_log_in(&mut stream);
-    server.signal(Signal::TERM);
-    let patience = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(server.address).is_ok() {
-        assert!(Instant::now() < patience, "it still accepts");
-    }
+    let _login = UnderWay::login(&server);
+    stop_accepting(&server);
     server.signal(Signal::TERM);
     assert!(!server.exit().success());
 }
