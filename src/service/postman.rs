@@ -122,8 +122,8 @@ impl Postman {
 
     async fn deliver(&self, mail: &WaitingMail) -> Result<(), Error> {
         let (kind, tried) = (mail.errand.name(), tried_for(mail.attempts));
-        // What failed in another way than below: otherwise that would be tried for ever.
-        if tried > GIVE_UP + LONGEST_WAIT {
+        // The try before was the last, and failed in another way than below.
+        if tried_for(mail.attempts - 1) >= GIVE_UP {
             tracing::error!(mail = mail.id, kind, "a mail could not be handled and is given up");
             return self.store.drop_mail(&mail.id).await;
         }
