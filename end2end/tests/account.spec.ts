@@ -286,7 +286,7 @@ test("an access token is made, shown once, used by a program, and revoked", asyn
   await expect(shown).toHaveCount(0);
   const revoke = tokens.getByRole("button", { name: "Revoke Backup" });
   await revoke.click();
-  await expect(tokens.getByText("No program gets in by it any more.")).toBeVisible();
+  await expect(tokens.getByText("Shut out whatever uses it?")).toBeVisible();
   await revoke.click();
   await expect(tokens.getByText("Backup <b>script</b> is revoked.")).toBeVisible();
   await expect(tokens.getByText("You have none.")).toBeVisible();
