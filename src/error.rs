@@ -161,7 +161,9 @@ impl fmt::Display for AppError {
             Self::ReauthRequired => "Confirm your password first, then try again.",
             Self::WrongPassword => "That is not your password. Check it and try again.",
             Self::EmailUnverified => "Confirm your email first: follow the link in the mail that was sent to you.",
-            Self::LinkSpent => "This link has been used, is too old, or was cut off. Ask for another mail.",
+            Self::LinkSpent => {
+                "This link was used or cut off, is too old, or a newer mail has taken its place. Look for the newest mail."
+            }
             Self::MailOff => "This server sends no mail. Ask its operator for help.",
             Self::ReadOnly => "This token may only read. Use one that may read and change, or log in.",
             Self::SessionRequired => "A personal access token can't do this. Log in, and use that token.",

@@ -94,7 +94,7 @@ test("an email is confirmed by a link that looking at doesn't use up_r6_r58", as
 
   await page.goto("about:blank");
   await app.open(link);
-  await expect(page.getByRole("alert").filter({ hasText: "This link has been used" })).toBeVisible();
+  await expect(page.getByRole("alert").filter({ hasText: "This link was used or cut off" })).toBeVisible();
   await expect(app.password, "nobody types a password for nothing").toHaveCount(0);
 });
 

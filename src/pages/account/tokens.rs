@@ -146,14 +146,15 @@ fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> 
         Some(time) => [" · last used ", &dom::short_time(time)].concat(),
         None => " · never used".into(),
     };
-    let ends = ["Ends ", &dom::short_time(&line.expires_at)].concat();
+    let (made, ends) = (dom::short_time(&line.created_at), dom::short_time(&line.expires_at));
+    let lasts = ["Made ", &made, " · ends ", &ends].concat();
     let label = ["Revoke ", &line.name].concat();
     view! {
         <li>
             <div>
                 <strong>{line.name.clone()}</strong>
                 <p class="hint">{may} {used}</p>
-                <p class="hint">{ends}</p>
+                <p class="hint">{lasts}</p>
             </div>
             <AskOnce label="Revoke" name=label question="Shut out whatever uses it?" act=move || revoke(&line) />
         </li>
