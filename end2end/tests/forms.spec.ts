@@ -92,9 +92,11 @@ test("what was typed before the page was live is kept", async ({ page, user }) =
 test("a double click on a slow line sends one request, and the form says that it is busy", async ({ page, user }) => {
   const app = new Vestibule(page);
   let requests = 0;
+  let goOn = () => {};
+  const held = new Promise<void>((resolve) => (goOn = resolve));
   await page.route("**/fn/login", async (route) => {
     requests += 1;
-    await new Promise((resolve) => setTimeout(resolve, 800));
+    await held;
     await route.continue();
   });
   await app.open("/login");
@@ -102,6 +104,7 @@ test("a double click on a slow line sends one request, and the form says that it
   await app.loginButton.dblclick();
   await app.password.press("Enter");
   await expect(page.locator("form")).toHaveAttribute("aria-busy", "true");
+  goOn();
   await expect(app.welcome).toBeVisible();
   expect(requests).toBe(1);
 });
