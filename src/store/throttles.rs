@@ -1,4 +1,4 @@
-//! Throttles: what an address may still do, and how long an account must wait.
+//! Throttles: what an address, a mailbox or an account may still do, and how long an account must wait to log in.
 //!
 //! Each attempt is one statement that counts and decides at once, so that attempts side by side can't slip through
 //! between a check and a count (CVE-2024-4629).

@@ -89,6 +89,12 @@ impl App {
         token_of(&letter)
     }
 
+    /// Gives an account another email, by the link that arrives there.
+    async fn move_to(&self, token: &str, email: &str) {
+        let link = self.email_link(token, email).await;
+        assert_eq!(self.confirm_email(&link).await, 200);
+    }
+
     /// Logs in with the new password.
     async fn new_token(&self, who: &str) -> String {
         let answer = self.log_in(who, NEW).await;

@@ -37,12 +37,10 @@ on_both! {
     async fn an_intruders_second_change_does_not_keep_the_owner_out_r59(app: App) {
         app.register_confirmed("ann").await;
         let token = app.token("ann").await;
-        let link = app.email_link(&token, "evil@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&token, "evil@example.org").await;
         let owners = token_of(&app.deliver_one().await);
         app.clock.advance(Duration::from_secs(1));
-        let link = app.email_link(&token, "worse@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&token, "worse@example.org").await;
         let intruders = token_of(&app.deliver_one().await);
         assert_eq!(app.undo_email(&owners).await, 200);
         assert_eq!(app.undo_email(&intruders).await, 410);
@@ -94,15 +92,13 @@ on_both! {
     async fn an_intruders_mail_that_waits_gives_nothing_back_once_the_owner_has_undone_r59(app: App) {
         app.register_confirmed("ann").await;
         let token = app.token("ann").await;
-        let evil = app.email_link(&token, "evil@example.org").await;
-        assert_eq!(app.confirm_email(&evil).await, 200);
+        app.move_to(&token, "evil@example.org").await;
         // The owner's mail is late, and the intruder's is sent before it.
         app.letterbox.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
         app.clock.advance(Duration::from_secs(1));
         app.letterbox.broken.store(false, Ordering::SeqCst);
-        let worse = app.email_link(&token, "worse@example.org").await;
-        assert_eq!(app.confirm_email(&worse).await, 200);
+        app.move_to(&token, "worse@example.org").await;
         let intruders = app.deliver_one().await;
         assert_eq!(intruders.to, "evil@example.org");
         app.clock.advance(Duration::from_secs(30));
@@ -120,8 +116,7 @@ on_both! {
 on_both! {
     async fn nobody_keeps_an_owner_out_by_registering_with_the_address_before_r59(app: App) {
         app.register_confirmed("ann").await;
-        let evil = app.email_link(&app.token("ann").await, "evil@example.org").await;
-        assert_eq!(app.confirm_email(&evil).await, 200);
+        app.move_to(&app.token("ann").await, "evil@example.org").await;
         let undo = token_of(&app.deliver_one().await);
         let squat = json!({ "email": "ann@example.org", "username": "squatter", "password": PASSWORD });
         assert_eq!(app.send(REGISTER, squat).await.status, 200);
@@ -140,8 +135,7 @@ on_both! {
     async fn an_address_that_was_never_proven_learns_nothing_and_undoes_nothing_r6(app: App) {
         app.register("ann").await;
         app.deliver().await;
-        let link = app.email_link(&app.token("ann").await, "right@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&app.token("ann").await, "right@example.org").await;
         assert!(app.deliver().await.is_empty(), "the mistyped address is a stranger's");
     }
 }
@@ -205,11 +199,9 @@ on_both! {
         app.register_confirmed("ann").await;
         let token = app.token("ann").await;
         let user = app.id_of(&token).await;
-        let link = app.email_link(&token, "evil@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&token, "evil@example.org").await;
         let owners = token_of(&app.deliver_one().await);
-        let link = app.email_link(&token, "worse@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&token, "worse@example.org").await;
         app.clock.advance(Duration::from_hours(70));
         app.store.disable_user(&user, app.now()).await.unwrap();
         let mut app = app;
@@ -232,8 +224,7 @@ on_both! {
         app.register_confirmed("ann").await;
         let token = app.token("ann").await;
         let user = app.id_of(&token).await;
-        let link = app.email_link(&token, "new@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&token, "new@example.org").await;
         let undo = token_of(&app.deliver_one().await);
         app.clock.advance(Duration::from_hours(72));
         app.store.disable_user(&user, app.now()).await.unwrap();
@@ -252,8 +243,7 @@ on_both! {
         assert_eq!(app.confirm_email(&link).await, 200);
         let owners = token_of(&app.deliver_one().await);
         app.clock.go_back(Duration::from_mins(1));
-        let link = app.email_link(&token, "worse@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&token, "worse@example.org").await;
         app.clock.advance(Duration::from_mins(1));
         let intruders = token_of(&app.deliver_one().await);
         assert_eq!(app.undo_email(&owners).await, 200);
@@ -266,14 +256,12 @@ on_both! {
         app.register_confirmed("ann").await;
         let token = app.token("ann").await;
         let user = app.id_of(&token).await;
-        let first = app.email_link(&token, "evil@example.org").await;
-        assert_eq!(app.confirm_email(&first).await, 200);
+        app.move_to(&token, "evil@example.org").await;
         app.letterbox.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty(), "the owner's mail has to wait");
         app.letterbox.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_secs(1));
-        let second = app.email_link(&token, "worse@example.org").await;
-        assert_eq!(app.confirm_email(&second).await, 200);
+        app.move_to(&token, "worse@example.org").await;
         let intruders = token_of(&app.deliver_one().await);
         app.store.disable_user(&user, app.now()).await.unwrap();
         app.clock.advance(Duration::from_hours(1));
@@ -317,8 +305,7 @@ on_both! {
         app.register_confirmed("ann").await;
         let token = app.token("ann").await;
         let user = app.id_of(&token).await;
-        let link = app.email_link(&token, "new@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&token, "new@example.org").await;
         let undo = token_of(&app.deliver_one().await);
         let hash = Token::parse(Kind::Link, &undo).unwrap().hash();
         app.store.disable_user(&user, app.now()).await.unwrap();
@@ -351,8 +338,7 @@ on_both! {
         assert_eq!(app.send(REGISTER, body).await.status, 200);
         let link = token_of(&app.deliver_one().await);
         assert_eq!(app.verify(&link, PASSWORD).await, 200);
-        let link = app.email_link(&app.token("ann").await, "evil@example.org").await;
-        assert_eq!(app.confirm_email(&link).await, 200);
+        app.move_to(&app.token("ann").await, "evil@example.org").await;
         let undo = token_of(&app.deliver_one().await);
         let wish = |password: &str| json!({ "token": undo, "new_password": password });
         assert_eq!(app.send(UNDO_EMAIL, wish("ann.walrus-lantern@example.org")).await.status, 400);
