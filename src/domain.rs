@@ -9,6 +9,8 @@ pub mod client;
 #[cfg(feature = "ssr")]
 pub mod email;
 #[cfg(feature = "ssr")]
+pub mod email_domain;
+#[cfg(feature = "ssr")]
 pub mod identifier;
 #[cfg(feature = "ssr")]
 pub mod password;

@@ -30,6 +30,8 @@ pub enum AppError {
     WrongPassword,
     /// The password is right, but the account's email is yet to be confirmed.
     EmailUnverified,
+    /// The operator lets nobody register.
+    RegistrationClosed,
     /// The link was used, is too old, or never was one.
     LinkSpent,
     /// The server sends no mail.
@@ -81,6 +83,7 @@ impl AppError {
             | Self::ReauthRequired
             | Self::WrongPassword
             | Self::EmailUnverified
+            | Self::RegistrationClosed
             | Self::ReadOnly
             | Self::SessionRequired => 403,
             Self::NotFound => 404,
@@ -109,6 +112,7 @@ impl AppError {
             Self::ReauthRequired => "reauth_required",
             Self::WrongPassword => "wrong_password",
             Self::EmailUnverified => "email_unverified",
+            Self::RegistrationClosed => "registration_closed",
             Self::LinkSpent => "link_spent",
             Self::MailOff => "mail_off",
             Self::ReadOnly => "read_only",
@@ -161,6 +165,7 @@ impl fmt::Display for AppError {
             Self::ReauthRequired => "Confirm your password first, then try again.",
             Self::WrongPassword => "That is not your password. Check it and try again.",
             Self::EmailUnverified => "Confirm your email first: follow the link in the mail that was sent to you.",
+            Self::RegistrationClosed => "Registration is closed. Ask the operator of this service for an account.",
             Self::LinkSpent => {
                 "This link was used or cut off, is too old, or a newer mail has taken its place. Look for the newest mail."
             }
@@ -232,6 +237,23 @@ impl fmt::Display for Wait {
             seconds @ 2..=90 => write!(f, "{seconds} seconds"),
             seconds => write!(f, "{} minutes", seconds.div_ceil(60)),
         }
+    }
+}
+
+/// Some words of which one is to be chosen: "a, b or c".
+struct Choice<'a>(&'a [String]);
+
+impl fmt::Display for Choice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, word) in self.0.iter().enumerate() {
+            let before = match at {
+                0 => "",
+                _ if at + 1 == self.0.len() => " or ",
+                _ => ", ",
+            };
+            write!(f, "{before}{word}")?;
+        }
+        Ok(())
     }
 }
 
@@ -319,6 +341,13 @@ pub enum Problem {
     EmailCharacter,
     /// The part behind the `@` is not a domain name.
     EmailDomain,
+    /// Of a domain that may not be used, where only some may.
+    EmailDomainNotAllowed {
+        /// Some that may.
+        allowed: Vec<String>,
+    },
+    /// Of a domain that may not be used.
+    EmailDomainDenied,
     /// A new one that is the current one.
     EmailSame,
     /// Not 3 to 32 characters.
@@ -368,6 +397,10 @@ impl fmt::Display for Problem {
                 "This email address has a character that can't be used here. Check it for typing errors."
             }
             Self::EmailDomain => "The part behind the @ is not a domain name. Check it for typing errors.",
+            Self::EmailDomainNotAllowed { allowed } => {
+                return write!(f, "Use an email address of {}.", Choice(allowed));
+            }
+            Self::EmailDomainDenied => "This email provider can't be used here. Use another email address.",
             Self::EmailSame => "This is your email already. Enter another.",
             Self::UsernameLength => "Use 3 to 32 characters.",
             Self::UsernameCharacter => "Use only the letters a to z, digits, dots, underscores and hyphens.",

@@ -32,7 +32,7 @@ pub use self::{
     postman::{Carrier, Carrying, Postman, Undelivered},
     proof::{Proven, Renewed},
     recovery::NewPassword,
-    registration::Registration,
+    registration::{Registration, RegistrationMode, RegistrationPolicy},
     upkeep::Upkeep,
 };
 use self::{clock::Clock, entropy::Entropy, hasher::Hasher, held::Held};
@@ -70,6 +70,8 @@ pub struct Policy {
     pub account: AccountAttempt,
     /// Whether there is mail.
     pub mail: MailPolicy,
+    /// Who may register.
+    pub registration: RegistrationPolicy,
     /// Whether one must have proven one's email before one may log in.
     pub require_verified_email: bool,
 }

@@ -179,7 +179,7 @@ async fn change_username(
     Body(body): Body<ChangeUsername>,
 ) -> Response {
     let outcome = async {
-        let username = body.username.as_deref().ok_or(Problem::Missing).and_then(Username::parse);
+        let username = body.username.as_deref().ok_or(Problem::Missing).and_then(Username::choose);
         let username = username.map_err(|problem| invalid(Field::Username, problem))?;
         let asking = state.service.prove(&token).await?;
         state.service.change_username(&caller, &asking, &username).await

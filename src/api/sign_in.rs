@@ -17,14 +17,19 @@ use crate::{
     },
     error::AppError,
     server::{answer::Surface, door::Bearer, state::AppState},
-    service::{Bearing, Caller, Registration},
+    service::{Bearing, Caller},
     store::AccessToken,
 };
 
 pub fn calls() -> [Call; 4] {
     let busy = AppError::Throttled { retry_after: 30 };
     [
-        Call::new(routes!(register)).refuses([AppError::Invalid(Vec::new()), AppError::Taken, busy.clone()]),
+        Call::new(routes!(register)).refuses([
+            AppError::Invalid(Vec::new()),
+            AppError::RegistrationClosed,
+            AppError::Taken,
+            busy.clone(),
+        ]),
         Call::new(routes!(log_in)).refuses([AppError::BadCredentials, AppError::EmailUnverified, busy]),
         Call::new(routes!(me)),
         Call::new(routes!(log_out)).for_changes(),
@@ -62,8 +67,9 @@ struct Register {
 async fn register(State(state): State<AppState>, caller: Caller, Body(body): Body<Register>) -> Response {
     let outcome = async {
         let Register { email, username, password } = &body;
-        let registration = Registration::parse(email.as_deref(), username.as_deref(), password.as_deref())?;
-        state.service.register(&caller, registration).await
+        let service = &state.service;
+        let registration = service.read_registration(email.as_deref(), username.as_deref(), password.as_deref())?;
+        service.register(&caller, registration).await
     };
     answer(Surface::Register, outcome.await.map(|_| Told::of("The account is created!")))
 }

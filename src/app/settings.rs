@@ -10,6 +10,14 @@ pub const PASSWORD_LEAST: Setting = Setting("data-password-least");
 pub const MAIL: Setting = Setting("data-mail");
 /// `yes` if one must have confirmed one's email before one may log in.
 pub const CONFIRM_FIRST: Setting = Setting("data-confirm-first");
+/// `closed` if only the operator makes accounts, `open` otherwise.
+pub const REGISTRATION: Setting = Setting("data-registration");
+
+/// Whether anybody may register.
+#[must_use]
+pub fn registration_is_open() -> bool {
+    REGISTRATION.get() != "closed"
+}
 
 impl Setting {
     /// Its value: on the server from the configuration, in the browser from the document.
@@ -25,9 +33,14 @@ impl Setting {
 
     #[cfg(feature = "ssr")]
     fn of(self, policy: &crate::service::Policy) -> String {
-        use crate::service::MailPolicy;
+        use crate::service::{MailPolicy, RegistrationMode};
         match self.0 {
             "data-password-least" => policy.password_least.to_string(),
+            "data-registration" => match policy.registration.mode {
+                RegistrationMode::Open => "open",
+                RegistrationMode::Closed => "closed",
+            }
+            .to_owned(),
             "data-mail" => match policy.mail {
                 MailPolicy::Off => "off",
                 MailPolicy::Kept => "kept",

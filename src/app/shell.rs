@@ -20,6 +20,7 @@ pub fn shell() -> impl IntoView {
         <html
             lang="en"
             data-password-least=settings::PASSWORD_LEAST.get()
+            data-registration=settings::REGISTRATION.get()
             data-mail=settings::MAIL.get()
             data-confirm-first=settings::CONFIRM_FIRST.get()
         >

@@ -3,7 +3,7 @@
 use leptos::{html, prelude::*};
 
 use crate::{
-    app::Address,
+    app::{Address, settings},
     pages::View,
     session::{Phase, Session},
 };
@@ -20,10 +20,13 @@ pub fn ViewSwitcher(
     let session = Session::current();
     // Offered to those who have one, and shown to whoever is there.
     let own = Memo::new(move |_| session.phase() == Phase::SignedIn || address.view() == View::Account);
+    // Not where registration is closed, unless somebody came by its address.
+    let register = Memo::new(move |_| settings::registration_is_open() || address.view() == View::Register);
     let select = NodeRef::<html::Select>::new();
     Effect::new(move |last: Option<()>| {
         let view = address.view();
         own.track();
+        register.track();
         let Some(select) = select.get() else { return };
         // A choice made before the page was live counts.
         let chosen = View::at(&select.value());
@@ -49,7 +52,8 @@ pub fn ViewSwitcher(
                 on:change=move |event| address.go(View::at(&event_target_value(&event)))
             >
                 {unchosen}
-                {[View::LogIn, View::Register].map(option)}
+                {option(View::LogIn)}
+                {move || register.get().then(|| option(View::Register))}
                 {move || own.get().then(|| option(View::Account))}
                 {option(View::LogOut)}
             </select>

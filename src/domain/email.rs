@@ -1,5 +1,6 @@
 //! Email addresses.
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Problem;
@@ -53,6 +54,12 @@ impl Email {
         &self.address
     }
 
+    /// The part behind the `@`, in its canonical form.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.key.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
     /// The form in which two spellings of one address are equal.
     #[must_use]
     pub fn key(&self) -> &str {
@@ -76,17 +83,27 @@ fn check_local(local: &str) -> Result<(), Problem> {
 }
 
 fn canonical_domain(domain: &str) -> Result<String, Problem> {
-    // IDNA maps the fullwidth "＠" and friends to ASCII: nothing that is no letter, digit, hyphen or dot may get that far.
-    if domain.chars().any(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '-' && c != '.') {
-        return Err(if domain.contains('@') { Problem::EmailShape } else { Problem::EmailCharacter });
-    }
-    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| Problem::EmailDomain)?;
-    // IDNA's strict rules have refused what is no letter, digit or hyphen, and labels that are empty or too long.
+    let ascii = ascii_domain(domain)?;
     let (_, tld) = ascii.rsplit_once('.').ok_or(Problem::EmailDomain)?;
     if tld.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Problem::EmailDomain);
     }
     Ok(ascii)
+}
+
+/// A name of the domain name system in its ASCII form.
+///
+/// IDNA (UTS #46) refuses what is no letter, digit or hyphen, and labels that are empty, too long, or begin or end with a hyphen.
+/// Hyphens in the third and fourth place are allowed: UTS #46 forbids them as `CheckHyphens`, but such names are registered and get
+/// mail. A label that begins with `xn--` must still be valid Punycode.
+pub(super) fn ascii_domain(domain: &str) -> Result<String, Problem> {
+    // IDNA maps the fullwidth "＠" and friends to ASCII: nothing that is no letter, digit, hyphen or dot may get that far.
+    if domain.chars().any(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '-' && c != '.') {
+        return Err(if domain.contains('@') { Problem::EmailShape } else { Problem::EmailCharacter });
+    }
+    let ascii =
+        Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
+    ascii.map(std::borrow::Cow::into_owned).map_err(|_| Problem::EmailDomain)
 }
 
 #[cfg(test)]
@@ -117,6 +134,25 @@ mod tests {
             let once = Email::parse(text).expect("a good address");
             assert_eq!(Email::parse(once.as_str()), Ok(once.clone()));
             assert_eq!(Email::parse(once.key()).expect("a good key").key(), once.key());
+        }
+    }
+
+    #[test]
+    fn domains_with_hyphens_in_any_inner_place_are_taken() {
+        for domain in [
+            "ab--cd.org",
+            "r3---sn-apo3qvuoxuxbt-j5pe.example.org",
+            "a--b.com",
+            "test--1.com",
+            "a.b--c.org",
+            "x----y.org",
+        ] {
+            assert_eq!(key(&format!("ann@{domain}")), format!("ann@{domain}"));
+        }
+        for domain in
+            ["-ab.org", "ab-.org", "ab.-cd.org", "ab.cd-.org", "xn--.org", "xn--a.org", "xn--bcher-kva-.org", "a.org-"]
+        {
+            assert_eq!(Email::parse(&format!("ann@{domain}")), Err(Problem::EmailDomain), "{domain}");
         }
     }
 

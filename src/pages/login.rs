@@ -5,6 +5,7 @@ use server_fn::codec::Json;
 
 use super::home::Home;
 use crate::{
+    app::settings,
     components::{
         field::{PasswordField, TextField},
         form::{FormAlert, FormState, SubmitButton},
@@ -85,6 +86,7 @@ pub fn LoginForm(
             <SubmitButton form label="Login" busy="Logging in…" />
         </form>
         <p class="aside"><a href="/forgot" on:click=take_along>"Forgot your password?"</a></p>
-        <p class="aside">"No account yet? " <a href="/register">"Register"</a></p>
+        {settings::registration_is_open()
+            .then(|| view! { <p class="aside">"No account yet? " <a href="/register">"Register"</a></p> })}
     }
 }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::components::icon::Eyebrow;
+use crate::{app::settings, components::icon::Eyebrow};
 
 /// The view. On the server it gives the answer the status 404.
 #[component]
@@ -17,7 +17,8 @@ pub fn NotFound() -> impl IntoView {
         <p class="lead">"Nothing lives at this address. Check its spelling, or go on from one of these:"</p>
         <ul class="ways">
             <li><a href="/login">"Login"</a> <span>"to see your account"</span></li>
-            <li><a href="/register">"Register"</a> <span>"to make a new one"</span></li>
+            {settings::registration_is_open()
+                .then(|| view! { <li><a href="/register">"Register"</a> <span>"to make a new one"</span></li> })}
             <li><a href="/logout">"Log out"</a> <span>"to end your session"</span></li>
         </ul>
     }

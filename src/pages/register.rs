@@ -1,6 +1,6 @@
 //! The registration view.
 
-use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::View;
@@ -37,7 +37,21 @@ pub async fn register(
 /// The view.
 #[component]
 pub fn Register() -> impl IntoView {
-    gate(|| view! { <RegisterForm /> }, || view! { <AlreadyIn /> })
+    if settings::registration_is_open() {
+        Either::Left(gate(|| view! { <RegisterForm /> }, || view! { <AlreadyIn /> }))
+    } else {
+        Either::Right(view! { <Closed /> })
+    }
+}
+
+/// What there is instead where only the operator makes accounts.
+#[component]
+fn Closed() -> impl IntoView {
+    view! {
+        <h1 tabindex="-1">"Registration is closed"</h1>
+        <p class="lead">"Only the operator of this service can create accounts. Ask them for one."</p>
+        <p class="aside">"Already have an account? " <a href="/login">"Log in"</a></p>
+    }
 }
 
 #[component]

@@ -20,11 +20,12 @@ use url::Url;
 use self::{
     layers::{deserialize, merge_env, merge_file},
     machine::automatic_permits,
-    values::{database_url, duration, mail_url, mailbox, networks, public_url, socket_address},
+    values::{database_url, duration, email_domains, mail_url, mailbox, networks, public_url, socket_address},
 };
 use crate::{
+    domain::email_domain::{DomainRule, EmailDomain},
     mail::MailUrl,
-    service::{Letterhead, MailPolicy, Policy, hasher::HashPolicy},
+    service::{Letterhead, MailPolicy, Policy, RegistrationMode, RegistrationPolicy, hasher::HashPolicy},
     store::{AccountAttempt, Allowance, DatabaseUrl},
 };
 
@@ -119,6 +120,11 @@ pub struct SessionConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct RegistrationConfig {
+    pub mode: RegistrationMode,
+    #[serde(deserialize_with = "email_domains")]
+    pub allowed_domains: Vec<EmailDomain>,
+    #[serde(deserialize_with = "email_domains")]
+    pub denied_domains: Vec<EmailDomain>,
     pub require_verified_email: bool,
 }
 
@@ -238,6 +244,14 @@ impl Config {
                 MailUrl::Off => MailPolicy::Off,
                 MailUrl::Folder(_) => MailPolicy::Kept,
                 MailUrl::Smtp(_) => MailPolicy::Sent,
+            },
+            registration: RegistrationPolicy {
+                mode: self.registration.mode,
+                domains: match (&self.registration.allowed_domains, &self.registration.denied_domains) {
+                    (allowed, _) if !allowed.is_empty() => DomainRule::Only(allowed.clone()),
+                    (_, denied) if !denied.is_empty() => DomainRule::Except(denied.clone()),
+                    _ => DomainRule::Any,
+                },
             },
             require_verified_email: self.registration.require_verified_email,
         }

@@ -21,7 +21,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, FieldProblem},
-    service::{Caller, NewPassword, PasswordChange, Proven, Registration, Service, TokenWish},
+    service::{Caller, NewPassword, PasswordChange, Proven, Service, TokenWish},
 };
 
 /// The bearer token of a request (RFC 6750, section 2.1), with the scheme `Bearer` or, as Django REST framework's
@@ -83,9 +83,9 @@ impl Door {
     /// Registers; see [`Service::register`](crate::service::Service::register).
     ///
     /// # Errors
-    /// As [`Registration::parse`] and [`Service::register`](crate::service::Service::register).
+    /// As [`Service::read_registration`] and [`Service::register`].
     pub async fn register(&self, email: &str, username: &str, password: &str) -> Result<Account, AppError> {
-        let registration = Registration::parse(Some(email), Some(username), Some(password))?;
+        let registration = self.state.service.read_registration(Some(email), Some(username), Some(password))?;
         Ok(self.state.service.register(&self.caller, registration).await?)
     }
 
@@ -221,7 +221,7 @@ impl Door {
     /// [`AppError::Invalid`], and as [`Service::prove`] and [`Service::change_username`].
     pub async fn change_username(&self, username: &str) -> Result<Account, AppError> {
         let invalid = |problem| AppError::Invalid(vec![FieldProblem { field: Field::Username, problem }]);
-        let username = Username::parse(username).map_err(invalid)?;
+        let username = Username::choose(username).map_err(invalid)?;
         Ok(self.state.service.change_username(&self.caller, &self.prove().await?, &username).await?)
     }
 

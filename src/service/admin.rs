@@ -120,7 +120,7 @@ impl Service {
     async fn try_administer(&self, command: Command) -> Result<Reply, Error> {
         let who = match &command {
             Command::Add { email, username, password } => {
-                let new = Registration::parse(Some(email), Some(username), Some(password))?;
+                let new = Registration::by_operator(email, username, password)?;
                 return Ok(Reply::Added { account: self.make_account(None, new).await? });
             }
             Command::List { after } => {

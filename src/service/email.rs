@@ -50,7 +50,7 @@ impl Service {
     /// that has an account is answered alike, and its owner is told.
     ///
     /// # Errors
-    /// [`AppError::MailOff`], [`AppError::Invalid`] if it is theirs already, [`AppError::Throttled`],
+    /// [`AppError::MailOff`], [`AppError::Invalid`] if it is theirs already or the operator's rules forbid it, [`AppError::Throttled`],
     /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
     pub async fn change_email(&self, caller: &Caller, asking: &Proven, email: &Email) -> Result<(), Error> {
         self.need_mail()?;
@@ -58,6 +58,7 @@ impl Service {
         if email.as_str() == user.email {
             return Err(invalid(Field::NewEmail, Problem::EmailSame));
         }
+        self.policy.registration.domains.check(email).map_err(|problem| invalid(Field::NewEmail, problem))?;
         self.allow("mail", ASKED, caller).await?;
         let asked = self.new_mail(Errand::ChangeEmail);
         self.store.post_asked(&asked, &user.id, id, email.as_str()).await?.ok_or(AppError::SessionEnded)?;
@@ -154,7 +155,10 @@ impl Service {
                 tracing::warn!(%cause, "an expired link could not be deleted");
             }
         }
-        if !link.works(now) || !kinds.contains(&link.kind) {
+        // The operator may have forbidden the domain since the link was sent. An undo brings back an email that was allowed once.
+        let forbidden =
+            link.kind == LinkKind::ChangeEmail && self.policy.registration.domains.check(&address_of(&link)?).is_err();
+        if !link.works(now) || !kinds.contains(&link.kind) || forbidden {
             return Err(AppError::LinkSpent.into());
         }
         Ok((hash, link, user))

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::{Caller, Error, MailPolicy, Service, strength};
 use crate::{
-    domain::{account::Account, email::Email, password::Password, username::Username},
+    domain::{account::Account, email::Email, email_domain::DomainRule, password::Password, username::Username},
     error::{AppError, Field, FieldProblem, Problem},
     store::{Allowance, Errand, Made, NewUser, User, Welcome},
 };
@@ -21,15 +23,39 @@ pub struct Registration {
     password: Password,
 }
 
+/// Who may register. The operator makes accounts whatever these rules are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationPolicy {
+    /// Whether anybody may.
+    pub mode: RegistrationMode,
+    /// With which emails. An account may not move to another email either.
+    pub domains: DomainRule,
+}
+
+/// Whether anybody may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegistrationMode {
+    /// Everybody may.
+    Open,
+    /// Nobody may: only the operator makes accounts.
+    Closed,
+}
+
 impl Registration {
-    /// Reads the three fields; a missing one is `None`.
+    /// Reads the fields of an account that the operator makes.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] with what is wrong with every field, not only with the first.
-    pub fn parse(email: Option<&str>, username: Option<&str>, password: Option<&str>) -> Result<Self, AppError> {
-        let email = email.ok_or(Problem::Missing).and_then(Email::parse);
-        let username = username.ok_or(Problem::Missing).and_then(Username::parse);
-        let password = password.ok_or(Problem::Missing).and_then(Password::parse);
+    /// [`AppError::Invalid`].
+    pub(super) fn by_operator(email: &str, username: &str, password: &str) -> Result<Self, AppError> {
+        Self::of(Email::parse(email), Username::parse(username), Password::parse(password))
+    }
+
+    fn of(
+        email: Result<Email, Problem>,
+        username: Result<Username, Problem>,
+        password: Result<Password, Problem>,
+    ) -> Result<Self, AppError> {
         match (email, username, password) {
             (Ok(email), Ok(username), Ok(password)) => Ok(Self { email, username, password }),
             (email, username, password) => Err(collected([
@@ -42,6 +68,27 @@ impl Registration {
 }
 
 impl Service {
+    /// Reads the three fields of somebody who wants to register; a missing one is `None`. Every way to register leads through here,
+    /// so that the operator's rules hold everywhere.
+    ///
+    /// # Errors
+    /// [`AppError::RegistrationClosed`], and [`AppError::Invalid`] with what is wrong with every field, not only with the first.
+    pub fn read_registration(
+        &self,
+        email: Option<&str>,
+        username: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<Registration, AppError> {
+        let RegistrationPolicy { mode, domains } = &self.policy.registration;
+        if *mode == RegistrationMode::Closed {
+            return Err(AppError::RegistrationClosed);
+        }
+        let email = email.ok_or(Problem::Missing).and_then(Email::parse);
+        let email = email.and_then(|email| domains.check(&email).map(|()| email));
+        let username = username.ok_or(Problem::Missing).and_then(Username::choose);
+        Registration::of(email, username, password.ok_or(Problem::Missing).and_then(Password::parse))
+    }
+
     /// Makes an account for somebody who came through a door. Where mail is sent, an email that has an account is answered like
     /// a new one, and its owner is told by mail (ASVS 6.3.8).
     ///

@@ -17,6 +17,7 @@ mod model;
 mod opening;
 mod own;
 mod process;
+mod registration;
 mod repository;
 mod sessions;
 mod throttles;

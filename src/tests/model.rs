@@ -18,7 +18,7 @@ use vestibule::{
     error::AppError,
     mail::MailUrl,
     service::{
-        self, Caller, Letter, NewPassword, PasswordChange, Proven, Registration, Service, TokenWish,
+        self, Caller, Letter, NewPassword, PasswordChange, Proven, Service, TokenWish,
         admin::{self, Reply},
     },
     store::Errand,
@@ -78,7 +78,7 @@ impl Real {
         match step {
             Step::Register { email, username, password } => {
                 let (email, username) = (email.email(), username.username());
-                let new = Registration::parse(Some(&email), Some(&username), Some(password.text())).unwrap();
+                let new = service.read_registration(Some(&email), Some(&username), Some(password.text())).unwrap();
                 service.register(&caller(), new).await?;
             }
             Step::LogIn { by, who, password } => {

@@ -52,6 +52,13 @@ impl Config {
                 "mail is sent from an address at localhost, which mail servers refuse: set mail.from.".to_owned(),
             ));
         }
+        if !self.registration.allowed_domains.is_empty() && !self.registration.denied_domains.is_empty() {
+            return Err(ConfigError(
+                "registration.allowed_domains and registration.denied_domains are both set; keep one of the two: \
+                 what is not allowed is denied."
+                    .to_owned(),
+            ));
+        }
         if self.registration.require_verified_email && self.mail.url == MailUrl::Off {
             return Err(ConfigError(
                 "registration.require_verified_email needs mail, and mail.url is off; change one of the two."

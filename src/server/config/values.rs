@@ -10,7 +10,7 @@ use lettre::message::Mailbox;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
 
-use crate::{mail::MailUrl, store::DatabaseUrl};
+use crate::{domain::email_domain::EmailDomain, mail::MailUrl, store::DatabaseUrl};
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
@@ -38,6 +38,12 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>,
         .map(|text| network(text).ok_or(text))
         .collect::<Result<_, _>>()
         .map_err(|text| D::Error::custom(format!("{text:?} is no address and no network, such as 10.0.0.0/8")))
+}
+
+pub(super) fn email_domains<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<EmailDomain>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    let wrong = |text| D::Error::custom(format!("{text:?} is no domain of emails; write it like example.org"));
+    texts.iter().map(|text| EmailDomain::parse(text).ok_or_else(|| wrong(text))).collect()
 }
 
 pub(super) fn database_url<'de, D: Deserializer<'de>>(from: D) -> Result<DatabaseUrl, D::Error> {

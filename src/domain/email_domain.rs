@@ -1,0 +1,115 @@
+//! Domains of email addresses, and which of them may be used.
+
+use super::email::{Email, ascii_domain};
+use crate::error::Problem;
+
+/// Domains that a refusal names; more would not help its reader.
+const NAMED: usize = 5;
+
+/// A domain in its canonical form (IDNA, lower case), which stands for everything below it, too: `example.org`, `edu`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmailDomain(String);
+
+impl EmailDomain {
+    /// Reads a domain. `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        ascii_domain(text.trim()).ok().map(Self)
+    }
+
+    /// Whether a canonical domain is this one or lies below it.
+    fn covers(&self, domain: &str) -> bool {
+        domain.strip_suffix(&self.0).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+}
+
+/// Which emails an account may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DomainRule {
+    /// Those of any domain.
+    #[default]
+    Any,
+    /// Those of these domains.
+    Only(Vec<EmailDomain>),
+    /// Those of any other domain.
+    Except(Vec<EmailDomain>),
+}
+
+impl DomainRule {
+    /// Whether an account may have an email.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check(&self, email: &Email) -> Result<(), Problem> {
+        let covered = |domains: &[EmailDomain]| domains.iter().any(|domain| domain.covers(email.domain()));
+        match self {
+            Self::Only(allowed) if !covered(allowed) => {
+                let allowed = allowed.iter().take(NAMED).map(|domain| domain.0.clone()).collect();
+                Err(Problem::EmailDomainNotAllowed { allowed })
+            }
+            Self::Except(denied) if covered(denied) => Err(Problem::EmailDomainDenied),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domains(texts: &[&str]) -> Vec<EmailDomain> {
+        texts.iter().map(|text| EmailDomain::parse(text).expect("a domain")).collect()
+    }
+
+    #[test]
+    fn a_rule_holds_for_a_domain_however_it_is_spelled_and_for_all_below_it() {
+        let listed = domains(&["Example.ORG", "bücher.example", "edu"]);
+        let (only, except) = (DomainRule::Only(listed.clone()), DomainRule::Except(listed));
+        let inside = [
+            "ann@example.org",
+            "ann@EXAMPLE.org",
+            "ann@mail.example.org",
+            "ann@a.b.example.org",
+            "ann@example。org",
+            "ann@BU\u{308}CHER.example",
+            "ann@xn--bcher-kva.example",
+            "ann@mail.xn--bcher-kva.example",
+            "ann@school.edu",
+        ];
+        let outside = ["ann@example.com", "ann@notexample.org", "ann@org", "ann@example.org.net", "ann@edu.example"];
+        for text in inside {
+            let email = Email::parse(text).expect(text);
+            assert_eq!(only.check(&email), Ok(()), "{text}");
+            assert_eq!(except.check(&email), Err(Problem::EmailDomainDenied), "{text}");
+        }
+        for text in outside {
+            let Ok(email) = Email::parse(text) else { continue };
+            assert!(only.check(&email).is_err(), "{text}");
+            assert_eq!(except.check(&email), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_domains_that_may_be_used() {
+        let email = Email::parse("ann@example.net").expect("an email");
+        let said = |texts: &[&str]| DomainRule::Only(domains(texts)).check(&email).expect_err("refused").to_string();
+        assert_eq!(said(&["example.org"]), "Use an email address of example.org.");
+        assert_eq!(said(&["a.org", "b.org", "c.org"]), "Use an email address of a.org, b.org or c.org.");
+    }
+
+    #[test]
+    fn only_a_domain_is_one() {
+        for text in [
+            "",
+            "@example.org",
+            "*.example.org",
+            ".example.org",
+            "example.org.",
+            "a b.org",
+            "ann@example.org",
+            "a_b.org",
+        ] {
+            assert_eq!(EmailDomain::parse(text), None, "{text:?}");
+        }
+    }
+}
