@@ -100,7 +100,7 @@ impl Bench {
     fn serve(&self, folder: &str) -> Server {
         let folder = self.folder.join(folder);
         let mut command = program(&self.program, &folder);
-        command.env("VESTIBULE_THROTTLE_LOGIN_BURST", "1000000").env("VESTIBULE_THROTTLE_LOGIN_PER_MINUTE", "60000");
+        command.env("VESTIBULE_THROTTLE_LOGIN_BURST", "10000").env("VESTIBULE_THROTTLE_LOGIN_PER_MINUTE", "60000");
         command.env("VESTIBULE_SERVER_MAX_CONNECTIONS_PER_ADDRESS", "4096");
         Server::start(&mut command, &folder.join("log"))
     }

@@ -1,10 +1,13 @@
-//! The configuration: `Leptos.toml` as it is in this repository holds every default, a file of that name where the
-//! program starts overrides them, and the environment overrides both.
+//! The configuration: `Leptos.toml` as it is in this repository holds every default, `vestibule.toml` where the program starts
+//! overrides them, and the environment overrides both.
 
 mod layers;
 mod limits;
 mod machine;
+mod source;
+mod suggest;
 mod values;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
@@ -29,8 +32,10 @@ use crate::{
     store::{AccountAttempt, Allowance, DatabaseUrl},
 };
 
+pub use self::source::Origin;
+
 /// The name of the file.
-pub const FILE_NAME: &str = "Leptos.toml";
+pub const FILE_NAME: &str = "vestibule.toml";
 /// The defaults, which are the documentation too.
 pub const DEFAULTS: &str = include_str!("../../Leptos.toml");
 
@@ -53,6 +58,9 @@ pub struct Config {
     pub throttle: ThrottleConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where all this was read.
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 /// The section `[server]`. What each key means stands in `Leptos.toml`.
@@ -188,13 +196,12 @@ impl Config {
     /// The first thing that is wrong: a file that was named and can't be read, an unknown key, a value of the wrong
     /// kind or below what is safe.
     pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let path = file.unwrap_or(Path::new(FILE_NAME));
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && file.is_none() => String::new(),
-            Err(e) => return Err(ConfigError(format!("{} can't be read: {e}.", path.display()))),
+        let (origin, text) = source::find(file, Path::new(""))?;
+        let name = match &origin {
+            Origin::File(path) => path.display().to_string(),
+            Origin::Defaults | Origin::DefaultsBeside(_) => FILE_NAME.to_owned(),
         };
-        Self::from_parts(&path.display().to_string(), &text, env)
+        Ok(Self { origin, ..Self::from_parts(&name, &text, env)? })
     }
 
     fn from_parts(

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     accept, assets,
-    config::Config,
+    config::{Config, Origin},
     control,
     front::Front,
     routes::Routes,
@@ -47,9 +47,7 @@ pub enum Error {
     #[error(transparent)]
     Service(#[from] service::Error),
     /// The address.
-    #[error(
-        "{address} can't be listened on: {cause}. Set server.address to a free port on an address of this machine."
-    )]
+    #[error("{address} can't be listened on: {cause}. {}", listen_hint(*address, cause))]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
@@ -180,13 +178,26 @@ fn run_name() -> String {
     bytes.iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"))
 }
 
+/// What to do when an address can't be listened on.
+fn listen_hint(address: std::net::SocketAddr, cause: &std::io::Error) -> String {
+    if cause.kind() == std::io::ErrorKind::AddrInUse {
+        let other = address.port().checked_add(1).unwrap_or(8000);
+        return format!("Stop the program that uses it, or use another port: vestibule --port {other}");
+    }
+    "Set server.address to a free port on an address of this machine.".to_owned()
+}
+
 fn announce(config: &Config, address: std::net::SocketAddr) {
     if !assets::is_embedded() && !assets::page_files().reload {
         tracing::warn!("this program carries no page; build it with `make build`, or run `cargo leptos watch`");
     }
     tracing::info!(database = ?config.database.url, mail = ?config.mail.url, hashing_threads = config.hash_policy().permits, "started");
-    // Whoever started it may have closed standard output; that is no reason not to serve.
-    let _ = writeln!(std::io::stdout(), "Vestibule is ready: http://{address}");
+    if let Origin::DefaultsBeside(other) = &config.origin {
+        tracing::info!(file = %other.display(), "not read: it has no section of ours, so it is another program's");
+    }
+    // Standard output may be closed; that is no reason not to serve.
+    let ready = format!("Vestibule is ready: http://{address}\nAPI: http://{address}/api/docs\n");
+    drop(std::io::stdout().write_all(ready.as_bytes()));
 }
 
 /// Passwords and tokens pass through memory: the process must leave no core dump. And every connection wants a file

@@ -36,7 +36,7 @@ pub fn command(folder: &Path) -> Command {
     let mut command = program::program(path, folder);
     // Every client tells its address, and may be one of many who log in to one account: only so can a few do so much.
     command.env("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1");
-    command.env("VESTIBULE_THROTTLE_ACCOUNT_FREE_FAILURES", "1000000");
+    command.env("VESTIBULE_THROTTLE_ACCOUNT_FREE_FAILURES", "100");
     command
 }
 

@@ -1,29 +1,33 @@
 //! One layer over another: the defaults, the file, the environment.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, ConfigError, DEFAULTS, FILE_NAME};
+use super::{Config, ConfigError, DEFAULTS, FILE_NAME, suggest::closest};
 
 /// What the names of our environment variables begin with.
 const ENV_PREFIX: &str = "VESTIBULE_";
+/// What the name of a variable ends with that names the file in which a secret is.
+const FILE_SUFFIX: &str = "_FILE";
+/// The keys whose values may hold a secret.
+const SECRETS: [&str; 2] = ["database_url", "mail_url"];
 
 pub(super) fn merge_file(merged: &mut Table, file: Table, name: &str) -> Result<(), ConfigError> {
     for (section, keys) in file {
-        let sections = merged.keys().cloned().collect::<Vec<_>>().join(", ");
-        let Some(Value::Table(known)) = merged.get_mut(&section) else {
-            return Err(ConfigError(format!("{name}: there is no section [{section}]. There are {sections}.")));
+        let Some(Value::Table(known)) = merged.get(&section) else {
+            return Err(unknown_section(merged, &section, name));
         };
         let Value::Table(keys) = keys else {
             return Err(ConfigError(format!("{name}: {section} is a section; write [{section}].")));
         };
+        if let Some(key) = keys.keys().find(|key| !known.contains_key(*key)) {
+            return Err(unknown_key(merged, &section, key, name));
+        }
         for (key, value) in keys {
-            let Some(default) = known.get_mut(&key) else {
-                let keys: Vec<_> = known.keys().map(String::as_str).collect();
-                return Err(ConfigError(format!("{name}: [{section}] has no key {key}. It has {}.", keys.join(", "))));
-            };
+            let place = merged.get_mut(&section).and_then(|keys| keys.get_mut(&key));
+            let Some(default) = place else { continue };
             if default.type_str() != value.type_str() {
                 let kind = match default {
                     Value::Integer(_) => "a number",
@@ -39,22 +43,90 @@ pub(super) fn merge_file(merged: &mut Table, file: Table, name: &str) -> Result<
     Ok(())
 }
 
+fn unknown_section(known: &Table, section: &str, file: &str) -> ConfigError {
+    let sections: Vec<&str> = known.keys().map(String::as_str).collect();
+    ConfigError(match closest(section, sections.iter().copied()) {
+        Some(meant) => format!("{file}: there is no section [{section}]; did you mean [{meant}]?"),
+        None => format!("{file}: there is no section [{section}]. There are {}.", sections.join(", ")),
+    })
+}
+
+fn unknown_key(known: &Table, section: &str, key: &str, file: &str) -> ConfigError {
+    let keys = |section: &str| known.get(section).and_then(Value::as_table).into_iter().flat_map(Table::keys);
+    let own: Vec<&str> = keys(section).map(String::as_str).collect();
+    let elsewhere = known.keys().find(|other| keys(other).any(|known| known == key));
+    let hint = match (closest(key, own.iter().copied()), elsewhere) {
+        (_, Some(other)) => format!("; it belongs into [{other}]."),
+        (Some(meant), None) => format!("; did you mean {meant}?"),
+        (None, None) => format!(". It has {}.", own.join(", ")),
+    };
+    ConfigError(format!("{file}: [{section}] has no key {key}{hint}"))
+}
+
+fn unknown_variable(known: &Table, name: &str) -> ConfigError {
+    let sections = known.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
+    let names = sections.flat_map(|(section, keys)| keys.keys().map(move |key| format!("{section}_{key}")));
+    let names: Vec<String> = names.map(|key| format!("{ENV_PREFIX}{}", key.to_ascii_uppercase())).collect();
+    let hint = match (name.strip_suffix(FILE_SUFFIX), closest(name, names.iter().map(String::as_str))) {
+        (Some(plain), _) if names.iter().any(|known| known == plain) => {
+            format!("; only what holds a password comes from a file: use {plain}.")
+        }
+        (_, Some(meant)) => format!("; did you mean {meant}?"),
+        _ => ".".to_owned(),
+    };
+    ConfigError(format!("the environment variable {name} names no key of {FILE_NAME}{hint}"))
+}
+
+/// The key that an environment variable names, as `section_key`. `None` if it isn't ours.
+fn key_of(name: &str) -> Option<Cow<'static, str>> {
+    match name.strip_prefix(ENV_PREFIX) {
+        Some(short) => Some(short.to_ascii_lowercase().into()),
+        None => (name == "DATABASE_URL").then_some("database_url".into()),
+    }
+}
+
+/// The value of a key that is written as `section_key`.
+fn place_of<'a>(merged: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+    let (section, key) = key.split_once('_')?;
+    merged.get_mut(section)?.get_mut(key)
+}
+
+/// Puts the contents of files in place of the variables that name them, `VESTIBULE_MAIL_URL_FILE` for one.
+/// Sorted, so that the same environment always fails in the same way; `DATABASE_URL` comes before our own name.
+fn secrets_from_files(
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut env: BTreeMap<String, String> = env.into_iter().collect();
+    let names_file = |name: &String| {
+        let plain = name.strip_suffix(FILE_SUFFIX)?;
+        key_of(plain).is_some_and(|key| SECRETS.contains(&&*key)).then(|| (name.clone(), plain.to_owned()))
+    };
+    let files: Vec<(String, String)> = env.keys().filter_map(names_file).collect();
+    for (name, plain) in files {
+        let path = env.remove(&name).unwrap_or_default();
+        if env.contains_key(&plain) {
+            return Err(ConfigError(format!(
+                "the environment variables {plain} and {name} are both set; keep one of the two."
+            )));
+        }
+        let text = std::fs::read_to_string(&path)
+            .map_err(|cause| ConfigError(format!("the file {path}, which {name} names, can't be read: {cause}.")))?;
+        let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+        env.insert(plain, text.to_owned());
+    }
+    Ok(env)
+}
+
 pub(super) fn merge_env(
     merged: &mut Table,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(), ConfigError> {
-    // Sorted, so that the same environment always fails in the same way; DATABASE_URL comes before our own name.
-    let env: BTreeMap<String, String> = env.into_iter().collect();
-    for (name, value) in env {
-        let short = match name.strip_prefix(ENV_PREFIX) {
-            Some(short) => short.to_ascii_lowercase(),
-            None if name == "DATABASE_URL" => "database_url".to_owned(),
-            None => continue,
-        };
-        let place = short.split_once('_').and_then(|(section, key)| merged.get_mut(section)?.get_mut(key));
-        let Some(place) = place else {
-            return Err(ConfigError(format!("the environment variable {name} names no key of {FILE_NAME}.")));
-        };
+    for (name, value) in secrets_from_files(env)? {
+        let Some(short) = key_of(&name) else { continue };
+        if place_of(merged, &short).is_none() {
+            return Err(unknown_variable(merged, &name));
+        }
+        let Some(place) = place_of(merged, &short) else { continue };
         *place = match place {
             Value::Integer(_) => {
                 let number = value.trim().parse();

@@ -9,37 +9,15 @@ use crate::mail::MailUrl;
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let least = |key: &str, value: u32, least: u32| match value {
-            v if v < least => Err(ConfigError(format!("{key} is {v}; the least is {least}."))),
-            _ => Ok(()),
-        };
-        least("server.max_connections", self.server.max_connections, 1)?;
-        least("server.max_connections_per_address", self.server.max_connections_per_address, 1)?;
-        least("database.connections", self.database.connections, 1)?;
-        least("password.min_length", self.password.min_length, 8)?;
-        least("password.argon2_memory_kib", self.password.argon2_memory_kib, 19456)?;
-        least("password.argon2_iterations", self.password.argon2_iterations, 2)?;
-        least("password.argon2_parallelism", self.password.argon2_parallelism, 1)?;
-        least("session.per_user", self.session.per_user, 1)?;
-        least("throttle.login_burst", self.throttle.login_burst, 1)?;
-        least("throttle.login_per_minute", self.throttle.login_per_minute, 1)?;
-        least("throttle.register_burst", self.throttle.register_burst, 1)?;
-        least("throttle.register_per_hour", self.throttle.register_per_hour, 1)?;
-        let most = |key: &str, value: u32, most: u32| match value {
-            v if v > most => Err(ConfigError(format!("{key} is {v}; the most is {most}, one a millisecond."))),
-            _ => Ok(()),
-        };
-        most("throttle.login_per_minute", self.throttle.login_per_minute, 60_000)?;
-        most("throttle.register_per_hour", self.throttle.register_per_hour, 3_600_000)?;
-        least("throttle.account_free_failures", self.throttle.account_free_failures, 1)?;
-        if self.password.min_length > 64 {
-            return Err(ConfigError("password.min_length is over 64; nobody could choose a password.".to_owned()));
-        }
+        self.check_numbers()?;
+        self.check_times()?;
         if self.session.idle > self.session.absolute {
             return Err(ConfigError("session.idle is longer than session.absolute; make it shorter.".to_owned()));
         }
-        if self.session.proof > Duration::from_hours(1) {
-            return Err(ConfigError("session.proof is over 1h; make it shorter.".to_owned()));
+        if self.throttle.account_delay > self.throttle.account_max_delay {
+            return Err(ConfigError(
+                "throttle.account_delay is longer than throttle.account_max_delay; make it shorter.".to_owned(),
+            ));
         }
         if matches!(self.mail.url, MailUrl::Smtp(_)) && self.server.public_url.is_none() {
             return Err(ConfigError(
@@ -77,6 +55,62 @@ impl Config {
             )));
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// Each number has a least and a most: beyond them it would switch off what it is for, or the server would not run.
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        let Self { server, database, password, session, throttle, .. } = self;
+        let table = [
+            ("server.max_connections", server.max_connections, 1, 1_000_000),
+            ("server.max_connections_per_address", server.max_connections_per_address, 1, 1_000_000),
+            ("database.connections", database.connections, 1, 1000),
+            ("password.min_length", password.min_length, 8, 64),
+            ("password.argon2_memory_kib", password.argon2_memory_kib, 19_456, 4_194_304),
+            ("password.argon2_iterations", password.argon2_iterations, 2, 100),
+            ("password.argon2_parallelism", password.argon2_parallelism, 1, 64),
+            ("password.hashing_threads", password.hashing_threads, 0, 1024),
+            ("password.hashing_queue", password.hashing_queue, 0, 10_000),
+            ("session.per_user", session.per_user, 1, 1000),
+            ("throttle.login_burst", throttle.login_burst, 1, 10_000),
+            ("throttle.login_per_minute", throttle.login_per_minute, 1, 60_000),
+            ("throttle.register_burst", throttle.register_burst, 1, 10_000),
+            ("throttle.register_per_hour", throttle.register_per_hour, 1, 100_000),
+            ("throttle.account_free_failures", throttle.account_free_failures, 1, 100),
+        ];
+        table.into_iter().try_for_each(|(key, value, least, most)| match value {
+            v if v < least => Err(ConfigError(format!("{key} is {v}; the least is {least}."))),
+            v if v > most => Err(ConfigError(format!("{key} is {v}; the most is {most}."))),
+            _ => Ok(()),
+        })
+    }
+
+    /// As [`Config::check_numbers`], for times.
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let Self { server, password, session, throttle, .. } = self;
+        let (second, minute, hour) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(1));
+        let day = 24 * hour;
+        let table = [
+            ("server.header_timeout", server.header_timeout, second, 10 * minute),
+            ("server.body_timeout", server.body_timeout, second, 10 * minute),
+            ("server.answer_timeout", server.answer_timeout, second, 10 * minute),
+            ("server.idle_timeout", server.idle_timeout, second, hour),
+            ("server.stop_timeout", server.stop_timeout, second, hour),
+            ("password.hashing_patience", password.hashing_patience, second / 10, 10 * minute),
+            ("session.idle", session.idle, minute, 90 * day),
+            ("session.absolute", session.absolute, minute, 90 * day),
+            ("session.proof", session.proof, second, hour),
+            ("throttle.account_delay", throttle.account_delay, second / 10, hour),
+            ("throttle.account_max_delay", throttle.account_max_delay, second, day),
+            ("throttle.account_memory", throttle.account_memory, hour, 366 * day),
+        ];
+        let told = humantime::format_duration;
+        table.into_iter().try_for_each(|(key, value, least, most)| match value {
+            v if v < least => Err(ConfigError(format!("{key} is {}; the least is {}.", told(v), told(least)))),
+            v if v > most => Err(ConfigError(format!("{key} is {}; the most is {}.", told(v), told(most)))),
+            _ => Ok(()),
+        })
     }
 }
 

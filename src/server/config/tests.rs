@@ -44,10 +44,13 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 38] = [
+    let table: [Broken; 51] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
-        ("[server]\nadress = \"x\"", &[], "no key adress"),
-        ("[sever]\n", &[], "[sever]"),
+        ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
+        ("[server]\nper_user = 3", &[], "it belongs into [session]"),
+        ("[server]\nport = 3", &[], "It has address"),
+        ("[sever]\n", &[], "did you mean [server]?"),
+        ("[package]\n", &[], "There are database, log"),
         ("server = 3", &[], "write [server]"),
         ("[server\n", &[], "can't be read"),
         ("[server]\naddress = 8000", &[], "server.address must be a string"),
@@ -70,7 +73,21 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[log]\nformat = \"xml\"", &[], "log.format"),
         ("[log]\nlevel = \"loud=very\"", &[], "log.level"),
         ("[server]\npublic_url = \"accounts.example.org\"", &[], "server.public_url"),
-        ("[server]\npublic_url = \"https://example.org/accounts\"", &[], "server.public_url"),
+        ("[server]\npublic_url = \"https://example.org/accounts\"", &[], "without a path: https://example.org."),
+        (
+            "[server]\npublic_url = \"https://ann:secret@example.org\"",
+            &[],
+            "without a user or a password: https://example.org.",
+        ),
+        (
+            "[server]\npublic_url = \"https://example.org:8443/?key=secret\"",
+            &[],
+            "without a query: https://example.org:8443.",
+        ),
+        ("[server]\npublic_url = \"ann:secret@example.org\"", &[], "server.public_url"),
+        ("[registration]\nmode = \"invite\"", &[], "registration.mode"),
+        ("[registration]\nallowed_domains = [\"@example.org\"]", &[], "registration.allowed_domains"),
+        ("[registration]\nallowed_domains = [\"a.org\"]\ndenied_domains = [\"b.org\"]", &[], "are both set"),
         ("[registration]\nrequire_verified_email = 1", &[], "must be true or false"),
         ("[mail]\nurl = \"on\"", &[], "mail.url"),
         ("[mail]\nurl = \"smtp://ann:secret@mail.example.org/x\"", &[], "mail.url"),
@@ -83,7 +100,15 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ),
         ("[mail]\nurl = \"off\"\n[registration]\nrequire_verified_email = true", &[], "mail.url is off"),
         ("", &[("VESTIBULE_REGISTRATION_REQUIRE_VERIFIED_EMAIL", "perhaps")], "must be true or false"),
-        ("", &[("VESTIBULE_SERVER_ADRESS", "x")], "VESTIBULE_SERVER_ADRESS"),
+        (
+            "",
+            &[("VESTIBULE_SERVER_ADRESS", "x")],
+            "VESTIBULE_SERVER_ADRESS names no key of vestibule.toml; did you mean VESTIBULE_SERVER_ADDRESS?",
+        ),
+        ("", &[("VESTIBULE_PORT", "x")], "VESTIBULE_PORT names no key"),
+        ("", &[("VESTIBULE_MAIL_FROM_FILE", "/x")], "use VESTIBULE_MAIL_FROM."),
+        ("", &[("VESTIBULE_MAIL_URL_FILE", "/no/such/file")], "VESTIBULE_MAIL_URL_FILE names"),
+        ("", &[("DATABASE_URL_FILE", "/x"), ("DATABASE_URL", "postgres://ann:secret@h/d")], "are both set"),
         ("", &[("VESTIBULE_SESSION_PER_USER", "many")], "VESTIBULE_SESSION_PER_USER"),
         ("", &[("DATABASE_URL", "postgres://ann:se#cret/secret@h/d")], "percent-encoded"),
         ("", &[("DATABASE_URL", "postgres+ssl://ann:secret@h/d")], "database.url"),
@@ -92,6 +117,113 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         let error = load(file, env).map(|_| ()).expect_err(file).to_string();
         assert!(error.contains(word), "{file:?} {env:?}: {error}");
         assert!(!error.contains('\n') && !error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
+    let beyond = [
+        ("server.trusted_proxies", "[\"0.0.0.0/0\"]"),
+        ("server.trusted_proxies", "[\"::/0\"]"),
+        ("server.trusted_proxies", "[\"127.0.0.1\", \"128.0.0.0/1\"]"),
+        ("server.trusted_proxies", "[\"2000::/3\"]"),
+        ("server.max_connections", "4000000000"),
+        ("server.max_connections_per_address", "4000000000"),
+        ("server.header_timeout", "\"1ms\""),
+        ("server.header_timeout", "\"1h\""),
+        ("server.body_timeout", "\"1d\""),
+        ("server.answer_timeout", "\"1ms\""),
+        ("server.idle_timeout", "\"1d\""),
+        ("server.stop_timeout", "\"1d\""),
+        ("database.connections", "4000000000"),
+        ("password.min_length", "65"),
+        ("password.argon2_memory_kib", "4000000000"),
+        ("password.argon2_iterations", "4000000000"),
+        ("password.argon2_parallelism", "4000000000"),
+        ("password.hashing_threads", "4000000000"),
+        ("password.hashing_queue", "4000000000"),
+        ("password.hashing_patience", "\"1ms\""),
+        ("password.hashing_patience", "\"1h\""),
+        ("session.idle", "\"1ms\""),
+        ("session.absolute", "\"365d\""),
+        ("session.per_user", "4000000000"),
+        ("session.proof", "\"61m\""),
+        ("throttle.login_burst", "4000000000"),
+        ("throttle.login_per_minute", "60001"),
+        ("throttle.register_burst", "4000000000"),
+        ("throttle.register_per_hour", "4000000000"),
+        ("throttle.account_free_failures", "4000000000"),
+        ("throttle.account_free_failures", "101"),
+        ("throttle.account_delay", "\"1ms\""),
+        ("throttle.account_delay", "\"16m\""),
+        ("throttle.account_max_delay", "\"2d\""),
+        ("throttle.account_max_delay", "\"1ms\""),
+        ("throttle.account_memory", "\"1ms\""),
+    ];
+    for (name, value) in beyond {
+        let (section, key) = name.split_once('.').expect("a key");
+        let error = load(&format!("[{section}]\n{key} = {value}"), &[]).map(|_| ()).expect_err(name).to_string();
+        assert!(error.contains(name) && !error.contains('\n'), "{name} = {value}: {error}");
+    }
+    let tested = |key: &str| beyond.iter().any(|(name, _)| *name == key);
+    let defaults: Table = DEFAULTS.parse().expect("TOML");
+    for (section, keys) in &defaults {
+        for (key, default) in keys.as_table().expect("a section") {
+            let time = default.as_str().is_some_and(|text| humantime::parse_duration(text).is_ok());
+            assert!(
+                tested(&format!("{section}.{key}")) || !(time || default.is_integer()),
+                "{section}.{key} has no bounds"
+            );
+        }
+    }
+}
+
+#[test]
+fn proxies_of_ones_own_networks_can_be_trusted() {
+    for networks in ["10.0.0.0/8", "172.16.0.0/12", "fc00::/7", "127.0.0.0/8", "fd00::/8, 192.168.0.1, ::1"] {
+        load("", &[("VESTIBULE_SERVER_TRUSTED_PROXIES", networks)]).expect(networks);
+    }
+}
+
+#[test]
+fn a_secret_can_come_from_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("secret");
+    let name = path.to_str().expect("text");
+    let read = |variable: &str, text: &str| {
+        std::fs::write(&path, text).expect("written");
+        load("", &[(variable, name)])
+    };
+    let (url, mail) = ("postgres://ann:secret@host/name", "smtps://ann:secret@mail.example.org");
+    for text in [url.to_owned(), format!("{url}\n"), format!("{url}\r\n")] {
+        for variable in ["DATABASE_URL_FILE", "VESTIBULE_DATABASE_URL_FILE"] {
+            let config = read(variable, &text).expect("good");
+            assert_eq!(Some(config.database.url), DatabaseUrl::parse(url), "{variable} {text:?}");
+        }
+    }
+    std::fs::write(&path, mail).expect("written");
+    let env = [
+        ("VESTIBULE_MAIL_URL_FILE", name),
+        ("VESTIBULE_MAIL_FROM", "no-reply@example.org"),
+        ("VESTIBULE_SERVER_PUBLIC_URL", "https://accounts.example.org"),
+    ];
+    assert_eq!(Some(load("", &env).expect("good").mail.url), MailUrl::parse(mail));
+    let error = read("DATABASE_URL_FILE", "mysql://ann:secret@host\n").expect_err("no database of ours").to_string();
+    assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn what_may_be_a_mistake_is_told_and_the_defaults_are_none() {
+    let warned = |env: &[(&str, &str)]| load("", env).expect("good").warnings();
+    assert_eq!(warned(&[]), Vec::<String>::new());
+    let (address, url) = ("VESTIBULE_SERVER_ADDRESS", "VESTIBULE_SERVER_PUBLIC_URL");
+    assert!(warned(&[(address, "0.0.0.0:80")]).concat().contains("plain HTTP"));
+    assert!(warned(&[("VESTIBULE_SERVER_HOSTS", "accounts.example.org")]).concat().contains("server.public_url"));
+    assert!(warned(&[(url, "http://accounts.example.org")]).concat().contains("can be read on the way"));
+    for good in
+        [&[(url, "http://localhost:8000")][..], &[(address, "0.0.0.0:80"), (url, "https://accounts.example.org")]]
+    {
+        assert_eq!(warned(good), Vec::<String>::new());
     }
 }
 

@@ -33,11 +33,24 @@ pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<Socke
 pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     let network = |text: &String| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    texts
-        .iter()
-        .map(|text| network(text).ok_or(text))
-        .collect::<Result<_, _>>()
-        .map_err(|text| D::Error::custom(format!("{text:?} is no address and no network, such as 10.0.0.0/8")))
+    let networks = texts.iter().map(|text| match network(text) {
+        None => Err(D::Error::custom(format!("{text:?} is no address and no network, such as 10.0.0.0/8"))),
+        Some(network) if network.prefix_len() < widest(&network) => Err(D::Error::custom(format!(
+            "{text:?} is a part of the internet, whose clients could choose their own address; name your proxies alone, by a \
+             network of /{} or smaller",
+            widest(&network)
+        ))),
+        Some(network) => Ok(network),
+    });
+    networks.collect()
+}
+
+/// The shortest prefix of a network that one operator has: that of `10.0.0.0/8`, and of `fc00::/7` (RFC 1918, RFC 4193).
+const fn widest(network: &IpNet) -> u8 {
+    match network {
+        IpNet::V4(_) => 8,
+        IpNet::V6(_) => 7,
+    }
 }
 
 pub(super) fn email_domains<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<EmailDomain>, D::Error> {
@@ -60,17 +73,21 @@ pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ur
     if text.is_empty() {
         return Ok(None);
     }
-    let bare = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none()
-    };
-    let url = Url::parse(&text).ok().filter(bare);
-    let wrong = || D::Error::custom(format!("{text:?} is no address of a site, such as https://accounts.example.org"));
-    url.ok_or_else(wrong).map(Some)
+    // The text may hold a password, so no error repeats it; the origin holds none.
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url =
+        url.ok_or_else(|| D::Error::custom("write the address of a site, such as https://accounts.example.org"))?;
+    let origin = url.origin().ascii_serialization();
+    let surplus = [
+        (!url.username().is_empty() || url.password().is_some(), "a user or a password"),
+        (url.path() != "/", "a path"),
+        (url.query().is_some(), "a query"),
+        (url.fragment().is_some(), "a fragment"),
+    ];
+    match surplus.into_iter().find(|(there, _)| *there) {
+        Some((_, what)) => Err(D::Error::custom(format!("write it without {what}: {origin}"))),
+        None => Ok(Some(url)),
+    }
 }
 
 pub(super) fn mail_url<'de, D: Deserializer<'de>>(from: D) -> Result<MailUrl, D::Error> {

@@ -1,0 +1,104 @@
+//! Which file the configuration is read from.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use toml::Table;
+
+use super::{ConfigError, DEFAULTS, FILE_NAME};
+
+/// The name that Leptos' own tools look for, under which this repository keeps its file. It is read where there is no file of ours.
+const OTHER_NAME: &str = "Leptos.toml";
+
+/// Where the configuration comes from, besides the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// There is no file.
+    #[default]
+    Defaults,
+    /// There is none of ours: a `Leptos.toml` lies there that has none of our sections, so it is another program's.
+    DefaultsBeside(PathBuf),
+    /// This file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Defaults => write!(f, "there is no {FILE_NAME}, so the defaults hold"),
+            Self::DefaultsBeside(other) => {
+                write!(f, "the defaults hold; {} has no section of ours and was not read", other.display())
+            }
+            Self::File(path) => write!(f, "read from {}", path.display()),
+        }
+    }
+}
+
+/// Finds and reads the file: the one that was named, or else the one in a folder.
+///
+/// # Errors
+/// When one that was named, or is there, can't be read.
+pub(super) fn find(named: Option<&Path>, folder: &Path) -> Result<(Origin, String), ConfigError> {
+    if let Some(path) = named {
+        return match read(path)? {
+            Some(text) => Ok((Origin::File(path.to_owned()), text)),
+            None => Err(unreadable(path, &io::ErrorKind::NotFound.into())),
+        };
+    }
+    for name in [FILE_NAME, OTHER_NAME] {
+        let path = folder.join(name);
+        let Some(text) = read(&path)? else { continue };
+        if name == OTHER_NAME && is_foreign(&text) {
+            return Ok((Origin::DefaultsBeside(path), String::new()));
+        }
+        return Ok((Origin::File(path), text));
+    }
+    Ok((Origin::Defaults, String::new()))
+}
+
+fn read(path: &Path) -> Result<Option<String>, ConfigError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(unreadable(path, &cause)),
+    }
+}
+
+fn unreadable(path: &Path, cause: &io::Error) -> ConfigError {
+    ConfigError(format!("{} can't be read: {cause}.", path.display()))
+}
+
+/// Whether a `Leptos.toml` is another program's: it can be read and has none of our sections.
+fn is_foreign(text: &str) -> bool {
+    let (Ok(file), Ok(ours)) = (text.parse::<Table>(), DEFAULTS.parse::<Table>()) else { return false };
+    !file.is_empty() && !file.keys().any(|section| ours.contains_key(section))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_ours_before_that_of_leptos_which_may_be_anothers() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        let found = || find(None, folder.path());
+        let (ours, other) = (folder.path().join(FILE_NAME), folder.path().join(OTHER_NAME));
+        assert_eq!(found(), Ok((Origin::Defaults, String::new())));
+        write(OTHER_NAME, "[package]\nname = \"shop\"\n[leptos]\nsite-addr = \"127.0.0.1:3000\"\n");
+        assert_eq!(found(), Ok((Origin::DefaultsBeside(other.clone()), String::new())));
+        write(OTHER_NAME, "[server]\naddress = \"127.0.0.1:1\"\n");
+        assert_eq!(found().expect("found").0, Origin::File(other.clone()));
+        write(OTHER_NAME, "[server");
+        assert_eq!(found().expect("found").0, Origin::File(other), "what can't be read may be ours");
+        write(FILE_NAME, "");
+        assert_eq!(found(), Ok((Origin::File(ours.clone()), String::new())));
+        assert_eq!(find(Some(&ours), Path::new("/")).expect("found").0, Origin::File(ours));
+        let none = folder.path().join("none.toml");
+        assert!(
+            find(Some(&none), folder.path()).expect_err("a named file must be there").to_string().contains("none.toml")
+        );
+    }
+}

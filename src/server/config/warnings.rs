@@ -1,0 +1,45 @@
+//! What in a configuration works and may still be a mistake.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use super::Config;
+use crate::mail::MailUrl;
+
+impl Config {
+    /// Each in one sentence that says what to do.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let server = &self.server;
+        let secure = server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
+        let exposed = !server.address.ip().is_loopback();
+        let mut warnings = Vec::new();
+        if exposed && !secure {
+            warnings.push(format!(
+                "server.address is {}, and Vestibule speaks plain HTTP: passwords and tokens can be read on the way. Let a proxy \
+                 speak HTTPS, and set server.public_url.",
+                server.address
+            ));
+        }
+        if (exposed || !server.hosts.is_empty()) && server.public_url.is_none() && self.mail.url != MailUrl::Off {
+            warnings.push(format!(
+                "links in mails lead to http://{}: set server.public_url to the address that people type.",
+                server.address
+            ));
+        }
+        if server.public_url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_this_machine(url)) {
+            warnings.push("server.public_url begins with http://: links in mails can be read on the way.".to_owned());
+        }
+        warnings
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    }
+}
