@@ -1,15 +1,17 @@
 //! The command line: a door like the others, thin over the service.
 
+mod check;
+mod env_file;
+mod health;
+mod output;
 mod user;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::server::{
-    config::{Config, FILE_NAME},
-    logging, run,
-};
+use self::output::{Failure, print_line};
+use crate::server::{config::Config, logging, run};
 
 /// The exit code for a command that failed.
 const FAILED: u8 = 1;
@@ -19,21 +21,33 @@ const BAD_CONFIGURATION: u8 = 2;
 /// Accounts for your app in one program.
 ///
 /// Without a command it serves: the page and the JSON API on <http://127.0.0.1:8000>, the data in vestibule.db in this
-/// folder. It needs no configuration; Leptos.toml in this folder, or environment variables, can change everything.
+/// folder. It needs no configuration; vestibule.toml in this folder, or environment variables, can change everything.
 #[derive(Debug, Parser)]
 #[command(
     name = "vestibule",
     version,
     after_help = "Examples:\n  \
         vestibule                                  serve on http://127.0.0.1:8000\n  \
-        vestibule user add ann@example.org ann     make an account; asks for the password\n  \
-        vestibule user list                        tell all accounts\n  \
-        DATABASE_URL=postgres://… vestibule        serve with PostgreSQL"
+        vestibule --port 8001                      serve on another port\n  \
+        vestibule user add ann@example.org ann     create an account; asks for the password\n  \
+        vestibule user list --json                 list all accounts, for programs\n  \
+        DATABASE_URL=postgres://… vestibule        serve with PostgreSQL\n\n\
+        For a server that runs as a service, name the folder and the files of its unit:\n  \
+        vestibule -C /var/lib/vestibule --config /etc/vestibule.toml --env-file /etc/vestibule.env user list"
 )]
 pub struct Cli {
-    /// The configuration file [default: Leptos.toml in this folder, if there is one]
+    /// The configuration file [default: vestibule.toml in this folder, if there is one]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A file of environment variables, in the format of systemd. The environment itself overrides it
+    #[arg(long, global = true, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Run in this folder. Relative paths start there
+    #[arg(long, short = 'C', global = true, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Listen on this port, in place of the one in server.address
+    #[arg(long, short, global = true, value_name = "PORT")]
+    port: Option<u16>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -49,50 +63,74 @@ enum Command {
     Migrate,
     /// Say whether the configuration can be used, and end
     CheckConfig,
+    /// Ask the running server whether it is alive (GET /healthz), and end with status 0 if it is
+    Health,
 }
 
 impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The exit code, after the help, the version, or what is wrong has been printed.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|told| match told.print() {
+            Ok(()) => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(BAD_CONFIGURATION)),
+            Err(cause) => fail(FAILED, &Failure::Output(cause)),
+        })
+    }
+
     /// Runs the command.
     pub async fn run(self) -> ExitCode {
-        let config = match Config::load(self.config.as_deref(), environment()) {
+        let config = match self.configuration() {
             Ok(config) => config,
-            Err(error) => return fail(BAD_CONFIGURATION, &error),
+            Err(error) => return fail(BAD_CONFIGURATION, &Failure::Told(error)),
         };
         let outcome = match self.command.unwrap_or(Command::Serve) {
             Command::Serve => {
                 logging::start(&config.log);
-                run::serve(config).await.map_err(|error| error.to_string())
+                run::serve(config).await.map_err(|error| Failure::Told(error.to_string()))
             }
             Command::User(command) => command.run(&config).await,
-            Command::Migrate => match run::assemble(&config).await {
-                Ok(parts) => {
-                    parts.service.close().await;
-                    println!("The tables are up to date.");
-                    Ok(())
-                }
-                Err(error) => Err(error.to_string()),
-            },
-            Command::CheckConfig => {
-                let file = self.config.unwrap_or_else(|| PathBuf::from(FILE_NAME));
-                let source = if file.exists() { file.display().to_string() } else { "the defaults".to_owned() };
-                println!("The configuration is good: {source}, database {:?}.", config.database.url);
-                Ok(())
-            }
+            Command::Migrate => migrate(&config).await,
+            Command::CheckConfig => check::report(&config),
+            Command::Health => health::check(config.server.address).map_err(Failure::Told),
         };
         outcome.map_or_else(|error| fail(FAILED, &error), |()| ExitCode::SUCCESS)
     }
+
+    /// The configuration that the options name.
+    fn configuration(&self) -> Result<Config, String> {
+        if let Some(folder) = &self.folder {
+            std::env::set_current_dir(folder)
+                .map_err(|cause| format!("{} can't be gone to: {cause}.", folder.display()))?;
+        }
+        let file = self.env_file.as_deref().map(env_file::read).transpose()?;
+        // What comes later counts.
+        let variables = file.into_iter().flatten().chain(environment());
+        let mut config = Config::load(self.config.as_deref(), variables).map_err(|error| error.to_string())?;
+        if let Some(port) = self.port {
+            config.server.address.set_port(port);
+        }
+        Ok(config)
+    }
+}
+
+async fn migrate(config: &Config) -> Result<(), Failure> {
+    let parts = run::assemble(config).await.map_err(|error| Failure::Told(error.to_string()))?;
+    parts.service.close().await;
+    print_line("The tables are up to date.")
 }
 
 /// The environment as text. A name that isn't text is none of ours; a value that isn't becomes one that nothing takes.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    let text = |value: std::ffi::OsString| value.into_string().unwrap_or_else(|_| NOT_TEXT.to_owned());
+    let text = |value: OsString| value.into_string().unwrap_or_else(|_| NOT_TEXT.to_owned());
     std::env::vars_os().filter_map(move |(name, value)| Some((name.into_string().ok()?, text(value))))
 }
 
 /// In place of a value that isn't text.
 const NOT_TEXT: &str = "\0";
 
-fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("vestibule: {error}");
+fn fail(code: u8, failure: &Failure) -> ExitCode {
+    failure.tell();
     ExitCode::from(code)
 }

@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use vestibule::cli::Cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Cli::parse().run().await
+    match Cli::read() {
+        Ok(cli) => cli.run().await,
+        Err(code) => code,
+    }
 }

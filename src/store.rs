@@ -31,7 +31,7 @@ pub use self::{
     sweep::{Horizons, Spent},
     throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount, Telling},
     url::DatabaseUrl,
-    users::{Credential, CredentialRow, Made, NewUser, User, UserRow, Welcome},
+    users::{Credential, CredentialRow, ListedUser, Made, NewUser, User, UserRow, Welcome},
 };
 use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 use crate::domain::time::Timestamp;

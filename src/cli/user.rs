@@ -1,48 +1,79 @@
 //! `vestibule user …`: done here, or by the server that has the database open.
 
+mod listing;
+
 use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Subcommand;
 use zeroize::Zeroizing;
 
+use super::output::{Failure, print_line};
 use crate::{
     error::AppError,
     server::{config::Config, control, run},
-    service::admin::{Command, Reply, UserLine},
+    service::admin::{Command, Reply, UserDetails},
     store,
 };
 
 /// What can be done with accounts.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Make an account. The password is asked for, or read from standard input
+    /// Create an account. The password is asked for, or read from standard input
     Add {
         /// Its email address
         email: String,
-        /// Its username
+        /// Its username; reserved names such as admin are allowed
         username: String,
     },
-    /// Tell all accounts: username, email, when made, whether disabled
-    List,
-    /// Close an account: it can't log in, its sessions end now, and its access tokens are revoked
-    Disable {
-        /// Email or username
+    /// List accounts: when created, last login, state, email
+    List(listing::ListOptions),
+    /// Show one account
+    Show {
+        /// Email, username or id
+        who: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change an account's username; reserved names such as admin are allowed
+    Rename {
+        /// Email, username or id
+        who: String,
+        /// The new username
+        username: String,
+    },
+    /// Mark an account's email as confirmed
+    Confirm {
+        /// Email, username or id
         who: String,
     },
-    /// Open a closed account again
+    /// Disable an account: it can't log in, its sessions end now, and its access tokens are revoked
+    Disable {
+        /// Email, username or id
+        who: String,
+    },
+    /// Enable a disabled account again
     Enable {
-        /// Email or username
+        /// Email, username or id
         who: String,
     },
     /// Set a new password, end all sessions and revoke all access tokens. The password is asked for, or read from standard input
     SetPassword {
-        /// Email or username
+        /// Email, username or id
         who: String,
     },
     /// End all sessions of an account now, and revoke its access tokens
     RevokeSessions {
-        /// Email or username
+        /// Email, username or id
         who: String,
+    },
+    /// Delete an account with all its data. Its username is asked for, or read from standard input, to make sure
+    Delete {
+        /// Email, username or id
+        who: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -50,83 +81,85 @@ impl UserCommand {
     /// Carries it out and tells what came of it.
     ///
     /// # Errors
-    /// One line that says what is wrong.
-    pub async fn run(self, config: &Config) -> Result<(), String> {
-        if !matches!(self, Self::Add { .. })
-            && let Some(file) = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)))
-        {
-            let folder = std::env::current_dir().unwrap_or_default();
-            return Err(format!(
-                "there is no {} in {}: go to the server's folder, or set database.url",
-                file.display(),
-                folder.display()
-            ));
+    /// What is wrong, or that it can't be told.
+    pub async fn run(self, config: &Config) -> Result<(), Failure> {
+        if !matches!(self, Self::Add { .. }) {
+            need_database(config)?;
         }
-        // Before the database is opened: nobody must wait for it while somebody thinks of a password.
-        let password = match self {
-            Self::Add { .. } | Self::SetPassword { .. } => read_password()?.to_string(),
-            _ => String::new(),
-        };
-        let operator = Operator::open(config).await?;
-        let done = self.carry_out(&operator, password).await;
-        operator.close().await;
-        done
-    }
-
-    async fn carry_out(self, operator: &Operator, password: String) -> Result<(), String> {
-        let (command, deed) = match self {
-            Self::List => return list(operator).await,
-            Self::Add { email, username } => (Command::Add { email, username, password }, "is made"),
-            Self::Disable { who } => (Command::Disable { who }, "is disabled"),
-            Self::Enable { who } => (Command::Enable { who }, "is enabled"),
-            Self::SetPassword { who } => (Command::SetPassword { who, password }, "has a new password"),
-            Self::RevokeSessions { who } => (Command::RevokeSessions { who }, "is logged out everywhere"),
-        };
-        match operator.ask(&command).await? {
-            Reply::Added { account } => println!("The account {} <{}> {deed}.", account.username, account.email),
-            Reply::Done { username, .. } if matches!(command, Command::Enable { .. }) => {
-                println!("The account {username} {deed}.");
+        match self {
+            Self::List(options) => return listing::list(config, &options).await,
+            Self::Show { who, json } => return print_line(&listing::details(&show(config, who).await?, json)?),
+            _ => {}
+        }
+        let (command, deed) = self.command(config).await?;
+        match ask(config, &command).await? {
+            Reply::Added { account } => {
+                print_line(&format!("The account {} <{}> {deed}.", account.username, account.email))
             }
             Reply::Done { username, sessions } => {
-                println!("The account {username} {deed}. Sessions ended: {sessions}. Access tokens are revoked.");
+                let ended = match &command {
+                    Command::Enable { .. } | Command::Rename { .. } | Command::Confirm { .. } => String::new(),
+                    Command::Delete { .. } => format!(" Sessions ended: {sessions}."),
+                    _ => format!(" Sessions ended: {sessions}. Access tokens are revoked."),
+                };
+                print_line(&format!("The account {username} {deed}.{ended}"))
             }
-            other => return Err(explain(other)),
+            other => Err(explain(other)),
         }
-        Ok(())
+    }
+
+    /// The command for the service, with what is asked for first, and what is said once it is done. Nobody must wait for the database
+    /// while somebody thinks of a password.
+    async fn command(self, config: &Config) -> Result<(Command, &'static str), Failure> {
+        Ok(match self {
+            Self::Add { email, username } => {
+                (Command::Add { email, username, password: read_password()?.to_string() }, "is created")
+            }
+            Self::SetPassword { who } => {
+                (Command::SetPassword { who, password: read_password()?.to_string() }, "has a new password")
+            }
+            Self::Delete { who, yes } => {
+                let account = show(config, who).await?.line.account;
+                if !yes {
+                    make_sure(&account.username, &account.email)?;
+                }
+                (Command::Delete { who: account.id }, "is deleted")
+            }
+            Self::Rename { who, username } => (Command::Rename { who, username }, "has its new username"),
+            Self::Confirm { who } => (Command::Confirm { who }, "has a confirmed email"),
+            Self::Disable { who } => (Command::Disable { who }, "is disabled"),
+            Self::Enable { who } => (Command::Enable { who }, "is enabled"),
+            Self::RevokeSessions { who } => (Command::RevokeSessions { who }, "is logged out everywhere"),
+            Self::List(_) | Self::Show { .. } => return Err(Failure::Told("this command changes nothing".to_owned())),
+        })
     }
 }
 
-async fn list(operator: &Operator) -> Result<(), String> {
-    let mut after = String::new();
-    let mut count = 0_u64;
-    // Whoever has read enough closes the pipe, as `head` does; that is no fault.
-    let tell = |line: String| writeln!(std::io::stdout(), "{line}").is_ok();
-    let mut read = tell(format!("{:<32}  {:<20}  {:<8}  EMAIL", "USERNAME", "CREATED", "STATE"));
-    loop {
-        let users = match operator.ask(&Command::List { after: after.clone() }).await? {
-            Reply::Users { users } => users,
-            other => return Err(explain(other)),
-        };
-        let Some(last) = users.last() else { break };
-        after.clone_from(&last.account.id);
-        count += users.len() as u64;
-        read = read && users.iter().map(line).all(tell);
-        if !read {
-            return Ok(());
-        }
+/// A command in the wrong folder must not make a database there.
+fn need_database(config: &Config) -> Result<(), Failure> {
+    let missing = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)));
+    let Some(file) = missing else { return Ok(()) };
+    let folder = std::env::current_dir().unwrap_or_default();
+    Err(Failure::Told(format!(
+        "there is no {} in {}: name the server's folder by -C FOLDER, and its configuration by --config and --env-file, or set \
+         database.url",
+        file.display(),
+        folder.display()
+    )))
+}
+
+async fn show(config: &Config, who: String) -> Result<UserDetails, Failure> {
+    match ask(config, &Command::Show { who }).await? {
+        Reply::User { details } => Ok(*details),
+        other => Err(explain(other)),
     }
-    tell(format!("Accounts: {count}."));
-    Ok(())
 }
 
-fn line(UserLine { account, disabled }: &UserLine) -> String {
-    let state = if *disabled { "disabled" } else { "enabled" };
-    format!("{:<32}  {:<20}  {state:<8}  {}", account.username, account.created_at, account.email)
-}
-
-fn explain(reply: Reply) -> String {
-    match reply {
-        Reply::NoSuchUser => "there is no account with this email or username; see `vestibule user list`".to_owned(),
+fn explain(reply: Reply) -> Failure {
+    Failure::Told(match reply {
+        Reply::NoSuchUser => {
+            "there is no account with this email, username or id; see `vestibule user list`".to_owned()
+        }
         Reply::Refused { error: AppError::Invalid(problems) } => {
             let lines = problems.iter().map(|p| format!("{}: {}", p.field.name(), p.problem));
             lines.collect::<Vec<_>>().join(" ")
@@ -134,7 +167,30 @@ fn explain(reply: Reply) -> String {
         Reply::Refused { error: AppError::Taken } => "an account with this email or username exists already".to_owned(),
         Reply::Refused { error } => error.to_string(),
         _ => "the server gave an answer to another question; is it of another version?".to_owned(),
+    })
+}
+
+/// Asks one thing.
+async fn ask(config: &Config, command: &Command) -> Result<Reply, Failure> {
+    let operator = Operator::open(config).await?;
+    let reply = operator.ask(command).await;
+    operator.close().await;
+    Ok(reply?)
+}
+
+/// Has the username typed before an account is deleted.
+fn make_sure(username: &str, email: &str) -> Result<(), Failure> {
+    if std::io::stdin().is_terminal() {
+        let question = format!("Type {username} to delete the account {username} <{email}> with all its data: ");
+        drop(std::io::stderr().write_all(question.as_bytes()));
     }
+    let mut typed = String::new();
+    let read = std::io::stdin().lock().read_line(&mut typed);
+    read.map_err(|cause| Failure::Told(format!("the username can't be read: {cause}")))?;
+    if typed.trim().eq_ignore_ascii_case(username) {
+        return Ok(());
+    }
+    Err(Failure::Told(format!("nothing is deleted: type the username {username}, or use --yes")))
 }
 
 /// Who carries commands out.
@@ -177,7 +233,7 @@ fn restore_echo_on_interrupt() {
         if tokio::signal::ctrl_c().await.is_ok() {
             let now = rustix::termios::OptionalActions::Now;
             let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &before);
-            eprintln!();
+            drop(std::io::stderr().write_all(b"\n"));
             std::process::exit(130);
         }
     });

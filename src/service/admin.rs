@@ -2,11 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use uuid::Uuid;
+
 use super::{Error, Registration, Service, registration::invalid};
 use crate::{
-    domain::{account::Account, identifier::Identifier, password::Password},
-    error::{AppError, Field},
-    store::User,
+    domain::{
+        account::Account,
+        identifier::Identifier,
+        password::Password,
+        time::{CLOCK_TOLERANCE, Timestamp},
+        username::Username,
+    },
+    error::{AppError, Field, Problem},
+    store::{ListedUser, Living, Rename, User},
 };
 
 /// Accounts told at once by [`Command::List`].
@@ -32,24 +40,46 @@ pub enum Command {
     },
     /// Close an account and end its sessions.
     Disable {
-        /// Email or username.
+        /// Email, username or identifier.
         who: String,
     },
     /// Open an account again.
     Enable {
-        /// Email or username.
+        /// Email, username or identifier.
         who: String,
     },
     /// Set a password and end all sessions.
     SetPassword {
-        /// Email or username.
+        /// Email, username or identifier.
         who: String,
         /// The new password.
         password: String,
     },
     /// End all sessions.
     RevokeSessions {
-        /// Email or username.
+        /// Email, username or identifier.
+        who: String,
+    },
+    /// Tell all about one account.
+    Show {
+        /// Email, username or identifier.
+        who: String,
+    },
+    /// Give an account another username.
+    Rename {
+        /// Email, username or identifier.
+        who: String,
+        /// The new username.
+        username: String,
+    },
+    /// Count an account's email as confirmed.
+    Confirm {
+        /// Email, username or identifier.
+        who: String,
+    },
+    /// Remove an account with everything that is kept about it.
+    Delete {
+        /// Email, username or identifier.
         who: String,
     },
 }
@@ -64,6 +94,10 @@ impl Command {
             Self::Enable { .. } => "enable",
             Self::SetPassword { .. } => "set-password",
             Self::RevokeSessions { .. } => "revoke-sessions",
+            Self::Show { .. } => "show",
+            Self::Rename { .. } => "rename",
+            Self::Confirm { .. } => "confirm",
+            Self::Delete { .. } => "delete",
         }
     }
 }
@@ -82,6 +116,11 @@ pub enum Reply {
         /// In the order of their making.
         users: Vec<UserLine>,
     },
+    /// One account.
+    User {
+        /// All about it.
+        details: Box<UserDetails>,
+    },
     /// It is done.
     Done {
         /// The account's username.
@@ -98,7 +137,7 @@ pub enum Reply {
     },
 }
 
-/// An account in a list.
+/// An account in a list. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserLine {
     /// The account.
@@ -106,6 +145,24 @@ pub struct UserLine {
     pub account: Account,
     /// Whether it is closed.
     pub disabled: bool,
+    /// When its owner logged in for the last time, if ever.
+    pub last_login_at: Option<String>,
+}
+
+/// All that an operator may know about an account. Times are RFC 3339.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserDetails {
+    /// As in a list.
+    #[serde(flatten)]
+    pub line: UserLine,
+    /// Since when it is closed, if so.
+    pub disabled_at: Option<String>,
+    /// Since when its email is confirmed, if so.
+    pub email_verified_at: Option<String>,
+    /// Sessions that live.
+    pub sessions: usize,
+    /// Personal access tokens that count.
+    pub access_tokens: usize,
 }
 
 impl Service {
@@ -125,25 +182,80 @@ impl Service {
             }
             Command::List { after } => {
                 let users = self.store.list_users(after, PAGE).await?;
-                return Ok(Reply::Users { users: users.into_iter().map(UserLine::from).collect() });
+                return Ok(Reply::Users { users: users.into_iter().map(Into::into).collect() });
             }
             Command::Disable { who }
             | Command::Enable { who }
             | Command::SetPassword { who, .. }
-            | Command::RevokeSessions { who } => who,
+            | Command::RevokeSessions { who }
+            | Command::Show { who }
+            | Command::Rename { who, .. }
+            | Command::Confirm { who }
+            | Command::Delete { who } => who,
         };
-        let Some(known) = self.store.find_credential(&Identifier::parse(who)).await? else {
-            return Ok(Reply::NoSuchUser);
-        };
-        let user = known.user;
-        let sessions = match &command {
-            Command::Disable { .. } => self.store.disable_user(&user.id, self.clock.now()).await?,
-            Command::Enable { .. } => self.store.enable_user(&user.id, self.clock.now()).await.map(|()| 0)?,
-            Command::SetPassword { password, .. } => self.set_password(&user, password).await?,
-            _ => self.store.end_sessions_of(&user.id).await?,
-        };
+        let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
+        if let Command::Show { .. } = command {
+            return Ok(Reply::User { details: Box::new(self.details(user).await?) });
+        }
+        let sessions = self.change_by_operator(&command, &user).await?;
         tracing::info!(user = %user.id, act = command.name(), sessions, "changed by the operator");
-        Ok(Reply::Done { username: user.username, sessions })
+        let username = match command {
+            Command::Rename { username, .. } => username.trim().to_owned(),
+            _ => user.username,
+        };
+        Ok(Reply::Done { username, sessions })
+    }
+
+    /// Carries out a command that changes one account. Returns how many sessions ended by it.
+    async fn change_by_operator(&self, command: &Command, user: &User) -> Result<u64, Error> {
+        let now = self.clock.now();
+        match command {
+            Command::Disable { .. } => Ok(self.store.disable_user(&user.id, now).await?),
+            Command::Enable { .. } => Ok(self.store.enable_user(&user.id, now).await.map(|()| 0)?),
+            Command::SetPassword { password, .. } => self.set_password(user, password).await,
+            Command::Rename { username, .. } => self.rename_by_operator(user, username).await.map(|()| 0),
+            Command::Confirm { .. } => Ok(self.store.confirm_email(&user.id, now).await.map(|()| 0)?),
+            Command::Delete { .. } => {
+                let sessions = self.details(user.clone()).await?.sessions;
+                self.store.delete_user(&user.id, None).await?;
+                Ok(u64::try_from(sessions).unwrap_or(u64::MAX))
+            }
+            _ => Ok(self.store.end_sessions_of(&user.id).await?),
+        }
+    }
+
+    /// The account with an email, a username or an identifier: apps know people by the last.
+    async fn find_for_operator(&self, who: &str) -> Result<Option<User>, Error> {
+        if let Some(known) = self.store.find_credential(&Identifier::parse(who)).await? {
+            return Ok(Some(known.user));
+        }
+        match Uuid::parse_str(who) {
+            Ok(id) => Ok(self.store.find_user(&id.to_string()).await?),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn details(&self, user: User) -> Result<UserDetails, Error> {
+        let now = self.clock.now();
+        let unused_since = now.minus(self.policy.session_idle);
+        let living = Living { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let sessions = self.store.list_sessions(&user.id, living).await?.len();
+        let access_tokens = self.store.list_access_tokens(&user.id, now).await?.len();
+        let (last_login_at, _) = self.store.attempts_of(&user.id).await?;
+        let told = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
+        let (disabled_at, email_verified_at) = (told(user.disabled_at), told(user.email_verified_at));
+        let last_login_at = last_login_at.map(Timestamp::from_millis);
+        let line = ListedUser { user, last_login_at }.into();
+        Ok(UserDetails { line, disabled_at, email_verified_at, sessions, access_tokens })
+    }
+
+    /// Gives an account another username, which may be one that a service keeps for itself.
+    async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
+        let username = Username::parse(username).map_err(|problem| invalid(Field::Username, problem))?;
+        match self.store.rename_user(&user.id, None, &username).await? {
+            Rename::Taken => Err(invalid(Field::Username, Problem::UsernameTaken)),
+            Rename::Done | Rename::SessionEnded => Ok(()),
+        }
     }
 
     /// Sets a password and ends every session, in one step.
@@ -155,10 +267,10 @@ impl Service {
     }
 }
 
-impl From<User> for UserLine {
-    fn from(user: User) -> Self {
-        let disabled = user.disabled_at.is_some();
-        Self { account: user.into(), disabled }
+impl From<ListedUser> for UserLine {
+    fn from(ListedUser { user, last_login_at }: ListedUser) -> Self {
+        let (disabled, last_login_at) = (user.disabled_at.is_some(), last_login_at.map(Timestamp::to_rfc3339));
+        Self { account: user.into(), disabled, last_login_at }
     }
 }
 
@@ -175,7 +287,11 @@ mod tests {
             Command::Disable { who: who.clone() },
             Command::Enable { who: who.clone() },
             Command::SetPassword { who: who.clone(), password },
-            Command::RevokeSessions { who },
+            Command::RevokeSessions { who: who.clone() },
+            Command::Show { who: who.clone() },
+            Command::Rename { who: who.clone(), username: who.clone() },
+            Command::Confirm { who: who.clone() },
+            Command::Delete { who },
         ];
         for command in commands {
             let wire = serde_json::to_value(&command).expect("JSON");

@@ -160,7 +160,7 @@ impl Service {
     ) -> Result<Account, Error> {
         self.allow("rename", RENAMES, caller).await?;
         let Session { user, id, .. } = asking.session();
-        match self.store.rename_user(&user.id, id, username).await? {
+        match self.store.rename_user(&user.id, Some(id), username).await? {
             Rename::Done => {}
             Rename::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
             Rename::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -210,7 +210,7 @@ impl Service {
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(invalid(Field::Username, Problem::UsernameNotYours));
         }
-        self.store.delete_user(&user.id, id).await?.ok_or(AppError::SessionEnded)?;
+        self.store.delete_user(&user.id, Some(id)).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }

@@ -74,6 +74,21 @@ macro_rules! living {
 
 pub(super) use living;
 
+/// Locks an account, and tells whether whoever asks may change it: a session or a token as in [`living!`], or the operator, whom no
+/// session names.
+macro_rules! allowed {
+    ($tx:ident, $user:expr, $session:expr) => {{
+        let session: &Option<String> = $session;
+        match session {
+            Some(session) => living!($tx, $user, session),
+            None => {
+                $tx.lock_user($user).await?;
+                true
+            }
+        }
+    }};
+}
+
 /// $1 the token's hash, $2 the next one's, $3 the user, $4 the password's hash, $5 now.
 /// It is a use of the session, noted here: what waits to be noted knows the token until now.
 const RENEW: &str = "UPDATE sessions SET token_hash = $2, proven_at = $5, last_seen_at = $5 \
@@ -122,16 +137,17 @@ impl Store {
         Ok(())
     }
 
-    /// Gives an account another username.
+    /// Gives an account another username. Without a session it is the operator who asks.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn rename_user(&self, user: &str, session: &str, username: &Username) -> Result<Rename, Error> {
-        let (store, user, session, username) = (self.clone(), user.to_owned(), session.to_owned(), username.clone());
+    pub async fn rename_user(&self, user: &str, session: Option<&str>, username: &Username) -> Result<Rename, Error> {
+        let (store, user, username) = (self.clone(), user.to_owned(), username.clone());
+        let session = session.map(str::to_owned);
         let renamed = self.uncancelled(async move {
             let _forgotten = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
-                let living = living!(tx, &user, &session);
+                let living = allowed!(tx, &user, &session);
                 if living {
                     let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
                     sqlx::query(sql).bind(&user).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
@@ -170,16 +186,16 @@ impl Store {
     }
 
     /// Removes an account with its sessions and whatever was counted of it. Its email and username are free again. `None`,
-    /// and nothing is changed, if the session that asks has ended.
+    /// and nothing is changed, if the session that asks has ended. Without a session it is the operator who asks.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn delete_user(&self, user: &str, session: &str) -> Result<Option<()>, Error> {
-        let (store, user, session) = (self.clone(), user.to_owned(), session.to_owned());
+    pub async fn delete_user(&self, user: &str, session: Option<&str>) -> Result<Option<()>, Error> {
+        let (store, user, session) = (self.clone(), user.to_owned(), session.map(str::to_owned));
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
             let deleted = on_write!(store, DURABLE, tx => {
-                let living = living!(tx, &user, &session);
+                let living = allowed!(tx, &user, &session);
                 if living {
                     let sql = "DELETE FROM mails WHERE user_id IS NULL \
                                AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";

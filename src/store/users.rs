@@ -105,6 +105,29 @@ impl From<UserRow> for User {
     }
 }
 
+/// An account in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedUser {
+    /// The account.
+    pub user: User,
+    /// When its owner logged in for the last time, if ever.
+    pub last_login_at: Option<Timestamp>,
+}
+
+/// A row of `users` in the columns that [`ListedUser`] takes.
+#[derive(Debug, sqlx::FromRow)]
+struct ListedRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    last_login_at: Option<i64>,
+}
+
+impl From<ListedRow> for ListedUser {
+    fn from(row: ListedRow) -> Self {
+        Self { user: row.user.into(), last_login_at: row.last_login_at.map(Timestamp::from_millis) }
+    }
+}
+
 /// A row of `users` in the columns that [`Credential`] takes.
 #[derive(Debug, sqlx::FromRow)]
 pub struct CredentialRow {
@@ -214,13 +237,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_users(&self, after: &str, limit: u32) -> Result<Vec<User>, Error> {
-        let sql = "SELECT id, email, username, created_at, disabled_at, email_verified_at FROM users \
+    pub async fn list_users(&self, after: &str, limit: u32) -> Result<Vec<ListedUser>, Error> {
+        let sql = "SELECT id, email, username, created_at, disabled_at, email_verified_at, last_login_at FROM users \
                    WHERE id > $1 ORDER BY id LIMIT $2";
-        let rows: Vec<UserRow> = on_read!(self, conn => {
+        let rows: Vec<ListedRow> = on_read!(self, conn => {
             sqlx::query_as(sql).bind(after).bind(i64::from(limit)).fetch_all(&mut *conn).await?
         });
-        Ok(rows.into_iter().map(User::from).collect())
+        Ok(rows.into_iter().map(ListedUser::from).collect())
     }
 
     /// Replaces a hash of older parameters by a new one of the same password, unless the password was changed in the
@@ -277,6 +300,26 @@ impl Store {
                 let sql = "DELETE FROM sessions WHERE user_id = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
             }))
+        })
+        .await
+    }
+
+    /// Counts an account's address as its owner's, on the operator's word. Links that would confirm it are void then.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn confirm_email(&self, user: &str, now: Timestamp) -> Result<(), Error> {
+        let (store, user) = (self.clone(), user.to_owned());
+        self.uncancelled(async move {
+            let _forgotten = store.forget_user_afterwards(&user);
+            on_write!(store, DURABLE, tx => {
+                tx.lock_user(&user).await?;
+                let sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2) WHERE id = $1";
+                sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
+                let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
+                sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
+            });
+            Ok(())
         })
         .await
     }

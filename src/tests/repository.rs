@@ -57,6 +57,20 @@ fn sql_stays_inside_the_store_r82() {
     }
 }
 
+/// `println!` and its like panic when nobody can take what they print, such as a full disk.
+#[test]
+fn nothing_is_printed_in_a_way_that_panics() {
+    let rooms = ["src/tests", "src/bench", "src/fuzz"].map(|room| root().join(room));
+    let own = |path: &Path| path.ends_with("src/build.rs") || rooms.iter().any(|room| path.starts_with(room));
+    for path in sources(&root().join("src")).into_iter().filter(|path| !own(path)) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            assert!(!line.contains("print!(") && !line.contains("println!("), "{}: {line}", path.display());
+        }
+    }
+}
+
 #[test]
 fn the_lints_that_hold_the_house_are_on_r118() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();

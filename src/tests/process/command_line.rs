@@ -7,7 +7,7 @@ fn a_bad_configuration_stops_the_start_in_one_line_r105() {
     let folder = folder();
     let (code, _, error) = run(folder.path(), &[], &[("VESTIBULE_SESSION_IDEL", "4h")], "");
     assert_eq!((code, error.lines().count()), (2, 1), "{error}");
-    std::fs::write(folder.path().join("Leptos.toml"), "[password]\nargon2_memory_kib = 8\n").unwrap();
+    std::fs::write(folder.path().join("vestibule.toml"), "[password]\nargon2_memory_kib = 8\n").unwrap();
     let (code, _, error) = run(folder.path(), &["check-config"], &[], "");
     assert_eq!((code, error.lines().count()), (2, 1), "R21: {error}");
     assert!(!folder.path().join("vestibule.db").exists(), "nothing is made");
@@ -28,7 +28,7 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     let folder = folder();
     let user = |args: &[&str], input: &str| run(folder.path(), &[&["user"], args].concat(), &[], input);
     let (code, out, error) = user(&["add", "ann@example.org", "ann"], &format!("{PASSWORD}\n"));
-    assert_eq!((code, out.as_str()), (0, "The account ann <ann@example.org> is made.\n"), "{error}");
+    assert_eq!((code, out.as_str()), (0, "The account ann <ann@example.org> is created.\n"), "{error}");
     let (code, _, error) = user(&["add", "ann@example.org", "ann"], &format!("{PASSWORD}\n"));
     assert!(code == 1 && error.contains("exists already"), "{error}");
 
@@ -72,9 +72,191 @@ fn help_can_be_learned_from() {
     let folder = folder();
     let (code, help, _) = run(folder.path(), &["--help"], &[], "");
     assert_eq!(code, 0);
-    for word in ["serve", "user", "migrate", "check-config", "Examples:", "Leptos.toml"] {
+    for word in ["serve", "user", "migrate", "check-config", "Examples:", "vestibule.toml", "--env-file"] {
         assert!(help.contains(word), "{word}");
     }
     let (code, _, error) = run(folder.path(), &["user", "add", "ann@example.org", "ann", "secret"], &[], "");
     assert_eq!(code, 2, "a password is never an argument: {error}");
+}
+
+#[test]
+fn the_configuration_is_vestibule_toml_and_another_programs_leptos_toml_is_left_alone() {
+    let folder = folder();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let check = || run(folder.path(), &["check-config"], &[], "");
+    assert!(check().1.contains("there is no vestibule.toml"));
+    write("Leptos.toml", "[package]\nname = \"shop\"\n");
+    let (code, out, error) = check();
+    assert!(code == 0 && out.contains("Leptos.toml has no section of ours and was not read"), "{out}{error}");
+    let server = start(folder.path(), &[]);
+    assert!(server.stop().success());
+    assert_eq!(log_of(folder.path()).matches("another program's").count(), 1, "{}", log_of(folder.path()));
+    write("Leptos.toml", "[database]\nurl = \"sqlite:old.db\"\n");
+    assert!(check().1.contains("sqlite:old.db"));
+    write("vestibule.toml", "[database]\nurl = \"sqlite:new.db\"\n");
+    let (_, out, _) = check();
+    assert!(out.contains("read from vestibule.toml") && out.contains("sqlite:new.db"), "{out}");
+}
+
+#[test]
+fn commands_find_what_the_unit_of_the_server_names() {
+    let (server, elsewhere) = (folder(), folder());
+    let path = |folder: &TempDir, name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path(&elsewhere, "vestibule.toml"), "[password]\nmin_length = 12\n").unwrap();
+    std::fs::write(path(&elsewhere, "env"), "# secrets\nDATABASE_URL=\"sqlite:accounts.db\"\n").unwrap();
+    let (data, config, env) = (path(&server, ""), path(&elsewhere, "vestibule.toml"), path(&elsewhere, "env"));
+    let options = ["-C", &data, "--config", &config, "--env-file", &env];
+    let user =
+        |args: &[&str], input: &str| run(elsewhere.path(), &[&options[..], &["user"], args].concat(), &[], input);
+    assert_eq!(user(&["add", "ann@example.org", "ann"], PASSWORD).0, 0);
+    assert!(server.path().join("accounts.db").exists());
+    let mut process = program(server.path());
+    let running = Server::start(process.args(["--config", &config, "--env-file", &env]), &server.path().join("log"));
+    assert!(user(&["list"], "").1.contains("ann@example.org"), "a server that runs is asked");
+    assert_eq!(user(&["disable", "ann"], "").0, 0);
+    assert_eq!(running.log_in().0, 400);
+    assert!(running.stop().success());
+    let overridden =
+        run(elsewhere.path(), &[&options[..], &["user", "list"]].concat(), &[("DATABASE_URL", "sqlite:b.db")], "");
+    assert!(overridden.0 == 1 && overridden.2.contains("there is no b.db"), "{}", overridden.2);
+    for (option, word) in [(["--env-file", "none"], "none can't be read"), (["-C", "none"], "none can't be gone to")] {
+        let (code, _, error) = run(elsewhere.path(), &[&option[..], &["check-config"]].concat(), &[], "");
+        assert!(code == 2 && error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn an_operator_shows_renames_confirms_and_deletes_accounts_with_and_without_a_server() {
+    let folder = folder();
+    let user = |args: &[&str], input: &str| run(folder.path(), &[&["user"], args].concat(), &[], input);
+    let show =
+        |who: &str| -> serde_json::Value { serde_json::from_str(&user(&["show", who, "--json"], "").1).unwrap() };
+    let server = start(folder.path(), &[]);
+    server.register();
+    let token = server.token();
+    let ann = show("ann");
+    assert_eq!((&ann["email_verified"], &ann["sessions"], &ann["disabled"]), (&json!(false), &json!(1), &json!(false)));
+    assert!(ann["last_login_at"].is_string() && ann["email_verified_at"].is_null(), "{ann}");
+    let id = ann["id"].as_str().unwrap();
+    assert_eq!(show(id), show("ann@example.org"), "known by its id, too");
+    assert_eq!(user(&["rename", id, "Admin"], "").1, "The account Admin has its new username.\n");
+    assert_eq!(user(&["confirm", "admin"], "").1, "The account Admin has a confirmed email.\n");
+    let (_, me) = server.call("GET", "/api/accounts/me/", &token, "");
+    let me: serde_json::Value = serde_json::from_str(&me).unwrap();
+    assert_eq!(
+        (&me["username"], &me["email_verified"]),
+        (&json!("Admin"), &json!(true)),
+        "at once, in sessions that live"
+    );
+    let (code, out, error) = user(&["delete", "admin"], "ann\n");
+    assert!(code == 1 && out.is_empty() && error.contains("nothing is deleted"), "{error}");
+    assert_eq!(user(&["delete", "admin"], "ADMIN\n").1, "The account Admin is deleted. Sessions ended: 1.\n");
+    assert_eq!(server.me(&token), 401, "at once, in the running server");
+    assert!(user(&["show", id], "").2.contains("there is no account"));
+    server.register();
+    assert!(server.stop().success());
+
+    let (_, out, _) = user(&["show", "ann"], "");
+    assert!(
+        out.contains("Username:      ann\n")
+            && out.contains("Confirmed:     no\n")
+            && out.contains("Last login:    never\n"),
+        "{out}"
+    );
+    let (code, _, error) = user(&["rename", "ann", "a"], "");
+    assert!(code == 1 && error.contains("Use 3 to 32 characters"), "{error}");
+    assert_eq!(user(&["delete", "ann", "--yes"], "").0, 0);
+    assert!(user(&["list"], "").1.ends_with("Accounts: 0.\n"));
+}
+
+#[test]
+fn accounts_are_listed_for_people_and_for_programs_all_or_some() {
+    let folder = folder();
+    let user = |args: &[&str], input: &str| run(folder.path(), &[&["user"], args].concat(), &[], input);
+    let listed = |args: &[&str]| -> Vec<String> {
+        let (code, out, error) = user(&[&["list", "--json"], args].concat(), "");
+        assert_eq!(code, 0, "{error}");
+        let list: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
+        list.iter().map(|line| line["username"].as_str().unwrap().to_owned()).collect()
+    };
+    for name in ["ann", "bob"] {
+        assert_eq!(user(&["add", &format!("{name}@example.org"), name], PASSWORD).0, 0);
+    }
+    let server = start(folder.path(), &[]);
+    assert_eq!(server.try_to_register("eve").0, 200);
+    assert_eq!(server.log_in().0, 200);
+    assert_eq!(user(&["disable", "bob"], "").0, 0);
+    assert_eq!(listed(&[]), ["ann", "bob", "eve"]);
+    assert_eq!(listed(&["--never"]), ["bob", "eve"]);
+    assert_eq!(listed(&["--unconfirmed"]), ["eve"]);
+    assert_eq!(listed(&["--state", "disabled"]), ["bob"]);
+    assert_eq!(listed(&["--search", "EVE@"]), ["eve"]);
+    assert_eq!(listed(&["--search", "nobody"]), Vec::<String>::new());
+    let (_, table, _) = user(&["list"], "");
+    let ann = table.lines().find(|line| line.starts_with("ann ")).unwrap();
+    assert!(ann.contains(" enabled ") && ann.contains(" yes ") && ann.ends_with("ann@example.org"), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("eve ") && line.contains(" never ") && line.contains(" no ")));
+    assert!(table.ends_with("Accounts: 3.\n"));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_without_a_panic() {
+    let folder = folder();
+    assert_eq!(run(folder.path(), &["user", "add", "ann@example.org", "ann"], &[], PASSWORD).0, 0);
+    let commands: [&[&str]; 8] = [
+        &["user", "list"],
+        &["user", "list", "--json"],
+        &["user", "show", "ann"],
+        &["user", "enable", "ann"],
+        &["check-config"],
+        &["migrate"],
+        &["--help"],
+        &["--version"],
+    ];
+    for args in commands {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let Output { status, stderr, .. } = program(folder.path()).args(args).stdout(full).output().unwrap();
+        let error = String::from_utf8(stderr).unwrap();
+        assert!(
+            status.code() == Some(1) && error.contains("the output can't be written"),
+            "{args:?} {status}: {error}"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let Output { status, stderr, .. } = program(folder.path()).args(args).stdout(writer).output().unwrap();
+        assert_eq!(
+            (status.code(), String::from_utf8(stderr).unwrap()),
+            (Some(1), String::new()),
+            "{args:?}: a closed pipe"
+        );
+    }
+}
+
+#[test]
+fn an_address_in_use_is_told_with_the_way_to_another_port() {
+    let (folder, other) = (folder(), folder());
+    let server = start(folder.path(), &[]);
+    let port = server.address.port().to_string();
+    let (code, _, error) = run(other.path(), &["--port", &port], &[], "");
+    assert!(code == 1 && error.contains("vestibule --port "), "{error}");
+    let next = Server::start(program(other.path()).args(["--port", "0"]), &other.path().join("log"));
+    assert_ne!(next.address.port(), server.address.port());
+    let health = |port: u16| run(other.path(), &["--port", &port.to_string(), "health"], &[], "");
+    assert_eq!(health(next.address.port()).0, 0);
+    let (gone, address) = (next.address.port(), next.address);
+    assert!(next.stop().success());
+    let (code, _, error) = health(gone);
+    assert!(code == 1 && error.contains(&address.to_string()), "{error}");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_server_of_every_address_is_healthy_from_inside() {
+    let folder = folder();
+    let env = [("VESTIBULE_SERVER_ADDRESS", "0.0.0.0:0")];
+    let server = start(folder.path(), &env);
+    let port = server.address.port().to_string();
+    assert_eq!(run(folder.path(), &["--port", &port, "health"], &env, ""), (0, String::new(), String::new()));
+    assert!(server.stop().success());
 }
