@@ -38,6 +38,8 @@ pub fn App() -> impl IntoView {
     let address = Address::provide();
     let session = Session::provide(address);
     let spoken = RwSignal::new("");
+    // The account view stays while one goes from part to part.
+    let view = Memo::new(move |_| address.view().whole());
     Effect::new(move |last| lead_the_reader(session, address.view(), spoken, last));
     view! {
         <a class="skip" href="#content">"Skip to content"</a>
@@ -55,10 +57,10 @@ pub fn App() -> impl IntoView {
                     "Checking your session…"
                 </div>
                 <div class="view">
-                    {move || match address.view() {
+                    {move || match view.get() {
                         View::LogIn => EitherOf10::A(view! { <Login /> }),
                         View::Register => EitherOf10::B(view! { <Register /> }),
-                        View::Account => EitherOf10::C(view! { <Account /> }),
+                        View::Account(_) => EitherOf10::C(view! { <Account /> }),
                         View::LogOut => EitherOf10::D(view! { <Logout /> }),
                         View::Forgot => EitherOf10::E(view! { <Forgot /> }),
                         View::Reset => EitherOf10::F(view! { <Reset /> }),

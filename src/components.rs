@@ -1,7 +1,10 @@
 //! What several views share.
 
 pub mod ask_once;
+pub mod breakable;
 pub mod confirm;
+pub mod copy;
+pub mod dialog;
 pub mod dom;
 pub mod field;
 pub mod form;

@@ -11,6 +11,8 @@ pub mod register;
 pub mod reset;
 pub mod verify;
 
+use account::Part;
+
 /// A view of the page, as its address names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
@@ -18,8 +20,8 @@ pub enum View {
     LogIn,
     /// Making an account.
     Register,
-    /// What one may do with one's own account.
-    Account,
+    /// A part of one's own account.
+    Account(Part),
     /// Logging out.
     LogOut,
     /// Asking for a link to a new password.
@@ -38,11 +40,15 @@ pub enum View {
 
 impl View {
     /// The views that have an address: first those that one can choose, in the order in which they are offered.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::LogIn,
         Self::Register,
-        Self::Account,
+        Self::ACCOUNT,
         Self::LogOut,
+        Self::Account(Part::Security),
+        Self::Account(Part::Sessions),
+        Self::Account(Part::Tokens),
+        Self::Account(Part::Data),
         Self::Forgot,
         Self::Reset,
         Self::Verify,
@@ -50,10 +56,22 @@ impl View {
         Self::UndoEmail,
     ];
 
+    /// The account's first part, which stands for the whole account where one chooses a view.
+    pub const ACCOUNT: Self = Self::Account(Part::Profile);
+
+    /// The view as one chooses it: every part of the account belongs to one view.
+    #[must_use]
+    pub const fn whole(self) -> Self {
+        match self {
+            Self::Account(_) => Self::ACCOUNT,
+            view => view,
+        }
+    }
+
     /// Whether one can choose it.
     #[must_use]
     pub const fn is_offered(self) -> bool {
-        matches!(self, Self::LogIn | Self::Register | Self::Account | Self::LogOut)
+        matches!(self, Self::LogIn | Self::Register | Self::Account(_) | Self::LogOut)
     }
 
     /// The view at a path.
@@ -62,14 +80,13 @@ impl View {
         match path.trim_end_matches('/') {
             "" | "/login" => Self::LogIn,
             "/register" => Self::Register,
-            "/account" => Self::Account,
             "/logout" => Self::LogOut,
             "/forgot" => Self::Forgot,
             "/reset" => Self::Reset,
             "/verify" => Self::Verify,
             "/confirm-email" => Self::ConfirmEmail,
             "/undo-email" => Self::UndoEmail,
-            _ => Self::NotFound,
+            path => Part::at(path).map_or(Self::NotFound, Self::Account),
         }
     }
 
@@ -79,7 +96,7 @@ impl View {
         match self {
             Self::LogIn => "/login",
             Self::Register => "/register",
-            Self::Account => "/account",
+            Self::Account(part) => part.path(),
             Self::LogOut => "/logout",
             Self::Forgot => "/forgot",
             Self::Reset => "/reset",
@@ -96,7 +113,8 @@ impl View {
         match self {
             Self::LogIn => "Login",
             Self::Register => "Register",
-            Self::Account => "Your account",
+            Self::Account(Part::Profile) => "Your account",
+            Self::Account(part) => part.name(),
             Self::LogOut => "Log out",
             Self::Forgot => "Forgotten password",
             Self::Reset => "New password",
@@ -113,7 +131,7 @@ impl View {
         match self {
             Self::LogIn => "Login · Vestibule",
             Self::Register => "Register · Vestibule",
-            Self::Account => "Your account · Vestibule",
+            Self::Account(part) => part.title(),
             Self::LogOut => "Log out · Vestibule",
             Self::Forgot => "Forgotten password · Vestibule",
             Self::Reset => "New password · Vestibule",
@@ -135,7 +153,12 @@ mod tests {
             assert_eq!(View::at(view.path()), view);
             assert!(view.title().starts_with(view.name()));
         }
-        for (path, view) in [("/", View::LogIn), ("/login/", View::LogIn), ("/nowhere", View::NotFound)] {
+        for (path, view) in [
+            ("/", View::LogIn),
+            ("/login/", View::LogIn),
+            ("/account/nowhere", View::NotFound),
+            ("/nowhere", View::NotFound),
+        ] {
             assert_eq!(View::at(path), view, "{path}");
         }
     }

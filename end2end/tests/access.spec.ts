@@ -4,6 +4,7 @@ import { expect, Server, somebody, status, test, Vestibule } from "../support/fi
 
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const WIDTHS = [390, 1440];
+const PARTS = ["/account", "/account/security", "/account/sessions", "/account/tokens", "/account/data"];
 
 for (const colorScheme of ["light", "dark"] as const) {
   for (const width of WIDTHS) {
@@ -32,12 +33,25 @@ for (const colorScheme of ["light", "dark"] as const) {
         await check("/register with errors");
         await app.logIn(user);
         await check("/login, logged in");
-        for (const path of ["/register", "/logout", "/account"]) {
+        for (const path of ["/register", "/logout", ...PARTS]) {
           await app.open(path);
+          if (PARTS.includes(path)) await expect(page.locator(".part h1")).toBeVisible();
           await check(`${path}, logged in`);
         }
-        await page.getByRole("button", { name: "Change password" }).click();
-        await check("/account with errors");
+        await page.getByRole("button", { name: "Delete account" }).click();
+        await check("the dialog before an account is deleted");
+        await app.open("/account");
+        await page.getByRole("button", { name: "Change email" }).click();
+        await check("/account with an open form");
+        await app.open("/account/security");
+        for (let press = 0; press < 2; press++) await page.getByRole("button", { name: "Change password" }).click();
+        await check("/account/security with errors");
+        await app.open("/account/tokens");
+        await page.getByRole("button", { name: "New token" }).click();
+        await page.getByLabel("Name", { exact: true }).fill("Backup");
+        await page.keyboard.press("Enter");
+        await expect(page.getByRole("heading", { name: "Your new token" })).toBeVisible();
+        await check("/account/tokens with a new token");
         await page.goto("/api/docs");
         await check("/api/docs");
       });
@@ -59,10 +73,18 @@ test("nothing has to be scrolled sideways at 320 pixels", async ({ page, request
     expect(await widest(), path).toBeLessThanOrEqual(320);
   }
   await app.logIn(user);
-  for (const path of ["/login", "/register", "/account", "/logout"]) {
+  for (const path of ["/login", "/register", "/logout", ...PARTS]) {
     await app.open(path);
+    if (PARTS.includes(path)) await expect(page.locator(".part h1")).toBeVisible();
     expect(await widest(), `${path}, logged in`).toBeLessThanOrEqual(320);
   }
+  await app.open("/account/tokens");
+  await page.getByRole("button", { name: "New token" }).click();
+  await page.getByLabel("Name", { exact: true }).fill("w".repeat(64));
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { name: "Your new token" })).toBeVisible();
+  await expect(page.getByRole("button", { name: "Revoke" })).toBeVisible();
+  expect(await widest(), "a new token").toBeLessThanOrEqual(320);
   await page.goto("/api/docs");
   expect(await widest(), "/api/docs").toBeLessThanOrEqual(320);
 });
@@ -70,10 +92,10 @@ test("nothing has to be scrolled sideways at 320 pixels", async ({ page, request
 test("the description of the API is found from the account, and read by keyboard", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.open("/account");
+  await app.open("/account/tokens");
   // In a tab of its own, for a token that was just made is shown this once.
   const opened = page.waitForEvent("popup");
-  await page.getByRole("link", { name: "how they use them (new tab)" }).press("Enter");
+  await page.getByRole("link", { name: "API reference (new tab)" }).press("Enter");
   const manual = await opened;
   await expect(manual).toHaveURL(/\/api\/docs#personal-access-tokens$/);
   await expect(manual.getByRole("heading", { name: "Personal access tokens" })).toBeInViewport();

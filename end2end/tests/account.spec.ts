@@ -1,9 +1,15 @@
 // What people do with accounts of their own (R20, R27, R44, R47, R110).
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
 import { expect, register, Server, status, test, token, Vestibule } from "../support/fixtures.js";
 
 const NEW = "orchard-walrus-lantern-quilt";
+
+/** A row of the account view, by what stands before its value. */
+const row = (page: Page, label: string) =>
+  page.locator(".row").filter({ has: page.getByRole("term").getByText(label, { exact: true }) });
 
 test("the account is in the switcher once one has logged in", async ({ page, user }) => {
   const app = new Vestibule(page);
@@ -11,14 +17,14 @@ test("the account is in the switcher once one has logged in", async ({ page, use
   await expect(app.switcher.getByRole("option", { name: "Your account" })).toHaveCount(0);
   await app.logIn(user);
   await app.switcher.selectOption("Your account");
-  await expect(app.heading).toHaveText(user.username);
+  await expect(app.heading).toHaveText("Profile");
   await expect(page).toHaveTitle("Your account · Vestibule");
   await expect(page).toHaveURL(/\/account$/);
-  await expect(page.getByRole("main")).toContainText(user.email);
-  await expect(page.getByRole("main")).toContainText("This is the first");
+  await expect(row(page, "Email")).toContainText(user.email);
+  await expect(row(page, "Username")).toContainText(user.username);
   await page.reload();
   await app.live();
-  await expect(app.heading).toHaveText(user.username);
+  await expect(app.heading).toHaveText("Profile");
   await expect(app.switcher).toHaveValue("/account");
 });
 
@@ -27,8 +33,64 @@ test("a stranger logs in first and stays there", async ({ page, user }) => {
   await app.open("/account");
   await app.fillLogin(user);
   await app.loginButton.click();
-  await expect(app.heading).toHaveText(user.username);
+  await expect(app.heading).toHaveText("Profile");
   await expect(page).toHaveURL(/\/account$/);
+});
+
+test("each part of the account has an address, reached by links, by itself and by the back button", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.open("/account/security");
+  await app.fillLogin(user);
+  await app.loginButton.click();
+  await expect(app.heading).toHaveText("Security");
+  await expect(row(page, "Previous login")).toContainText("This is your first login");
+  const parts = page.getByRole("navigation", { name: "Your account" });
+  for (const [link, heading, address] of [
+    ["Sessions", "Sessions", "/account/sessions"],
+    ["Tokens", "Access tokens", "/account/tokens"],
+    ["Data", "Data", "/account/data"],
+    ["Profile", "Profile", "/account"],
+  ]) {
+    await parts.getByRole("link", { name: link, exact: true }).press("Enter");
+    await expect(app.heading).toHaveText(heading);
+    await expect(app.heading).toBeFocused();
+    await expect(page).toHaveURL(new RegExp(`${address}$`));
+    await expect(page).toHaveTitle(address === "/account" ? "Your account · Vestibule" : `${link} · Vestibule`);
+    await expect(parts.locator("[aria-current=page]")).toHaveText(link);
+    await expect(app.switcher).toHaveValue("/account");
+  }
+  await page.goBack();
+  await expect(app.heading).toHaveText("Data");
+  await expect(app.switcher).toHaveValue("/account");
+  await app.open("/account/tokens/");
+  await expect(app.heading).toHaveText("Access tokens");
+});
+
+test("a row opens its form in place, one at a time, and the focus follows", async ({ page, user, complaints }) => {
+  complaints.expect(status(400));
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.switcher.selectOption("Your account");
+  const [changeEmail, changeName] = ["Change email", "Change username"].map((name) => page.getByRole("button", { name }));
+  const [email, name] = ["New email", "New username"].map((label) => page.getByLabel(label));
+  await expect(page.getByRole("main").locator("form")).toHaveCount(0);
+  await changeEmail.press("Enter");
+  await expect(email).toBeFocused();
+  await expect(page.getByRole("main").locator("form")).toHaveCount(1);
+  await changeName.press("Enter");
+  await expect(name).toBeFocused();
+  await expect(email).toHaveCount(0);
+  await page.getByRole("button", { name: "Cancel" }).press("Enter");
+  await expect(name).toHaveCount(0);
+  await expect(changeName).toBeFocused();
+  await changeName.press("Enter");
+  await name.fill("-");
+  await page.keyboard.press("Enter");
+  await expect(name).toHaveAttribute("aria-invalid", "true");
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await changeName.click();
+  await expect(name, "a form begins anew").toHaveAttribute("aria-invalid", "false");
+  await expect(name).toHaveValue(user.username);
 });
 
 test("what is behind the login is loaded when it is wanted, and again after a failure", async ({ page, user, complaints }) => {
@@ -45,7 +107,7 @@ test("what is behind the login is loaded when it is wanted, and again after a fa
   await expect(app.heading).toHaveText("This part could not be loaded");
   await page.unroute("**/split_account.wasm");
   await page.getByRole("button", { name: "Try again" }).click();
-  await expect(app.heading).toHaveText(user.username);
+  await expect(app.heading).toHaveText("Profile");
   await expect(app.heading).toBeFocused();
   expect(parts).toHaveLength(2);
 });
@@ -69,9 +131,11 @@ test("a password is changed by who knows it, and ends the other sessions_r27", a
   const other = await token(request, user);
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.switcher.selectOption("Your account");
+  await app.open("/account/security");
   const [current, next] = [page.getByLabel("Current password"), page.getByLabel("New password")];
   const change = page.getByRole("button", { name: "Change password" });
+  await change.click();
+  await expect(current).toBeFocused();
   await change.click();
   await expect(current).toHaveAccessibleDescription(/Please fill in this field\./);
   await expect(current).toBeFocused();
@@ -87,14 +151,16 @@ test("a password is changed by who knows it, and ends the other sessions_r27", a
   await expect(next).toHaveAccessibleDescription(/It holds your email, your username or this service's name\./);
   await next.fill(NEW);
   await change.click();
-  await expect(page.getByText("Your password was changed, and every other session was ended.")).toBeVisible();
-  await expect(current).toHaveValue("");
-  await expect(page.getByText("You are logged in nowhere else.")).toBeVisible();
+  await expect(page.getByText("Password changed. You were logged out everywhere else.")).toBeVisible();
+  await expect(current).toHaveCount(0);
+  await expect(change).toBeFocused();
+  await page.getByRole("link", { name: "See where you're logged in" }).click();
+  await expect(page.getByText("No other devices.")).toBeVisible();
   const me = await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${other}` } });
   expect(me.status()).toBe(401);
   await page.reload();
   await app.live();
-  await expect(app.heading).toHaveText(user.username);
+  await expect(app.heading).toHaveText("Sessions");
   await app.open("/logout");
   await app.logOutButton.click();
   await app.logIn({ ...user, password: NEW });
@@ -111,24 +177,24 @@ test("one sees where one is logged in and ends it there_r44", async ({ page, use
     (await request.get("/api/accounts/me/", { headers: { Authorization: authorization } })).status();
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.switcher.selectOption("Your account");
-  const lines = page.getByRole("listitem");
+  await app.open("/account/sessions");
+  const lines = page.locator(".part").getByRole("listitem");
   await expect(lines).toHaveCount(3);
-  await expect(lines.filter({ hasText: "This one" })).toContainText("Chrom");
-  const end = page.getByRole("button", { name: /^End the session of Safari on iPhone/ });
+  await expect(lines.filter({ hasText: "This device" })).toContainText("Chrom");
+  const end = page.getByRole("button", { name: /^Log out Safari on iPhone/ });
   await end.click();
-  await expect(page.getByText("Log it out there?")).toBeVisible();
-  await expect(page.getByRole("group", { name: /Log it out there\?$/ }), "the focus is at the question").toBeFocused();
+  await expect(page.getByText("Log out this device?")).toBeVisible();
+  await expect(page.getByRole("group", { name: /Log out this device\?$/ }), "the focus is at the question").toBeFocused();
   await page.keyboard.press("Enter");
   await page.keyboard.press("Tab");
   await expect(end).toBeFocused();
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
-  await expect(page.getByText("Log it out there?")).toBeHidden();
+  await expect(page.getByText("Log out this device?")).toBeHidden();
   await expect(end).toBeFocused();
   await page.keyboard.press("Enter");
   await page.keyboard.press("Escape");
-  await expect(page.getByText("Log it out there?")).toBeHidden();
+  await expect(page.getByText("Log out this device?")).toBeHidden();
   await expect(end).toBeFocused();
   expect(await me(lost), "who asked has thought better of it").toBe(200);
   await page.keyboard.press("Enter");
@@ -138,11 +204,12 @@ test("one sees where one is logged in and ends it there_r44", async ({ page, use
   await expect(page.getByRole("heading", { name: "Sessions" })).toBeFocused();
   await expect(lines).toHaveCount(2);
   expect([await me(lost), await me(script)]).toEqual([401, 200]);
-  const others = page.getByRole("button", { name: "End all other sessions" });
+  const others = page.getByRole("button", { name: "Log out all other devices" });
   await others.click();
   await expect(page.getByText("Log out everywhere but here?")).toBeVisible();
   await others.click();
-  await expect(page.getByText("You are logged in nowhere else.")).toBeVisible();
+  await expect(page.getByText("All other devices are logged out.")).toBeVisible();
+  await expect(page.getByText("No other devices.")).toBeVisible();
   expect(await me(script)).toBe(401);
 });
 
@@ -159,7 +226,8 @@ test("what matters asks for the password again_r47", async ({ page, playwright, 
     await app.fillLogin(user);
     await app.loginButton.click();
     await app.switcher.selectOption("Your account");
-    const lines = page.getByRole("listitem");
+    await page.getByRole("link", { name: "Sessions" }).click();
+    const lines = page.locator(".part").getByRole("listitem");
     await expect(lines).toHaveCount(2);
     // Until its proof is over, a session hears that there is no such session; then, that it must prove itself.
     const own = `Bearer ${JSON.parse((await page.evaluate(() => sessionStorage.getItem("vestibule.session"))) ?? "")}`;
@@ -168,11 +236,12 @@ test("what matters asks for the password again_r47", async ({ page, playwright, 
     await expect.poll(asked, { timeout: 20_000 }).toBe(403);
     const dialog = page.getByRole("dialog", { name: "Confirm your password" });
     const password = dialog.getByLabel("Password", { exact: true });
-    const endOthers = page.getByRole("button", { name: "End all other sessions" });
+    const endOthers = page.getByRole("button", { name: "Log out all other devices" });
     await endOthers.click();
     await page.getByText("Log out everywhere but here?").waitFor();
     await endOthers.click();
     await expect(password).toBeFocused();
+    await expect(dialog).toContainText("Enter your password to log out all other devices.");
     expect((await new AxeBuilder({ page }).include("dialog").analyze()).violations).toEqual([]);
     await page.keyboard.press("Escape");
     await expect(dialog).toBeHidden();
@@ -189,7 +258,7 @@ test("what matters asks for the password again_r47", async ({ page, playwright, 
     await password.fill(user.password);
     await page.keyboard.press("Enter");
     await expect(dialog).toBeHidden();
-    await expect(page.getByText("All other sessions are ended.")).toBeVisible();
+    await expect(page.getByText("All other devices are logged out.")).toBeVisible();
     await expect(lines).toHaveCount(1);
     expect((await request.get("/api/accounts/me/", { headers: { Authorization: other } })).status()).toBe(401);
   } finally {
@@ -206,6 +275,7 @@ test("a username is changed, and shown everywhere at once", async ({ page, user,
   await app.switcher.selectOption("Your account");
   const name = page.getByLabel("New username");
   const change = page.getByRole("button", { name: "Change username" });
+  await change.click();
   await expect(name).toHaveValue(user.username);
   await name.fill(other.username);
   await change.click();
@@ -214,15 +284,17 @@ test("a username is changed, and shown everywhere at once", async ({ page, user,
   const next = `n${user.username}`.slice(0, 32);
   await name.fill(next);
   await change.click();
-  await expect(page.getByText(`You are called ${next} from now on.`)).toBeVisible();
-  await expect(app.heading).toHaveText(next);
+  await expect(page.getByText(`Your username is now ${next}.`)).toBeVisible();
+  await expect(change).toBeFocused();
+  await expect(row(page, "Username")).toContainText(next);
+  await expect(page.locator(".account-name")).toHaveText(next);
   await expect(page.getByText(`Logged in as ${next}`)).toBeVisible();
 });
 
 test("everything kept about a person is downloaded as one file_r110", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.switcher.selectOption("Your account");
+  await app.open("/account/data");
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Download your data" }).click();
   const file = await download;
@@ -237,9 +309,21 @@ test("an account is deleted by whoever types its username, and is gone_r110", as
   complaints.expect(status(400));
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.switcher.selectOption("Your account");
-  const typed = page.getByLabel("Type your username to make sure");
-  const leave = page.getByRole("button", { name: "Delete my account" });
+  await app.open("/account/data");
+  const ask = page.getByRole("button", { name: "Delete account" });
+  const dialog = page.getByRole("dialog", { name: "Delete your account?" });
+  const typed = dialog.getByLabel(`Type "${user.username}" to confirm`);
+  const leave = dialog.getByRole("button", { name: "Delete my account" });
+  await ask.press("Enter");
+  await expect(typed).toBeFocused();
+  await expect(dialog).toContainText("It can't be undone.");
+  await page.keyboard.press("Escape");
+  await expect(dialog).toHaveCount(0);
+  await expect(ask).toBeFocused();
+  await ask.click();
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await expect(dialog).toHaveCount(0);
+  await ask.click();
   await leave.click();
   await expect(typed).toHaveAccessibleDescription(/Please fill in this field\./);
   await typed.fill("somebody else");
@@ -255,41 +339,90 @@ test("an account is deleted by whoever types its username, and is gone_r110", as
   await expect(page.getByText("Email or password is wrong.")).toBeVisible();
 });
 
-test("an access token is made, shown once, used by a program, and revoked", async ({ page, user, request, complaints }) => {
+test("an access token is made, shown once, used by a program, and revoked", async (
+  { page, user, request, complaints, context },
+) => {
   complaints.expect(status(400));
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const copied = () => page.evaluate(() => navigator.clipboard.readText());
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.switcher.selectOption("Your account");
-  const tokens = page.getByRole("region", { name: "Access tokens" });
-  await expect(tokens.getByText("You have none.")).toBeVisible();
-  const make = tokens.getByRole("button", { name: "Make a token" });
-  const name = tokens.getByLabel("Name of a new token");
+  await app.open("/account/tokens");
+  await expect(page.getByText("No tokens yet.")).toBeVisible();
+  const begin = page.getByRole("button", { name: "New token" });
+  const make = page.getByRole("button", { name: "Create token" });
+  const name = page.getByLabel("Name", { exact: true });
+  await begin.press("Enter");
+  await expect(name).toBeFocused();
+  await page.getByRole("button", { name: "Cancel" }).press("Enter");
+  await expect(begin).toBeFocused();
+  await begin.click();
   await make.click();
   await expect(name).toHaveAccessibleDescription(/Please fill in this field\./);
   await name.fill("x".repeat(65));
   await make.click();
   await expect(name).toHaveAccessibleDescription(/Use at most 64 characters\./);
   await name.fill("Backup <b>script</b>");
-  await tokens.getByLabel("How long it lasts").selectOption("A year");
+  await page.getByLabel("Expires").selectOption("In a year");
   await make.click();
-  const shown = tokens.getByLabel("Your new token");
-  await expect(shown).toHaveValue(/^vsp_[0-9A-Za-z]{49}$/);
-  await expect(shown).toBeFocused();
-  const headers = { Authorization: `Bearer ${await shown.inputValue()}` };
-  const me = await request.get("/api/accounts/me/", { headers });
-  expect(await me.json()).toMatchObject({ username: user.username, scope: "read" });
-  await expect(tokens.getByRole("listitem")).toContainText("Backup <b>script</b>");
+  const made = page.getByRole("region", { name: "Your new token" });
+  await expect(made).toContainText("Copy it now. You won't see it again.");
+  await expect(made.getByRole("heading")).toBeFocused();
+  await expect(make).toHaveCount(0);
+  await made.getByRole("button", { name: "Copy the token" }).click();
+  await expect(made.getByRole("button", { name: "Copy the token" })).toHaveText("Copied");
+  const secret = await copied();
+  expect(secret).toMatch(/^vsp_[0-9A-Za-z]{49}$/);
+  await expect(made.locator("#new-token")).toHaveText(secret);
+  await made.getByRole("button", { name: "Copy the example" }).click();
+  await expect.poll(copied).toMatch(/^curl -H "Authorization: Bearer vsp_\w{49}" http:\/\/127\.0\.0\.1:\d+\/api\/accounts\/me\/$/);
+  const example = execFileSync("sh", ["-c", `${await copied()} --silent`], { encoding: "utf8" });
+  expect(JSON.parse(example)).toMatchObject({ username: user.username, scope: "read" });
+  const lines = page.locator(".part").getByRole("listitem");
+  await expect(lines).toContainText("Backup <b>script</b>");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  await made.getByRole("button", { name: "Done" }).click();
+  await expect(made).toHaveCount(0);
+  await expect(begin).toBeFocused();
   await page.reload();
   await app.live();
-  await expect(tokens.getByRole("listitem")).toContainText("May only read · last used");
-  await expect(shown).toHaveCount(0);
-  const revoke = tokens.getByRole("button", { name: "Revoke Backup" });
+  await expect(lines).toContainText("Read only · last used");
+  await expect(made).toHaveCount(0);
+  const revoke = page.getByRole("button", { name: "Revoke Backup" });
   await revoke.click();
-  await expect(tokens.getByText("Shut out whatever uses it?")).toBeVisible();
+  await expect(page.getByText("Revoke? Scripts that use it stop working.")).toBeVisible();
   await revoke.click();
-  await expect(tokens.getByText("Backup <b>script</b> is revoked.")).toBeVisible();
-  await expect(tokens.getByText("You have none.")).toBeVisible();
-  await expect(tokens.getByRole("heading")).toBeFocused();
+  await expect(page.getByText("Backup <b>script</b> is revoked.")).toBeVisible();
+  await expect(page.getByText("No tokens yet.")).toBeVisible();
+  await expect(app.heading).toBeFocused();
+  const headers = { Authorization: `Bearer ${secret}` };
   expect((await request.get("/api/accounts/me/", { headers })).status()).toBe(401);
+});
+
+test("where no page may write to the clipboard, the token is selected and copied all the same", async ({ page, user }) => {
+  // As on plain HTTP, where browsers have no such thing.
+  await page.addInitScript(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.open("/account/tokens");
+  await page.getByRole("button", { name: "New token" }).click();
+  await page.getByLabel("Name", { exact: true }).fill("Backup");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Copy the token" }).click();
+  await expect.poll(() => page.evaluate(() => getSelection()?.toString())).toMatch(/^vsp_[0-9A-Za-z]{49}$/);
+});
+
+test("names that are written from right to left stay in their place", async ({ page, user, request }) => {
+  const bearer = { Authorization: `Bearer ${await token(request, user)}` };
+  const made = await request.post("/api/accounts/tokens/", {
+    data: { name: "نسخ احتياطي 2", scope: "read", days: 30 },
+    headers: bearer,
+  });
+  expect(made.ok(), await made.text()).toBe(true);
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.open("/account/tokens");
+  await expect(page.locator("bdi", { hasText: "نسخ احتياطي 2" })).toBeVisible();
+  await app.open("/account/sessions");
+  await expect(page.locator(".part li bdi")).toHaveCount(2);
 });

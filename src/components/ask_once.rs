@@ -42,10 +42,10 @@ pub fn AskOnce<F: Fn() + 'static>(
                     }
                 >
                     <p>{question}</p>
-                    <button class="button button-danger" type="button" aria-label=name on:click=move |_| act.with_value(|act| act())>
+                    <button class="button button-danger button-small" type="button" aria-label=name on:click=move |_| act.with_value(|act| act())>
                         {label}
                     </button>
-                    <button class="button button-quiet" type="button" on:click=move |_| leave()>
+                    <button class="button button-quiet button-small" type="button" on:click=move |_| leave()>
                         "Cancel"
                     </button>
                 </div>
@@ -54,7 +54,7 @@ pub fn AskOnce<F: Fn() + 'static>(
             Either::Right(view! {
                 <button
                     node_ref=again
-                    class="button button-quiet"
+                    class="button button-quiet button-small"
                     type="button"
                     aria-label=name
                     on:click=move |_| asked.set(Some(true))

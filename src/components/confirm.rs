@@ -6,6 +6,7 @@ use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::{
+    dialog::{Dialog, close},
     field::{HiddenUsername, PasswordField},
     form::{FormAlert, FormState, SubmitButton},
 };
@@ -120,20 +121,15 @@ pub fn ConfirmDialog(
     confirm: Confirm,
 ) -> impl IntoView {
     let waits = Memo::new(move |_| confirm.0.with(Option::is_some));
-    move || waits.get().then(|| view! { <Dialog confirm /> })
+    move || waits.get().then(|| view! { <PasswordDialog confirm /> })
 }
 
 #[component]
-fn Dialog(confirm: Confirm) -> impl IntoView {
+fn PasswordDialog(confirm: Confirm) -> impl IntoView {
     let session = Session::current();
     let form = FormState::new("confirm");
     let dialog = NodeRef::<html::Dialog>::new();
     let what = move || confirm.0.with(|waiting| waiting.as_ref().map(|waiting| waiting.what));
-    Effect::new(move |_| {
-        if let Some(dialog) = dialog.get() {
-            drop(dialog.show_modal());
-        }
-    });
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([password]) = form.begin([Field::Password]) else { return };
@@ -146,15 +142,19 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
                     return;
                 }
                 let waiting = confirm.take();
-                close_dialog(dialog);
+                close(dialog);
                 confirm.go_on(waiting);
             }
         });
     };
     view! {
-        <dialog node_ref=dialog class="dialog" aria-labelledby="confirm-heading" on:close=move |_| confirm.give_up()>
-            <h2 id="confirm-heading">"Confirm your password"</h2>
-            <p>"You want to " {what} ", and logged in a while ago. This makes sure that it is still you."</p>
+        <Dialog
+            dialog
+            heading="confirm-heading"
+            title="Confirm your password"
+            closed=move || confirm.give_up()
+        >
+            <p>"Enter your password to " {what} "."</p>
             <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
                 <FormAlert form />
                 <HiddenUsername />
@@ -166,16 +166,11 @@ fn Dialog(confirm: Confirm) -> impl IntoView {
                     hint=""
                     autofocus=true
                 />
-                <SubmitButton form label="Confirm" busy="Confirming…" />
-                <button class="button button-quiet button-wide" type="button" on:click=move |_| close_dialog(dialog)>"Cancel"</button>
+                <div class="form-buttons">
+                    <SubmitButton form label="Confirm" busy="Confirming…" />
+                    <button class="button button-quiet" type="button" on:click=move |_| close(dialog)>"Cancel"</button>
+                </div>
             </form>
-        </dialog>
-    }
-}
-
-/// Closes the dialog; the browser gives the focus back to where it was.
-fn close_dialog(dialog: NodeRef<html::Dialog>) {
-    if let Some(dialog) = dialog.try_get_untracked().flatten() {
-        dialog.close();
+        </Dialog>
     }
 }

@@ -1,10 +1,10 @@
 //! The few things that the page does to the document by hand. All of it runs in the browser only.
 
-use js_sys::{Date, JSON};
+use js_sys::{Date, JSON, futures::JsFuture};
 use leptos::{
     prelude::{document, request_animation_frame, window},
     wasm_bindgen::{JsCast, JsValue},
-    web_sys::{Element, HtmlElement, HtmlInputElement, HtmlSelectElement},
+    web_sys::{Element, HtmlDocument, HtmlElement, HtmlInputElement, HtmlSelectElement},
 };
 
 /// The attribute of `<html>` that hides the views; the shell's first script sets it too.
@@ -61,6 +61,19 @@ pub fn download(name: &str, kind: &str, text: &str) {
     drop(link.set_attribute("href", &url));
     drop(link.set_attribute("download", name));
     link.click();
+}
+
+/// Copies the text of an element. Where the browser lets no page write to its clipboard, as on plain HTTP, the text is
+/// selected, so that its reader can copy it.
+pub async fn copy(id: &str, text: &str) -> bool {
+    let clipboard = window().navigator().clipboard();
+    if !clipboard.is_undefined() && JsFuture::from(clipboard.write_text(text)).await.is_ok() {
+        return true;
+    }
+    if let (Ok(Some(selection)), Some(element)) = (window().get_selection(), document().get_element_by_id(id)) {
+        drop(selection.select_all_children(&element));
+    }
+    document().dyn_into::<HtmlDocument>().is_ok_and(|page| page.exec_command("copy").unwrap_or(false))
 }
 
 fn input(id: &str) -> Option<HtmlInputElement> {

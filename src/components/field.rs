@@ -13,13 +13,13 @@ use crate::{error::Field, session::Session};
 
 /// A line of text.
 #[component]
-pub fn TextField(
+pub fn TextField<L: IntoView + 'static>(
     /// The form.
     form: FormState,
     /// Which field it is; its input's name.
     field: Field,
     /// Its label.
-    label: &'static str,
+    label: L,
     /// What is expected; empty if the label says it all.
     hint: &'static str,
     /// For the browser's own filling-in (HTML, section 4.10.18.7).

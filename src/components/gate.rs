@@ -32,7 +32,7 @@ fn Trouble() -> impl IntoView {
         <p class="lead">"You stay logged in meanwhile."</p>
         <div class="actions">
             <button class="button" type="button" on:click=move |_| session.retry()>"Try again"</button>
-            <LogOutHere />
+            <LogOutHere quiet=true />
         </div>
     }
 }

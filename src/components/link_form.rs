@@ -64,7 +64,7 @@ pub fn LinkForm(
             if form.finish(answer).is_some() {
                 // It may have ended the session of this tab.
                 session.check().await;
-                let next = if session.phase() == Phase::Stranger { View::LogIn } else { View::Account };
+                let next = if session.phase() == Phase::Stranger { View::LogIn } else { View::ACCOUNT };
                 session.announce(next, Notice::Done(told));
                 address.go(next);
             }

@@ -6,7 +6,11 @@ use crate::session::Session;
 
 /// The button.
 #[component]
-pub fn LogOutHere() -> impl IntoView {
+pub fn LogOutHere(
+    /// Whether another button beside it matters more.
+    #[prop(optional)]
+    quiet: bool,
+) -> impl IntoView {
     let session = Session::current();
     let busy = RwSignal::new(false);
     let log_out = move |_| {
@@ -21,6 +25,7 @@ pub fn LogOutHere() -> impl IntoView {
     view! {
         <button
             class="button"
+            class:button-quiet=quiet
             type="button"
             class:is-busy=move || busy.get()
             aria-disabled=move || if busy.get() { "true" } else { "false" }

@@ -19,12 +19,12 @@ pub fn ViewSwitcher(
 ) -> impl IntoView {
     let session = Session::current();
     // Offered to those who have one, and shown to whoever is there.
-    let own = Memo::new(move |_| session.phase() == Phase::SignedIn || address.view() == View::Account);
+    let own = Memo::new(move |_| session.phase() == Phase::SignedIn || address.view().whole() == View::ACCOUNT);
     // Not where registration is closed, unless somebody came by its address.
     let register = Memo::new(move |_| settings::registration_is_open() || address.view() == View::Register);
     let select = NodeRef::<html::Select>::new();
     Effect::new(move |last: Option<()>| {
-        let view = address.view();
+        let view = address.view().whole();
         own.track();
         register.track();
         let Some(select) = select.get() else { return };
@@ -37,7 +37,7 @@ pub fn ViewSwitcher(
         }
     });
     let option = move |view: View| {
-        let selected = address.view_now() == view;
+        let selected = address.view_now().whole() == view;
         view! { <option value=view.path() selected=selected>{view.name()}</option> }
     };
     let unchosen =
@@ -54,7 +54,7 @@ pub fn ViewSwitcher(
                 {unchosen}
                 {option(View::LogIn)}
                 {move || register.get().then(|| option(View::Register))}
-                {move || own.get().then(|| option(View::Account))}
+                {move || own.get().then(|| option(View::ACCOUNT))}
                 {option(View::LogOut)}
             </select>
         </nav>

@@ -1,28 +1,39 @@
 //! What one may do with one's own account.
 
+mod data;
+mod delete;
 mod email;
-mod leave;
+mod frame;
+mod part;
 mod password;
+mod row;
 mod sessions;
+mod token_form;
 mod tokens;
 mod username;
 
-use leptos::prelude::*;
+use leptos::{either::EitherOf5, prelude::*};
 
+pub use self::part::Part;
 use self::{
-    email::ChangeEmailForm, leave::Leave, password::ChangePassword, sessions::Sessions, tokens::AccessTokens,
-    username::ChangeUsernameForm,
+    data::Data,
+    email::EmailRow,
+    frame::{Parts, Who},
+    password::PasswordRow,
+    row::{Fact, OpenRow},
+    sessions::Sessions,
+    tokens::AccessTokens,
+    username::UsernameRow,
 };
-use super::login::LoginForm;
+use super::{View, login::LoginForm};
 use crate::{
+    app::Address,
     components::{
         confirm::{Confirm, ConfirmDialog},
         dom,
         gate::gate,
-        icon::Eyebrow,
         later::later,
     },
-    domain::account::Identity,
     error::AppError,
     session::Session,
 };
@@ -32,13 +43,13 @@ use crate::{
 pub fn Account() -> impl IntoView {
     gate(
         || view! { <LoginForm lead="Log in to get to your account." /> },
-        || later("Your account", || Box::pin(part::load())),
+        || later("Your account", || Box::pin(code::load())),
     )
 }
 
 /// What is behind the login is loaded by those who come so far.
 #[cfg(feature = "split")]
-mod part {
+mod code {
     #![expect(clippy::unnecessary_wraps, reason = "the form in which a failure to load can be told")]
 
     use leptos::prelude::*;
@@ -53,7 +64,7 @@ mod part {
 
 /// Where the page is in one piece, it is at hand.
 #[cfg(not(feature = "split"))]
-mod part {
+mod code {
     use std::future::{Ready, ready};
 
     use leptos::prelude::*;
@@ -65,35 +76,65 @@ mod part {
     }
 }
 
+/// The frame, and in it the part that the address names.
 #[component]
 fn Own() -> impl IntoView {
-    let session = Session::current();
+    let address = Address::current();
     let confirm = Confirm::idle();
-    // What one part does to the sessions, the other must know.
-    let changed = Trigger::new();
-    let of = move |part: fn(Identity) -> String| move || session.identity().map(part).unwrap_or_default();
-    let last = |me: Identity| match me.previous_login_at {
-        Some(time) => dom::local_time(&time),
-        None => "This is the first".into(),
+    // While another view takes the place of this one, the part stays.
+    let part = Memo::new(move |last: Option<&Part>| match (address.view(), last) {
+        (View::Account(part), _) => part,
+        (_, last) => last.copied().unwrap_or(Part::Profile),
+    });
+    view! {
+        <div class="account">
+            <Who />
+            <Parts part />
+            <div class="part">
+                {move || match part.get() {
+                    Part::Profile => EitherOf5::A(view! { <Profile confirm /> }),
+                    Part::Security => EitherOf5::B(view! { <Security /> }),
+                    Part::Sessions => EitherOf5::C(view! { <Sessions confirm /> }),
+                    Part::Tokens => EitherOf5::D(view! { <AccessTokens confirm /> }),
+                    Part::Data => EitherOf5::E(view! { <Data confirm /> }),
+                }}
+            </div>
+        </div>
+        <ConfirmDialog confirm />
+    }
+}
+
+#[component]
+fn Profile(confirm: Confirm) -> impl IntoView {
+    let session = Session::current();
+    let rows = OpenRow::none();
+    let since = move || session.identity().map(|me| dom::local_date(&me.account.created_at));
+    view! {
+        <h1 tabindex="-1">"Profile"</h1>
+        <dl class="rows">
+            <EmailRow rows confirm />
+            <UsernameRow rows confirm />
+            <Fact label="Member since">{since}</Fact>
+        </dl>
+    }
+}
+
+/// Each way to log in has a row of its own, or a list of them with a heading.
+#[component]
+fn Security() -> impl IntoView {
+    let session = Session::current();
+    let rows = OpenRow::none();
+    let previous = move || {
+        let time = session.identity()?.previous_login_at;
+        Some(time.map_or_else(|| "This is your first login".into(), |time| dom::local_time(&time)))
     };
     view! {
-        <Eyebrow text="Your account" />
-        <h1 tabindex="-1">{of(|me| me.account.username)}</h1>
-        <dl class="facts">
-            <dt>"Email"</dt>
-            <dd>{of(|me| me.account.email)}</dd>
-            <dt>"Member since"</dt>
-            <dd>{of(|me| dom::local_date(&me.account.created_at))}</dd>
-            <dt>"Login before this one"</dt>
-            <dd>{of(last)}</dd>
+        <h1 tabindex="-1">"Security"</h1>
+        <dl class="rows">
+            <PasswordRow rows />
+            <Fact label="Previous login">
+                {previous} <p class="hint"><a href=Part::Sessions.path()>"See where you're logged in"</a></p>
+            </Fact>
         </dl>
-        <p class="actions"><a class="button button-quiet" href="/logout">"Log out"</a></p>
-        <ChangeEmailForm confirm />
-        <ChangeUsernameForm confirm />
-        <ChangePassword changed />
-        <Sessions confirm changed />
-        <AccessTokens confirm />
-        <Leave confirm />
-        <ConfirmDialog confirm />
     }
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::{
-    components::{dom, icon::Eyebrow},
+    components::{breakable::breakable, dom, icon::Eyebrow},
     session::Session,
 };
 
@@ -22,7 +22,7 @@ pub fn Home() -> impl IntoView {
             <dt>"Username"</dt>
             <dd>{of(|me| me.account.username)}</dd>
             <dt>"Email"</dt>
-            <dd>{of(|me| me.account.email)}</dd>
+            <dd><bdi>{move || session.identity().map(|me| breakable(&me.account.email))}</bdi></dd>
             <dt>"Member since"</dt>
             <dd>{of(|me| dom::local_date(&me.account.created_at))}</dd>
             <dt>"Session ends"</dt>

@@ -2,16 +2,18 @@
 
 use std::rc::Rc;
 
-use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
+use super::row::{Fact, OpenRow, Row, RowButtons};
 use crate::{
     app::settings,
     components::{
+        breakable::breakable,
         confirm::Confirm,
         field::TextField,
-        form::{FormAlert, FormState, SubmitButton},
-        outcome::{Outcome, OutcomeLine},
+        form::{FormAlert, FormState},
+        outcome::Outcome,
     },
     error::{AppError, Field},
     session::{Session, SessionClient},
@@ -44,59 +46,44 @@ pub async fn change_email(
     crate::server::door::Door::open()?.change_email(&new_email).await
 }
 
-/// Whether the email is confirmed, and the form for another.
+/// The row's name.
+const ROW: &str = "email";
+
+/// The email, whether it is confirmed, and the form for another.
 #[component]
-pub fn ChangeEmailForm(
+pub fn EmailRow(
+    /// Which row is open.
+    rows: OpenRow,
     /// Asks for the password where it must.
     confirm: Confirm,
 ) -> impl IntoView {
-    let form = FormState::new("email");
     let outcome = Outcome::none();
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
-        let Some([email]) = form.begin([Field::NewEmail]) else { return };
-        outcome.hush();
-        let told =
-            ["A mail is on its way to ", email.trim(), ". Your email changes when you follow its link."].concat();
-        let act = Rc::new(move || {
-            let email = email.clone();
-            Box::pin(async move { change_email(email).await }) as _
+    if settings::MAIL.get() == "off" {
+        return Either::Left(view! {
+            <Fact label="Email">
+                <Email outcome />
+                <p class="hint">"This service sends no email, so the address can't be changed here."</p>
+            </Fact>
         });
-        confirm.form("change your email", form, act, move |()| {
-            form.empty(Field::NewEmail);
-            outcome.end(Ok(told));
-        });
-    };
-    let there_is_mail = settings::MAIL.get() != "off";
-    view! {
-        <section aria-labelledby="email-heading">
-            <h2 id="email-heading">"Email"</h2>
-            <Confirmation outcome />
-            <OutcomeLine outcome />
-            {there_is_mail
-                .then(|| {
-                    view! {
-                        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
-                            <FormAlert form />
-                            <TextField
-                                form
-                                field=Field::NewEmail
-                                label="New email"
-                                hint="We send a link there. Your email stays as it is until you follow it."
-                                autocomplete="email"
-                                value=String::new()
-                            />
-                            <SubmitButton form label="Change email" busy="Asking…" />
-                        </form>
-                    }
-                })}
-        </section>
     }
+    Either::Right(view! {
+        <Row
+            rows
+            row=ROW
+            label="Email"
+            change="Change email"
+            first="email-new_email"
+            outcome
+            form=move || view! { <EmailForm rows confirm outcome /> }.into_any()
+        >
+            <Email outcome />
+        </Row>
+    })
 }
 
-/// Whether the email is confirmed. If not, the mail can be sent again.
+/// The email, and whether it is confirmed. If not, the mail can be sent again.
 #[component]
-fn Confirmation(outcome: Outcome) -> impl IntoView {
+fn Email(outcome: Outcome) -> impl IntoView {
     let session = Session::current();
     let resend = move |_| {
         outcome.begin("Sending…");
@@ -105,28 +92,71 @@ fn Confirmation(outcome: Outcome) -> impl IntoView {
             // It may have been confirmed in another tab.
             session.check().await;
             let confirmed = session.identity().is_some_and(|me| me.account.email_verified);
-            let told = match (confirmed, settings::MAIL.get().as_str()) {
-                (true, _) => "Your email is confirmed already.",
-                (_, "kept") => "The mail is in the server's mail folder. Follow its link to confirm your email.",
-                _ => "A mail is on its way. Follow its link to confirm your email.",
+            let said = match (confirmed, settings::MAIL.get().as_str()) {
+                (true, _) => "Your email is already confirmed.",
+                (_, "kept") => "The email is in the server's mail folder. Open its link to confirm your address.",
+                _ => "Email sent. Open its link to confirm your address.",
             };
-            outcome.end(sent.map(|()| told.to_owned()));
+            outcome.end(sent.map(|()| said.to_owned()));
         });
     };
-    let verified = Memo::new(move |_| session.identity().is_some_and(|me| me.account.email_verified));
-    let email = move || session.identity().map(|me| me.account.email);
-    move || {
-        let state = if verified.get() { " is confirmed." } else { " is not confirmed yet." };
-        let again = (!verified.get() && settings::MAIL.get() != "off").then(|| {
+    let account = Memo::new(move |_| session.identity().map(|me| me.account));
+    let verified = move || account.get().is_some_and(|account| account.email_verified);
+    let again = move || {
+        (!verified() && settings::MAIL.get() != "off").then(|| {
             view! {
-                <p class="actions">
-                    <button class="button button-quiet" type="button" on:click=resend>"Send the mail again"</button>
-                </p>
+                <button class="link" type="button" on:click=resend>"Resend confirmation email"</button>
             }
+        })
+    };
+    view! {
+        <p>
+            <bdi>{move || account.get().map(|account| breakable(&account.email))}</bdi>
+            " "
+            {move || if verified() {
+                view! { <span class="tag">"Confirmed"</span> }
+            } else {
+                view! { <span class="tag tag-open">"Not confirmed"</span> }
+            }}
+        </p>
+        {again}
+    }
+}
+
+/// The form for another email.
+#[component]
+fn EmailForm(rows: OpenRow, confirm: Confirm, outcome: Outcome) -> impl IntoView {
+    let form = FormState::new("email");
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some([email]) = form.begin([Field::NewEmail]) else { return };
+        let said = if settings::MAIL.get() == "kept" {
+            "The email with the link is in the server's mail folder. Your address changes when you open the link."
+                .into()
+        } else {
+            ["We sent a link to ", email.trim(), ". Your address changes when you open it."].concat()
+        };
+        let act = Rc::new(move || {
+            let email = email.clone();
+            Box::pin(async move { change_email(email).await }) as _
         });
-        view! {
-            <p class="hint">{email} {state}</p>
-            {again}
-        }
+        confirm.form("change your email", form, act, move |()| {
+            outcome.end(Ok(said));
+            rows.close(ROW);
+        });
+    };
+    view! {
+        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            <FormAlert form />
+            <TextField
+                form
+                field=Field::NewEmail
+                label="New email"
+                hint="We'll send a link to the new address. Nothing changes until you open it."
+                autocomplete="email"
+                value=String::new()
+            />
+            <RowButtons rows row=ROW form label="Change email" busy="Sending…" />
+        </form>
     }
 }

@@ -3,11 +3,12 @@
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
+use super::row::{OpenRow, Row, RowButtons};
 use crate::{
     components::{
         field::{HiddenUsername, PasswordField},
-        form::{FormAlert, FormState, SubmitButton},
-        outcome::{Outcome, OutcomeLine},
+        form::{FormAlert, FormState},
+        outcome::Outcome,
     },
     error::{AppError, Field},
     pages::register::password_hint,
@@ -32,54 +33,71 @@ pub async fn change_password(
     crate::server::door::Door::open()?.change_password(&current_password, &new_password).await
 }
 
-/// The form.
+/// The row's name.
+const ROW: &str = "password";
+
+/// The password, and the form for another.
 #[component]
-pub fn ChangePassword(
-    /// Hears that sessions have ended.
-    changed: Trigger,
+pub fn PasswordRow(
+    /// Which row is open.
+    rows: OpenRow,
 ) -> impl IntoView {
+    let outcome = Outcome::none();
+    view! {
+        <Row
+            rows
+            row=ROW
+            label="Password"
+            change="Change password"
+            first="password-current_password"
+            outcome
+            form=move || view! { <PasswordForm rows outcome /> }.into_any()
+        >
+            <p>
+                <span aria-hidden="true">"••••••••"</span>
+                <span class="visually-hidden">"Set"</span>
+            </p>
+        </Row>
+    }
+}
+
+/// The form for another password.
+#[component]
+fn PasswordForm(rows: OpenRow, outcome: Outcome) -> impl IntoView {
     let session = Session::current();
     let form = FormState::new("password");
-    let outcome = Outcome::none();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([current, new]) = form.begin([Field::CurrentPassword, Field::NewPassword]) else { return };
-        outcome.hush();
         spawn_local(async move {
             let answer = change_password(current, new).await;
             if let Some(token) = form.finish(answer) {
                 session.renew(token);
-                changed.notify();
-                form.empty(Field::CurrentPassword);
-                form.empty(Field::NewPassword);
-                outcome.end(Ok("Your password was changed, and every other session was ended.".into()));
+                outcome.end(Ok("Password changed. You were logged out everywhere else.".into()));
+                rows.close(ROW);
             }
         });
     };
     view! {
-        <section aria-labelledby="password-heading">
-            <h2 id="password-heading">"Password"</h2>
-            <OutcomeLine outcome />
-            <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
-                <FormAlert form />
-                <HiddenUsername />
-                <PasswordField
-                    form
-                    field=Field::CurrentPassword
-                    label="Current password"
-                    autocomplete="current-password"
-                    hint=""
-                />
-                <PasswordField
-                    form
-                    field=Field::NewPassword
-                    label="New password"
-                    autocomplete="new-password"
-                    hint=password_hint()
-                />
-                <p class="hint">"You stay logged in here. Every other session ends."</p>
-                <SubmitButton form label="Change password" busy="Changing…" />
-            </form>
-        </section>
+        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            <FormAlert form />
+            <HiddenUsername />
+            <PasswordField
+                form
+                field=Field::CurrentPassword
+                label="Current password"
+                autocomplete="current-password"
+                hint=""
+            />
+            <PasswordField
+                form
+                field=Field::NewPassword
+                label="New password"
+                autocomplete="new-password"
+                hint=password_hint()
+            />
+            <p class="hint">"This logs you out everywhere else."</p>
+            <RowButtons rows row=ROW form label="Change password" busy="Changing…" />
+        </form>
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use leptos::{either::Either, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
+use super::Part;
 use crate::{
     components::{
         ask_once::AskOnce,
@@ -56,13 +57,11 @@ pub async fn end_other_sessions() -> Result<(), AppError> {
 /// The id of the part's heading.
 const HEADING: &str = "sessions-heading";
 
-/// The list of sessions, each with its button.
+/// The part: the list of sessions, each with its button.
 #[component]
 pub fn Sessions(
     /// Asks for the password where it must.
     confirm: Confirm,
-    /// Tells when sessions have ended by other means.
-    changed: Trigger,
 ) -> impl IntoView {
     let list = RwSignal::new(Loaded::Away(None));
     let outcome = Outcome::none();
@@ -73,10 +72,7 @@ pub fn Sessions(
         });
     }) as Box<dyn Fn()>);
     let reload = move || load.with_value(|load| load());
-    Effect::new(move |_| {
-        changed.track();
-        reload();
-    });
+    Effect::new(move |_| reload());
     // What came of an act is said, and the list told anew.
     let done: Done = Rc::new(move |answer| {
         let acted = answer != Err(AppError::ReauthRequired);
@@ -99,14 +95,15 @@ pub fn Sessions(
                 }
             })
         });
-        outcome.begin("Ending it…");
-        confirm.with_proof("end a session", act, done.get_value());
+        outcome.begin("Logging it out…");
+        confirm.with_proof("log out a device", act, done.get_value());
     };
     let end_others = move || {
-        let act: Act =
-            Rc::new(|| Box::pin(async { end_other_sessions().await.map(|()| "All other sessions are ended.".into()) }));
-        outcome.begin("Ending them…");
-        confirm.with_proof("end all other sessions", act, done.get_value());
+        let act: Act = Rc::new(|| {
+            Box::pin(async { end_other_sessions().await.map(|()| "All other devices are logged out.".into()) })
+        });
+        outcome.begin("Logging them out…");
+        confirm.with_proof("log out all other devices", act, done.get_value());
     };
     let lines = move || match list.get() {
         Loaded::Away(trouble) => {
@@ -117,29 +114,30 @@ pub fn Sessions(
                 view! {
                     <p class="actions">
                         <AskOnce
-                            label="End all other sessions"
-                            name="End all other sessions"
+                            label="Log out all other devices"
+                            name="Log out all other devices"
                             question="Log out everywhere but here?"
                             act=end_others
                         />
                     </p>
                 }
             });
-            let alone = others.is_none().then_some("You are logged in nowhere else.");
+            let alone = others.is_none().then_some("No other devices.");
             Either::Right(view! {
-                <ul class="lines">{lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}</ul>
+                <ul class="rows">{lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}</ul>
                 {others}
                 <p class="hint">{alone}</p>
             })
         }
     };
     view! {
-        <section aria-labelledby=HEADING>
-            <h2 id=HEADING tabindex="-1">"Sessions"</h2>
-            <p class="hint">"Where you are logged in. End those that you don't know; then change your password, and revoke access tokens that you don't know."</p>
-            <OutcomeLine outcome />
-            {lines}
-        </section>
+        <h1 id=HEADING tabindex="-1">"Sessions"</h1>
+        <p class="lead">
+            "Devices where you're logged in. See one you don't recognise? Log it out, then "
+            <a href=Part::Security.path()>"change your password"</a> "."
+        </p>
+        <OutcomeLine outcome />
+        {lines}
     }
 }
 
@@ -148,25 +146,19 @@ fn Line<F: Fn(&SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoVi
     let seen = ["Last used ", &dom::short_time(&line.last_seen_at)].concat();
     let begun = dom::short_time(&line.created_at);
     let place = if line.network.is_empty() { String::new() } else { [" · ", &line.network].concat() };
-    let since = ["Since ", &begun, &place].concat();
-    let label = ["End the session of ", &line.client, ", begun on ", &begun].concat();
+    let since = ["Logged in ", &begun, &place].concat();
+    let label = ["Log out ", &line.client, ", logged in on ", &begun].concat();
     let (name, current) = (line.client.clone(), line.current);
     view! {
-        <li>
-            <div>
-                <strong>{name}</strong>
+        <li class="row row-act">
+            <div class="row-value">
+                <p><strong><bdi>{name}</bdi></strong> " " {current.then(|| view! { <span class="tag">"This device"</span> })}</p>
                 <p class="hint">{seen}</p>
                 <p class="hint">{since}</p>
             </div>
-            {if current {
-                Either::Left(view! { <span class="tag">"This one"</span> })
-            } else {
-                Either::Right(
-                    view! {
-                        <AskOnce label="End" name=label question="Log it out there?" act=move || end(&line) />
-                    },
-                )
-            }}
+            {(!current).then(|| view! {
+                <AskOnce label="Log out" name=label question="Log out this device?" act=move || end(&line) />
+            })}
         </li>
     }
 }

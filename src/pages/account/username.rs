@@ -5,12 +5,13 @@ use std::rc::Rc;
 use leptos::{ev::SubmitEvent, prelude::*};
 use server_fn::codec::Json;
 
+use super::row::{OpenRow, Row, RowButtons};
 use crate::{
     components::{
         confirm::Confirm,
         field::TextField,
-        form::{FormAlert, FormState, SubmitButton},
-        outcome::{Outcome, OutcomeLine},
+        form::{FormAlert, FormState},
+        outcome::Outcome,
     },
     domain::account::Account,
     error::{AppError, Field},
@@ -33,44 +34,64 @@ pub async fn change_username(
     crate::server::door::Door::open()?.change_username(&username).await
 }
 
-/// The form.
+/// The row's name.
+const ROW: &str = "username";
+
+/// The username, and the form for another.
 #[component]
-pub fn ChangeUsernameForm(
+pub fn UsernameRow(
+    /// Which row is open.
+    rows: OpenRow,
     /// Asks for the password where it must.
     confirm: Confirm,
 ) -> impl IntoView {
     let session = Session::current();
-    let form = FormState::new("username");
     let outcome = Outcome::none();
+    view! {
+        <Row
+            rows
+            row=ROW
+            label="Username"
+            change="Change username"
+            first="username-username"
+            outcome
+            form=move || view! { <UsernameForm rows confirm outcome /> }.into_any()
+        >
+            <p><bdi>{move || session.identity().map(|me| me.account.username)}</bdi></p>
+        </Row>
+    }
+}
+
+/// The form for another username.
+#[component]
+fn UsernameForm(rows: OpenRow, confirm: Confirm, outcome: Outcome) -> impl IntoView {
+    let session = Session::current();
+    let form = FormState::new("username");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([username]) = form.begin([Field::Username]) else { return };
-        outcome.hush();
         let act = Rc::new(move || {
             let username = username.clone();
             Box::pin(async move { change_username(username).await }) as _
         });
         confirm.form("change your username", form, act, move |account: Account| {
-            outcome.end(Ok(["You are called ", &account.username, " from now on."].concat()));
+            outcome.end(Ok(["Your username is now ", &account.username, "."].concat()));
             session.set_account(account);
+            rows.close(ROW);
         });
     };
     view! {
-        <section aria-labelledby="username-heading">
-            <h2 id="username-heading">"Username"</h2>
-            <OutcomeLine outcome />
-            <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
-                <FormAlert form />
-                <TextField
-                    form
-                    field=Field::Username
-                    label="New username"
-                    hint="3 to 32 letters, digits, dots, underscores or hyphens. The one before is free for others then."
-                    autocomplete="off"
-                    value=session.identity().map(|me| me.account.username).unwrap_or_default()
-                />
-                <SubmitButton form label="Change username" busy="Changing…" />
-            </form>
-        </section>
+        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            <FormAlert form />
+            <TextField
+                form
+                field=Field::Username
+                label="New username"
+                hint="3–32 characters: a–z, 0–9, dot, underscore, hyphen. Your old username becomes available to others."
+                autocomplete="off"
+                value=session.identity().map(|me| me.account.username).unwrap_or_default()
+            />
+            <RowButtons rows row=ROW form label="Change username" busy="Changing…" />
+        </form>
     }
 }

@@ -1,0 +1,62 @@
+//! Taking one's data along, and the way to delete the account.
+
+use std::rc::Rc;
+
+use leptos::prelude::*;
+use server_fn::codec::Json;
+
+use super::delete::DeleteAccount;
+use crate::{
+    components::{
+        confirm::Confirm,
+        dom,
+        outcome::{Outcome, OutcomeLine},
+    },
+    error::AppError,
+    session::SessionClient,
+};
+
+/// Everything that is kept about whoever is logged in, as JSON.
+///
+/// # Errors
+/// [`AppError::ReauthRequired`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+#[server(name = TakeAlong, prefix = "/fn", endpoint = "export", input = Json, output = Json, client = SessionClient)]
+pub async fn export() -> Result<String, AppError> {
+    let export = crate::server::door::Door::open()?.export().await?;
+    serde_json::to_string_pretty(&export).map_err(|_| AppError::Internal)
+}
+
+/// The part.
+#[component]
+pub fn Data(
+    /// Asks for the password where it must.
+    confirm: Confirm,
+) -> impl IntoView {
+    let outcome = Outcome::none();
+    let download = move |_| {
+        outcome.begin("Gathering your data…");
+        let act = Rc::new(|| {
+            Box::pin(async {
+                dom::download("account.json", "application/json", &export().await?);
+                Ok("Your data is in the file account.json.".to_owned())
+            }) as _
+        });
+        confirm.with_proof("download your data", act, Rc::new(move |answer| outcome.end(answer)));
+    };
+    view! {
+        <h1 tabindex="-1">"Data"</h1>
+        <section class="rows" aria-labelledby="download-heading">
+            <div class="row row-act">
+                <div class="row-value">
+                    <h2 id="download-heading">"Your data"</h2>
+                    <p class="hint">"Everything that is kept about you, as one JSON file."</p>
+                </div>
+                <button class="button button-quiet button-small" type="button" on:click=download>
+                    "Download your data"
+                </button>
+                <div class="row-outcome"><OutcomeLine outcome /></div>
+            </div>
+        </section>
+        <DeleteAccount confirm />
+    }
+}

@@ -1,0 +1,91 @@
+//! Deleting one's account.
+
+use std::rc::Rc;
+
+use leptos::{ev::SubmitEvent, html, prelude::*};
+use server_fn::codec::Json;
+
+use crate::{
+    components::{
+        confirm::Confirm,
+        dialog::{Dialog, close},
+        field::TextField,
+        form::{FormAlert, FormState, SubmitButton},
+    },
+    error::{AppError, Field},
+    session::{Session, SessionClient},
+};
+
+/// Removes the account of whoever is logged in, with everything that is kept about them.
+///
+/// # Errors
+/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+#[server(
+    name = Delete, prefix = "/fn", endpoint = "delete_account", input = Json, output = Json,
+    client = SessionClient
+)]
+pub async fn delete_account(
+    /// Their username, so that nobody does it by mistake.
+    username: String,
+) -> Result<(), AppError> {
+    crate::server::door::Door::open()?.delete_account(&username).await
+}
+
+/// The button, and the dialog that it opens.
+#[component]
+pub fn DeleteAccount(
+    /// Asks for the password where it must.
+    confirm: Confirm,
+) -> impl IntoView {
+    let asked = RwSignal::new(false);
+    view! {
+        <section class="rows rows-danger" aria-labelledby="delete-heading">
+            <div class="row row-act">
+                <div class="row-value">
+                    <h2 id="delete-heading">"Delete account"</h2>
+                    <p class="hint">"This deletes your account and all its data immediately. It can't be undone."</p>
+                </div>
+                <button
+                    class="button button-quiet button-small button-delete"
+                    type="button"
+                    on:click=move |_| asked.set(true)
+                >
+                    "Delete account"
+                </button>
+            </div>
+        </section>
+        {move || asked.get().then(|| view! { <DeleteDialog confirm asked /> })}
+    }
+}
+
+/// Whoever really wants it types the username.
+#[component]
+fn DeleteDialog(confirm: Confirm, asked: RwSignal<bool>) -> impl IntoView {
+    let session = Session::current();
+    let form = FormState::new("delete");
+    let dialog = NodeRef::<html::Dialog>::new();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some([typed]) = form.begin([Field::Username]) else { return };
+        let act = Rc::new(move || {
+            let typed = typed.clone();
+            Box::pin(async move { delete_account(typed).await }) as _
+        });
+        confirm.form("delete your account", form, act, move |()| session.leave());
+    };
+    let username = session.identity().map(|me| me.account.username).unwrap_or_default();
+    let label = view! { "Type \"" <bdi translate="no">{username}</bdi> "\" to confirm" };
+    view! {
+        <Dialog dialog heading="delete-dialog-heading" title="Delete your account?" closed=move || asked.set(false)>
+            <p>"This deletes your account and all its data immediately. It can't be undone."</p>
+            <form class="form form-danger" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+                <FormAlert form />
+                <TextField form field=Field::Username label hint="" autocomplete="off" value=String::new() />
+                <div class="form-buttons">
+                    <SubmitButton form label="Delete my account" busy="Deleting…" />
+                    <button class="button button-quiet" type="button" on:click=move |_| close(dialog)>"Cancel"</button>
+                </div>
+            </form>
+        </Dialog>
+    }
+}

@@ -1,0 +1,62 @@
+//! What stands round every part of the account: whose it is, and the way from part to part.
+
+use leptos::prelude::*;
+
+use super::Part;
+use crate::{components::breakable::breakable, session::Session};
+
+/// Whose account it is.
+#[component]
+pub fn Who() -> impl IntoView {
+    let session = Session::current();
+    let username = move || session.identity().map(|me| me.account.username).unwrap_or_default();
+    let initial = move || username().chars().next().map(|first| first.to_uppercase().to_string());
+    view! {
+        <header class="account-who">
+            <span class="initial" aria-hidden="true">{initial}</span>
+            <div>
+                <p class="account-name" translate="no"><bdi>{username}</bdi></p>
+                <p class="hint" translate="no">
+                    <bdi>{move || session.identity().map(|me| breakable(&me.account.email))}</bdi>
+                </p>
+            </div>
+            <a class="button button-quiet button-small" href="/logout">"Log out"</a>
+        </header>
+    }
+}
+
+/// The way from part to part: at the side on wide screens, above the part on narrow ones.
+#[component]
+pub fn Parts(
+    /// The part that is shown.
+    part: Memo<Part>,
+) -> impl IntoView {
+    let link = move |to: Part| {
+        view! {
+            <li>
+                <a href=to.path() aria-current=move || (part.get() == to).then_some("page")>
+                    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+                        <path d=picture(to) />
+                    </svg>
+                    {to.name()}
+                </a>
+            </li>
+        }
+    };
+    view! {
+        <nav class="account-parts" aria-label="Your account">
+            <ul>{Part::ALL.map(link)}</ul>
+        </nav>
+    }
+}
+
+/// The part's picture, which says no more than its name.
+const fn picture(part: Part) -> &'static str {
+    match part {
+        Part::Profile => "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20c.8-3.6 3.8-5.5 7.5-5.5s6.7 1.9 7.5 5.5",
+        Part::Security => "M12 3l7.5 2.8v5.4c0 4.6-3 8.1-7.5 9.8-4.5-1.7-7.5-5.2-7.5-9.8V5.8zM9 12l2.2 2.2L15.2 10",
+        Part::Sessions => "M3.5 5h17v11h-17zM8.5 20h7M12 16v4",
+        Part::Tokens => "M8 19a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM11 12l8.5-8.5M16 7l3 3",
+        Part::Data => "M12 4v11M7.5 10.5L12 15l4.5-4.5M4.5 19.5h15",
+    }
+}
