@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 
 const builds = [
   ["--features", "ssr", "--filter-platform", process.argv[2]],
-  ["--no-default-features", "--features", "hydrate", "--filter-platform", "wasm32-unknown-unknown"],
+  ["--no-default-features", "--features", "browser", "--filter-platform", "wasm32-unknown-unknown"],
 ];
 
 /** The crates that one build links, by name and version. */

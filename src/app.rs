@@ -4,18 +4,27 @@ mod address;
 pub mod settings;
 #[cfg(feature = "ssr")]
 mod shell;
+#[cfg(feature = "browser")]
+mod start;
 
-use leptos::{either::EitherOf10, prelude::*};
+use leptos::{
+    either::{Either, EitherOf10},
+    prelude::*,
+};
 
 pub use self::address::Address;
 #[cfg(feature = "ssr")]
 pub use self::shell::shell;
+#[cfg(feature = "browser")]
+pub use self::start::start;
 use crate::{
     components::{
         dom,
+        elsewhere::Elsewhere,
         icon::Mark,
         notice::NoticeLine,
         switcher::{self, ViewSwitcher},
+        typed,
     },
     pages::{
         View,
@@ -32,7 +41,10 @@ use crate::{
     session::{Phase, Session},
 };
 
-/// The page. It is rendered on the server as for a stranger, and taken over by the browser.
+/// The id of the element that holds the page.
+const PAGE: &str = "page";
+
+/// The page. The server renders it as for a stranger, and the browser draws it anew in the same place (`app/start.rs`).
 #[component]
 pub fn App() -> impl IntoView {
     let address = Address::provide();
@@ -41,37 +53,60 @@ pub fn App() -> impl IntoView {
     // The account view stays while one goes from part to part.
     let view = Memo::new(move |_| address.view().whole());
     Effect::new(move |last| lead_the_reader(session, address.view(), spoken, last));
+    let elsewhere = Memo::new(move |_| session.elsewhere());
+    // The home view and the account have the name themselves.
+    let who = Memo::new(move |_| {
+        let identity = session.identity().filter(|_| !matches!(address.view(), View::LogIn | View::Account(_)));
+        identity.map(|me| me.account.username)
+    });
     view! {
         <a class="skip" href="#content">"Skip to content"</a>
         <div class="frame">
             <header class="bar">
                 <a class="brand" href="/login"><Mark />"Vestibule"</a>
                 <ViewSwitcher address />
-                <p class="who">{move || session.identity().map(|me| ["Logged in as ", &me.account.username].concat())}</p>
+                <p class="who">{move || who.get().map(|username| view! { <Who username /> })}</p>
             </header>
             <main id="content" tabindex="-1">
-                <p class="visually-hidden" role="status">{spoken}</p>
+                <p class="visually-hidden" role="status" prop:textContent=spoken></p>
                 <NoticeLine />
                 <div class="waiting" role="status">
                     <span class="spinner"></span>
                     "Checking your session…"
                 </div>
                 <div class="view">
-                    {move || match view.get() {
-                        View::LogIn => EitherOf10::A(view! { <Login /> }),
-                        View::Register => EitherOf10::B(view! { <Register /> }),
-                        View::Account(_) => EitherOf10::C(view! { <Account /> }),
-                        View::LogOut => EitherOf10::D(view! { <Logout /> }),
-                        View::Forgot => EitherOf10::E(view! { <Forgot /> }),
-                        View::Reset => EitherOf10::F(view! { <Reset /> }),
-                        View::Verify => EitherOf10::G(view! { <Verify /> }),
-                        View::ConfirmEmail => EitherOf10::H(view! { <NewEmail /> }),
-                        View::UndoEmail => EitherOf10::I(view! { <EmailBack /> }),
-                        View::NotFound => EitherOf10::J(view! { <NotFound /> }),
+                    {move || match elsewhere.get() {
+                        Some(username) => Either::Left(view! { <Elsewhere username /> }),
+                        None => Either::Right(move || view_at(view.get())),
                     }}
                 </div>
             </main>
         </div>
+    }
+}
+
+/// The name in the bar. It is an element of its own, which comes and goes as a whole.
+#[component]
+fn Who(username: String) -> impl IntoView {
+    view! {
+        <span>
+            "Logged in as " <strong translate="no">{username}</strong>
+        </span>
+    }
+}
+
+fn view_at(view: View) -> impl IntoView {
+    match view {
+        View::LogIn => EitherOf10::A(view! { <Login /> }),
+        View::Register => EitherOf10::B(view! { <Register /> }),
+        View::Account(_) => EitherOf10::C(view! { <Account /> }),
+        View::LogOut => EitherOf10::D(view! { <Logout /> }),
+        View::Forgot => EitherOf10::E(view! { <Forgot /> }),
+        View::Reset => EitherOf10::F(view! { <Reset /> }),
+        View::Verify => EitherOf10::G(view! { <Verify /> }),
+        View::ConfirmEmail => EitherOf10::H(view! { <NewEmail /> }),
+        View::UndoEmail => EitherOf10::I(view! { <EmailBack /> }),
+        View::NotFound => EitherOf10::J(view! { <NotFound /> }),
     }
 }
 
@@ -84,12 +119,14 @@ fn lead_the_reader(
     last: Option<(View, Phase)>,
 ) -> (View, Phase) {
     let phase = session.phase();
+    let signed_in = phase == Phase::SignedIn;
+    document().set_title(&view.title(signed_in));
     let known = |phase| phase != Phase::Checking;
     match last {
         Some((shown, _)) if shown != view => {
-            document().set_title(view.title());
+            typed::put_back();
             if dom::has_focus(switcher::ID) {
-                spoken.set(view.name());
+                spoken.set(view.name(signed_in));
             } else {
                 dom::focus_heading();
             }

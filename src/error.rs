@@ -202,7 +202,7 @@ impl FromServerFnError for AppError {
     /// answer that never came or that isn't ours. The framework's text is dropped: it may quote the sender.
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         match error {
-            _ if cfg!(feature = "hydrate") => Self::Unreachable,
+            _ if cfg!(feature = "browser") => Self::Unreachable,
             ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) | ServerFnErrorErr::Deserialization(_) => {
                 Self::BadRequest
             }

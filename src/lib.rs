@@ -33,9 +33,9 @@ pub mod session;
 #[cfg(feature = "ssr")]
 pub mod store;
 
-/// Takes over the page that the server has rendered. The page's loader calls it once.
-#[cfg(feature = "hydrate")]
+/// Starts the page in the browser. The page's loader calls it once.
+#[cfg(feature = "browser")]
 #[wasm_bindgen::prelude::wasm_bindgen]
-pub fn hydrate() {
-    leptos::mount::hydrate_body(app::App);
+pub fn start() {
+    app::start();
 }

@@ -13,6 +13,8 @@ pub mod verify;
 
 use account::Part;
 
+use crate::app::settings;
+
 /// A view of the page, as its address names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
@@ -39,7 +41,7 @@ pub enum View {
 }
 
 impl View {
-    /// The views that have an address: first those that one can choose, in the order in which they are offered.
+    /// The views that have an address.
     pub const ALL: [Self; 13] = [
         Self::LogIn,
         Self::Register,
@@ -68,10 +70,18 @@ impl View {
         }
     }
 
+    /// The views that one can choose, in the order in which they are offered. Where registration is closed, it isn't offered.
+    pub fn offered(signed_in: bool) -> impl Iterator<Item = Self> {
+        let between = if signed_in { Self::ACCOUNT } else { Self::Register };
+        [Self::LogIn, between, Self::LogOut]
+            .into_iter()
+            .filter(|view| *view != Self::Register || settings::registration_is_open())
+    }
+
     /// Whether one can choose it.
     #[must_use]
-    pub const fn is_offered(self) -> bool {
-        matches!(self, Self::LogIn | Self::Register | Self::Account(_) | Self::LogOut)
+    pub fn is_offered(self, signed_in: bool) -> bool {
+        Self::offered(signed_in).any(|offered| offered == self)
     }
 
     /// The view at a path.
@@ -107,13 +117,14 @@ impl View {
         }
     }
 
-    /// The view's name.
+    /// The view's name, for a stranger or for somebody who is logged in.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn name(self, signed_in: bool) -> &'static str {
         match self {
+            Self::LogIn if signed_in => "Home",
             Self::LogIn => "Login",
             Self::Register => "Register",
-            Self::Account(Part::Profile) => "Your account",
+            Self::Account(Part::Profile) => "Account",
             Self::Account(part) => part.name(),
             Self::LogOut => "Log out",
             Self::Forgot => "Forgotten password",
@@ -127,19 +138,8 @@ impl View {
 
     /// The document's title while the view is shown.
     #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::LogIn => "Login · Vestibule",
-            Self::Register => "Register · Vestibule",
-            Self::Account(part) => part.title(),
-            Self::LogOut => "Log out · Vestibule",
-            Self::Forgot => "Forgotten password · Vestibule",
-            Self::Reset => "New password · Vestibule",
-            Self::Verify => "Confirm your email · Vestibule",
-            Self::ConfirmEmail => "New email · Vestibule",
-            Self::UndoEmail => "Take the email back · Vestibule",
-            Self::NotFound => "Page not found · Vestibule",
-        }
+    pub fn title(self, signed_in: bool) -> String {
+        [self.name(signed_in), " · Vestibule"].concat()
     }
 }
 
@@ -151,7 +151,6 @@ mod tests {
     fn each_address_has_its_view() {
         for view in View::ALL {
             assert_eq!(View::at(view.path()), view);
-            assert!(view.title().starts_with(view.name()));
         }
         for (path, view) in [
             ("/", View::LogIn),

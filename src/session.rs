@@ -1,21 +1,24 @@
 //! Who is logged in, as the page knows it.
 //!
 //! One reactive signal holds the token and what is known of its account. `sessionStorage` mirrors the token, and
-//! nothing else does: a reload keeps it, another tab doesn't see it, closing the tab ends it. The server renders
-//! every page as for a stranger, so the mirror is read in an effect, once the page is live.
+//! nothing else does: a reload keeps it, and closing the last tab ends it. The tabs of a browser share one session: a new tab
+//! takes it over from one that lives, and what happens to it in one tab happens in all. The server renders every page as for a
+//! stranger, so the mirror is read in an effect, once the page is live.
 
+mod channel;
 mod client;
 mod mirror;
 
-use std::cell::Cell;
+use std::{cell::Cell, future::Future, pin::Pin, time::Duration};
 
 use leptos::{ev, prelude::*, task::spawn_local, web_sys::PageTransitionEvent};
 use server_fn::codec::Json;
 
+use self::channel::Message;
 pub use self::{client::SessionClient, mirror::KEY as STORAGE_KEY};
 use crate::{
     app::Address,
-    components::dom,
+    components::{dom, typed},
     domain::account::{Account, Identity, SignIn},
     error::AppError,
     pages::{View, logout::log_out},
@@ -30,6 +33,9 @@ pub async fn me() -> Result<Identity, AppError> {
     crate::server::door::Door::open()?.identity().await
 }
 
+/// A call that gives the session another token.
+pub type Renewal = Pin<Box<dyn Future<Output = Result<String, AppError>>>>;
+
 /// What the views tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -39,6 +45,8 @@ pub enum Phase {
     Checking,
     /// Somebody is logged in.
     SignedIn,
+    /// Somebody else has logged in in another tab. This one may act for nobody.
+    Elsewhere,
 }
 
 /// What the page says once, above a view.
@@ -65,12 +73,13 @@ enum State {
     SignedOut,
     Checking { token: String, trouble: Option<AppError> },
     SignedIn { token: String, identity: Identity },
+    Elsewhere { username: String },
 }
 
 impl State {
     fn token(&self) -> Option<&str> {
         match self {
-            Self::Unread | Self::SignedOut => None,
+            Self::Unread | Self::SignedOut | Self::Elsewhere { .. } => None,
             Self::Checking { token, .. } | Self::SignedIn { token, .. } => Some(token),
         }
     }
@@ -87,6 +96,8 @@ pub struct Session {
     state: RwSignal<State>,
     notice: RwSignal<Option<(View, Notice)>>,
     draft: RwSignal<String>,
+    /// Whether the other tabs are being asked for their session.
+    asking: RwSignal<bool>,
     address: Address,
 }
 
@@ -97,6 +108,7 @@ impl Session {
             state: RwSignal::new(State::Unread),
             notice: RwSignal::new(None),
             draft: RwSignal::new(String::new()),
+            asking: RwSignal::new(false),
             address,
         };
         provide_context(session);
@@ -125,6 +137,7 @@ impl Session {
             State::Unread | State::SignedOut => Phase::Stranger,
             State::Checking { .. } => Phase::Checking,
             State::SignedIn { .. } => Phase::SignedIn,
+            State::Elsewhere { .. } => Phase::Elsewhere,
         })
     }
 
@@ -133,6 +146,15 @@ impl Session {
     pub fn identity(&self) -> Option<Identity> {
         self.state.with(|state| match state {
             State::SignedIn { identity, .. } => Some(identity.clone()),
+            _ => None,
+        })
+    }
+
+    /// Who has logged in in another tab, if this tab was somebody else's.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<String> {
+        self.state.with(|state| match state {
+            State::Elsewhere { username } => Some(username.clone()),
             _ => None,
         })
     }
@@ -179,16 +201,40 @@ impl Session {
         let SignIn { token, identity } = sign_in;
         mirror::write(&token);
         self.set_draft(String::new());
+        typed::forget();
         self.hush();
+        channel::tell(&Message::Began {
+            token: token.clone(),
+            account: identity.account.id.clone(),
+            username: identity.account.username.clone(),
+        });
         self.state.set(State::SignedIn { token, identity });
     }
 
-    /// Goes on under another token, which the server has given for the one before.
-    pub fn renew(&self, token: String) {
-        if let Some(identity) = self.identity() {
-            mirror::write(&token);
-            self.state.set(State::SignedIn { token, identity });
+    /// Sends what gives the session another token, and goes on under that one, here and in the other tabs. A token that comes
+    /// when the session is another's by then, or nobody's, is dropped.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn renew(&self, call: Renewal) -> Result<(), AppError> {
+        let old = self.token();
+        let new = call.await?;
+        if let Some(old) = old {
+            channel::tell(&Message::Renewed { old: old.clone(), new: new.clone() });
+            self.replace_token(&old, new);
         }
+        Ok(())
+    }
+
+    fn replace_token(&self, old: &str, new: String) {
+        self.state.update(|state| {
+            if let State::SignedIn { token, .. } = state
+                && token == old
+            {
+                mirror::write(&new);
+                *token = new;
+            }
+        });
     }
 
     /// Takes over what the server tells of the account by now.
@@ -202,6 +248,7 @@ impl Session {
 
     /// The account is gone, and with it every session.
     pub fn leave(&self) {
+        self.tell_others(Message::Ended);
         self.forget();
         self.announce(View::LogIn, Notice::Done("Your account was deleted."));
         self.address.go(View::LogIn);
@@ -210,12 +257,12 @@ impl Session {
     /// Logs out, on the server and here. Here it always succeeds.
     pub async fn log_out(&self) {
         mirror::clear();
+        self.tell_others(Message::LoggedOut);
         let until = self.identity().map(|identity| identity.expires_at);
         let told = log_out().await;
         self.forget();
         match told {
-            Ok(()) | Err(AppError::SessionEnded) if self.address.view_now() == View::LogOut => self.hush(),
-            Ok(()) | Err(AppError::SessionEnded) => self.announce(self.address.view_now(), Notice::LoggedOut),
+            Ok(()) | Err(AppError::SessionEnded) => self.announce_logout(),
             Err(_) => self.announce(self.address.view_now(), Notice::LoggedOutHere { until }),
         }
     }
@@ -239,9 +286,7 @@ impl Session {
     /// Asks again after trouble.
     pub fn retry(&self) {
         if let Some(token) = self.token() {
-            self.state.set(State::Checking { token, trouble: None });
-            let session = *self;
-            spawn_local(async move { session.check().await });
+            self.try_token(token);
         }
     }
 
@@ -251,12 +296,28 @@ impl Session {
 
     fn forget(&self) {
         mirror::clear();
+        typed::forget();
         self.state.set(State::SignedOut);
+    }
+
+    fn tell_others(&self, message: fn(String) -> Message) {
+        if let Some(token) = self.token() {
+            channel::tell(&message(token));
+        }
+    }
+
+    fn announce_logout(&self) {
+        match self.address.view_now() {
+            // It says so itself.
+            View::LogOut => self.hush(),
+            view => self.announce(view, Notice::LoggedOut),
+        }
     }
 
     /// The server has refused this token. A newer one stays, and a logout under way tells by itself how it ended.
     fn ended(&self, token: &str) {
         if self.token().as_deref() == Some(token) && mirror::is_kept() {
+            self.tell_others(Message::Ended);
             self.forget();
             self.announce(self.address.view_now(), Notice::Ended);
         }
@@ -265,6 +326,7 @@ impl Session {
     fn come_alive(&self) {
         let session = *self;
         LIVE.set(Some(session));
+        channel::listen(move |message| session.hear(message));
         session.read_mirror();
         // The browser may keep a page that was left and show it again as it was. What it keeps is veiled, and what
         // it shows again follows the mirror, which another page of this tab may have changed.
@@ -276,6 +338,7 @@ impl Session {
         let shown = window_event_listener(transition("pageshow"), move |event| {
             if event.persisted() {
                 session.read_mirror();
+                session.ask();
             }
         });
         let seen = window_event_listener(ev::visibilitychange, move |_| {
@@ -292,13 +355,87 @@ impl Session {
 
     fn read_mirror(&self) {
         match mirror::read() {
-            Some(token) => {
-                self.state.set(State::Checking { token, trouble: None });
-                let session = *self;
-                spawn_local(async move { session.check().await });
-            }
+            Some(token) => self.try_token(token),
             None => self.state.set(State::SignedOut),
         }
+    }
+
+    /// Takes a token of which it is yet to be known whose it is.
+    fn try_token(&self, token: String) {
+        self.state.set(State::Checking { token, trouble: None });
+        let session = *self;
+        spawn_local(async move { session.check().await });
+    }
+
+    fn take_over(&self, token: String) {
+        mirror::write(&token);
+        self.hush();
+        self.try_token(token);
+    }
+
+    /// Asks the other tabs, if nobody is logged in here. A later answer than this comes too late.
+    fn ask(&self) {
+        if self.token().is_none() {
+            let session = *self;
+            session.asking.set(true);
+            set_timeout(move || session.asking.set(false), Duration::from_millis(100));
+            channel::tell(&Message::Ask);
+        }
+    }
+
+    /// Follows what another tab tells.
+    fn hear(&self, message: Message) {
+        let own = self.token();
+        match message {
+            // A logout under way has given the session up.
+            Message::Ask if mirror::is_kept() => self.tell_others(Message::Have),
+            Message::Have(token) if own.is_none() && self.asking.get_untracked() => self.take_over(token),
+            Message::Ask | Message::Have(_) => {}
+            Message::Began { token, account, username } => self.hear_login(token, &account, username),
+            Message::Renewed { old, new } => match self.phase_now() {
+                Phase::Stranger => self.take_over(new),
+                Phase::Checking if own.as_ref() == Some(&old) => self.take_over(new),
+                _ => self.replace_token(&old, new),
+            },
+            Message::LoggedOut(token) => self.hear_end(own.as_ref() == Some(&token), Session::announce_logout),
+            Message::Ended(token) => self.hear_end(own.as_ref() == Some(&token), |session| {
+                session.announce(session.address.view_now(), Notice::Ended);
+            }),
+        }
+    }
+
+    /// Somebody has logged in in another tab. The same person goes on with the newer session; another is never acted for.
+    fn hear_login(&self, new: String, account: &str, username: String) {
+        let known = self.state.with_untracked(|state| match state {
+            State::SignedIn { token, identity } => Some((token.clone(), identity.account.id == account)),
+            _ => None,
+        });
+        match (known, self.phase_now()) {
+            (Some((old, true)), _) => self.replace_token(&old, new),
+            (Some((_, false)), _) | (_, Phase::Elsewhere) => {
+                mirror::clear();
+                self.hush();
+                self.state.set(State::Elsewhere { username });
+            }
+            _ => self.take_over(new),
+        }
+    }
+
+    /// A session has ended in another tab: this tab's own, or the one for which it has given up its own.
+    fn hear_end(&self, is_own: bool, announce: fn(&Self)) {
+        if is_own || self.phase_now() == Phase::Elsewhere {
+            self.forget();
+            announce(self);
+        }
+    }
+
+    fn phase_now(&self) -> Phase {
+        untrack(|| self.phase())
+    }
+
+    /// Loads the page again, which then takes over what other tabs have.
+    pub fn start_anew() {
+        drop(location().reload());
     }
 
     /// After a change of the view: its notice goes, and the server is asked whether the session still lives, unless it is to

@@ -16,9 +16,9 @@ test("the account is in the switcher once one has logged in", async ({ page, use
   await app.open("/login");
   await expect(app.switcher.getByRole("option", { name: "Your account" })).toHaveCount(0);
   await app.logIn(user);
-  await app.switcher.selectOption("Your account");
+  await app.switcher.selectOption("Account");
   await expect(app.heading).toHaveText("Profile");
-  await expect(page).toHaveTitle("Your account · Vestibule");
+  await expect(page).toHaveTitle("Account · Vestibule");
   await expect(page).toHaveURL(/\/account$/);
   await expect(row(page, "Email")).toContainText(user.email);
   await expect(row(page, "Username")).toContainText(user.username);
@@ -55,7 +55,7 @@ test("each part of the account has an address, reached by links, by itself and b
     await expect(app.heading).toHaveText(heading);
     await expect(app.heading).toBeFocused();
     await expect(page).toHaveURL(new RegExp(`${address}$`));
-    await expect(page).toHaveTitle(address === "/account" ? "Your account · Vestibule" : `${link} · Vestibule`);
+    await expect(page).toHaveTitle(address === "/account" ? "Account · Vestibule" : `${link} · Vestibule`);
     await expect(parts.locator("[aria-current=page]")).toHaveText(link);
     await expect(app.switcher).toHaveValue("/account");
   }
@@ -70,7 +70,7 @@ test("a row opens its form in place, one at a time, and the focus follows", asyn
   complaints.expect(status(400));
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.switcher.selectOption("Your account");
+  await app.switcher.selectOption("Account");
   const [changeEmail, changeName] = ["Change email", "Change username"].map((name) => page.getByRole("button", { name }));
   const [email, name] = ["New email", "New username"].map((label) => page.getByLabel(label));
   await expect(page.getByRole("main").locator("form")).toHaveCount(0);
@@ -103,7 +103,7 @@ test("what is behind the login is loaded when it is wanted, and again after a fa
   await page.route("**/split_account.wasm", (route) => route.abort());
   await app.logIn(user);
   expect(parts).toEqual([]);
-  await app.switcher.selectOption("Your account");
+  await app.switcher.selectOption("Account");
   await expect(app.heading).toHaveText("This part could not be loaded");
   await page.unroute("**/split_account.wasm");
   await page.getByRole("button", { name: "Try again" }).click();
@@ -225,7 +225,7 @@ test("what matters asks for the password again_r47", async ({ page, playwright, 
     await app.live();
     await app.fillLogin(user);
     await app.loginButton.click();
-    await app.switcher.selectOption("Your account");
+    await app.switcher.selectOption("Account");
     await page.getByRole("link", { name: "Sessions" }).click();
     const lines = page.locator(".part").getByRole("listitem");
     await expect(lines).toHaveCount(2);
@@ -272,7 +272,7 @@ test("a username is changed, and shown everywhere at once", async ({ page, user,
   const other = await register(request);
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.switcher.selectOption("Your account");
+  await app.switcher.selectOption("Account");
   const name = page.getByLabel("New username");
   const change = page.getByRole("button", { name: "Change username" });
   await change.click();

@@ -135,7 +135,7 @@ test("with the WebAssembly blocked, nothing typed gets into an address_r77", asy
   page.on("request", (request) => addresses.push(request.url()));
   for (const path of ["/login", "/register"]) {
     await page.goto(path);
-    await expect(page.getByRole("alert").filter({ hasText: "WebAssembly" })).toBeVisible();
+    await expect(page.getByRole("alert").filter({ hasText: "This page could not start." })).toBeVisible();
     await expect(page.locator("form")).toHaveAttribute("method", "post");
     const app = new Vestibule(page);
     await app.email.fill("someone@example.org");

@@ -155,7 +155,7 @@ test("an email is changed in the account view, and given back at the old one_r59
   await registerInPage(page, sending, user);
   await mailbox.next(user.email);
   const app = await logInAt(page, sending, user);
-  await app.switcher.selectOption("Your account");
+  await app.switcher.selectOption("Account");
   await expect(page.getByText("Not confirmed", { exact: true })).toBeVisible();
   await page.getByRole("button", { name: "Resend confirmation email" }).click();
   await expect(page.getByText("Email sent. Open its link to confirm your address.")).toBeVisible();

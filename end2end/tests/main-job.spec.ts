@@ -80,6 +80,45 @@ test("the switcher follows the address and the back button", async ({ page }) =>
   await expect(app.switcher).toHaveValue("/login");
 });
 
+test("once logged in the switcher offers what one can do then", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await expect(app.switcher.getByRole("option")).toHaveText(["Home", "Account", "Log out"]);
+  await expect(app.switcher).toHaveValue("/login");
+  await expect(page).toHaveTitle("Home · Vestibule");
+  const links = page.getByRole("navigation", { name: "Views" }).getByRole("link");
+  await expect(links).toHaveText(["Home", "Account", "Log out"]);
+  await expect(links.first()).toHaveAttribute("aria-current", "page");
+  await links.nth(2).click();
+  await expect(app.heading).toHaveText("Do you want to log out?");
+  await expect(app.switcher).toHaveValue("/logout");
+  await expect(page.getByText(user.username)).toHaveCount(1);
+  await app.switcher.selectOption("Home");
+  await expect(page.getByText(user.username, { exact: true })).toHaveCount(1);
+});
+
+test("the arrow keys make no steps in the history, and empty no form", async ({ page }) => {
+  const app = new Vestibule(page);
+  await app.open("/login");
+  await page.getByRole("main").getByRole("link", { name: "Register" }).click();
+  await app.email.fill("ann@example.org");
+  await app.username.fill("ann");
+  const steps = await page.evaluate(() => history.length);
+  await app.switcher.focus();
+  await page.keyboard.press("ArrowDown");
+  await expect(app.heading).toHaveText("You are logged out");
+  await page.keyboard.press("ArrowUp");
+  await expect(app.heading).toHaveText("Register");
+  expect(await page.evaluate(() => history.length)).toBe(steps);
+  await expect(app.switcher).toBeFocused();
+  await expect(app.email).toHaveValue("ann@example.org");
+  await expect(app.username).toHaveValue("ann");
+  await page.goBack();
+  await expect(app.heading).toHaveText("Login");
+  await page.goForward();
+  await expect(app.email).toHaveValue("ann@example.org");
+});
+
 test("each view has its address and its title", async ({ page }) => {
   const app = new Vestibule(page);
   const views = [
@@ -103,7 +142,7 @@ test("each view has its address and its title", async ({ page }) => {
 test("somebody who is logged in must log out before registering", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
-  await app.switcher.selectOption("Register");
+  await app.open("/register");
   await expect(app.heading).toHaveText("You need to log out before registering");
   await expect(app.registerButton).toHaveCount(0);
   await app.logOutButton.click();

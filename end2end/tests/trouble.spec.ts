@@ -47,12 +47,12 @@ test("a server that was killed and came back still knows who is logged in", asyn
     await app.loginButton.click();
     await expect(app.welcome).toBeVisible();
     await server.kill();
-    await app.switcher.selectOption("Register");
-    await expect(app.heading).toHaveText("You need to log out before registering");
+    await app.switcher.selectOption("Log out");
+    await expect(app.heading).toHaveText("Do you want to log out?");
     await server.start();
     await page.reload();
-    await expect(app.heading).toHaveText("You need to log out before registering");
-    await app.switcher.selectOption("Login");
+    await expect(app.heading).toHaveText("Do you want to log out?");
+    await app.switcher.selectOption("Home");
     await expect(app.welcome).toBeVisible();
   } finally {
     await server.remove();

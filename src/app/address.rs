@@ -7,10 +7,10 @@ use leptos::{
     ev,
     prelude::*,
     wasm_bindgen::{JsCast, JsValue},
-    web_sys::{Element, MouseEvent},
+    web_sys::{Element, History, MouseEvent},
 };
 
-use crate::pages::View;
+use crate::{components::typed, pages::View};
 
 /// The view that the address names. Cheap to copy.
 #[derive(Clone, Copy)]
@@ -44,16 +44,32 @@ impl Address {
         self.0.get_untracked()
     }
 
-    /// Goes to a view, as a link would.
+    /// Goes to a view after something was done: what was typed for it is needed no more.
     pub fn go(self, view: View) {
         if view != self.view_now() {
-            let pushed = window()
-                .history()
-                .and_then(|history| history.push_state_with_url(&JsValue::NULL, "", Some(view.path())));
-            if pushed.is_ok() {
-                window().scroll_to_with_x_and_y(0.0, 0.0);
-                self.0.set(view);
-            }
+            self.turn(view, History::push_state_with_url);
+        }
+    }
+
+    /// Goes to a view that somebody has chosen. What they have typed is there again when they come back.
+    pub fn choose(self, view: View) {
+        typed::keep();
+        self.go(view);
+    }
+
+    /// The same without a step in the history.
+    pub fn replace(self, view: View) {
+        if view != self.view_now() {
+            typed::keep();
+            self.turn(view, History::replace_state_with_url);
+        }
+    }
+
+    fn turn(self, view: View, write: fn(&History, &JsValue, &str, Option<&str>) -> Result<(), JsValue>) {
+        let written = window().history().and_then(|history| write(&history, &JsValue::NULL, "", Some(view.path())));
+        if written.is_ok() {
+            window().scroll_to_with_x_and_y(0.0, 0.0);
+            self.0.set(view);
         }
     }
 
@@ -61,13 +77,14 @@ impl Address {
         let back = window_event_listener(ev::popstate, move |_| {
             let view = View::at(&path());
             if view != self.view_now() {
+                typed::keep();
                 self.0.set(view);
             }
         });
         let click = window_event_listener(ev::click, move |event| {
             if let Some(view) = view_of_link(&event) {
                 event.prevent_default();
-                self.go(view);
+                self.choose(view);
             }
         });
         on_cleanup(move || {

@@ -1,9 +1,9 @@
 //! The document round the page, which only the server writes.
 
 use axum::extract::FromRef;
-use leptos::{config::LeptosOptions, hydration::AutoReload, nonce::use_nonce, prelude::*};
+use leptos::{config::LeptosOptions, either::Either, hydration::AutoReload, nonce::use_nonce, prelude::*};
 
-use super::{Address, App, settings};
+use super::{Address, App, PAGE, settings};
 use crate::{
     server::{answer::page_headers, assets::PageFiles, state::AppState},
     session::STORAGE_KEY,
@@ -26,7 +26,7 @@ pub fn shell() -> impl IntoView {
         >
             <head>
                 <meta charset="utf-8" />
-                <title>{Address::provide().view_now().title()}</title>
+                <title>{Address::provide().view_now().title(false)}</title>
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="description" content="Register, log in and log out: your account in one place." />
                 <meta name="color-scheme" content="light dark" />
@@ -39,11 +39,12 @@ pub fn shell() -> impl IntoView {
                 {files.map(|files| loading(files, reload))}
             </head>
             <body>
-                <App />
+                <div id=PAGE class=PAGE>
+                    <App />
+                </div>
                 <div id="trouble" class="trouble" role="alert" hidden>
                     <strong>"This page could not start. "</strong>
-                    "It needs WebAssembly, which is switched off in this browser or could not be loaded. "
-                    "Allow it for this site, or reload the page."
+                    <span>"Reload it. If that doesn't help, switch off extensions for this site, or use another browser."</span>
                 </div>
                 <noscript>
                     <div class="trouble" role="alert">
@@ -59,33 +60,40 @@ pub fn shell() -> impl IntoView {
 /// What the document loads. Every script carries the nonce of this one answer.
 fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let nonce = use_nonce();
-    let PageFiles { style, script, imported, wasm, .. } = files;
-    let start = loader(&script, &wasm);
+    let PageFiles { style, inlined, script, imported, wasm, .. } = files;
+    let (ask, load) = (ask(), load(&script, &wasm));
+    let style = match inlined {
+        Some(css) => Either::Left(view! { <style nonce=nonce.clone()>{css}</style> }),
+        None => Either::Right(view! { <link rel="stylesheet" href=style /> }),
+    };
     let scripts = [vec![script], imported].concat();
     let ahead = scripts.into_iter().map(|path| view! { <link rel="modulepreload" href=path nonce=nonce.clone() /> });
     let ahead = ahead.collect_view();
     view! {
-        <script nonce=nonce.clone()>{veil()}</script>
-        <link rel="stylesheet" href=style />
+        <script nonce=nonce.clone()>{ask}</script>
+        {style}
         {ahead}
         <link rel="preload" href=wasm r#as="fetch" r#type="application/wasm" crossorigin="anonymous" />
-        <script type="module" nonce=nonce>{start}</script>
+        <script type="module" nonce=nonce>{load}</script>
         {reload.map(|options| view! { <AutoReload options /> })}
     }
 }
 
-/// Hides what is meant for strangers when this tab has a token, before anything is drawn.
-fn veil() -> String {
-    format!(
-        "try{{sessionStorage.getItem({STORAGE_KEY:?})&&(document.documentElement.dataset.session=\"stored\")}}catch{{}}"
-    )
+/// The script that asks the other tabs for their session.
+fn ask() -> String {
+    script(&[("key", STORAGE_KEY)], include_str!("shell/ask.js"))
 }
 
-/// Starts the page; if that fails, says so. Asset paths are our own, so they need no more than quotes.
-fn loader(script: &str, wasm: &str) -> String {
-    format!(
-        "import({script:?}).then(m=>m.default({{module_or_path:{wasm:?}}}).then(()=>m.hydrate())).catch(e=>{{\
-         console.error(e);delete document.documentElement.dataset.session;\
-         document.getElementById(\"trouble\").hidden=false}})"
-    )
+/// The script that loads the page and starts it.
+fn load(script_path: &str, wasm_path: &str) -> String {
+    script(&[("script", script_path), ("wasm", wasm_path)], include_str!("shell/load.js"))
+}
+
+/// A script in a block, after the constants that it needs, without its comments and indentation. The constants are our own
+/// words, so they need no more than quotes.
+fn script(constants: &[(&str, &str)], code: &str) -> String {
+    let constants = constants.iter().map(|(name, value)| format!("const {name}={value:?};"));
+    let lines = code.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    let (constants, lines) = (constants.collect::<String>(), lines.collect::<Vec<_>>().join("\n"));
+    format!("{{{constants}{lines}}}")
 }

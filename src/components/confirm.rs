@@ -134,9 +134,8 @@ fn PasswordDialog(confirm: Confirm) -> impl IntoView {
         event.prevent_default();
         let Some([password]) = form.begin([Field::Password]) else { return };
         spawn_local(async move {
-            let answer = confirm_password(password).await;
-            if let Some(token) = form.finish(answer) {
-                session.renew(token);
+            let answer = session.renew(Box::pin(confirm_password(password))).await;
+            if form.finish(answer).is_some() {
                 // Who has closed it meanwhile has changed their mind; what waits now is something else.
                 if dialog.try_get_untracked().flatten().is_none() {
                     return;

@@ -10,6 +10,13 @@ use leptos::{
 /// The attribute of `<html>` that hides the views; the shell's first script sets it too.
 const VEIL: &str = "data-session";
 
+/// The first text of an element whose `textContent` is set whenever it changes. That replaces all that is in the element, so a
+/// translator's or an extension's changes to it can't keep an old text there. The server writes the first text itself.
+#[must_use]
+pub fn rendered(text: &'static str) -> Option<&'static str> {
+    cfg!(feature = "ssr").then_some(text)
+}
+
 /// Hides the views behind a calm placeholder, or shows them.
 pub fn set_veil(veiled: bool) {
     if let Some(root) = document().document_element() {

@@ -110,7 +110,7 @@ pub fn PasswordField(
 fn FieldNotes(form: FormState, field: Field, #[prop(into)] hint: String) -> impl IntoView {
     let [error_id, hint_id] = note_ids(form, field);
     view! {
-        <p id=error_id class="problem">{move || form.problem_with(field)}</p>
+        <p id=error_id class="problem" prop:textContent=move || form.problem_with(field)></p>
         <p id=hint_id class="hint">{hint}</p>
     }
 }

@@ -121,8 +121,8 @@ pub fn FormAlert(
     /// The form.
     form: FormState,
 ) -> impl IntoView {
-    let message = move || form.error.with(|error| error.as_ref().map(ToString::to_string));
-    view! { <p id=form.alert() class="notice notice-wrong" role="alert" tabindex="-1">{message}</p> }
+    let message = move || form.error.with(|error| error.as_ref().map(ToString::to_string).unwrap_or_default());
+    view! { <p id=form.alert() class="notice notice-wrong" role="alert" tabindex="-1" prop:textContent=message></p> }
 }
 
 /// The form's button. It waits until the page is live, and while a submission is under way.
@@ -143,8 +143,9 @@ pub fn SubmitButton(
             class:is-busy=move || form.busy.get()
             disabled=move || !session.is_live()
             aria-disabled=move || form.aria_busy()
+            prop:textContent=move || if form.busy.get() { busy } else { label }
         >
-            {move || if form.busy.get() { busy } else { label }}
+            {dom::rendered(label)}
         </button>
     }
 }

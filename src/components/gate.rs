@@ -14,7 +14,7 @@ where
     let session = Session::current();
     let phase = Memo::new(move |_| session.phase());
     move || match phase.get() {
-        Phase::Stranger => EitherOf3::A(stranger()),
+        Phase::Stranger | Phase::Elsewhere => EitherOf3::A(stranger()),
         Phase::Checking => EitherOf3::B(view! { <Trouble /> }),
         Phase::SignedIn => EitherOf3::C(signed_in()),
     }
@@ -26,9 +26,11 @@ fn Trouble() -> impl IntoView {
     let session = Session::current();
     view! {
         <h1 tabindex="-1">"Your session could not be checked"</h1>
-        <p class="notice notice-wrong" role="alert">
-            {move || session.trouble().map(|trouble| trouble.to_string())}
-        </p>
+        <p
+            class="notice notice-wrong"
+            role="alert"
+            prop:textContent=move || session.trouble().map(|trouble| trouble.to_string()).unwrap_or_default()
+        ></p>
         <p class="lead">"You stay logged in meanwhile."</p>
         <div class="actions">
             <button class="button" type="button" on:click=move |_| session.retry()>"Try again"</button>

@@ -30,8 +30,7 @@ pub fn LogOutHere(
             class:is-busy=move || busy.get()
             aria-disabled=move || if busy.get() { "true" } else { "false" }
             on:click=log_out
-        >
-            {move || if busy.get() { "Logging out…" } else { "Log out here" }}
-        </button>
+            prop:textContent=move || if busy.get() { "Logging out…" } else { "Log out here" }
+        ></button>
     }
 }

@@ -16,7 +16,8 @@ pub fn NoticeLine() -> impl IntoView {
         Some(Notice::Registered | Notice::Done(_) | Notice::LoggedOut) => "notice notice-good",
         _ => "notice",
     };
-    view! { <p class=class role="status">{move || session.notice().map(text)}</p> }
+    let said = move || session.notice().map(text).unwrap_or_default();
+    view! { <p class=class role="status" prop:textContent=said></p> }
 }
 
 fn registered() -> &'static str {
@@ -37,7 +38,7 @@ fn text(notice: Notice) -> String {
         Notice::Ended => "Your session has ended. Log in again.".into(),
         Notice::LoggedOut => "You are logged out.".into(),
         Notice::LoggedOutHere { until } => {
-            let mut text = String::from("You are logged out in this tab, but the server could not be told. ");
+            let mut text = String::from("You are logged out in this browser, but the server could not be told. ");
             match until {
                 Some(until) => {
                     text.push_str("There the session ends by itself, at the latest on ");

@@ -64,5 +64,5 @@ pub fn OutcomeLine(
             Said::Done(text) | Said::Failed(text) => text.clone(),
         })
     };
-    view! { <p class=class role="status">{text}</p> }
+    view! { <p class=class role="status" prop:textContent=text></p> }
 }

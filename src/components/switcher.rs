@@ -1,9 +1,10 @@
-//! The select box that switches the view.
+//! The ways between the views: a select box, and links beside it where there is room.
 
 use leptos::{html, prelude::*};
 
+use super::dom;
 use crate::{
-    app::{Address, settings},
+    app::Address,
     pages::View,
     session::{Phase, Session},
 };
@@ -11,52 +12,58 @@ use crate::{
 /// The select's id.
 pub const ID: &str = "account-view";
 
-/// The select box. It follows the address, whoever changes it.
+/// The select box and the links. They follow the address, whoever changes it.
 #[component]
 pub fn ViewSwitcher(
     /// The address.
     address: Address,
 ) -> impl IntoView {
     let session = Session::current();
-    // Offered to those who have one, and shown to whoever is there.
-    let own = Memo::new(move |_| session.phase() == Phase::SignedIn || address.view().whole() == View::ACCOUNT);
-    // Not where registration is closed, unless somebody came by its address.
-    let register = Memo::new(move |_| settings::registration_is_open() || address.view() == View::Register);
-    let select = NodeRef::<html::Select>::new();
-    Effect::new(move |last: Option<()>| {
-        let view = address.view().whole();
-        own.track();
-        register.track();
-        let Some(select) = select.get() else { return };
-        // A choice made before the page was live counts.
-        let chosen = View::at(&select.value());
-        if last.is_none() && view.is_offered() && chosen != view {
-            address.go(chosen);
-        } else {
-            select.set_value(if view.is_offered() { view.path() } else { "" });
-        }
-    });
-    let option = move |view: View| {
-        let selected = address.view_now().whole() == view;
-        view! { <option value=view.path() selected=selected>{view.name()}</option> }
+    let signed_in = Memo::new(move |_| matches!(session.phase(), Phase::SignedIn | Phase::Checking));
+    let links = move || {
+        let link = |view: View| {
+            let current = move || (address.view().whole() == view).then_some("page");
+            view! { <li><a href=view.path() aria-current=current>{view.name(signed_in.get())}</a></li> }
+        };
+        View::offered(signed_in.get()).map(link).collect_view()
     };
-    let unchosen =
-        move || (!address.view().is_offered()).then(|| view! { <option value="" hidden selected>"Choose"</option> });
     view! {
         <nav class="switcher" aria-label="Views">
             <label for=ID>"Account"</label>
-            <select
-                id=ID
-                autocomplete="off"
-                node_ref=select
-                on:change=move |event| address.go(View::at(&event_target_value(&event)))
-            >
-                {unchosen}
-                {option(View::LogIn)}
-                {move || register.get().then(|| option(View::Register))}
-                {move || own.get().then(|| option(View::ACCOUNT))}
-                {option(View::LogOut)}
-            </select>
+            <ViewSelect address signed_in />
+            <ul class="beside">{links}</ul>
         </nav>
+    }
+}
+
+#[component]
+fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
+    let select = NodeRef::<html::Select>::new();
+    Effect::new(move |last: Option<()>| {
+        let (view, signed_in) = (address.view().whole(), signed_in.get());
+        let Some(select) = select.get() else { return };
+        // A choice made before the page was live counts.
+        match View::offered(signed_in).find(|offered| offered.path() == select.value()) {
+            Some(chosen) if last.is_none() && chosen != view => address.choose(chosen),
+            _ => select.set_value(if view.is_offered(signed_in) { view.path() } else { "" }),
+        }
+    });
+    let choose = move |event| {
+        let view = View::at(&event_target_value(&event));
+        // The arrow keys pass through all views. None of them is to be a step back.
+        if dom::has_focus(ID) { address.replace(view) } else { address.choose(view) }
+    };
+    let options = move || {
+        let (view, signed_in) = (address.view().whole(), signed_in.get());
+        let unoffered = (!view.is_offered(signed_in))
+            .then(|| view! { <option value="" hidden selected>{view.name(signed_in)}</option> });
+        let offered = View::offered(signed_in)
+            .map(|offered| view! { <option value=offered.path() selected=offered == view>{offered.name(signed_in)}</option> });
+        (unoffered, offered.collect_view())
+    };
+    view! {
+        <select id=ID autocomplete="off" node_ref=select on:change=choose>
+            {options}
+        </select>
     }
 }

@@ -17,10 +17,8 @@ pub fn Home() -> impl IntoView {
     view! {
         <Eyebrow text="Welcome" />
         <h1 tabindex="-1">"You are logged in"</h1>
-        <p class="lead">"as " <strong>{of(|me| me.account.username)}</strong></p>
+        <p class="lead">"as " <strong translate="no" prop:textContent=of(|me| me.account.username)></strong></p>
         <dl class="facts">
-            <dt>"Username"</dt>
-            <dd>{of(|me| me.account.username)}</dd>
             <dt>"Email"</dt>
             <dd><bdi>{move || session.identity().map(|me| breakable(&me.account.email))}</bdi></dd>
             <dt>"Member since"</dt>

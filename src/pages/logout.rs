@@ -28,14 +28,13 @@ pub fn Logout() -> impl IntoView {
             Either::Left(view! {
                 <Eyebrow text="See you soon" />
                 <h1 tabindex="-1">"You are logged out"</h1>
-                <p class="lead">"Nothing of an account is left in this tab."</p>
                 <p class="actions"><a class="button" href="/login">"Go to login"</a></p>
             })
         } else {
             Either::Right(view! {
                 <Eyebrow text="Leaving?" />
                 <h1 tabindex="-1">"Do you want to log out?"</h1>
-                <p class="lead">"This ends the session of this tab. Other tabs and programs keep theirs."</p>
+                <p class="lead">"This logs you out in every tab of this browser. Other devices and programs stay logged in."</p>
                 <LogOutHere />
             })
         }

@@ -14,6 +14,8 @@ use axum::Router;
 pub struct PageFiles {
     /// The style sheet.
     pub style: String,
+    /// The style sheet itself, which spares a first visit a round trip. Not under `cargo leptos watch`, which replaces its link.
+    pub inlined: Option<&'static str>,
     /// The script that loads the WebAssembly.
     pub script: String,
     /// The scripts that it imports.

@@ -1,12 +1,16 @@
 //! How server functions are called: with the token, with a limit in time, and with an ear for a session's end.
 
-use std::{future::Future, mem};
+use std::{future::Future, mem, time::Duration};
 
 use futures_util::{Sink, Stream};
-use leptos::web_sys::{self, AbortSignal, RequestInit};
+use leptos::{
+    leptos_dom::helpers::set_timeout,
+    web_sys::{self, AbortController, RequestInit},
+};
 use server_fn::{
     Bytes,
     client::{Client, browser::BrowserClient},
+    error::SERVER_FN_ERROR_HEADER,
     request::browser::{BrowserRequest, Request},
     response::{ClientRes, browser::BrowserResponse},
 };
@@ -14,8 +18,8 @@ use server_fn::{
 use super::LIVE;
 use crate::error::AppError;
 
-/// Milliseconds after which a call is given up: the server itself answers within 20 s, busy or not.
-const PATIENCE: u32 = 30_000;
+/// After this time a call is given up: the server itself answers within 20 s, busy or not.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The browser's client, with `Authorization: Bearer` (RFC 6750, section 2.1) while there is a token.
 pub struct SessionClient;
@@ -33,6 +37,7 @@ impl Client<AppError> for SessionClient {
         let answer = <BrowserClient as Client<AppError>>::send(request).await;
         if let (Ok(response), Some(token), Some(session)) = (&answer, token, LIVE.get())
             && ClientRes::<AppError>::status(response) == AppError::SessionEnded.status()
+            && is_ours(response)
         {
             session.ended(&token);
         }
@@ -55,12 +60,20 @@ impl Client<AppError> for SessionClient {
     }
 }
 
-/// Gives a request its limit in time.
+/// Whether the server itself has answered, and not a proxy before it, whose own login may have ended.
+fn is_ours(response: &BrowserResponse) -> bool {
+    response.generate_headers().contains_key(SERVER_FN_ERROR_HEADER)
+}
+
+/// Gives a request its limit in time. Not every browser has `AbortSignal.timeout`, so a timer does it.
 fn limit(request: &mut Request) {
     let Ok(spare) = web_sys::Request::new_with_str("/") else { return };
     let plain: web_sys::Request = mem::replace(request, spare.into()).into();
     let init = RequestInit::new();
-    init.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
+    if let Ok(controller) = AbortController::new() {
+        init.set_signal(Some(&controller.signal()));
+        set_timeout(move || controller.abort(), PATIENCE);
+    }
     let limited = web_sys::Request::new_with_request_and_init(&plain, &init);
     *request = limited.unwrap_or(plain).into();
 }

@@ -30,8 +30,8 @@ pub fn write(token: &str) {
     }
 }
 
-/// Stores again what should be there. A logout in another tab tells the browser to clear its storage, and it clears that of
-/// every tab (`Clear-Site-Data`).
+/// Stores again what should be there. The answer to a logout tells the browser to clear the storage of every tab
+/// (`Clear-Site-Data`), and somebody may have logged in again before it came.
 pub fn restore() {
     if let Some(token) = KEPT.take() {
         write(&token);

@@ -48,16 +48,4 @@ impl Part {
             Self::Data => "Data",
         }
     }
-
-    /// The document's title while the part is shown.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Profile => "Your account · Vestibule",
-            Self::Security => "Security · Vestibule",
-            Self::Sessions => "Sessions · Vestibule",
-            Self::Tokens => "Tokens · Vestibule",
-            Self::Data => "Data · Vestibule",
-        }
-    }
 }

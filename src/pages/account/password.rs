@@ -70,9 +70,8 @@ fn PasswordForm(rows: OpenRow, outcome: Outcome) -> impl IntoView {
         event.prevent_default();
         let Some([current, new]) = form.begin([Field::CurrentPassword, Field::NewPassword]) else { return };
         spawn_local(async move {
-            let answer = change_password(current, new).await;
-            if let Some(token) = form.finish(answer) {
-                session.renew(token);
+            let answer = session.renew(Box::pin(change_password(current, new))).await;
+            if form.finish(answer).is_some() {
                 outcome.end(Ok("Password changed. You were logged out everywhere else.".into()));
                 rows.close(ROW);
             }

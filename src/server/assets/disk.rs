@@ -26,6 +26,7 @@ pub(super) fn page_files() -> PageFiles {
     let path = |name: &str| format!("/pkg/{name}");
     PageFiles {
         style: path("vestibule.css"),
+        inlined: None,
         script: path("vestibule.js"),
         imported: Vec::new(),
         wasm: path("vestibule.wasm"),

@@ -43,6 +43,7 @@ pub(super) fn is_there() -> bool {
 pub(super) fn page_files() -> PageFiles {
     PageFiles {
         style: STYLE.to_owned(),
+        inlined: find(FILES, STYLE).and_then(|file| std::str::from_utf8(file.identity).ok()),
         script: SCRIPT.to_owned(),
         imported: IMPORTED.iter().map(|&path| path.to_owned()).collect(),
         wasm: WASM.to_owned(),

@@ -1,0 +1,166 @@
+// The page's start, whatever a translator, a password manager or another extension makes of the document.
+import type { Page } from "@playwright/test";
+import { expect, status, test, Vestibule } from "../support/fixtures.js";
+
+/** What others do to a page, as scripts that run in it. */
+const CHANGES: Record<string, () => void> = {
+  "a translator wraps each text": () => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const found: Text[] = [];
+    while (texts.nextNode()) found.push(texts.currentNode as Text);
+    for (const text of found) {
+      if (!text.data.trim() || text.parentElement?.closest("script, style, noscript, font")) continue;
+      const [outer, inner] = [document.createElement("font"), document.createElement("font")];
+      inner.textContent = `«${text.data}»`;
+      outer.append(inner);
+      text.replaceWith(outer);
+    }
+  },
+  "an extension puts elements into the body": () => {
+    const foreign = () => Object.assign(document.createElement("div"), { className: "foreign" });
+    document.body.prepend(foreign());
+    document.body.append(foreign());
+  },
+  "an extension puts elements into the form": () => {
+    for (const form of document.querySelectorAll("form")) {
+      form.prepend(document.createElement("grammarly-extension"));
+      form.append(document.createElement("div"));
+    }
+  },
+  "a password manager puts elements beside the fields": () => {
+    for (const input of document.querySelectorAll("input")) {
+      input.before(document.createElement("span"));
+      input.after(document.createElement("button"));
+      input.setAttribute("data-manager", "yes");
+      input.style.paddingRight = "30px";
+    }
+  },
+  "an extension wraps the fields": () => {
+    for (const input of document.querySelectorAll("input")) {
+      const wrapper = document.createElement("div");
+      input.replaceWith(wrapper);
+      wrapper.append(input);
+    }
+  },
+  "an extension takes elements and comments out": () => {
+    for (const element of document.querySelectorAll(".eyebrow, .hint, header .brand svg")) element.remove();
+    const comments = document.createTreeWalker(document.body, NodeFilter.SHOW_COMMENT);
+    const found: Comment[] = [];
+    while (comments.nextNode()) found.push(comments.currentNode as Comment);
+    for (const comment of found) comment.remove();
+  },
+};
+
+/** Opens a page and holds its WebAssembly back, until the returned function is called. */
+async function openHeld(page: Page, path: string): Promise<() => void> {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/vestibule.wasm", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(path, { waitUntil: "commit" });
+  await page.locator("form").waitFor();
+  return release;
+}
+
+for (const [what, change] of Object.entries(CHANGES)) {
+  test(`before the page is live, ${what}: it starts and everything works`, async ({ page, user }) => {
+    const app = new Vestibule(page);
+    const release = await openHeld(page, "/login");
+    await app.email.fill(user.email);
+    await page.evaluate(change);
+    await page.locator("#login-email").focus();
+    release();
+    await app.live();
+    await expect(app.email).toHaveValue(user.email);
+    await expect(app.email).toBeFocused();
+    await expect(page.locator("#trouble")).toBeHidden();
+    await page.getByRole("button", { name: "Show password" }).click();
+    await expect(app.password).toHaveAttribute("type", "text");
+    await app.switcher.selectOption("Register");
+    await expect(app.heading).toHaveText("Register");
+    await app.registerButton.click();
+    await expect(app.username).toHaveAttribute("aria-invalid", "true");
+    await page.goBack();
+    await app.fillLogin(user);
+    await app.loginButton.click();
+    await expect(app.welcome).toBeVisible();
+  });
+
+  test(`on the live page, ${what}: everything works, and no text stays that is untrue`, async (
+    { page, user, complaints },
+  ) => {
+    complaints.expect(status(400));
+    const app = new Vestibule(page);
+    await app.open("/login");
+    const alter = () => page.evaluate(change);
+    const form = page.locator("form");
+    const fill = async (password: string) => {
+      await page.locator("#login-email").fill(user.email);
+      await page.locator("#login-password").fill(password);
+    };
+    await alter();
+    await fill("a wrong password");
+    await form.locator("button[type=submit]").click();
+    const alert = page.locator("#login-alert");
+    await expect(alert).toHaveText("Email or password is wrong. Check both and try again.");
+    await alter();
+    await fill(user.password);
+    await form.locator("button[type=submit]").click();
+    await expect(page.locator("main h1")).toContainText("You are logged in");
+    await expect(page.locator("main")).toContainText(user.username);
+    await alter();
+    await page.goto("/logout");
+    await expect(app.heading).toHaveText("Do you want to log out?");
+    await expect(page.locator(".who")).toContainText(user.username);
+    await alter();
+    await page.locator("main button").first().click();
+    await expect(page.locator("main h1")).toContainText("You are logged out");
+    await expect(page.locator(".who")).toBeHidden();
+    await expect(page.locator("body")).not.toContainText(user.username);
+  });
+}
+
+test("what somebody is typing while the page comes alive stays, with the caret", async ({ page }) => {
+  const app = new Vestibule(page);
+  const release = await openHeld(page, "/login");
+  await app.email.pressSequentially("ann@example.org");
+  for (let step = 0; step < 4; step += 1) await page.keyboard.press("ArrowLeft");
+  release();
+  await app.live();
+  await page.keyboard.type("X");
+  await expect(app.email).toHaveValue("ann@exampleX.org");
+});
+
+test("a button that can't work yet says that the page is loading", async ({ page }) => {
+  const app = new Vestibule(page);
+  const release = await openHeld(page, "/login");
+  await expect(page.getByRole("button", { name: "Loading…" })).toBeDisabled();
+  release();
+  await expect(app.loginButton).toBeEnabled();
+});
+
+test("a page that can't start says so, and blames WebAssembly only where there is none", async ({ page, complaints }) => {
+  complaints.expect(/ERR_FAILED|Failed to fetch|TypeError|ReferenceError|WebAssembly is not defined/);
+  await page.route("**/*.wasm", (route) => route.abort());
+  await page.goto("/login");
+  const trouble = page.getByRole("alert").filter({ hasText: "This page could not start." });
+  await expect(trouble).toContainText("Reload it.");
+  await expect(trouble).not.toContainText("WebAssembly");
+  await expect(page.locator("form button[type=submit]")).toHaveText("Login");
+  await page.addInitScript(() => Reflect.deleteProperty(globalThis, "WebAssembly"));
+  await page.reload();
+  await expect(trouble).toContainText("WebAssembly is switched off in this browser.");
+});
+
+test("a page that breaks after its start says so", async ({ page, complaints }) => {
+  complaints.expect(/broken for a test/);
+  await new Vestibule(page).open("/login");
+  await page.evaluate(() => {
+    setTimeout(() => {
+      throw new WebAssembly.RuntimeError("broken for a test");
+    });
+  });
+  await expect(page.getByRole("alert").filter({ hasText: "This page has stopped working. Reload it." })).toBeVisible();
+});

@@ -1,0 +1,179 @@
+// One session for all tabs of a browser (reports 86 and 87).
+import type { BrowserContext, Page } from "@playwright/test";
+import { expect, register, status, test, Vestibule } from "../support/fixtures.js";
+
+/** The token that a tab keeps; empty without one. */
+async function kept(page: Page): Promise<string> {
+  return (await new Vestibule(page).storage()).session.match(/vst_[0-9A-Za-z]{49}/)?.[0] ?? "";
+}
+
+async function tab(context: BrowserContext, path: string): Promise<Vestibule> {
+  const app = new Vestibule(await context.newPage());
+  await app.page.goto(path);
+  return app;
+}
+
+async function logOut(app: Vestibule): Promise<void> {
+  await app.switcher.selectOption("Log out");
+  await app.logOutButton.click();
+  await expect(app.heading).toHaveText("You are logged out");
+}
+
+test("a new tab takes over the session of one that lives_r86", async ({ page, context, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  const other = await tab(context, "/login");
+  await expect(other.welcome).toBeVisible();
+  expect(await kept(other.page)).toBe(await kept(page));
+
+  const [clicked] = await Promise.all([
+    context.waitForEvent("page"),
+    page.getByRole("main").getByRole("link", { name: "Your account" }).click({ modifiers: ["Control"] }),
+  ]);
+  await expect(clicked.getByRole("main")).toContainText(user.email);
+
+  const [opened] = await Promise.all([
+    context.waitForEvent("page"),
+    page.evaluate(() => void window.open("/login", "_blank", "noopener")),
+  ]);
+  await expect(new Vestibule(opened).welcome).toBeVisible();
+  const stored = await opened.evaluate(() => [JSON.stringify({ ...localStorage }), document.cookie]);
+  expect(stored, "the token is in sessionStorage and nowhere else").toEqual(["{}", ""]);
+});
+
+test("no form for strangers flashes up in a new tab_r86", async ({ page, context, user }) => {
+  await new Vestibule(page).logIn(user);
+  const other = await context.newPage();
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await other.route("**/vestibule.wasm", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await other.goto("/login", { waitUntil: "commit" });
+  await expect(other.getByText("Checking your session…")).toBeVisible();
+  await expect(other.locator("form")).toBeHidden();
+  release();
+  await expect(new Vestibule(other).welcome).toBeVisible();
+});
+
+test("logging out in one tab logs out all_r86", async ({ page, context, user }) => {
+  const here = new Vestibule(page);
+  await here.logIn(user);
+  const there = await tab(context, "/login");
+  await expect(there.welcome).toBeVisible();
+  await logOut(here);
+  await expect(there.loginButton).toBeVisible();
+  await expect(there.page.getByText("You are logged out.")).toBeVisible();
+  await expect(there.page.locator("body")).not.toContainText(user.email);
+  expect([await kept(page), await kept(there.page)]).toEqual(["", ""]);
+  const third = await tab(context, "/login");
+  await third.live();
+  await expect(third.loginButton).toBeVisible();
+});
+
+test("logging in in one tab logs in the others_r86", async ({ page, context, user }) => {
+  const there = await tab(context, "/login");
+  await there.live();
+  await new Vestibule(page).logIn(user);
+  await expect(there.welcome).toBeVisible();
+});
+
+test("a token that one tab renews reaches the others_r87", async ({ page, context, user }) => {
+  const here = new Vestibule(page);
+  await here.logIn(user);
+  const there = await tab(context, "/login");
+  await expect(there.welcome).toBeVisible();
+  const before = await kept(page);
+  await page.bringToFront();
+  await changePassword(here, user.password);
+  const renewed = await kept(page);
+  expect(renewed).not.toBe(before);
+  await expect.poll(() => kept(there.page)).toBe(renewed);
+  await there.page.reload();
+  await expect(there.welcome).toBeVisible();
+});
+
+/** Changes the password to one much like it, which gives the session another token. */
+async function changePassword(app: Vestibule, password: string): Promise<void> {
+  await app.open("/account/security");
+  const page = app.page;
+  await page.getByRole("button", { name: "Change password" }).click();
+  await page.getByLabel("Current password").fill(password);
+  await page.getByLabel("New password").fill(`${password}-anew`);
+  await page.getByRole("button", { name: "Change password" }).click();
+  await expect(page.getByText("Password changed.")).toBeVisible();
+}
+
+test("a tab never acts for one person while another has logged in elsewhere_r86", async ({ page, context, request, user }) => {
+  const ann = new Vestibule(page);
+  await ann.logIn(user);
+  const bob = await register(request);
+  // A tab that hears nobody, as if the others were asleep.
+  const other = await context.newPage();
+  await other.addInitScript(() => {
+    const Channel = BroadcastChannel;
+    let opened = 0;
+    Object.assign(window, {
+      BroadcastChannel: class extends Channel {
+        constructor(name: string) {
+          opened += 1;
+          super(opened === 1 ? "nobody" : name);
+        }
+      },
+    });
+  });
+  const there = new Vestibule(other);
+  await there.open("/login");
+  await there.fillLogin(bob);
+  await there.loginButton.click();
+  await expect(there.welcome).toBeVisible();
+
+  await expect(ann.heading).toHaveText(`You are now logged in as ${bob.username}`);
+  await expect(page.locator("body")).not.toContainText(user.email);
+  expect(await kept(page)).toBe("");
+  const sent: string[] = [];
+  page.on("request", (request) => sent.push(request.url()));
+  await ann.switcher.selectOption("Register");
+  await expect(ann.heading).toHaveText(`You are now logged in as ${bob.username}`);
+  expect(sent.filter((url) => url.includes("/fn/"))).toEqual([]);
+  await page.getByRole("button", { name: `Continue as ${bob.username}` }).click();
+  await expect(page.getByRole("main")).toContainText("You need to log out before registering");
+  await page.goto("/login");
+  await expect(page.getByRole("main")).toContainText(bob.email);
+});
+
+test("closing the last tab ends it_r86", async ({ context, user }) => {
+  const first = new Vestibule(await context.newPage());
+  await first.logIn(user);
+  const second = await tab(context, "/login");
+  await expect(second.welcome).toBeVisible();
+  await first.page.close();
+  const third = await tab(context, "/login");
+  await expect(third.welcome).toBeVisible();
+  await second.page.close();
+  await third.page.close();
+  const fourth = await tab(context, "/login");
+  await fourth.live();
+  await expect(fourth.loginButton).toBeVisible();
+});
+
+test("a page that the browser kept follows what happened meanwhile_r86", async ({ page, context, user, complaints }) => {
+  complaints.expect(status(401));
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await page.goto("/api/docs");
+  const other = await tab(context, "/login");
+  // Nobody answers: the only tab with the session shows another page.
+  await other.live();
+  await expect(other.loginButton).toBeVisible();
+  await page.goBack();
+  await expect(app.welcome).toBeVisible();
+  await other.page.reload();
+  await expect(other.welcome).toBeVisible();
+  await page.goto("/api/docs");
+  await logOut(other);
+  await page.goBack();
+  await app.live();
+  await expect(page.locator("body")).not.toContainText(user.email);
+});

@@ -1,0 +1,30 @@
+//! The page's start in the browser.
+//!
+//! The browser draws the page itself and puts it in place of the server's, in one step. It never takes over the server's
+//! elements: a translator, a password manager or another extension may have changed them by then.
+
+use leptos::{
+    mount::mount_to,
+    prelude::document,
+    wasm_bindgen::JsCast,
+    web_sys::{Element, HtmlElement},
+};
+
+use super::{App, PAGE};
+use crate::components::typed::Typed;
+
+/// Draws the page. What was typed into the server's, and the focus, go with it.
+pub fn start() {
+    let Ok(fresh) = document().create_element("div").map(Element::unchecked_into::<HtmlElement>) else { return };
+    fresh.set_id(PAGE);
+    fresh.set_class_name(PAGE);
+    mount_to(fresh.clone(), App).forget();
+    match document().get_element_by_id(PAGE) {
+        Some(rendered) => {
+            let typed = Typed::into(&rendered);
+            drop(rendered.replace_with_with_node_1(&fresh));
+            typed.put_back();
+        }
+        None => drop(document().body().map(|body| body.append_child(&fresh))),
+    }
+}

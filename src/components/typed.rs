@@ -1,0 +1,111 @@
+//! What somebody has typed, kept while the elements around it are replaced.
+
+use std::cell::RefCell;
+
+use leptos::{
+    prelude::{document, request_animation_frame},
+    wasm_bindgen::JsCast,
+    web_sys::{Element, FocusOptions, HtmlElement, HtmlInputElement, HtmlSelectElement},
+};
+
+/// The texts of the inputs below an element that differ from what they began with, the choices of its selects, and the focus.
+#[derive(Default)]
+pub struct Typed {
+    texts: Vec<(String, String)>,
+    focus: Option<Focus>,
+}
+
+struct Focus {
+    id: String,
+    selection: Option<(u32, u32)>,
+}
+
+impl Typed {
+    /// Everything that was typed below an element, and where the focus is.
+    #[must_use]
+    pub fn into(root: &Element) -> Self {
+        let mut typed = Self { texts: texts(root, |_| true), focus: None };
+        typed.focus = document()
+            .active_element()
+            .filter(|active| root.contains(Some(active)))
+            .map(|active| Focus { id: active.id(), selection: active.dyn_ref().and_then(selection) });
+        typed
+    }
+
+    /// The texts that were typed below an element, passwords aside: they stay nowhere longer than they are needed.
+    #[must_use]
+    pub fn without_passwords(root: &Element) -> Self {
+        Self { texts: texts(root, |input| !input.autocomplete().ends_with("password")), focus: None }
+    }
+
+    /// Adds what was typed elsewhere. A newer text takes the place of an older one.
+    pub fn add(&mut self, newer: Self) {
+        self.texts.retain(|(id, _)| newer.texts.iter().all(|(other, _)| other != id));
+        self.texts.extend(newer.texts);
+    }
+
+    /// Puts the texts into the inputs of the same ids, unless something was typed there, and the focus where it was.
+    pub fn put_back(&self) {
+        for (id, text) in &self.texts {
+            let Some(element) = document().get_element_by_id(id) else { continue };
+            if let Some(input) = element.dyn_ref::<HtmlInputElement>() {
+                if input.value() == input.default_value() {
+                    input.set_value(text);
+                }
+            } else if let Some(select) = element.dyn_ref::<HtmlSelectElement>() {
+                select.set_value(text);
+            }
+        }
+        if let Some(Focus { id, selection }) = &self.focus {
+            focus(id, *selection);
+        }
+    }
+}
+
+thread_local! {
+    /// What was typed into the forms of views that were left.
+    static KEPT: RefCell<Typed> = RefCell::default();
+}
+
+/// Keeps what is typed in the view that is about to be left.
+pub fn keep() {
+    if let Ok(Some(view)) = document().query_selector(".view") {
+        let typed = Typed::without_passwords(&view);
+        KEPT.with_borrow_mut(|kept| kept.add(typed));
+    }
+}
+
+/// Puts it back, once the browser has drawn the view that is shown now.
+pub fn put_back() {
+    request_animation_frame(|| KEPT.with_borrow(Typed::put_back));
+}
+
+/// Forgets it. What one person has typed is not for the next.
+pub fn forget() {
+    KEPT.take();
+}
+
+fn texts(root: &Element, is_wanted: fn(&HtmlInputElement) -> bool) -> Vec<(String, String)> {
+    let (inputs, selects) = (root.get_elements_by_tag_name("input"), root.get_elements_by_tag_name("select"));
+    let inputs = (0..inputs.length()).filter_map(|at| inputs.item(at)?.dyn_into::<HtmlInputElement>().ok());
+    let inputs = inputs.filter(|input| is_wanted(input) && input.value() != input.default_value());
+    let selects = (0..selects.length()).filter_map(|at| selects.item(at)?.dyn_into::<HtmlSelectElement>().ok());
+    let texts = inputs.map(|input| (input.id(), input.value()));
+    texts.chain(selects.map(|select| (select.id(), select.value()))).filter(|(id, _)| !id.is_empty()).collect()
+}
+
+/// Some kinds of input tell of no selection.
+fn selection(input: &HtmlInputElement) -> Option<(u32, u32)> {
+    Some((input.selection_start().ok()??, input.selection_end().ok()??))
+}
+
+fn focus(id: &str, selection: Option<(u32, u32)>) {
+    let Some(element) = document().get_element_by_id(id) else { return };
+    let Ok(element) = element.dyn_into::<HtmlElement>() else { return };
+    let options = FocusOptions::new();
+    options.set_prevent_scroll(true);
+    drop(element.focus_with_options(&options));
+    if let (Some((start, end)), Some(input)) = (selection, element.dyn_ref::<HtmlInputElement>()) {
+        drop(input.set_selection_range(start, end));
+    }
+}
