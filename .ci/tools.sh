@@ -66,6 +66,11 @@ need_postgres() {
         say "PostgreSQL's server is missing, and its tests will fail. Install it (Debian: apt-get install postgresql)."
 }
 
+need_pgbouncer() {
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || apt_install pgbouncer ||
+        say "PgBouncer is missing, and its tests will fail. Install it (Debian: apt-get install pgbouncer)."
+}
+
 # Sets and exports CHROMIUM to a browser's path.
 need_chromium() {
     local find=end2end/support/chromium.mjs

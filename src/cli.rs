@@ -1,12 +1,19 @@
 //! The command line: a door like the others, thin over the service.
 
+mod backup;
 mod check;
 mod env_file;
 mod health;
 mod output;
+mod restore;
+mod rights;
 mod user;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -59,6 +66,12 @@ enum Command {
     /// Manage accounts, whether a server is running or not
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Copy the database into a file, whether a server is running or not
+    Backup(backup::Backup),
+    /// Put a copy in the place of the database. Stop the server first. All sessions, links and access tokens end
+    Restore(restore::Restore),
+    /// End all sessions, links and access tokens, after a database was restored by other means
+    Restored(restore::Restored),
     /// Make the database, or bring its tables up to date, and end
     Migrate,
     /// Say whether the configuration can be used, and end
@@ -80,33 +93,48 @@ impl Cli {
     }
 
     /// Runs the command.
-    pub async fn run(self) -> ExitCode {
-        let config = match self.configuration() {
-            Ok(config) => config,
-            Err(error) => return fail(BAD_CONFIGURATION, &Failure::Told(error)),
+    pub fn run(mut self) -> ExitCode {
+        rights::keep_files_private();
+        let mut command = self.command.take().unwrap_or(Command::Serve);
+        let prepared = self.go_to_folder().and_then(|()| command.open_files().map_err(|error| (FAILED, error.into())));
+        if let Err((code, error)) = prepared {
+            return fail(code, &error);
+        }
+        // On a thread of its own, which gives up root's rights. This one keeps them, for the files that were named to it.
+        let joined = std::thread::scope(|scope| scope.spawn(|| self.work(&mut command)).join());
+        let done = joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let outcome = done.and_then(|()| command.keep_files().map_err(|error| (FAILED, error)));
+        outcome.map_or_else(|(code, error)| fail(code, &error), |()| ExitCode::SUCCESS)
+    }
+
+    fn go_to_folder(&self) -> Result<(), (u8, Failure)> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        std::env::set_current_dir(folder)
+            .map_err(|cause| (BAD_CONFIGURATION, format!("{} can't be gone to: {cause}.", folder.display()).into()))
+    }
+
+    /// Everything that a command does with the configuration and the database.
+    fn work(&self, command: &mut Command) -> Result<(), (u8, Failure)> {
+        let badly = |error: String| (BAD_CONFIGURATION, Failure::Told(error));
+        let become_owner = |of: &Path| {
+            let owned = if matches!(command, Command::Serve) { Ok(()) } else { rights::become_owner_of(of) };
+            owned.map_err(|error| (FAILED, Failure::Told(error)))
         };
-        let outcome = match self.command.unwrap_or(Command::Serve) {
-            Command::Serve => {
-                logging::start(&config.log);
-                run::serve(config).await.map_err(|error| Failure::Told(error.to_string()))
-            }
-            Command::User(command) => command.run(&config).await,
-            Command::Migrate => migrate(&config).await,
-            Command::CheckConfig => check::report(&config),
-            Command::Health => health::check(config.server.address).map_err(Failure::Told),
-        };
-        outcome.map_or_else(|error| fail(FAILED, &error), |()| ExitCode::SUCCESS)
+        let variables = self.env_file.as_deref().map(env_file::read).transpose().map_err(badly)?;
+        let folder = self.config.as_deref().map_or_else(|| PathBuf::from("."), rights::folder_of);
+        become_owner(&folder)?;
+        let config = self.configuration(variables.into_iter().flatten()).map_err(badly)?;
+        if let Some(database) = config.database.url.file() {
+            become_owner(&rights::folder_of(database))?;
+        }
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| (FAILED, error.to_string().into()))?;
+        runtime.block_on(command.run(config)).map_err(|error| (FAILED, error))
     }
 
     /// The configuration that the options name.
-    fn configuration(&self) -> Result<Config, String> {
-        if let Some(folder) = &self.folder {
-            std::env::set_current_dir(folder)
-                .map_err(|cause| format!("{} can't be gone to: {cause}.", folder.display()))?;
-        }
-        let file = self.env_file.as_deref().map(env_file::read).transpose()?;
+    fn configuration(&self, variables: impl Iterator<Item = (String, String)>) -> Result<Config, String> {
         // What comes later counts.
-        let variables = file.into_iter().flatten().chain(environment());
+        let variables = variables.chain(environment());
         let mut config = Config::load(self.config.as_deref(), variables).map_err(|error| error.to_string())?;
         if let Some(port) = self.port {
             config.server.address.set_port(port);
@@ -115,8 +143,43 @@ impl Cli {
     }
 }
 
+impl Command {
+    /// Opens what the operator named, with the operator's own rights.
+    fn open_files(&mut self) -> Result<(), String> {
+        match self {
+            Self::Backup(backup) => backup.open_files(),
+            Self::Restore(restore) => restore.open_files(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives what was made its name, once it is whole.
+    fn keep_files(self) -> Result<(), Failure> {
+        match self {
+            Self::Backup(backup) => backup.keep_files(),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run(&mut self, config: Config) -> Result<(), Failure> {
+        match self {
+            Self::Serve => {
+                logging::start(&config.log);
+                run::serve(config).await.map_err(|error| Failure::Told(error.to_string()))
+            }
+            Self::User(command) => command.clone().run(&config).await,
+            Self::Backup(backup) => Ok(backup.run(&config).await?),
+            Self::Restore(restore) => restore.run(&config).await,
+            Self::Restored(restored) => restored.run(&config).await,
+            Self::Migrate => migrate(&config).await,
+            Self::CheckConfig => check::report(&config),
+            Self::Health => health::check(config.server.address).map_err(Failure::Told),
+        }
+    }
+}
+
 async fn migrate(config: &Config) -> Result<(), Failure> {
-    let parts = run::assemble(config).await.map_err(|error| Failure::Told(error.to_string()))?;
+    let parts = run::assemble_patiently(config).await.map_err(|error| Failure::Told(error.to_string()))?;
     parts.service.close().await;
     print_line("The tables are up to date.")
 }

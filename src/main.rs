@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use vestibule::cli::Cli;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     match Cli::read() {
-        Ok(cli) => cli.run().await,
+        Ok(cli) => cli.run(),
         Err(code) => code,
     }
 }

@@ -17,6 +17,7 @@ mod postman;
 mod proof;
 mod recovery;
 mod registration;
+pub mod restore;
 mod sessions;
 mod strength;
 mod upkeep;

@@ -4,11 +4,16 @@
 //! compile it once for each. Times come in from the caller, never from the database.
 
 mod access_tokens;
+pub mod backup;
 mod connect;
 mod links;
 mod lock;
 mod mail;
+mod mark;
+mod migrations;
 mod own;
+mod postgres;
+mod restore;
 mod session_cache;
 mod sessions;
 mod sweep;
@@ -19,7 +24,7 @@ mod writer;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use sqlx::{PgPool, SqlitePool, migrate::Migrator};
+use sqlx::SqlitePool;
 use tokio::time::Instant;
 
 pub use self::{
@@ -27,16 +32,15 @@ pub use self::{
     links::{KeptLink, Link, LinkKind, Moved, NewLink},
     mail::{Errand, KeptMail, LONGEST_WAIT, NewMail, WaitingMail},
     own::{KeptSession, Living, Rename},
+    restore::{Forget, Forgotten, Prepared, Since, SinceAccount},
     sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},
     throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount, Telling},
-    url::DatabaseUrl,
+    url::{DatabaseUrl, UrlError},
     users::{Credential, CredentialRow, ListedUser, Made, NewUser, User, UserRow, Welcome},
 };
-use self::{connect::SqliteLock, session_cache::SessionCache, writer::Writer};
+use self::{connect::SqliteLock, postgres::pooled, session_cache::SessionCache, writer::Writer};
 use crate::domain::time::Timestamp;
-
-static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a statement or a transaction may take, with its wait for a connection or a lock, before the caller hears
 /// that the database is away. Less than the three seconds within which a visitor must have an answer.
@@ -46,7 +50,7 @@ pub const PATIENCE: Duration = Duration::from_millis(2500);
 #[derive(Debug)]
 enum Db {
     Sqlite { read: SqlitePool, write: Box<Writer> },
-    Postgres(PgPool),
+    Postgres(postgres::Server),
 }
 
 /// Runs a block on a connection for reading, compiled once for each database.
@@ -57,10 +61,13 @@ macro_rules! on_read {
                 let mut $conn = read.acquire().await?;
                 $body
             }
-            $crate::store::Db::Postgres(pool) => {
+            $crate::store::Db::Postgres(server) => {
                 $crate::store::in_time(async {
-                    let mut $conn = pool.acquire().await?;
-                    Ok($body)
+                    let mut session = server.read().await?;
+                    let $conn = &mut session;
+                    let found = $body;
+                    session.end().await?;
+                    Ok(found)
                 })
                 .await?
             }
@@ -77,11 +84,11 @@ macro_rules! on_search {
                 let mut $conn = read.acquire().await?;
                 $body
             }
-            $crate::store::Db::Postgres(pool) => {
-                let mut connection = $crate::store::connect::unlimited(pool).await?;
-                let $conn = &mut connection;
+            $crate::store::Db::Postgres(server) => {
+                let mut session = server.unlimited().await?;
+                let $conn = &mut session;
                 let found = $body;
-                sqlx::Connection::close(connection).await?;
+                session.end().await?;
                 found
             }
         }
@@ -94,26 +101,35 @@ struct Beginning {
     /// SQLite takes its write lock at the beginning: a transaction that starts by reading and then wants to write is
     /// told "busy" at once, whatever the busy timeout is.
     sqlite: &'static str,
+    /// The isolation is named, for a role or a database may have another default.
     postgres: &'static str,
+    /// Through a pooler, where a connection keeps no settings.
+    pooled: &'static str,
 }
 
 /// What is committed outlives a loss of power.
-const DURABLE: Beginning = Beginning { sqlite: "PRAGMA synchronous = FULL; BEGIN IMMEDIATE", postgres: "BEGIN" };
+const DURABLE: Beginning = Beginning {
+    sqlite: "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+    postgres: "BEGIN ISOLATION LEVEL READ COMMITTED",
+    pooled: pooled!("BEGIN ISOLATION LEVEL READ COMMITTED"),
+};
 
 /// What is committed outlives the program, however it ends, but a loss of power may cost the last of it: for counts, times
 /// and new sessions, which thereby cost no wait for the disk. Whoever loses a session that way logs in again.
 const RELAXED: Beginning = Beginning {
     sqlite: "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
-    postgres: "BEGIN; SET LOCAL synchronous_commit = off",
+    postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
+    pooled: pooled!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off"),
 };
 
 /// Runs a block inside a transaction on PostgreSQL and commits it, all within the time that work may take.
 macro_rules! on_postgres {
-    ($pool:expr, $beginning:expr, $tx:ident => $body:expr) => {
+    ($server:expr, $beginning:expr, $tx:ident => $body:expr) => {
         $crate::store::in_time(async {
-            let mut $tx = $pool.begin_with($beginning.postgres).await?;
+            let mut session = $server.begin($beginning).await?;
+            let $tx = &mut session;
             let outcome = $body;
-            $tx.commit().await?;
+            session.commit().await?;
             Ok(outcome)
         })
         .await?
@@ -134,7 +150,7 @@ macro_rules! on_write {
                 $tx.commit().await?;
                 outcome
             }
-            $crate::store::Db::Postgres(pool) => $crate::store::on_postgres!(pool, $beginning, $tx => $body),
+            $crate::store::Db::Postgres(server) => $crate::store::on_postgres!(server, $beginning, $tx => $body),
         }
     };
 }
@@ -152,7 +168,7 @@ macro_rules! on_each {
                 })
                 .await?
             }
-            $crate::store::Db::Postgres(pool) => $crate::store::on_postgres!(pool, $beginning, $conn => $body),
+            $crate::store::Db::Postgres(server) => $crate::store::on_postgres!(server, $beginning, $conn => $body),
         }
     };
 }
@@ -187,6 +203,8 @@ struct Inner {
     db: Db,
     /// Only where this process is the one that writes: on SQLite, which the lock makes sure of.
     cache: Option<SessionCache>,
+    /// The file, on SQLite.
+    file: Option<PathBuf>,
     _lock: Option<SqliteLock>,
 }
 
@@ -199,7 +217,7 @@ impl Store {
     pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, Error> {
         let opened = async {
             let store = Self::connect(url, connections).await?;
-            store.migrate().await?;
+            store.migrate(&url.to_string()).await?;
             Ok(store)
         };
         // At the start a file that is locked or can't be written is somebody's to mend.
@@ -215,21 +233,11 @@ impl Store {
                 let (db, lock) = connect::sqlite(path, connections).await?;
                 (db, Some(lock))
             }
-            DatabaseUrl::Postgres(url) => (connect::postgres(url, connections).await?, None),
+            DatabaseUrl::Postgres(url) => (Db::Postgres(postgres::Server::open(url, connections).await?), None),
         };
         let cache = lock.is_some().then(SessionCache::default);
-        Ok(Self { inner: Arc::new(Inner { db, cache, _lock: lock }) })
-    }
-
-    async fn migrate(&self) -> Result<(), Error> {
-        match &self.inner.db {
-            Db::Sqlite { write, .. } => MIGRATIONS.run(&mut *write.lock().await?).await,
-            Db::Postgres(pool) => MIGRATIONS.run(&mut connect::unlimited(pool).await?).await,
-        }
-        .map_err(|cause| match cause {
-            sqlx::migrate::MigrateError::Execute(cause) => Error::from(cause),
-            cause => Error::Refused(format!("the tables can't be brought up to date: {cause}")),
-        })
+        let file = url.file().map(PathBuf::from);
+        Ok(Self { inner: Arc::new(Inner { db, cache, file, _lock: lock }) })
     }
 
     /// Asks the database whether it answers.
@@ -247,10 +255,15 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when the database doesn't answer.
     pub async fn clock(&self) -> Result<Option<Timestamp>, Error> {
-        let Db::Postgres(pool) = &self.inner.db else { return Ok(None) };
+        let Db::Postgres(server) = &self.inner.db else { return Ok(None) };
         let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-        let millis: i64 = in_time(async { Ok(sqlx::query_scalar(sql).fetch_one(pool).await?) }).await?;
-        Ok(Some(Timestamp::from_millis(millis)))
+        let read = async {
+            let mut session = server.read().await?;
+            let millis: i64 = sqlx::query_scalar(sql).fetch_one(&mut session).await?;
+            session.end().await?;
+            Ok(millis)
+        };
+        Ok(Some(Timestamp::from_millis(in_time(read).await?)))
     }
 
     /// Closes every connection, after the statements under way. On SQLite this folds the write-ahead log into the file.
@@ -262,7 +275,7 @@ impl Store {
                     tracing::warn!(%cause, "the database was not closed well");
                 }
             }
-            Db::Postgres(pool) => pool.close().await,
+            Db::Postgres(server) => server.close().await,
         }
     }
 }
@@ -279,6 +292,9 @@ pub enum Error {
     /// The database can't be used as it is.
     #[error("{0}")]
     Refused(String),
+    /// The database's server can't be reached at the start; it may be starting itself.
+    #[error("{0}")]
+    Away(String),
     /// A statement failed for a reason that is a fault of ours.
     #[error("a statement failed: {0}")]
     Fault(#[source] sqlx::Error),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What can be done with accounts.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum UserCommand {
     /// Create an account. The password is asked for, or read from standard input
     Add {

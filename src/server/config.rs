@@ -95,6 +95,8 @@ pub struct DatabaseConfig {
     #[serde(deserialize_with = "database_url")]
     pub url: DatabaseUrl,
     pub connections: u32,
+    #[serde(deserialize_with = "duration")]
+    pub wait: Duration,
 }
 
 /// The section `[password]`. What each key means stands in `Leptos.toml`.

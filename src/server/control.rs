@@ -26,17 +26,16 @@ const LONGEST: u64 = 1024 * 1024;
 /// How long the other side may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the socket of a database file is: beside the file itself, whatever link leads to it.
+/// Where the socket of a database file is: beside it. The path stays as short as it was written, for a socket's may have no
+/// more than 108 bytes.
 #[must_use]
 pub fn socket_of(database: &Path) -> PathBuf {
-    // Only where there is one: the name may have 108 bytes, which an absolute path soon has.
-    let real = if database.is_symlink() { database.canonicalize().ok() } else { None };
-    let mut name = real.unwrap_or_else(|| database.to_owned()).into_os_string();
+    let mut name = database.to_owned().into_os_string();
     name.push(".sock");
     PathBuf::from(name)
 }
 
-/// Opens the socket. The caller holds the database's lock, so a socket that lies there is a dead server's.
+/// Opens the socket. The program's umask makes it private from its first moment on. The caller holds the database's lock, so a socket that lies there is a dead server's.
 ///
 /// # Errors
 /// What the file system says, for one when the path is longer than a socket's may be (108 bytes on Linux).
@@ -57,6 +56,10 @@ pub async fn serve(listener: UnixListener, service: Service) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
+        if !stream.peer_cred().is_ok_and(|peer| may_command(peer.uid())) {
+            tracing::warn!("a command of another user was refused");
+            continue;
+        }
         let service = service.clone();
         tokio::spawn(async move {
             let answered = tokio::time::timeout(PATIENCE, answer(stream, &service)).await;
@@ -65,6 +68,11 @@ pub async fn serve(listener: UnixListener, service: Service) {
             }
         });
     }
+}
+
+/// Whether a user may give commands: the server's own, or root.
+fn may_command(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
 async fn answer(stream: UnixStream, service: &Service) -> io::Result<()> {

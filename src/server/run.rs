@@ -79,6 +79,19 @@ pub struct Parts {
 /// [`Error::Store`] and [`Error::Service`].
 pub async fn assemble(config: &Config) -> Result<Parts, Error> {
     let store = Store::open(&config.database.url, config.database.connections).await?;
+    store.refuse_old_copy().await?;
+    parts(config, store).await
+}
+
+/// As [`assemble`], for a database that was restored, and may be older than when it was last in use here.
+///
+/// # Errors
+/// [`Error::Store`] and [`Error::Service`].
+pub async fn assemble_restored(config: &Config) -> Result<Parts, Error> {
+    parts(config, Store::open(&config.database.url, config.database.connections).await?).await
+}
+
+async fn parts(config: &Config, store: Store) -> Result<Parts, Error> {
     let database_clock = store.clock().await?.map(|reading| Arc::new(DatabaseClock::new(reading)));
     let clock: Arc<dyn Clock> = match &database_clock {
         Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
@@ -91,14 +104,42 @@ pub async fn assemble(config: &Config) -> Result<Parts, Error> {
     Ok(Parts { service, upkeep, store, clock: database_clock })
 }
 
+/// How long the database's server is left alone between two attempts to reach it.
+const KNOCK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// As [`assemble`], but waits for a database's server that can't be reached yet, for as long as the configuration says.
+///
+/// # Errors
+/// [`Error::Store`] and [`Error::Service`].
+pub async fn assemble_patiently(config: &Config) -> Result<Parts, Error> {
+    let given_up = tokio::time::Instant::now() + config.database.wait;
+    let mut told = false;
+    loop {
+        match assemble(config).await {
+            Err(Error::Store(store::Error::Away(cause))) if tokio::time::Instant::now() < given_up => {
+                if !told {
+                    tracing::warn!(%cause, longest = ?config.database.wait, "waiting for the database");
+                    told = true;
+                }
+                tokio::time::sleep(KNOCK_INTERVAL).await;
+            }
+            assembled => return assembled,
+        }
+    }
+}
+
 /// Serves until a signal to stop, then finishes what is under way.
 ///
 /// # Errors
 /// What keeps the server from starting.
 pub async fn serve(config: Config) -> Result<(), Error> {
     harden();
-    let signalled = stop_signal()?;
-    let parts = assemble(&config).await?;
+    let mut signalled = Box::pin(stop_signal()?);
+    let parts = tokio::select! {
+        parts = assemble_patiently(&config) => parts?,
+        // Nothing is under way yet.
+        () = &mut signalled => return Ok(()),
+    };
     let address = config.server.address;
     let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
     let control = open_control(&config);
@@ -191,7 +232,10 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     if !assets::is_embedded() && !assets::page_files().reload {
         tracing::warn!("this program carries no page; build it with `make build`, or run `cargo leptos watch`");
     }
-    tracing::info!(database = ?config.database.url, mail = ?config.mail.url, hashing_threads = config.hash_policy().permits, "started");
+    if let Some(warning) = config.database.url.warning() {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(database = %config.database.url, mail = ?config.mail.url, hashing_threads = config.hash_policy().permits, "started");
     if let Origin::DefaultsBeside(other) = &config.origin {
         tracing::info!(file = %other.display(), "not read: it has no section of ours, so it is another program's");
     }

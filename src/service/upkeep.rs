@@ -93,6 +93,12 @@ impl Upkeep {
             Ok(rows) => tracing::debug!(rows, "swept out what is over"),
             Err(cause) => tracing::warn!(%cause, "sweeping out what is over failed"),
         }
+        if let Err(cause) = self.store.fold_log().await {
+            tracing::warn!(%cause, "the database's log was not folded into its file");
+        }
+        if let Err(cause) = self.store.mark_use().await {
+            tracing::warn!(%cause, "the use of the database was not marked");
+        }
     }
 
     async fn sweep_expired(&self, now: Timestamp) -> Result<u64, Error> {

@@ -5,14 +5,12 @@ use std::{
     io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
+use rustix::{fs::OFlags, io::Errno};
 use sqlx::{
-    ConnectOptions, Executor, PgConnection, PgPool, Postgres,
     pool::PoolOptions,
-    postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -29,13 +27,19 @@ const CACHE_SIZE: &str = "-8192";
 /// in once, so later is cheaper; reading the log after a crash takes longer.
 const CHECKPOINT_PAGES: &str = "4000";
 
-/// Holds the file that says "this database is mine" for as long as the process lives. The kernel lets go of it when
+/// Holds the files that say "this database is mine" for as long as the process lives. The kernel lets go of them when
 /// the process ends, however it ends.
 #[derive(Debug)]
-pub struct SqliteLock(#[expect(dead_code, reason = "held for its lock, never read")] File);
+pub struct SqliteLock {
+    #[expect(dead_code, reason = "held for its lock, never read")]
+    beside: File,
+    /// The database itself, which may have a second name or be mounted elsewhere. SQLite uses locks of another kind. Closing
+    /// it ends SQLite's own locks in this process, so it stays open as long as the database.
+    #[expect(dead_code, reason = "held for its lock, never read")]
+    database: File,
+}
 
 pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), Error> {
-    open_private(path, false).map_err(|e| cannot_open(path, &e))?;
     let lock = lock(path)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -57,47 +61,7 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
     Ok((Db::Sqlite { read, write: Box::new(write) }, lock))
 }
 
-/// A connection for what may take long, such as bringing the tables up to date: without the limits of the others.
-pub async fn unlimited(pool: &PgPool) -> Result<PgConnection, Error> {
-    let mut connection = pool.connect_options().connect().await?;
-    connection.execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
-    Ok(connection)
-}
-
-pub async fn postgres(url: &str, connections: u32) -> Result<Db, Error> {
-    let patience = PATIENCE.as_millis().to_string();
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| {
-            Error::Refused("The PostgreSQL address can't be read. Write postgres://user:password@host/name.".to_owned())
-        })?
-        .application_name("vestibule")
-        .options([
-            ("statement_timeout", patience.as_str()),
-            ("lock_timeout", patience.as_str()),
-            ("idle_in_transaction_session_timeout", "10000"),
-            // Without it, each rollback of nothing would be told as a warning.
-            ("client_min_messages", "error"),
-        ]);
-    // The pool would only say that it has waited in vain.
-    let (host, port) = (options.get_host(), options.get_port());
-    let reached = tokio::time::timeout(PATIENCE, options.connect()).await;
-    let reached = reached.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|cause| {
-        Error::Refused(format!(
-            "PostgreSQL at {host}:{port} can't be used: {cause}. Start it, or correct the database's address."
-        ))
-    })?;
-    drop(reached);
-    let pool = patient::<Postgres>(connections).after_release(|connection: &mut PgConnection, _| {
-        // A caller that leaves while a transaction begins leaves it open; sqlx doesn't notice. And sqlx asks a
-        // connection for a sign of life before it keeps it, but without a limit in time: one whose server has vanished
-        // would hold its place for as long as TCP tries.
-        let clean = async { tokio::time::timeout(PATIENCE, connection.execute("ROLLBACK")).await };
-        Box::pin(async { clean.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|_| true) })
-    });
-    Ok(Db::Postgres(pool.connect_with(options).await?))
-}
-
-fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
+pub fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
     PoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
@@ -105,15 +69,22 @@ fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
         .max_lifetime(Duration::from_mins(30))
 }
 
-fn lock(path: &Path) -> Result<SqliteLock, Error> {
-    // Beside the file itself, whatever link leads to it.
-    let name = beside(&path.canonicalize().map_err(|e| cannot_open(path, &e))?, "lock");
-    let file = open_private(&name, true).map_err(|e| cannot_open(&name, &e))?;
-    refuse_network_file_system(path, &file)?;
+/// Takes a database, which is made if need be, for this process alone.
+pub fn lock(path: &Path) -> Result<SqliteLock, Error> {
+    let name = beside(path, "lock");
+    let beside = open_private(&name, true).map_err(|e| cannot_open(&name, &e))?;
+    refuse_network_file_system(path, &beside)?;
+    take(&beside, path, &name)?;
+    let database = open_private(path, false).map_err(|e| cannot_open(path, &e))?;
+    take(&database, path, path)?;
+    Ok(SqliteLock { beside, database })
+}
+
+fn take(file: &File, database: &Path, name: &Path) -> Result<(), Error> {
     match file.try_lock() {
-        Ok(()) => Ok(SqliteLock(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse(path.to_owned())),
-        Err(TryLockError::Error(e)) => Err(cannot_open(&name, &e)),
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse(database.to_owned())),
+        Err(TryLockError::Error(e)) => Err(cannot_open(name, &e)),
     }
 }
 
@@ -125,9 +96,16 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens a file that only its owner may read, and makes it if need be. SQLite gives its log the same permissions.
-fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(fresh).mode(0o600).open(path)?;
+/// Opens a file that only its owner may read, and makes it if need be. SQLite gives its log the same permissions. A symbolic
+/// link is refused: whoever may write the folder would choose which file is opened.
+pub fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(fresh).mode(0o600).custom_flags(no_link);
+    let file = options.open(path).map_err(|cause| match Errno::from_io_error(&cause) {
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link; name the file that it leads to"),
+        _ => cause,
+    })?;
     let mut permissions = file.metadata()?.permissions();
     if permissions.mode() & 0o077 != 0 {
         permissions.set_mode(0o600);

@@ -2,6 +2,8 @@
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
+use super::postgres::Session;
+
 /// A transaction that can have a user to itself: what a login, a logout of everything, a disabling and a new password
 /// do then comes one after the other.
 pub trait Locks {
@@ -33,10 +35,10 @@ macro_rules! noting_a_use {
     };
 }
 
-impl Locks for Transaction<'_, Postgres> {
+impl Locks for Session<Transaction<'static, Postgres>> {
     async fn lock_user(&mut self, user: &str) -> Result<(), sqlx::Error> {
         let sql = "SELECT id FROM users WHERE id = $1 FOR UPDATE";
-        sqlx::query(sql).bind(user).execute(&mut **self).await.map(drop)
+        sqlx::query(sql).bind(user).execute(self).await.map(drop)
     }
 
     fn noting_a_use(&self) -> [&'static str; 2] {

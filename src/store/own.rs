@@ -2,7 +2,7 @@
 //! is open, which is looked at again in the transaction itself.
 
 use super::{
-    DURABLE, Db, Error, NewMail, RELAXED, Store, links::void_links, lock::Locks, mail::post, on_read, on_write,
+    DURABLE, Error, NewMail, RELAXED, Store, links::void_links, lock::Locks, mail::post, on_read, on_write,
     throttles::forget_counts,
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
@@ -209,19 +209,6 @@ impl Store {
             Ok(deleted)
         })
         .await
-    }
-
-    /// Folds SQLite's log into the file and empties it, so that what was overwritten there is gone from here as well. A reader
-    /// that is in the way leaves it for the next time.
-    async fn empty_log(&self) {
-        let Db::Sqlite { write, .. } = &self.inner.db else { return };
-        let emptied = async {
-            let mut connection = write.lock().await?;
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut *connection).await
-        };
-        if let Err(cause) = emptied.await {
-            tracing::warn!(%cause, "the database's log was not emptied");
-        }
     }
 
     /// Ends one session of an account. `false` if the account has none of this name; `None` if the session that asks has

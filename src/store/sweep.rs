@@ -5,7 +5,7 @@
 
 use sqlx::query::{Query, QueryScalar};
 
-use super::{Error, RELAXED, Store, on_search, on_write};
+use super::{Db, Error, RELAXED, Store, on_search, on_write};
 use crate::domain::time::Timestamp;
 
 /// The times up to which rows mean nothing any more.
@@ -87,6 +87,30 @@ impl Spent {
 }
 
 impl Store {
+    /// Folds SQLite's log into the file and empties it, so that what was overwritten there is gone from here as well. A reader
+    /// that is in the way leaves it for the next time.
+    pub(super) async fn empty_log(&self) {
+        let Db::Sqlite { write, .. } = &self.inner.db else { return };
+        let emptied = async {
+            let mut connection = write.lock().await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut *connection).await
+        };
+        if let Err(cause) = emptied.await {
+            tracing::warn!(%cause, "the database's log was not emptied");
+        }
+    }
+
+    /// Folds as much of SQLite's log into the file as nobody is in the way of, beside those who write, so that a plain copy of
+    /// the file lacks little.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn fold_log(&self) -> Result<(), Error> {
+        let Db::Sqlite { read, .. } = &self.inner.db else { return Ok(()) };
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(&mut *read.acquire().await?).await?;
+        Ok(())
+    }
+
     /// The keys of up to `limit` rows that mean nothing any more. In order, so that two servers that delete the same
     /// ones don't wait for each other.
     ///

@@ -1,11 +1,16 @@
 //! How a database is named.
 
 use std::{
+    fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{
+    postgres::{PgConnectOptions, PgSslMode},
+    sqlite::SqliteConnectOptions,
+};
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,16 +21,93 @@ pub enum DatabaseUrl {
     Postgres(String),
 }
 
+/// Why a database's address can't be used. Never repeats a part of it: any part may be one of the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UrlError(&'static str);
+
+const UNKNOWN_KIND: UrlError = UrlError(
+    "write sqlite:FILE, such as sqlite:vestibule.db, or postgres://user:password@host/name, special characters of the \
+     password percent-encoded",
+);
+const NO_FILE: UrlError =
+    UrlError("name a file, such as sqlite:vestibule.db; a database in memory would be lost at each stop");
+const READ_ONLY: UrlError = UrlError("the SQLite file is written as well, so its mode can only be rw or rwc");
+const UNKNOWN_SQLITE_KEY: UrlError =
+    UrlError("after the ? of a SQLite file only mode=rwc, mode=rw and cache=private are known");
+const UNENCODED: UrlError = UrlError(
+    "special characters of the password must be percent-encoded: %23 for #, %2F for /, %3F for ?, %40 for @, %25 for %",
+);
+const SEVERAL_HOSTS: UrlError = UrlError("name one host; several, separated by commas, are not supported");
+const UNKNOWN_POSTGRES_KEY: UrlError = UrlError(
+    "a key after the ? of the PostgreSQL address is not known; known are sslmode, sslrootcert, sslcert, sslkey, host, \
+     hostaddr, port, dbname, user, password, options and pgbouncer",
+);
+const UNREADABLE: UrlError = UrlError(
+    "the PostgreSQL address can't be read: write postgres://user:password@host:5432/name, or \
+     postgres:///name?host=/var/run/postgresql for a socket, special characters of the password percent-encoded, an IPv6 \
+     address in brackets",
+);
+
+/// Keys that sqlx reads.
+const READ: [&str; 16] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "options",
+];
+
+/// Keys of libpq and of providers' addresses that change nothing here, or that this program sets itself.
+const PASSED_OVER: [&str; 14] = [
+    "application_name",
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssencmode",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "sslnegotiation",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "pgbouncer",
+];
+
+/// A PostgreSQL server's address, read.
+pub struct PostgresAddress {
+    /// How to connect.
+    pub options: PgConnectOptions,
+    /// Whether it names options of the session, which a pooler can't pass on.
+    pub session_options: bool,
+    /// Whether it says that there is a pooler in between.
+    pub pooled: bool,
+}
+
 impl DatabaseUrl {
-    /// Reads `sqlite:PATH`, `sqlite://PATH`, `postgres://…` or `postgresql://…`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Reads `sqlite:PATH`, `sqlite://PATH`, `postgres://…` or `postgresql://…`, as sqlx and libpq write them.
+    ///
+    /// # Errors
+    /// What is wrong with it, without a part of it.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return PgConnectOptions::from_str(text).is_ok().then(|| Self::Postgres(text.to_owned()));
+            return read_postgres(text).map(|_| Self::Postgres(text.to_owned()));
         }
-        let path = text.strip_prefix("sqlite:")?;
-        let path = path.strip_prefix("//").unwrap_or(path);
-        (!path.is_empty() && !path.starts_with(':') && !path.contains('?')).then(|| Self::Sqlite(PathBuf::from(path)))
+        let path = text.strip_prefix("sqlite:").ok_or(UNKNOWN_KIND)?;
+        read_sqlite(text, path.strip_prefix("//").unwrap_or(path)).map(Self::Sqlite)
     }
 
     /// The file, if it is one.
@@ -36,15 +118,123 @@ impl DatabaseUrl {
             Self::Postgres(_) => None,
         }
     }
+
+    /// What an operator should know of the way to it: that what passes there could be read.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let Self::Postgres(text) = self else { return None };
+        let options = read_postgres(text).ok()?.options;
+        let weak = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer);
+        (weak && !is_local(&options)).then(|| {
+            format!(
+                "the way to {self} may be unencrypted: write sslmode=verify-full, unless the network is yours alone."
+            )
+        })
+    }
 }
 
-impl std::fmt::Debug for DatabaseUrl {
-    /// Tells the file, or only the kind of server: its address may hold a password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(_) => f.write_str("postgres:…"),
+fn read_sqlite(text: &str, path: &str) -> Result<PathBuf, UrlError> {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    if path.is_empty() || path.starts_with(':') {
+        return Err(NO_FILE);
+    }
+    for key in query.split('&').filter(|key| !key.is_empty()) {
+        match key {
+            "mode=rwc" | "mode=rw" | "cache=private" => {}
+            "mode=memory" => return Err(NO_FILE),
+            _ if key.starts_with("mode=") || key.starts_with("immutable=") => return Err(READ_ONLY),
+            _ => return Err(UNKNOWN_SQLITE_KEY),
         }
+    }
+    let options = SqliteConnectOptions::from_str(text).map_err(|_| UNKNOWN_KIND)?;
+    Ok(options.get_filename().to_owned())
+}
+
+/// Reads a PostgreSQL server's address.
+pub fn read_postgres(text: &str) -> Result<PostgresAddress, UrlError> {
+    let (_, rest) = text.split_once("://").ok_or(UNREADABLE)?;
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = before.split_once('/').unwrap_or((before, ""));
+    // A password with one of these in it ends too early, and the rest of it would be taken for something else.
+    if rest.contains('#') || path.contains('@') || (!authority.contains('@') && query.contains('@')) {
+        return Err(UNENCODED);
+    }
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if host.contains(',') {
+        return Err(SEVERAL_HOSTS);
+    }
+    if path.contains('/') {
+        return Err(UNREADABLE);
+    }
+    let mut kept = Vec::new();
+    if host.is_empty() {
+        // A socket's address may name a user before the @ and the folder in the key `host`.
+        let (name, password) = user.split_once(':').unwrap_or((user, ""));
+        let plain = |text: &str| text.replace('+', "%2B").replace('&', "%26");
+        kept.extend((!name.is_empty()).then(|| format!("user={}", plain(name))));
+        kept.extend((!password.is_empty()).then(|| format!("password={}", plain(password))));
+    }
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let key = part.split('=').next().unwrap_or_default();
+        if READ.contains(&key) || (key.starts_with("options[") && key.ends_with(']')) {
+            kept.push(part.to_owned());
+        } else if !PASSED_OVER.contains(&key) {
+            return Err(UNKNOWN_POSTGRES_KEY);
+        }
+    }
+    let authority = if host.is_empty() { "" } else { authority };
+    let address = format!("postgres://{authority}/{path}?{}", kept.join("&"));
+    let mut options = PgConnectOptions::from_str(&address).map_err(|_| UNREADABLE)?;
+    if let Some(bare) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let bare = bare.to_owned();
+        options = options.host(&bare);
+    }
+    let names = |name: &str| kept.iter().any(|part| part.starts_with(name));
+    let chosen = names("sslmode=") || names("ssl-mode=") || std::env::var_os("PGSSLMODE").is_some();
+    if !chosen && !is_local(&options) {
+        options = options.ssl_mode(PgSslMode::Require);
+    }
+    let pooled = query.split('&').any(|part| part == "pgbouncer=true");
+    Ok(PostgresAddress { session_options: names("options"), options, pooled })
+}
+
+/// Whether a connection doesn't leave this machine.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// Who connects to which database where, without the password.
+pub fn describe(options: &PgConnectOptions) -> String {
+    let user = options.get_username();
+    let name = options.get_database().unwrap_or(user);
+    let (host, port) = (options.get_host(), options.get_port());
+    match options.get_socket() {
+        Some(folder) => format!("PostgreSQL {user}@{}/{name}", folder.display()),
+        None if host.contains(':') => format!("PostgreSQL {user}@[{host}]:{port}/{name}"),
+        None => format!("PostgreSQL {user}@{host}:{port}/{name}"),
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    /// The file, or who connects to which database where, without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "SQLite {}", path.display()),
+            Self::Postgres(text) => match read_postgres(text) {
+                Ok(address) => f.write_str(&describe(&address.options)),
+                Err(_) => f.write_str("PostgreSQL"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -52,23 +242,111 @@ impl std::fmt::Debug for DatabaseUrl {
 mod tests {
     use super::*;
 
+    fn file(text: &str) -> Option<PathBuf> {
+        DatabaseUrl::parse(text).ok()?.file().map(Path::to_owned)
+    }
+
     #[test]
     fn an_address_names_a_file_or_a_server() {
-        let file = |text: &str| DatabaseUrl::parse(text).and_then(|url| url.file().map(Path::to_owned));
         assert_eq!(file("sqlite:data/a.db"), Some("data/a.db".into()));
         assert_eq!(file("sqlite:///var/a.db"), Some("/var/a.db".into()));
         assert_eq!(file("postgres://ann:secret@host/name"), None);
-        for wrong in
-            ["", "a.db", "sqlite:", "sqlite::memory:", "sqlite:a.db?mode=ro", "mysql://host/name", "postgres://["]
-        {
-            assert_eq!(DatabaseUrl::parse(wrong), None, "{wrong}");
+        for wrong in ["", "a.db", "sqlite:", "mysql://host/name", "postgres://[", "postgres://ann@::1/name"] {
+            assert!(DatabaseUrl::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_in_every_spelling_of_sqlx() {
+        for (text, path) in [
+            ("sqlite:vestibule.db", "vestibule.db"),
+            ("sqlite://vestibule.db", "vestibule.db"),
+            ("sqlite://vestibule.db?mode=rwc", "vestibule.db"),
+            ("sqlite:vestibule.db?mode=rw&cache=private", "vestibule.db"),
+            ("sqlite:./data/a.db", "./data/a.db"),
+            ("sqlite:////var/a.db", "//var/a.db"),
+            ("sqlite:my%20data%3F.db", "my data?.db"),
+        ] {
+            assert_eq!(file(text), Some(path.into()), "{text}");
+        }
+        for (text, error) in [
+            ("sqlite::memory:", NO_FILE),
+            ("sqlite://:memory:", NO_FILE),
+            ("sqlite:a.db?mode=memory", NO_FILE),
+            ("sqlite:a.db?mode=ro", READ_ONLY),
+            ("sqlite:a.db?immutable=1", READ_ONLY),
+            ("sqlite:a.db?cache=shared", UNKNOWN_SQLITE_KEY),
+            ("sqlite:a.db?vfs=x", UNKNOWN_SQLITE_KEY),
+        ] {
+            assert_eq!(DatabaseUrl::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_named_in_every_spelling_of_libpq() {
+        for (text, told) in [
+            ("postgres://ann:secret@host/name", "PostgreSQL ann@host:5432/name"),
+            ("postgresql://ann@host:6000/name?connect_timeout=5", "PostgreSQL ann@host:6000/name"),
+            ("postgres://ann:secret@[::1]:6000/name", "PostgreSQL ann@[::1]:6000/name"),
+            ("postgres:///name?host=/run/postgresql&user=ann", "PostgreSQL ann@/run/postgresql/name"),
+            ("postgres://ann:secret@/name?host=/cloudsql/a:b:c", "PostgreSQL ann@/cloudsql/a:b:c/name"),
+            ("postgres://ann:secret@%2Frun%2Fpostgresql/name", "PostgreSQL ann@/run/postgresql/name"),
+            ("postgres://ann@host/?dbname=name", "PostgreSQL ann@host:5432/name"),
+            ("postgres://ann:secr@t@host/name", "PostgreSQL ann@host:5432/name"),
+            ("postgres://host/name?user=ann%40there", "PostgreSQL ann@there@host:5432/name"),
+        ] {
+            assert_eq!(DatabaseUrl::parse(text).map(|url| url.to_string()).as_deref(), Ok(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unencoded_password_is_refused_and_no_part_of_it_told_r112() {
+        for text in [
+            "postgres://ann:20241#secret@host/name",
+            "postgres://ann:20241/secret@host/name",
+            "postgres://ann:20241?secret@host/name",
+            "postgres://ann:p@20241/secret@host/name",
+            "postgres://ann:secret/20241@host",
+            "postgres://ann:sec%ret/@host/name",
+            "postgres://ann@host/name?pasword=secret",
+            "postgres://ann:secret@one,two/name",
+            "postgres://ann@host/20241/secret",
+        ] {
+            let error = DatabaseUrl::parse(text).expect_err(text).to_string();
+            assert!(!error.contains("secret") && !error.contains("20241") && !error.contains("ann@"), "{error}");
+        }
+        assert_eq!(DatabaseUrl::parse("postgres://ann:20241#secret@host/name"), Err(UNENCODED));
+    }
+
+    #[test]
+    fn a_server_elsewhere_is_reached_by_tls_unless_the_address_says_otherwise() {
+        let mode = |text: &str| read_postgres(text).map(|address| address.options.get_ssl_mode()).expect(text);
+        for (text, insists) in [
+            ("postgres://ann@db.example.org/name", true),
+            ("postgres://ann@10.0.0.1/name", true),
+            ("postgres://ann@[2001:db8::1]/name", true),
+            ("postgres://ann@localhost/name", false),
+            ("postgres://ann@127.0.0.1/name", false),
+            ("postgres://ann@[::1]/name", false),
+            ("postgres:///name?host=/run/postgresql", false),
+        ] {
+            assert_eq!(matches!(mode(text), PgSslMode::Require), insists, "{text}");
+            assert_eq!(DatabaseUrl::parse(text).expect(text).warning(), None, "{text}");
+        }
+        assert!(matches!(mode("postgres://ann@db/name?sslmode=verify-full"), PgSslMode::VerifyFull));
+        for weak in ["disable", "allow", "prefer"] {
+            let warning = |host: &str| {
+                DatabaseUrl::parse(&format!("postgres://ann@{host}/name?sslmode={weak}")).expect("good").warning()
+            };
+            assert!(warning("db").is_some_and(|words| words.contains("ann@db:5432/name")), "{weak}");
+            assert_eq!(warning("127.0.0.1"), None, "{weak}");
         }
     }
 
     #[test]
     fn no_password_of_a_server_is_told_r112() {
-        let url = DatabaseUrl::parse("postgres://ann:secret@host/name");
-        assert_eq!(format!("{url:?}"), "Some(postgres:…)");
-        assert_eq!(format!("{:?}", DatabaseUrl::parse("sqlite:a.db")), "Some(sqlite:a.db)");
+        let url = DatabaseUrl::parse("postgres://ann:secret@host/name").expect("good");
+        assert_eq!(format!("{url:?} {url}"), "PostgreSQL ann@host:5432/name PostgreSQL ann@host:5432/name");
+        assert_eq!(format!("{:?}", DatabaseUrl::parse("sqlite:a.db")), "Ok(SQLite a.db)");
     }
 }

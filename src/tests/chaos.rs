@@ -2,6 +2,7 @@
 
 mod ledger;
 mod mailroom;
+mod restore;
 mod soundness;
 
 use std::{

@@ -284,3 +284,16 @@ on_both! {
         assert!(second >= first);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_elsewhere_that_offers_no_tls_is_refused_unless_the_address_allows_it() {
+    let (url, _gate) = gated_database().await;
+    let DatabaseUrl::Postgres(url) = url else { panic!("a PostgreSQL") };
+    // A spelling of this machine that is not known to be one.
+    let elsewhere = url.replace("127.0.0.1", "127.1");
+    let refused = vestibule::store::Store::open(&DatabaseUrl::parse(&elsewhere).unwrap(), 1).await.unwrap_err();
+    let refused = refused.to_string();
+    assert!(refused.contains("offers no TLS") && refused.contains("sslmode=disable"), "{refused}");
+    let allowed = DatabaseUrl::parse(&format!("{elsewhere}?sslmode=disable")).unwrap();
+    vestibule::store::Store::open(&allowed, 1).await.unwrap().close().await;
+}

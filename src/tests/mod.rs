@@ -16,6 +16,7 @@ mod mail;
 mod model;
 mod opening;
 mod own;
+mod pooler;
 mod process;
 mod registration;
 mod repository;

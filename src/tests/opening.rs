@@ -1,14 +1,18 @@
 //! Opening a database, and what a pool of connections may take.
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, copy_bidirectional},
+    net::{TcpListener, TcpStream, UnixListener},
+};
 use vestibule::{
     service::admin::{Command, Reply},
     store::{DatabaseUrl, Error, Store},
 };
 
-use crate::util::{App, Backend};
+use crate::util::{App, Backend, PASSWORD, postgres};
 
 async fn open(file: &Path) -> Result<Store, Error> {
     Store::open(&DatabaseUrl::Sqlite(file.to_owned()), 1).await
@@ -76,4 +80,197 @@ async fn ending_all_sessions_waits_for_a_login_under_way_r41() {
     let revoke = Box::pin(app.service.administer(Command::RevokeSessions { who: "ann".to_owned() }));
     let revoked = app.behind("SELECT id FROM users FOR UPDATE", revoke).await;
     assert_eq!(revoked, Reply::Done { username: "ann".to_owned(), sessions: 1 });
+}
+
+/// A new, empty PostgreSQL database after some changes of it.
+async fn database_after(changes: &[&str]) -> String {
+    let url = postgres::fresh_database().await;
+    let name = url.rsplit_once('/').unwrap().1.to_owned();
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    for change in changes {
+        let sql =
+            change.replace("DATABASE this", &format!("DATABASE {name}")).replace("lowly", &format!("lowly_{name}"));
+        admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    }
+    admin.close().await.unwrap();
+    url
+}
+
+async fn refusal(url: &str) -> String {
+    Store::open(&DatabaseUrl::parse(url).unwrap(), 1).await.unwrap_err().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_default_of_a_role_or_database_changes_what_the_server_does() {
+    let url = database_after(&[
+        "ALTER DATABASE this SET default_transaction_isolation = 'serializable'",
+        "ALTER DATABASE this SET default_transaction_deferrable = on",
+        "ALTER DATABASE this SET statement_timeout = '1ms'",
+        "ALTER DATABASE this SET lock_timeout = '1ms'",
+        "ALTER DATABASE this SET idle_in_transaction_session_timeout = '1ms'",
+        "ALTER DATABASE this SET standard_conforming_strings = off",
+        "ALTER DATABASE this SET client_encoding = 'LATIN1'",
+        "ALTER DATABASE this SET \"TimeZone\" = 'Asia/Kathmandu'",
+        "ALTER DATABASE this SET \"DateStyle\" = 'SQL, DMY'",
+        "ALTER DATABASE this SET bytea_output = 'escape'",
+    ])
+    .await;
+    let app = App::start_with(Backend::Postgres, |config| {
+        config.database.url = DatabaseUrl::parse(&url).unwrap();
+        config.password.hashing_queue = 500;
+        config.password.hashing_patience = Duration::from_mins(1);
+        config.throttle.account_free_failures = 1000;
+    })
+    .await;
+    app.register("ann").await;
+    let logins = futures_util::future::join_all((0..48).map(|_| app.log_in("ann", PASSWORD))).await;
+    let refused: Vec<_> = logins.iter().filter(|answer| answer.status != 200).collect();
+    assert!(refused.is_empty(), "{} of 48: {:?}", refused.len(), refused.first());
+    let token = app.token("ann").await;
+    assert_eq!(app.me(&token).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_utf_8_is_refused_in_words() {
+    let url = postgres::fresh_database().await;
+    let (server, name) = url.rsplit_once('/').unwrap();
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let sql = format!("CREATE DATABASE {name}_latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    let refused = refusal(&format!("{server}/{name}_latin")).await;
+    assert!(refused.contains("is encoded in LATIN1") && refused.contains("CREATE DATABASE vestibule"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_not_make_tables_is_told_the_way_out() {
+    let url = database_after(&["CREATE ROLE lowly LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"]).await;
+    let name = url.rsplit_once('/').unwrap().1;
+    let lowly = url.replace("postgres://postgres@", &format!("postgres://lowly_{name}@"));
+    let refused = refusal(&lowly).await;
+    assert!(refused.contains("may not make tables") && refused.contains("GRANT CREATE ON SCHEMA public"), "{refused}");
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let sql = format!("CREATE SCHEMA vestibule AUTHORIZATION lowly_{name}");
+    admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    let own = DatabaseUrl::parse(&format!("{lowly}?options=-c%20search_path%3Dvestibule")).unwrap();
+    let store = Store::open(&own, 1).await.unwrap();
+    store.ping().await.unwrap();
+    store.close().await;
+    // Once there is nothing to do, it may not even be allowed to.
+    let sql = format!("ALTER SCHEMA vestibule OWNER TO postgres; GRANT USAGE ON SCHEMA vestibule TO lowly_{name}");
+    admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    Store::open(&own, 1).await.unwrap().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_another_program_are_left_alone_and_a_schema_of_ones_own_lies_beside_them() {
+    let notes = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+                 installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
+                 execution_time BIGINT NOT NULL); \
+                 INSERT INTO _sqlx_migrations VALUES (20240101000000, 'app', now(), true, '\\x00', 0)";
+    for (change, words) in [
+        ("CREATE TABLE users (name TEXT)", "has tables of another program, such as users"),
+        ("CREATE TABLE django_session (name TEXT)", "has tables of another program, such as django_session"),
+        (notes, "has the migrations of another program"),
+    ] {
+        let url = database_after(&[change]).await;
+        let refused = refusal(&url).await;
+        assert!(refused.contains(words) && refused.contains("?options=-c%20search_path%3Dvestibule"), "{refused}");
+        let own = format!("{url}?options=-c%20search_path%3Dvestibule");
+        let refused = refusal(&own).await;
+        assert!(refused.contains("has no schema"), "{refused}");
+        let mut admin = PgConnection::connect(&url).await.unwrap();
+        admin.execute("CREATE SCHEMA vestibule").await.unwrap();
+        let app =
+            App::start_with(Backend::Postgres, |config| config.database.url = DatabaseUrl::parse(&own).unwrap()).await;
+        app.register("ann").await;
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+        let sql = "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'";
+        assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut admin).await.unwrap(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_program_refuses_newer_tables_in_words_r108() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vestibule.db");
+    open(&file).await.unwrap().close().await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES \
+                 (9999, 'x', TRUE, 'x', 0)";
+    let mut other = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    other.execute(newer).await.unwrap();
+    other.close().await.unwrap();
+    let url = postgres::fresh_database().await;
+    Store::open(&DatabaseUrl::parse(&url).unwrap(), 1).await.unwrap().close().await;
+    PgConnection::connect(&url).await.unwrap().execute(newer).await.unwrap();
+    for refused in [open(&file).await.unwrap_err().to_string(), refusal(&url).await] {
+        assert!(refused.contains("was brought up to date by a newer Vestibule"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_file_of_another_program_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.sqlite3");
+    let url = format!("sqlite:{}?mode=rwc", file.display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    other.execute("CREATE TABLE auth_user (name TEXT)").await.unwrap();
+    let refused = open(&file).await.unwrap_err().to_string();
+    assert!(refused.contains("app.sqlite3 has tables of another program, such as auth_user"), "{refused}");
+    let sql = "SELECT COUNT(*) FROM sqlite_schema";
+    assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut other).await.unwrap(), 1, "it is left alone");
+}
+
+/// Passes a connection on to a server.
+async fn pass_on(mut here: impl AsyncRead + AsyncWrite + Unpin, target: &str) {
+    let mut there = TcpStream::connect(target).await.unwrap();
+    drop(copy_bidirectional(&mut here, &mut there).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_is_reached_by_an_ipv6_address_and_by_a_socket() {
+    let url = postgres::fresh_database().await;
+    let (target, name) = url.rsplit_once('@').unwrap().1.rsplit_once('/').unwrap();
+    let (target, folder) = (target.to_owned(), tempfile::tempdir().unwrap());
+    let tcp = TcpListener::bind("[::1]:0").await.unwrap();
+    let socket = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
+    let port = tcp.local_addr().unwrap().port();
+    let there = target.clone();
+    tokio::spawn(async move {
+        while let Ok((here, _)) = tcp.accept().await {
+            let there = there.clone();
+            tokio::spawn(async move { pass_on(here, &there).await });
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((here, _)) = socket.accept().await {
+            let there = target.clone();
+            tokio::spawn(async move { pass_on(here, &there).await });
+        }
+    });
+    let folder = folder.path().display();
+    for url in [
+        format!("postgres://postgres@[::1]:{port}/{name}"),
+        format!("postgres:///{name}?host={folder}&user=postgres"),
+        format!("postgresql://postgres@/{name}?host={folder}"),
+    ] {
+        let store = Store::open(&DatabaseUrl::parse(&url).unwrap(), 1).await.unwrap();
+        store.ping().await.unwrap();
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn every_table_is_either_ended_by_a_restore_or_harmless_in_an_old_copy_r107() {
+    // What lets nobody in. Whatever does must be deleted by `Store::forget_after_restore`.
+    let harmless = ["_sqlx_migrations", "account_throttles", "address_throttles", "mails", "server_facts", "users"];
+    let ended = ["access_tokens", "links", "sessions"];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vestibule.db");
+    open(&file).await.unwrap().close().await;
+    let mut connection = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name";
+    let tables: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+    let mut known = [&harmless[..], &ended[..]].concat();
+    known.sort_unstable();
+    assert_eq!(tables, known);
 }

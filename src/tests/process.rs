@@ -3,6 +3,8 @@
 mod command_line;
 mod connections;
 mod many;
+mod private;
+mod restoring;
 mod rolling;
 mod starving;
 mod stopping;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Which accounts, and how.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ListOptions {
     /// Print JSON: an array of accounts
     #[arg(long)]

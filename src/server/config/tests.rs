@@ -198,7 +198,7 @@ fn a_secret_can_come_from_a_file() {
     for text in [url.to_owned(), format!("{url}\n"), format!("{url}\r\n")] {
         for variable in ["DATABASE_URL_FILE", "VESTIBULE_DATABASE_URL_FILE"] {
             let config = read(variable, &text).expect("good");
-            assert_eq!(Some(config.database.url), DatabaseUrl::parse(url), "{variable} {text:?}");
+            assert_eq!(Ok(config.database.url), DatabaseUrl::parse(url), "{variable} {text:?}");
         }
     }
     std::fs::write(&path, mail).expect("written");

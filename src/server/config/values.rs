@@ -62,9 +62,7 @@ pub(super) fn email_domains<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Em
 pub(super) fn database_url<'de, D: Deserializer<'de>>(from: D) -> Result<DatabaseUrl, D::Error> {
     let text = String::deserialize(from)?;
     // The text may hold a password, so the error doesn't repeat it.
-    DatabaseUrl::parse(&text).ok_or_else(|| D::Error::custom(
-            "write sqlite:FILE or postgres://user:password@host/name, special characters of the password percent-encoded",
-        ))
+    DatabaseUrl::parse(&text).map_err(D::Error::custom)
 }
 
 /// The page's own address: a scheme and a host, and nothing behind them.

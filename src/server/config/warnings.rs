@@ -31,6 +31,7 @@ impl Config {
         if server.public_url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_this_machine(url)) {
             warnings.push("server.public_url begins with http://: links in mails can be read on the way.".to_owned());
         }
+        warnings.extend(self.database.url.warning());
         warnings
     }
 }

@@ -375,6 +375,23 @@ impl<'a> Ledger<'a> {
         Some(answer).filter(|_| found)
     }
 
+    /// After a restore nothing opens anything any more, and everybody logs in anew.
+    pub fn end_every_login(&mut self) {
+        self.logins.iter_mut().for_each(|login| login.life = Life::Ended);
+    }
+
+    /// After a restore of a backup that was made meanwhile each of these acts was done, or wasn't. A used link is gone in any
+    /// case.
+    pub fn doubt_everything(&mut self) {
+        self.end_every_login();
+        for account in &mut self.accounts {
+            account.registered = Acknowledged::Unknown;
+            for act in [&mut account.changed, &mut account.deleted, &mut account.verified, &mut account.moved] {
+                *act = act.map(|_| Acknowledged::Unknown);
+            }
+        }
+    }
+
     /// Compares every entry with a server that runs undisturbed. Afterwards every account of this ledger is there.
     pub fn audit(&mut self, server: SocketAddr) -> Counts {
         for account in &self.accounts {

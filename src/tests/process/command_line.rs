@@ -92,10 +92,10 @@ fn the_configuration_is_vestibule_toml_and_another_programs_leptos_toml_is_left_
     assert!(server.stop().success());
     assert_eq!(log_of(folder.path()).matches("another program's").count(), 1, "{}", log_of(folder.path()));
     write("Leptos.toml", "[database]\nurl = \"sqlite:old.db\"\n");
-    assert!(check().1.contains("sqlite:old.db"));
+    assert!(check().1.contains("SQLite old.db"));
     write("vestibule.toml", "[database]\nurl = \"sqlite:new.db\"\n");
     let (_, out, _) = check();
-    assert!(out.contains("read from vestibule.toml") && out.contains("sqlite:new.db"), "{out}");
+    assert!(out.contains("read from vestibule.toml") && out.contains("SQLite new.db"), "{out}");
 }
 
 #[test]
@@ -259,4 +259,55 @@ fn a_server_of_every_address_is_healthy_from_inside() {
     let port = server.address.port().to_string();
     assert_eq!(run(folder.path(), &["--port", &port, "health"], &env, ""), (0, String::new(), String::new()));
     assert!(server.stop().success());
+}
+
+#[test]
+fn check_config_tells_which_database_it_is_without_the_password() {
+    let folder = folder();
+    let check = |url: &str| run(folder.path(), &["check-config"], &[("DATABASE_URL", url)], "");
+    let (code, out, _) = check("postgres://ann:secret@127.0.0.1:6000/accounts");
+    assert!(code == 0 && out.contains("Database: PostgreSQL ann@127.0.0.1:6000/accounts\n"), "{out}");
+    let (code, out, _) = check("postgres://ann:secret@db.example.org/accounts?sslmode=prefer");
+    assert!(code == 0 && out.contains("Warning: the way to PostgreSQL ann@db.example.org:5432/accounts"), "{out}");
+    let (code, _, error) = check("postgres://app:p@ss/word@host/db");
+    assert!(code == 2 && error.contains("%2F for /") && !error.contains("ss/word"), "{error}");
+    let (code, out, _) = check("sqlite://vestibule.db?mode=rwc");
+    assert!(code == 0 && out.contains("Database: SQLite vestibule.db\n"), "{out}");
+}
+
+#[test]
+fn a_start_waits_for_a_postgres_that_is_not_up_yet_and_says_so_once() {
+    let folder = folder();
+    let real = Runtime::new().unwrap().block_on(crate::util::postgres::fresh_database());
+    let (target, name) = real.rsplit_once('@').unwrap().1.rsplit_once('/').unwrap();
+    let port = crate::util::postgres::free_port();
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
+    let server = thread::scope(|scope| {
+        let starting = scope.spawn(|| start(folder.path(), &[("DATABASE_URL", &url)]));
+        let patience = Instant::now() + Duration::from_secs(20);
+        let log = folder.path().join("log");
+        while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for the database")) {
+            assert!(Instant::now() < patience, "it doesn't say that it waits");
+            thread::yield_now();
+        }
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let target = target.to_owned();
+        thread::spawn(move || {
+            for here in listener.incoming().map(Result::unwrap) {
+                let there = TcpStream::connect(&target).unwrap();
+                for (mut from, mut to) in [(&here, &there), (&there, &here)]
+                    .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
+                {
+                    thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
+                }
+            }
+        });
+        starting.join().unwrap()
+    });
+    server.register();
+    assert_eq!(log_of(folder.path()).matches("waiting for the database").count(), 1);
+    assert!(server.stop().success());
+    let env = [("DATABASE_URL", "postgres://postgres@127.0.0.1:1/none"), ("VESTIBULE_DATABASE_WAIT", "1ms")];
+    let (code, _, error) = run(folder.path(), &[], &env, "");
+    assert!(code == 1 && error.contains("PostgreSQL postgres@127.0.0.1:1/none can't be used"), "{error}");
 }

@@ -1,0 +1,281 @@
+//! PostgreSQL: how it is reached, and what a transaction there begins with.
+//!
+//! A pooler such as PgBouncer in transaction mode lends a connection for one transaction only. So there each piece of work is a
+//! transaction, which sets what it needs for itself, and no statement has a name.
+
+use std::{fmt::Debug, ops::DerefMut};
+
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use sqlx::{
+    ConnectOptions, Describe, Either, Execute, Executor, PgConnection, PgPool, Row, SqlStr, Transaction,
+    error::BoxDynError,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres},
+};
+
+use super::{
+    Beginning, Error, PATIENCE,
+    connect::{is_passing, patient},
+    url::{PostgresAddress, describe, read_postgres},
+};
+
+/// How a transaction begins that may take long: without the limits of the others.
+const UNLIMITED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+    SET LOCAL idle_in_transaction_session_timeout = 0";
+
+/// The settings of a transaction, for where the connection can't have them.
+macro_rules! pooled {
+    ($begin:literal) => {
+        concat!(
+            $begin,
+            "; SET LOCAL statement_timeout = 2500; SET LOCAL lock_timeout = 2500; \
+             SET LOCAL idle_in_transaction_session_timeout = 10000"
+        )
+    };
+}
+pub(super) use pooled;
+
+/// How a transaction begins that only reads, through a pooler.
+const READING: &str = pooled!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
+
+/// The server, with connections to it.
+#[derive(Debug)]
+pub struct Server {
+    pool: PgPool,
+    /// Whether a pooler lends connections for one transaction each.
+    pooled: bool,
+    /// Who connects to which database where.
+    pub place: String,
+}
+
+/// A connection, for as long as a piece of work takes.
+#[derive(Debug)]
+pub struct Session<C> {
+    connection: C,
+    pooled: bool,
+}
+
+impl Server {
+    /// Connects, and looks whether the database can be used.
+    pub async fn open(url: &str, connections: u32) -> Result<Self, Error> {
+        let address = read_postgres(url).map_err(|cause| Error::Refused(cause.to_string()))?;
+        let place = describe(&address.options);
+        let (options, pooled) = reach(&address, &place).await?;
+        let release = if pooled { "BEGIN; ROLLBACK" } else { "ROLLBACK" };
+        let pool = patient::<Postgres>(connections).after_release(move |connection: &mut PgConnection, _| {
+            // A caller that leaves while a transaction begins leaves it open; sqlx doesn't notice. And sqlx asks a
+            // connection for a sign of life before it keeps it, but without a limit in time: one whose server has vanished
+            // would hold its place for as long as TCP tries. Through a pooler a rollback of nothing would be warned of.
+            let clean = async move { tokio::time::timeout(PATIENCE, connection.execute(release)).await };
+            Box::pin(async { clean.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|_| true) })
+        });
+        Ok(Self { pool: pool.connect_with(options).await?, pooled, place })
+    }
+
+    /// A connection for reading.
+    pub async fn read(&self) -> Result<Session<PoolConnection<Postgres>>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        if self.pooled {
+            connection.execute(READING).await?;
+        }
+        Ok(Session { connection, pooled: self.pooled })
+    }
+
+    /// A transaction.
+    pub async fn begin(&self, beginning: Beginning) -> Result<Session<Transaction<'static, Postgres>>, sqlx::Error> {
+        let begin = if self.pooled { beginning.pooled } else { beginning.postgres };
+        Ok(Session { connection: self.pool.begin_with(begin).await?, pooled: self.pooled })
+    }
+
+    /// A transaction on a connection of its own, for what may take long: without the limits of the others.
+    pub async fn unlimited(&self) -> Result<Session<Box<PgConnection>>, sqlx::Error> {
+        let mut connection = Box::new(self.pool.connect_options().connect().await?);
+        connection.execute(UNLIMITED).await?;
+        Ok(Session { connection, pooled: self.pooled })
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Session<PoolConnection<Postgres>> {
+    /// Ends the reading.
+    pub async fn end(mut self) -> Result<(), sqlx::Error> {
+        if self.pooled {
+            self.connection.execute("COMMIT").await?;
+        }
+        Ok(())
+    }
+}
+
+impl Session<Transaction<'static, Postgres>> {
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.connection.commit().await
+    }
+}
+
+impl Session<Box<PgConnection>> {
+    /// Keeps what was done.
+    pub async fn end(mut self) -> Result<(), sqlx::Error> {
+        self.connection.execute("COMMIT").await?;
+        sqlx::Connection::close(*self.connection).await
+    }
+}
+
+/// How to connect so that nothing depends on the defaults of the role or the database, and whether there is a pooler between.
+async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptions, bool), Error> {
+    let base = address.options.clone().application_name("vestibule").extra_float_digits(None);
+    let patience = PATIENCE.as_millis().to_string();
+    let direct = base.clone().options([
+        ("statement_timeout", patience.as_str()),
+        ("lock_timeout", patience.as_str()),
+        ("idle_in_transaction_session_timeout", "10000"),
+        ("default_transaction_isolation", "read committed"),
+        ("standard_conforming_strings", "on"),
+        // Without it, each rollback of nothing would be told as a warning.
+        ("client_min_messages", "error"),
+    ]);
+    if !address.pooled {
+        match look(&direct, place).await {
+            // A pooler that drops what it doesn't know leaves the server's own limit.
+            Ok(limit) if limit == "2500ms" => return Ok((direct, false)),
+            Ok(_) | Err(Trouble::Pooler) => {}
+            Err(Trouble::Other(error)) => return Err(error),
+        }
+    }
+    if address.session_options {
+        return Err(Error::Refused(format!(
+            "{place} is behind a pooler, which can't pass on `options`. Remove them from database.url and set them for \
+             the role: ALTER ROLE name SET search_path = vestibule."
+        )));
+    }
+    let pooled = base.statement_cache_capacity(0);
+    match look(&pooled, place).await {
+        Ok(_) => {}
+        Err(Trouble::Pooler) => {
+            return Err(Error::Refused(format!(
+                "the pooler at {place} refuses a startup parameter. Set ignore_startup_parameters = \
+                 extra_float_digits,options there, or connect to PostgreSQL itself."
+            )));
+        }
+        Err(Trouble::Other(error)) => return Err(error),
+    }
+    tracing::info!("connections go through a pooler; each piece of work is a transaction");
+    Ok((pooled, true))
+}
+
+enum Trouble {
+    /// A pooler refuses what the connection asks for.
+    Pooler,
+    Other(Error),
+}
+
+/// Connects once, looks at what the server says of itself, and returns its limit for statements.
+async fn look(options: &PgConnectOptions, place: &str) -> Result<String, Trouble> {
+    let looked = async {
+        let mut connection = options.connect().await?;
+        let facts = "SELECT current_setting('statement_timeout'), current_setting('server_encoding'), \
+            current_setting('synchronous_commit')";
+        let row = sqlx::raw_sql(facts).fetch_one(&mut connection).await?;
+        let facts: (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        sqlx::Connection::close(connection).await?;
+        Ok(facts)
+    };
+    let looked = tokio::time::timeout(PATIENCE, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let (limit, encoding, commit) = looked.map_err(|cause| trouble(&cause, place))?;
+    if encoding != "UTF8" {
+        return Err(Trouble::Other(Error::Refused(format!(
+            "the database of {place} is encoded in {encoding}, which can't hold every name. Make another one: CREATE DATABASE \
+             vestibule ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0."
+        ))));
+    }
+    if commit == "off" {
+        tracing::warn!("synchronous_commit is off for {place}: a crash of PostgreSQL may lose what was acknowledged");
+    }
+    Ok(limit)
+}
+
+fn trouble(cause: &sqlx::Error, place: &str) -> Trouble {
+    let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
+    let words = cause.to_string();
+    if code == "08P01" && words.contains("startup parameter") {
+        return Trouble::Pooler;
+    }
+    if words.contains("server does not support TLS") {
+        return Trouble::Other(Error::Refused(format!(
+            "{place} offers no TLS, so passwords' hashes would travel in the clear. Turn ssl on there; or, if the network \
+             between is yours alone, add sslmode=disable after a ? at the end of database.url."
+        )));
+    }
+    // Wrong passwords and missing databases don't pass by themselves.
+    let lasting = code.starts_with("28") || code.starts_with("3D");
+    let message = format!("{place} can't be used: {cause}. Start it, or correct the database's address.");
+    let passes = is_passing(cause) && !lasting;
+    Trouble::Other(if passes { Error::Away(message) } else { Error::Refused(message) })
+}
+
+/// A query whose statement gets no name where a pooler might lend the connection to somebody else.
+struct Named<E> {
+    query: E,
+    pooled: bool,
+}
+
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Named<E> {
+    fn sql(self) -> SqlStr {
+        self.query.sql()
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.query.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        self.query.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        !self.pooled && self.query.persistent()
+    }
+}
+
+impl<'c, C> Executor<'c> for &'c mut Session<C>
+where
+    C: DerefMut<Target = PgConnection> + Debug + Send,
+{
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        (&mut *self.connection).fetch_many(Named { query, pooled: self.pooled })
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        (&mut *self.connection).fetch_optional(Named { query, pooled: self.pooled })
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        (&mut *self.connection).prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        (&mut *self.connection).describe(sql)
+    }
+}

@@ -1,0 +1,120 @@
+//! A backup in the middle of a storm, restored, and its promises held against it.
+
+use std::{
+    path::Path,
+    process::Output,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::{CLIENTS, Stop, audit, command, ledger::Ledger, mailroom::Mailroom, soundness::look_into};
+use crate::util::{figure, program::Server};
+
+const URL: &str = "sqlite:vestibule.db";
+
+fn start(folder: &Path) -> Server {
+    Server::start(command(folder).env("DATABASE_URL", URL), &folder.join("log"))
+}
+
+fn run(folder: &Path, args: &[&str]) {
+    let Output { status, stdout, stderr } = command(folder).env("DATABASE_URL", URL).args(args).output().unwrap();
+    let text = [stdout, stderr].concat();
+    assert!(status.success(), "{args:?}: {}", String::from_utf8_lossy(&text));
+}
+
+/// Clients that write until they are told to stop.
+struct Writers<'a> {
+    written: AtomicUsize,
+    ledgers: Vec<Mutex<Ledger<'a>>>,
+}
+
+impl<'a> Writers<'a> {
+    fn new(first: usize, mailroom: &'a Mailroom) -> Self {
+        let ledgers = (first..first + CLIENTS).map(|client| Mutex::new(Ledger::new(client, mailroom, false)));
+        Self { written: AtomicUsize::new(0), ledgers: ledgers.collect() }
+    }
+
+    /// Writes while something goes on.
+    fn write_while(&self, server: &Server, act: impl FnOnce(&Self)) {
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _stop = Stop(&over);
+            for ledger in &self.ledgers {
+                scope.spawn(|| {
+                    let mut ledger = ledger.lock().unwrap();
+                    while !over.load(Ordering::Relaxed) {
+                        if ledger.write(server.address) {
+                            self.written.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            act(self);
+        });
+    }
+
+    /// Waits for so many more rounds.
+    fn await_rounds(&self, rounds: usize) {
+        let (before, patience) = (self.written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
+        while self.written.load(Ordering::Relaxed) < before + rounds {
+            assert!(Instant::now() < patience, "nothing is acknowledged any more");
+            thread::yield_now();
+        }
+    }
+
+    fn into_ledgers(self) -> Vec<Ledger<'a>> {
+        self.ledgers.into_iter().map(|ledger| ledger.into_inner().unwrap()).collect()
+    }
+}
+
+/// One drill: those who wrote before the backup find everything, but must log in; of those who wrote meanwhile there is nothing
+/// by half. How many accounts there were.
+fn drill(rounds: usize) -> usize {
+    let folder = TempDir::new().unwrap();
+    let mailroom = Mailroom::new(folder.path());
+    let mut server = start(folder.path());
+    let (before, meanwhile) = (Writers::new(0, &mailroom), Writers::new(CLIENTS, &mailroom));
+    before.write_while(&server, |writers| writers.await_rounds(rounds));
+    meanwhile.write_while(&server, |writers| {
+        writers.await_rounds(CLIENTS);
+        run(folder.path(), &["backup", "copy.db"]);
+        writers.await_rounds(CLIENTS);
+    });
+    server.process.kill().unwrap();
+    server.process.wait().unwrap();
+    // What they did after the backup is undone on purpose, and it is what the ledgers know.
+    run(folder.path(), &["restore", "copy.db", "--trust-backup"]);
+    let server = start(folder.path());
+    let (mut before, mut meanwhile) = (before.into_ledgers(), meanwhile.into_ledgers());
+    before.iter_mut().for_each(Ledger::end_every_login);
+    meanwhile.iter_mut().for_each(Ledger::doubt_everything);
+    let accounts = audit(&mut before, server.address).accounts + audit(&mut meanwhile, server.address).accounts;
+    assert!(server.stop().success());
+    let runtime = Runtime::new().unwrap();
+    let (mut faults, waiting) = runtime.block_on(look_into(URL, folder.path(), accounts));
+    for ledger in &mut before {
+        ledger.audit_mail(&waiting);
+    }
+    faults.extend(before.into_iter().chain(meanwhile).flat_map(|ledger| ledger.faults));
+    assert!(faults.is_empty(), "{faults:#?}");
+    accounts
+}
+
+#[test]
+fn a_backup_made_in_a_storm_holds_every_promise_once_it_is_restored_r106_r107() {
+    drill(6 * CLIENTS);
+}
+
+#[test]
+#[ignore = "long: make chaos"]
+fn chaos_backup() {
+    let accounts: usize = (0..10).map(|_| drill(12 * CLIENTS)).sum();
+    figure(&format!("10 backups in a storm, restored: {accounts} accounts, 0 faults"));
+}

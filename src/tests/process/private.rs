@@ -1,0 +1,186 @@
+//! Whose files they are, and whose commands count.
+
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::{
+        fs::{MetadataExt, chown, symlink},
+        net::UnixStream,
+    },
+};
+
+use rustix::process::{Uid, geteuid};
+
+use super::*;
+
+/// The user called nobody.
+const NOBODY: u32 = 65_534;
+
+/// Whether the tests run as root, as they do where they must pass. Elsewhere the test says that it was left out.
+fn is_root(test: &str) -> bool {
+    let root = geteuid().is_root();
+    if !root {
+        eprintln!("{test} was left out: it needs root");
+    }
+    root
+}
+
+fn mode_of(path: &Path) -> u32 {
+    path.symlink_metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn everything_is_made_private_whatever_the_umask_is_r111() {
+    let folder = folder();
+    let open = |args: &str| {
+        let mut shell = util::program::program(Path::new("sh"), folder.path());
+        shell.args(["-c", &format!("umask 0; exec \"$0\" {args}"), env!("CARGO_BIN_EXE_vestibule")]);
+        shell
+    };
+    let server = Server::start(&mut open(""), &folder.path().join("log"));
+    server.register();
+    assert!(open("backup copy.db").output().unwrap().status.success());
+    let mail = folder.path().join("mail");
+    let patience = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_dir(&mail).into_iter().flatten().count() == 0 {
+        assert!(Instant::now() < patience, "no mail comes");
+        thread::yield_now();
+    }
+    for entry in
+        std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).filter(|entry| entry.file_name() != "log")
+    {
+        let wanted = if entry.file_name() == "mail" { 0o700 } else { 0o600 };
+        assert_eq!(mode_of(&entry.path()), wanted, "{:?}", entry.file_name());
+    }
+    for entry in std::fs::read_dir(&mail).unwrap() {
+        assert_eq!(mode_of(&entry.unwrap().path()), 0o600);
+    }
+    assert!(server.stop().success());
+}
+
+/// Gives a command to a socket as another user: the answer.
+fn ask_as(user: u32, socket: &Path) -> String {
+    let socket = socket.to_owned();
+    let asked = thread::spawn(move || {
+        let user = Uid::from_raw(user);
+        rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+        let mut stream = UnixStream::connect(socket).unwrap();
+        // The server may have hung up already.
+        drop(stream.write_all(b"{\"command\":\"list\",\"after\":\"\"}\n"));
+        let mut answer = String::new();
+        drop(BufReader::new(stream).read_line(&mut answer));
+        answer
+    });
+    asked.join().unwrap()
+}
+
+#[test]
+fn the_control_socket_obeys_its_own_user_and_root_alone_r111() {
+    if !is_root("the_control_socket_obeys_its_own_user_and_root_alone_r111") {
+        return;
+    }
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    let socket = folder.path().join("vestibule.db.sock");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(ask_as(NOBODY, &socket), "");
+    assert_eq!(ask_as(0, &socket).trim(), r#"{"reply":"users","users":[]}"#);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn commands_of_root_follow_nothing_that_lies_in_the_service_s_folder_r111() {
+    if !is_root("commands_of_root_follow_nothing_that_lies_in_the_service_s_folder_r111") {
+        return;
+    }
+    let (service, roots) = (folder(), folder());
+    chown(service.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let victim = roots.path().join("victim");
+    let lay = || {
+        std::fs::write(&victim, "keep me").unwrap();
+        std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    for link in ["vestibule.db", "vestibule.db.lock", "vestibule.db-wal", "vestibule.db.backup", "vestibule.db.restore"]
+    {
+        for args in [&["user", "list"][..], &["migrate"], &["backup", "copy.db"], &["restore", "/etc/hostname"]] {
+            lay();
+            symlink(&victim, service.path().join(link)).unwrap();
+            run(service.path(), args, &[], "");
+            let kept = (std::fs::read_to_string(&victim).unwrap(), mode_of(&victim));
+            assert_eq!(kept, ("keep me".to_owned(), 0o644), "{link} {args:?}");
+            for name in std::fs::read_dir(service.path()).unwrap() {
+                std::fs::remove_file(name.unwrap().path()).unwrap();
+            }
+        }
+    }
+    std::fs::set_permissions(roots.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let planted = format!("[database]\nurl = \"sqlite:{}/planted.db\"\n", roots.path().display());
+    std::fs::write(service.path().join("Leptos.toml"), planted).unwrap();
+    let (code, _, error) = run(service.path(), &["migrate"], &[], "");
+    assert!(code == 1 && error.contains("ermission denied"), "{error}");
+    assert!(!roots.path().join("planted.db").exists());
+}
+
+#[test]
+fn what_root_makes_for_a_service_is_the_service_s_and_a_backup_is_root_s() {
+    if !is_root("what_root_makes_for_a_service_is_the_service_s_and_a_backup_is_root_s") {
+        return;
+    }
+    let (service, roots) = (folder(), folder());
+    chown(service.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let (code, _, error) =
+        run(service.path(), &["user", "add", "ann@example.org", "ann"], &[], &format!("{PASSWORD}\n"));
+    assert_eq!(code, 0, "{error}");
+    for entry in std::fs::read_dir(service.path()).unwrap().map(Result::unwrap) {
+        assert_eq!(entry.metadata().unwrap().uid(), NOBODY, "{:?}", entry.file_name());
+    }
+    let copy = roots.path().join("copy.db");
+    let (code, _, error) = run(service.path(), &["backup", copy.to_str().unwrap()], &[], "");
+    assert_eq!((code, copy.metadata().unwrap().uid(), mode_of(&copy)), (0, 0, 0o600), "{error}");
+    let (code, _, error) = run(service.path(), &["restore", copy.to_str().unwrap()], &[], "");
+    assert_eq!((code, service.path().join("vestibule.db").metadata().unwrap().uid()), (0, NOBODY), "{error}");
+}
+
+#[test]
+fn a_file_with_two_names_has_one_server_r104() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    std::fs::hard_link(folder.path().join("vestibule.db"), folder.path().join("other.db")).unwrap();
+    let (code, _, error) = run(folder.path(), &[], &[("DATABASE_URL", "sqlite:other.db")], "");
+    assert!(code == 1 && error.contains("other.db is in use by another process"), "{error}");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_link_in_the_place_of_the_database_is_refused_in_words() {
+    let folder = folder();
+    std::fs::write(folder.path().join("real.db"), "").unwrap();
+    symlink("real.db", folder.path().join("vestibule.db")).unwrap();
+    let (code, _, error) = run(folder.path(), &["migrate"], &[], "");
+    assert!(code == 1 && error.contains("symbolic link; name the file that it leads to"), "{error}");
+}
+
+#[test]
+fn a_mail_folder_that_others_may_read_is_closed_and_a_shared_one_refused() {
+    let folder = folder();
+    let mail = folder.path().join("mail");
+    std::fs::create_dir(&mail).unwrap();
+    std::fs::set_permissions(&mail, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let server = start(folder.path(), &[]);
+    server.register();
+    let patience = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_dir(&mail).unwrap().count() == 0 {
+        assert!(Instant::now() < patience, "no mail comes");
+        thread::yield_now();
+    }
+    assert_eq!(mode_of(&mail), 0o700);
+    std::fs::set_permissions(&mail, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    assert_eq!(server.try_to_register("bob").0, 200);
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !log_of(folder.path()).contains("is open to other users") {
+        assert!(Instant::now() < patience, "nothing is said");
+        thread::yield_now();
+    }
+    assert_eq!(mail.metadata().unwrap().permissions().mode() & 0o7777, 0o1777, "what is shared stays as it is");
+    assert!(server.stop().success());
+}

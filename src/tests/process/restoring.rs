@@ -1,0 +1,265 @@
+//! Copies of the database, and putting them back.
+
+use super::*;
+
+/// Logs out, disables and so on, as happens between a backup and its restoring.
+struct Before {
+    folder: TempDir,
+    ann: String,
+    access_token: String,
+}
+
+fn register_all(server: &Server, names: &[&str]) {
+    for name in names {
+        assert_eq!(server.try_to_register(name).0, 200);
+    }
+}
+
+fn access_token(server: &Server, session: &str) -> String {
+    let wish = r#"{"name":"cron","scope":"read","days":30}"#;
+    let (status, text) = server.call("POST", "/api/accounts/tokens/", session, wish);
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str::<serde_json::Value>(&text).unwrap()["token"].as_str().unwrap().to_owned()
+}
+
+/// A server of which a backup was made, and which then did what a restore must not undo in silence. It is stopped.
+fn before() -> Before {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    register_all(&server, &["ann", "bob", "carl", "dave"]);
+    let ann = server.token();
+    let access_token = access_token(&server, &ann);
+    let (code, out, error) = run(folder.path(), &["backup", "copy.db"], &[], "");
+    assert!(code == 0 && out.starts_with("The backup is in copy.db"), "{out}{error}");
+    assert_eq!(server.me(&ann), 200, "the server goes on");
+    assert_eq!(server.call("POST", "/api/accounts/logout/", &ann, "{}").0, 204);
+    register_all(&server, &["eve"]);
+    let user = |args: &[&str], input: &str| {
+        let (code, _, error) = run(folder.path(), &[&["user"], args].concat(), &[], input);
+        assert_eq!(code, 0, "{error}");
+    };
+    user(&["disable", "bob"], "");
+    user(&["set-password", "carl"], "walrus orchard lantern\n");
+    let body = format!(r#"{{"email":"dave","password":"{PASSWORD}"}}"#);
+    let (_, text) = server.call("POST", "/api/accounts/api_auth/", "", &body);
+    let dave = serde_json::from_str::<serde_json::Value>(&text).unwrap()["token"].as_str().unwrap().to_owned();
+    assert_eq!(server.call("POST", "/api/accounts/delete/", &dave, r#"{"username":"dave"}"#).0, 204);
+    let (code, _, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
+    assert!(code == 1 && error.contains("a server has vestibule.db open. Stop it first"), "{error}");
+    assert!(server.stop().success());
+    Before { folder, ann, access_token }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.filter(|name| name.contains(".part") || name.contains(".db")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revoked_r106_r107() {
+    let Before { folder, ann, access_token } = before();
+    assert_eq!(
+        names(folder.path()),
+        ["copy.db", "vestibule.db", "vestibule.db.lock", "vestibule.db.mark"],
+        "nothing is left over"
+    );
+    let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
+    assert_eq!(code, 0, "{error}");
+    for words in [
+        "The backup is in place: vestibule.db. Its newest entry is of ",
+        "Sessions ended: 1. Links in mails voided: ",
+        "Access tokens revoked: 1.",
+        "Accounts made since then, which are lost: 1.",
+        "Accounts deleted since then, which are disabled: dave.",
+        "Accounts disabled since then, which are disabled: bob.",
+        "Accounts with another password since then, whose old one works again: carl.",
+    ] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    let [copy, present, aside, lock] = <[String; 4]>::try_from(names(folder.path())).unwrap();
+    assert_eq!([&*copy, &*present, &*lock], ["copy.db", "vestibule.db", "vestibule.db.lock"]);
+    assert!(aside.starts_with("vestibule.db.before-") && out.contains(&aside), "{aside}");
+    for name in [&copy, &present, &aside] {
+        assert_eq!(folder.path().join(name).metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    let server = start(folder.path(), &[]);
+    assert_eq!((server.me(&ann), server.me(&access_token)), (401, 401));
+    let opened = ["ann", "bob", "carl", "dave", "eve"].map(|name| server.log_in_as(name).0);
+    assert_eq!(opened, [200, 400, 200, 400, 400]);
+    assert!(server.stop().success());
+    // The database of before is whole, and comes back in the same way.
+    let (code, _, error) = run(folder.path(), &["restore", &aside], &[], "");
+    assert_eq!(code, 0, "{error}");
+    let server = start(folder.path(), &[]);
+    assert_eq!(["ann", "carl", "eve"].map(|name| server.log_in_as(name).0), [200, 400, 200]);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn access_tokens_and_open_accounts_come_back_if_the_operator_says_so() {
+    let Before { folder, access_token, .. } = before();
+    let args = ["restore", "copy.db", "--keep-access-tokens", "--trust-backup"];
+    let (code, out, error) = run(folder.path(), &args, &[], "");
+    assert!(code == 0 && out.contains("which are open again: bob."), "{out}{error}");
+    let server = start(folder.path(), &[]);
+    assert_eq!((server.me(&access_token), server.log_in_as("bob").0, server.log_in_as("dave").0), (200, 200, 200));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_plain_copy_of_a_stopped_servers_file_has_everything() {
+    let (folder, other) = (folder(), self::folder());
+    let server = start(folder.path(), &[]);
+    register_all(&server, &["ann", "bob"]);
+    assert!(server.stop().success());
+    assert_eq!(
+        names(folder.path()),
+        ["vestibule.db", "vestibule.db.lock", "vestibule.db.mark"],
+        "no log is left beside it"
+    );
+    std::fs::copy(folder.path().join("vestibule.db"), other.path().join("vestibule.db")).unwrap();
+    let server = start(other.path(), &[]);
+    assert_eq!((server.log_in_as("ann").0, server.log_in_as("bob").0), (200, 200));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_plain_copy_of_a_running_servers_file_has_its_tables() {
+    let (folder, other) = (folder(), self::folder());
+    let server = start(folder.path(), &[]);
+    let copy = other.path().join("copy.db");
+    std::fs::copy(folder.path().join("vestibule.db"), &copy).unwrap();
+    let counted = Runtime::new().unwrap().block_on(async {
+        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite:{}", copy.display())).await?;
+        sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM users").fetch_one(&mut connection).await
+    });
+    assert_eq!(counted.unwrap(), 0);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_backup_overwrites_nothing_and_goes_into_a_file_alone() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    std::fs::write(folder.path().join("notes.txt"), "Buy milk.").unwrap();
+    for (file, words) in [
+        ("-", "can't go to standard output"),
+        ("notes.txt", "exists already"),
+        ("/dev/null", "is a terminal or a device"),
+        ("no/such/folder/copy.db", "can't be written"),
+    ] {
+        let (code, _, error) = run(folder.path(), &["backup", file], &[], "");
+        assert!(code == 1 && error.contains(words) && error.lines().count() == 1, "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "Buy milk.");
+    assert!(server.stop().success());
+    let empty = self::folder();
+    let (code, _, error) = run(empty.path(), &["backup", "copy.db"], &[], "");
+    assert!(code == 1 && error.contains("there is no vestibule.db"), "{error}");
+    assert_eq!(names(empty.path()), [""; 0], "nothing is left over");
+}
+
+#[test]
+fn a_file_that_is_no_whole_backup_is_refused_and_nothing_is_changed() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    server.register();
+    let token = server.token();
+    assert_eq!(run(folder.path(), &["backup", "copy.db"], &[], "").0, 0);
+    assert!(server.stop().success());
+    let copy = std::fs::read(folder.path().join("copy.db")).unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("notes.txt", "Buy milk. ".repeat(1000).as_bytes());
+    write("cut.db", &copy[..copy.len() / 2]);
+    write("empty.db", b"");
+    write("newer.db", &copy);
+    write("halved.db", &copy);
+    write("halved.db-wal", b"the rest");
+    Runtime::new().unwrap().block_on(async {
+        let change = async |file: &str, sql: &'static str| {
+            let url = format!("sqlite:{}?mode=rwc", folder.path().join(file).display());
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        };
+        change("newer.db", "INSERT INTO _sqlx_migrations VALUES (9999, 'x', 0, 1, x'00', 0)").await;
+        change("other.db", "CREATE TABLE users (name TEXT)").await;
+    });
+    for (file, words) in [
+        ("-", "can't be read from standard input"),
+        ("none.db", "can't be read"),
+        (".", "is no file"),
+        ("notes.txt", "no SQLite database"),
+        ("cut.db", "the copy is damaged"),
+        ("empty.db", "the copy is empty"),
+        ("newer.db", "by a newer Vestibule"),
+        ("other.db", "tables of another program"),
+        ("halved.db", "is not whole"),
+    ] {
+        let (code, _, error) = run(folder.path(), &["restore", file], &[], "");
+        assert!(code == 1 && error.contains(words) && error.lines().count() == 1, "{file}: {error}");
+    }
+    let server = start(folder.path(), &[]);
+    assert_eq!(server.me(&token), 200, "nothing was ended either");
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_backup_is_restored_where_there_is_no_database() {
+    let Before { folder, .. } = before();
+    let other = self::folder();
+    let copy = folder.path().join("copy.db");
+    let (code, out, error) = run(other.path(), &["restore", copy.to_str().unwrap()], &[], "");
+    assert!(code == 0 && out.contains("there was no database that could be read"), "{out}{error}");
+    let server = start(other.path(), &[]);
+    assert_eq!(server.log_in().0, 200);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn after_a_restore_of_postgres_one_command_ends_what_came_back_r107() {
+    let folder = folder();
+    let url = Runtime::new().unwrap().block_on(crate::util::postgres::fresh_database());
+    let env = [("DATABASE_URL", url.as_str())];
+    let server = start(folder.path(), &env);
+    server.register();
+    let session = server.token();
+    let access_token = access_token(&server, &session);
+    let (code, _, error) = run(folder.path(), &["backup", "copy.db"], &env, "");
+    assert!(code == 1 && error.contains("pg_dump") && error.contains("vestibule restored"), "{error}");
+    let (code, _, error) = run(folder.path(), &["restore", "Leptos.toml"], &env, "");
+    assert!(code == 1 && error.contains("can't be read"), "{error}");
+    let (code, out, error) = run(folder.path(), &["restored"], &env, "");
+    assert!(
+        code == 0 && out.contains("Sessions ended: 1.") && out.contains("Access tokens revoked: 1."),
+        "{out}{error}"
+    );
+    assert_eq!((server.me(&session), server.me(&access_token), server.log_in().0), (401, 401, 200));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_copy_that_was_put_back_by_hand_is_noticed_and_one_command_ends_what_came_back_r107() {
+    let folder = folder();
+    let (file, copy) = (folder.path().join("vestibule.db"), folder.path().join("copy.db"));
+    let server = start(folder.path(), &[]);
+    server.register();
+    let token = server.token();
+    assert!(server.stop().success());
+    std::fs::copy(&file, &copy).unwrap();
+    let server = start(folder.path(), &[]);
+    assert_eq!(server.call("POST", "/api/accounts/logout/", &token, "{}").0, 204);
+    assert!(server.stop().success());
+    std::fs::copy(&copy, &file).unwrap();
+    for args in [&[][..], &["user", "list"]] {
+        let (code, _, error) = run(folder.path(), args, &[], "");
+        assert!(code == 1 && error.contains("is older than when it was last in use here"), "{error}");
+    }
+    let (code, out, error) = run(folder.path(), &["restored"], &[], "");
+    assert!(code == 0 && out.contains("Sessions ended: 1."), "{out}{error}");
+    let server = start(folder.path(), &[]);
+    assert_eq!((server.me(&token), server.log_in().0), (401, 200));
+    assert!(server.stop().success());
+}
