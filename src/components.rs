@@ -18,5 +18,6 @@ pub mod loaded;
 pub mod log_out_here;
 pub mod notice;
 pub mod outcome;
+pub mod strength;
 pub mod switcher;
 pub mod typed;

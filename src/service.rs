@@ -12,6 +12,7 @@ pub mod hasher;
 mod held;
 mod letters;
 mod login;
+mod meter;
 mod own;
 mod postman;
 mod proof;

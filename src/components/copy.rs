@@ -37,10 +37,10 @@ pub fn Copyable(
     view! {
         <div class="copyable">
             <pre><code id=id translate="no">{text}</code></pre>
-            <button class="button button-quiet button-small" type="button" aria-label=name on:click=copy>
-                {move || if said.get().is_empty() { "Copy" } else { said.get() }}
-            </button>
-            <span class="visually-hidden" role="status">{said}</span>
+            <button class="button button-quiet button-small" type="button" aria-label=name on:click=copy
+                prop:textContent=move || if said.get().is_empty() { "Copy" } else { said.get() }
+            ></button>
+            <span class="visually-hidden" role="status" prop:textContent=said></span>
         </div>
     }
 }

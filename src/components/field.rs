@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use super::{
     form::FormState,
     icon::{Eye, EyeOff},
+    strength::{Meter, StrengthMeter},
 };
 use crate::{error::Field, session::Session};
 
@@ -71,6 +72,8 @@ pub fn PasswordField(
     let session = Session::current();
     let shown = RwSignal::new(false);
     let (id, name) = (form.id(field), field.name());
+    let meter = (autocomplete == "new-password").then(|| Meter::new(form, field));
+    let typed = move |_| meter.into_iter().for_each(Meter::typed);
     view! {
         <div class="field">
             <label for=id.clone()>{label}</label>
@@ -84,6 +87,7 @@ pub fn PasswordField(
                     spellcheck="false"
                     autofocus=autofocus
                     required
+                    on:input=typed
                     aria-describedby=described_by(form, field)
                     aria-invalid=invalid(form, field)
                 />
@@ -101,6 +105,7 @@ pub fn PasswordField(
                 </button>
             </div>
             <FieldNotes form field hint />
+            {meter.map(|meter| view! { <StrengthMeter meter /> })}
         </div>
     }
 }

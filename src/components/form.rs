@@ -72,6 +72,18 @@ impl FormState {
         Some(texts)
     }
 
+    /// A field is being mended: what was wrong with it is said no longer.
+    pub fn mend(&self, field: Field) {
+        self.error.update(|error| {
+            if let Some(AppError::Invalid(problems)) = error {
+                problems.retain(|found| found.field != field);
+                if problems.is_empty() {
+                    *error = None;
+                }
+            }
+        });
+    }
+
     /// Ends a submission: the success, or `None` after the error has been shown. The view may be gone by now.
     pub fn finish<T>(&self, answer: Result<T, AppError>) -> Option<T> {
         self.busy.try_set(false);

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Advice;
+
 /// An account as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
@@ -113,6 +115,15 @@ pub struct SignIn {
     pub token: String,
     /// Who has signed in.
     pub identity: Identity,
+}
+
+/// How hard a password is to guess.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strength {
+    /// From 0, which is guessed at once, to 4. A new password needs 3.
+    pub score: u8,
+    /// Why it is easy to guess, and how to find a better one; empty where it isn't.
+    pub advice: Vec<Advice>,
 }
 
 /// Who is behind a token.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{AccessTokenLine, Account, Export, Identity, SessionLine, SignIn},
+        account::{AccessTokenLine, Account, Export, Identity, SessionLine, SignIn, Strength},
         email::Email,
         token::{Kind, Token},
         username::Username,
@@ -115,6 +115,15 @@ impl Door {
         let change = PasswordChange::parse(Some(current), Some(new))?;
         let changed = self.state.service.change_password(&self.caller, &self.token()?, change).await?;
         Ok(changed.token.expose().to_owned())
+    }
+
+    /// How hard a password is to guess; see [`Service::judge_password`].
+    ///
+    /// # Errors
+    /// As [`Service::judge_password`].
+    pub async fn judge_password(&self, password: &str, email: &str, username: &str) -> Result<Strength, AppError> {
+        let token = self.token().ok();
+        Ok(self.state.service.judge_password(&self.caller, token.as_ref(), password, [email, username]).await?)
     }
 
     /// Where one is logged in; see [`Service::list_sessions`](crate::service::Service::list_sessions).

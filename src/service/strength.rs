@@ -2,13 +2,12 @@
 //! none that is common, or that an attacker who knows the person tries first).
 
 use zxcvbn::{
-    Score,
     feedback::{Suggestion, Warning},
     zxcvbn,
 };
 
 use crate::{
-    domain::{email::Email, password::Password, username::Username},
+    domain::{account::Strength, email::Email, password::Password, username::Username},
     error::{Advice, Problem},
 };
 
@@ -25,13 +24,24 @@ pub fn check(password: &Password, email: &Email, username: &Username, least: u32
     if text.chars().count() < least as usize {
         return Err(Problem::PasswordTooShort { least });
     }
-    let (local, domain) = email.key().split_once('@').unwrap_or((email.key(), ""));
-    let personal = [email.key(), local, domain, username.key(), SERVICE_NAME];
+    let Strength { score, advice } = judge(password, Some(email), Some(username));
+    if score >= LEAST { Ok(()) } else { Err(Problem::PasswordGuessable(advice)) }
+}
+
+/// The least score of a new password.
+const LEAST: u8 = 3;
+
+/// How hard a password is to guess for whoever knows as much of the person.
+pub fn judge(password: &Password, email: Option<&Email>, username: Option<&Username>) -> Strength {
+    let (text, email) = (password.expose(), email.map_or("", Email::key));
+    let (local, domain) = email.split_once('@').unwrap_or((email, ""));
+    let personal = [email, local, domain, username.map_or("", Username::key), SERVICE_NAME];
     let judged = beginning(text);
     let once = each_word_once(judged);
     let estimate = zxcvbn(once.as_deref().unwrap_or(judged), &personal);
-    if estimate.score() >= Score::Three {
-        return Ok(());
+    let score = estimate.score() as u8;
+    if score >= LEAST {
+        return Strength { score, advice: Vec::new() };
     }
     let folded = text.to_lowercase();
     let personal = personal.iter().any(|word| word.chars().count() >= 3 && folded.contains(word));
@@ -45,7 +55,7 @@ pub fn check(password: &Password, email: &Email, username: &Username, least: u32
             advice.push(one);
         }
     }
-    Err(Problem::PasswordGuessable(advice))
+    Strength { score, advice }
 }
 
 /// As much of a password as is judged. What is hard to guess so far doesn't become easy by what follows, and the estimator

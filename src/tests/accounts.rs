@@ -251,3 +251,27 @@ on_both! {
         assert!(!lost, "compare and swap: a hash that is no longer there is not replaced");
     }
 }
+
+on_both! {
+    async fn a_password_is_judged_while_it_is_typed_and_that_takes_nothing_of_a_registration_r7_r8(app: App) {
+        app.register("ann").await;
+        let body = |password: &str, username: &str| json!({ "password": password, "email": "", "username": username });
+        let judge = async |password: &str, username: &str| {
+            app.post("/fn/judge_password", &body(password, username)).from("192.0.2.7").send().await
+        };
+        let said = async |password: &str, username: &str| judge(password, username).await.json();
+        assert_eq!(said("password", "").await["advice"][0], "common");
+        assert_eq!(said("orchard walrus lantern quilt", "").await, json!({ "score": 4, "advice": [] }));
+        assert!(said("annbeetle annbeetle", "annbeetle").await["advice"].as_array().unwrap().contains(&json!("yours")));
+        let token = app.token("ann").await;
+        let own = app.ask("POST", "/fn/judge_password", &token, &body("ann@example.org", "")).await.json();
+        assert!(own["advice"].as_array().unwrap().contains(&json!("yours")), "{own}");
+        let mut asked = 0;
+        while judge("password", "").await.status == 200 {
+            asked += 1;
+            assert!(asked < 40, "somebody who asks without end is held back");
+        }
+        let new = json!({ "email": "bee@example.org", "username": "bee", "password": PASSWORD });
+        assert_eq!(app.post("/fn/register", &new).from("192.0.2.7").send().await.status, 200);
+    }
+}

@@ -111,7 +111,7 @@ fn Email(outcome: Outcome) -> impl IntoView {
     };
     view! {
         <p>
-            <bdi>{move || account.get().map(|account| breakable(&account.email))}</bdi>
+            <bdi translate="no">{move || account.get().map(|account| breakable(&account.email))}</bdi>
             " "
             {move || if verified() {
                 view! { <span class="tag">"Confirmed"</span> }

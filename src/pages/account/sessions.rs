@@ -152,7 +152,7 @@ fn Line<F: Fn(&SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoVi
     view! {
         <li class="row row-act">
             <div class="row-value">
-                <p><strong><bdi>{name}</bdi></strong> " " {current.then(|| view! { <span class="tag">"This device"</span> })}</p>
+                <p><strong><bdi translate="no">{name}</bdi></strong> " " {current.then(|| view! { <span class="tag">"This device"</span> })}</p>
                 <p class="hint">{seen}</p>
                 <p class="hint">{since}</p>
             </div>

@@ -120,7 +120,7 @@ fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> 
     view! {
         <li class="row row-act">
             <div class="row-value">
-                <p><strong><bdi>{line.name.clone()}</bdi></strong></p>
+                <p><strong><bdi translate="no">{line.name.clone()}</bdi></strong></p>
                 <p class="hint">{may} {used}</p>
                 <p class="hint">{lasts}</p>
             </div>

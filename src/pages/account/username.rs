@@ -57,7 +57,7 @@ pub fn UsernameRow(
             outcome
             form=move || view! { <UsernameForm rows confirm outcome /> }.into_any()
         >
-            <p><bdi>{move || session.identity().map(|me| me.account.username)}</bdi></p>
+            <p><bdi translate="no">{move || session.identity().map(|me| me.account.username)}</bdi></p>
         </Row>
     }
 }

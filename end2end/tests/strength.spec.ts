@@ -1,0 +1,76 @@
+// How hard a new password is to guess is said while it is typed.
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { expect, test, Vestibule } from "../support/fixtures.js";
+
+const GOOD = "orchard walrus lantern quilt";
+const PAUSE_MS = 400;
+
+/** The passwords that the server was asked about. */
+function asked(page: Page): string[] {
+  const passwords: string[] = [];
+  page.on("request", (request) => {
+    if (request.url().endsWith("/fn/judge_password")) passwords.push(request.postDataJSON().password);
+  });
+  return passwords;
+}
+
+const says = (page: Page) => page.locator(".strength").getByRole("status");
+
+test("a new password is judged while it is typed, in words, and beside the names in the form", async ({ page }) => {
+  const app = new Vestibule(page);
+  const passwords = asked(page);
+  await app.open("/register");
+  await app.email.fill("ann.beetle@example.org");
+  await app.username.fill("annbeetle");
+  await app.password.fill("short");
+  await app.password.fill("password");
+  await expect(says(page)).toHaveText("Too easy to guess. It is one of the most used passwords.");
+  expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  await app.password.fill("annbeetle annbeetle");
+  await expect(says(page)).toContainText("Too easy to guess.");
+  await app.password.fill(GOOD);
+  await expect(says(page)).toHaveText("Strong password.");
+  expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  await app.password.fill("");
+  await expect(says(page)).toHaveText("");
+  expect(passwords, "nobody needs a server to find that it is too short").not.toContain("short");
+});
+
+test("the server is asked once nothing more is typed, and once at a time", async ({ page }) => {
+  await page.clock.install();
+  const app = new Vestibule(page);
+  await page.goto("/register");
+  await page.clock.runFor(1000);
+  await app.live();
+  const passwords = asked(page);
+  let release = () => {};
+  await page.route("**/fn/judge_password", async (route) => {
+    await new Promise<void>((resolve) => (release = resolve));
+    await route.continue();
+  });
+  await app.password.pressSequentially("password");
+  expect(passwords).toEqual([]);
+  await page.clock.runFor(PAUSE_MS);
+  await expect.poll(() => passwords).toEqual(["password"]);
+  await app.password.pressSequentially("-2");
+  await page.clock.runFor(PAUSE_MS);
+  await app.password.fill(GOOD);
+  await page.clock.runFor(PAUSE_MS);
+  expect(passwords).toEqual(["password"]);
+  release();
+  await expect.poll(() => passwords).toEqual(["password", GOOD]);
+  release();
+  await expect(says(page)).toHaveText("Strong password.");
+});
+
+test("whoever is logged in hears that a password holds their own name", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.open("/account/security");
+  await page.getByRole("button", { name: "Change password" }).click();
+  await page.getByLabel("New password").fill(`${user.username}1`);
+  await expect(says(page)).toHaveText(
+    "Too easy to guess. It holds your email, your username or this service's name.",
+  );
+});
