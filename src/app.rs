@@ -63,7 +63,7 @@ pub fn App() -> impl IntoView {
         <a class="skip" href="#content">"Skip to content"</a>
         <div class="frame">
             <header class="bar">
-                <a class="brand" href="/login"><Mark />"Vestibule"</a>
+                <a class="brand" href="/login" translate="no"><Mark />{settings::SERVICE.get()}</a>
                 <ViewSwitcher address />
                 <p class="who">{move || who.get().map(|username| view! { <Who username /> })}</p>
             </header>

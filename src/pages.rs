@@ -139,7 +139,7 @@ impl View {
     /// The document's title while the view is shown.
     #[must_use]
     pub fn title(self, signed_in: bool) -> String {
-        [self.name(signed_in), " · Vestibule"].concat()
+        [self.name(signed_in), " · ", &settings::SERVICE.get()].concat()
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod answer;
 pub mod assets;
+pub mod brand;
 pub mod client_ip;
 pub mod config;
 pub mod control;

@@ -2,9 +2,10 @@
 
 mod fields;
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use axum::{
+    extract::State,
     http::{
         HeaderValue,
         header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
@@ -23,11 +24,13 @@ use super::{
     document::{ABOUT, common_refusals, own_refusals, told},
 };
 use crate::{
+    app::settings,
     components::icon::{Eyebrow, Mark},
     error::AppError,
     server::{
         answer::{Refusal, Surface},
         assets::page_files,
+        state::AppState,
     },
 };
 
@@ -35,14 +38,20 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base
                       frame-ancestors 'none'";
 
 /// The page, which is the same for everybody.
-static PAGE: LazyLock<String> = LazyLock::new(|| Owner::new().with(|| page().to_html()));
+static PAGE: OnceLock<String> = OnceLock::new();
 
-pub async fn answer() -> Response {
+pub async fn answer(State(state): State<AppState>) -> Response {
+    let page = PAGE.get_or_init(|| {
+        Owner::new().with(|| {
+            provide_context(state);
+            page().to_html()
+        })
+    });
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     ];
-    (headers, PAGE.as_str()).into_response()
+    (headers, page.as_str()).into_response()
 }
 
 /// A call, as it is told of.
@@ -119,7 +128,7 @@ fn page() -> impl IntoView {
         <html lang="en">
             <head>
                 <meta charset="utf-8" />
-                <title>"API · Vestibule"</title>
+                <title>{["API · ", &settings::SERVICE.get()].concat()}</title>
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="color-scheme" content="light dark" />
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
@@ -129,7 +138,7 @@ fn page() -> impl IntoView {
                 <a class="skip" href="#content">"Skip to content"</a>
                 <div class="frame">
                     <header class="bar">
-                        <a class="brand" href="/login"><Mark />"Vestibule"</a>
+                        <a class="brand" href="/login"><Mark />{settings::SERVICE.get()}</a>
                         <nav class="contents" aria-label="Parts of the API">
                             <ul>{links}<li><a href="#errors">"Errors"</a></li><li><a href="/account">"Your account"</a></li></ul>
                         </nav>

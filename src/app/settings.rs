@@ -19,22 +19,33 @@ pub fn registration_is_open() -> bool {
     REGISTRATION.get() != "closed"
 }
 
+/// The service's name.
+pub const SERVICE: Setting = Setting("data-service");
+/// The address of the app; empty if there is none.
+pub const APP_URL: Setting = Setting("data-app-url");
+/// The address of the logo; empty for the page's own mark.
+pub const LOGO: Setting = Setting("data-logo");
+
 impl Setting {
     /// Its value: on the server from the configuration, in the browser from the document.
     #[must_use]
     pub fn get(self) -> String {
         #[cfg(feature = "ssr")]
         return leptos::prelude::use_context::<crate::server::state::AppState>()
-            .map(|state| self.of(state.service.policy()))
+            .map(|state| self.of(&state))
             .unwrap_or_default();
         #[cfg(not(feature = "ssr"))]
         crate::components::dom::root_attribute(self.0)
     }
 
     #[cfg(feature = "ssr")]
-    fn of(self, policy: &crate::service::Policy) -> String {
+    fn of(self, state: &crate::server::state::AppState) -> String {
         use crate::service::{MailPolicy, RegistrationMode};
+        let (policy, brand) = (state.service.policy(), &state.brand);
         match self.0 {
+            "data-service" => brand.service.clone(),
+            "data-app-url" => brand.app_url.as_ref().map(ToString::to_string).unwrap_or_default(),
+            "data-logo" => brand.logo_path(),
             "data-password-least" => policy.password_least.to_string(),
             "data-registration" => match policy.registration.mode {
                 RegistrationMode::Open => "open",

@@ -5,7 +5,7 @@ use leptos::{config::LeptosOptions, either::Either, hydration::AutoReload, nonce
 
 use super::{Address, App, PAGE, settings};
 use crate::{
-    server::{answer::page_headers, assets::PageFiles, state::AppState},
+    server::{answer::page_headers, assets::PageFiles, brand::Brand, state::AppState},
     session::STORAGE_KEY,
 };
 
@@ -14,6 +14,7 @@ pub fn shell() -> impl IntoView {
     let files = use_context::<PageFiles>();
     let reload = files.as_ref().filter(|files| files.reload).and_then(|_| use_context::<AppState>());
     let reload = reload.map(|state| LeptosOptions::from_ref(&state));
+    let brand = use_context::<AppState>().map(|state| state.brand.clone());
     page_headers(reload.as_ref().map(|options| options.reload_port));
     view! {
         <!DOCTYPE html>
@@ -23,6 +24,9 @@ pub fn shell() -> impl IntoView {
             data-registration=settings::REGISTRATION.get()
             data-mail=settings::MAIL.get()
             data-confirm-first=settings::CONFIRM_FIRST.get()
+            data-service=settings::SERVICE.get()
+            data-app-url=settings::APP_URL.get()
+            data-logo=settings::LOGO.get()
         >
             <head>
                 <meta charset="utf-8" />
@@ -32,11 +36,10 @@ pub fn shell() -> impl IntoView {
                 <meta name="color-scheme" content="light dark" />
                 <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f6f6f9" />
                 <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#111218" />
-                <link rel="icon" href="/favicon.ico" sizes="32x32" />
-                <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
-                <link rel="apple-touch-icon" href="/icon.png" />
+                {brand.as_ref().map(icons)}
                 <link rel="manifest" href="/manifest.webmanifest" />
                 {files.map(|files| loading(files, reload))}
+                {brand.as_ref().and_then(accent)}
             </head>
             <body>
                 <div id=PAGE class=PAGE>
@@ -55,6 +58,27 @@ pub fn shell() -> impl IntoView {
             </body>
         </html>
     }
+}
+
+/// What stands for the page in the browser's tab, and on a phone's screen.
+fn icons(brand: &Brand) -> impl IntoView + use<> {
+    match brand.icon() {
+        Some(icon) => Either::Left(view! {
+            <link rel="icon" href=icon.path() type=icon.content_type() />
+            <link rel="apple-touch-icon" href=icon.path() />
+        }),
+        None => Either::Right(view! {
+            <link rel="icon" href="/favicon.ico" sizes="32x32" />
+            <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
+            <link rel="apple-touch-icon" href="/icon.png" />
+        }),
+    }
+}
+
+/// The configured colour, over that of the style sheet.
+fn accent(brand: &Brand) -> Option<impl IntoView + use<>> {
+    let style = Some(brand.style()).filter(|style| !style.is_empty());
+    style.map(|style| view! { <style nonce=use_nonce()>{style}</style> })
 }
 
 /// What the document loads. Every script carries the nonce of this one answer.

@@ -1,10 +1,21 @@
 //! Small pictures and ornaments. None of them says anything that the words don't.
 
-use leptos::prelude::*;
+use leptos::{either::Either, prelude::*};
 
-/// The mark: a doorway.
+use crate::app::settings;
+
+/// The mark: the configured logo, or a doorway.
 #[component]
 pub fn Mark() -> impl IntoView {
+    let logo = settings::LOGO.get();
+    if logo.is_empty() {
+        Either::Left(doorway())
+    } else {
+        Either::Right(view! { <img class="mark" src=logo alt="" /> })
+    }
+}
+
+fn doorway() -> impl IntoView {
     view! {
         <svg class="mark" viewBox="0 0 32 32" aria-hidden="true" focusable="false">
             <rect class="mark-wall" width="32" height="32" rx="8" />

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::{
+    app::settings,
     components::{breakable::breakable, dom, icon::Eyebrow},
     session::Session,
 };
@@ -14,6 +15,9 @@ pub fn Home() -> impl IntoView {
     let of = move |part: fn(crate::domain::account::Identity) -> String| {
         move || session.identity().map(part).unwrap_or_default()
     };
+    let app_url = settings::APP_URL.get();
+    let label = ["Continue to ", &settings::SERVICE.get()].concat();
+    let account = if app_url.is_empty() { "button" } else { "button button-quiet" };
     view! {
         <Eyebrow text="Welcome" />
         <h1 tabindex="-1">"You are logged in"</h1>
@@ -28,7 +32,8 @@ pub fn Home() -> impl IntoView {
         </dl>
         <Recipe />
         <p class="actions">
-            <a class="button" href="/account">"Your account"</a>
+            {(!app_url.is_empty()).then(|| view! { <a class="button" href=app_url>{label}</a> })}
+            <a class=account href="/account">"Your account"</a>
             <a class="button button-quiet" href="/logout">"Log out"</a>
         </p>
     }

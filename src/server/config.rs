@@ -25,6 +25,7 @@ use self::{
     machine::automatic_permits,
     values::{database_url, duration, email_domains, mail_url, mailbox, networks, public_url, socket_address},
 };
+use super::brand::Brand;
 use crate::{
     domain::email_domain::{DomainRule, EmailDomain},
     mail::MailUrl,
@@ -52,6 +53,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// Who may register.
     pub registration: RegistrationConfig,
+    /// What the page and the mails show of the service.
+    pub brand: Brand,
     /// How mail is sent.
     pub mail: MailConfig,
     /// How attempts are held back.
@@ -146,7 +149,6 @@ pub struct MailConfig {
     pub url: MailUrl,
     #[serde(deserialize_with = "mailbox")]
     pub from: Mailbox,
-    pub service: String,
 }
 
 /// The section `[throttle]`. What each key means stands in `Leptos.toml`.
@@ -273,7 +275,7 @@ impl Config {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{address}"),
         };
-        Letterhead { service: self.mail.service.clone(), url }
+        Letterhead { service: self.brand.service.clone(), url }
     }
 
     /// How passwords are hashed on this machine.

@@ -14,7 +14,7 @@ use leptos::prelude::provide_context;
 use leptos_axum::{handle_server_fns_with_context, render_app_to_stream_with_context};
 use tower::Service;
 
-use super::{answer::Surface, assets, health, state::AppState};
+use super::{answer::Surface, assets, brand, health, state::AppState};
 use crate::{api, app::shell, error::AppError, pages::View};
 
 /// The routes, and the paths of all but those of the page's files.
@@ -31,7 +31,12 @@ impl Routes {
         // Rendering needs Leptos's executor. It can be set once in a process; later calls change nothing.
         drop(Executor::init_tokio());
         let (mut router, mut paths) = (assets::router(), Vec::new());
-        let listed = api::routes().into_iter().chain(health::routes()).chain(functions(state)).chain(views());
+        let listed = api::routes()
+            .into_iter()
+            .chain(health::routes())
+            .chain(brand::routes())
+            .chain(functions(state))
+            .chain(views());
         for (path, handler) in listed {
             router = router.route(&path, handler);
             if !paths.contains(&path) {

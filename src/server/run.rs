@@ -209,7 +209,7 @@ pub fn state(config: &Config, service: Service) -> AppState {
     let public = server.public_url.as_ref().and_then(|url| url.host_str()).map(str::to_owned);
     let hosts = server.hosts.iter().cloned().chain(public).collect();
     let trust = Arc::new(Trust { proxies: server.trusted_proxies.clone(), hosts });
-    AppState::new(Shared { service, leptos, files: assets::page_files(), trust })
+    AppState::new(Shared { service, brand: config.brand.clone(), leptos, files: assets::page_files(), trust })
 }
 
 /// A name for this start of the program, for the log.

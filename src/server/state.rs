@@ -6,7 +6,7 @@ use axum::extract::FromRef;
 use ipnet::IpNet;
 use leptos::config::LeptosOptions;
 
-use super::assets::PageFiles;
+use super::{assets::PageFiles, brand::Brand};
 use crate::service::Service;
 
 /// The state of the server, which all requests share. Cheap to clone.
@@ -18,6 +18,8 @@ pub struct AppState(Arc<Shared>);
 pub struct Shared {
     /// The accounts and their rules.
     pub service: Service,
+    /// What the page shows of the service.
+    pub brand: Brand,
     /// What Leptos wants to know to render.
     pub leptos: LeptosOptions,
     /// The page's files.

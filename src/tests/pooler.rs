@@ -95,13 +95,13 @@ async fn works(url: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_in_transaction_mode_serves_several_servers() {
     let (url, _pooler) = behind("").await;
-    works(&url).await;
+    Box::pin(works(&url)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_drops_what_it_does_not_know_serves_them_as_well() {
     let (url, _pooler) = behind("ignore_startup_parameters = extra_float_digits,options").await;
-    works(&url).await;
+    Box::pin(works(&url)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

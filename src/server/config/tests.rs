@@ -44,13 +44,13 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 51] = [
+    let table: [Broken; 57] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
         ("[server]\nper_user = 3", &[], "it belongs into [session]"),
         ("[server]\nport = 3", &[], "It has address"),
         ("[sever]\n", &[], "did you mean [server]?"),
-        ("[package]\n", &[], "There are database, log"),
+        ("[package]\n", &[], "There are brand, database, log"),
         ("server = 3", &[], "write [server]"),
         ("[server\n", &[], "can't be read"),
         ("[server]\naddress = 8000", &[], "server.address must be a string"),
@@ -89,6 +89,12 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[registration]\nallowed_domains = [\"@example.org\"]", &[], "registration.allowed_domains"),
         ("[registration]\nallowed_domains = [\"a.org\"]\ndenied_domains = [\"b.org\"]", &[], "are both set"),
         ("[registration]\nrequire_verified_email = 1", &[], "must be true or false"),
+        ("[brand]\nservice = \" \"", &[], "brand.service"),
+        ("[brand]\nservice = \"two\\nlines\"", &[], "brand.service"),
+        ("[brand]\napp_url = \"javascript:alert(1)\"", &[], "brand.app_url"),
+        ("[brand]\naccent = \"red\"", &[], "brand.accent"),
+        ("[brand]\naccent = \"#fff;}\"", &[], "brand.accent"),
+        ("[brand]\nlogo = \"missing.png\"", &[], "can't be read"),
         ("[mail]\nurl = \"on\"", &[], "mail.url"),
         ("[mail]\nurl = \"smtp://ann:secret@mail.example.org/x\"", &[], "mail.url"),
         ("[mail]\nurl = \"smtp://ann:secret@mail.example.org\"", &[], "server.public_url"),
