@@ -81,7 +81,8 @@ fn accent(brand: &Brand) -> Option<impl IntoView + use<>> {
     style.map(|style| view! { <style nonce=use_nonce()>{style}</style> })
 }
 
-/// What the document loads. Every script carries the nonce of this one answer.
+/// What the document loads: first what takes longest, so that it is on its way before the style has arrived. Every script
+/// carries the nonce of this one answer.
 fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let nonce = use_nonce();
     let PageFiles { style, inlined, script, imported, wasm, .. } = files;
@@ -94,10 +95,10 @@ fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let ahead = scripts.into_iter().map(|path| view! { <link rel="modulepreload" href=path nonce=nonce.clone() /> });
     let ahead = ahead.collect_view();
     view! {
+        <link rel="preload" href=wasm r#as="fetch" r#type="application/wasm" crossorigin="anonymous" />
+        {ahead}
         <script nonce=nonce.clone()>{ask}</script>
         {style}
-        {ahead}
-        <link rel="preload" href=wasm r#as="fetch" r#type="application/wasm" crossorigin="anonymous" />
         <script type="module" nonce=nonce>{load}</script>
         {reload.map(|options| view! { <AutoReload options /> })}
     }
