@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write as _},
     os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -54,12 +54,12 @@ impl Backup {
         let progress = |done: u64, all: u64| {
             shown = io::stderr().is_terminal();
             if shown {
-                eprint!("\r{} of {} MiB copied", done >> 20, all >> 20);
+                drop(write!(io::stderr(), "\r{} of {} MiB copied", done >> 20, all >> 20));
             }
         };
         let copied = backup::copy(database, target, progress).await;
         if shown {
-            eprintln!();
+            drop(writeln!(io::stderr()));
         }
         copied.map_err(|error| error.to_string())
     }

@@ -88,7 +88,7 @@ impl Config {
 
     /// As [`Config::check_numbers`], for times.
     fn check_times(&self) -> Result<(), ConfigError> {
-        let Self { server, password, session, throttle, .. } = self;
+        let Self { server, database, password, session, throttle, .. } = self;
         let (second, minute, hour) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(1));
         let day = 24 * hour;
         let table = [
@@ -97,6 +97,7 @@ impl Config {
             ("server.answer_timeout", server.answer_timeout, second, 10 * minute),
             ("server.idle_timeout", server.idle_timeout, second, hour),
             ("server.stop_timeout", server.stop_timeout, second, hour),
+            ("database.wait", database.wait, second / 1000, hour),
             ("password.hashing_patience", password.hashing_patience, second / 10, 10 * minute),
             ("session.idle", session.idle, minute, 90 * day),
             ("session.absolute", session.absolute, minute, 90 * day),

@@ -142,6 +142,7 @@ fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
         ("server.idle_timeout", "\"1d\""),
         ("server.stop_timeout", "\"1d\""),
         ("database.connections", "4000000000"),
+        ("database.wait", "\"2h\""),
         ("password.min_length", "65"),
         ("password.argon2_memory_kib", "4000000000"),
         ("password.argon2_iterations", "4000000000"),
