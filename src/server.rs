@@ -13,6 +13,7 @@ mod guard;
 mod headers;
 mod health;
 pub mod logging;
+pub mod name_key;
 mod observe;
 pub mod routes;
 pub mod run;

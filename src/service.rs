@@ -13,6 +13,7 @@ mod held;
 mod letters;
 mod login;
 mod meter;
+mod name_key;
 mod own;
 mod postman;
 mod proof;
@@ -30,6 +31,7 @@ use tokio::sync::{Notify, mpsc};
 pub use self::{
     access_tokens::{Bearing, NewToken, TokenWish},
     letters::{Letter, Letterhead},
+    name_key::NameKey,
     own::{PasswordChange, PasswordChanged},
     postman::{Carrier, Carrying, Postman, Undelivered},
     proof::{Proven, Renewed},
@@ -107,6 +109,7 @@ pub struct Service {
     entropy: Arc<dyn Entropy>,
     policy: Arc<Policy>,
     held: Arc<Held>,
+    names: NameKey,
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
     /// Tells the postman that there is mail.
     mail_waits: Arc<Notify>,
@@ -121,12 +124,22 @@ impl Service {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         policy: Policy,
+        names: NameKey,
     ) -> (Self, Upkeep) {
         let (seen, receiver) = mpsc::channel(upkeep::SEEN_QUEUE);
         let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
         let upkeep = Upkeep::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
-        let service =
-            Self { store, hasher, clock, entropy, policy, held: Arc::default(), seen, mail_waits: Arc::default() };
+        let service = Self {
+            store,
+            hasher,
+            clock,
+            entropy,
+            policy,
+            held: Arc::default(),
+            names,
+            seen,
+            mail_waits: Arc::default(),
+        };
         (service, upkeep)
     }
 
@@ -177,8 +190,16 @@ impl Service {
         if self.policy.mail == MailPolicy::Off {
             return Ok(());
         }
-        let verdict = self.store.take_allowance(&of.key(user), TOLD, self.clock.now()).await?;
-        verdict.map_err(Error::throttled)
+        let (key, now) = (of.key(user), self.clock.now());
+        // What changes nothing must not take the writer.
+        if let Some(wait) = self.held.wait(&key, now) {
+            return Err(Error::throttled(wait));
+        }
+        let verdict = self.store.take_allowance(&key, TOLD, now).await?;
+        verdict.map_err(|wait| {
+            self.held.note(&key, now, wait);
+            Error::throttled(wait)
+        })
     }
 
     /// Tells an address to wait. Attempts that come too early are not logged again.

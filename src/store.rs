@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 pub use self::{
     access_tokens::{AccessToken, Issued, KeptAccessToken, NewAccessToken},
-    links::{KeptLink, Link, LinkKind, Moved, NewLink},
+    links::{Decoy, KeptLink, Link, LinkKind, Moved, NewLink},
     mail::{Errand, KeptMail, LONGEST_WAIT, NewMail, WaitingMail},
     own::{KeptSession, Living, Rename},
     restore::{Forget, Forgotten, Prepared, Since, SinceAccount},

@@ -101,6 +101,9 @@ struct ChangePassword {
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")]
     new_password: Option<String>,
+    /// Whether to revoke every personal access token of the account as well.
+    #[serde(default)]
+    revoke_access_tokens: bool,
 }
 
 /// A password that was changed.
@@ -116,8 +119,8 @@ struct ChangedPassword {
 
 /// Change the password
 ///
-/// Ends all other sessions, and tells the owner by mail. Personal access tokens stay. The session goes on under another token:
-/// use that from then on.
+/// Ends all other sessions, and tells the owner by mail. Personal access tokens stay, unless `revoke_access_tokens` is true. The
+/// session goes on under another token: use that from then on.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_password/",
@@ -134,6 +137,7 @@ async fn change_password(
 ) -> Response {
     let outcome = async {
         let change = PasswordChange::parse(body.current_password.as_deref(), body.new_password.as_deref())?;
+        let change = change.revoking_access_tokens(body.revoke_access_tokens);
         state.service.change_password(&caller, &token, change).await
     };
     let changed = outcome.await.map(|PasswordChanged { token, sessions_ended }| ChangedPassword {

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     extract::Request,
-    http::{HeaderName, HeaderValue},
+    http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
 use tracing::Instrument;
@@ -44,7 +44,8 @@ impl Observer {
             let response = answer(request).await;
             let status = response.status().as_u16();
             let millis = started.elapsed().as_secs_f64() * 1000.0;
-            if status >= 500 {
+            // What the configuration leaves out (501) is no fault of ours, and a stranger may ask for it as often as they like.
+            if status >= 500 && status != StatusCode::NOT_IMPLEMENTED {
                 tracing::warn!(%method, route, status, millis, "answered");
             } else {
                 tracing::debug!(%method, route, status, millis, "answered");

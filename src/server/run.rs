@@ -14,6 +14,7 @@ use super::{
     config::{Config, Origin},
     control,
     front::Front,
+    name_key,
     routes::Routes,
     state::{AppState, Shared, Trust},
 };
@@ -100,7 +101,8 @@ async fn parts(config: &Config, store: Store) -> Result<Parts, Error> {
     let mut salt = [0; 16];
     SystemEntropy.fill(&mut salt);
     let hasher = Hasher::new(config.hash_policy(), salt)?;
-    let (service, upkeep) = Service::new(store.clone(), hasher, clock, Arc::new(SystemEntropy), config.policy());
+    let names = name_key::of(&config.database.url, &SystemEntropy)?;
+    let (service, upkeep) = Service::new(store.clone(), hasher, clock, Arc::new(SystemEntropy), config.policy(), names);
     Ok(Parts { service, upkeep, store, clock: database_clock })
 }
 

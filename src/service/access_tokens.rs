@@ -175,6 +175,11 @@ impl Service {
     pub async fn revoke_access_token(&self, token: &Token, id: &str) -> Result<(), Error> {
         let asking = self.identify_to_change(token).await?;
         let id = Uuid::parse_str(id).map_err(|_| AppError::NotFound)?.to_string();
+        // What changes nothing must not take the writer.
+        let kept = self.store.list_access_tokens(&asking.user().id, Timestamp::from_millis(i64::MIN)).await?;
+        if !kept.iter().any(|token| token.id == id) {
+            return Err(AppError::NotFound.into());
+        }
         let revoked = self.store.revoke_access_token_of(&asking.user().id, asking.id(), &id).await?;
         if !revoked.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());

@@ -1,10 +1,9 @@
-//! What mails say. Each is written once, and told as plain text and as HTML.
+//! What mails say.
 
-use std::fmt::Write as _;
+mod layout;
 
-use html_escape::{encode_double_quoted_attribute, encode_text};
-
-use crate::domain::token::Token;
+pub use self::layout::Letter;
+use crate::{domain::token::Token, store::User};
 
 /// In whose name mails are written, and where their links lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,181 +14,140 @@ pub struct Letterhead {
     pub url: String,
 }
 
-/// A mail, ready to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
-    /// The addressee: exactly one.
-    pub to: String,
-    /// A line.
-    pub subject: String,
-    /// What it says.
-    parts: Vec<Part>,
-}
-
-/// A piece of a mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Link { label: &'static str, url: String },
-}
-
-impl Letter {
-    fn new(to: &str, subject: String) -> Self {
-        Self { to: to.to_owned(), subject, parts: Vec::new() }
-    }
-
-    fn text(mut self, text: impl Into<String>) -> Self {
-        self.parts.push(Part::Text(text.into()));
-        self
-    }
-
-    fn link(mut self, label: &'static str, url: String) -> Self {
-        self.parts.push(Part::Link { label, url });
-        self
-    }
-
-    /// As plain text.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        let parts = self.parts.iter().map(|part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Link { label, url } => format!("{label}:\n{url}"),
-        });
-        parts.collect::<Vec<_>>().join("\n\n") + "\n"
-    }
-
-    /// As HTML, which loads nothing.
-    #[must_use]
-    pub fn to_html(&self) -> String {
-        let mut html = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{}</title></head>\n\
-             <body style=\"font: 16px/1.5 system-ui, sans-serif; max-width: 36em; margin: 2em auto; padding: 0 1em\">\n",
-            encode_text(&self.subject)
-        );
-        for part in &self.parts {
-            // Writing to a string can't fail.
-            let _ = match part {
-                Part::Text(text) => writeln!(html, "<p>{}</p>", encode_text(text)),
-                Part::Link { label, url } => writeln!(
-                    html,
-                    "<p><a href=\"{}\">{label}</a></p>\n<p style=\"font-size: 14px; overflow-wrap: anywhere\">{}</p>",
-                    encode_double_quoted_attribute(url),
-                    encode_text(url)
-                ),
-            };
-        }
-        html.push_str("</body></html>\n");
-        html
-    }
-}
-
 impl Letterhead {
     /// Asks the owner of an account to confirm its email.
     pub(crate) fn verify(&self, to: &str, username: &str, link: &Token) -> Letter {
         let Self { service, .. } = self;
-        Letter::new(to, format!("Confirm your email for {service}"))
+        let account = nameable(username).map_or("an account".to_owned(), |name| format!("the account {name}"));
+        self.letter(to, format!("Confirm your email for {service}"))
             .text("Hello,")
-            .text(format!("An account called {username} was made at {service} with this email."))
-            .text("If that was you, please confirm that the email is yours. You will be asked for your password.")
-            .link("Confirm your email", self.url_of("verify", link))
+            .text(format!("Someone created {account} at {service} with this address."))
+            .text("If this was you, confirm that the address is yours. You will be asked for your password.")
+            .button("Confirm your email", self.url_of("verify", link))
             .text("The link works once, for 24 hours.")
             .text(
-                "If it wasn't you, you need not do anything. You may also follow the link and choose a password of your \
-                 own: then the account is yours, and whoever made it is locked out.",
+                "If this wasn't you, you can ignore this email. You can also open the link and choose a password of your own: \
+                 that locks out whoever created the account.",
             )
     }
 
-    /// Tells an owner that somebody tried to register with their email.
-    pub(super) fn taken(&self, to: &str, username: &str) -> Letter {
+    /// Tells an owner that somebody tried to use their email for another account.
+    pub(super) fn taken(&self, owner: &User) -> Letter {
         let Self { service, url } = self;
-        Letter::new(to, format!("You have an account at {service} already"))
+        let name = match nameable(&owner.username) {
+            _ if owner.email_verified_at.is_some() => format!("Its username is {}.", owner.username),
+            Some(name) => format!("Its username is {name}."),
+            None => String::new(),
+        };
+        let known = format!(
+            "Someone (probably you) tried to use this address for an account at {service}. There already is one."
+        );
+        self.letter(&owner.email, format!("You have an account at {service} already"))
             .text("Hello,")
-            .text(format!(
-                "Somebody, probably you, wanted to use this email for an account at {service}. There is one already; its \
-                 username is {username}."
-            ))
-            .text("You can log in with it, or choose a new password if you have forgotten yours.")
-            .link("Log in", format!("{url}/login"))
-            .link("Choose a new password", format!("{url}/forgot"))
-            .text("If it wasn't you, you need not do anything: nothing has changed.")
+            .text(format!("{known} {name}").trim_end())
+            .text("Log in with it. If you forgot its password, you can reset it.")
+            .button("Log in", format!("{url}/login"))
+            .link("Reset the password", format!("{url}/forgot"))
+            .text("If this wasn't you, no action is needed: nothing has changed.")
     }
 
     /// Lets the owner choose a new password. Where the email is not `proven`, that proves it.
     pub(crate) fn reset(&self, to: &str, username: &str, link: &Token, proven: bool) -> Letter {
         let Self { service, .. } = self;
-        let (lasts, if_not_you) = if proven {
-            (
-                "The link works once, for 30 minutes.",
-                "If it wasn't you, you need not do anything: your password stays as it is.",
-            )
-        } else {
-            (
-                "The link works once, for 24 hours, and confirms that the email is yours.",
-                "Nobody has confirmed it until now. If it wasn't you who made that account, you need not do anything; or \
-                 follow the link, and it is yours, and whoever made it is locked out.",
-            )
-        };
-        Letter::new(to, format!("Choose a new password for {service}"))
+        let account = if proven { Some(username) } else { nameable(username) };
+        let account = account.map_or("an account".to_owned(), |name| format!("the account {name}"));
+        let letter = self
+            .letter(to, format!("Choose a new password for {service}"))
             .text("Hello,")
-            .text(format!("Somebody, probably you, has forgotten the password of the account {username} at {service}."))
-            .link("Choose a new password", self.url_of("reset", link))
-            .text(format!("{lasts} All sessions and access tokens of the account end when you use it."))
-            .text(if_not_you)
+            .text(format!("Someone (probably you) asked to reset the password of {account} at {service}."))
+            .button("Choose a new password", self.url_of("reset", link));
+        if proven {
+            letter
+                .text(
+                    "The link works once, for 30 minutes. A new password logs you out everywhere and revokes your access \
+                     tokens.",
+                )
+                .text("If this wasn't you, you can ignore this email: your password stays as it is.")
+        } else {
+            letter
+                .text(
+                    "The link works once, for 24 hours, and confirms that this address is yours. A new password logs everyone \
+                     out and revokes all access tokens.",
+                )
+                .text(
+                    "Nobody has confirmed this address so far. If you didn't create the account, you can ignore this email. \
+                     You can also choose a password: that locks out whoever created the account.",
+                )
+        }
     }
 
-    /// Tells the owner that the password is another.
-    pub(super) fn password_changed(&self, to: &str, username: &str, when: &str) -> Letter {
-        let Self { service, url } = self;
-        Letter::new(to, format!("Your password at {service} was changed"))
+    /// Tells the owner that the password is another. `tokens_revoked`: whether the access tokens ended with the old one.
+    pub(super) fn password_changed(&self, owner: &User, when: &str, tokens_revoked: bool) -> Letter {
+        let tokens = if tokens_revoked {
+            "All access tokens were revoked."
+        } else {
+            "Access tokens were not revoked and still work."
+        };
+        self.letter(&owner.email, format!("Your password at {} was changed", self.service))
             .text("Hello,")
-            .text(format!("The password of your account {username} at {service} was changed on {when}."))
-            .text("If that was you, all is well.")
-            .text("If it wasn't you, choose a new password at once: that ends every session, and revokes every access token.")
-            .link("Choose a new password", format!("{url}/forgot"))
+            .text(format!("The password of {} was changed on {when}. {tokens}", self.account_of(owner)))
+            .alarm(&self.url)
     }
 
     /// Tells the owner that there is another token which opens the account.
-    pub(super) fn token_made(&self, to: &str, username: &str, when: &str) -> Letter {
-        let Self { service, url } = self;
-        Letter::new(to, format!("A new access token at {service}"))
+    pub(super) fn token_made(&self, owner: &User, when: &str) -> Letter {
+        self.letter(&owner.email, format!("A new access token at {}", self.service))
             .text("Hello,")
-            .text(format!("A personal access token was made for your account {username} at {service} on {when}."))
-            .text("If that was you, all is well.")
-            .text("If it wasn't you, choose a new password at once: that ends every session, and revokes every access token.")
-            .link("Choose a new password", format!("{url}/forgot"))
+            .text(format!("An access token was created for {} on {when}.", self.account_of(owner)))
+            .alarm(&self.url)
     }
 
     /// Asks at a new email whether it is the owner's.
     pub(super) fn change_email(&self, to: &str, username: &str, link: &Token) -> Letter {
         let Self { service, .. } = self;
-        Letter::new(to, format!("Confirm your new email for {service}"))
+        let account = nameable(username).map_or("their account".to_owned(), |name| format!("the account {name}"));
+        self.letter(to, format!("Confirm your new email for {service}"))
             .text("Hello,")
-            .text(format!("The account {username} at {service} is to have this email from now on."))
-            .text("If you want that, please confirm it. You will be asked for the password of that account.")
-            .link("Confirm your new email", self.url_of("confirm-email", link))
-            .text("The link works once, for 24 hours. Until then, nothing changes.")
-            .text("If you don't know of this, you need not do anything.")
+            .text(format!("Someone (probably you) asked to use this address for {account} at {service}."))
+            .text("If this was you, confirm it with the password of that account.")
+            .button("Confirm your new email", self.url_of("confirm-email", link))
+            .text("The link works once, for 24 hours. Nothing changes until you use it.")
+            .text("If this wasn't you, you can ignore this email.")
     }
 
     /// Tells the email until now that it is another, and lets its owner take that back.
     pub(super) fn email_changed(&self, to: &str, username: &str, new: &str, link: &Token) -> Letter {
         let Self { service, .. } = self;
-        Letter::new(to, format!("Your email at {service} was changed"))
+        self.letter(to, format!("Your email at {service} was changed"))
             .text("Hello,")
-            .text(format!("Your account {username} at {service} has another email now: {new}."))
-            .text("If that was you, all is well, and this is the last mail that you get here.")
-            .text("If it wasn't you, take it back: your account has this email again then, and every session ends.")
-            .link("Take it back", self.url_of("undo-email", link))
-            .text("The link works once, for 72 hours. You choose a new password with it.")
+            .text(format!("Your account {username} at {service} now uses another email: {new}."))
+            .text("If this was you, no action is needed. This is the last email that you get here.")
+            .text(
+                "If it wasn't you, undo the change. Your account uses this address again, and everyone is logged out.",
+            )
+            .button("Undo the change", self.url_of("undo-email", link))
+            .text("The link works once, for three days. You choose a new password with it.")
     }
 
     /// Tells the email until now that the one before has been brought back.
     pub(super) fn email_undone(&self, to: &str, username: &str) -> Letter {
         let Self { service, .. } = self;
-        Letter::new(to, format!("Your email at {service} was changed back"))
+        self.letter(to, format!("Your email at {service} was changed back"))
             .text("Hello,")
-            .text(format!("The account {username} at {service} has the email again that it had before this one."))
-            .text("Whoever reads that mailbox did it. If it should not be theirs, tell the operator of the service.")
+            .text(format!("The account {username} at {service} uses its previous email again, and no longer this address."))
+            .text("Someone who reads that mailbox undid the change. If that is wrong, contact the support of the service.")
+    }
+
+    fn letter(&self, to: &str, subject: String) -> Letter {
+        Letter::new(&self.service, &self.url, to, subject)
+    }
+
+    /// The owner's account in words. As long as the address isn't proven, the username may be a stranger's.
+    fn account_of(&self, owner: &User) -> String {
+        let name = if owner.email_verified_at.is_some() { Some(&*owner.username) } else { nameable(&owner.username) };
+        name.map_or(format!("your account at {}", self.service), |name| {
+            format!("your account {name} at {}", self.service)
+        })
     }
 
     /// A link's token travels behind the `#`, which browsers send to no server and no log keeps.
@@ -198,50 +156,113 @@ impl Letterhead {
     }
 }
 
+impl Letter {
+    /// What to do if it was somebody else. A password that is set by mail ends all that an old one has let in.
+    fn alarm(self, url: &str) -> Self {
+        self.text("If this was you, no action is needed.")
+            .text("If it wasn't you, reset your password by email now. That logs everyone out and revokes all access tokens.")
+            .button("Reset your password", format!("{url}/forgot"))
+    }
+}
+
+/// A username that may stand in a mail to an address that nobody has proven, for it may be a stranger's choice. Mail programs make
+/// links of domains and of telephone numbers, so a name with a dot or with five digits is left out.
+fn nameable(username: &str) -> Option<&str> {
+    let digits = username.bytes().filter(u8::is_ascii_digit).count();
+    (!username.contains('.') && digits < 5).then_some(username)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::token::Kind;
+    use crate::domain::{time::Timestamp, token::Kind};
 
     fn head() -> Letterhead {
         Letterhead { service: "Ann & Sons".into(), url: "https://accounts.example.org".into() }
     }
 
+    fn owner(username: &str, proven: bool) -> User {
+        let at = Timestamp::from_millis(1_795_348_800_000);
+        User {
+            id: "0".to_owned(),
+            email: "ann@example.org".to_owned(),
+            username: username.to_owned(),
+            created_at: at,
+            disabled_at: None,
+            email_verified_at: proven.then_some(at),
+        }
+    }
+
+    /// Every letter to an address that nobody has proven.
+    fn to_unproven(username: &str) -> Vec<Letter> {
+        let (head, link, owner) = (head(), Token::generate(Kind::Link, || 7), owner(username, false));
+        vec![
+            head.verify(&owner.email, username, &link),
+            head.taken(&owner),
+            head.reset(&owner.email, username, &link, false),
+            head.password_changed(&owner, "22 November 2026, 12:00 UTC", true),
+            head.token_made(&owner, "22 November 2026, 12:00 UTC"),
+            head.change_email(&owner.email, username, &link),
+        ]
+    }
+
+    fn to_proven(username: &str) -> Vec<Letter> {
+        let (head, link, owner) = (head(), Token::generate(Kind::Link, || 7), owner(username, true));
+        vec![
+            head.taken(&owner),
+            head.reset(&owner.email, username, &link, true),
+            head.password_changed(&owner, "22 November 2026, 12:00 UTC", false),
+            head.token_made(&owner, "22 November 2026, 12:00 UTC"),
+            head.email_changed(&owner.email, username, "new@example.org", &link),
+            head.email_undone(&owner.email, username),
+        ]
+    }
+
     #[test]
     fn every_link_leads_to_the_configured_address_and_hides_its_token_behind_a_hash_r53() {
-        let link = Token::generate(Kind::Link, || 7);
-        let (to, name) = ("ann@example.org", "ann");
-        let letters = [
-            head().verify(to, name, &link),
-            head().taken(to, name),
-            head().reset(to, name, &link, true),
-            head().password_changed(to, name, "22 November 2026, 12:00 UTC"),
-            head().token_made(to, name, "22 November 2026, 12:00 UTC"),
-            head().change_email(to, name, &link),
-            head().email_changed(to, name, "new@example.org", &link),
-        ];
-        for letter in letters {
-            assert_eq!(letter.to, to);
-            let urls: Vec<&str> = letter
-                .parts
-                .iter()
-                .filter_map(|part| match part {
-                    Part::Link { url, .. } => Some(url.as_str()),
-                    Part::Text(_) => None,
-                })
-                .collect();
-            assert!(!urls.is_empty());
-            for url in urls {
-                assert!(url.starts_with("https://accounts.example.org/"), "{url}");
+        for letter in [to_unproven("ann"), to_proven("ann")].concat() {
+            assert_eq!(letter.to, "ann@example.org");
+            for url in letter.urls() {
+                assert!(url == head().url || url.starts_with("https://accounts.example.org/"), "{url}");
                 assert!(!url.contains("vsl_") || url.contains("#vsl_"), "{url}");
-                assert!(letter.to_text().contains(url) && letter.to_html().contains(url), "{url}");
+                assert!(letter.to_text().lines().any(|line| line == url), "{url}: {}", letter.to_text());
+                assert!(letter.to_html().contains(url), "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mail_to_an_unproven_address_holds_no_strangers_word_that_becomes_a_link_r56() {
+        for hostile in ["claim-your-prize.example.com", "evil.example", "1-800-555-0199", "a12345"] {
+            for letter in to_unproven(hostile) {
+                let (text, html) = (letter.to_text(), letter.to_html());
+                assert!(!text.contains(hostile) && !html.contains(hostile), "{text}");
+                assert!(!letter.subject.contains(hostile));
+            }
+        }
+        let harmless = to_unproven("ann-2_go");
+        assert!(harmless.iter().all(|letter| letter.to_text().contains("ann-2_go")), "{harmless:#?}");
+        let own = to_proven("ann.smith");
+        assert!(own.iter().all(|letter| letter.to_text().contains("ann.smith")), "{own:#?}");
+    }
+
+    #[test]
+    fn a_mail_loads_nothing_and_says_the_same_in_text_and_in_html() {
+        for letter in [to_unproven("ann"), to_proven("ann")].concat() {
+            let (text, html) = (letter.to_text(), letter.to_html());
+            for loads in ["<img", "<link", "src=", "url(", "@import", "<script", "http-equiv"] {
+                assert!(!html.contains(loads), "{loads}: {html}");
+            }
+            for line in text.lines().filter(|line| !line.is_empty() && *line != "-- ") {
+                let words = html_escape::encode_text(line.trim_end_matches(':'));
+                assert!(html.contains(&*words), "{words}: {html}");
             }
         }
     }
 
     #[test]
     fn html_takes_every_word_as_text() {
-        let letter = head().password_changed("ann@example.org", "<b>ann</b>", "now");
+        let letter = head().password_changed(&owner("<b>ann</b>", true), "now", false);
         let html = letter.to_html();
         assert!(html.contains("&lt;b&gt;ann&lt;/b&gt; at Ann &amp; Sons") && !html.contains("<b>"), "{html}");
         assert!(letter.to_text().contains("<b>ann</b> at Ann & Sons"));

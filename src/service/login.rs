@@ -1,11 +1,10 @@
 //! Logging in: the one verifier for every way in.
 
-use sha2::{Digest, Sha256};
-
 use super::{
     Caller, Error, Service,
     entropy::new_token,
     hasher::{Place, Verdict},
+    name_key::NameKey,
 };
 use crate::{
     domain::{
@@ -99,7 +98,7 @@ impl Service {
     /// Looks the account up and counts the attempt, on the address and on the account, before any hash is spent on it.
     async fn count_attempt(&self, address: &str, identifier: &str) -> Result<Option<Credential>, Error> {
         let parsed = Identifier::parse(identifier);
-        let ghost = ghost_key(identifier, &parsed);
+        let ghost = ghost_key(&self.names, identifier, &parsed);
         let attempt = LoginAttempt { address, identifier: &parsed, ghost: &ghost };
         let (rules, now) = ((self.policy.login, self.policy.account), self.clock.now());
         match self.store.count_login(attempt, rules, now).await? {
@@ -149,16 +148,15 @@ impl Service {
     }
 }
 
-/// What failed logins of a name without an account are counted under: its hash, for somebody may have typed a
-/// password there. One spelling for all cases and forms, like those of real accounts.
-fn ghost_key(typed: &str, parsed: &Identifier) -> String {
+/// What failed logins of a name without an account are counted under: not the name, for somebody may have typed a password there.
+/// One spelling for all cases and forms, like those of real accounts.
+fn ghost_key(names: &NameKey, typed: &str, parsed: &Identifier) -> String {
     let canonical = match parsed {
         Identifier::Email(email) => email.key().to_owned(),
         Identifier::Username(username) => username.key().to_owned(),
         Identifier::Nobody => typed.trim().to_lowercase(),
     };
-    let digest = Sha256::digest(canonical.as_bytes());
-    digest.iter().fold("nobody:".to_owned(), |key, byte| format!("{key}{byte:02x}"))
+    names.name("nobody:", &canonical)
 }
 
 /// A session is called by its client's own name for itself, without anything that could harm a terminal or a page. A client
@@ -173,7 +171,7 @@ mod tests {
     use super::*;
 
     fn ghost_key(typed: &str) -> String {
-        super::ghost_key(typed, &Identifier::parse(typed))
+        super::ghost_key(&NameKey::new([7; NameKey::LENGTH]), typed, &Identifier::parse(typed))
     }
 
     #[test]

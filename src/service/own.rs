@@ -34,6 +34,7 @@ const RENAMES: Allowance = Allowance { burst: 10, interval: Duration::from_mins(
 pub struct PasswordChange {
     current: Zeroizing<String>,
     new: Password,
+    revoke_access_tokens: bool,
 }
 
 impl fmt::Debug for PasswordChange {
@@ -51,11 +52,19 @@ impl PasswordChange {
         let current = current.filter(|text| !text.is_empty()).ok_or(Problem::Missing);
         let new = new.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
         match (current, new) {
-            (Ok(current), Ok(new)) => Ok(Self { current: Zeroizing::new(current.to_owned()), new }),
+            (Ok(current), Ok(new)) => {
+                Ok(Self { current: Zeroizing::new(current.to_owned()), new, revoke_access_tokens: false })
+            }
             (current, new) => {
                 Err(collected([(Field::CurrentPassword, current.err()), (Field::NewPassword, new.err())]))
             }
         }
+    }
+
+    /// Whether every personal access token of the account ends with the old password.
+    #[must_use]
+    pub fn revoking_access_tokens(self, revoke: bool) -> Self {
+        Self { revoke_access_tokens: revoke, ..self }
     }
 }
 
@@ -69,8 +78,8 @@ pub struct PasswordChanged {
 }
 
 impl Service {
-    /// Changes the password of whoever is logged in, and ends every session but theirs, which has another token then.
-    /// They are told by mail.
+    /// Changes the password of whoever is logged in, and ends every session but theirs, which has another token then. If they
+    /// ask for it, their personal access tokens are revoked in the same transaction. A mail says what was done.
     ///
     /// # Errors
     /// [`AppError::WrongPassword`], [`AppError::Invalid`] for a new password that is too weak, [`AppError::Throttled`],
@@ -79,7 +88,7 @@ impl Service {
         &self,
         caller: &Caller,
         token: &Token,
-        PasswordChange { current, new }: PasswordChange,
+        PasswordChange { current, new, revoke_access_tokens }: PasswordChange,
     ) -> Result<PasswordChanged, Error> {
         let session = self.authenticate(token).await?;
         let user = &session.user;
@@ -93,12 +102,13 @@ impl Service {
         self.allow_telling(Telling::Passwords, &user.id).await?;
         let renewed = new_token(&*self.entropy, Kind::Session);
         let tokens = (&token.hash(), &renewed.hash());
-        let told = self.mail_of(Errand::PasswordChanged);
-        let passwords = (old.as_str(), new.as_str());
-        let changed = self.store.change_password(&user.id, tokens, passwords, self.clock.now(), told.as_ref()).await?;
+        let told = self.mail_of(if revoke_access_tokens { Errand::PasswordReset } else { Errand::PasswordChanged });
+        let (passwords, now) = ((old.as_str(), new.as_str()), self.clock.now());
+        let change = self.store.change_password(&user.id, tokens, passwords, now, told.as_ref(), revoke_access_tokens);
+        let changed = change.await?;
         let Some(sessions_ended) = changed else { return Err(self.overtaken(token).await) };
         self.wake_postman();
-        tracing::info!(user = %user.id, sessions_ended, "password changed");
+        tracing::info!(user = %user.id, sessions_ended, revoke_access_tokens, "password changed");
         Ok(PasswordChanged { token: renewed, sessions_ended })
     }
 
@@ -129,11 +139,21 @@ impl Service {
     pub async fn end_session(&self, asking: &Proven, session: &str) -> Result<(), Error> {
         let id = Uuid::parse_str(session).map_err(|_| AppError::NotFound)?.to_string();
         let Session { user, id: own, .. } = asking.session();
+        // What changes nothing must not take the writer: whoever waits for it learns what others do.
+        if !self.store.has_session(&user.id, &id).await? {
+            self.still_lives(asking).await?;
+            return Err(AppError::NotFound.into());
+        }
         if !self.store.end_session_of(&user.id, own, &id).await?.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
         tracing::info!(user = %user.id, "a session was ended");
         Ok(())
+    }
+
+    async fn still_lives(&self, asking: &Proven) -> Result<(), Error> {
+        let Session { user, id, .. } = asking.session();
+        if self.store.has_session(&user.id, id).await? { Ok(()) } else { Err(AppError::SessionEnded.into()) }
     }
 
     /// Ends every session of theirs but the one that asks. Returns how many ended.
@@ -142,6 +162,10 @@ impl Service {
     /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
     pub async fn end_other_sessions(&self, asking: &Proven) -> Result<u64, Error> {
         let Session { user, id, .. } = asking.session();
+        if !self.store.has_other_sessions(&user.id, id).await? {
+            self.still_lives(asking).await?;
+            return Ok(0);
+        }
         let sessions = self.store.end_other_sessions(&user.id, id).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, sessions, "all other sessions were ended");
         Ok(sessions)

@@ -4,7 +4,6 @@
 use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
     clock::Clock,
     entropy::{Entropy, new_token},
     letters::{Letter, Letterhead},
+    name_key::NameKey,
 };
 use crate::{
     domain::{
@@ -19,7 +19,7 @@ use crate::{
         identifier::Identifier,
         token::{Kind, Token},
     },
-    store::{Allowance, Errand, Error, LONGEST_WAIT, LinkKind, NewLink, Store, Telling, User, WaitingMail},
+    store::{Allowance, Decoy, Errand, Error, LONGEST_WAIT, LinkKind, NewLink, Store, Telling, User, WaitingMail},
 };
 
 /// How often the postman looks for mail that nobody told it of: another server's, or what waits for another try.
@@ -70,6 +70,7 @@ pub struct Postman {
     store: Store,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    names: NameKey,
     carrier: Arc<dyn Carrier>,
     head: Letterhead,
     mail_waits: Arc<Notify>,
@@ -80,7 +81,8 @@ impl Service {
     #[must_use]
     pub fn postman(&self, carrier: Arc<dyn Carrier>, head: Letterhead) -> Postman {
         let (store, clock, entropy) = (self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.entropy));
-        Postman { store, clock, entropy, carrier, head, mail_waits: Arc::clone(&self.mail_waits) }
+        let (names, mail_waits) = (self.names.clone(), Arc::clone(&self.mail_waits));
+        Postman { store, clock, entropy, names, carrier, head, mail_waits }
     }
 }
 
@@ -131,15 +133,11 @@ impl Postman {
             Some(user) => self.store.find_user(user).await?,
             None => None,
         };
-        let (open, closed) = user.map_or((None, false), |user| match user.disabled_at {
-            None => (Some(user), false),
-            Some(_) => (None, true),
-        });
-        if closed && mail.errand.waits_while_closed() {
+        if mail.errand.waits_while_closed() && user.as_ref().is_some_and(is_closed) {
             // Closed at this moment. When the lease is over, the queue knows.
             return Ok(());
         }
-        let Some(letter) = self.write(mail, open).await? else {
+        let Some(letter) = self.write(mail, user).await? else {
             tracing::info!(
                 mail = mail.id,
                 kind,
@@ -166,27 +164,36 @@ impl Postman {
         }
     }
 
-    /// What a mail says by now, and to whom; `user` is whose open account it is about. `None` if nobody needs it any more, or
-    /// nobody may have it.
+    /// What a mail says by now, and to whom; `user` is whose account it is about. `None` if nobody needs it any more, or nobody may
+    /// have it.
+    ///
+    /// What a stranger asks for takes the same allowances and writes as much, whether or not there is an account.
     async fn write(&self, mail: &WaitingMail, user: Option<User>) -> Result<Option<Letter>, Error> {
         if mail.errand == Errand::Forgot {
             return self.write_forgot(mail).await;
         }
         let Some(user) = user else { return Ok(None) };
+        if mail.errand == Errand::Taken {
+            return self.write_taken(mail, &user).await;
+        }
+        if is_closed(&user) {
+            return Ok(None);
+        }
         let User { email, username, .. } = &user;
+        let proven = user.email_verified_at.is_some();
         Ok(match mail.errand {
-            Errand::Verify | Errand::Taken if user.email_verified_at.is_none() => {
-                self.write_verify(mail, &user).await?
-            }
-            Errand::Taken if self.may_have(mail, NOTICES, email).await? => Some(self.head.taken(email, username)),
+            Errand::Verify if !proven => self.write_verify(mail, NEEDED, &user).await?,
             // Nobody knows yet whose mailbox it is.
-            Errand::PasswordChanged | Errand::TokenMade
-                if user.email_verified_at.is_none() && !self.may_have(mail, NOTICES, email).await? =>
+            Errand::PasswordChanged | Errand::PasswordReset | Errand::TokenMade
+                if !proven && !self.may_have(mail, NOTICES, email).await? =>
             {
                 None
             }
-            Errand::PasswordChanged => Some(self.head.password_changed(email, username, &mail.created_at.in_words())),
-            Errand::TokenMade => Some(self.head.token_made(email, username, &mail.created_at.in_words())),
+            Errand::PasswordChanged | Errand::PasswordReset => {
+                let tokens_revoked = mail.errand == Errand::PasswordReset;
+                Some(self.head.password_changed(&user, &mail.created_at.in_words(), tokens_revoked))
+            }
+            Errand::TokenMade => Some(self.head.token_made(&user, &mail.created_at.in_words())),
             Errand::ChangeEmail => self.write_change(mail, &user).await?,
             Errand::EmailChanged => {
                 let link = self.link(mail, LinkKind::UndoEmail, &user, &mail.address).await?;
@@ -197,8 +204,7 @@ impl Postman {
         })
     }
 
-    async fn write_verify(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
-        let purpose = if mail.errand == Errand::Taken { NOTICES } else { NEEDED };
+    async fn write_verify(&self, mail: &WaitingMail, purpose: &str, user: &User) -> Result<Option<Letter>, Error> {
         if !self.may_have(mail, purpose, &user.email).await? {
             return Ok(None);
         }
@@ -206,44 +212,63 @@ impl Postman {
         Ok(link.map(|link| self.head.verify(&user.email, &user.username, &link)))
     }
 
+    /// Somebody registered with an email that has an account.
+    async fn write_taken(&self, mail: &WaitingMail, owner: &User) -> Result<Option<Letter>, Error> {
+        if !is_closed(owner) && owner.email_verified_at.is_none() {
+            return self.write_verify(mail, NOTICES, owner).await;
+        }
+        if !self.may_have(mail, NOTICES, &owner.email).await? {
+            return Ok(None);
+        }
+        // A new account would have had a link.
+        self.decoy(LinkKind::Verify, &owner.email).await?;
+        Ok((!is_closed(owner)).then(|| self.head.taken(owner)))
+    }
+
     /// An email that was not proven sets no new password for whoever registered with it: its owner may have been somebody else
     /// all the time. What they get is the link that confirms it, by which they may take the account.
     async fn write_forgot(&self, mail: &WaitingMail) -> Result<Option<Letter>, Error> {
-        let Some(user) = self.owner_of(&mail.address).await? else { return Ok(None) };
+        let owner = self.owner_of(&mail.address).await?;
         // To the address that is kept, never to the one that was typed (CVE-2019-19844).
-        let User { email, username, .. } = &user;
-        if !self.may_have(mail, NEEDED, email).await? {
+        let email = owner.as_ref().map_or(&mail.address, |owner| &owner.email).clone();
+        if !self.may_have(mail, NEEDED, &email).await? {
             return Ok(None);
         }
+        let Some(user) = owner else {
+            self.decoy(LinkKind::Reset, &email).await?;
+            return Ok(None);
+        };
         let proven = user.email_verified_at.is_some();
         let kind = if proven { LinkKind::Reset } else { LinkKind::Verify };
-        let link = self.link(mail, kind, &user, email).await?;
-        Ok(link.map(|link| self.head.reset(email, username, &link, proven)))
+        let link = self.link(mail, kind, &user, &email).await?;
+        Ok(link.map(|link| self.head.reset(&email, &user.username, &link, proven)))
     }
 
+    /// An email that has an account takes the same allowances, and has a link made as well, which nobody gets: whoever asks sees
+    /// their own allowances and links.
     async fn write_change(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
-        if let Some(owner) = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id) {
-            let told = self.may_have(mail, NOTICES, &mail.address).await?;
-            return Ok(told.then(|| self.head.taken(&owner.email, &owner.username)));
-        }
+        let owner = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id);
         let asking = Telling::Moves.key(&user.id);
-        let moving = mailbox_key("moves:", &mail.address);
+        let moving = self.mailbox("moves:", &mail.address);
         if !self.take(mail, &asking, ASKED_FOR).await? || !self.take(mail, &moving, MOVES).await? {
             return Ok(None);
         }
         let link = self.link(mail, LinkKind::ChangeEmail, user, &mail.address).await?;
-        Ok(link.map(|link| self.head.change_email(&mail.address, &user.username, &link)))
+        Ok(link.map(|link| match &owner {
+            Some(owner) => self.head.taken(owner),
+            None => self.head.change_email(&mail.address, &user.username, &link),
+        }))
     }
 
     async fn owner_of(&self, address: &str) -> Result<Option<User>, Error> {
         let Ok(email) = Email::parse(address) else { return Ok(None) };
         let known = self.store.find_credential(&Identifier::Email(email)).await?;
-        Ok(known.map(|known| known.user).filter(|user| user.disabled_at.is_none()))
+        Ok(known.map(|known| known.user).filter(|user| !is_closed(user)))
     }
 
     /// Whether a mailbox may have another mail that somebody asked for.
     async fn may_have(&self, mail: &WaitingMail, purpose: &str, address: &str) -> Result<bool, Error> {
-        self.take(mail, &mailbox_key(purpose, address), ASKED_FOR).await
+        self.take(mail, &self.mailbox(purpose, address), ASKED_FOR).await
     }
 
     /// Takes one of an allowance. A further try of a mail that was to go out may always go on.
@@ -271,12 +296,22 @@ impl Postman {
         };
         Ok(self.store.make_link(link).await?.then_some(token))
     }
+
+    /// Does what [`Postman::link`] does, for a mailbox that gets none.
+    async fn decoy(&self, kind: LinkKind, address: &str) -> Result<(), Error> {
+        let token_hash = new_token(&*self.entropy, Kind::Link).hash();
+        let mailbox = self.mailbox("", address);
+        self.store.make_decoy(Decoy { token_hash, kind, mailbox: &mailbox, made_at: self.clock.now() }).await
+    }
+
+    /// What the counters call a mailbox.
+    fn mailbox(&self, purpose: &str, address: &str) -> String {
+        self.names.name(purpose, &address.to_lowercase())
+    }
 }
 
-/// What a throttle counts a mailbox as: its hash, so that no address of somebody who has left stays behind.
-fn mailbox_key(purpose: &str, address: &str) -> String {
-    let digest = Sha256::digest(address.to_lowercase().as_bytes());
-    digest.iter().fold(purpose.to_owned(), |key, byte| format!("{key}{byte:02x}"))
+fn is_closed(user: &User) -> bool {
+    user.disabled_at.is_some()
 }
 
 /// For how long a mail has been tried by now: all waits between its tries. Time in which no server ran, or by which a clock was

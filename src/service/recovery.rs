@@ -67,7 +67,7 @@ impl Service {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(&token, &[LinkKind::Reset, LinkKind::Verify]).await?;
         let password = self.judge_and_hash(caller, &user, password).await?;
-        let told = self.new_mail(Errand::PasswordChanged);
+        let told = self.new_mail(Errand::PasswordReset);
         let ended = self.store.reset_password((&hash, &link), &password, &told).await?;
         let sessions_ended = ended.ok_or(AppError::LinkSpent)?;
         self.wake_postman();

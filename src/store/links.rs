@@ -97,6 +97,19 @@ pub struct NewLink<'a> {
     pub made_at: Timestamp,
 }
 
+/// A link to be written that nobody gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoy<'a> {
+    /// What its token hashes to.
+    pub token_hash: TokenHash,
+    /// What the link in its place would do.
+    pub kind: LinkKind,
+    /// What the counters call the mailbox that was asked about.
+    pub mailbox: &'a str,
+    /// Now.
+    pub made_at: Timestamp,
+}
+
 /// What came of a link that gives an account another address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
@@ -213,6 +226,32 @@ impl Store {
         }))
     }
 
+    /// Writes a link that nobody gets, with as many statements and commits as [`Store::make_link`]. How long an ask keeps the
+    /// database busy must not tell whether an email has an account.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn make_decoy(&self, decoy: Decoy<'_>) -> Result<(), Error> {
+        let token_hash = decoy.token_hash.as_bytes().as_slice();
+        on_write!(self, DURABLE, tx => {
+            tx.lock_user("").await?;
+            let sql = "INSERT INTO decoy_links (token_hash, kind, mailbox, created_at, expires_at) \
+                       VALUES ($1, $2, $3, $4, $5)";
+            sqlx::query(sql)
+                .bind(token_hash)
+                .bind(decoy.kind.name())
+                .bind(decoy.mailbox)
+                .bind(decoy.made_at.as_millis())
+                .bind(decoy.made_at.plus(decoy.kind.lasts()).as_millis())
+                .execute(&mut *tx)
+                .await?;
+            let sql = "DELETE FROM decoy_links WHERE mailbox = $1 AND kind = $2 AND token_hash <> $3";
+            let query = sqlx::query(sql).bind(decoy.mailbox).bind(decoy.kind.name());
+            query.bind(token_hash).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
     /// The link behind a token, even if its time is over.
     ///
     /// # Errors
@@ -256,10 +295,12 @@ impl Store {
             let links = "DELETE FROM links WHERE token_hash IN (SELECT token_hash FROM links WHERE expires_at <= $1 \
                          AND NOT (kind = 'undo_email' AND EXISTS \
                              (SELECT 1 FROM users WHERE id = user_id AND disabled_at IS NOT NULL)) LIMIT $2)";
+            let decoys = "DELETE FROM decoy_links WHERE token_hash IN \
+                          (SELECT token_hash FROM decoy_links WHERE expires_at <= $1 LIMIT $2)";
             let tokens = "DELETE FROM access_tokens WHERE id IN \
                           (SELECT id FROM access_tokens WHERE expires_at <= $1 LIMIT $2)";
             let (mut rows, limit) = (0, i64::try_from(limit).unwrap_or(i64::MAX));
-            for sql in [links, tokens] {
+            for sql in [links, decoys, tokens] {
                 let query = sqlx::query(sql).bind(now.as_millis()).bind(limit);
                 rows += query.execute(&mut *tx).await?.rows_affected();
             }

@@ -14,8 +14,10 @@ pub enum Errand {
     Taken,
     /// Somebody has forgotten a password. Whose, and whether there is such an account, is found out when it is sent.
     Forgot,
-    /// Tells the owner that the password is another.
+    /// Tells the owner that the password is another, and that access tokens still work.
     PasswordChanged,
+    /// Tells the owner that the password is another, and that every access token was revoked.
+    PasswordReset,
     /// Tells the owner that there is another personal access token.
     TokenMade,
     /// Asks at a new address whether it is the owner's.
@@ -27,11 +29,12 @@ pub enum Errand {
 }
 
 impl Errand {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Verify,
         Self::Taken,
         Self::Forgot,
         Self::PasswordChanged,
+        Self::PasswordReset,
         Self::TokenMade,
         Self::ChangeEmail,
         Self::EmailChanged,
@@ -46,6 +49,7 @@ impl Errand {
             Self::Taken => "taken",
             Self::Forgot => "forgot",
             Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
             Self::TokenMade => "token_made",
             Self::ChangeEmail => "change_email",
             Self::EmailChanged => "email_changed",
@@ -60,7 +64,10 @@ impl Errand {
     /// Whether it tells of what was done to an account, which whoever opens it again must know: while it is closed, such mail waits.
     #[must_use]
     pub const fn waits_while_closed(self) -> bool {
-        matches!(self, Self::PasswordChanged | Self::TokenMade | Self::EmailChanged | Self::EmailUndone)
+        matches!(
+            self,
+            Self::PasswordChanged | Self::PasswordReset | Self::TokenMade | Self::EmailChanged | Self::EmailUndone
+        )
     }
 }
 
@@ -147,8 +154,8 @@ pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 macro_rules! due {
     () => {
         "SELECT id FROM mails WHERE (due_at <= $1 OR due_at > $2) \
-         AND NOT (kind IN ('password_changed', 'token_made', 'email_changed', 'email_undone') AND EXISTS \
-             (SELECT 1 FROM users WHERE id = user_id AND disabled_at IS NOT NULL)) \
+         AND NOT (kind IN ('password_changed', 'password_reset', 'token_made', 'email_changed', 'email_undone') \
+             AND EXISTS (SELECT 1 FROM users WHERE id = user_id AND disabled_at IS NOT NULL)) \
          ORDER BY due_at, id LIMIT 1"
     };
 }

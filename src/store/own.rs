@@ -2,8 +2,8 @@
 //! is open, which is looked at again in the transaction itself.
 
 use super::{
-    DURABLE, Error, NewMail, RELAXED, Store, links::void_links, lock::Locks, mail::post, on_read, on_write,
-    throttles::forget_counts,
+    DURABLE, Error, NewMail, RELAXED, Store, access_tokens::revoke_access_tokens, links::void_links, lock::Locks,
+    mail::post, on_read, on_write, throttles::forget_counts,
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
@@ -211,6 +211,17 @@ impl Store {
         .await
     }
 
+    /// Whether an account has a session of this name.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_session(&self, user: &str, session: &str) -> Result<bool, Error> {
+        let sql = "SELECT id FROM sessions WHERE id = $1 AND user_id = $2";
+        let found: Option<String> =
+            on_read!(self, conn => sqlx::query_scalar(sql).bind(session).bind(user).fetch_optional(&mut *conn).await?);
+        Ok(found.is_some())
+    }
+
     /// Ends one session of an account. `false` if the account has none of this name; `None` if the session that asks has
     /// ended.
     ///
@@ -231,6 +242,20 @@ impl Store {
             Ok(ended)
         })
         .await
+    }
+
+    /// Whether [`Store::end_other_sessions`] would change anything.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_other_sessions(&self, user: &str, asking: &str) -> Result<bool, Error> {
+        let sql = "SELECT id FROM users WHERE id = $1 AND \
+                   (EXISTS (SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2) \
+                    OR EXISTS (SELECT 1 FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')) \
+                    OR EXISTS (SELECT 1 FROM mails WHERE user_id = $1 AND kind = 'change_email'))";
+        let found: Option<String> =
+            on_read!(self, conn => sqlx::query_scalar(sql).bind(user).bind(asking).fetch_optional(&mut *conn).await?);
+        Ok(found.is_some())
     }
 
     /// Ends every session of an account but the one that asks. Returns how many there were; `None` if that one has ended.
@@ -281,7 +306,8 @@ impl Store {
     }
 
     /// As [`Store::renew_session`]; beyond that it replaces the password's hash by another's, ends every other session of the
-    /// account, voids links to a new password, and posts what the owner is to be told. Returns how many ended; `None`, and
+    /// account, voids links to a new password, and posts what the owner is to be told. With `revoke_tokens` it revokes every
+    /// personal access token too. Returns how many sessions ended; `None`, and
     /// nothing is changed, if the session has ended or the password is another by now.
     ///
     /// # Errors
@@ -293,6 +319,7 @@ impl Store {
         (old_password, new_password): (&str, &str),
         now: Timestamp,
         told: Option<&NewMail>,
+        revoke_tokens: bool,
     ) -> Result<Option<u64>, Error> {
         let (store, user) = (self.clone(), user.to_owned());
         let (old, new) = (old.as_bytes().to_vec(), new.as_bytes().to_vec());
@@ -308,6 +335,9 @@ impl Store {
                     let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                     sqlx::query(sql).bind(&user).bind(&new_password).execute(&mut *tx).await?;
                     void_links!(tx, &user);
+                    if revoke_tokens {
+                        revoke_access_tokens!(tx, &user);
+                    }
                     if let Some(told) = &told {
                         post!(tx, told, Some(&user), "");
                     }

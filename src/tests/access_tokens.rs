@@ -13,6 +13,7 @@ use crate::{
 
 const TOKENS: &str = "/api/accounts/tokens/";
 const ME: &str = "/api/accounts/me/";
+const NEW: &str = "walrus orchard lantern";
 
 impl App {
     async fn wish(&self, token: &str, name: &str, scope: &str, days: i64) -> Answer {
@@ -112,6 +113,34 @@ on_both! {
         assert_eq!(app.access_tokens(&session).await.iter().filter(|line| line["id"] == id.as_str()).count(), 0);
         app.clock.advance(Duration::from_mins(10));
         assert_eq!(app.wish(&session, "late", "read", 1).await.json()["code"], "reauth_required");
+    }
+}
+
+on_both! {
+    async fn a_change_of_the_password_revokes_access_tokens_if_that_is_asked_for_and_the_mail_says_so(app: App) {
+        app.register("ann").await;
+        let session = app.token("ann").await;
+        let (access, _) = app.access(&session, "full").await;
+        app.deliver().await;
+        let change = async |session: &str, old: &str, new: &str, revoke: Value| {
+            let mut body = json!({ "current_password": old, "new_password": new });
+            if !revoke.is_null() {
+                body["revoke_access_tokens"] = revoke;
+            }
+            app.ask("POST", "/api/accounts/change_password/", session, &body).await
+        };
+        for odd in [json!("true"), json!(1), json!([])] {
+            assert_eq!(change(&session, PASSWORD, NEW, odd).await.status, 400, "nobody is left to believe that it was done");
+        }
+        let kept = change(&session, PASSWORD, NEW, Value::Null).await;
+        assert_eq!((kept.status.as_u16(), app.me(&access).await.as_u16()), (200, 200));
+        let told = app.deliver_one().await.to_text();
+        assert!(told.contains("Access tokens were not revoked and still work."), "{told}");
+        let session = kept.json()["token"].as_str().unwrap().to_owned();
+        let revoked = change(&session, NEW, PASSWORD, json!(true)).await;
+        assert_eq!((revoked.status.as_u16(), app.me(&access).await.as_u16()), (200, 401));
+        let told = app.deliver_one().await.to_text();
+        assert!(told.contains("All access tokens were revoked."), "{told}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod guards;
 mod hostile;
+mod log;
 mod pages;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,7 @@
 
 mod changing;
 mod confirming;
+mod discreet;
 mod forgotten;
 mod queue;
 mod registering;

@@ -21,7 +21,7 @@ use vestibule::{
         self, Caller, Letter, NewPassword, PasswordChange, Proven, Service, TokenWish,
         admin::{self, Reply},
     },
-    store::Errand,
+    store::{Errand, LinkKind},
 };
 
 use self::{
@@ -93,6 +93,7 @@ impl Real {
             }
             Step::LogOut { since } => service.log_out(nth(&self.tokens, since)?).await?,
             Step::Operate { who, command } => return Ok(operate(service, who, command).await),
+            Step::Own { since, act: Act::Export } => return self.export(since).await,
             Step::Own { since, act } => self.act(since, act).await?,
             Step::Show { since } => {
                 let bearing = service.identify(nth(&self.access, since)?).await?;
@@ -145,9 +146,23 @@ impl Real {
                 let name = proven.session().user.username.clone();
                 service.delete_account(proven, &name).await?;
             }
-            Act::Prove(_) | Act::ChangePassword { .. } | Act::Resend => unreachable!("{act:?} wants no proof"),
+            Act::Prove(_) | Act::ChangePassword { .. } | Act::Resend | Act::Export => {
+                unreachable!("{act:?} is done elsewhere")
+            }
         }
         Ok(())
+    }
+
+    /// The links that an export tells of. One whose time is over may be there until it is swept out.
+    async fn export(&self, since: usize) -> Result<Answer, service::Error> {
+        let proven = self.app.service.prove(nth(&self.tokens, since)?).await?;
+        let links = self.app.store.links_of(&proven.session().user.id).await?;
+        let now = self.app.now().as_millis();
+        let kept = links.iter().filter(|link| link.expires_at > now);
+        let kind = |name: &str| LinkKind::ALL.into_iter().map(LinkKind::name).find(|kind| *kind == name).unwrap();
+        let mut links: Vec<_> = kept.map(|link| (kind(&link.kind), Person::named(&link.address))).collect();
+        links.sort_unstable();
+        Ok(Answer::Links(links))
     }
 
     async fn mail(&mut self, event: Event) -> Result<Answer, service::Error> {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod document;
+pub mod heard;
 pub mod letterbox;
 pub mod postgres;
 pub mod program;
@@ -28,7 +29,7 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
-    server::{client_ip::Peer, config::Config, front::Front, routes::Routes, run, state::AppState},
+    server::{client_ip::Peer, config::Config, front::Front, name_key, routes::Routes, run, state::AppState},
     service::{Carrier, Postman, Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher},
     store::{DatabaseUrl, Store},
 };
@@ -166,9 +167,10 @@ impl App {
         let store = Store::open(&config.database.url, config.database.connections).await.unwrap();
         let rng = StdRng::seed_from_u64(u64::from(SEED.fetch_add(1, Ordering::Relaxed)));
         let entropy = Arc::new(SeededEntropy(Mutex::new(rng)));
+        let names = name_key::of(&config.database.url, &*entropy).unwrap();
         let hasher = Hasher::new(config.hash_policy(), [7; 16]).unwrap();
         let (service, upkeep) =
-            Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy());
+            Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy(), names);
         let state: AppState = run::state(&config, service.clone());
         let front = Arc::new(Front::new(Routes::of(&state), &state.trust, &config.server, "test"));
         let letterbox = Arc::new(Letterbox::default());

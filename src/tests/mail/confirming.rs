@@ -10,18 +10,24 @@ on_both! {
         let letter = app.deliver_one().await;
         insta::allow_duplicates! {
             insta::assert_snapshot!(letter.to_text().replace(&token_of(&letter), "…"), @r#"
+            Vestibule
+
             Hello,
 
-            An account called ann was made at Vestibule with this email.
+            Someone created the account ann at Vestibule with this address.
 
-            If that was you, please confirm that the email is yours. You will be asked for your password.
+            If this was you, confirm that the address is yours. You will be asked for your password.
 
             Confirm your email:
             http://127.0.0.1:8000/verify#…
 
             The link works once, for 24 hours.
 
-            If it wasn't you, you need not do anything. You may also follow the link and choose a password of your own: then the account is yours, and whoever made it is locked out.
+            If this wasn't you, you can ignore this email. You can also open the link and choose a password of your own: that locks out whoever created the account.
+
+            -- 
+            You got this email because somebody used this address at Vestibule.
+            http://127.0.0.1:8000
             "#);
         }
         assert_eq!(letter.to, "ann@example.org");
@@ -68,7 +74,7 @@ on_both! {
         let letter = app.deliver_one().await;
         assert_eq!(letter.subject, "Choose a new password for Vestibule");
         let text = letter.to_text();
-        assert!(text.contains("for 24 hours, and confirms that the email is yours") && text.contains("/reset#"), "{text}");
+        assert!(text.contains("for 24 hours, and confirms that this address is yours") && text.contains("/reset#"), "{text}");
         assert_eq!(app.reset(&link, NEW).await, 410, "the younger letter counts");
         assert_eq!(app.reset(&token_of(&letter), NEW).await, 200);
         assert_eq!(app.me(&squatter).await, 401);

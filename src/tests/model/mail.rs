@@ -93,7 +93,9 @@ impl Model {
             let made = self.post_office.links.len();
             let Some(letter) = self.write(mail) else { continue };
             if works {
-                self.post_office.links.iter_mut().skip(made).for_each(|link| link.arrived = true);
+                // A link to an email that has an account is made, and nobody gets it.
+                let arrived = letter.1 != Errand::Taken;
+                self.post_office.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
                 letters.push(letter);
             } else if mail.waited < GIVE_UP {
                 let wait = LONGEST_RETRY.min(FIRST_RETRY * (1 << (mail.tries - 1).min(16)));
@@ -118,7 +120,6 @@ impl Model {
         let allowed = match mail.errand {
             Errand::Verify | Errand::Forgot => Some(Allowed::Needed(to)),
             Errand::Taken => Some(Allowed::Notices(to)),
-            Errand::ChangeEmail if other.is_some() => Some(Allowed::Notices(to)),
             Errand::ChangeEmail => Some(Allowed::Moves(account)),
             Errand::PasswordChanged | Errand::TokenMade if !verified => Some(Allowed::Notices(to)),
             _ => None,
@@ -133,7 +134,6 @@ impl Model {
         let (kind, lasts) = match letter {
             Errand::Forgot if verified => (LinkKind::Reset, RESET),
             Errand::Forgot | Errand::Verify => (LinkKind::Verify, VERIFY),
-            Errand::ChangeEmail if other.is_some() => return Some((to, Errand::Taken)),
             Errand::ChangeEmail => (LinkKind::ChangeEmail, VERIFY),
             Errand::EmailChanged => (LinkKind::UndoEmail, UNDO),
             _ => return Some((to, letter)),
@@ -147,7 +147,7 @@ impl Model {
         }
         let (posted, expires) = (mail.posted, self.now + lasts);
         self.post_office.links.push(Link { kind, account, email: to, posted, expires, void: false, arrived: false });
-        Some((to, letter))
+        Some((to, if letter == Errand::ChangeEmail && other.is_some() { Errand::Taken } else { letter }))
     }
 
     fn follow(&mut self, nth: usize, to: Use) -> Result<(), Answer> {
@@ -204,6 +204,14 @@ impl PostOffice {
         self.void_kind(account, LinkKind::Reset);
         self.void_kind(account, LinkKind::ChangeEmail);
         self.mails.retain(|mail| (mail.account, mail.errand) != (Some(account), Errand::ChangeEmail));
+    }
+
+    /// The links about an account that still work, as its owner sees them.
+    pub fn links_of(&self, account: usize, now: Duration) -> Vec<(&'static str, Person)> {
+        let works = |link: &&Link| link.account == account && !link.void && now < link.expires;
+        let mut links: Vec<_> = self.links.iter().filter(works).map(|link| (link.kind.name(), link.email)).collect();
+        links.sort_unstable();
+        links
     }
 
     /// Forgets everything about an account.

@@ -48,6 +48,7 @@ impl Model {
             Act::Rename(name) => self.accounts[account].username = name,
             Act::ChangeEmail(new) if new == email => return Answer::Invalid,
             Act::ChangeEmail(new) => self.post(Errand::ChangeEmail, Some(account), new),
+            Act::Export => return Answer::Links(self.post_office.links_of(account, now)),
             Act::Resend => self.post(Errand::Verify, Some(account), email),
             Act::EndOthers => self.end_others(account, Some(session)),
             Act::Issue => {

@@ -9,7 +9,7 @@ use vestibule::store::Errand;
 pub const MOMENT: Duration = Duration::from_millis(1);
 
 /// Three people, so that they meet often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Person {
     Ann,
     Bob,
@@ -142,6 +142,8 @@ pub enum Act {
     /// Asks again for the mail that confirms the email.
     Resend,
     EndOthers,
+    /// Reads everything that is kept.
+    Export,
     /// Makes a personal access token.
     Issue,
     Leave,
@@ -179,6 +181,8 @@ pub enum Answer {
     Is(Person),
     /// To whom a mail went, and of which kind.
     Mail(Vec<(Person, Errand)>),
+    /// The links that are kept, by what they do and to whom they went.
+    Links(Vec<(&'static str, Person)>),
     Taken,
     Wrong,
     /// For so many seconds.
@@ -267,6 +271,7 @@ fn act() -> impl Strategy<Value = Act> {
         6 => anybody().prop_map(Act::ChangeEmail),
         2 => Just(Act::Resend),
         2 => Just(Act::EndOthers),
+        6 => Just(Act::Export),
         6 => Just(Act::Issue),
         1 => Just(Act::Leave),
     ]

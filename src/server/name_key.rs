@@ -1,0 +1,113 @@
+//! Where the key of the counters' names comes from: never out of the database, so that a copy of it confirms no name.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use rustix::fs::OFlags;
+use url::Url;
+
+use crate::{
+    service::{NameKey, entropy::Entropy},
+    store::{self, DatabaseUrl},
+};
+
+/// The key of a database, which is open.
+///
+/// Beside a SQLite file lies a file with the key, `<file>.key`. It is made when it is missing: then counters begin anew, and
+/// nothing else is lost. Servers on one PostgreSQL share only its address, so their key comes from the password in it.
+///
+/// # Errors
+/// [`store::Error::Refused`] when the file can't be read or made.
+pub fn of(database: &DatabaseUrl, entropy: &dyn Entropy) -> Result<NameKey, store::Error> {
+    match database {
+        DatabaseUrl::Sqlite(path) => {
+            let path = path.with_added_extension("key");
+            read_or_make(&path, entropy).map(NameKey::new).map_err(|cause| {
+                let path = path.display();
+                store::Error::Refused(format!("{path} can't be used: {cause}. Check its owner and permissions."))
+            })
+        }
+        DatabaseUrl::Postgres(url) => derive(url).map(NameKey::new),
+    }
+}
+
+fn read_or_make(path: &Path, entropy: &dyn Entropy) -> io::Result<[u8; NameKey::LENGTH]> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
+    let mut kept = Vec::new();
+    (&mut file).take(NameKey::LENGTH as u64 + 1).read_to_end(&mut kept)?;
+    if let Ok(key) = <[u8; NameKey::LENGTH]>::try_from(kept) {
+        return Ok(key);
+    }
+    let mut key = [0; NameKey::LENGTH];
+    entropy.fill(&mut key);
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    Ok(key)
+}
+
+/// By argon2id: a copy of the database must be no cheap way to try passwords of the database itself.
+fn derive(url: &str) -> Result<[u8; NameKey::LENGTH], store::Error> {
+    let fault = |cause: &dyn std::fmt::Display| store::Error::Refused(format!("no key can be made: {cause}"));
+    let url = Url::parse(url).map_err(|cause| fault(&cause))?;
+    let salt = format!("vestibule counters {} {}", url.username(), url.path());
+    let params = Params::new(Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, 1, Some(NameKey::LENGTH));
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(|cause| fault(&cause))?);
+    let mut key = [0; NameKey::LENGTH];
+    let in_query = url.query_pairs().find(|(key, _)| key == "password").map(|(_, value)| value.into_owned());
+    let password = url.password().map(str::to_owned).or(in_query).unwrap_or_default();
+    argon2.hash_password_into(password.as_bytes(), salt.as_bytes(), &mut key).map_err(|cause| fault(&cause))?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::service::entropy::SystemEntropy;
+
+    fn key(path: &Path) -> io::Result<[u8; NameKey::LENGTH]> {
+        read_or_make(path, &SystemEntropy)
+    }
+
+    #[test]
+    fn a_key_in_a_file_is_kept_and_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("vestibule.db.key");
+        let made = key(&path).expect("made");
+        assert_eq!(key(&path).expect("read"), made);
+        assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        for damaged in [&b""[..], b"short", &[7; 65]] {
+            std::fs::write(&path, damaged).expect("written");
+            let anew = key(&path).expect("made anew");
+            assert!(anew != made && key(&path).expect("read") == anew, "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn no_link_leads_the_key_elsewhere() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, other) = (folder.path().join("vestibule.db.key"), folder.path().join("other"));
+        symlink(&other, &path).expect("a link");
+        assert!(key(&path).is_err() && !other.exists());
+    }
+
+    #[test]
+    fn servers_on_one_postgres_have_one_key_and_others_another() {
+        let of = |url: &str| derive(url).expect("a key");
+        let key = of("postgres://ann:secret@one.example:5432/name");
+        assert_eq!(of("postgres://ann:secret@other.example/name?sslmode=require"), key);
+        for other in ["postgres://ann:guess@one.example/name", "postgres://ann@one.example/name"] {
+            assert_ne!(of(other), key, "{other}");
+        }
+    }
+}

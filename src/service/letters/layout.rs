@@ -1,0 +1,168 @@
+//! A mail as plain text and as HTML. Both say the same, and neither loads anything.
+
+use std::fmt::Write as _;
+
+use html_escape::{encode_double_quoted_attribute, encode_text};
+
+/// The colour of buttons, on light ground and on dark ground, and that of their text. White text on the first, and dark text on
+/// the second, have a contrast of more than 7:1.
+const ACCENT: Accent = Accent { light: "#4b3fd0", on_light: "#ffffff", dark: "#a59dff", on_dark: "#15132b" };
+
+struct Accent {
+    light: &'static str,
+    on_light: &'static str,
+    dark: &'static str,
+    on_dark: &'static str,
+}
+
+/// A mail, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The addressee: exactly one.
+    pub to: String,
+    /// A line.
+    pub subject: String,
+    /// The service's name, which stands at the top.
+    service: String,
+    /// The address of its page, which stands at the bottom.
+    url: String,
+    /// What it says.
+    parts: Vec<Part>,
+}
+
+/// A piece of a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// What the reader is asked to do.
+    Button(Link),
+    /// What the reader may do instead.
+    Link(Link),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Link {
+    label: &'static str,
+    url: String,
+}
+
+impl Letter {
+    pub(super) fn new(service: &str, url: &str, to: &str, subject: String) -> Self {
+        let [service, url, to] = [service, url, to].map(str::to_owned);
+        Self { to, subject, service, url, parts: Vec::new() }
+    }
+
+    pub(super) fn text(mut self, text: impl Into<String>) -> Self {
+        self.parts.push(Part::Text(text.into()));
+        self
+    }
+
+    pub(super) fn button(mut self, label: &'static str, url: String) -> Self {
+        self.parts.push(Part::Button(Link { label, url }));
+        self
+    }
+
+    pub(super) fn link(mut self, label: &'static str, url: String) -> Self {
+        self.parts.push(Part::Link(Link { label, url }));
+        self
+    }
+
+    /// Every address that it leads to.
+    #[cfg(test)]
+    pub(super) fn urls(&self) -> Vec<&str> {
+        let links = self.parts.iter().filter_map(|part| match part {
+            Part::Button(link) | Part::Link(link) => Some(link.url.as_str()),
+            Part::Text(_) => None,
+        });
+        links.chain([self.url.as_str()]).collect()
+    }
+
+    fn footer(&self) -> String {
+        format!("You got this email because somebody used this address at {}.", self.service)
+    }
+
+    /// As plain text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}\n\n", self.service);
+        for part in &self.parts {
+            // Writing to a string can't fail.
+            let _ = match part {
+                Part::Text(words) => writeln!(text, "{words}\n"),
+                Part::Button(Link { label, url }) | Part::Link(Link { label, url }) => {
+                    writeln!(text, "{label}:\n{url}\n")
+                }
+            };
+        }
+        // Two hyphens and a space: what follows is no part of the message (RFC 3676, section 4.3).
+        let _ = writeln!(text, "-- \n{}\n{}", self.footer(), self.url);
+        text
+    }
+
+    /// As HTML. Tables and inline styles, for that is what mail programs understand; those that know dark colours get some.
+    #[must_use]
+    pub fn to_html(&self) -> String {
+        let mut html = self.head();
+        for part in &self.parts {
+            let _ = match part {
+                Part::Text(words) => writeln!(html, "<p style=\"margin:0 0 16px\">{}</p>", encode_text(words)),
+                Part::Button(link) => writeln!(html, "{}", link.to_button()),
+                Part::Link(Link { label, url }) => writeln!(
+                    html,
+                    "<p style=\"margin:0 0 16px\"><a class=\"link\" style=\"color:{}\" href=\"{}\">{label}</a></p>",
+                    ACCENT.light,
+                    encode_double_quoted_attribute(url),
+                ),
+            };
+        }
+        let (footer, url) = (self.footer(), encode_text(&self.url));
+        let _ = write!(
+            html,
+            "</td></tr></table>\n<p class=\"soft\" style=\"max-width:496px;margin:20px auto 0;padding:0 16px;font-size:13px;\
+             color:#5a5c6e\">{}<br><span style=\"overflow-wrap:anywhere\">{url}</span></p>\n</td></tr></table>\n</body></html>\n",
+            encode_text(&footer),
+        );
+        html
+    }
+
+    fn head(&self) -> String {
+        let Accent { dark, on_dark, .. } = ACCENT;
+        let (subject, service) = (encode_text(&self.subject), encode_text(&self.service));
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\"><meta name=\"supported-color-schemes\" content=\"light dark\">\n\
+             <title>{subject}</title>\n<style>\n:root {{ color-scheme: light dark; supported-color-schemes: light dark; }}\n\
+             @media (prefers-color-scheme: dark) {{\n\
+             .ground {{ background: #111218 !important; color: #ededf4 !important; }}\n\
+             .card {{ background: #1a1b23 !important; border-color: #2c2e3a !important; }}\n\
+             .soft {{ color: #a6a8b9 !important; }}\n.link {{ color: {dark} !important; }}\n\
+             .button {{ background: {dark} !important; color: {on_dark} !important; }}\n}}\n</style></head>\n\
+             <body class=\"ground\" style=\"margin:0;background:#f6f6f9;color:#1b1c26\">\n\
+             <table role=\"presentation\" class=\"ground\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
+             style=\"background:#f6f6f9;color:#1b1c26;font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,\
+             sans-serif\"><tr><td align=\"center\" style=\"padding:32px 16px\">\n\
+             <table role=\"presentation\" class=\"card\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
+             style=\"max-width:560px;background:#ffffff;border:1px solid #e4e4ec;border-radius:14px;text-align:left\">\
+             <tr><td style=\"padding:28px 32px 16px\">\n\
+             <p style=\"margin:0 0 24px;font-size:18px;font-weight:650\">{service}</p>\n"
+        )
+    }
+}
+
+impl Link {
+    /// A table around it, for a mail program that knows no padding of links; and the address in letters, for one that shows no
+    /// links at all.
+    fn to_button(&self) -> String {
+        let Accent { light, on_light, .. } = ACCENT;
+        let (label, href, url) = (self.label, encode_double_quoted_attribute(&self.url), encode_text(&self.url));
+        format!(
+            "<table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" style=\"margin:8px 0 20px\"><tr>\
+             <td class=\"button\" bgcolor=\"{light}\" style=\"border-radius:8px;background:{light}\">\
+             <a class=\"button\" href=\"{href}\" style=\"display:inline-block;padding:12px 24px;border-radius:8px;\
+             background:{light};color:{on_light};font-weight:600;text-decoration:none\">{label}</a></td></tr></table>\n\
+             <p class=\"soft\" style=\"margin:0 0 20px;font-size:13px;color:#5a5c6e;overflow-wrap:anywhere;word-break:break-word\">\
+             Or copy this address into your browser:<br>{url}</p>"
+        )
+    }
+}

@@ -1,0 +1,65 @@
+//! What this thread tells the log, or sends to PostgreSQL.
+
+use std::{
+    fmt::{self, Write as _},
+    sync::{Arc, Mutex},
+};
+
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+    subscriber::DefaultGuard,
+};
+
+/// The events of one kind, in their order, as `field: value` pairs.
+#[derive(Clone)]
+pub struct Heard {
+    wanted: fn(&Metadata<'_>) -> bool,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+impl Heard {
+    /// Listens on this thread until the guard is dropped.
+    pub fn listen(wanted: fn(&Metadata<'_>) -> bool) -> (Self, DefaultGuard) {
+        let heard = Self { wanted, events: Arc::default() };
+        (heard.clone(), tracing::subscriber::set_default(heard))
+    }
+
+    /// What was heard since the last time.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.events.lock().unwrap())
+    }
+}
+
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, "{}: {value:?} ", field.name()).unwrap();
+    }
+}
+
+impl Subscriber for Heard {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        (self.wanted)(metadata)
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        self.events.lock().unwrap().push(fields.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
