@@ -71,6 +71,16 @@ need_pgbouncer() {
         say "PgBouncer is missing, and its tests will fail. Install it (Debian: apt-get install pgbouncer)."
 }
 
+# One test runs README's lines for nginx.
+need_nginx() {
+    local program
+    for program in /usr/sbin/nginx /usr/bin/nginx; do
+        [ -x "$program" ] && return
+    done
+    apt_install nginx-light ||
+        say "nginx is missing, and its test will fail. Install it (Debian: apt-get install nginx-light)."
+}
+
 # Sets and exports CHROMIUM to a browser's path.
 need_chromium() {
     local find=end2end/support/chromium.mjs

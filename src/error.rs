@@ -64,6 +64,8 @@ pub enum AppError {
     TooLarge,
     /// The body is not JSON, or doesn't say that it is.
     NotJson,
+    /// The request names no host, several, or one that can't be.
+    BadHost,
     /// The request names a host that this server doesn't answer for.
     UnknownHost,
     /// A fault of the server's own. Its cause is in the log, never in the answer.
@@ -77,7 +79,7 @@ impl AppError {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Invalid(_) | Self::BadCredentials | Self::BadRequest => 400,
+            Self::Invalid(_) | Self::BadCredentials | Self::BadRequest | Self::BadHost => 400,
             Self::SessionEnded => 401,
             Self::CrossSite
             | Self::ReauthRequired
@@ -126,6 +128,7 @@ impl AppError {
             Self::SlowRequest => "slow_request",
             Self::TooLarge => "too_large",
             Self::NotJson => "not_json",
+            Self::BadHost => "bad_host",
             Self::UnknownHost => "unknown_host",
             Self::Internal => "internal",
             Self::Unreachable => "unreachable",
@@ -185,6 +188,7 @@ impl fmt::Display for AppError {
             Self::SlowRequest => "The request took too long to arrive. Send it again.",
             Self::TooLarge => "The request is too large. Send at most 16 KiB.",
             Self::NotJson => "Send the body as JSON, with Content-Type: application/json.",
+            Self::BadHost => "Send exactly one Host header that names this server.",
             Self::UnknownHost => "This server doesn't answer for that host name. Add it to server.hosts.",
             Self::Internal => "Something went wrong on the server. Try again; if it stays so, tell its operator.",
             Self::Unreachable => "The server can't be reached. Check your connection and try again.",

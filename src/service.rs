@@ -78,6 +78,8 @@ pub struct Policy {
     pub registration: RegistrationPolicy,
     /// Whether one must have proven one's email before one may log in.
     pub require_verified_email: bool,
+    /// Whether clients' addresses may be logged.
+    pub log_addresses: bool,
 }
 
 /// Whether there is mail, and who reads it.
@@ -204,7 +206,8 @@ impl Service {
 
     /// Tells an address to wait. Attempts that come too early are not logged again.
     fn hold(&self, address: &str, now: Timestamp, wait: Duration) -> Error {
-        tracing::info!(address, wait_ms = wait.as_millis(), "held back");
+        let address_or_none = self.policy.log_addresses.then_some(address);
+        tracing::info!(address = address_or_none, wait_ms = wait.as_millis(), "held back");
         self.held.note(address, now, wait);
         Error::throttled(wait)
     }

@@ -100,6 +100,7 @@ pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> 
 /// The errors that any call may answer. Only one that changes something wants JSON.
 pub fn common_refusals(writes: bool) -> Vec<AppError> {
     let mut errors = vec![
+        AppError::BadHost,
         AppError::CrossSite,
         AppError::MethodNotAllowed,
         AppError::SlowRequest,

@@ -18,6 +18,7 @@ use serde::Serialize;
 use server_fn::error::{FromServerFnError, SERVER_FN_ERROR_HEADER};
 use utoipa::ToSchema;
 
+use super::state::AppState;
 use crate::error::{AppError, Field};
 
 /// `Clear-Site-Data` (W3C), for a logout: the browser forgets what the page kept.
@@ -198,10 +199,13 @@ pub fn mark_error(error: &AppError) {
 pub fn page_headers(reload: Option<u32>) {
     let nonce = use_nonce().map(|nonce| format!("'nonce-{nonce}'")).unwrap_or_default();
     let changes = reload.map(|port| format!(" ws://*:{port}")).unwrap_or_default();
+    // Whatever of the page might still name http is asked for by https.
+    let https = use_context::<AppState>().is_some_and(|state| state.trust.is_https());
+    let upgrade = if https { "; upgrade-insecure-requests" } else { "" };
     let policy = format!(
         "default-src 'none'; script-src {nonce} 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self' {nonce}; \
          img-src 'self'; font-src 'self'; connect-src 'self'{changes}; manifest-src 'self'; form-action 'self'; \
-         base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+         base-uri 'none'; object-src 'none'; frame-ancestors 'none'{upgrade}"
     );
     if let (Some(options), Ok(policy)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(&policy)) {
         options.insert_header(CONTENT_SECURITY_POLICY, policy);

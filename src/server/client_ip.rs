@@ -14,7 +14,8 @@ use ipnet::IpNet;
 use super::state::AppState;
 use crate::service::Caller;
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
+/// Where a proxy writes the addresses that a request came from.
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The other end of a connection. The accept loop puts it into every request.
 #[derive(Clone, Copy, Debug)]

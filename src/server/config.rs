@@ -23,7 +23,7 @@ use url::Url;
 use self::{
     layers::{deserialize, merge_env, merge_file},
     machine::automatic_permits,
-    values::{database_url, duration, email_domains, mail_url, mailbox, networks, public_url, socket_address},
+    values::{database_url, duration, email_domains, mail_url, mailbox, networks, origins, public_url, socket_address},
 };
 use super::brand::Brand;
 use crate::{
@@ -73,6 +73,8 @@ pub struct ServerConfig {
     #[serde(deserialize_with = "socket_address")]
     pub address: SocketAddr,
     pub hosts: Vec<String>,
+    #[serde(deserialize_with = "origins")]
+    pub allowed_origins: Vec<String>,
     #[serde(deserialize_with = "public_url")]
     pub public_url: Option<Url>,
     #[serde(deserialize_with = "networks")]
@@ -174,6 +176,7 @@ pub struct ThrottleConfig {
 pub struct LogConfig {
     pub level: String,
     pub format: LogFormat,
+    pub addresses: bool,
 }
 
 /// How the log is written.
@@ -265,6 +268,7 @@ impl Config {
                 },
             },
             require_verified_email: self.registration.require_verified_email,
+            log_addresses: self.log.addresses,
         }
     }
 

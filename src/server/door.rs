@@ -36,7 +36,11 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
     let known = |scheme: &str| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
     credentials
         .filter(|(scheme, _)| known(scheme))
-        .and_then(|(_, token)| [Kind::Session, Kind::Personal].iter().find_map(|kind| Token::parse(*kind, token)))
+        // Any number of spaces may stand between the two (RFC 9110, section 11.4).
+        .and_then(|(_, token)| {
+            let token = token.trim_start_matches(' ');
+            [Kind::Session, Kind::Personal].iter().find_map(|kind| Token::parse(*kind, token))
+        })
         .ok_or(AppError::SessionEnded)
 }
 
@@ -325,11 +329,11 @@ mod tests {
         let token = Token::generate(Kind::Session, || 7);
         let token = token.expose();
         let with = |scheme: &str| format!("{scheme}{token}").into_bytes();
-        for good in ["Bearer ", "bearer ", "BEARER ", "Token "] {
+        for good in ["Bearer ", "bearer ", "BEARER ", "Token ", "Bearer  ", "token    "] {
             assert!(read(&[&with(good)]), "{good}");
         }
         for bad in
-            ["", "Basic ", "Bearer", "Bearer  ", "Bearer\t", " Bearer ", "Bearer Bearer ", "Bearer \"", "Token token="]
+            ["", "Basic ", "Bearer", "Bearer\t", "Bearer \t", " Bearer ", "Bearer Bearer ", "Bearer \"", "Token token="]
         {
             assert!(!read(&[&with(bad)]), "{bad}");
         }

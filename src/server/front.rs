@@ -6,7 +6,7 @@ use axum::{extract::Request, response::Response};
 use futures_util::FutureExt;
 
 use super::{
-    answer::Surface, config::ServerConfig, guard::Limits, headers::add_headers, observe::Observer, routes::Routes,
+    answer::Surface, config::ServerConfig, guard::Limits, headers::CommonHeaders, observe::observe, routes::Routes,
     state::Trust,
 };
 use crate::error::AppError;
@@ -16,17 +16,17 @@ use crate::error::AppError;
 /// and box itself for every request.
 #[derive(Debug)]
 pub struct Front {
-    observer: Observer,
+    headers: CommonHeaders,
     limits: Limits,
     routes: Routes,
 }
 
 impl Front {
-    /// Stands before some routes. `run` tells this start of the program from all others in the log.
+    /// Stands before some routes.
     #[must_use]
-    pub fn new(routes: Routes, trust: &Arc<Trust>, config: &ServerConfig, run: &str) -> Self {
+    pub fn new(routes: Routes, trust: &Arc<Trust>, config: &ServerConfig) -> Self {
         let limits = Limits::new(Arc::clone(trust), config);
-        Self { observer: Observer::new(run), limits, routes }
+        Self { headers: CommonHeaders::new(trust.is_https()), limits, routes }
     }
 
     /// The routes behind it.
@@ -42,10 +42,10 @@ impl Front {
         let answer = async |request| {
             let guarded = AssertUnwindSafe(self.limits.guard(surface, request, &self.routes)).catch_unwind().await;
             let mut response = guarded.unwrap_or_else(|panic| panicked(surface, &panic));
-            add_headers(surface, response.headers_mut());
+            self.headers.add_to(surface, response.headers_mut());
             response
         };
-        self.observer.observe(request, route, answer).await
+        observe(request, route, answer).await
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
             .route("/panic", get(async || -> &'static str { panic!("a secret") }))
             .route("/good", get(async || "good"));
         let config = Config::load(None, []).expect("the defaults");
-        Front::new(Routes::from(routes), &Arc::default(), &config.server, "test")
+        Front::new(Routes::from(routes), &Arc::default(), &config.server)
     }
 
     async fn get_path(front: &Front, path: &str) -> Response {

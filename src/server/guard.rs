@@ -1,20 +1,29 @@
 //! What every request must pass before any handler sees it, whatever its address is: the host it names, where it
 //! comes from, what its body is, how large and how slow.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, HttpBody, to_bytes},
+    body::{Body, HttpBody},
     extract::Request,
     http::{
-        HeaderMap, HeaderValue, Method,
-        header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING},
-        uri::Authority,
+        HeaderMap, HeaderValue, Method, Version,
+        header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
     },
     response::Response,
 };
+use http_body_util::BodyExt;
 
-use super::{answer::Surface, config::ServerConfig, routes::Routes, state::Trust};
+use super::{
+    answer::Surface,
+    config::ServerConfig,
+    cors::Grant,
+    health,
+    notices::Notices,
+    origin::{comes_from_elsewhere, host_of, is_navigation, is_ours},
+    routes::Routes,
+    state::Trust,
+};
 use crate::error::AppError;
 
 /// The largest body that any address takes.
@@ -24,47 +33,73 @@ pub const BODY_LIMIT: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Limits {
     trust: Arc<Trust>,
+    notices: Notices,
     body_timeout: Duration,
     answer_timeout: Duration,
 }
 
 impl Limits {
     pub fn new(trust: Arc<Trust>, config: &ServerConfig) -> Self {
-        Self { trust, body_timeout: config.body_timeout, answer_timeout: config.answer_timeout }
+        let (body_timeout, answer_timeout) = (config.body_timeout, config.answer_timeout);
+        Self { trust, notices: Notices::default(), body_timeout, answer_timeout }
     }
 
     /// Lets a request pass to the routes, or refuses it.
     pub async fn guard(&self, surface: Surface, request: Request, routes: &Routes) -> Response {
-        let admitted = match check(&request, surface, &self.trust) {
-            Ok(()) => read_body(request, self.body_timeout).await,
-            Err(refused) => Err(refused),
-        };
-        match admitted {
-            Ok(mut request) => {
-                if surface == Surface::Function {
-                    // A plain form post would be answered by a redirect to wherever the Referer says.
-                    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        self.notices.look_at(&request, &self.trust);
+        let grant = Grant::of(&request, surface, &self.trust);
+        let mut response = match check(&request, surface, &self.trust, grant.is_some()) {
+            Ok(()) => match grant.as_ref().and_then(|_| Grant::preflight(&request)) {
+                Some(preflight) => preflight,
+                None => self.pass(surface, request, routes).await,
+            },
+            Err(refused) => {
+                if refused == AppError::UnknownHost {
+                    self.notices.refused_host(&request);
                 }
-                tokio::time::timeout(self.answer_timeout, routes.call(request)).await.unwrap_or_else(|_| {
-                    tracing::warn!("an answer took too long");
-                    surface.refuse(&AppError::Unavailable { retry_after: 5 })
-                })
+                surface.refuse(&refused)
             }
-            Err(refused) => surface.refuse(&refused),
+        };
+        if let Some(grant) = grant {
+            grant.add_to(response.headers_mut());
         }
+        response
+    }
+
+    /// Takes the body in and has the routes answer.
+    async fn pass(&self, surface: Surface, request: Request, routes: &Routes) -> Response {
+        let mut request = match read_body(request, self.body_timeout).await {
+            Ok(request) => request,
+            Err(refused) => return surface.refuse(&refused),
+        };
+        if surface == Surface::Function {
+            // A plain form post would be answered by a redirect to wherever the Referer says.
+            request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        }
+        tokio::time::timeout(self.answer_timeout, routes.call(request)).await.unwrap_or_else(|_| {
+            tracing::warn!("an answer took too long");
+            surface.refuse(&AppError::Unavailable { retry_after: 5 })
+        })
     }
 }
 
-fn check(request: &Request, surface: Surface, trust: &Trust) -> Result<(), AppError> {
-    let host = host_of(request).ok_or(AppError::UnknownHost)?;
-    if !is_ours(host.host(), trust) {
+/// Checks the host, the sender and the kind of the body. `allowed` is whether the operator lets the sender's origin call the API.
+fn check(request: &Request, surface: Surface, trust: &Trust, allowed: bool) -> Result<(), AppError> {
+    let host = host_of(request)?;
+    let known = match &host {
+        Some(host) => is_ours(host.host(), trust),
+        // No browser sends such a request, so no page of another site is behind it.
+        None => request.version() <= Version::HTTP_10,
+    };
+    // A probe may know nothing but the server's address. What it hears is no secret.
+    if !known && !health::is_probe(request.uri().path()) {
         return Err(AppError::UnknownHost);
     }
     if surface == Surface::Page {
         return Ok(());
     }
     let headers = request.headers();
-    if comes_from_elsewhere(headers, &host, trust) {
+    if !allowed && !is_navigation(request) && comes_from_elsewhere(headers, host.as_ref(), trust) {
         return Err(AppError::CrossSite);
     }
     let writes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
@@ -72,38 +107,6 @@ fn check(request: &Request, surface: Surface, trust: &Trust) -> Result<(), AppEr
         return Err(AppError::NotJson);
     }
     Ok(())
-}
-
-/// The one host that a request names. A request that names none, or two, is refused (RFC 9112, section 3.2).
-fn host_of(request: &Request) -> Option<Authority> {
-    let mut named = request.headers().get_all(HOST).iter();
-    let header = named.next().and_then(|value| value.to_str().ok()?.parse::<Authority>().ok());
-    if named.next().is_some() {
-        return None;
-    }
-    request.uri().authority().cloned().or(header)
-}
-
-/// Whether a host name is one of ours. An attack by DNS rebinding needs a name, so addresses always pass.
-fn is_ours(host: &str, trust: &Trust) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let host = host.trim_end_matches('.');
-    bare.parse::<IpAddr>().is_ok()
-        || host.eq_ignore_ascii_case("localhost")
-        || trust.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host))
-}
-
-/// Whether a browser says that a page of another site sends this: Fetch metadata where there is any, else `Origin`.
-fn comes_from_elsewhere(headers: &HeaderMap, host: &Authority, trust: &Trust) -> bool {
-    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return true;
-    }
-    let Some(origin) = headers.get(ORIGIN) else { return false };
-    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
-    let Some(origin) = origin.and_then(|text| text.parse::<Authority>().ok()) else { return true };
-    !origin.as_str().eq_ignore_ascii_case(host.as_str())
-        && !trust.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(origin.host()))
 }
 
 fn is_json_or_empty(headers: &HeaderMap) -> bool {
@@ -130,11 +133,19 @@ async fn read_body(request: Request, patience: Duration) -> Result<Request, AppE
         return Err(AppError::TooLarge);
     }
     let (parts, body) = request.into_parts();
-    let read = tokio::time::timeout(patience, to_bytes(body, BODY_LIMIT)).await.map_err(|_| AppError::SlowRequest)?;
-    let bytes = read.map_err(|cause| {
-        let too_large = std::error::Error::source(&cause)
-            .is_some_and(<dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>);
-        if too_large { AppError::TooLarge } else { AppError::BadRequest }
-    })?;
+    let bytes = tokio::time::timeout(patience, gather(body)).await.map_err(|_| AppError::SlowRequest)??;
     Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+/// Copies a body into one buffer as it comes. A chunk of one byte, kept, would hold the whole buffer that it came in.
+async fn gather(mut body: Body) -> Result<Vec<u8>, AppError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| AppError::BadRequest)?.into_data() else { continue };
+        if bytes.len() + data.len() > BODY_LIMIT {
+            return Err(AppError::TooLarge);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
 }

@@ -1,12 +1,10 @@
 //! The headers that every answer carries, errors and files included.
 
-use std::sync::LazyLock;
-
 use axum::http::{
     HeaderMap, HeaderValue,
     header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-        X_FRAME_OPTIONS,
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
+        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
 };
 
@@ -17,29 +15,41 @@ const CLOSED_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox
 const PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), \
                            publickey-credentials-create=(self)";
 
-/// What every answer carries unless it has set it itself, made once and copied.
-static COMMON: LazyLock<HeaderMap> = LazyLock::new(|| {
-    // Room for what an answer adds, so that its copies needn't grow.
-    let mut headers = HeaderMap::with_capacity(12);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CLOSED_POLICY));
-    headers
-});
+/// A year of HTTPS alone (RFC 6797). Other hosts of the domain are not ours to speak for.
+const HTTPS_ONLY: &str = "max-age=31536000";
 
-/// Adds them. What an answer has set already stays.
-pub fn add_headers(surface: Surface, headers: &mut HeaderMap) {
-    let own = std::mem::replace(headers, COMMON.clone());
-    let html = own.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if html {
-        headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
-        headers.insert("permissions-policy", HeaderValue::from_static(PERMISSIONS));
+/// What every answer carries unless it has set it itself, made once and copied.
+#[derive(Debug)]
+pub struct CommonHeaders(HeaderMap);
+
+impl CommonHeaders {
+    /// `https` is whether people reach the server by HTTPS.
+    pub fn new(https: bool) -> Self {
+        // Room for what an answer adds, so that its copies needn't grow.
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CLOSED_POLICY));
+        if https {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
+        }
+        Self(headers)
     }
-    headers.extend(own);
-    if surface != Surface::Page {
-        headers.insert(VARY, HeaderValue::from_static("Authorization, Origin, Sec-Fetch-Site"));
+
+    /// Adds them to an answer. What it has set already stays.
+    pub fn add_to(&self, surface: Surface, headers: &mut HeaderMap) {
+        let own = std::mem::replace(headers, self.0.clone());
+        let html = own.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        if html {
+            headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+            headers.insert("permissions-policy", HeaderValue::from_static(PERMISSIONS));
+        }
+        headers.extend(own);
+        if surface != Surface::Page {
+            headers.insert(VARY, HeaderValue::from_static("Authorization, Origin, Sec-Fetch-Site"));
+        }
     }
 }

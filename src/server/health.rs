@@ -9,8 +9,18 @@ use axum::{
 
 use super::{routes::Route, state::AppState};
 
+/// Where a supervisor asks whether the server lives.
+const ALIVE: &str = "/healthz";
+/// Where a load balancer asks whether the server can work.
+const READY: &str = "/readyz";
+
 pub fn routes() -> impl IntoIterator<Item = Route> {
-    [("/healthz".to_owned(), get(alive)), ("/readyz".to_owned(), get(ready))]
+    [(ALIVE.to_owned(), get(alive)), (READY.to_owned(), get(ready))]
+}
+
+/// Whether a path is one of these. They answer under any host name: whoever asks has the server's address at most.
+pub fn is_probe(path: &str) -> bool {
+    [ALIVE, READY].contains(&path)
 }
 
 async fn alive() -> &'static str {

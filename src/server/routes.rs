@@ -6,7 +6,7 @@ use any_spawner::Executor;
 use axum::{
     Router,
     extract::{Request, State},
-    http::Method,
+    http::{Method, StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
@@ -36,7 +36,8 @@ impl Routes {
             .chain(health::routes())
             .chain(brand::routes())
             .chain(functions(state))
-            .chain(views());
+            .chain(views())
+            .chain([change_password()]);
         for (path, handler) in listed {
             router = router.route(&path, handler);
             if !paths.contains(&path) {
@@ -102,6 +103,14 @@ fn functions(state: &AppState) -> impl Iterator<Item = Route> {
 fn views() -> impl Iterator<Item = Route> {
     let paths = View::ALL.map(View::path).into_iter().chain(["/"]);
     paths.map(|path| (path.to_owned(), get(page)))
+}
+
+/// Where password managers look for the page on which a password is changed (W3C, "A Well-Known URL for Changing
+/// Passwords").
+fn change_password() -> Route {
+    let page = View::Account.path();
+    let redirect = move || async move { (StatusCode::FOUND, [(LOCATION, format!("{page}#password"))]) };
+    ("/.well-known/change-password".to_owned(), get(redirect))
 }
 
 /// What the page and its server functions find in their context.

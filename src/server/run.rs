@@ -166,7 +166,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     });
 
     let state = state(&config, parts.service.clone());
-    let front = Front::new(Routes::of(&state), &state.trust, &config.server, &run_name());
+    let front = Front::new(Routes::of(&state), &state.trust, &config.server);
     let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
     // Only now: while requests are answered, their mail goes out. What is not in hand by then waits in the queue.
     last_post.send_replace(true);
@@ -207,18 +207,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 #[must_use]
 pub fn state(config: &Config, service: Service) -> AppState {
     let leptos = LeptosOptions::builder().output_name("vestibule").site_addr(config.server.address).build();
-    let server = &config.server;
-    let public = server.public_url.as_ref().and_then(|url| url.host_str()).map(str::to_owned);
-    let hosts = server.hosts.iter().cloned().chain(public).collect();
-    let trust = Arc::new(Trust { proxies: server.trusted_proxies.clone(), hosts });
+    let trust = Arc::new(Trust::new(config));
     AppState::new(Shared { service, brand: config.brand.clone(), leptos, files: assets::page_files(), trust })
-}
-
-/// A name for this start of the program, for the log.
-fn run_name() -> String {
-    let mut bytes = [0; 3];
-    SystemEntropy.fill(&mut bytes);
-    bytes.iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"))
 }
 
 /// What to do when an address can't be listened on.
@@ -233,6 +223,9 @@ fn listen_hint(address: std::net::SocketAddr, cause: &std::io::Error) -> String 
 fn announce(config: &Config, address: std::net::SocketAddr) {
     if !assets::is_embedded() && !assets::page_files().reload {
         tracing::warn!("this program carries no page; build it with `make build`, or run `cargo leptos watch`");
+    }
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
     }
     if let Some(warning) = config.database.url.warning() {
         tracing::warn!("{warning}");
@@ -289,18 +282,18 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     drop(stopping.wait_for(|stop| *stop).await);
 }
 
-/// Ends with the first SIGTERM or Ctrl-C. The second one ends the process at once.
+/// Ends with the first SIGTERM, Ctrl-C or, as when its terminal is closed, SIGHUP. The second one ends the process at once.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = (!hangups_are_ignored()).then(SignalKind::hangup);
+    let (note, mut noted) = tokio::sync::mpsc::channel(1);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(hangup) {
+        let (mut signal, note) = (signal(kind)?, note.clone());
+        tokio::spawn(async move { while signal.recv().await.is_some() && note.send(()).await.is_ok() {} });
+    }
     let (first, asked) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let mut first = Some(first);
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+        while noted.recv().await.is_some() {
             match first.take() {
                 Some(first) => drop(first.send(())),
                 None => std::process::exit(130),
@@ -308,4 +301,12 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         }
     });
     Ok(async move { drop(asked.await) })
+}
+
+/// Whether the program was started by `nohup` or the like, so that it outlives its terminal (proc(5): the lowest bit of
+/// `SigIgn` is that of signal 1).
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

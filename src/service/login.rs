@@ -51,7 +51,8 @@ impl Service {
             let known = self.store.find_credential(&Identifier::parse(identifier)).await?;
             stored = known.map(|known| known.password_hash).filter(|current| *current != hash);
         }
-        tracing::info!(user = user.map_or("unknown".to_owned(), |user| user.id), "login failed");
+        let address = self.policy.log_addresses.then(|| caller.address.to_string());
+        tracing::info!(user = user.map_or("unknown".to_owned(), |user| user.id), address, "login failed");
         Err(AppError::BadCredentials.into())
     }
 

@@ -1,6 +1,7 @@
 //! What any request meets at the HTTP doors: headers, refusals, hostile input. One database is enough here unless a
 //! test says otherwise.
 
+mod cors;
 mod guards;
 mod hostile;
 mod log;
@@ -128,6 +129,7 @@ const PUBLIC: [&str; 26] = [
     "/logout",
     "/healthz",
     "/readyz",
+    "/.well-known/change-password",
     "/api/openapi.json",
     "/api/docs",
     "/api/docs/",

@@ -4,6 +4,7 @@ mod command_line;
 mod connections;
 mod many;
 mod private;
+mod proxy;
 mod restoring;
 mod rolling;
 mod starving;

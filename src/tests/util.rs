@@ -20,7 +20,7 @@ use std::{
 use self::letterbox::Letterbox;
 use axum::{
     body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode},
+    http::{HeaderMap, Request, StatusCode, Version},
     response::Response,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -172,7 +172,7 @@ impl App {
         let (service, upkeep) =
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy(), names);
         let state: AppState = run::state(&config, service.clone());
-        let front = Arc::new(Front::new(Routes::of(&state), &state.trust, &config.server, "test"));
+        let front = Arc::new(Front::new(Routes::of(&state), &state.trust, &config.server));
         let letterbox = Arc::new(Letterbox::default());
         let head = config.letterhead(config.server.address);
         let postman = service.postman(Arc::clone(&letterbox) as Arc<dyn Carrier>, head);
@@ -313,6 +313,20 @@ impl Call {
         if let Some(headers) = self.request.headers_mut() {
             headers.insert("host", host.parse().unwrap());
         }
+        self
+    }
+
+    /// Names no host.
+    pub fn without_host(mut self) -> Self {
+        if let Some(headers) = self.request.headers_mut() {
+            headers.remove("host");
+        }
+        self
+    }
+
+    /// Speaks another version of HTTP than 1.1.
+    pub fn version(mut self, version: Version) -> Self {
+        self.request = self.request.version(version);
         self
     }
 

@@ -255,3 +255,37 @@ fn links_lead_to_the_public_address_or_to_the_one_that_is_listened_on_r53() {
         assert_eq!(config.letterhead(listening).url, "https://accounts.example.org");
     }
 }
+
+#[test]
+fn an_allowed_origin_is_exactly_one_origin_r74() {
+    let config = load("[server]\nallowed_origins = [\"https://App.example.org/\", \"http://localhost:5173\"]", &[]);
+    let origins = config.expect("good").server.allowed_origins;
+    assert_eq!(origins, ["https://app.example.org", "http://localhost:5173"], "as browsers write them");
+    for bad in [
+        "*",
+        "null",
+        "app.example.org",
+        "https://*.example.org",
+        "https://app.example.org/page",
+        "https://app.example.org?x",
+        "https://ann@app.example.org",
+        "ftp://app.example.org",
+    ] {
+        let refused = load(&format!("[server]\nallowed_origins = [\"{bad}\"]"), &[]).expect_err(bad).to_string();
+        assert!(refused.contains("server.allowed_origins") && refused.contains("is no origin"), "{refused}");
+    }
+}
+
+#[test]
+fn a_host_may_have_an_underscore_or_end_in_a_dot_r78() {
+    let config = load("[server]\nhosts = [\"auth_server\", \"example.org.\"]", &[]).expect("good");
+    let trust = crate::server::state::Trust::new(&config);
+    for host in ["auth_server", "Auth_Server.", "example.org", "EXAMPLE.org."] {
+        assert!(trust.names(host), "{host}");
+    }
+}
+
+#[test]
+fn the_server_keeps_connections_longer_than_load_balancers_do() {
+    assert!(load("", &[]).expect("good").server.idle_timeout > Duration::from_mins(1), "theirs is a minute, as a rule");
+}

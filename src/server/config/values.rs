@@ -88,6 +88,25 @@ pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ur
     }
 }
 
+/// Origins as browsers name them in the header `Origin`.
+pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| origin(text).ok_or(text)).collect::<Result<_, _>>().map_err(|text| {
+        D::Error::custom(format!(
+            "{text:?} is no origin; write scheme, host and port alone, such as https://app.example.org or http://localhost:5173"
+        ))
+    })
+}
+
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let origin = url.origin().ascii_serialization();
+    // An origin is all that a browser tells, so nothing else may be written; and no host name has a star.
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let nobody = url.username().is_empty() && url.password().is_none();
+    (bare && nobody && !text.contains('*')).then_some(origin)
+}
+
 pub(super) fn mail_url<'de, D: Deserializer<'de>>(from: D) -> Result<MailUrl, D::Error> {
     let text = String::deserialize(from)?;
     // The text may hold a password, so the error doesn't repeat it.

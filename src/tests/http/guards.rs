@@ -1,5 +1,7 @@
 //! What is refused whatever the address: methods, media types, other sites, other hosts, files. And the headers.
 
+use axum::http::Version;
+
 use super::*;
 
 #[tokio::test]
@@ -70,8 +72,11 @@ async fn pages_of_other_sites_are_refused_r72_r74() {
 #[tokio::test]
 async fn only_hosts_of_ours_are_answered_r78() {
     let app = App::start_with(Backend::Sqlite, |config| config.server.hosts = vec!["app.example.org".to_owned()]).await;
-    for host in ["evil.example", "localhost.evil.example", "app.example.org.evil.example", "a b", ""] {
+    for host in ["evil.example", "localhost.evil.example", "app.example.org.evil.example", ""] {
         assert_eq!(app.get(ME).replace_host(host).send().await.status, 421, "{host}");
+    }
+    for host in ["a b", "ann@localhost", "[::1", "localhost:x"] {
+        assert_eq!(app.get(ME).replace_host(host).send().await.status, 400, "{host}");
     }
     for host in [
         "localhost",
@@ -80,6 +85,7 @@ async fn only_hosts_of_ours_are_answered_r78() {
         "[::1]:8000",
         "192.0.2.1",
         "APP.example.org",
+        "app.example.org.",
         "app.example.org:443",
     ] {
         assert_eq!(app.get(ME).replace_host(host).send().await.status, 401, "{host}");
@@ -183,4 +189,103 @@ async fn no_file_but_the_pages_own_is_served_r79() {
     }
     let deep = app.get("/api/accounts/me/x.css").send().await;
     assert_eq!((deep.status.as_u16(), deep.header("cache-control")), (404, "no-store"));
+}
+
+#[tokio::test]
+async fn a_host_is_named_once_in_http_1_1_and_needs_not_be_before_r78() {
+    let app = app().await;
+    assert_eq!(app.get(ME).without_host().send().await.status, 400);
+    assert_eq!(app.get(ME).header("host", "localhost").send().await.status, 400, "two");
+    assert_eq!(app.get(ME).without_host().version(Version::HTTP_10).send().await.status, 401);
+    let old = app.post(AUTH, &json!({})).without_host().version(Version::HTTP_10);
+    assert_eq!(old.header("origin", "http://localhost:8000").send().await.status, 403, "a browser names the host");
+}
+
+#[tokio::test]
+async fn probes_are_answered_under_any_name_or_none() {
+    let app = app().await;
+    for path in ["/healthz", "/readyz"] {
+        for host in ["10.0.0.7:8000", "vestibule.internal", "pod_7", ""] {
+            assert_eq!(app.get(path).replace_host(host).send().await.status, 200, "{path} {host}");
+        }
+        assert_eq!(app.get(path).without_host().version(Version::HTTP_10).send().await.status, 200, "{path}");
+        assert_eq!(app.get(path).without_host().send().await.status, 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_leaves_the_port_out_keeps_nobody_out_r72() {
+    let app = app().await;
+    app.register("ann").await;
+    let body = json!({ "email": "ann", "password": PASSWORD });
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        let origin = format!("http://{host}:8080");
+        for path in [AUTH, "/fn/login"] {
+            let from = |site: Option<&str>| {
+                let call = app.post(path, &body).from(&some_address()).replace_host(host).header("origin", &origin);
+                site.into_iter().fold(call, |call, site| call.header("sec-fetch-site", site))
+            };
+            assert_eq!(from(Some("same-origin")).send().await.status, 200, "{path} {host}");
+            for other in [Some("same-site"), Some("cross-site"), None] {
+                assert_eq!(from(other).send().await.status, 403, "{path} {host}: {other:?} is another port's page");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_on_another_site_opens_and_its_scripts_read_nothing_r72() {
+    let app = app().await;
+    let open = |mode: &str, dest: &str| {
+        let call = app.get("/api/openapi.json").header("sec-fetch-site", "cross-site");
+        call.header("sec-fetch-mode", mode).header("sec-fetch-dest", dest)
+    };
+    assert_eq!(open("navigate", "document").send().await.status, 200);
+    for (mode, dest) in [("cors", "empty"), ("no-cors", "script"), ("navigate", "iframe"), ("navigate", "object")] {
+        assert_eq!(open(mode, dest).send().await.status, 403, "{mode} {dest}");
+    }
+    let post = app.post(AUTH, &json!({})).header("sec-fetch-site", "cross-site");
+    let post = post.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document");
+    assert_eq!(post.send().await.status, 403, "a form of another site's");
+}
+
+#[tokio::test]
+async fn browsers_are_told_to_keep_to_https_where_people_use_it_r70() {
+    for (public, https) in [("https://accounts.example.org", true), ("http://accounts.example.org", false), ("", false)]
+    {
+        let app = App::start_with(Backend::Sqlite, |config| config.server.public_url = public.parse().ok()).await;
+        for path in ["/login", ME, "/healthz", "/nothing"] {
+            let answer = app.get(path).send().await;
+            let told = answer.header("strict-transport-security");
+            assert_eq!(told, if https { "max-age=31536000" } else { "" }, "{public} {path}");
+        }
+        let policy = app.get("/login").send().await.header("content-security-policy").to_owned();
+        assert_eq!(policy.contains("; upgrade-insecure-requests"), https, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn the_identifier_of_a_request_tells_nothing_of_others() {
+    let app = app().await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..64 {
+        let id = app.get("/healthz").send().await.header("x-request-id").to_owned();
+        assert!(id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{id}");
+        seen.insert(id);
+    }
+    assert_eq!(seen.len(), 64);
+    // Of numbers that count up, the first digits would be the same.
+    let beginnings: BTreeSet<&str> = seen.iter().map(|id| &id[..8]).collect();
+    assert!(beginnings.len() > 60, "{seen:?}");
+}
+
+#[tokio::test]
+async fn password_managers_find_the_page_for_a_new_password() {
+    let app = app().await;
+    let answer = app.get("/.well-known/change-password").send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (302, "/account#password"));
+    assert_eq!(app.get("/account").send().await.status, 200);
+    // The specification's way to find out whether the answer means anything.
+    let probe = "/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200";
+    assert_eq!(app.get(probe).send().await.status, 404);
 }

@@ -115,3 +115,20 @@ fn a_second_signal_ends_it_at_once_r100() {
     server.signal(Signal::TERM);
     assert!(!server.exit().success());
 }
+
+#[test]
+fn a_hangup_lets_requests_under_way_finish_unless_it_is_to_be_ignored_r100() {
+    let folder = folder();
+    let mut server = start(folder.path(), &[]);
+    server.register();
+    let login = UnderWay::login(&server);
+    server.signal(Signal::HUP);
+    wait_until("it still accepts", || TcpStream::connect(server.address).is_err());
+    login.finish();
+    assert!(server.exit().success());
+    let mut shell = util::program::program(Path::new("nohup"), folder.path());
+    let server = Server::start(shell.arg(env!("CARGO_BIN_EXE_vestibule")), &folder.path().join("log"));
+    server.signal(Signal::HUP);
+    assert_eq!(server.log_in().0, 200, "it outlives its terminal");
+    assert!(server.stop().success());
+}

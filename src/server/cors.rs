@@ -1,0 +1,55 @@
+//! Browser apps of other origins that the operator lets call the JSON API (the CORS protocol, Fetch standard, section
+//! 3.3). No cookie exists, so credentials are never allowed; the page's server functions stay with the page.
+
+use axum::{
+    extract::Request,
+    http::{
+        HeaderMap, HeaderValue, Method, StatusCode,
+        header::{
+            ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+            ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+        },
+    },
+    response::Response,
+};
+
+use super::{answer::Surface, state::Trust};
+
+/// The origin of a request that the operator allows to read the answer.
+#[derive(Clone, Debug)]
+pub struct Grant(HeaderValue);
+
+impl Grant {
+    /// The grant of a request to the API from exactly one origin of `server.allowed_origins`.
+    pub fn of(request: &Request, surface: Surface, trust: &Trust) -> Option<Self> {
+        if matches!(surface, Surface::Function | Surface::Page) {
+            return None;
+        }
+        let mut origins = request.headers().get_all(ORIGIN).iter();
+        let (origin, None) = (origins.next()?, origins.next()) else { return None };
+        let listed = trust.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
+        listed.then(|| Self(origin.clone()))
+    }
+
+    /// The answer to the question that a browser asks before the request itself, if this is one.
+    pub fn preflight(request: &Request) -> Option<Response> {
+        let asks =
+            *request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        asks.then(|| {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            let headers = response.headers_mut();
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE"));
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type"));
+            headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+            response
+        })
+    }
+
+    /// Lets the app read the answer.
+    pub fn add_to(self, headers: &mut HeaderMap) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.0);
+        let readable = HeaderValue::from_static("Retry-After, WWW-Authenticate, X-Request-Id");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+    }
+}

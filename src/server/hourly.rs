@@ -1,0 +1,59 @@
+//! Warnings that a stranger could cause at every request: each is logged once an hour, with the number of those left out.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// When one kind of warning was logged.
+#[derive(Debug, Default)]
+pub struct Hourly(Mutex<Option<Logged>>);
+
+#[derive(Debug)]
+struct Logged {
+    at: Instant,
+    left_out: u64,
+}
+
+impl Hourly {
+    /// Logs by the closure, unless that was done in the last hour. The closure gets the number of warnings left out since.
+    pub fn warn(&self, log: impl FnOnce(u64)) {
+        if let Some(left_out) = self.due(Instant::now()) {
+            log(left_out);
+        }
+    }
+
+    fn due(&self, now: Instant) -> Option<u64> {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *logged {
+            Some(last) if now.saturating_duration_since(last.at) < HOUR => {
+                last.left_out += 1;
+                None
+            }
+            other => {
+                let left_out = other.take().map_or(0, |last| last.left_out);
+                *other = Some(Logged { at: now, left_out: 0 });
+                Some(left_out)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_due_once_an_hour_and_counts_those_left_out() {
+        let (warning, start) = (Hourly::default(), Instant::now());
+        let due = |after: Duration| warning.due(start + after);
+        assert_eq!(due(Duration::ZERO), Some(0));
+        assert_eq!(due(Duration::from_secs(1)), None);
+        assert_eq!(due(Duration::from_mins(59)), None);
+        assert_eq!(due(HOUR), Some(2));
+        assert_eq!(due(HOUR + Duration::from_secs(1)), None);
+        assert_eq!(due(HOUR * 3), Some(1));
+    }
+}

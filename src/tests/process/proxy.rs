@@ -1,0 +1,101 @@
+//! Behind a real nginx, with the lines that README gives.
+
+use std::{fs, net::TcpListener, process::Child};
+
+use rustix::process::{Pid, kill_process};
+
+use super::*;
+
+/// A running nginx. It is killed when it is dropped.
+struct Nginx {
+    process: Child,
+    port: u16,
+    /// Whether this machine has IPv6.
+    v6: bool,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers end with it.
+        let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+        drop(self.process.wait());
+    }
+}
+
+/// README's lines for nginx, which lead to this server.
+fn readme_lines(server: &Server) -> String {
+    let readme = include_str!("../../../README.md");
+    let lines = readme.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(lines.contains("http://127.0.0.1:8000;"), "{lines}");
+    lines.replace("127.0.0.1:8000", &server.address.to_string())
+}
+
+impl Nginx {
+    fn start(folder: &Path, lines: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let v6 = TcpListener::bind(("::1", port)).is_ok();
+        let listen_v6 = if v6 { format!("listen [::1]:{port};") } else { String::new() };
+        let place = folder.display();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary = temporary.map(|name| format!("{name}_temp_path {place}/{name};\n")).concat();
+        let config = format!(
+            "daemon off;\npid {place}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}server {{\n\
+             listen 127.0.0.1:{port};\n{listen_v6}\n{lines}\n}}\n}}\n"
+        );
+        let file = folder.join("nginx.conf");
+        fs::write(&file, config).unwrap();
+        let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
+        let program = program.expect("nginx is needed: apt-get install nginx-light");
+        let errors = fs::File::create(folder.join("nginx.log")).unwrap();
+        let mut command = Command::new(program);
+        let process = command.arg("-p").arg(folder).arg("-e").arg("stderr").arg("-c").arg(file).stderr(errors).spawn();
+        let nginx = Self { process: process.unwrap(), port, v6 };
+        let patience = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = fs::read_to_string(folder.join("nginx.log")).unwrap();
+            assert!(Instant::now() < patience, "nginx doesn't listen: {log}");
+            thread::yield_now();
+        }
+        nginx
+    }
+
+    /// Logs in as the page does at an address of this nginx. Returns the status.
+    fn log_in(&self, host: &str, site: Option<&str>) -> u16 {
+        let mut stream = TcpStream::connect((host.trim_matches(['[', ']']), self.port)).unwrap();
+        let (port, body) = (self.port, format!(r#"{{"email":"ann","password":"{PASSWORD}"}}"#));
+        let site = site.map(|site| format!("sec-fetch-site: {site}\r\n")).unwrap_or_default();
+        let head = format!(
+            "POST /fn/login HTTP/1.1\r\nhost: {host}:{port}\r\norigin: http://{host}:{port}\r\n{site}connection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        read_answer(stream).0
+    }
+}
+
+#[test]
+fn people_log_in_through_nginx_on_any_port_r72() {
+    let (folder, place) = (folder(), self::folder());
+    let server = start(folder.path(), &[("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1")]);
+    server.register();
+    let lines = readme_lines(&server);
+    let nginx = Nginx::start(place.path(), &lines);
+    let hosts = ["localhost", "127.0.0.1", "[::1]"];
+    for host in hosts.into_iter().filter(|host| nginx.v6 || *host != "[::1]") {
+        assert_eq!(nginx.log_in(host, Some("same-origin")), 200, "{host}");
+        assert_eq!(nginx.log_in(host, None), 200, "{host}, as by a browser that tells no site");
+        assert_eq!(nginx.log_in(host, Some("same-site")), 403, "{host}");
+    }
+    drop(nginx);
+    // Many write it like this, and it leaves the port out.
+    let short = lines.replace("$http_host", "$host");
+    assert_ne!(short, lines);
+    let nginx = Nginx::start(place.path(), &short);
+    for host in hosts.into_iter().filter(|host| nginx.v6 || *host != "[::1]") {
+        assert_eq!(nginx.log_in(host, Some("same-origin")), 200, "{host}");
+        assert_eq!(nginx.log_in(host, Some("same-site")), 403, "{host}");
+    }
+    drop(nginx);
+    assert!(server.stop().success());
+}
