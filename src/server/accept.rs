@@ -1,30 +1,45 @@
 //! The loop that accepts connections, and what one connection may take of the server.
 //!
 //! `axum::serve` (0.8) sets no limit on how slowly a request's headers may arrive, so this loop is ours: HTTP/1.1
-//! only, a cap on connections in all and from one address, and a time for each thing that a client may be slow at.
+//! only, a cap on connections in all and from one address, on the memory for all requests together, and a time for each
+//! thing that a client may be slow at.
 
+mod body;
 mod patient;
+mod registry;
 
 use std::{
     collections::HashMap,
     future::Future,
+    io,
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use axum::{body::Body, extract::Request};
+use axum::extract::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
-use self::patient::{Busy, Patience, PatientStream};
-use super::{client_ip::Peer, config::ServerConfig, front::Front, state::Trust};
+use self::{
+    body::Noted,
+    patient::{Patience, PatientStream},
+    registry::{Connection, Registry},
+};
+use super::{client_ip::Peer, config::ServerConfig, front::Front, hourly::Hourly, state::Trust};
+
+/// The buffer of one connection, which a request's headers must fit into.
+const BUFFER: usize = 16 * 1024;
+
+/// The most bytes of unanswered requests, over all connections: a thousand of the largest, or many more of the usual size.
+const BUDGET: usize = 16 * 1024 * 1024;
 
 /// Accepts connections until `stop` is done, then lets the requests under way finish.
 /// Returns whether all of them did in time.
@@ -41,12 +56,14 @@ pub async fn serve(
         graceful: GracefulShutdown::new(),
         addresses: Arc::new(Addresses { most: config.max_connections_per_address, trust, open: Mutex::default() }),
         places: Arc::new(Semaphore::new(config.max_connections as usize)),
+        registry: Registry::new(BUDGET),
+        troubles: Hourly::default(),
     };
     hall.admit_until(&listener, stop).await;
     turn_away(&listener);
     hall.admit_until(&listener, sleep(LAST_CALL)).await;
     hall.admit_the_rest(listener);
-    tokio::time::timeout(config.stop_timeout, hall.graceful.shutdown()).await.is_ok()
+    timeout(config.stop_timeout, hall.graceful.shutdown()).await.is_ok()
 }
 
 /// What connections share.
@@ -56,17 +73,63 @@ struct Hall {
     graceful: GracefulShutdown,
     addresses: Arc<Addresses>,
     places: Arc<Semaphore>,
+    registry: Arc<Registry>,
+    troubles: Hourly,
 }
 
 impl Hall {
     async fn admit_until(&self, listener: &TcpListener, end: impl Future<Output = ()> + Send) {
         let mut end = pin!(end);
         loop {
-            let ((stream, place), peer) = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 () = &mut end => return,
-                accepted = accept(listener, &self.places) => accepted,
+                accepted = self.accept(listener) => accepted,
             };
-            self.admit(stream, place, peer);
+            let Some(address) = Addresses::enter(&self.addresses, peer.ip()) else {
+                tracing::debug!("an address has too many connections open");
+                continue;
+            };
+            // Whoever was accepted is served, also when the end comes meanwhile.
+            let (place, ended) = tokio::select! {
+                () = &mut end => (None, true),
+                place = self.place() => (place, false),
+            };
+            self.admit(stream, peer, (address, place));
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// The next connection.
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
+        loop {
+            match listener.accept().await {
+                Ok(accepted) => return accepted,
+                Err(cause) if is_clients(&cause) => tracing::debug!(%cause, "a client gave up"),
+                Err(cause) => {
+                    self.troubles.warn(|left_out| {
+                        tracing::warn!(%cause, left_out, "a connection could not be accepted");
+                    });
+                    let room = is_out_of_files(&cause) && self.registry.close_longest_waiting();
+                    sleep(Duration::from_millis(if room { 1 } else { 100 })).await;
+                }
+            }
+        }
+    }
+
+    /// A place for a new connection. If all are taken, the one that keeps the server waiting longest gives way.
+    async fn place(&self) -> Option<Place> {
+        loop {
+            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                return Some(place);
+            }
+            self.registry.close_longest_waiting();
+            // While all are being answered none can give way, so that is tried again.
+            let freed = Arc::clone(&self.places).acquire_owned();
+            if let Ok(place) = timeout(Duration::from_millis(100), freed).await {
+                return place.ok();
+            }
         }
     }
 
@@ -75,24 +138,27 @@ impl Hall {
         let Ok(listener) = listener.into_std() else { return };
         while let Ok((stream, peer)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            match stream {
-                Ok(stream) => self.admit(stream, None, peer),
-                Err(cause) => tracing::warn!(%cause, "a connection could not be accepted"),
+            match (stream, Addresses::enter(&self.addresses, peer.ip())) {
+                (Ok(stream), Some(address)) => self.admit(stream, peer, (address, None)),
+                (Err(cause), _) => tracing::warn!(%cause, "a connection could not be accepted"),
+                (_, None) => tracing::debug!("an address has too many connections open"),
             }
         }
     }
 
-    fn admit(&self, stream: TcpStream, place: Option<Place>, peer: SocketAddr) {
-        let Some(address) = Addresses::enter(&self.addresses, peer.ip()) else {
-            tracing::debug!("an address has too many connections open");
-            return;
-        };
-        let connection = self.graceful.watch(connection(stream, peer, Arc::clone(&self.front), self.patience));
+    /// Serves a connection, which holds what it has taken until its end.
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, taken: (Entered, Option<Place>)) {
+        let registered = self.registry.register();
+        let connection = connection(stream, peer, Arc::clone(&self.front), self.patience, Arc::clone(&registered));
+        let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(cause) = connection.await {
-                tracing::debug!(%cause, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(cause) = ended {
+                    tracing::debug!(%cause, "a connection ended early");
+                },
+                () = registered.closed() => tracing::debug!("a connection was closed to make room"),
             }
-            drop((place, address));
+            drop(taken);
         });
     }
 }
@@ -126,19 +192,16 @@ fn turn_away(listener: &TcpListener) {
 
 type Place = tokio::sync::OwnedSemaphorePermit;
 
-/// The next connection, when there is room for one. Until then new ones wait in the kernel's queue.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> ((TcpStream, Option<Place>), SocketAddr) {
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => return ((stream, place), peer),
-            Err(cause) => {
-                // Most often the process is out of file descriptors; some will be free again soon.
-                tracing::warn!(%cause, "a connection could not be accepted");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+/// Whether it is the client's doing that a connection can't be accepted.
+fn is_clients(cause: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(cause.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Whether the process, or the system, can open no more files, of which every connection is one.
+fn is_out_of_files(cause: &io::Error) -> bool {
+    let codes = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    cause.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 fn connection(
@@ -146,8 +209,9 @@ fn connection(
     peer: SocketAddr,
     front: Arc<Front>,
     patience: Patience,
+    registered: Arc<Connection>,
 ) -> http1::Connection<
-    TokioIo<PatientStream>,
+    TokioIo<PatientStream<TcpStream>>,
     impl hyper::service::Service<
         Request<Incoming>,
         Response = axum::response::Response,
@@ -159,11 +223,10 @@ fn connection(
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "TCP_NODELAY could not be set");
     }
-    let busy = Busy::default();
-    let stream = PatientStream::new(stream, busy.clone(), patience);
+    let stream = PatientStream::new(stream, Arc::clone(&registered), patience);
     let service = service_fn(move |request: Request<Incoming>| {
-        let answering = busy.begin();
-        let mut request = request.map(Body::new);
+        let answering = registered.answer();
+        let mut request = request.map(|body| Noted::body(body, Arc::clone(&registered)));
         request.extensions_mut().insert(Peer(peer));
         let front = Arc::clone(&front);
         async move {
@@ -172,7 +235,7 @@ fn connection(
             Ok(answer)
         }
     });
-    http1::Builder::new().max_buf_size(32 * 1024).serve_connection(TokioIo::new(stream), service)
+    http1::Builder::new().max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service)
 }
 
 /// Connections open from each address, or network of IPv6.
@@ -192,7 +255,7 @@ struct Entered {
 
 impl Addresses {
     fn enter(this: &Arc<Self>, address: IpAddr) -> Option<Entered> {
-        let trusted = this.trust.proxies.iter().any(|network| network.contains(&address.to_canonical()));
+        let trusted = this.trust.is_proxy(address);
         let address = network_of(address);
         let mut open = this.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
@@ -230,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_may_have_every_connection_r102() {
-        let trust = Trust { proxies: vec!["::1/128".parse().expect("a network")], hosts: vec![] };
+        let trust = Trust { proxies: vec!["::1/128".parse().expect("a network")], ..Trust::default() };
         let addresses = Arc::new(Addresses { most: 1, trust: Arc::new(trust), open: Mutex::default() });
         let enter = |address: &str| Addresses::enter(&addresses, address.parse().expect("an address"));
         let (_first, _second) = (enter("::1"), enter("2001:db8::1"));

@@ -193,6 +193,71 @@ fn attack(server: &Server, token: &str, force: Force, time: Duration) -> Times {
     times
 }
 
+/// Requests that never end, each on a connection of its own, and so many of them: headers up to the limit, and bodies in
+/// chunks of one byte.
+const UNFINISHED: usize = 4000;
+
+/// A request that never ends, as far as it is sent.
+fn unfinished(number: usize) -> Vec<u8> {
+    let head = "POST /api/accounts/api_auth/ HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    match number % 2 {
+        0 => format!("{head}x-endless: {}", "x".repeat(15_000)).into_bytes(),
+        _ => format!("{head}transfer-encoding: chunked\r\n\r\n{}", "1\r\n{\r\n".repeat(15_000)).into_bytes(),
+    }
+}
+
+/// Holds as many connections open as attackers can have, each with an unfinished request, and returns them.
+async fn pile_up(server: SocketAddr) -> Vec<TcpStream> {
+    let one = async |number: usize| {
+        let mut stream = connect(server, 1 + u8::try_from(number / EACH).unwrap()).await.unwrap();
+        // The server may close it while it is being written to.
+        for bytes in unfinished(number).chunks(1500) {
+            if stream.write_all(bytes).await.is_err() {
+                break;
+            }
+        }
+        stream
+    };
+    futures_util::future::join_all((0..UNFINISHED).map(one)).await
+}
+
+#[test]
+fn four_thousand_requests_that_never_end_stay_within_the_promised_memory_r80_r102() {
+    allow_files(UNFINISHED as u64 + 500);
+    let folder = TempDir::new().unwrap();
+    let server = started(&folder);
+    for name in ["ann", "bob"] {
+        assert_eq!(client::register(server.address, name).unwrap().status, 200);
+    }
+    let token = client::token(server.address, "ann");
+    let idle = reset_peak(&server);
+    let runtime = Runtime::new().unwrap();
+    let held = runtime.block_on(pile_up(server.address));
+    // Users are served meanwhile, and take the hashes' share of the memory.
+    for _ in 0..4 {
+        use_it(server.address, &token, &mut Times::new());
+    }
+    let (grown, allowed) = (peak(&server) - idle, allowed(&folder));
+    assert_eq!(held.len(), UNFINISHED);
+    figure(&format!("{UNFINISHED} requests that never end take {grown} MiB, of {allowed}"));
+    assert!(grown <= allowed, "{grown} MiB more than idle, of {allowed}");
+    drop(held);
+    assert!(server.stop().success());
+}
+
+/// Lets this process open so many files.
+fn allow_files(needed: u64) {
+    let files = getrlimit(Resource::Nofile);
+    assert!(files.maximum.is_none_or(|most| most >= needed), "ulimit -Hn {needed} is needed");
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
+}
+
+/// Counts the peak of memory anew from here on (proc(5), `clear_refs`), and returns what it is now.
+fn reset_peak(server: &Server) -> u64 {
+    std::fs::write(format!("/proc/{}/clear_refs", server.process.id()), "5").unwrap();
+    peak(server)
+}
+
 /// Memory of the process, in MiB: the most that it had.
 fn peak(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
@@ -210,19 +275,14 @@ fn allowed(folder: &TempDir) -> u64 {
 
 /// Attacks a server and holds it to its promises. Returns the 99th percentile of each thing that users do.
 fn stand(force: Force, time: Duration) -> BTreeMap<&'static str, Duration> {
-    let files = getrlimit(Resource::Nofile);
-    let needed = EACH as u64 * u64::from(force.idle + 2 * force.slow) + 500;
-    assert!(files.maximum.is_none_or(|most| most >= needed), "ulimit -Hn {needed} is needed");
-    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
+    allow_files(EACH as u64 * u64::from(force.idle + 2 * force.slow) + 500);
     let folder = TempDir::new().unwrap();
     let server = started(&folder);
     for name in ["ann", "bob"] {
         assert_eq!(client::register(server.address, name).unwrap().status, 200);
     }
     let token = client::token(server.address, "ann");
-    // From here on the peak is counted anew (proc(5), clear_refs).
-    std::fs::write(format!("/proc/{}/clear_refs", server.process.id()), "5").unwrap();
-    let idle = peak(&server);
+    let idle = reset_peak(&server);
     let times = attack(&server, &token, force, time);
     let (grown, allowed) = (peak(&server) - idle, allowed(&folder));
     assert!(grown <= allowed, "{grown} MiB more than idle, of {allowed}");

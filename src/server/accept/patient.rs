@@ -3,20 +3,19 @@
 use std::{
     future::Future,
     io,
+    mem::MaybeUninit,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
+
+use super::registry::Connection;
 
 /// How long a client may take over each thing.
 #[derive(Clone, Copy, Debug)]
@@ -25,57 +24,75 @@ pub struct Patience {
     pub headers: Duration,
     /// To send the first byte of a further request.
     pub idle: Duration,
-    /// To take more of an answer.
+    /// To take an answer that doesn't fit into the kernel's buffers, and a second more for each [`SLOWEST`] bytes of it.
     pub answer: Duration,
 }
 
-/// Whether a request is being answered: only then is it not the client's turn.
-#[derive(Clone, Debug, Default)]
-pub struct Busy(Arc<AtomicBool>);
+/// The slowest pace at which an answer may be taken, in bytes a second, once its client keeps the server waiting.
+const SLOWEST: u64 = 4096;
 
-/// Says that a request is being answered, for as long as it lives.
-#[derive(Debug)]
-pub struct Answering(Busy);
-
-impl Busy {
-    /// Begins to answer a request.
-    pub fn begin(&self) -> Answering {
-        self.0.store(true, Ordering::Relaxed);
-        Answering(self.clone())
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Relaxed);
-    }
-}
+/// How long, and how many bytes, a client may go on sending a request that was answered before it had arrived whole.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The stream. It asks for the time only where a client keeps it waiting, for most never do.
 #[derive(Debug)]
-pub struct PatientStream {
-    stream: TcpStream,
-    busy: Busy,
+pub struct PatientStream<S> {
+    stream: S,
+    connection: Arc<Connection>,
     patience: Patience,
     read: Turn,
     write: Turn,
+    linger: Linger,
 }
 
-impl PatientStream {
-    pub fn new(stream: TcpStream, busy: Busy, patience: Patience) -> Self {
+/// The end of a connection.
+#[derive(Debug)]
+enum Linger {
+    /// It has not come.
+    Open,
+    /// Nothing more is sent, and so many bytes more are read.
+    Reading(usize, Turn),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> PatientStream<S> {
+    pub fn new(stream: S, connection: Arc<Connection>, patience: Patience) -> Self {
         // The first request's time begins with the connection.
         let read = Turn { by: Some(Instant::now() + patience.headers), begun: true, alarm: None };
-        Self { stream, busy, patience, read, write: Turn::default() }
+        Self { stream, connection, patience, read, write: Turn::default(), linger: Linger::Open }
     }
 
-    fn written<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.write.by = None;
-            // Whoever takes the answer is not idle yet, and what they had to say has been heard.
-            (self.read.by, self.read.begun) = (None, false);
-            return polled;
+    fn written(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &polled {
+            Poll::Ready(Ok(bytes)) => {
+                // Whoever takes the answer is not idle yet, and what they had to say has been heard.
+                (self.read.by, self.read.begun) = (None, false);
+                let pace = Duration::from_micros(*bytes as u64 * 1_000_000 / SLOWEST);
+                self.write.by = self.write.by.map(|by| by + pace);
+                polled
+            }
+            Poll::Ready(Err(_)) => polled,
+            Poll::Pending => {
+                self.write.poll_over(cx, self.patience.answer).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
         }
-        self.write.poll_over(cx, self.patience.answer).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Reads and drops what a client still sends of a request that was answered early. A connection that is closed
+    /// before that is broken off, and its client may never see the answer (RFC 9112, section 9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scrap = [const { MaybeUninit::uninit() }; 16 * 1024];
+        while let Linger::Reading(left, turn) = &mut self.linger {
+            let mut buffer = ReadBuf::uninit(&mut scrap);
+            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+            let bytes = buffer.filled().len();
+            match polled {
+                Poll::Pending => return turn.poll_over(cx, LINGER).map(Ok),
+                Poll::Ready(Ok(())) if bytes > 0 && bytes < *left => *left -= bytes,
+                Poll::Ready(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -108,17 +125,24 @@ impl Turn {
     }
 }
 
-impl AsyncRead for PatientStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for PatientStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let Self { busy, patience, read, .. } = &mut *self;
-        if busy.0.load(Ordering::Relaxed) {
+        let Self { connection, patience, read, write, .. } = &mut *self;
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0 && !connection.received(bytes) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if connection.is_answering() {
             (read.by, read.begun) = (None, false);
             return polled;
         }
         if polled.is_ready() {
             if !read.begun {
                 (read.by, read.begun) = (Some(Instant::now() + patience.headers), true);
+                write.by = None;
+                connection.wait_from_now();
             }
             return polled;
         }
@@ -126,7 +150,7 @@ impl AsyncRead for PatientStream {
     }
 }
 
-impl AsyncWrite for PatientStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(cx, polled)
@@ -149,7 +173,8 @@ impl AsyncWrite for PatientStream {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         // After an answer hyper doesn't try to read until something arrives. So the next request's time begins here;
         // when it is over, the alarm makes hyper try, and `poll_read` say so.
-        if !self.busy.0.load(Ordering::Relaxed) {
+        if !self.connection.is_answering() {
+            self.connection.sent();
             let idle = self.patience.idle;
             let _waits = self.read.poll_over(cx, idle);
         }
@@ -157,6 +182,98 @@ impl AsyncWrite for PatientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if matches!(self.linger, Linger::Open) {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let left = if self.connection.is_whole() { 0 } else { LINGER_BYTES };
+            self.linger = Linger::Reading(left, Turn::default());
+        }
+        if matches!(self.linger, Linger::Reading(0, _)) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_linger(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::{interval, timeout},
+    };
+
+    use super::{super::registry::Registry, *};
+
+    const PATIENCE: Patience =
+        Patience { headers: Duration::from_secs(10), idle: Duration::from_secs(75), answer: Duration::from_secs(20) };
+
+    /// A connection through a small pipe: the server's end with what is known of it, and the client's end.
+    fn connected() -> (PatientStream<DuplexStream>, Arc<Connection>, DuplexStream) {
+        let (near, far) = duplex(1024);
+        let connection = Registry::new(1 << 20).register();
+        (PatientStream::new(near, Arc::clone(&connection), PATIENCE), connection, far)
+    }
+
+    /// Reads so many bytes each second, to the end.
+    async fn read_slowly(mut client: DuplexStream, each_second: usize) {
+        let (mut ticks, mut bytes) = (interval(Duration::from_secs(1)), vec![0; each_second]);
+        loop {
+            ticks.tick().await;
+            for chunk in bytes.chunks_mut(1024) {
+                if client.read(chunk).await.is_ok_and(|read| read == 0) {
+                    return;
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_taken_too_slowly_comes_to_an_end_r102() {
+        let (mut server, _, client) = connected();
+        let reader = tokio::spawn(read_slowly(client, 64));
+        let written = server.write_all(&vec![0; 1 << 20]).await;
+        assert_eq!(written.expect_err("given up").kind(), io::ErrorKind::TimedOut);
+        drop(server);
+        reader.await.expect("a reader");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_taken_at_a_slow_lines_pace_is_sent_whole() {
+        let (mut server, _, client) = connected();
+        let reader = tokio::spawn(read_slowly(client, 8 * 1024));
+        server.write_all(&vec![0; 1 << 20]).await.expect("sent");
+        server.flush().await.expect("sent");
+        drop(server);
+        reader.await.expect("a reader");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_request_is_read_to_a_bound_after_an_early_answer_r80() {
+        let (mut server, connection, mut client) = connected();
+        client.write_all(b"POST").await.expect("sent");
+        assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);
+        let ending = tokio::spawn(async move { server.shutdown().await });
+        client.write_all(&vec![0; 1 << 20]).await.expect("the rest is read");
+        assert!(timeout(LINGER, client.read_to_end(&mut Vec::new())).await.is_ok(), "and the answer has ended");
+        while client.write_all(&vec![0; 64 * 1024]).await.is_ok() {}
+        ending.await.expect("it ends").expect("well");
+        assert!(!connection.is_whole());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_no_more_is_waited_for_a_while_only_r102() {
+        let (mut server, _, mut client) = connected();
+        client.write_all(b"POST").await.expect("sent");
+        assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);
+        server.shutdown().await.expect("it ends while the client waits");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_whole_ends_its_connection_at_once() {
+        let (mut server, connection, mut client) = connected();
+        client.write_all(b"POST").await.expect("sent");
+        assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);
+        connection.complete();
+        server.shutdown().await.expect("at once");
+        client.write_all(&[0; 512]).await.expect("nobody reads it, and it fits into the pipe");
     }
 }

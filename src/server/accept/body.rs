@@ -1,0 +1,55 @@
+//! A request's body that notes when it is whole.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
+
+use super::registry::Connection;
+
+/// The body, as it comes in on a connection.
+pub struct Noted {
+    body: Incoming,
+    connection: Arc<Connection>,
+}
+
+impl Noted {
+    pub fn body(body: Incoming, connection: Arc<Connection>) -> Body {
+        let noted = Self { body, connection };
+        noted.note();
+        Body::new(noted)
+    }
+
+    fn note(&self) {
+        if self.body.is_end_stream() {
+            self.connection.complete();
+        }
+    }
+}
+
+impl HttpBody for Noted {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match polled {
+            // A chunked body is known to be whole only at its end.
+            Poll::Ready(None) => self.connection.complete(),
+            _ => self.note(),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,283 @@
+//! All open connections: what each holds of the server's memory, and which must go when there is no room.
+//!
+//! When all connections are taken, the one whose client has kept the server waiting longest is closed. When unanswered
+//! requests take too much memory, the largest is closed. So whoever sends a request of usual size without delay, and
+//! reads the answer, is served in either case.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use tokio::sync::Notify;
+
+/// What one connection can hold at most: a request's headers in hyper's buffer, and its body.
+const MOST_OF_ONE: usize = 2 * super::BUFFER;
+
+/// The open connections.
+#[derive(Debug)]
+pub struct Registry {
+    /// The most bytes of requests without an answer, over all connections.
+    budget: usize,
+    held: AtomicUsize,
+    begun: Instant,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    connections: HashMap<u64, Weak<Connection>>,
+}
+
+/// One open connection, registered until it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    registry: Arc<Registry>,
+    number: u64,
+    /// When its client's turn began, in milliseconds of the registry's time.
+    since: AtomicU64,
+    /// Bytes of its requests that have no answer yet.
+    held: AtomicUsize,
+    /// Bytes that came last, among which a next request may have begun.
+    last: AtomicUsize,
+    /// Whether a request is being answered.
+    answering: AtomicBool,
+    /// Whether nothing of a request is missing.
+    whole: AtomicBool,
+    /// Whether an answer was made since the last one was sent.
+    answered: AtomicBool,
+    closed: AtomicBool,
+    close: Notify,
+}
+
+/// Says that a request is being answered, for as long as it lives.
+#[derive(Debug)]
+pub struct Answering(Arc<Connection>);
+
+impl Registry {
+    pub fn new(budget: usize) -> Arc<Self> {
+        Arc::new(Self { budget, held: AtomicUsize::new(0), begun: Instant::now(), open: Mutex::default() })
+    }
+
+    /// Registers a new connection.
+    pub fn register(self: &Arc<Self>) -> Arc<Connection> {
+        let mut open = self.open();
+        let number = open.next;
+        open.next += 1;
+        let connection = Arc::new(Connection {
+            registry: Arc::clone(self),
+            number,
+            since: AtomicU64::new(self.now()),
+            held: AtomicUsize::new(0),
+            last: AtomicUsize::new(0),
+            answering: AtomicBool::new(false),
+            whole: AtomicBool::new(true),
+            answered: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            close: Notify::new(),
+        });
+        open.connections.insert(number, Arc::downgrade(&connection));
+        connection
+    }
+
+    /// Closes the connection whose client has kept the server waiting longest. Returns whether there was one.
+    pub fn close_longest_waiting(&self) -> bool {
+        let waiting = self.waiting();
+        let longest = waiting.iter().min_by_key(|one| (one.since.load(Relaxed), one.number));
+        longest.map(|longest| longest.close()).is_some()
+    }
+
+    /// Closes connections with the largest requests until all others are within the budget. Those are never requests of
+    /// less than the budget's share of one connection.
+    fn make_room(&self) {
+        while self.held.load(Relaxed) > self.budget {
+            let waiting = self.waiting();
+            let Some(largest) = waiting.iter().max_by_key(|one| (one.held.load(Relaxed), one.number)) else { return };
+            largest.close();
+        }
+    }
+
+    fn waiting(&self) -> Vec<Arc<Connection>> {
+        let open: Vec<_> = self.open().connections.values().filter_map(Weak::upgrade).collect();
+        open.into_iter().filter(|one| one.waits()).collect()
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    // The map is whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// Whether it is the client's turn to do something.
+    fn waits(&self) -> bool {
+        let answering = self.answering.load(Relaxed) && self.whole.load(Relaxed);
+        !answering && !self.closed.load(Relaxed)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Relaxed);
+        self.hold(0);
+        self.close.notify_one();
+    }
+
+    /// Done when the connection must be closed.
+    pub async fn closed(&self) {
+        self.close.notified().await;
+    }
+
+    fn hold(&self, bytes: usize) {
+        let before = self.held.swap(bytes, Relaxed);
+        self.registry.held.fetch_add(bytes.wrapping_sub(before), Relaxed);
+    }
+
+    /// Notes bytes that have arrived. Returns whether the connection may go on.
+    pub fn received(&self, bytes: usize) -> bool {
+        if self.closed.load(Relaxed) {
+            return false;
+        }
+        self.whole.store(false, Relaxed);
+        self.last.store(bytes, Relaxed);
+        self.hold((self.held.load(Relaxed) + bytes).min(MOST_OF_ONE));
+        self.registry.make_room();
+        !self.closed.load(Relaxed)
+    }
+
+    /// Notes that the client's turn begins now.
+    pub fn wait_from_now(&self) {
+        self.since.store(self.registry.now(), Relaxed);
+    }
+
+    /// Begins to answer a request.
+    pub fn answer(self: &Arc<Self>) -> Answering {
+        self.answering.store(true, Relaxed);
+        Answering(Arc::clone(self))
+    }
+
+    /// Notes that a request has arrived whole.
+    pub fn complete(&self) {
+        self.whole.store(true, Relaxed);
+    }
+
+    /// Whether nothing of a request is missing.
+    pub fn is_whole(&self) -> bool {
+        self.whole.load(Relaxed)
+    }
+
+    /// Whether a request is being answered.
+    pub fn is_answering(&self) -> bool {
+        self.answering.load(Relaxed)
+    }
+
+    /// Notes that everything was sent that there was to send. Of the requests before, only what came last may still be
+    /// held: the beginning of a next one.
+    pub fn sent(&self) {
+        if !self.closed.load(Relaxed) && self.answered.swap(false, Relaxed) {
+            self.hold(self.held.load(Relaxed).min(self.last.load(Relaxed)));
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let Self(connection) = self;
+        connection.answering.store(false, Relaxed);
+        connection.answered.store(true, Relaxed);
+        connection.wait_from_now();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.hold(0);
+        self.registry.open().connections.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    /// A connection whose client's turn began at a time.
+    fn waiting(registry: &Arc<Registry>, since: u64) -> Arc<Connection> {
+        let connection = registry.register();
+        connection.since.store(since, Relaxed);
+        connection
+    }
+
+    fn is_closed(connection: &Connection) -> bool {
+        connection.closed.load(Relaxed)
+    }
+
+    #[test]
+    fn the_client_that_keeps_the_server_waiting_longest_gives_way_r102() {
+        let registry = Registry::new(KIB);
+        let [late, early, busy] = [30, 20, 10].map(|since| waiting(&registry, since));
+        let _answering = busy.answer();
+        assert!(registry.close_longest_waiting());
+        assert_eq!([&late, &early, &busy].map(|one| is_closed(one)), [false, true, false]);
+        assert!(!early.received(1), "it is over");
+        assert!(registry.close_longest_waiting() && is_closed(&late));
+        assert!(!registry.close_longest_waiting() && !is_closed(&busy), "the server's turn");
+    }
+
+    #[test]
+    fn a_body_that_does_not_come_is_waited_for_r102() {
+        let registry = Registry::new(KIB);
+        let slow = registry.register();
+        assert!(slow.received(100));
+        let _answering = slow.answer();
+        assert!(registry.close_longest_waiting() && is_closed(&slow));
+    }
+
+    #[test]
+    fn requests_share_one_budget_of_memory_r80_r102() {
+        let registry = Registry::new(40 * KIB);
+        let clients = [1, 2, 3].map(|since| waiting(&registry, since));
+        for client in &clients {
+            assert!(client.received(12 * KIB));
+        }
+        assert!(clients[1].received(4 * KIB), "exactly the budget");
+        assert!(clients[2].received(KIB));
+        assert_eq!(clients.each_ref().map(|one| is_closed(one)), [false, true, false], "the largest gives way");
+        assert_eq!(registry.held.load(Relaxed), 25 * KIB);
+        drop(clients);
+        assert_eq!((registry.held.load(Relaxed), registry.open().connections.len()), (0, 0));
+    }
+
+    #[test]
+    fn who_alone_takes_more_than_the_budget_is_closed_r80_r102() {
+        let registry = Registry::new(KIB);
+        let (fresh, greedy) = (waiting(&registry, 5), waiting(&registry, 1));
+        assert!(fresh.received(10));
+        assert!(!greedy.received(2 * KIB) && !is_closed(&fresh));
+        assert_eq!(registry.held.load(Relaxed), 10);
+    }
+
+    #[test]
+    fn an_answered_request_gives_its_memory_back_but_for_what_came_last_r102() {
+        let registry = Registry::new(40 * KIB);
+        let client = registry.register();
+        assert!(client.received(9 * KIB) && client.received(KIB));
+        client.sent();
+        assert_eq!(registry.held.load(Relaxed), 10 * KIB, "nothing is answered yet");
+        drop(client.answer());
+        client.sent();
+        assert_eq!(registry.held.load(Relaxed), KIB, "a next request may have begun");
+        for _ in 0..10 {
+            assert!(client.received(12 * KIB));
+        }
+        assert_eq!(registry.held.load(Relaxed), MOST_OF_ONE, "it can hold no more");
+    }
+}
