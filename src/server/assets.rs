@@ -5,7 +5,6 @@
 
 mod disk;
 mod embedded;
-mod encoding;
 
 use axum::Router;
 

@@ -6,7 +6,10 @@ use any_spawner::Executor;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{Method, StatusCode, header::LOCATION},
+    http::{
+        HeaderValue, Method, StatusCode,
+        header::{LOCATION, VARY},
+    },
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
@@ -14,7 +17,7 @@ use leptos::prelude::provide_context;
 use leptos_axum::{handle_server_fns_with_context, render_app_to_stream_with_context};
 use tower::Service;
 
-use super::{answer::Surface, assets, brand, health, state::AppState};
+use super::{answer::Surface, assets, brand, gzip, health, state::AppState};
 use crate::{api, app::shell, error::AppError, pages::View};
 
 /// The routes, and the paths of all but those of the page's files.
@@ -123,7 +126,11 @@ fn context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
 }
 
 async fn page(State(state): State<AppState>, request: Request) -> Response {
-    render_app_to_stream_with_context(context(&state), shell)(request).await.into_response()
+    let compressed = gzip::is_accepted(request.headers());
+    let page = render_app_to_stream_with_context(context(&state), shell)(request).await.into_response();
+    let mut page = if compressed { gzip::compress(page).await } else { page };
+    page.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    page
 }
 
 /// A browser gets the page's own "not found", anybody else the error in its surface's shape.

@@ -227,9 +227,6 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    if let Some(warning) = config.database.url.warning() {
-        tracing::warn!("{warning}");
-    }
     tracing::info!(database = %config.database.url, mail = ?config.mail.url, hashing_threads = config.hash_policy().permits, "started");
     if let Origin::DefaultsBeside(other) = &config.origin {
         tracing::info!(file = %other.display(), "not read: it has no section of ours, so it is another program's");

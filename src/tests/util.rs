@@ -19,7 +19,7 @@ use std::{
 
 use self::letterbox::Letterbox;
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Request, StatusCode, Version},
     response::Response,
 };
@@ -360,6 +360,7 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
+    pub bytes: Bytes,
 }
 
 impl Answer {
@@ -367,7 +368,7 @@ impl Answer {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 1 << 22).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Self { status: parts.status, headers: parts.headers, text }
+        Self { status: parts.status, headers: parts.headers, text, bytes }
     }
 
     pub fn json(&self) -> Value {

@@ -11,8 +11,11 @@ use axum::{
     routing::get,
 };
 
-use super::{PageFiles, encoding::Encoding};
-use crate::{error::AppError, server::answer::Surface};
+use super::PageFiles;
+use crate::{
+    error::AppError,
+    server::{answer::Surface, encoding::Encoding},
+};
 
 /// For a path that changes with the content (RFC 8246).
 const FOR_EVER: &str = "public, max-age=31536000, immutable";

@@ -1,5 +1,7 @@
 //! The documents that the server renders.
 
+use std::io::Read;
+
 use super::*;
 
 #[tokio::test]
@@ -28,11 +30,7 @@ async fn the_server_renders_every_page_as_for_a_stranger_r49() {
     app.register("ann").await;
     let token = app.token("ann").await;
     for path in ["/", "/login", "/register", "/logout", "/nothing"] {
-        let strip = |answer: crate::util::Answer| {
-            let policy = answer.header("content-security-policy").to_owned();
-            let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
-            answer.text.replace(&nonce, "")
-        };
+        let strip = |answer: crate::util::Answer| without_nonce(&answer, &answer.text);
         let stranger = strip(app.get(path).send().await);
         let known = strip(app.get(path).bearer(&token).header("cookie", format!("token={token}")).send().await);
         assert_eq!(stranger, known, "{path}");
@@ -69,4 +67,34 @@ async fn the_page_tells_the_configured_length_of_a_password() {
     let app = App::start_with(Backend::Sqlite, |config| config.password.min_length = 12).await;
     let page = app.get("/register").send().await.text;
     assert!(page.contains("data-password-least=\"12\"") && page.contains("At least 12 characters"), "{page}");
+}
+
+#[tokio::test]
+async fn pages_are_compressed_for_those_who_can_read_it_and_secrets_never_are() {
+    let app = app().await;
+    app.register("ann").await;
+    for path in ["/", "/login", "/account", "/nothing"] {
+        let plain = app.get(path).send().await;
+        assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "Accept-Encoding"), "{path}");
+        let refused = app.get(path).header("accept-encoding", "gzip;q=0, br").send().await;
+        assert_eq!(refused.header("content-encoding"), "", "{path}");
+        let packed = app.get(path).header("accept-encoding", "gzip, deflate, br, zstd").send().await;
+        assert_eq!((packed.header("content-encoding"), packed.header("vary")), ("gzip", "Accept-Encoding"), "{path}");
+        assert_eq!((packed.status, packed.header("content-type")), (plain.status, plain.header("content-type")));
+        assert!(packed.bytes.len() * 2 < plain.bytes.len(), "{path}: {} of {}", packed.bytes.len(), plain.bytes.len());
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&*packed.bytes).read_to_string(&mut text).unwrap();
+        assert_eq!(without_nonce(&packed, &text), without_nonce(&plain, &plain.text), "{path}");
+    }
+    let body = json!({ "email": "ann", "password": PASSWORD });
+    for path in [AUTH, "/fn/login"] {
+        let login = app.post(path, &body).from(&some_address()).header("accept-encoding", "gzip").send().await;
+        assert_eq!((login.status.as_u16(), login.header("content-encoding")), (200, ""), "{path}");
+    }
+}
+
+/// A page's text without what differs from one answer to the next.
+fn without_nonce(answer: &crate::util::Answer, text: &str) -> String {
+    let policy = answer.header("content-security-policy");
+    text.replace(policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap(), "")
 }

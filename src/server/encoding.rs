@@ -1,10 +1,10 @@
-//! Which encoding of a file a client wants (RFC 9110, section 12.5.3).
+//! Which encoding of an answer a client wants (RFC 9110, section 12.5.3).
 
 use axum::http::{HeaderMap, header::ACCEPT_ENCODING};
 
-/// How a file is sent.
+/// How an answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub enum Encoding {
     /// Brotli (RFC 7932).
     Brotli,
     /// gzip (RFC 1952).
@@ -15,7 +15,7 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// The name in `Accept-Encoding` and `Content-Encoding`.
-    pub(super) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",
             Self::Gzip => "gzip",
@@ -24,8 +24,8 @@ impl Encoding {
     }
 
     /// The best of the `available` encodings: the highest quality, and among equals the first. A client that accepts
-    /// none of them gets the file as it is, which every client can read.
-    pub(super) fn choose(headers: &HeaderMap, available: impl IntoIterator<Item = Self>) -> Self {
+    /// none of them gets it as it is, which every client can read.
+    pub fn choose(headers: &HeaderMap, available: impl IntoIterator<Item = Self>) -> Self {
         let mut best = (Self::Identity, 0);
         for encoding in available {
             let quality = quality(headers, encoding);

@@ -1,0 +1,90 @@
+//! Pages, compressed as they are rendered (RFC 1952).
+//!
+//! What an attacker could find out by the length of a compressed answer (BREACH) is a secret that it repeats beside what
+//! the attacker sent. A page repeats nothing of its request. It is the same for everybody but for the nonce, which is
+//! another in each answer. Answers that hold a secret, those of the API and the server functions, are never compressed.
+
+use std::cell::RefCell;
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderMap, HeaderValue,
+        header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    },
+    response::Response,
+};
+use flate2::{Compress, Compression, FlushCompress, Status};
+use http_body_util::BodyExt;
+
+use super::{answer::Surface, encoding::Encoding};
+use crate::error::AppError;
+
+/// A member without a name or a time, from any system.
+const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+thread_local! {
+    /// The state of a compression, 300 KiB, is made once for each thread: making it would take longer than a page does.
+    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+}
+
+/// Whether a client wants pages compressed.
+pub fn is_accepted(wishes: &HeaderMap) -> bool {
+    Encoding::choose(wishes, [Encoding::Gzip, Encoding::Identity]) == Encoding::Gzip
+}
+
+/// Compresses an answer.
+pub async fn compress(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(plain) = body.collect().await else { return Surface::Page.refuse(&AppError::Internal) };
+    let plain = plain.to_bytes();
+    match gzip(&plain) {
+        Some(packed) => {
+            parts.headers.remove(CONTENT_LENGTH);
+            parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(Encoding::Gzip.name()));
+            Response::from_parts(parts, Body::from(packed))
+        }
+        None => Response::from_parts(parts, Body::from(plain)),
+    }
+}
+
+/// The compressed form, unless it would be longer.
+fn gzip(plain: &[u8]) -> Option<Vec<u8>> {
+    let mut packed = Vec::with_capacity(plain.len());
+    packed.extend(HEAD);
+    let whole = DEFLATE.with_borrow_mut(|deflate| {
+        deflate.reset();
+        deflate.compress_vec(plain, &mut packed, FlushCompress::Finish)
+    });
+    packed.extend(crc32fast::hash(plain).to_le_bytes());
+    packed.extend(u32::try_from(plain.len()).ok()?.to_le_bytes());
+    matches!(whole, Ok(Status::StreamEnd)).then_some(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn unpacked(packed: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(packed).read_to_end(&mut plain).expect("gzip");
+        plain
+    }
+
+    #[test]
+    fn what_is_compressed_unpacks_to_the_same() {
+        for plain in [include_str!("gzip.rs"), include_str!("routes.rs")] {
+            let packed = gzip(plain.as_bytes()).expect("shorter");
+            assert!(packed.len() < plain.len());
+            assert_eq!(unpacked(&packed), plain.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_would_become_longer_stays_as_it_is() {
+        assert_eq!(gzip(b""), None);
+        assert_eq!(gzip(b"short"), None);
+    }
+}
