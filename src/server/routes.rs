@@ -18,7 +18,12 @@ use leptos_axum::{handle_server_fns_with_context, render_app_to_stream_with_cont
 use tower::Service;
 
 use super::{answer::Surface, assets, brand, gzip, health, state::AppState};
-use crate::{api, app::shell, error::AppError, pages::View};
+use crate::{
+    api,
+    app::shell,
+    error::AppError,
+    pages::{View, account::Part},
+};
 
 /// The routes, and the paths of all but those of the page's files.
 #[derive(Clone, Debug, Default)]
@@ -111,8 +116,8 @@ fn views() -> impl Iterator<Item = Route> {
 /// Where password managers look for the page on which a password is changed (W3C, "A Well-Known URL for Changing
 /// Passwords").
 fn change_password() -> Route {
-    let page = View::Account.path();
-    let redirect = move || async move { (StatusCode::FOUND, [(LOCATION, format!("{page}#password"))]) };
+    let page = View::Account(Part::Security).path();
+    let redirect = async move || (StatusCode::FOUND, [(LOCATION, page)]);
     ("/.well-known/change-password".to_owned(), get(redirect))
 }
 

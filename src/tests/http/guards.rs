@@ -283,8 +283,8 @@ async fn the_identifier_of_a_request_tells_nothing_of_others() {
 async fn password_managers_find_the_page_for_a_new_password() {
     let app = app().await;
     let answer = app.get("/.well-known/change-password").send().await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (302, "/account#password"));
-    assert_eq!(app.get("/account").send().await.status, 200);
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (302, "/account/security"));
+    assert_eq!(app.get("/account/security").send().await.status, 200);
     // The specification's way to find out whether the answer means anything.
     let probe = "/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200";
     assert_eq!(app.get(probe).send().await.status, 404);
