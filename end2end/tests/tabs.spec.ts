@@ -1,4 +1,4 @@
-// One session for all tabs of a browser (reports 86 and 87).
+// One session for all tabs of a browser. Logging out in one of them makes all forget (R48).
 import type { BrowserContext, Page } from "@playwright/test";
 import { expect, register, status, test, Vestibule } from "../support/fixtures.js";
 
@@ -19,7 +19,7 @@ async function logOut(app: Vestibule): Promise<void> {
   await expect(app.heading).toHaveText("You are logged out");
 }
 
-test("a new tab takes over the session of one that lives_r86", async ({ page, context, user }) => {
+test("a new tab takes over the session of one that lives", async ({ page, context, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   const other = await tab(context, "/login");
@@ -41,7 +41,7 @@ test("a new tab takes over the session of one that lives_r86", async ({ page, co
   expect(stored, "the token is in sessionStorage and nowhere else").toEqual(["{}", ""]);
 });
 
-test("no form for strangers flashes up in a new tab_r86", async ({ page, context, user }) => {
+test("no form for strangers flashes up in a new tab", async ({ page, context, user }) => {
   await new Vestibule(page).logIn(user);
   const other = await context.newPage();
   let release = () => {};
@@ -57,7 +57,7 @@ test("no form for strangers flashes up in a new tab_r86", async ({ page, context
   await expect(new Vestibule(other).welcome).toBeVisible();
 });
 
-test("logging out in one tab logs out all_r86", async ({ page, context, user }) => {
+test("logging out in one tab logs out all", async ({ page, context, user }) => {
   const here = new Vestibule(page);
   await here.logIn(user);
   const there = await tab(context, "/login");
@@ -72,14 +72,14 @@ test("logging out in one tab logs out all_r86", async ({ page, context, user }) 
   await expect(third.loginButton).toBeVisible();
 });
 
-test("logging in in one tab logs in the others_r86", async ({ page, context, user }) => {
+test("logging in in one tab logs in the others", async ({ page, context, user }) => {
   const there = await tab(context, "/login");
   await there.live();
   await new Vestibule(page).logIn(user);
   await expect(there.welcome).toBeVisible();
 });
 
-test("a token that one tab renews reaches the others_r87", async ({ page, context, user }) => {
+test("a token that one tab renews reaches the others", async ({ page, context, user }) => {
   const here = new Vestibule(page);
   await here.logIn(user);
   const there = await tab(context, "/login");
@@ -105,7 +105,7 @@ async function changePassword(app: Vestibule, password: string): Promise<void> {
   await expect(page.getByText("Password changed.")).toBeVisible();
 }
 
-test("a tab never acts for one person while another has logged in elsewhere_r86", async ({ page, context, request, user }) => {
+test("a tab never acts for one person while another has logged in elsewhere", async ({ page, context, request, user }) => {
   const ann = new Vestibule(page);
   await ann.logIn(user);
   const bob = await register(request);
@@ -143,7 +143,7 @@ test("a tab never acts for one person while another has logged in elsewhere_r86"
   await expect(page.getByRole("main")).toContainText(bob.email);
 });
 
-test("closing the last tab ends it_r86", async ({ context, user }) => {
+test("closing the last tab ends it", async ({ context, user }) => {
   const first = new Vestibule(await context.newPage());
   await first.logIn(user);
   const second = await tab(context, "/login");
@@ -158,7 +158,7 @@ test("closing the last tab ends it_r86", async ({ context, user }) => {
   await expect(fourth.loginButton).toBeVisible();
 });
 
-test("a page that the browser kept follows what happened meanwhile_r86", async ({ page, context, user, complaints }) => {
+test("a page that the browser kept follows what happened meanwhile", async ({ page, context, user, complaints }) => {
   complaints.expect(status(401));
   const app = new Vestibule(page);
   await app.logIn(user);

@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_wish_that_can_be_read_is_granted() {
-        assert_eq!(Accent::light(colour("#0b5fff")).plain.to_string(), "#0b5fff");
+        assert_eq!(Accent::light(colour("#0a4fd6")).plain.to_string(), "#0a4fd6");
         assert_eq!(Accent::dark(colour("#ffd84d")).plain.to_string(), "#ffd84d");
     }
 }

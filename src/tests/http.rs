@@ -122,7 +122,7 @@ async fn a_malformed_authorization_header_is_a_401_r35() {
 }
 
 /// What anybody may ask without a token. A new route that is not in this list must want one.
-const PUBLIC: [&str; 26] = [
+const PUBLIC: [&str; 29] = [
     "/",
     "/login",
     "/register",
@@ -130,6 +130,8 @@ const PUBLIC: [&str; 26] = [
     "/healthz",
     "/readyz",
     "/.well-known/change-password",
+    "/manifest.webmanifest",
+    "/brand/{file}",
     "/api/openapi.json",
     "/api/docs",
     "/api/docs/",

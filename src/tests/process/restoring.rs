@@ -89,8 +89,9 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
     let opened = ["ann", "bob", "carl", "dave", "eve"].map(|name| server.log_in_as(name).0);
     assert_eq!(opened, [200, 400, 200, 400, 400]);
     assert!(server.stop().success());
-    // The database of before is whole, and comes back in the same way.
-    let (code, _, error) = run(folder.path(), &["restore", &aside], &[], "");
+    // The database of before is whole, and comes back in the same way. The present one knows nothing of eve, as if she had been
+    // deleted since.
+    let (code, _, error) = run(folder.path(), &["restore", &aside, "--trust-backup"], &[], "");
     assert_eq!(code, 0, "{error}");
     let server = start(folder.path(), &[]);
     assert_eq!(["ann", "carl", "eve"].map(|name| server.log_in_as(name).0), [200, 400, 200]);
