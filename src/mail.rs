@@ -1,19 +1,28 @@
 //! What brings mail to its addressees: SMTP, or a folder in which the operator finds it.
 
 mod folder;
+mod smtp;
+mod tls;
 mod url;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    Message,
     message::{
         Body, Mailbox, MultiPart, SinglePart,
         header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
 };
 
-pub use self::url::MailUrl;
+pub use self::{
+    tls::{TlsMode, read_certificates},
+    url::{MailUrl, Server},
+};
 use crate::service::{Carrier, Carrying, Letter, Undelivered};
 
 /// How long the SMTP server may take for one mail, all in all: less than the postman's lease.
@@ -27,7 +36,18 @@ pub struct Mailer {
 
 enum Way {
     Folder(PathBuf),
-    Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
+    Smtp(Box<smtp::Client>),
+}
+
+/// What there is to know for mail by SMTP, besides the server.
+#[derive(Clone, Debug)]
+pub struct SmtpOptions<'a> {
+    /// Whether a server on another machine must have TLS.
+    pub tls: TlsMode,
+    /// Certificates to trust besides the system's, if there are any.
+    pub ca_file: Option<&'a Path>,
+    /// The name by which to greet the server.
+    pub hello: String,
 }
 
 impl fmt::Debug for Mailer {
@@ -41,14 +61,15 @@ impl Mailer {
     ///
     /// # Errors
     /// Why there can't be one, such as certificates that can't be read.
-    pub fn new(url: &MailUrl, from: &Mailbox) -> Result<Option<Self>, String> {
+    pub fn new(url: &MailUrl, from: &Mailbox, options: SmtpOptions<'_>) -> Result<Option<Self>, String> {
         let way = match url {
             MailUrl::Off => return Ok(None),
             MailUrl::Folder(path) => Way::Folder(path.clone()),
             MailUrl::Smtp(server) => {
-                let builder =
-                    AsyncSmtpTransport::<Tokio1Executor>::from_url(server.as_str()).map_err(|cause| in_full(&cause))?;
-                Way::Smtp(Box::new(builder.timeout(Some(PATIENCE)).build()))
+                let given = options.ca_file.map(read_certificates).transpose()?.unwrap_or_default();
+                let security = server.security(options.tls);
+                let tls = (security != url::Security::Clear).then(|| tls::connector(given)).transpose()?;
+                Way::Smtp(Box::new(smtp::Client { server: server.clone(), security, hello: options.hello, tls }))
             }
         };
         Ok(Some(Self { from: from.clone(), way }))
@@ -86,17 +107,14 @@ impl Carrier for Mailer {
                     let place = file.display().to_string();
                     written.map(|()| place).map_err(|cause| passing(format!("{}: {cause}", file.display())))
                 }
-                Way::Smtp(server) => match tokio::time::timeout(PATIENCE, server.send(message)).await {
-                    Ok(Ok(_)) => Ok("the mail server".to_owned()),
-                    // What a server says about a mail may name its addressee, who has no place in the log.
-                    Ok(Err(cause)) => Err(match cause.status() {
-                        Some(code) => {
-                            Undelivered { cause: format!("it answered {code}"), lasting: no_mailbox(code.into()) }
-                        }
-                        None => passing(in_full(&cause)),
-                    }),
-                    Err(_) => Err(passing("the mail server took too long".to_owned())),
-                },
+                Way::Smtp(client) => {
+                    let (from, bytes) = (self.from.email.to_string(), message.formatted());
+                    let parcel = smtp::Parcel { from: &from, to: &letter.to, bytes: &bytes };
+                    match tokio::time::timeout(PATIENCE, client.send(parcel)).await {
+                        Ok(sent) => sent.map(|()| "the mail server".to_owned()),
+                        Err(_) => Err(passing("the mail server took too long".to_owned())),
+                    }
+                }
             }
         })
     }
@@ -113,18 +131,15 @@ fn plain(text: String) -> SinglePart {
     SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body)
 }
 
-/// Whether a server's answer says that there is no such mailbox, or that it takes no mail (RFC 5321, section 4.2.2). Other
-/// refusals, such as one to log in, are for the operator to mend.
-const fn no_mailbox(code: u16) -> bool {
-    matches!(code, 550..=553)
-}
-
-/// An error with its causes, in one line.
+/// An error with its causes, in one line, each once: many errors tell their cause themselves.
 fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        text = format!("{text}: {cause}");
+        let told = cause.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
         next = cause.source();
     }
     text.replace(['\r', '\n'], " ")
@@ -150,7 +165,8 @@ mod tests {
 
     fn mailer(folder: &std::path::Path) -> Mailer {
         let from = "Möbel <no-reply@example.org>".parse().expect("a mailbox");
-        Mailer::new(&MailUrl::Folder(folder.join("mail")), &from).expect("a carrier").expect("some mail")
+        let options = SmtpOptions { tls: TlsMode::Required, ca_file: None, hello: "example.org".to_owned() };
+        Mailer::new(&MailUrl::Folder(folder.join("mail")), &from, options).expect("a carrier").expect("some mail")
     }
 
     #[tokio::test]
@@ -189,9 +205,17 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_said_of_a_mailbox_is_lasting() {
-        let lasting: Vec<u16> = (200..600).filter(|code| no_mailbox(*code)).collect();
-        assert_eq!(lasting, [550, 551, 552, 553]);
+    fn each_cause_stands_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Same(#[source] std::io::Error);
+        #[derive(Debug, thiserror::Error)]
+        #[error("the name can't be found")]
+        struct Other(#[source] Same);
+        let lowest = || Same(std::io::Error::other("no such host"));
+        assert_eq!(in_full(&lowest()), "no such host");
+        assert_eq!(in_full(&Other(lowest())), "the name can't be found: no such host");
+        assert_eq!(in_full(&std::io::Error::other(Other(lowest()))), "the name can't be found: no such host");
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf};
 
-use lettre::{AsyncSmtpTransport, Tokio1Executor};
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use super::tls::TlsMode;
 
 /// Where mail goes.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,8 +15,39 @@ pub enum MailUrl {
     Off,
     /// Into a folder.
     Folder(PathBuf),
-    /// To an SMTP server, by TLS but for one on this machine. In the form that [`AsyncSmtpTransport::from_url`] takes.
-    Smtp(Url),
+    /// To a mail server.
+    Smtp(Server),
+}
+
+/// A mail server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server {
+    /// A name, or an address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Whether the connection begins with TLS.
+    pub(super) tls_at_once: bool,
+    pub(super) login: Option<Login>,
+}
+
+/// What somebody logs in with at a mail server.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Login {
+    pub user: String,
+    pub password: Zeroizing<String>,
+}
+
+/// How a connection to a mail server is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Security {
+    /// From the beginning.
+    Tls,
+    /// By STARTTLS, and no going on without it.
+    StartTls,
+    /// By STARTTLS, if the server offers it.
+    StartTlsIfOffered,
+    /// Not at all.
+    Clear,
 }
 
 impl MailUrl {
@@ -26,29 +60,64 @@ impl MailUrl {
         if let Some(path) = text.strip_prefix("folder:") {
             return (!path.is_empty()).then(|| Self::Folder(path.into()));
         }
-        let mut url = Url::parse(text).ok()?;
-        let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-        let half = url.username().is_empty() != url.password().is_none();
-        if !bare || half || url.host_str().is_none_or(str::is_empty) {
-            return None;
-        }
-        // STARTTLS where the connection begins in the clear, and no going on without it.
-        if url.scheme() == "smtp" && !is_this_machine(&url) {
-            url.set_query(Some("tls=required"));
-        }
-        let taken = matches!(url.scheme(), "smtp" | "smtps")
-            && AsyncSmtpTransport::<Tokio1Executor>::from_url(url.as_str()).is_ok();
-        taken.then_some(Self::Smtp(url))
+        Server::parse(text).map(Self::Smtp)
     }
 }
 
-fn is_this_machine(url: &Url) -> bool {
-    // A scheme that the URL standard doesn't know has its host as plain text.
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
+impl Server {
+    fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let tls_at_once = match url.scheme() {
+            "smtp" => false,
+            "smtps" => true,
+            _ => return None,
+        };
+        let host = match url.host()? {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(ip) => ip.to_string(),
+            Host::Ipv6(ip) => ip.to_string(),
+        };
+        if !bare || host.is_empty() {
+            return None;
+        }
+        let decoded = |text| percent_decode_str(text).decode_utf8().ok().filter(|text| !text.contains('\0'));
+        let login = match (url.username(), url.password()) {
+            ("", None) => None,
+            ("", Some(_)) | (_, None) => return None,
+            (user, Some(password)) => {
+                let password = Zeroizing::new(decoded(password)?.into_owned());
+                Some(Login { user: decoded(user)?.into_owned(), password })
+            }
+        };
+        let server = Self { host, port: 0, tls_at_once, login };
+        let usual = match tls_at_once {
+            true => 465,
+            false if server.is_this_machine() => 25,
+            false => 587,
+        };
+        Some(Self { port: url.port().unwrap_or(usual), ..server })
+    }
+
+    /// How a connection to it is encrypted. What doesn't leave this machine needs no TLS.
+    pub(super) fn security(&self, mode: TlsMode) -> Security {
+        match mode {
+            _ if self.tls_at_once => Security::Tls,
+            TlsMode::Required if self.is_this_machine() => Security::Clear,
+            TlsMode::Required => Security::StartTls,
+            TlsMode::Opportunistic => Security::StartTlsIfOffered,
+            TlsMode::None => Security::Clear,
+        }
+    }
+
+    /// Whether mail may leave this machine in the clear.
+    #[must_use]
+    pub fn may_be_in_the_clear(&self, mode: TlsMode) -> bool {
+        !self.is_this_machine() && matches!(self.security(mode), Security::Clear | Security::StartTlsIfOffered)
+    }
+
+    fn is_this_machine(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
     }
 }
 
@@ -58,11 +127,17 @@ impl fmt::Debug for MailUrl {
         match self {
             Self::Off => f.write_str("off"),
             Self::Folder(path) => write!(f, "folder:{}", path.display()),
-            Self::Smtp(url) => {
-                write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default())?;
-                url.port().map_or(Ok(()), |port| write!(f, ":{port}"))
-            }
+            Self::Smtp(server) => server.fmt(f),
         }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, tls_at_once, .. } = self;
+        let scheme = if *tls_at_once { "smtps" } else { "smtp" };
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
     }
 }
 
@@ -77,8 +152,11 @@ mod tests {
             ("folder:mail", "folder:mail"),
             ("folder:/var/lib/vestibule/mail", "folder:/var/lib/vestibule/mail"),
             ("smtp://ann:a%40secret@mail.example.org:587", "smtp://mail.example.org:587"),
-            ("smtps://ann:secret@mail.example.org", "smtps://mail.example.org"),
+            ("smtp://mail.example.org", "smtp://mail.example.org:587"),
+            ("smtps://ann:secret@mail.example.org", "smtps://mail.example.org:465"),
+            ("smtp://localhost", "smtp://localhost:25"),
             ("smtp://localhost:1025", "smtp://localhost:1025"),
+            ("smtp://[2001:db8::1]", "smtp://[2001:db8::1]:587"),
         ];
         for (text, shown) in table {
             assert_eq!(format!("{:?}", MailUrl::parse(text).expect(text)), shown);
@@ -93,6 +171,7 @@ mod tests {
             "http://mail.example.org",
             "smtp://ann@mail.example.org",
             "smtp://:secret@mail.example.org",
+            "smtp://ann:sec%00ret@mail.example.org",
             "smtp://mail.example.org/x",
             "smtp://mail.example.org?tls=opportunistic",
         ];
@@ -102,18 +181,34 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_this_machine_in_the_clear() {
-        let tls = |text: &str| match MailUrl::parse(text) {
-            Some(MailUrl::Smtp(url)) => url.scheme() == "smtps" || url.query() == Some("tls=required"),
-            other => panic!("{text}: {other:?}"),
-        };
+    fn a_host_and_a_login_are_read_as_they_are_meant() {
+        let server = Server::parse("smtp://ann%40example.org:a%3A%2Bb@[::1]:1025").expect("a server");
+        assert_eq!((server.host.as_str(), server.port), ("::1", 1025), "no brackets: they are no part of the address");
+        let login = server.login.expect("a login");
+        assert_eq!((login.user.as_str(), login.password.as_str()), ("ann@example.org", "a:+b"));
+    }
+
+    #[test]
+    fn nothing_leaves_this_machine_in_the_clear_unless_that_is_wanted() {
+        let server = |text: &str| Server::parse(text).expect(text);
         for remote in
-            ["smtp://mail.example.org", "smtps://mail.example.org", "smtp://192.0.2.1", "smtp://[2001:db8::1]"]
+            ["smtp://mail.example.org", "smtp://192.0.2.1", "smtp://[2001:db8::1]", "smtp://localhost.example.org"]
         {
-            assert!(tls(remote), "{remote}");
+            let server = server(remote);
+            assert_eq!(server.security(TlsMode::Required), Security::StartTls, "{remote}");
+            assert_eq!(server.security(TlsMode::Opportunistic), Security::StartTlsIfOffered);
+            assert_eq!(server.security(TlsMode::None), Security::Clear);
+            let exposed =
+                [TlsMode::Required, TlsMode::Opportunistic, TlsMode::None].map(|mode| server.may_be_in_the_clear(mode));
+            assert_eq!(exposed, [false, true, true], "{remote}");
         }
         for local in ["smtp://localhost", "smtp://127.0.0.1:1025", "smtp://[::1]:1025"] {
-            assert!(!tls(local), "{local}");
+            assert_eq!(server(local).security(TlsMode::Required), Security::Clear, "{local}");
+            assert!(!server(local).may_be_in_the_clear(TlsMode::None), "{local}");
+        }
+        for mode in [TlsMode::Required, TlsMode::Opportunistic, TlsMode::None] {
+            assert_eq!(server("smtps://mail.example.org").security(mode), Security::Tls);
+            assert!(!server("smtps://mail.example.org").may_be_in_the_clear(mode));
         }
     }
 }

@@ -12,23 +12,30 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use lettre::message::Mailbox;
 use serde::Deserialize;
 use toml::Table;
-use url::Url;
+use url::{Host, Url};
 
 use self::{
     layers::{deserialize, merge_env, merge_file},
     machine::automatic_permits,
-    values::{database_url, duration, email_domains, mail_url, mailbox, networks, origins, public_url, socket_address},
+    values::{
+        database_url, duration, email_domains, mail_url, mailbox, networks, optional_path, origins, public_url,
+        socket_address,
+    },
 };
 use super::brand::Brand;
 use crate::{
     domain::email_domain::{DomainRule, EmailDomain},
-    mail::MailUrl,
+    mail::{MailUrl, SmtpOptions, TlsMode},
     service::{Letterhead, MailPolicy, Policy, RegistrationMode, RegistrationPolicy, hasher::HashPolicy},
     store::{AccountAttempt, Allowance, DatabaseUrl},
 };
@@ -149,6 +156,10 @@ pub struct RegistrationConfig {
 pub struct MailConfig {
     #[serde(deserialize_with = "mail_url")]
     pub url: MailUrl,
+    pub tls: TlsMode,
+    #[serde(deserialize_with = "optional_path")]
+    pub ca_file: Option<PathBuf>,
+    pub hello_name: String,
     #[serde(deserialize_with = "mailbox")]
     pub from: Mailbox,
 }
@@ -280,6 +291,20 @@ impl Config {
             None => format!("http://{address}"),
         };
         Letterhead { service: self.brand.service.clone(), url }
+    }
+
+    /// How mail is handed to a mail server.
+    #[must_use]
+    pub fn smtp_options(&self) -> SmtpOptions<'_> {
+        let hello = match self.server.public_url.as_ref().and_then(Url::host) {
+            _ if !self.mail.hello_name.is_empty() => self.mail.hello_name.clone(),
+            Some(Host::Domain(name)) => name.to_owned(),
+            // As RFC 5321, section 4.1.3, writes addresses.
+            Some(Host::Ipv4(ip)) => format!("[{ip}]"),
+            Some(Host::Ipv6(ip)) => format!("[IPv6:{ip}]"),
+            None => "[127.0.0.1]".to_owned(),
+        };
+        SmtpOptions { tls: self.mail.tls, ca_file: self.mail.ca_file.as_deref(), hello }
     }
 
     /// How passwords are hashed on this machine.

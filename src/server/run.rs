@@ -149,7 +149,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     announce(&config, listening);
 
     let (stop, stopping) = watch::channel(false);
-    let mailer = Mailer::new(&config.mail.url, &config.mail.from).map_err(Error::Mail)?;
+    let mailer = Mailer::new(&config.mail.url, &config.mail.from, config.smtp_options()).map_err(Error::Mail)?;
     let (last_post, served) = watch::channel(false);
     let postman = mailer.map(|mailer| {
         let head = config.letterhead(listening);

@@ -6,6 +6,7 @@ mod discreet;
 mod forgotten;
 mod queue;
 mod registering;
+mod smtp;
 
 use std::{sync::atomic::Ordering, time::Duration};
 

@@ -243,7 +243,7 @@ async fn play(backend: Backend, script: &Script) -> Result<(), String> {
     let (mut real, mut model) = (Real::start(backend).await, Model::default());
     for (n, step) in script.0.iter().enumerate() {
         if matches!(step, Step::Restart) {
-            real = real.restart().await;
+            real = Box::pin(real.restart()).await;
         }
         let (expected, found) = (model.take(*step), real.take(*step).await);
         if found != expected {

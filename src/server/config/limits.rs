@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{Config, ConfigError};
-use crate::mail::MailUrl;
+use crate::mail::{MailUrl, read_certificates};
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -36,6 +36,14 @@ impl Config {
                  what is not allowed is denied."
                     .to_owned(),
             ));
+        }
+        if let Some(path) = &self.mail.ca_file
+            && let Err(cause) = read_certificates(path)
+        {
+            return Err(ConfigError(format!("mail.ca_file: {} can't be used: {cause}.", path.display())));
+        }
+        if !self.mail.hello_name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ConfigError("mail.hello_name must be a host name, such as mail.example.org.".to_owned()));
         }
         if self.registration.require_verified_email && self.mail.url == MailUrl::Off {
             return Err(ConfigError(

@@ -44,7 +44,7 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 57] = [
+    let table: [Broken; 62] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
         ("[server]\nper_user = 3", &[], "it belongs into [session]"),
@@ -99,6 +99,11 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[mail]\nurl = \"smtp://ann:secret@mail.example.org/x\"", &[], "mail.url"),
         ("[mail]\nurl = \"smtp://ann:secret@mail.example.org\"", &[], "server.public_url"),
         ("[mail]\nfrom = \"Vestibule\"", &[], "mail.from"),
+        ("[mail]\nfrom = \"söhne@example.org\"", &[], "before the @"),
+        ("[mail]\ntls = \"maybe\"", &[], "mail.tls"),
+        ("[mail]\nca_file = \"no/such/file.pem\"", &[], "mail.ca_file"),
+        ("[mail]\nca_file = \"Cargo.toml\"", &[], "no certificate"),
+        ("[mail]\nhello_name = \"two words\"", &[], "mail.hello_name"),
         (
             "[mail]\nurl = \"smtp://localhost\"\n[server]\npublic_url = \"https://accounts.example.org\"",
             &[],
@@ -232,6 +237,45 @@ fn what_may_be_a_mistake_is_told_and_the_defaults_are_none() {
     {
         assert_eq!(warned(good), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_sender_at_an_umlaut_domain_is_written_as_every_mail_server_takes_it() {
+    let config = load("[mail]\nfrom = \"Möbel <no-reply@bücher.example>\"", &[]).expect("good");
+    assert_eq!(config.mail.from.email.to_string(), "no-reply@xn--bcher-kva.example");
+    assert_eq!(config.mail.from.name.as_deref(), Some("Möbel"));
+}
+
+#[test]
+fn a_mail_server_is_greeted_by_the_name_of_the_public_address_or_a_chosen_one() {
+    let hello = |env: &[(&str, &str)]| load("", env).expect("good").smtp_options().hello;
+    let public = |url| ("VESTIBULE_SERVER_PUBLIC_URL", url);
+    assert_eq!(hello(&[public("https://accounts.example.org:8443")]), "accounts.example.org");
+    assert_eq!(hello(&[public("http://192.0.2.7")]), "[192.0.2.7]");
+    assert_eq!(hello(&[public("http://[2001:db8::7]")]), "[IPv6:2001:db8::7]");
+    let chosen = [public("https://accounts.example.org"), ("VESTIBULE_MAIL_HELLO_NAME", "mail.example.org")];
+    assert_eq!(hello(&chosen), "mail.example.org");
+}
+
+#[test]
+fn mail_that_may_leave_this_machine_in_the_clear_is_warned_of() {
+    let warning = |url, tls| {
+        let env = [
+            ("VESTIBULE_MAIL_URL", url),
+            ("VESTIBULE_MAIL_TLS", tls),
+            ("VESTIBULE_MAIL_FROM", "no-reply@example.org"),
+            ("VESTIBULE_SERVER_PUBLIC_URL", "https://accounts.example.org"),
+        ];
+        load("", &env).expect("good").warnings()
+    };
+    let local = |tls| warning("smtp://localhost:25", tls);
+    let url = "smtp://ann:secret@mail.example.org";
+    for tls in ["opportunistic", "none"] {
+        let told = warning(url, tls).concat();
+        assert!(told.contains("smtp://mail.example.org:587") && !told.contains("secret"), "{told}");
+        assert_eq!(local(tls), Vec::<String>::new());
+    }
+    assert_eq!(warning(url, "required"), Vec::<String>::new());
 }
 
 #[test]

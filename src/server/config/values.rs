@@ -2,11 +2,12 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 use ipnet::IpNet;
-use lettre::message::Mailbox;
+use lettre::{Address, message::Mailbox};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
 
@@ -122,5 +123,23 @@ pub(super) fn mailbox<'de, D: Deserializer<'de>>(from: D) -> Result<Mailbox, D::
     let text = String::deserialize(from)?;
     let wrong =
         |_| D::Error::custom(format!("{text:?} is no mailbox; write it like \"Vestibule <no-reply@example.org>\""));
-    text.parse().map_err(wrong)
+    let mailbox: Mailbox = text.parse().map_err(wrong)?;
+    let (user, domain) = (mailbox.email.user(), mailbox.email.domain());
+    if !user.is_ascii() {
+        return Err(D::Error::custom(format!(
+            "{text:?} has letters before the @ that mail servers refuse; use a to z"
+        )));
+    }
+    if domain.is_ascii() {
+        return Ok(mailbox);
+    }
+    // As servers without SMTPUTF8 take it (RFC 5890).
+    let ascii = idna::domain_to_ascii_strict(domain).ok().and_then(|domain| Address::new(user, domain).ok());
+    let email = ascii.ok_or_else(|| D::Error::custom(format!("{domain:?} is no domain name")))?;
+    Ok(Mailbox { email, ..mailbox })
+}
+
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }

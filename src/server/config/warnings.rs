@@ -32,6 +32,14 @@ impl Config {
             warnings.push("server.public_url begins with http://: links in mails can be read on the way.".to_owned());
         }
         warnings.extend(self.database.url.warning());
+        if let MailUrl::Smtp(server) = &self.mail.url
+            && server.may_be_in_the_clear(self.mail.tls)
+        {
+            warnings.push(format!(
+                "mail.tls is not \"required\": mails to {server:?}, with their links, may travel unencrypted. Anybody who reads \
+                 them can take over accounts."
+            ));
+        }
         warnings
     }
 }

@@ -1,0 +1,158 @@
+//! Handing a mail to a mail server (RFC 5321).
+
+use std::time::Duration;
+
+use mail_send::{
+    Credentials, Error, SmtpClient,
+    smtp::{AssertReply as _, message::Message},
+};
+use smtp_proto::EXT_START_TLS;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    PATIENCE, in_full,
+    url::{Login, Security, Server},
+};
+use crate::service::Undelivered;
+
+/// How long one address of the mail server may take to answer a connection. Another may be quicker.
+const CONNECT: Duration = Duration::from_secs(20);
+/// How long the QUIT may take, which the mail no longer needs.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What hands mails to one server.
+pub(super) struct Client {
+    pub server: Server,
+    pub security: Security,
+    /// The name by which it greets the server.
+    pub hello: String,
+    /// Where TLS may be needed.
+    pub tls: Option<TlsConnector>,
+}
+
+/// A mail, as it travels.
+#[derive(Clone, Copy)]
+pub(super) struct Parcel<'a> {
+    pub from: &'a str,
+    pub to: &'a str,
+    pub bytes: &'a [u8],
+}
+
+/// Why a mail could not be handed over.
+enum Failure {
+    /// No connection that a mail may take.
+    Connection(&'static str),
+    Client(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Self::Client(cause.into())
+    }
+}
+
+impl From<Failure> for Undelivered {
+    /// Without the texts of the server's answers: they may name the addressee, who has no place in the log.
+    fn from(failure: Failure) -> Self {
+        let (cause, lasting) = match failure {
+            Failure::Connection(cause) => (cause.to_owned(), false),
+            Failure::Client(Error::UnexpectedReply(answer)) => {
+                (format!("the mail server answered {}", answer.code()), no_mailbox(answer.code()))
+            }
+            Failure::Client(Error::AuthenticationFailed(answer)) => {
+                (format!("the mail server refused the login with {}", answer.code()), false)
+            }
+            Failure::Client(Error::UnsupportedAuthMechanism) => {
+                ("the mail server offers no login by PLAIN or LOGIN".to_owned(), false)
+            }
+            Failure::Client(cause) => (in_full(&cause), false),
+        };
+        Self { cause, lasting }
+    }
+}
+
+/// Whether a server's answer says that there is no such mailbox, or that it takes no mail (RFC 5321, section 4.2.2). Other
+/// refusals, such as one to log in, are for the operator to mend.
+const fn no_mailbox(code: u16) -> bool {
+    matches!(code, 550..=553)
+}
+
+impl Client {
+    /// Hands a mail over. When this returns, the server has it.
+    pub async fn send(&self, parcel: Parcel<'_>) -> Result<(), Undelivered> {
+        self.try_to_send(parcel).await.map_err(Undelivered::from)
+    }
+
+    async fn try_to_send(&self, parcel: Parcel<'_>) -> Result<(), Failure> {
+        let mut client = SmtpClient { stream: self.connect().await?, timeout: PATIENCE };
+        if self.security == Security::Tls {
+            let mut client = client.into_tls(self.connector()?, &self.server.host).await?;
+            client.read().await?.assert_positive_completion()?;
+            return self.hand_over(client, parcel).await;
+        }
+        client.read().await?.assert_positive_completion()?;
+        if self.security == Security::Clear {
+            return self.hand_over(client, parcel).await;
+        }
+        if client.ehlo(&self.hello).await?.has_capability(EXT_START_TLS) {
+            let client = client.start_tls(self.connector()?, &self.server.host).await?;
+            return self.hand_over(client, parcel).await;
+        }
+        if self.security == Security::StartTls {
+            return Err(Failure::Connection("the mail server offers no STARTTLS, and mail.tls is \"required\""));
+        }
+        if self.server.login.is_some() {
+            return Err(Failure::Connection("the mail server offers no STARTTLS, so the password was not sent"));
+        }
+        self.hand_over(client, parcel).await
+    }
+
+    /// Each address of the server in turn, for one of them may lead nowhere.
+    async fn connect(&self) -> Result<TcpStream, Failure> {
+        let Server { host, port, .. } = &self.server;
+        let mut failure = Failure::Connection("the mail server's name has no address");
+        for address in lookup_host((host.as_str(), *port)).await? {
+            match timeout(CONNECT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(cause)) => failure = cause.into(),
+                Err(_) => failure = Failure::Connection("the mail server doesn't answer"),
+            }
+        }
+        Err(failure)
+    }
+
+    fn connector(&self) -> Result<&TlsConnector, Failure> {
+        self.tls.as_ref().ok_or(Failure::Connection("no TLS was set up"))
+    }
+
+    async fn hand_over<S>(&self, mut client: SmtpClient<S>, parcel: Parcel<'_>) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let offers = client.ehlo(&self.hello).await?;
+        if let Some(Login { user, password }) = &self.server.login {
+            let login = Credentials::Plain { username: user.as_str(), secret: password.as_str() };
+            client.authenticate(&login, &offers).await?;
+        }
+        client.send(Message::new(parcel.from, [parcel.to], parcel.bytes)).await?;
+        // The mail is handed over, whatever comes of this.
+        drop(timeout(FAREWELL, client.quit()).await);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_of_a_mailbox_is_lasting() {
+        let lasting: Vec<u16> = (200..600).filter(|code| no_mailbox(*code)).collect();
+        assert_eq!(lasting, [550, 551, 552, 553]);
+    }
+}

@@ -1,0 +1,160 @@
+//! TLS to a mail server, and which certificates are trusted there.
+
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use p256::ecdsa::{DerSignature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha512};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+        client::{
+            WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
+        crypto::{self, CryptoProvider, WebPkiSupportedAlgorithms, ring},
+        pki_types::{
+            AlgorithmIdentifier, CertificateDer, InvalidSignature, ServerName, SignatureVerificationAlgorithm,
+            UnixTime, alg_id, pem::PemObject as _,
+        },
+    },
+};
+
+/// Whether a mail server on another machine must have TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// Without TLS no mail is sent.
+    Required,
+    /// TLS where the server offers it. Whoever is between the two can hide the offer.
+    Opportunistic,
+    /// No TLS.
+    None,
+}
+
+/// Reads the certificates in a PEM file.
+///
+/// # Errors
+/// Why it can't be used, in one line.
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err("it holds no certificate in PEM".to_owned()),
+        Ok(certificates) => Ok(certificates),
+        Err(cause) => Err(cause.to_string()),
+    }
+}
+
+/// What makes a TLS connection. It trusts the system's certificates, and those that are given.
+///
+/// # Errors
+/// Why there is none, in one line.
+pub(super) fn connector(given: Vec<CertificateDer<'static>>) -> Result<TlsConnector, String> {
+    let mut provider = ring::default_provider();
+    provider.signature_verification_algorithms =
+        WebPkiSupportedAlgorithms { all: &ALGORITHMS, ..provider.signature_verification_algorithms };
+    let provider = Arc::new(provider);
+    let verifier = Verifier::new(given, &provider)?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|cause| cause.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Rustls' own check, before which a certificate is accepted that the operator has given and that is the server's very own. The
+/// check would refuse one that signed itself: `openssl req -x509` makes a CA of it, which may be no server's. Such a certificate
+/// is known whole, so neither its name nor its dates say anything more.
+#[derive(Debug)]
+struct Verifier {
+    given: Vec<CertificateDer<'static>>,
+    /// `None` where there is no CA to trust.
+    chains: Option<Arc<WebPkiServerVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Verifier {
+    fn new(given: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(given.iter().cloned());
+        let chains = if roots.is_empty() {
+            None
+        } else {
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+            Some(verifier.map_err(|cause| cause.to_string())?)
+        };
+        Ok(Self { given, chains, algorithms: provider.signature_verification_algorithms })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.given.iter().any(|given| given == end_entity) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let chains = self.chains.as_ref().ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Ring's, and one that it lacks and private CAs use.
+static ALGORITHMS: LazyLock<Vec<&'static dyn SignatureVerificationAlgorithm>> = LazyLock::new(|| {
+    let own: &'static dyn SignatureVerificationAlgorithm = &P256Sha512;
+    ring::default_provider().signature_verification_algorithms.all.iter().copied().chain([own]).collect()
+});
+
+/// ECDSA on P-256 with SHA-512, whose hash is cut to the curve's size (FIPS 186-5, section 6.4).
+#[derive(Debug)]
+struct P256Sha512;
+
+impl SignatureVerificationAlgorithm for P256Sha512 {
+    fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        let key = VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
+        let signature = DerSignature::try_from(signature).map_err(|_| InvalidSignature)?;
+        key.verify_prehash(&Sha512::digest(message), &signature).map_err(|_| InvalidSignature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_P256
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_SHA512
+    }
+}

@@ -1,0 +1,298 @@
+//! Mail by SMTP, to a server that listens on loopback, with and without TLS.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    },
+};
+use vestibule::{
+    mail::{Mailer, SmtpOptions, TlsMode},
+    service::{Carrier as _, Undelivered},
+};
+
+use super::*;
+
+/// How a server behaves.
+#[derive(Clone, Default)]
+struct Ways {
+    /// Whether its answers have no text.
+    bare: bool,
+    /// What it offers besides STARTTLS.
+    offers: &'static [&'static str],
+    tls: Option<TlsAcceptor>,
+    /// Whether connections begin with TLS.
+    tls_at_once: bool,
+    /// What it answers to RCPT.
+    recipient: Option<&'static str>,
+}
+
+/// What a server was told.
+#[derive(Default)]
+struct Told {
+    /// Commands, with a mark on those that came through TLS.
+    commands: Vec<String>,
+    mails: Vec<String>,
+}
+
+struct MailServer {
+    port: u16,
+    told: Arc<Mutex<Told>>,
+}
+
+impl MailServer {
+    async fn start(ways: Ways) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, told) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Told::default())));
+        let heard = Arc::clone(&told);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A client that doesn't like the certificate is gone.
+                drop(serve(stream, &ways, &heard).await);
+            }
+        });
+        Self { port, told }
+    }
+
+    fn commands(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock().unwrap().commands)
+    }
+
+    fn mails(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock().unwrap().mails)
+    }
+}
+
+async fn serve(stream: TcpStream, ways: &Ways, told: &Mutex<Told>) -> std::io::Result<()> {
+    let Some(tls) = &ways.tls else { return talk(stream, ways, told, false).await.map(drop) };
+    if ways.tls_at_once {
+        return talk(tls.accept(stream).await?, ways, told, true).await.map(drop);
+    }
+    match talk(stream, ways, told, false).await? {
+        Some(plain) => talk(tls.accept(plain).await?, ways, told, true).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Talks until the end, or until TLS is to begin: then the stream comes back.
+async fn talk<S>(stream: S, ways: &Ways, told: &Mutex<Told>, encrypted: bool) -> std::io::Result<Option<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = BufReader::new(stream);
+    let text = |answer: &str| if ways.bare { format!("{}\r\n", &answer[..3]) } else { format!("{answer}\r\n") };
+    if !encrypted || ways.tls_at_once {
+        stream.write_all(text("220 a test").as_bytes()).await?;
+    }
+    let (mut line, mut mail) = (String::new(), None::<String>);
+    loop {
+        line.clear();
+        stream.flush().await?;
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(None);
+        }
+        if let Some(body) = &mut mail {
+            if line != ".\r\n" {
+                body.push_str(line.strip_prefix('.').unwrap_or(&line));
+                continue;
+            }
+            told.lock().unwrap().mails.extend(mail.take());
+            stream.write_all(text("250 taken").as_bytes()).await?;
+            continue;
+        }
+        let command = line.trim_end().to_owned();
+        told.lock().unwrap().commands.push(if encrypted { format!("TLS {command}") } else { command.clone() });
+        let answer = match command.split([' ', ':']).next().unwrap() {
+            "EHLO" => {
+                let starttls = (ways.tls.is_some() && !encrypted).then_some("STARTTLS");
+                let offers = ways.offers.iter().copied().chain(starttls);
+                // Only the answer to EHLO must have a text (RFC 5321, section 4.1.1.1).
+                offers.fold("250-a test\r\n".to_owned(), |all, offer| format!("{all}250-{offer}\r\n"))
+                    + "250 8BITMIME\r\n"
+            }
+            "STARTTLS" => text("220 go on"),
+            "AUTH" if command == "AUTH LOGIN" => text("334 VXNlcm5hbWU6"),
+            "RCPT" => text(ways.recipient.unwrap_or("250 known")),
+            "DATA" => {
+                mail = Some(String::new());
+                text("354 go on")
+            }
+            "QUIT" => text("221 bye"),
+            "MAIL" => text("250 fine"),
+            "YW5u" => text("334 UGFzc3dvcmQ6"),
+            _ => text("235 welcome"),
+        };
+        stream.write_all(answer.as_bytes()).await?;
+        if command == "STARTTLS" {
+            stream.flush().await?;
+            return Ok(Some(stream.into_inner()));
+        }
+    }
+}
+
+/// Certificates that `openssl` makes.
+struct Certificates(TempDir);
+
+impl Certificates {
+    /// Runs lines of `openssl` in a folder of its own.
+    fn make(lines: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("names"), "subjectAltName = IP:127.0.0.1\n").unwrap();
+        for line in lines {
+            let made = Command::new("openssl").args(line.split(' ')).current_dir(folder.path()).output().unwrap();
+            assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        Self(folder)
+    }
+
+    /// What most people make for a mail server at home. Its name is no address under which it is reached.
+    fn self_signed() -> Self {
+        Self::make(&["req -x509 -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.pem -days 2 -subj /CN=mail.home"])
+    }
+
+    /// A CA with a key on P-256, which signs with SHA-512 a server's RSA key.
+    fn by_a_ca() -> Self {
+        Self::make(&[
+            "ecparam -name prime256v1 -genkey -noout -out ca.key",
+            "req -x509 -new -key ca.key -sha512 -subj /CN=ca -days 2 -out ca.pem",
+            "req -new -newkey rsa:2048 -nodes -keyout leaf.key -subj /CN=mail -out leaf.csr",
+            "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -sha512 -days 2 -extfile names -out leaf.pem",
+        ])
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        let chain = CertificateDer::pem_file_iter(self.path("leaf.pem")).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(self.path("leaf.key")).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        TlsAcceptor::from(Arc::new(config.with_single_cert(chain, key).unwrap()))
+    }
+}
+
+/// A mail to ann.
+async fn letter() -> Letter {
+    let app = App::start(Backend::Sqlite).await;
+    app.register("ann").await;
+    app.deliver_one().await
+}
+
+/// Sends a mail to the server that an address names.
+async fn send(letter: &Letter, url: &str, tls: TlsMode, ca_file: Option<&Path>) -> Result<String, Undelivered> {
+    let options = SmtpOptions { tls, ca_file, hello: "accounts.example.org".to_owned() };
+    let from = "Vestibule <no-reply@example.org>".parse().unwrap();
+    let mailer = Mailer::new(&MailUrl::parse(url).unwrap(), &from, options).unwrap().unwrap();
+    mailer.carry("the-id", letter).await
+}
+
+#[tokio::test]
+async fn a_server_that_answers_by_bare_codes_has_taken_the_mail_once_it_says_250() {
+    let server = MailServer::start(Ways { bare: true, ..Ways::default() }).await;
+    let letter = Box::pin(letter()).await;
+    send(&letter, &format!("smtp://127.0.0.1:{}", server.port), TlsMode::Required, None).await.unwrap();
+    let commands = server.commands();
+    let expected =
+        ["EHLO accounts.example.org", "MAIL FROM:<no-reply@example.org>", "RCPT TO:<ann@example.org>", "DATA", "QUIT"];
+    assert_eq!(commands, expected);
+    let mails = server.mails();
+    assert!(mails.len() == 1 && mails[0].contains("Message-ID: <the-id@example.org>"), "{mails:?}");
+    assert!(mails[0].contains(&format!("#{}", token_of(&letter))), "{}", mails[0]);
+}
+
+#[tokio::test]
+async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named_and_no_other_is() {
+    let (mine, other, letter) = (Certificates::self_signed(), Certificates::self_signed(), Box::pin(letter()).await);
+    let ways = Ways { tls: Some(mine.acceptor()), tls_at_once: true, ..Ways::default() };
+    let server = MailServer::start(ways).await;
+    let url = format!("smtps://127.0.0.1:{}", server.port);
+    for ca_file in [None, Some(other.path("leaf.pem"))] {
+        let refused = send(&letter, &url, TlsMode::Required, ca_file.as_deref()).await.unwrap_err();
+        assert!(refused.cause.contains("certificate") && !refused.lasting, "{refused:?}");
+    }
+    assert!(server.commands().is_empty(), "nothing was said");
+    send(&letter, &url, TlsMode::Required, Some(&mine.path("leaf.pem"))).await.unwrap();
+    assert_eq!(server.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_private_ca_is_trusted_for_its_names_also_with_p256_and_sha512() {
+    let (mine, other, letter) = (Certificates::by_a_ca(), Certificates::by_a_ca(), Box::pin(letter()).await);
+    let ways = Ways { tls: Some(mine.acceptor()), tls_at_once: true, ..Ways::default() };
+    let server = MailServer::start(ways).await;
+    let url = |host| format!("smtps://{host}:{}", server.port);
+    for (host, ca_file) in [("127.0.0.1", None), ("127.0.0.1", Some(&other)), ("localhost", Some(&mine))] {
+        let ca_file = ca_file.map(|ca| ca.path("ca.pem"));
+        let refused = send(&letter, &url(host), TlsMode::Required, ca_file.as_deref()).await;
+        assert!(refused.is_err_and(|refused| refused.cause.contains("certificate")), "{host}, {ca_file:?}");
+    }
+    send(&letter, &url("127.0.0.1"), TlsMode::Required, Some(&mine.path("ca.pem"))).await.unwrap();
+    assert_eq!(server.mails().len(), 1);
+}
+
+/// The loopback address as IPv6 writes that of another machine, which it therefore counts as.
+const ELSEWHERE: &str = "[::ffff:127.0.0.1]";
+
+#[tokio::test]
+async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_password_only_where_it_is_wanted() {
+    let (mine, letter) = (Certificates::self_signed(), Box::pin(letter()).await);
+    let offers: &[&str] = &["AUTH PLAIN LOGIN"];
+    let with = MailServer::start(Ways { tls: Some(mine.acceptor()), offers, ..Ways::default() }).await;
+    let without = MailServer::start(Ways { offers, ..Ways::default() }).await;
+    let send = async |server: &MailServer, tls: TlsMode, login: &str| {
+        let url = format!("smtp://{login}{ELSEWHERE}:{}", server.port);
+        send(&letter, &url, tls, Some(&mine.path("leaf.pem"))).await.map(drop).map_err(|refused| refused.cause)
+    };
+    let secret = "ann:a%20secret@";
+    for login in ["", secret] {
+        for tls in [TlsMode::Required, TlsMode::Opportunistic] {
+            assert_eq!(send(&with, tls, login).await, Ok(()), "{tls:?}");
+            let commands = with.commands();
+            assert!(commands[..2] == ["EHLO accounts.example.org", "STARTTLS"], "{commands:?}");
+            assert!(commands[2..].iter().all(|command| command.starts_with("TLS ")), "{commands:?}");
+        }
+        let refused = send(&without, TlsMode::Required, login).await.unwrap_err();
+        assert!(refused.contains("STARTTLS"), "{refused}");
+        assert_eq!(without.commands(), ["EHLO accounts.example.org"]);
+    }
+    assert_eq!(send(&without, TlsMode::Opportunistic, "").await, Ok(()));
+    without.commands();
+    let refused = send(&without, TlsMode::Opportunistic, secret).await.unwrap_err();
+    assert!(refused.contains("the password was not sent"), "{refused}");
+    assert_eq!(without.commands(), ["EHLO accounts.example.org"]);
+    assert_eq!(send(&without, TlsMode::None, secret).await, Ok(()));
+    assert_eq!(without.commands()[1], "AUTH PLAIN AGFubgBhIHNlY3JldA==");
+    assert_eq!(send(&with, TlsMode::None, "").await, Ok(()), "not even where it is offered");
+    assert!(with.commands().iter().all(|command| !command.contains("TLS")));
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_is_told_without_its_text() {
+    let letter = Box::pin(letter()).await;
+    let ways = Ways { offers: &["AUTH LOGIN"], recipient: Some("550 no ann@example.org here"), ..Ways::default() };
+    let server = MailServer::start(ways).await;
+    let url = format!("smtp://ann:secret12@127.0.0.1:{}", server.port);
+    let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
+    assert_eq!((refused.cause.as_str(), refused.lasting), ("the mail server answered 550", true));
+    let commands = server.commands();
+    assert_eq!(commands[1..4], ["AUTH LOGIN", "YW5u", "c2VjcmV0MTI="], "{commands:?}");
+    let nobody = MailServer::start(Ways::default()).await;
+    let url = format!("smtp://ann:secret12@127.0.0.1:{}", nobody.port);
+    let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
+    assert!(refused.cause.contains("offers no login by PLAIN or LOGIN") && !refused.lasting, "{refused:?}");
+}
