@@ -5,15 +5,15 @@
 
 mod access_tokens;
 pub mod admin;
+mod calls;
 pub mod clock;
 mod email;
 pub mod entropy;
 pub mod hasher;
 mod held;
 mod letters;
-mod login;
+pub mod login;
 mod meter;
-mod name_key;
 mod own;
 mod postman;
 mod proof;
@@ -22,6 +22,7 @@ mod registration;
 pub mod restore;
 mod sessions;
 mod strength;
+mod turns;
 mod upkeep;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -31,7 +32,6 @@ use tokio::sync::{Notify, mpsc};
 pub use self::{
     access_tokens::{Bearing, NewToken, TokenWish},
     letters::{Letter, Letterhead},
-    name_key::NameKey,
     own::{PasswordChange, PasswordChanged},
     postman::{Carrier, Carrying, Postman, Undelivered},
     proof::{Proven, Renewed},
@@ -39,14 +39,17 @@ pub use self::{
     registration::{Registration, RegistrationMode, RegistrationPolicy},
     upkeep::Upkeep,
 };
-use self::{clock::Clock, entropy::Entropy, hasher::Hasher, held::Held};
+pub use crate::store::NameKey;
+
+use self::{calls::Calls, clock::Clock, entropy::Entropy, hasher::Hasher, held::Held, turns::Turns};
 use crate::{
     domain::{
+        client::counted_networks,
         time::{Timestamp, retry_seconds},
         token::TokenHash,
     },
     error::AppError,
-    store::{self, AccountAttempt, Allowance, Store, Telling},
+    store::{self, AccountAttempt, Allowance, Inherit, Store, Telling},
 };
 
 /// What an owner is told of by mail, however many addresses it comes from: a flood of such mails would hold up everybody's, and
@@ -72,6 +75,10 @@ pub struct Policy {
     pub register: Allowance,
     /// Failed logins of one account.
     pub account: AccountAttempt,
+    /// How long a login may wait for others of the same account.
+    pub login_patience: Duration,
+    /// Calls with one token, in a minute.
+    pub token_calls: u32,
     /// Whether there is mail.
     pub mail: MailPolicy,
     /// Who may register.
@@ -112,6 +119,8 @@ pub struct Service {
     policy: Arc<Policy>,
     held: Arc<Held>,
     names: NameKey,
+    turns: Arc<Turns>,
+    calls: Arc<Calls>,
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
     /// Tells the postman that there is mail.
     mail_waits: Arc<Notify>,
@@ -131,17 +140,9 @@ impl Service {
         let (seen, receiver) = mpsc::channel(upkeep::SEEN_QUEUE);
         let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
         let upkeep = Upkeep::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
-        let service = Self {
-            store,
-            hasher,
-            clock,
-            entropy,
-            policy,
-            held: Arc::default(),
-            names,
-            seen,
-            mail_waits: Arc::default(),
-        };
+        let calls = Arc::new(Calls::new(policy.token_calls));
+        let (held, turns, mail_waits) = (Arc::default(), Arc::default(), Arc::default());
+        let service = Self { store, hasher, clock, entropy, policy, held, names, turns, calls, seen, mail_waits };
         (service, upkeep)
     }
 
@@ -170,20 +171,40 @@ impl Service {
         self.store.close().await;
     }
 
-    /// What an address is counted as, unless it is known that it has to wait.
-    fn free_address(&self, door: &str, caller: &Caller) -> Result<String, Error> {
-        let address = address_key(door, caller.address);
-        match self.held.wait(&address, self.clock.now()) {
-            None => Ok(address),
+    /// What an address is counted as, the narrowest network first, with the allowance of each; unless it is known that one of
+    /// them has to wait.
+    fn free_address(&self, door: &str, caller: &Caller, rule: Allowance) -> Result<Vec<(String, Allowance)>, Error> {
+        let (addresses, now) = (address_keys(door, caller.address, rule), self.clock.now());
+        match addresses.iter().find_map(|(key, _)| self.held.wait(key, now)) {
+            None => Ok(addresses),
             Some(wait) => Err(Error::throttled(wait)),
         }
     }
 
-    /// Takes one of an address's allowance.
+    /// Takes one of an address's allowance, and of those of the networks around it.
     async fn allow(&self, door: &str, rule: Allowance, caller: &Caller) -> Result<(), Error> {
-        let (address, now) = (self.free_address(door, caller)?, self.clock.now());
-        let verdict = self.store.take_allowance(&address, rule, now).await?;
-        verdict.map_err(|wait| self.hold(&address, now, wait))
+        let now = self.clock.now();
+        for (key, rule) in self.free_address(door, caller, rule)? {
+            let verdict = self.store.take_allowance(&key, rule, now).await?;
+            verdict.map_err(|wait| self.hold(&key, now, wait))?;
+        }
+        Ok(())
+    }
+
+    /// What strangers' failed logins with a name are counted under.
+    #[must_use]
+    pub fn strangers_key(&self, name: &str) -> String {
+        store::strangers_key(&self.names, name)
+    }
+
+    /// Strangers' failures with a name that becomes the account's with this email.
+    fn inherit(&self, name: &str, email: &str) -> Inherit {
+        Inherit { from: self.strangers_key(name), to: self.strangers_key(email) }
+    }
+
+    /// Takes one of a token's calls, if the token was good before; then it is asked for here, without the database.
+    fn allow_call(&self, token: &TokenHash) -> Result<(), Error> {
+        self.calls.take(token, self.clock.now()).map_err(Error::throttled)
     }
 
     /// Takes one of an account's allowance of something that its owner is told of by mail, each a kind by itself. Without mail there
@@ -220,15 +241,15 @@ impl Service {
     }
 }
 
-/// What a throttle counts an address as: an IPv6 customer has a whole /64 to choose from, so that is one.
-fn address_key(door: &str, address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => format!("{door}:{v4}"),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{door}:{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
+/// What a rate limit counts an address as, the narrowest network first, and what each is allowed: a wider network has more at
+/// once, and gets it back faster.
+fn address_keys(door: &str, address: IpAddr, rule: Allowance) -> Vec<(String, Allowance)> {
+    let keys = counted_networks(address).into_iter().map(|(network, times)| {
+        let key = if network.addr().is_ipv4() { network.addr().to_string() } else { network.to_string() };
+        let burst = rule.burst.saturating_mul(times);
+        (format!("{door}:{key}"), Allowance { burst, interval: rule.interval / times })
+    });
+    keys.collect()
 }
 
 /// Why the service did not do it.
@@ -274,10 +295,16 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_counts_as_one_address_r89() {
-        let key = |text: &str| address_key("login", text.parse().expect("an address"));
-        assert_eq!(key("192.0.2.7"), "login:192.0.2.7");
-        assert_eq!(key("::ffff:192.0.2.7"), "login:192.0.2.7");
-        assert_eq!(key("2001:db8:1:2:3:4:5:6"), key("2001:db8:1:2::9"));
-        assert_ne!(key("2001:db8:1:2::9"), key("2001:db8:1:3::9"));
+        let rule = Allowance { burst: 10, interval: Duration::from_secs(8) };
+        let keys = |text: &str| {
+            let keys = address_keys("login", text.parse().expect("an address"), rule);
+            keys.into_iter().map(|(key, rule)| (key, rule.burst, rule.interval.as_secs())).collect::<Vec<_>>()
+        };
+        assert_eq!(keys("192.0.2.7"), [("login:192.0.2.7".to_owned(), 10, 8)]);
+        assert_eq!(keys("::ffff:192.0.2.7"), keys("192.0.2.7"));
+        assert_eq!(keys("2001:db8:1:2:3:4:5:6"), keys("2001:db8:1:2::9"));
+        assert_ne!(keys("2001:db8:1:2::9")[0], keys("2001:db8:1:3::9")[0]);
+        assert_eq!(keys("2001:db8:1:2::9")[1], ("login:2001:db8:1::/56".to_owned(), 20, 4));
+        assert_eq!(keys("2001:db8:1:2::9")[2], ("login:2001:db8:1::/48".to_owned(), 80, 1));
     }
 }

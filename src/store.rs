@@ -11,6 +11,7 @@ mod lock;
 mod mail;
 mod mark;
 mod migrations;
+mod name_key;
 mod own;
 mod postgres;
 mod restore;
@@ -31,11 +32,15 @@ pub use self::{
     access_tokens::{AccessToken, Issued, KeptAccessToken, NewAccessToken},
     links::{Decoy, KeptLink, Link, LinkKind, Moved, NewLink},
     mail::{Errand, KeptMail, LONGEST_WAIT, NewMail, WaitingMail},
+    name_key::NameKey,
     own::{KeptSession, Living, Rename},
     restore::{Forget, Forgotten, Prepared, Since, SinceAccount},
-    sessions::{Begun, NewSession, Session, SessionCap, SessionRow},
+    sessions::{Begun, LoginMade, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},
-    throttles::{AccountAttempt, Allowance, LoginAttempt, LoginCount, Telling},
+    throttles::{
+        AccountAttempt, Allowance, Counted, Inherit, LoginCount, LoginCounter, LoginOf, LoginRow, Telling, Turn,
+        Verdict, known_key, strangers_key,
+    },
     url::{DatabaseUrl, UrlError},
     users::{Credential, CredentialRow, ListedUser, Made, NewUser, User, UserRow, Welcome},
 };

@@ -87,9 +87,12 @@ fn refusals() -> Vec<(String, RefOr<Schema>)> {
 /// The errors that a call answers besides those that any call may.
 pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> {
     let given = |condition: bool, error: AppError| condition.then_some(error);
+    // A token has only so many calls.
+    let throttled = AppError::Throttled { retry_after: 30 };
     let of_its_kind = [
         given(operation.request_body.is_some(), AppError::BadRequest),
         given(operation.security.is_some(), AppError::SessionEnded),
+        given(operation.security.is_some() && !named.contains(&throttled), throttled.clone()),
         given(operation.parameters.is_some(), AppError::NotFound),
     ];
     let mut errors: Vec<AppError> = named.iter().cloned().chain(of_its_kind.into_iter().flatten()).collect();

@@ -31,12 +31,14 @@ pub struct Export {
     /// When somebody logged in to it for the last time, RFC 3339 in UTC, if ever.
     #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub last_login_at: Option<String>,
-    /// Failed logins since then, if there were any.
+    /// Failed logins that are remembered, if there are any: of strangers, and from where its owner has logged in.
     #[cfg_attr(feature = "ssr", schema(required))]
     pub failed_logins: Option<FailedLogins>,
     /// When its owner proved that the email is theirs, RFC 3339 in UTC, if so.
     #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub email_verified_at: Option<String>,
+    /// The networks that it knows for 90 days after a login. Each is kept as a hash, by which only the same network is known again.
+    pub known_networks: Vec<KnownNetwork>,
     /// Its sessions, those that have ended and are not swept out yet among them.
     pub sessions: Vec<ExportedSession>,
     /// Its personal access tokens, those that have ended and are not swept out yet among them.
@@ -79,6 +81,15 @@ pub struct ExportedLink {
     /// Until when it works, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub expires_at: String,
+}
+
+/// A network from which somebody has logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct KnownNetwork {
+    /// When last, to the day, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
+    pub last_login_at: String,
 }
 
 /// Failed logins of an account.

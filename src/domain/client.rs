@@ -1,6 +1,8 @@
-//! What a session is called by: the client's program and system, and the network that it came from.
+//! What is known of a client: its program and system, and the networks that its address lies in.
 
 use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Programs by what they call themselves (RFC 9110, section 10.1.5). The first that is found counts: most browsers name
 /// older ones, too, for servers that look for these.
@@ -73,6 +75,24 @@ pub fn network(address: IpAddr) -> String {
     }
 }
 
+/// Networks of IPv6 that limits count, the narrowest first, and how many times the allowance of one address each has. A /64 is
+/// one local network, so it counts as one address. A home gets a /56 and rarely has more than two local networks in use
+/// (RIPE-690). A /48 is a business, or 256 homes of a provider that counts on the few who log in at the same moment.
+const IPV6_NETWORKS: [(u8, u32); 3] = [(64, 1), (56, 2), (48, 8)];
+
+/// The networks that limits count an address in, the narrowest first, and how many times the allowance of one address each has.
+/// An address of IPv4 counts by itself.
+#[must_use]
+pub fn counted_networks(address: IpAddr) -> Vec<(IpNet, u32)> {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => vec![(Ipv4Net::from(v4).into(), 1)],
+        IpAddr::V6(v6) => {
+            let network = |length| Ipv6Net::new(v6, length).map_or_else(|_| Ipv6Net::from(v6), |net| net.trunc());
+            IPV6_NETWORKS.iter().map(|(length, times)| (network(*length).into(), *times)).collect()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +132,17 @@ mod tests {
         assert_eq!(of("192.0.2.77"), "192.0.2.x");
         assert_eq!(of("::ffff:192.0.2.77"), "192.0.2.x");
         assert_eq!(of("2001:db8:77:1:2:3:4:5"), "2001:db8:77:x");
+    }
+
+    #[test]
+    fn an_address_of_ipv6_counts_in_three_networks_r89() {
+        let of = |text: &str| {
+            let networks = counted_networks(text.parse().expect("an address"));
+            networks.iter().map(|(network, times)| format!("{network} {times}")).collect::<Vec<_>>()
+        };
+        assert_eq!(of("192.0.2.77"), ["192.0.2.77/32 1"]);
+        assert_eq!(of("::ffff:192.0.2.77"), of("192.0.2.77"));
+        let networks = ["2001:db8:77:12ab::/64 1", "2001:db8:77:1200::/56 2", "2001:db8:77::/48 8"];
+        assert_eq!(of("2001:db8:77:12ab:2:3:4:5"), networks);
     }
 }

@@ -3,7 +3,7 @@
 use super::{email::Email, username::Username};
 
 /// An email or a username.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Identifier {
     /// Its email.
     Email(Email),

@@ -21,6 +21,7 @@ use std::{
 use axum::extract::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use ipnet::IpNet;
 use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -34,6 +35,7 @@ use self::{
     registry::{Connection, Registry},
 };
 use super::{client_ip::Peer, config::ServerConfig, front::Front, hourly::Hourly, state::Trust};
+use crate::domain::client::counted_networks;
 
 /// The buffer of one connection, which a request's headers must fit into.
 const BUFFER: usize = 16 * 1024;
@@ -243,45 +245,43 @@ fn connection(
 struct Addresses {
     most: u32,
     trust: Arc<Trust>,
-    open: Mutex<HashMap<IpAddr, u32>>,
+    open: Mutex<HashMap<IpNet, u32>>,
 }
 
 /// A connection from an address, counted until it is dropped.
 #[derive(Debug)]
 struct Entered {
     addresses: Arc<Addresses>,
-    address: IpAddr,
+    networks: Vec<(IpNet, u32)>,
 }
 
 impl Addresses {
     fn enter(this: &Arc<Self>, address: IpAddr) -> Option<Entered> {
         let trusted = this.trust.is_proxy(address);
-        let address = network_of(address);
+        let networks = counted_networks(address);
         let mut open = this.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(address).or_default();
-        if *count >= this.most && !trusted {
+        let full = |(network, times): &(IpNet, u32)| {
+            open.get(network).is_some_and(|count| *count >= this.most.saturating_mul(*times))
+        };
+        if !trusted && networks.iter().any(full) {
             return None;
         }
-        *count += 1;
-        Some(Entered { addresses: Arc::clone(this), address })
-    }
-}
-
-/// An IPv6 customer has a whole /64 to choose from, so that is one; see also how throttles count.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
+        for (network, _) in &networks {
+            *open.entry(*network).or_default() += 1;
+        }
+        Some(Entered { addresses: Arc::clone(this), networks })
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut open = self.addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.address);
+        for (network, _) in &self.networks {
+            if let Some(count) = open.get_mut(network) {
+                *count -= 1;
+                if *count == 0 {
+                    open.remove(network);
+                }
             }
         }
     }
@@ -299,5 +299,17 @@ mod tests {
         let (_first, _second) = (enter("::1"), enter("2001:db8::1"));
         assert!(enter("::1").is_some());
         assert!(enter("2001:db8::2").is_none(), "a network of IPv6 counts as one address");
+    }
+
+    #[test]
+    fn wider_networks_of_ipv6_have_an_allowance_of_connections_of_their_own_r102() {
+        let addresses = Arc::new(Addresses { most: 2, trust: Arc::default(), open: Mutex::default() });
+        let enter = |address: String| Addresses::enter(&addresses, address.parse().expect("an address"));
+        let home: Vec<_> = (0..6).map(|lan| enter(format!("2001:db8:0:{lan}::1"))).collect();
+        assert_eq!(home.iter().flatten().count(), 4, "a /56 has twice as many");
+        let site: Vec<_> = (1..20).map(|home| enter(format!("2001:db8:0:{home:x}00::1"))).collect();
+        assert_eq!(home.iter().chain(&site).flatten().count(), 16, "a /48 has eight times as many");
+        drop((home, site));
+        assert!(addresses.open.lock().is_ok_and(|open| open.is_empty()));
     }
 }

@@ -36,7 +36,9 @@ use super::brand::Brand;
 use crate::{
     domain::email_domain::{DomainRule, EmailDomain},
     mail::{MailUrl, SmtpOptions, TlsMode},
-    service::{Letterhead, MailPolicy, Policy, RegistrationMode, RegistrationPolicy, hasher::HashPolicy},
+    service::{
+        Letterhead, MailPolicy, Policy, RegistrationMode, RegistrationPolicy, hasher::HashPolicy, login::SETTLED_WITHIN,
+    },
     store::{AccountAttempt, Allowance, DatabaseUrl},
 };
 
@@ -179,6 +181,7 @@ pub struct ThrottleConfig {
     pub account_max_delay: Duration,
     #[serde(deserialize_with = "duration")]
     pub account_memory: Duration,
+    pub token_calls_per_minute: u32,
 }
 
 /// The section `[log]`. What each key means stands in `Leptos.toml`.
@@ -264,7 +267,10 @@ impl Config {
                 first_delay: self.throttle.account_delay,
                 longest_delay: self.throttle.account_max_delay,
                 memory: self.throttle.account_memory,
+                settled_within: self.password.hashing_patience + SETTLED_WITHIN,
             },
+            login_patience: self.password.hashing_patience,
+            token_calls: self.throttle.token_calls_per_minute,
             mail: match self.mail.url {
                 MailUrl::Off => MailPolicy::Off,
                 MailUrl::Folder(_) => MailPolicy::Kept,

@@ -195,7 +195,9 @@ impl Service {
 
     async fn access(&self, token: &Token) -> Result<AccessToken, Error> {
         let (hash, now) = (token.hash(), self.clock.now());
+        self.allow_call(&hash)?;
         let access = self.store.find_access_token(&hash).await?.ok_or(AppError::SessionEnded)?;
+        self.calls.remember(&hash, now);
         if now >= access.expires_at {
             // Ended for good: no clock that is put back brings it to life again.
             if let Err(cause) = self.store.revoke_access_token(&access.id).await {

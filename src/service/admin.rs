@@ -211,7 +211,10 @@ impl Service {
         let now = self.clock.now();
         match command {
             Command::Disable { .. } => Ok(self.store.disable_user(&user.id, now).await?),
-            Command::Enable { .. } => Ok(self.store.enable_user(&user.id, now).await.map(|()| 0)?),
+            Command::Enable { .. } => {
+                self.store.enable_user(&user.id, now).await?;
+                self.let_in(user).await.map(|()| 0)
+            }
             Command::SetPassword { password, .. } => self.set_password(user, password).await,
             Command::Rename { username, .. } => self.rename_by_operator(user, username).await.map(|()| 0),
             Command::Confirm { .. } => Ok(self.store.confirm_email(&user.id, now).await.map(|()| 0)?),
@@ -241,7 +244,7 @@ impl Service {
         let living = Living { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
         let sessions = self.store.list_sessions(&user.id, living).await?.len();
         let access_tokens = self.store.list_access_tokens(&user.id, now).await?.len();
-        let (last_login_at, _) = self.store.attempts_of(&user.id).await?;
+        let (last_login_at, _) = self.store.attempts_of(&user.id, &self.strangers_key(&user.email)).await?;
         let told = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
         let (disabled_at, email_verified_at) = (told(user.disabled_at), told(user.email_verified_at));
         let last_login_at = last_login_at.map(Timestamp::from_millis);
@@ -252,7 +255,8 @@ impl Service {
     /// Gives an account another username, which may be one that a service keeps for itself.
     async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
         let username = Username::parse(username).map_err(|problem| invalid(Field::Username, problem))?;
-        match self.store.rename_user(&user.id, None, &username).await? {
+        let held = self.inherit(username.as_str(), &user.email);
+        match self.store.rename_user(&user.id, None, &username, held).await? {
             Rename::Taken => Err(invalid(Field::Username, Problem::UsernameTaken)),
             Rename::Done | Rename::SessionEnded => Ok(()),
         }
@@ -263,7 +267,14 @@ impl Service {
         let password = Password::parse(password).map_err(|problem| invalid(Field::Password, problem))?;
         let place = self.hasher.enqueue()?;
         let hash = self.hash_new(&place, user, Field::Password, password).await?;
-        Ok(self.store.set_password(&user.id, &hash).await?)
+        let sessions = self.store.set_password(&user.id, &hash).await?;
+        self.let_in(user).await?;
+        Ok(sessions)
+    }
+
+    /// Forgets the failed logins of strangers as well, so that the owner gets in at once.
+    async fn let_in(&self, user: &User) -> Result<(), Error> {
+        Ok(self.store.forget_failures(&self.strangers_key(&user.email)).await?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Caller, Error, MailPolicy, Service,
+    login::Prover,
     proof::Proven,
     recovery::{ASKED, NewPassword},
     registration::invalid,
@@ -24,7 +25,7 @@ impl Service {
     /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<(), Error> {
         let (hash, link, user) = self.follow(link, &[LinkKind::Verify]).await?;
-        let (stored, _place) = self.compare_own(caller, &user, password).await?;
+        let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
         if !self.store.verify_email((&hash, &link), &stored, self.clock.now()).await? {
             return Err(self.refuse_link(&hash).await);
         }
@@ -75,9 +76,11 @@ impl Service {
     /// meanwhile, [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<(), Error> {
         let (hash, link, user) = self.follow(link, &[LinkKind::ChangeEmail]).await?;
-        let (stored, _place) = self.compare_own(caller, &user, password).await?;
+        let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
         let told = self.new_mail(Errand::EmailChanged);
-        let moved = self.store.move_email((&hash, &link), &address_of(&link)?, &stored, &told).await?;
+        let email = address_of(&link)?;
+        let held = self.inherit(&user.email, email.as_str());
+        let moved = self.store.move_email((&hash, &link), (&email, held), &stored, &told).await?;
         self.moved(moved, &user, (&hash, &link)).await
     }
 
@@ -97,8 +100,10 @@ impl Service {
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user.id);
         let squatter = holder.filter(|holder| *holder != user.id);
         let told = self.new_mail(Errand::EmailUndone);
-        let link_of = (&hash, &link);
-        let moved = self.store.undo_email(link_of, &email, &password, squatter.as_deref(), &told).await?;
+        let (link_of, network) = ((&hash, &link), self.known_network(caller, &user.id));
+        let set = (password.as_str(), network.as_str());
+        let email = (&email, self.inherit(&user.email, email.as_str()));
+        let moved = self.store.undo_email(link_of, email, set, squatter.as_deref(), &told).await?;
         self.moved(moved, &user, (&hash, &link)).await
     }
 

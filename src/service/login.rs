@@ -1,10 +1,13 @@
 //! Logging in: the one verifier for every way in.
 
+use std::{future::Future, net::IpAddr, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
 use super::{
     Caller, Error, Service,
     entropy::new_token,
     hasher::{Place, Verdict},
-    name_key::NameKey,
 };
 use crate::{
     domain::{
@@ -16,16 +19,86 @@ use crate::{
         token::Kind,
     },
     error::AppError,
-    store::{Credential, LoginAttempt, LoginCount, NewSession, SessionCap, User},
+    store::{
+        self, Allowance, Counted, Credential, LoginCount, LoginCounter, LoginMade, LoginOf, NameKey, NewSession,
+        SessionCap, Turn, User, known_key,
+    },
 };
+
+/// How long an account knows a network after a login from there.
+pub(super) const KNOWN_FOR: Duration = Duration::from_hours(24 * 90);
+/// How often it is noted at the most that an account was logged in to from a network.
+const NETWORK_NOTED: Duration = Duration::from_hours(24);
+/// How long an attempt may take to be settled, besides its wait for a turn at hashing.
+pub const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+/// How long after a try that the database was too busy for an attempt is settled again.
+const SETTLE_AGAIN: Duration = Duration::from_millis(250);
+/// How often the first who waits for others looks whether another server has settled theirs.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// An attempt that was counted, with its place in the queue for hashing.
 struct Attempt<'a> {
     place: Place<'a>,
+    reserved: Reserved,
     password: Password,
     user: Option<User>,
     /// The hash to compare with, unless there is no account that could be meant.
     stored: Option<String>,
+    network_seen_at: Option<Timestamp>,
+}
+
+/// An attempt that is reserved before its password is compared. Dropped unsettled, as when the client disconnects, it counts as
+/// failed.
+struct Reserved {
+    service: Service,
+    counter: LoginCounter,
+    settled: bool,
+}
+
+impl Reserved {
+    fn new(service: &Service, counter: LoginCounter) -> Self {
+        Self { service: service.clone(), counter, settled: false }
+    }
+
+    /// Settles it as failed. Where the database is too busy for that, it stays reserved, which holds back as much, and is tried
+    /// again; so the answer doesn't depend on it.
+    async fn failed(mut self) {
+        self.settled = true;
+        let settling = tokio::spawn(self.service.clone().settle_failed(self.counter.key.clone()));
+        timeout(store::PATIENCE, settling).await.ok();
+    }
+
+    async fn right(mut self) -> Result<(), Error> {
+        self.service.store.settle_right(&self.counter).await?;
+        self.settled_elsewhere();
+        Ok(())
+    }
+
+    /// Wakes the first in line. The store has settled it already.
+    fn settled_elsewhere(&mut self) {
+        self.settled = true;
+        self.service.turns.settled(&self.counter.key);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        // At the end of the program nobody is left to do it: then it counts as failed after its time.
+        if !self.settled
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(self.service.clone().settle_failed(self.counter.key.clone()));
+        }
+    }
+}
+
+/// Who tries a password.
+#[derive(Clone, Copy)]
+pub(super) enum Prover<'a> {
+    /// The holder of a session's token, by the session's identifier.
+    Session(&'a str),
+    /// The holder of a link from a mail to the account's owner.
+    Link,
 }
 
 impl Service {
@@ -35,81 +108,185 @@ impl Service {
     /// # Errors
     /// [`AppError::BadCredentials`], [`AppError::EmailUnverified`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
-        let Attempt { place, password, user, mut stored } = self.attempt(caller, identifier, password).await?;
+        let parsed = Identifier::parse(identifier);
+        let of = LoginOf::Named {
+            identifier: parsed.clone(),
+            typed: identifier.to_owned(),
+            names: self.names.clone(),
+            network: network_name(&self.names, caller.address),
+            known_since: self.clock.now().minus(KNOWN_FOR),
+        };
+        let attempt = self.attempt(caller, of, password).await?;
+        let Attempt { place, mut reserved, password, user, mut stored, network_seen_at } = attempt;
         while let Verdict::Right { renewed } = place.verify(password.clone(), stored.clone(), self.new_salt()).await?
             && let (Some(user), Some(hash)) = (&user, stored.take())
         {
             // Who knows the password may know that this is what is missing.
             if self.policy.require_verified_email && user.email_verified_at.is_none() {
-                self.store.forget_failures(&user.id).await?;
+                reserved.right().await?;
                 return Err(AppError::EmailUnverified.into());
             }
-            if let Some(sign_in) = self.begin_session(caller, user, &hash, renewed).await? {
+            let login = self.login_made(caller, user, &reserved, network_seen_at);
+            let beginning = Box::pin(self.begin_session(caller, user, &hash, renewed, login));
+            if let Some(sign_in) = beginning.await? {
+                reserved.settled_elsewhere();
                 return Ok(sign_in);
             }
             // The hash is another by now: of a new password, or of the same one, renewed by a login beside this one.
-            let known = self.store.find_credential(&Identifier::parse(identifier)).await?;
+            let known = self.store.find_credential(&parsed).await?;
             stored = known.map(|known| known.password_hash).filter(|current| *current != hash);
         }
+        reserved.failed().await;
         let address = self.policy.log_addresses.then(|| caller.address.to_string());
         tracing::info!(user = user.map_or("unknown".to_owned(), |user| user.id), address, "login failed");
         Err(AppError::BadCredentials.into())
     }
 
     /// Counts an attempt and looks up what its password is to be compared with.
-    async fn attempt(&self, caller: &Caller, identifier: &str, password: &str) -> Result<Attempt<'_>, Error> {
+    async fn attempt(&self, caller: &Caller, of: LoginOf, password: &str) -> Result<Attempt<'_>, Error> {
         // Before anything else, so that an address that is held back takes nobody's place.
-        let address = self.free_address("login", caller)?;
+        let addresses = self.free_address("login", caller, self.policy.login)?;
         let place = self.hasher.enqueue()?;
-        let credential = self.count_attempt(&address, identifier).await?;
+        let (known, network_seen_at, reserved) = self.count_attempt(of, addresses).await?;
+        let (place, reserved) = match reserved {
+            Ok(reserved) => (place, reserved),
+            Err(counter) => {
+                // While it waits, it takes no place in the hashing queue.
+                drop(place);
+                Box::pin(self.await_turn(counter)).await?
+            }
+        };
         // A password that is too long can't be anybody's; it is compared like any wrong one, in the same time.
         let (password, possible) = match Password::parse(password) {
             Ok(password) => (password, true),
             Err(_) => (Password::parse("x").map_err(|_| AppError::BadCredentials)?, false),
         };
         // A closed account is compared like none at all, so that not even an older hash makes it stand out.
-        let open = credential.as_ref().filter(|known| possible && known.user.disabled_at.is_none());
+        let open = known.as_ref().filter(|known| possible && known.user.disabled_at.is_none());
         let stored = open.map(|known| known.password_hash.clone());
-        Ok(Attempt { place, password, user: credential.map(|known| known.user), stored })
+        Ok(Attempt { place, reserved, password, user: known.map(|known| known.user), stored, network_seen_at })
     }
 
-    /// Compares a password with that of whoever is logged in, under the throttles of a login: a stolen token must be no
-    /// way to guess it. Returns the hash that it was compared with, and the place in the queue for what follows.
+    /// Compares a password with that of an account whose owner is known by a session or a link, under a count of its own: a
+    /// stolen token must be no way to guess it, and strangers who guess are not to keep its owner from proving it. Returns the
+    /// hash that it was compared with, and the place in the queue for what follows.
     ///
     /// # Errors
     /// [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub(super) async fn compare_own(
         &self,
         caller: &Caller,
-        user: &User,
+        (user, prover): (&User, Prover<'_>),
         password: &str,
     ) -> Result<(String, Place<'_>), Error> {
-        let Attempt { place, password, user: known, stored } = self.attempt(caller, &user.email, password).await?;
+        let key = match prover {
+            Prover::Session(id) => format!("session:{id}"),
+            Prover::Link => format!("link:{}", user.id),
+        };
+        let counter = LoginCounter { key, owners: true };
+        let of = LoginOf::Owner { identifier: Identifier::parse(&user.email), counter };
+        let Attempt { place, reserved, password, user: known, stored, .. } = self.attempt(caller, of, password).await?;
         let stored = stored.filter(|_| known.is_some_and(|known| known.id == user.id));
         let verdict = place.verify(password, stored.clone(), self.new_salt()).await?;
         if let (Verdict::Right { .. }, Some(stored)) = (verdict, stored) {
             // At once, so that whoever then looks for a good enough new password doesn't have to wait.
-            self.store.forget_failures(&user.id).await?;
+            reserved.right().await?;
             return Ok((stored, place));
         }
+        reserved.failed().await;
         tracing::info!(user = %user.id, "a password was not confirmed");
         Err(AppError::WrongPassword.into())
     }
 
-    /// Looks the account up and counts the attempt, on the address and on the account, before any hash is spent on it.
-    async fn count_attempt(&self, address: &str, identifier: &str) -> Result<Option<Credential>, Error> {
-        let parsed = Identifier::parse(identifier);
-        let ghost = ghost_key(&self.names, identifier, &parsed);
-        let attempt = LoginAttempt { address, identifier: &parsed, ghost: &ghost };
-        let (rules, now) = ((self.policy.login, self.policy.account), self.clock.now());
-        match self.store.count_login(attempt, rules, now).await? {
-            LoginCount::Counted(known) => Ok(known),
-            LoginCount::AddressHeld(wait) => Err(self.hold(address, now, wait)),
-            LoginCount::AccountHeld(wait) => {
-                tracing::info!("login held back for its account");
-                Err(Error::throttled(wait))
+    /// Looks the account up and counts the attempt, on the address and on the account, before any hash is spent on it. What is
+    /// reserved is settled even if the client goes away meanwhile.
+    async fn count_attempt(
+        &self,
+        of: LoginOf,
+        addresses: Vec<(String, Allowance)>,
+    ) -> Result<(Option<Credential>, Option<Timestamp>, Result<Reserved, LoginCounter>), Error> {
+        let service = self.clone();
+        uncancelled(async move {
+            let now = service.clock.now();
+            let counted = match service.store.count_login(&of, &addresses, service.policy.account, now).await? {
+                LoginCount::Counted(counted) => counted,
+                LoginCount::AddressHeld(place, wait) => {
+                    let address = addresses.get(place).map_or("", |(key, _)| key);
+                    return Err(service.hold(address, now, wait));
+                }
+            };
+            let Counted { known, counter, network_seen_at, turn } = counted;
+            let reserved = match turn {
+                Turn::Now => Ok(Reserved::new(&service, counter)),
+                Turn::Later | Turn::Abandoned => Err(counter),
+                Turn::Held(wait) => return Err(held_back(wait)),
+            };
+            Ok((known, network_seen_at, reserved))
+        })
+        .await
+    }
+
+    /// Waits until the attempts of the same account that are under way are settled, for no longer than one may wait for hashing.
+    async fn await_turn(&self, counter: LoginCounter) -> Result<(Place<'_>, Reserved), Error> {
+        let line = self.turns.line(&counter.key);
+        let end = Instant::now() + self.policy.login_patience;
+        let busy = || Error::throttled(Duration::from_secs(1));
+        let _first = timeout_at(end, line.first.lock()).await.map_err(|_| busy())?;
+        while Instant::now() < end {
+            if let Some(wait) = line.held(self.clock.now()) {
+                return Err(held_back(wait));
             }
+            let place = self.hasher.enqueue()?;
+            let (service, counter) = (self.clone(), counter.clone());
+            let turn = uncancelled(async move {
+                let (rule, now) = (service.policy.account, service.clock.now());
+                Ok(match service.store.reserve_login(&counter.key, rule, now).await? {
+                    Turn::Now => Ok(Reserved::new(&service, counter)),
+                    turn => Err(turn),
+                })
+            });
+            match turn.await? {
+                Ok(reserved) => return Ok((place, reserved)),
+                Err(Turn::Held(wait)) => {
+                    line.hold(self.clock.now(), wait);
+                    return Err(held_back(wait));
+                }
+                Err(_) => drop(place),
+            }
+            // Another server doesn't notify this one.
+            let again = end.min(Instant::now() + LOOK_AGAIN);
+            timeout_at(again, line.settled.notified()).await.ok();
         }
+        Err(busy())
+    }
+
+    /// Settles an attempt as failed, for as long as nobody else counts it as failed.
+    async fn settle_failed(self, key: String) {
+        let end = Instant::now() + SETTLED_WITHIN;
+        while let Err(cause) = self.store.settle_failed(&key, self.policy.account, self.clock.now()).await {
+            if Instant::now() >= end {
+                tracing::warn!(%cause, "a failed login was not settled");
+                return;
+            }
+            sleep(SETTLE_AGAIN).await;
+        }
+        self.turns.settled(&key);
+    }
+
+    /// What an account knows a network by.
+    pub(super) fn known_network(&self, caller: &Caller, user: &str) -> String {
+        known_key(user, &network_name(&self.names, caller.address))
+    }
+
+    fn login_made(
+        &self,
+        caller: &Caller,
+        user: &User,
+        reserved: &Reserved,
+        network_seen_at: Option<Timestamp>,
+    ) -> LoginMade {
+        let noted = network_seen_at.is_some_and(|seen| self.clock.now().since(seen) < NETWORK_NOTED);
+        LoginMade { counter: reserved.counter.clone(), network: (!noted).then(|| self.known_network(caller, &user.id)) }
     }
 
     /// `None` if the account is closed by now, or its password's hash is no longer the one that was compared.
@@ -119,6 +296,7 @@ impl Service {
         user: &User,
         hash: &str,
         renewed: Option<String>,
+        login: LoginMade,
     ) -> Result<Option<SignIn>, Error> {
         let hash = match renewed {
             Some(renewed) if self.store.renew_hash(&user.id, hash, &renewed).await? => renewed,
@@ -141,7 +319,7 @@ impl Service {
             unused_since: now.minus(self.policy.session_idle),
             begun_until: now.plus(CLOCK_TOLERANCE),
         };
-        let Some(begun) = self.store.begin_session(session, hash, cap).await? else { return Ok(None) };
+        let Some(begun) = self.store.begin_session(session, hash, cap, login).await? else { return Ok(None) };
         tracing::info!(user = %user.id, "logged in");
         let previous_login_at = begun.previous_login_at.map(Timestamp::to_rfc3339);
         let identity = Identity { account: user.clone().into(), expires_at, previous_login_at };
@@ -149,15 +327,24 @@ impl Service {
     }
 }
 
-/// What failed logins of a name without an account are counted under: not the name, for somebody may have typed a password there.
-/// One spelling for all cases and forms, like those of real accounts.
-fn ghost_key(names: &NameKey, typed: &str, parsed: &Identifier) -> String {
-    let canonical = match parsed {
-        Identifier::Email(email) => email.key().to_owned(),
-        Identifier::Username(username) => username.key().to_owned(),
-        Identifier::Nobody => typed.trim().to_lowercase(),
-    };
-    names.name("nobody:", &canonical)
+/// A network is what counts as one address. No copy of the database tells which one it is.
+fn network_name(names: &NameKey, address: IpAddr) -> String {
+    let network = client::counted_networks(address).into_iter().next();
+    let network = network.map_or_else(|| address.to_string(), |(network, _)| network.to_string());
+    names.name("network:", &network)
+}
+
+fn held_back(wait: Duration) -> Error {
+    tracing::info!("login held back for its account");
+    Error::throttled(wait)
+}
+
+/// Does work to its end, even if the client goes away meanwhile.
+fn uncancelled<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> impl Future<Output = Result<T, Error>> + Send {
+    let task = tokio::spawn(work);
+    async { task.await.unwrap_or_else(|_| Err(Error::Fault("a login's count did not end".to_owned()))) }
 }
 
 /// A session is called by its client's own name for itself, without anything that could harm a terminal or a page. A client
@@ -171,21 +358,15 @@ fn session_name(agent: &str) -> String {
 mod tests {
     use super::*;
 
-    fn ghost_key(typed: &str) -> String {
-        super::ghost_key(&NameKey::new([7; NameKey::LENGTH]), typed, &Identifier::parse(typed))
-    }
-
     #[test]
-    fn spellings_of_a_ghost_share_one_count_r88() {
-        assert_eq!(ghost_key("Ghost@Example.org"), ghost_key(" ghost@example.ORG"));
-        assert_eq!(ghost_key("Ghost"), ghost_key("gHOST "));
-        assert_eq!(ghost_key("not valid!"), ghost_key("Not Valid!"));
-        assert_ne!(ghost_key("ghost"), ghost_key("ghost2"));
-    }
-
-    #[test]
-    fn a_ghosts_name_is_not_kept_in_the_clear() {
-        assert!(!ghost_key("correct horse battery").contains("horse"));
+    fn a_network_is_known_by_its_hash_and_no_wider_than_an_address_counts_r92() {
+        let names = NameKey::new([7; NameKey::LENGTH]);
+        let of = |text: &str| network_name(&names, text.parse().expect("an address"));
+        assert_eq!(of("192.0.2.7"), of("::ffff:192.0.2.7"));
+        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::9"));
+        assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
+        assert!(!of("192.0.2.7").contains("192"));
     }
 
     #[test]

@@ -9,13 +9,16 @@ use super::{
     Bearing, Caller, Error, Service,
     entropy::new_token,
     hasher::Place,
+    login::Prover,
     proof::Proven,
     registration::{JUDGED, collected, invalid},
     strength,
 };
 use crate::{
     domain::{
-        account::{Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, SessionLine},
+        account::{
+            Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork, SessionLine,
+        },
         client,
         email::Email,
         password::Password,
@@ -92,7 +95,7 @@ impl Service {
     ) -> Result<PasswordChanged, Error> {
         let session = self.authenticate(token).await?;
         let user = &session.user;
-        let (old, place) = self.compare_own(caller, user, &current).await?;
+        let (old, place) = self.compare_own(caller, (user, Prover::Session(&session.id)), &current).await?;
         self.allow("judge", JUDGED, caller).await?;
         if Password::parse(&current).is_ok_and(|current| current == new) {
             return Err(invalid(Field::NewPassword, Problem::PasswordSame));
@@ -184,7 +187,8 @@ impl Service {
     ) -> Result<Account, Error> {
         self.allow("rename", RENAMES, caller).await?;
         let Session { user, id, .. } = asking.session();
-        match self.store.rename_user(&user.id, Some(id), username).await? {
+        let held = self.inherit(username.as_str(), &user.email);
+        match self.store.rename_user(&user.id, Some(id), username, held).await? {
             Rename::Done => {}
             Rename::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
             Rename::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -206,7 +210,8 @@ impl Service {
             proven_at: rfc3339(session.proven_at),
             session: session_line(session, Some(&asking.session().id)),
         });
-        let (last_login_at, failed) = self.store.attempts_of(&user.id).await?;
+        let (last_login_at, failed) = self.store.attempts_of(&user.id, &self.strangers_key(&user.email)).await?;
+        let known_networks = self.store.known_networks_of(&user.id).await?;
         let ever = Timestamp::from_millis(i64::MIN);
         let access_tokens = self.store.list_access_tokens(&user.id, ever).await?;
         let (mails, links) = (self.store.mails_of(&user.id).await?, self.store.links_of(&user.id).await?);
@@ -216,6 +221,10 @@ impl Service {
             last_login_at: last_login_at.map(rfc3339),
             email_verified_at: user.email_verified_at.map(Timestamp::to_rfc3339),
             failed_logins: failed.map(|(count, last)| FailedLogins { count, last_at: rfc3339(last) }),
+            known_networks: known_networks
+                .into_iter()
+                .map(|seen| KnownNetwork { last_login_at: rfc3339(seen) })
+                .collect(),
             sessions: sessions.collect(),
             access_tokens: access_tokens.into_iter().map(Into::into).collect(),
             mails: mails.into_iter().map(Into::into).collect(),

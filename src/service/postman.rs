@@ -11,7 +11,6 @@ use super::{
     clock::Clock,
     entropy::{Entropy, new_token},
     letters::{Letter, Letterhead},
-    name_key::NameKey,
 };
 use crate::{
     domain::{
@@ -19,7 +18,9 @@ use crate::{
         identifier::Identifier,
         token::{Kind, Token},
     },
-    store::{Allowance, Decoy, Errand, Error, LONGEST_WAIT, LinkKind, NewLink, Store, Telling, User, WaitingMail},
+    store::{
+        Allowance, Decoy, Errand, Error, LONGEST_WAIT, LinkKind, NameKey, NewLink, Store, Telling, User, WaitingMail,
+    },
 };
 
 /// How often the postman looks for mail that nobody told it of: another server's, or what waits for another try.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Caller, Error, Service, entropy::new_token};
+use super::{Caller, Error, Service, entropy::new_token, login::Prover};
 use crate::{
     domain::{
         time::{CLOCK_TOLERANCE, Timestamp},
@@ -55,7 +55,7 @@ impl Service {
     /// [`Service::authenticate`].
     pub async fn confirm_password(&self, caller: &Caller, token: &Token, password: &str) -> Result<Renewed, Error> {
         let session = self.authenticate(token).await?;
-        let (hash, _place) = self.compare_own(caller, &session.user, password).await?;
+        let (hash, _place) = self.compare_own(caller, (&session.user, Prover::Session(&session.id)), password).await?;
         let (new, now) = (new_token(&*self.entropy, Kind::Session), self.clock.now());
         let tokens = (&token.hash(), &new.hash());
         if !self.store.renew_session(&session.user.id, tokens, &hash, now).await? {

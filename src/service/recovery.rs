@@ -68,7 +68,8 @@ impl Service {
         let (hash, link, user) = self.follow(&token, &[LinkKind::Reset, LinkKind::Verify]).await?;
         let password = self.judge_and_hash(caller, &user, password).await?;
         let told = self.new_mail(Errand::PasswordReset);
-        let ended = self.store.reset_password((&hash, &link), &password, &told).await?;
+        let network = self.known_network(caller, &user.id);
+        let ended = self.store.reset_password((&hash, &link), &password, &network, &told).await?;
         let sessions_ended = ended.ok_or(AppError::LinkSpent)?;
         self.wake_postman();
         tracing::info!(user = %user.id, sessions_ended, "password set anew by mail");

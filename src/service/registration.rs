@@ -102,7 +102,7 @@ impl Service {
     /// Makes an account. Only a caller from outside is held back by the throttle.
     pub(super) async fn make_account(&self, caller: Option<&Caller>, new: Registration) -> Result<Account, Error> {
         if let Some(caller) = caller {
-            self.free_address("register", caller)?;
+            self.free_address("register", caller, self.policy.register)?;
             self.allow("judge", JUDGED, caller).await?;
         }
         let place = self.hasher.enqueue()?;
@@ -136,6 +136,7 @@ impl Service {
             password_hash: &password_hash,
             created_at: user.created_at,
             verified: user.email_verified_at.is_some(),
+            held: self.inherit(username.as_str(), email.as_str()),
         };
         let (made, taken) = (self.new_mail(Errand::Verify), self.new_mail(Errand::Taken));
         let discreet = self.policy.mail == MailPolicy::Sent;

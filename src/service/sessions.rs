@@ -26,8 +26,10 @@ impl Service {
             return Err(Box::pin(self.refuse_access(token)).await);
         }
         let hash = token.hash();
+        self.allow_call(&hash)?;
         let session = self.store.find_session(&hash).await?.ok_or(AppError::SessionEnded)?;
         let now = self.clock.now();
+        self.calls.remember(&hash, now);
         let unused = now.since(session.last_seen_at);
         if now >= session.expires_at || unused >= self.policy.session_idle {
             // Ended for good: no clock that is put back brings it to life again. The answer is the same if the

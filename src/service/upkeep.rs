@@ -4,7 +4,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Policy, clock::Clock, hasher::Hasher};
+use super::{Policy, clock::Clock, hasher::Hasher, login::KNOWN_FOR};
 use crate::{
     domain::{time::Timestamp, token::TokenHash},
     store::{Error, Horizons, Spent, Store},
@@ -127,6 +127,7 @@ impl Upkeep {
             let horizons = Horizons {
                 allowances: now,
                 failures: now.minus(self.policy.account.memory),
+                networks: now.minus(KNOWN_FOR),
                 sessions: now.minus(self.policy.session_idle),
             };
             let mut rows = 0;

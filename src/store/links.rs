@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    DURABLE, Error, NewMail, RELAXED, Store, access_tokens::revoke_access_tokens, lock::Locks, mail::post, on_read,
-    on_write, throttles::forget_counts,
+    DURABLE, Error, Inherit, NewMail, RELAXED, Store,
+    access_tokens::revoke_access_tokens,
+    lock::Locks,
+    mail::post,
+    on_read, on_write,
+    throttles::{forget_counts, forget_failures_of, inherit_failures, know_network},
 };
 use crate::domain::{
     email::Email,
@@ -145,25 +149,34 @@ macro_rules! void_links {
 }
 
 /// Ends whatever somebody else may hold of an account: its sessions and personal access tokens, and links to it but for those that
-/// bring an email back. Its failed logins are forgotten. Tells how many sessions there were.
+/// bring an email back. Tells how many sessions there were.
 macro_rules! evict {
     ($tx:ident, $user:expr) => {{
         void_links!($tx, $user);
         sqlx::query("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'").bind($user).execute(&mut *$tx).await?;
         revoke_access_tokens!($tx, $user);
-        sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind($user).execute(&mut *$tx).await?;
         let sql = "DELETE FROM sessions WHERE user_id = $1";
         sqlx::query(sql).bind($user).execute(&mut *$tx).await?.rows_affected()
     }};
 }
 
-/// Gives an account an address that was proven now.
+/// Gives an account an address that was proven now. Who is held back from it by its username stays so.
 macro_rules! set_email {
-    ($tx:ident, $user:expr, $email:expr, $now:expr) => {{
+    ($tx:ident, $user:expr, ($email:expr, $held:expr), $now:expr) => {{
         let email: &Email = $email;
+        inherit_failures!($tx, $held);
         let sql = "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4 WHERE id = $1";
         let query = sqlx::query(sql).bind($user).bind(email.as_str()).bind(email.key());
         query.bind($now.as_millis()).execute(&mut *$tx).await?;
+    }};
+}
+
+/// Makes the network known that set a new password by a link, with no failures. A login from there succeeds, whatever strangers
+/// do.
+macro_rules! welcome {
+    ($tx:ident, $user:expr, $network:expr, $now:expr) => {{
+        know_network!($tx, $user, $network, $now);
+        forget_failures_of!($tx, $network);
     }};
 }
 
@@ -351,8 +364,8 @@ impl Store {
     }
 
     /// Sets a new password by a link that proves the account's address, which counts as proven then. Every session and
-    /// personal access token ends, other such links are void, and failed logins are forgotten. Returns how many sessions
-    /// ended; `None`, and nothing is changed, if the link doesn't work, or the account has another address by now.
+    /// personal access token ends, other such links are void, and the account knows `network` from now on. Returns how many
+    /// sessions ended; `None`, and nothing is changed, if the link doesn't work, or the account has another address by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -360,10 +373,11 @@ impl Store {
         &self,
         (hash, link): (&TokenHash, &Link),
         password_hash: &str,
+        network: &str,
         told: &NewMail,
     ) -> Result<Option<u64>, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
-        let (password_hash, told) = (password_hash.to_owned(), told.clone());
+        let (password_hash, network, told) = (password_hash.to_owned(), network.to_owned(), told.clone());
         self.uncancelled(async move {
             let (user, now) = (&link.user_id, told.created_at);
             let _ended = store.forget_user_afterwards(user);
@@ -378,6 +392,7 @@ impl Store {
                     let query = sqlx::query(sql).bind(user).bind(&password_hash).bind(now.as_millis());
                     query.execute(&mut *tx).await?;
                     post!(tx, &told, Some(user), "");
+                    welcome!(tx, user, &network, now);
                     Some(evict!(tx, user))
                 } else {
                     None
@@ -388,14 +403,15 @@ impl Store {
     }
 
     /// Gives an account the address that a link proves, which counts as proven then, if the password is still the one whose
-    /// hash is given. Links that were sent to the address before are void. If that was its owner's, they are told.
+    /// hash is given. Links that were sent to the address before are void. If that was its owner's, they are told. `held` are
+    /// strangers' failures with the address until now, which stay the account's.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn move_email(
         &self,
         (hash, link): (&TokenHash, &Link),
-        email: &Email,
+        (email, held): (&Email, Inherit),
         password_hash: &str,
         told: &NewMail,
     ) -> Result<Moved, Error> {
@@ -419,7 +435,7 @@ impl Store {
                         // Whatever the clock did: which change came after which is what undoing one goes by.
                         let after = last.map_or(i64::MIN, |last| last.saturating_add(1));
                         told.created_at = now.max(Timestamp::from_millis(after));
-                        set_email!(tx, user, &email, now);
+                        set_email!(tx, user, (&email, &held), now);
                         void_links!(tx, user);
                         let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
                         sqlx::query(sql).bind(user).execute(&mut *tx).await?;
@@ -438,20 +454,22 @@ impl Store {
 
     /// Gives an account the address back that it had before, and a new password, for somebody else may know the old one. Every
     /// session and personal access token ends, and whatever was asked for since then is void. Somebody who has registered
-    /// with the address meanwhile and could not prove it, `squatter`, gives way. `told` goes to the address until now.
+    /// with the address meanwhile and could not prove it, `squatter`, gives way. `told` goes to the address until now. The
+    /// account knows `network` from now on.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn undo_email(
         &self,
         (hash, link): (&TokenHash, &Link),
-        email: &Email,
-        password_hash: &str,
+        (email, held): (&Email, Inherit),
+        (password_hash, network): (&str, &str),
         squatter: Option<&str>,
         told: &NewMail,
     ) -> Result<Moved, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
         let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
+        let network = network.to_owned();
         let squatter = squatter.map(str::to_owned);
         let moved = self.uncancelled(async move {
             let (user, now) = (&link.user_id, told.created_at);
@@ -461,21 +479,20 @@ impl Store {
                 let works = use_up!(tx, &hash, user, now);
                 if works {
                     if let Some(squatter) = &squatter {
+                        forget_counts!(tx, squatter);
                         let sql = "DELETE FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
-                        let gone = sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
-                        if gone.rows_affected() == 1 {
-                            forget_counts!(tx, squatter);
-                        }
+                        sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
                     }
                     let sql = "SELECT email FROM users WHERE id = $1";
                     let before: String = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;
-                    set_email!(tx, user, &email, now);
+                    set_email!(tx, user, (&email, &held), now);
                     let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                     sqlx::query(sql).bind(user).bind(&password_hash).execute(&mut *tx).await?;
                     let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'undo_email' AND created_at >= $2";
                     sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
                     let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'email_changed' AND created_at >= $2";
                     sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
+                    welcome!(tx, user, &network, now);
                     evict!(tx, user);
                     post!(tx, &told, Some(user), &before);
                 }

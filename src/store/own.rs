@@ -2,8 +2,13 @@
 //! is open, which is looked at again in the transaction itself.
 
 use super::{
-    DURABLE, Error, NewMail, RELAXED, Store, access_tokens::revoke_access_tokens, links::void_links, lock::Locks,
-    mail::post, on_read, on_write, throttles::forget_counts,
+    DURABLE, Error, Inherit, NewMail, Store,
+    access_tokens::revoke_access_tokens,
+    links::void_links,
+    lock::Locks,
+    mail::post,
+    on_read, on_write,
+    throttles::{forget_counts, inherit_failures, own_counts},
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
@@ -112,36 +117,49 @@ impl Store {
             .await?))
     }
 
-    /// When somebody logged in to an account for the last time, if ever; and how often somebody failed to since, and when
-    /// last. Times are milliseconds since 1970.
+    /// When somebody logged in to an account for the last time, if ever; and how many failed logins are remembered, of those
+    /// whom it knows and of strangers, under a key of their own, and when the last one was. Times are milliseconds since 1970.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn attempts_of(&self, user: &str) -> Result<(Option<i64>, Option<(i64, i64)>), Error> {
+    pub async fn attempts_of(&self, user: &str, strangers: &str) -> Result<(Option<i64>, Option<(i64, i64)>), Error> {
         Ok(on_read!(self, conn => {
             let sql = "SELECT last_login_at FROM users WHERE id = $1";
             let last: Option<Option<i64>> = sqlx::query_scalar(sql).bind(user).fetch_optional(&mut *conn).await?;
-            let sql = "SELECT failures, last_at FROM account_throttles WHERE key = $1";
-            (last.flatten(), sqlx::query_as(sql).bind(user).fetch_optional(&mut *conn).await?)
+            let sql = concat!(
+                "SELECT CAST(SUM(failures) AS BIGINT), MAX(last_at) FROM account_throttles WHERE failures > 0 AND \
+                 ((key = $2 AND EXISTS (SELECT id FROM users WHERE id = $1)) OR key IN (",
+                own_counts!(),
+                "))"
+            );
+            let failed: (Option<i64>, Option<i64>) =
+                sqlx::query_as(sql).bind(user).bind(strangers).fetch_one(&mut *conn).await?;
+            (last.flatten(), failed.0.zip(failed.1))
         }))
     }
 
-    /// Forgets an account's failed logins.
+    /// When somebody logged in to an account from each of the networks that it knows, the latest first. Times are milliseconds
+    /// since 1970.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn forget_failures(&self, user: &str) -> Result<(), Error> {
-        on_write!(self, RELAXED, tx => {
-            sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(user).execute(&mut *tx).await?;
-        });
-        Ok(())
+    pub async fn known_networks_of(&self, user: &str) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT seen_at FROM known_networks WHERE user_id = $1 ORDER BY seen_at DESC";
+        Ok(on_read!(self, conn => sqlx::query_scalar(sql).bind(user).fetch_all(&mut *conn).await?))
     }
 
-    /// Gives an account another username. Without a session it is the operator who asks.
+    /// Gives an account another username. Without a session it is the operator who asks. `held` are strangers' failures with that
+    /// username, which become the account's.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn rename_user(&self, user: &str, session: Option<&str>, username: &Username) -> Result<Rename, Error> {
+    pub async fn rename_user(
+        &self,
+        user: &str,
+        session: Option<&str>,
+        username: &Username,
+        held: Inherit,
+    ) -> Result<Rename, Error> {
         let (store, user, username) = (self.clone(), user.to_owned(), username.clone());
         let session = session.map(str::to_owned);
         let renamed = self.uncancelled(async move {
@@ -151,6 +169,7 @@ impl Store {
                 if living {
                     let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
                     sqlx::query(sql).bind(&user).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
+                    inherit_failures!(tx, &held);
                 }
                 living
             }))
@@ -200,8 +219,8 @@ impl Store {
                     let sql = "DELETE FROM mails WHERE user_id IS NULL \
                                AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
                     sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
-                    sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
                     forget_counts!(tx, &user);
+                    sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
                 }
                 living.then_some(())
             });

@@ -3,8 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    DURABLE, Error, RELAXED, Store, User, UserRow, access_tokens::revoke_access_tokens, links::void_links, lock::Locks,
+    DURABLE, Error, RELAXED, Store, User, UserRow,
+    access_tokens::revoke_access_tokens,
+    links::void_links,
+    lock::Locks,
     on_read, on_write,
+    throttles::{LoginCounter, know_network, settle_right},
 };
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
@@ -36,6 +40,15 @@ pub struct SessionCap {
     pub unused_since: Timestamp,
     /// Nor do those that begin after this, which the clock has yet to reach.
     pub begun_until: Timestamp,
+}
+
+/// What the login by which a session begins was counted under.
+#[derive(Clone, Debug)]
+pub struct LoginMade {
+    /// The count that it settles.
+    pub counter: LoginCounter,
+    /// The network that the account knows from now on, where that was not noted lately.
+    pub network: Option<String>,
 }
 
 /// A session as it is kept, with its user.
@@ -121,7 +134,7 @@ const EVICT: &str = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2 AND id
     ORDER BY created_at DESC, id DESC LIMIT $3) RETURNING token_hash";
 
 impl Store {
-    /// Begins a session: adds it, forgets the account's failed logins, and ends its oldest sessions past the cap. All
+    /// Begins a session: adds it, settles the login, and ends the account's oldest sessions past the cap. All
     /// in one transaction, and only while the account is open and the password is still the one that was checked.
     /// `None` if it isn't. Its commit waits for no disk: whom a loss of power costs a session logs in again.
     ///
@@ -132,6 +145,7 @@ impl Store {
         new: NewSession,
         password_hash: String,
         cap: SessionCap,
+        login: LoginMade,
     ) -> Result<Option<Begun>, Error> {
         let (store, most) = (self.clone(), i64::from(cap.most));
         self.uncancelled(async move {
@@ -149,8 +163,10 @@ impl Store {
                     .fetch_optional(&mut *tx)
                     .await?;
                 if added.is_some() {
-                    let sql = "DELETE FROM account_throttles WHERE key = $1";
-                    sqlx::query(sql).bind(&new.user_id).execute(&mut *tx).await?;
+                    settle_right!(tx, &login.counter);
+                    if let Some(network) = &login.network {
+                        know_network!(tx, &new.user_id, network, new.created_at);
+                    }
                     let sql = "UPDATE users SET last_login_at = $2 WHERE id = $1";
                     sqlx::query(sql).bind(&new.user_id).bind(new.created_at.as_millis()).execute(&mut *tx).await?;
                 }

@@ -15,6 +15,8 @@ pub struct Horizons {
     pub allowances: Timestamp,
     /// Failed logins before this are forgotten.
     pub failures: Timestamp,
+    /// Networks last seen before this are not known any more.
+    pub networks: Timestamp,
     /// Sessions last used before this have ended. That finds those past their absolute end too: since then nobody could
     /// use them.
     pub sessions: Timestamp,
@@ -27,6 +29,8 @@ pub enum Spent {
     Address,
     /// The throttle of an account, or of a name that is nobody's.
     Account,
+    /// A network that an account knew.
+    Network,
     /// A session.
     Session,
 }
@@ -57,13 +61,14 @@ macro_rules! delete {
 
 impl Spent {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Address, Self::Account, Self::Session];
+    pub const ALL: [Self; 4] = [Self::Address, Self::Account, Self::Network, Self::Session];
 
     /// $1 the time, $2 how many.
     const fn search(self) -> &'static str {
         match self {
             Self::Address => search!("address_throttles", "key", "full_at"),
             Self::Account => search!("account_throttles", "key", "last_at"),
+            Self::Network => search!("known_networks", "key", "seen_at"),
             Self::Session => search!("sessions", "id", "last_seen_at"),
         }
     }
@@ -73,6 +78,7 @@ impl Spent {
         match self {
             Self::Address => delete!("address_throttles", "key", "full_at", ""),
             Self::Account => delete!("account_throttles", "key", "last_at", ""),
+            Self::Network => delete!("known_networks", "key", "seen_at", ""),
             Self::Session => delete!("sessions", "id", "last_seen_at", " RETURNING token_hash"),
         }
     }
@@ -81,6 +87,7 @@ impl Spent {
         match self {
             Self::Address => horizons.allowances.as_millis(),
             Self::Account => horizons.failures.as_millis(),
+            Self::Network => horizons.networks.as_millis(),
             Self::Session => horizons.sessions.as_millis(),
         }
     }

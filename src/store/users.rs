@@ -1,8 +1,13 @@
 //! Accounts.
 
 use super::{
-    DURABLE, Error, NewMail, Store, access_tokens::revoke_access_tokens, links::void_links, lock::Locks, mail::post,
+    DURABLE, Error, Inherit, NewMail, Store,
+    access_tokens::revoke_access_tokens,
+    links::void_links,
+    lock::Locks,
+    mail::post,
     on_read, on_write,
+    throttles::{forget_own_failures, inherit_failures},
 };
 use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
 
@@ -21,6 +26,8 @@ pub struct NewUser<'a> {
     pub created_at: Timestamp,
     /// Whether the address is known to be the owner's.
     pub verified: bool,
+    /// Strangers' failures with the username, which become the account's.
+    pub held: Inherit,
 }
 
 /// Mail that a registration sends.
@@ -165,7 +172,43 @@ macro_rules! find {
     }};
 }
 
-pub(super) use find;
+/// An account's row with what a login must know of it. $1 the key, $2 the hash of the network that it comes from.
+macro_rules! for_login {
+    ($key:literal) => {
+        concat!(
+            "SELECT id, email, username, created_at, disabled_at, email_verified_at, password_hash, email_key, \
+             (SELECT seen_at FROM known_networks WHERE key = 'known:' || users.id || ':' || $2) AS network_seen_at \
+             FROM users WHERE ",
+            $key,
+            " = $1"
+        )
+    };
+}
+
+pub(super) const BY_EMAIL_FOR_LOGIN: &str = for_login!("email_key");
+pub(super) const BY_USERNAME_FOR_LOGIN: &str = for_login!("username_key");
+
+/// As [`find`], for a login that comes from a network.
+macro_rules! find_for_login {
+    ($conn:ident, $identifier:expr, $network:expr) => {{
+        use $crate::store::{
+            throttles::LoginRow,
+            users::{BY_EMAIL_FOR_LOGIN, BY_USERNAME_FOR_LOGIN},
+        };
+        let named = match $identifier {
+            Identifier::Email(email) => Some((BY_EMAIL_FOR_LOGIN, email.key())),
+            Identifier::Username(username) => Some((BY_USERNAME_FOR_LOGIN, username.key())),
+            Identifier::Nobody => None,
+        };
+        let row: Option<LoginRow> = match named {
+            Some((sql, key)) => sqlx::query_as(sql).bind(key).bind($network).fetch_optional(&mut *$conn).await?,
+            None => None,
+        };
+        row
+    }};
+}
+
+pub(super) use find_for_login;
 
 impl Store {
     /// Makes an account, and posts what there is to say about it. Whether it can be made, the database's own uniqueness
@@ -189,6 +232,9 @@ impl Store {
                 .bind(new.verified.then(|| new.created_at.as_millis()))
                 .fetch_optional(&mut *tx)
                 .await?;
+            if made.is_some() {
+                inherit_failures!(tx, &new.held);
+            }
             match (made, welcome) {
                 (Some(user), Some(welcome)) => {
                     post!(tx, welcome.made, Some(&user), "");
@@ -259,8 +305,8 @@ impl Store {
         Ok(rows == 1)
     }
 
-    /// Sets a new password, ends every session and forgets failed logins, in one transaction. Returns how many
-    /// sessions ended.
+    /// Sets a new password, ends every session and forgets failed logins, except those of
+    /// strangers, in one transaction. Returns how many sessions ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -273,8 +319,7 @@ impl Store {
                 sqlx::query(sql).bind(&user).bind(&hash).execute(&mut *tx).await?;
                 void_links!(tx, &user);
                 revoke_access_tokens!(tx, &user);
-                let sql = "DELETE FROM account_throttles WHERE key = $1";
-                sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
+                forget_own_failures!(tx, &user);
                 let sql = "DELETE FROM sessions WHERE user_id = $1";
                 sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
             }))
@@ -324,7 +369,8 @@ impl Store {
         .await
     }
 
-    /// Opens a closed account again. What brings its email back has as much time left as it had when it was closed.
+    /// Opens a closed account again. What brings its email back has as much time left as it had when it was closed. Failed
+    /// logins are forgotten, except those of strangers.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -337,7 +383,7 @@ impl Store {
                        (SELECT 1 FROM users WHERE id = $1 AND disabled_at < $2)";
             sqlx::query(sql).bind(user).bind(now.as_millis()).execute(&mut *tx).await?;
             sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1").bind(user).execute(&mut *tx).await?;
-            sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind(user).execute(&mut *tx).await?;
+            forget_own_failures!(tx, user);
         });
         Ok(())
     }

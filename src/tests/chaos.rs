@@ -38,6 +38,14 @@ pub fn command(folder: &Path) -> Command {
     // Every client tells its address, and may be one of many who log in to one account: only so can a few do so much.
     command.env("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1");
     command.env("VESTIBULE_THROTTLE_ACCOUNT_FREE_FAILURES", "100");
+    command.env("VESTIBULE_THROTTLE_TOKEN_CALLS_PER_MINUTE", "60000000");
+    command
+}
+
+/// As [`command`], with the limits of accounts that everybody has: a login that a kill broke off must not hold its account back.
+fn limited_command(folder: &Path, url: &str) -> Command {
+    let mut command = command(folder);
+    command.env_remove("VESTIBULE_THROTTLE_ACCOUNT_FREE_FAILURES").env("DATABASE_URL", url);
     command
 }
 
@@ -74,7 +82,7 @@ impl Storm {
     fn new(seed: u64, url: &str, database: Option<Cluster>) -> Self {
         println!("\nseed {seed}, {CLIENTS} clients");
         let folder = TempDir::new().unwrap();
-        let server = Server::start(command(folder.path()).env("DATABASE_URL", url), &folder.path().join("log"));
+        let server = Server::start(&mut limited_command(folder.path(), url), &folder.path().join("log"));
         let (rng, runtime) = (StdRng::seed_from_u64(seed), Runtime::new().unwrap());
         Self { rng, folder, url: url.to_owned(), database, runtime, server, kills: Kills::default() }
     }
@@ -100,8 +108,8 @@ impl Storm {
             _ => {
                 self.server.process.kill().unwrap();
                 self.server.process.wait().unwrap();
-                let (mut command, log) = (command(self.folder.path()), self.folder.path().join("log"));
-                command.env("DATABASE_URL", &self.url);
+                let mut command = limited_command(self.folder.path(), &self.url);
+                let log = self.folder.path().join("log");
                 if twice {
                     let mut starting = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
                     pause(moment);

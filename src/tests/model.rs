@@ -26,7 +26,7 @@ use vestibule::{
 
 use self::{
     rules::Model,
-    step::{Act, Answer, By, Command, Event, MOMENT, Person, Phrase, Script, Step, Use, scripts},
+    step::{Act, Answer, By, Command, Event, MOMENT, Person, Phrase, Place, Script, Step, Use, scripts},
 };
 use crate::util::{App, Backend, figure, letterbox::token_of, some_address};
 
@@ -36,6 +36,8 @@ struct Real {
     tokens: Vec<Token>,
     access: Vec<Token>,
     links: Vec<Token>,
+    /// Where the last link was followed that sets a new password.
+    follower: Option<IpAddr>,
 }
 
 impl Real {
@@ -49,10 +51,12 @@ impl Real {
             config.throttle.account_delay = numbers::FIRST_DELAY;
             config.throttle.account_max_delay = numbers::LONGEST_DELAY;
             config.throttle.account_memory = numbers::MEMORY;
+            // Addresses come again here, and only accounts are to be held back.
+            config.throttle.login_burst = 1_000_000;
             // As cheap as argon2 can be: the rules are what is looked at here.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         });
-        Self { app: app.await, tokens: vec![], access: vec![], links: vec![] }
+        Self { app: app.await, tokens: vec![], access: vec![], links: vec![], follower: None }
     }
 
     async fn take(&mut self, step: Step) -> Answer {
@@ -81,9 +85,9 @@ impl Real {
                 let new = service.read_registration(Some(&email), Some(&username), Some(password.text())).unwrap();
                 service.register(&caller(), new).await?;
             }
-            Step::LogIn { by, who, password } => {
+            Step::LogIn { by, who, password, from } => {
                 let name = if by == By::Email { who.email() } else { who.username() };
-                let sign_in = service.log_in(&caller(), &name, password.text()).await?;
+                let sign_in = service.log_in(&self.caller_from(from), &name, password.text()).await?;
                 self.tokens.push(Token::parse(Kind::Session, &sign_in.token).unwrap());
                 return Ok(Answer::Is(Person::named(&sign_in.identity.account.username)));
             }
@@ -181,15 +185,29 @@ impl Real {
             Event::Follow { since, to } => {
                 let link = self.links.iter().rev().nth(since).ok_or(AppError::LinkSpent)?;
                 let new = |phrase: Phrase| NewPassword::parse(Some(link.expose()), Some(phrase.text())).unwrap();
+                let caller = caller();
                 match to {
-                    Use::Verify(phrase) => service.verify_email(&caller(), link, phrase.text()).await?,
-                    Use::Reset(phrase) => service.reset_password(&caller(), new(phrase)).await?,
-                    Use::Confirm(phrase) => service.confirm_email(&caller(), link, phrase.text()).await?,
-                    Use::Undo(phrase) => service.undo_email(&caller(), new(phrase)).await?,
+                    Use::Verify(phrase) => service.verify_email(&caller, link, phrase.text()).await?,
+                    Use::Reset(phrase) => service.reset_password(&caller, new(phrase)).await?,
+                    Use::Confirm(phrase) => service.confirm_email(&caller, link, phrase.text()).await?,
+                    Use::Undo(phrase) => service.undo_email(&caller, new(phrase)).await?,
+                }
+                if matches!(to, Use::Reset(_) | Use::Undo(_)) {
+                    self.follower = Some(caller.address);
                 }
             }
         }
         Ok(Answer::Done)
+    }
+
+    fn caller_from(&self, place: Place) -> Caller {
+        let address = match place {
+            Place::Anywhere => None,
+            Place::Home => Some("192.0.2.1".parse().unwrap()),
+            Place::Cafe => Some("2001:db8::1".parse().unwrap()),
+            Place::Follower => self.follower,
+        };
+        Caller { address: address.unwrap_or(caller().address), ..caller() }
     }
 
     async fn restart(self) -> Self {

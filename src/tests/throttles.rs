@@ -2,15 +2,87 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use vestibule::store::{DatabaseUrl, Turn};
 
 use crate::{
     on_both,
-    util::{App, Backend, PASSWORD, some_address},
+    util::{Answer, App, Backend, PASSWORD, default_config, letterbox::token_of, some_address},
 };
 
 const AUTH: &str = "/api/accounts/api_auth/";
 const REGISTER: &str = "/api/accounts/api_register/";
+const NEW: &str = "walrus orchard lantern";
+/// Where an owner logs in.
+const HOME: &str = "192.0.2.7";
+
+impl App {
+    async fn log_in_from(&self, address: &str, who: &str, password: &str) -> Answer {
+        self.post(AUTH, &json!({ "email": who, "password": password })).from(address).send().await
+    }
+
+    /// The statuses of attempts by strangers, each from another network, one after the other.
+    async fn guesses(&self, who: &str, count: usize) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for _ in 0..count {
+            statuses.push(self.log_in(who, "wrong").await.status.as_u16());
+        }
+        statuses
+    }
+
+    /// Lets strangers guess until the wait is as long as it gets, and returns at its end.
+    async fn guess_up_to_the_longest_wait(&self, who: &str) {
+        self.guesses(who, 5).await;
+        loop {
+            let wait: u64 = self.log_in(who, "wrong").await.header("retry-after").parse().unwrap();
+            self.clock.advance(Duration::from_secs(wait));
+            if wait == 900 {
+                return;
+            }
+            assert_eq!(self.guesses(who, 1).await, [400]);
+        }
+    }
+
+    /// A link to a new password, from a mail.
+    async fn link_to_a_new_password(&self, email: &str) -> String {
+        let asked = self.post("/api/accounts/forgot_password/", &json!({ "email": email })).from(&some_address());
+        assert_eq!(asked.send().await.status, 200);
+        token_of(self.deliver().await.last().unwrap())
+    }
+
+    /// What failed logins of an account from the one network that it knows are counted under.
+    async fn known_key(&self, who: &str) -> String {
+        let sql = "SELECT key FROM known_networks JOIN users ON users.id = user_id WHERE username_key = $1";
+        self.query(sql, who).await
+    }
+
+    /// How many attempts are under way.
+    async fn reserved(&self, key: &str) -> i64 {
+        let sql = "SELECT CAST(COALESCE(MAX(reserved), 0) AS TEXT) FROM account_throttles WHERE key = $1";
+        self.query(sql, key).await.parse().unwrap()
+    }
+
+    /// The one text that a statement finds.
+    async fn query(&self, sql: &'static str, value: &str) -> String {
+        match &self.config.database.url {
+            DatabaseUrl::Sqlite(file) => {
+                let mut connection = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+                sqlx::query_scalar(sql).bind(value).fetch_one(&mut connection).await.unwrap()
+            }
+            DatabaseUrl::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                sqlx::query_scalar(sql).bind(value).fetch_one(&mut connection).await.unwrap()
+            }
+        }
+    }
+
+    async fn set_password_from(&self, address: &str, link: &str) -> u16 {
+        let body = json!({ "token": link, "new_password": NEW });
+        self.post("/api/accounts/reset_password/", &body).from(address).send().await.status.as_u16()
+    }
+}
 
 on_both! {
     async fn five_hundred_parallel_wrong_passwords_reach_argon2_at_most_ten_times_r87(app: App) {
@@ -24,7 +96,7 @@ on_both! {
         let before: u64 = all.iter().map(|app| app.service.hashes_run()).sum();
         let body = json!({ "email": "ann", "password": "wrong" });
         let calls = (0..500).map(|n| all[n % all.len()].post(AUTH, &body).from(&some_address()).send());
-        let answers = futures_util::future::join_all(calls).await;
+        let answers = join_all(calls).await;
         let spent: u64 = all.iter().map(|app| app.service.hashes_run()).sum::<u64>() - before;
         let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
         assert_eq!((spent, count(400), count(429)), (10, 10, 490));
@@ -50,9 +122,11 @@ on_both! {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]);
         assert_eq!(app.me(&session).await, 200, "a session lives on");
         app.clock.advance(Duration::from_mins(15));
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "its owner gets in");
-        assert_eq!(app.log_in("ann", "wrong").await.status, 400, "and starts afresh");
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200, "its owner gets in");
+        assert_eq!(app.log_in_from(HOME, "ann", "wrong").await.status, 400, "and has free failures again: the network is known now");
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+        assert_eq!(app.log_in("ann", "wrong").await.status, 400);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 429, "strangers don't");
     }
 }
 
@@ -208,5 +282,271 @@ on_both! {
         app.clock.go_back(Duration::from_hours(8760));
         let body = json!({ "email": "ann", "password": PASSWORD });
         assert_eq!(app.post(AUTH, &body).from("192.0.2.1").send().await.status, 200);
+    }
+}
+
+on_both! {
+    async fn strangers_who_guess_keep_no_owner_out_of_a_network_that_is_known_r92(app: App) {
+        app.register("ann").await;
+        let known = ["192.0.2.7", "2001:db8:1:2::7"];
+        for home in known {
+            assert_eq!(app.log_in_from(home, "ann", PASSWORD).await.status, 200);
+        }
+        // Sixty networks that guess at every moment.
+        for round in 0..5 {
+            app.guesses("ann", 60).await;
+            for (home, name) in [(known[0], "ann"), (known[1], "ann@example.org")] {
+                assert_eq!(app.log_in_from(home, name, PASSWORD).await.status, 200, "round {round}, {home}");
+            }
+            app.clock.advance(Duration::from_secs(13));
+        }
+        // And one guess in each window, when the wait is at its longest.
+        app.guess_up_to_the_longest_wait("ann").await;
+        for _ in 0..3 {
+            assert_eq!(app.guesses("ann", 2).await, [400, 429]);
+            assert_eq!(app.log_in_from(known[0], "ann", PASSWORD).await.status, 200);
+            app.clock.advance(Duration::from_mins(15));
+        }
+    }
+}
+
+on_both! {
+    async fn a_known_network_is_held_back_by_a_count_of_its_own_r87_r92(app: App) {
+        app.register("ann").await;
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+        for _ in 0..5 {
+            assert_eq!(app.log_in_from(HOME, "ann", "wrong").await.status, 400);
+        }
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 429);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "strangers have theirs");
+        app.clock.advance(Duration::from_hours(24 * 90));
+        assert_eq!(app.guesses("ann", 6).await.last(), Some(&429));
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 429, "nobody knows it any more after 90 days");
+    }
+}
+
+on_both! {
+    async fn an_account_knows_its_ten_latest_networks_and_no_more_r92(app: App) {
+        app.register("ann").await;
+        for home in 1..=11 {
+            app.clock.advance(Duration::from_secs(1));
+            assert_eq!(app.log_in_from(&format!("192.0.2.{home}"), "ann", PASSWORD).await.status, 200);
+        }
+        app.guesses("ann", 6).await;
+        assert_eq!(app.log_in_from("192.0.2.1", "ann", PASSWORD).await.status, 429, "the oldest has given way");
+        for home in 2..=11 {
+            assert_eq!(app.log_in_from(&format!("192.0.2.{home}"), "ann", PASSWORD).await.status, 200, "{home}");
+        }
+    }
+}
+
+on_both! {
+    async fn after_a_new_password_by_mail_the_owner_gets_in_whatever_strangers_do_r92(app: App) {
+        app.register("ann").await;
+        app.guess_up_to_the_longest_wait("ann").await;
+        let link = app.link_to_a_new_password("ann@example.org").await;
+        assert_eq!(app.guesses("ann", 2).await, [400, 429]);
+        assert_eq!(app.set_password_from("198.51.100.9", &link).await, 200);
+        app.guesses("ann", 60).await;
+        assert_eq!(app.log_in_from("198.51.100.9", "ann", PASSWORD).await.status, 400, "the old one is still the old one");
+        assert_eq!(app.log_in_from("198.51.100.9", "ann", NEW).await.status, 200);
+        assert_eq!(app.log_in_from("198.51.100.10", "ann", NEW).await.status, 429, "a link carries nobody else");
+    }
+}
+
+on_both! {
+    async fn strangers_who_guess_keep_no_owner_from_proving_the_password_r92(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        app.guess_up_to_the_longest_wait("ann").await;
+        assert_eq!(app.guesses("ann", 2).await, [400, 429]);
+        app.proof(&token).await;
+        let verify = json!({ "token": token_of(&app.deliver_one().await), "password": PASSWORD });
+        let confirmed = app.post("/api/accounts/verify_email/", &verify).from(&some_address()).send().await;
+        assert_eq!(confirmed.status, 200, "by a link as well: {}", confirmed.text);
+    }
+}
+
+on_both! {
+    async fn a_throttle_tells_no_stranger_of_an_account_or_of_what_its_owner_does_r13_r88(app: App) {
+        for name in ["idle", "ann", "bob", "cyd", "dan"] {
+            app.register(name).await;
+        }
+        app.deliver().await;
+        let mut answers = Vec::new();
+        for name in ["idle", "ghost", "ann", "bob", "cyd", "dan"] {
+            let email = format!("{name}@example.org");
+            if name == "bob" {
+                assert_eq!(app.log_in_from(HOME, name, PASSWORD).await.status, 200);
+            }
+            let mut seen = app.guesses(&email, 4).await;
+            match name {
+                "ann" => drop(app.token(name).await),
+                "bob" => assert_eq!(app.log_in_from(HOME, name, PASSWORD).await.status, 200, "from a network that is known"),
+                "cyd" => {
+                    let link = app.link_to_a_new_password(&email).await;
+                    assert_eq!(app.set_password_from(&some_address(), &link).await, 200);
+                }
+                "dan" => {
+                    let gone = json!({ "username": name });
+                    assert_eq!(app.ask("POST", "/api/accounts/delete/", &app.token(name).await, &gone).await.status, 204);
+                }
+                _ => {}
+            }
+            seen.extend(app.guesses(&email, 2).await);
+            answers.push(seen);
+        }
+        answers.dedup();
+        assert_eq!(answers, [[400, 400, 400, 400, 400, 429]]);
+    }
+}
+
+on_both! {
+    async fn a_name_that_is_held_back_stays_so_when_it_becomes_an_accounts_r88(app: App) {
+        assert_eq!(app.guesses("ann@example.org", 6).await.last(), Some(&429));
+        app.register("ann").await;
+        assert_eq!(app.log_in("ann@example.org", PASSWORD).await.status, 429);
+        assert_eq!(app.guesses("bob", 6).await.last(), Some(&429));
+        app.register("bob").await;
+        assert_eq!(app.log_in("bob", PASSWORD).await.status, 429);
+        app.register("cyd").await;
+        let token = app.token("cyd").await;
+        assert_eq!(app.guesses("cydney", 6).await.last(), Some(&429));
+        let renamed = app.ask("POST", "/api/accounts/change_username/", &token, &json!({ "username": "cydney" })).await;
+        assert_eq!((renamed.status.as_u16(), app.log_in("cydney", PASSWORD).await.status.as_u16()), (200, 429));
+    }
+}
+
+on_both! {
+    async fn right_logins_of_one_account_at_the_same_moment_all_succeed_r87(app: App) {
+        let mut config = app.config.clone();
+        config.password.hashing_patience = Duration::from_mins(5);
+        let app = app.restart_with(config).await;
+        app.register("ann").await;
+        let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
+        let all: Vec<&App> = sibling.iter().chain([&app]).collect();
+        // With all free failures, with one left, and with none, when one is tried at a time.
+        for failures in [0, 4, 1] {
+            assert!(app.guesses("ann", failures).await.iter().all(|status| *status == 400));
+            if failures == 1 {
+                app.clock.advance(Duration::from_secs(1));
+            }
+            let logins = join_all((0..20).map(|n| all[n % all.len()].log_in("ann", PASSWORD))).await;
+            let statuses: Vec<u16> = logins.iter().map(|answer| answer.status.as_u16()).collect();
+            assert_eq!(statuses, [200; 20], "after {failures} more failures");
+        }
+        assert_eq!(app.guesses("ann", 2).await, [400, 429], "strangers' failures are as many as before");
+    }
+}
+
+on_both! {
+    async fn of_guesses_at_one_moment_only_one_is_tried_once_there_was_a_wait_r87(app: App) {
+        let mut config = app.config.clone();
+        config.password.hashing_patience = Duration::from_mins(5);
+        let app = app.restart_with(config).await;
+        app.register("ann").await;
+        let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
+        let all: Vec<&App> = sibling.iter().chain([&app]).collect();
+        let count = |answers: &[Answer], status: u16| answers.iter().filter(|answer| answer.status == status).count();
+        let first = join_all((0..40).map(|n| all[n % all.len()].log_in("ann", "wrong"))).await;
+        assert_eq!((count(&first, 400), count(&first, 429)), (5, 35));
+        app.clock.advance(Duration::from_secs(1));
+        let second = join_all((0..40).map(|n| all[n % all.len()].log_in("ann", "wrong"))).await;
+        assert_eq!((count(&second, 400), count(&second, 429)), (1, 39));
+    }
+}
+
+on_both! {
+    async fn an_attempt_whose_server_has_died_counts_as_failed_after_its_time_r87(app: App) {
+        let mut config = app.config.clone();
+        config.password.hashing_patience = Duration::from_millis(100);
+        let app = app.restart_with(config).await;
+        let rule = app.service.policy().account;
+        app.register("ann").await;
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+        let key = app.known_key("ann").await;
+        // What a server leaves behind that ends in the middle of five logins.
+        for _ in 0..5 {
+            assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Turn::Now);
+        }
+        let waited = app.log_in_from(HOME, "ann", PASSWORD).await;
+        assert_eq!((waited.status.as_u16(), waited.header("retry-after")), (429, "1"), "it waited in vain");
+        app.clock.advance(rule.settled_within);
+        let held = app.log_in_from(HOME, "ann", PASSWORD).await;
+        assert_eq!(held.status, 429, "five guesses may have been made");
+        app.clock.advance(Duration::from_secs(1));
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_login_that_is_broken_off_is_settled_r87(app: App) {
+        app.register("ann").await;
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+        let key = app.known_key("ann").await;
+        for _ in 0..5 {
+            let mut broken_off = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
+            // Until it is counted.
+            let counted = async { while app.reserved(&key).await == 0 {} };
+            tokio::select! {
+                biased;
+                () = counted => {}
+                answer = &mut broken_off => assert_eq!(answer.status, 200),
+            }
+            drop(broken_off);
+            while app.reserved(&key).await != 0 {}
+        }
+    }
+}
+
+on_both! {
+    async fn wider_networks_of_ipv6_have_allowances_of_their_own_r89(app: App) {
+        let mut tried = 0;
+        let mut last_of = async |addresses: std::ops::Range<u32>, form: fn(u32) -> String| {
+            let mut allowed = 0;
+            for address in addresses {
+                for _ in 0..10 {
+                    tried += 1;
+                    let answer = app.log_in_from(&form(address), &format!("ghost{tried}"), "x").await;
+                    allowed += u32::from(answer.status == 400);
+                }
+            }
+            allowed
+        };
+        assert_eq!(last_of(0..1, |_| "2001:db8::1".to_owned()).await, 10, "a /64 is one address");
+        assert_eq!(last_of(1..4, |lan| format!("2001:db8:0:{lan}::1")).await, 10, "a /56 has twice as much");
+        assert_eq!(last_of(1..12, |home| format!("2001:db8:0:{home:x}00::1")).await, 60, "a /48 has eight times as much");
+        let refused = app.log_in_from("2001:db8:0:ff00::1", "ann", "x").await;
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "it gets it back as much faster");
+        assert_eq!(app.log_in_from("2001:db8:1::1", "ann", "x").await.status, 400, "the next one has its own");
+    }
+}
+
+on_both! {
+    async fn a_token_has_three_hundred_calls_a_minute_on_the_api_and_the_page_together_r93(app: App) {
+        let mut config = app.config.clone();
+        config.throttle.token_calls_per_minute = default_config().throttle.token_calls_per_minute;
+        let app = app.restart_with(config).await;
+        app.register("ann").await;
+        let (token, other) = (app.token("ann").await, app.token("ann").await);
+        let page = || app.post("/fn/me", &json!({})).bearer(&token).send();
+        for call in 0..300 {
+            let status = if call % 2 == 0 { app.me(&token).await } else { page().await.status };
+            assert_eq!(status, 200, "call {call}");
+        }
+        let refused = app.get("/api/accounts/me/").bearer(&token).send().await;
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "{}", refused.text);
+        assert_eq!(page().await.status, 429);
+        assert_eq!(app.me(&other).await, 200, "another token has calls of its own");
+        app.clock.advance(Duration::from_millis(200));
+        assert_eq!((app.me(&token).await.as_u16(), app.me(&token).await.as_u16()), (200, 429));
+        app.clock.advance(Duration::from_secs(1));
+        let wish = json!({ "name": "a script", "scope": "read", "days": 1 });
+        let made = app.ask("POST", "/api/accounts/tokens/", &token, &wish).await;
+        let personal = made.json()["token"].as_str().unwrap().to_owned();
+        for call in 0..300 {
+            assert_eq!(app.me(&personal).await, 200, "call {call}");
+        }
+        assert_eq!(app.me(&personal).await, 429);
     }
 }

@@ -128,6 +128,8 @@ impl App {
         config.database.connections = 4;
         // Every test request comes from a loopback proxy and tells its own address.
         config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        // The clock stands still, so that a token would have the calls of one minute for the whole of a test.
+        config.throttle.token_calls_per_minute = 60_000_000;
         change(&mut config);
         // Sunday, 2026-11-22, 12:00 UTC.
         let clock = Arc::new(ManualClock(AtomicI64::new(1_795_348_800_000)));

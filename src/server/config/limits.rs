@@ -86,6 +86,7 @@ impl Config {
             ("throttle.register_burst", throttle.register_burst, 1, 10_000),
             ("throttle.register_per_hour", throttle.register_per_hour, 1, 100_000),
             ("throttle.account_free_failures", throttle.account_free_failures, 1, 100),
+            ("throttle.token_calls_per_minute", throttle.token_calls_per_minute, 1, 60_000_000),
         ];
         table.into_iter().try_for_each(|(key, value, least, most)| match value {
             v if v < least => Err(ConfigError(format!("{key} is {v}; the least is {least}."))),

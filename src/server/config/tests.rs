@@ -166,6 +166,8 @@ fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
         ("throttle.register_per_hour", "4000000000"),
         ("throttle.account_free_failures", "4000000000"),
         ("throttle.account_free_failures", "101"),
+        ("throttle.token_calls_per_minute", "0"),
+        ("throttle.token_calls_per_minute", "60000001"),
         ("throttle.account_delay", "\"1ms\""),
         ("throttle.account_delay", "\"16m\""),
         ("throttle.account_max_delay", "\"2d\""),

@@ -122,11 +122,12 @@ on_both! {
         assert_eq!(app.send(REGISTER, squat).await.status, 200);
         let squatter = app.token("squatter").await;
         let squatters = app.id_of(&squatter).await;
+        let strangers = app.service.strangers_key("ann@example.org");
         assert_eq!(app.log_in("squatter", "wrong").await.status, 400);
-        assert!(app.store.attempts_of(&squatters).await.unwrap().1.is_some());
+        assert!(app.store.attempts_of(&squatters, &strangers).await.unwrap().1.is_some());
         assert_eq!(app.undo_email(&undo).await, 200);
         assert_eq!(app.me(&squatter).await, 401);
-        assert_eq!(app.store.attempts_of(&squatters).await.unwrap().1, None, "nothing of them stays");
+        assert_eq!(app.store.attempts_of(&squatters, &strangers).await.unwrap().1, None, "nothing of them stays");
         assert_eq!(app.who(&app.new_token("ann").await).await["email"], "ann@example.org");
     }
 }

@@ -250,7 +250,7 @@ on_both! {
         assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         let contents = contents(&app).await;
         let holds = |needle: &[u8]| contents.windows(needle.len()).any(|window| window == needle);
-        assert!(holds(b"nobody:") && holds(b"mailbox:") && holds(b"notices:") && holds(b"moves:"), "there is something to find");
+        assert!(holds(b"name:") && holds(b"known:") && holds(b"mailbox:") && holds(b"notices:") && holds(b"moves:"), "there is something to find");
         let names = ["ann", "bob", "eve", "nobody", "a secret in the wrong field"].map(str::to_owned);
         let emails = ["ann", "moved", "bob", "eve", "free", "nobody"].map(|name| format!("{name}@example.org"));
         for name in names.iter().chain(&emails) {

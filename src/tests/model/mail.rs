@@ -7,7 +7,7 @@ use vestibule::store::{Errand, LinkKind};
 use super::{
     numbers::{FIRST_RETRY, GIVE_UP, LONGEST_RETRY, MAILBOX, MOVES, RESET, UNDO, VERIFY},
     rules::{Account, Counted, Model},
-    step::{Answer, By, Command, Event, Person, Use},
+    step::{Answer, By, Command, Event, Person, Place, Use},
 };
 
 /// A mail that waits.
@@ -162,7 +162,7 @@ impl Model {
             return Err(Answer::Spent);
         }
         if let Use::Verify(password) | Use::Confirm(password) = to {
-            self.compare(account, password)?;
+            self.compare(Counted::Link(account), account, password)?;
         }
         let Account { email: before, verified, .. } = self.accounts[account];
         if let Some(holder) = self.find(By::Email, email).filter(|&holder| holder != account) {
@@ -170,6 +170,9 @@ impl Model {
                 return Err(Answer::Taken);
             }
             self.remove(holder);
+        }
+        if matches!(to, Use::Confirm(_) | Use::Undo(_)) {
+            self.inherit((By::Email, before), email);
         }
         (self.accounts[account].email, self.accounts[account].verified) = (email, true);
         self.post_office.links[nth].void = true;
@@ -185,7 +188,10 @@ impl Model {
             Use::Reset(new) | Use::Undo(new) => {
                 self.accounts[account].password = new;
                 self.evict(account);
-                self.failures.remove(&Counted::Account(account));
+                let network = self.network(Place::Anywhere);
+                self.follower = Some(network);
+                self.know(account, network);
+                self.failures.remove(&Counted::Known(account, network));
                 if let Use::Undo(_) = to {
                     self.post_office.undo(account, posted);
                     self.post(Errand::EmailUndone, Some(account), before);

@@ -9,6 +9,10 @@ pub const FREE_FAILURES: usize = 3;
 pub const FIRST_DELAY: Duration = Duration::from_secs(1);
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 pub const MEMORY: Duration = Duration::from_hours(24);
+/// Networks that an account knows, how long after a login from there, and how often that is noted.
+pub const KNOWN_NETWORKS: usize = 10;
+pub const KNOWN_FOR: Duration = Duration::from_hours(24 * 90);
+pub const NETWORK_NOTED: Duration = Duration::from_hours(24);
 pub const SEEN_INTERVAL: Duration = Duration::from_mins(1);
 pub const PROOF: Duration = Duration::from_mins(10);
 pub const ACCESS: Duration = Duration::from_hours(24);

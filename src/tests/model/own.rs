@@ -24,7 +24,7 @@ impl Model {
         let Some(session) = self.authenticate(since) else { return Answer::Ended };
         let account = self.sessions[session].account;
         if let Act::Prove(password) | Act::ChangePassword { current: password, .. } = act {
-            if let Err(refused) = self.compare(account, password) {
+            if let Err(refused) = self.compare(Counted::Session(session), account, password) {
                 return refused;
             }
         } else if act != Act::Resend && self.now >= self.sessions[session].proven + PROOF {
@@ -45,7 +45,10 @@ impl Model {
                 self.post(Errand::PasswordChanged, Some(account), email);
             }
             Act::Rename(name) if self.find(By::Username, name).is_some_and(|n| n != account) => return Answer::Invalid,
-            Act::Rename(name) => self.accounts[account].username = name,
+            Act::Rename(name) => {
+                self.accounts[account].username = name;
+                self.inherit((By::Username, name), email);
+            }
             Act::ChangeEmail(new) if new == email => return Answer::Invalid,
             Act::ChangeEmail(new) => self.post(Errand::ChangeEmail, Some(account), new),
             Act::Export => return Answer::Links(self.post_office.links_of(account, now)),
@@ -67,12 +70,12 @@ impl Model {
     }
 
     /// Counts a password, and compares it.
-    pub fn compare(&mut self, account: usize, password: Phrase) -> Result<(), Answer> {
-        self.count(Counted::Account(account))?;
+    pub fn compare(&mut self, counted: Counted, account: usize, password: Phrase) -> Result<(), Answer> {
+        self.count(counted)?;
         if self.accounts[account].password != password {
             return Err(Answer::Wrong);
         }
-        self.failures.remove(&Counted::Account(account));
+        self.right(counted);
         Ok(())
     }
 

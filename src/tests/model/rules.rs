@@ -6,9 +6,12 @@ use vestibule::store::Errand;
 
 use super::{
     mail::PostOffice,
-    numbers::{ABSOLUTE, FIRST_DELAY, FREE_FAILURES, IDLE, LONGEST_DELAY, MEMORY, SEEN_INTERVAL, SESSIONS},
+    numbers::{
+        ABSOLUTE, FIRST_DELAY, FREE_FAILURES, IDLE, KNOWN_FOR, KNOWN_NETWORKS, LONGEST_DELAY, MEMORY, NETWORK_NOTED,
+        SEEN_INTERVAL, SESSIONS,
+    },
     own::Access,
-    step::{Answer, By, Command, MOMENT, Person, Phrase, Step},
+    step::{Answer, By, Command, MOMENT, Person, Phrase, Place, Step},
 };
 
 pub struct Account {
@@ -28,11 +31,25 @@ pub struct Session {
     pub ended: bool,
 }
 
-/// Whose failed logins are counted: an account's, or those of a name that is nobody's.
-#[derive(PartialEq, Eq, Hash)]
+/// Whose failed logins are counted together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counted {
-    Account(usize),
-    Ghost(By, Person),
+    /// Strangers', for an account by its email, or for a name that is nobody's.
+    Strangers(By, Person),
+    /// Those from a network that an account knows.
+    Known(usize, Network),
+    /// Those who have a session.
+    Session(usize),
+    /// Those who have a link in a mail about an account.
+    Link(usize),
+}
+
+/// A network that somebody comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Network {
+    Of(Place),
+    /// One that nobody has come from before.
+    Other(u32),
 }
 
 #[derive(Default)]
@@ -41,6 +58,11 @@ pub struct Model {
     pub accounts: Vec<Account>,
     pub sessions: Vec<Session>,
     pub failures: HashMap<Counted, Vec<Duration>>,
+    /// The networks that each account knows, and when they were noted.
+    pub known: HashMap<usize, Vec<(Network, Duration)>>,
+    networks: u32,
+    /// Where the last link was followed that sets a new password.
+    pub follower: Option<Network>,
     pub access: Vec<Access>,
     pub post_office: PostOffice,
 }
@@ -57,11 +79,12 @@ impl Model {
                     (None, None) => {
                         self.post(Errand::Verify, Some(self.accounts.len()), email);
                         let new = Account { email, username, password, verified: false, open: true, left: false };
+                        self.inherit((By::Username, username), email);
                         self.accounts.push(new);
                     }
                 }
             }
-            Step::LogIn { by, who, password } => return self.log_in(by, who, password),
+            Step::LogIn { by, who, password, from } => return self.log_in(by, who, password, from),
             Step::Check { since } => {
                 let account = self.authenticate(since).map(|n| self.sessions[n].account);
                 return account.map_or(Answer::Ended, |n| Answer::Is(self.accounts[n].username));
@@ -83,18 +106,82 @@ impl Model {
         Answer::Done
     }
 
-    fn log_in(&mut self, by: By, who: Person, password: Phrase) -> Answer {
-        let account = self.find(by, who);
-        if let Err(wait) = self.count(account.map_or(Counted::Ghost(by, who), Counted::Account)) {
+    fn log_in(&mut self, by: By, who: Person, password: Phrase, from: Place) -> Answer {
+        let (account, network) = (self.find(by, who), self.network(from));
+        let counted = match account {
+            Some(n) if self.seen(n, network).is_some() => Counted::Known(n, network),
+            Some(n) => Counted::Strangers(By::Email, self.accounts[n].email),
+            None => Counted::Strangers(by, who),
+        };
+        if let Err(wait) = self.count(counted) {
             return wait;
         }
         let right = |&n: &usize| self.accounts[n].open && self.accounts[n].password == password;
         let Some(account) = account.filter(right) else { return Answer::Wrong };
-        self.failures.remove(&Counted::Account(account));
+        self.right(counted);
+        if self.seen(account, network).is_none_or(|seen| self.now >= seen + NETWORK_NOTED) {
+            self.know(account, network);
+        }
         self.sessions.push(Session { account, begun: self.now, seen: self.now, proven: self.now, ended: false });
         let living = self.sessions.iter_mut().rev().filter(|s| s.account == account && s.lives(self.now));
         living.skip(SESSIONS).for_each(|oldest| oldest.ended = true);
         Answer::Is(self.accounts[account].username)
+    }
+
+    pub fn network(&mut self, from: Place) -> Network {
+        self.networks += 1;
+        match from {
+            Place::Anywhere => Network::Other(self.networks),
+            Place::Follower => self.follower.unwrap_or(Network::Other(self.networks)),
+            Place::Home | Place::Cafe => Network::Of(from),
+        }
+    }
+
+    /// When an account's network was noted, if the account still knows it.
+    fn seen(&self, account: usize, network: Network) -> Option<Duration> {
+        let known = self.known.get(&account)?.iter().find(|(known, _)| *known == network)?;
+        Some(known.1).filter(|seen| self.now < *seen + KNOWN_FOR)
+    }
+
+    pub fn know(&mut self, account: usize, network: Network) {
+        let known = self.known.entry(account).or_default();
+        known.retain(|(known, _)| *known != network);
+        known.push((network, self.now));
+        let most = known.len().saturating_sub(KNOWN_NETWORKS);
+        known.drain(..most);
+    }
+
+    /// An attempt that was counted as failed was right. Strangers' failures stay.
+    pub fn right(&mut self, counted: Counted) {
+        match counted {
+            Counted::Strangers(..) => drop(self.failures.get_mut(&counted).and_then(Vec::pop)),
+            _ => drop(self.failures.remove(&counted)),
+        }
+    }
+
+    /// An account that has both names from now on is held back for as long as either was.
+    pub fn inherit(&mut self, from: (By, Person), email: Person) {
+        let until = |failures: &Vec<Duration>| Some(*failures.last()? + delay(failures.len()));
+        let to = Counted::Strangers(By::Email, email);
+        let from = self.failures.get(&Counted::Strangers(from.0, from.1)).filter(|failures| !failures.is_empty());
+        if let Some(from) = from
+            && self.failures.get(&to).is_none_or(|to| until(to) < until(from))
+        {
+            let from = from.clone();
+            self.failures.insert(to, from);
+        }
+    }
+
+    fn forget_failures(&mut self, account: usize) {
+        let known: Vec<Network> = self.known.get(&account).into_iter().flatten().map(|(network, _)| *network).collect();
+        let strangers = Counted::Strangers(By::Email, self.accounts[account].email);
+        let sessions = &self.sessions;
+        self.failures.retain(|counted, _| match counted {
+            Counted::Known(of, network) => *of != account || !known.contains(network),
+            Counted::Session(n) => sessions[*n].account != account,
+            Counted::Link(of) => *of != account,
+            counted @ Counted::Strangers(..) => *counted != strangers,
+        });
     }
 
     pub fn authenticate(&mut self, since: usize) -> Option<usize> {
@@ -111,7 +198,7 @@ impl Model {
             self.evict(account);
         }
         if matches!(command, Command::Enable | Command::SetPassword(_)) {
-            self.failures.remove(&Counted::Account(account));
+            self.forget_failures(account);
         }
         match command {
             Command::Disable => self.accounts[account].open = false,
@@ -125,10 +212,8 @@ impl Model {
     /// Counts an attempt as failed, unless there is a wait, which is returned.
     pub fn count(&mut self, counted: Counted) -> Result<(), Answer> {
         let failures = self.failures.entry(counted).or_default();
-        let over = failures.len().checked_sub(FREE_FAILURES);
-        let delay = over.map_or(Duration::ZERO, |n| LONGEST_DELAY.min(FIRST_DELAY * (1 << n.min(20))));
         let last = failures.last().copied().unwrap_or_default();
-        let wait = (last + delay).saturating_sub(self.now);
+        let wait = (last + delay(failures.len())).saturating_sub(self.now);
         if !wait.is_zero() {
             return Err(Answer::Wait(wait.as_millis().div_ceil(1000)));
         }
@@ -141,6 +226,12 @@ impl Model {
         let named = |known: &Account| if by == By::Email { known.email == who } else { known.username == who };
         self.accounts.iter().position(|known| !known.left && named(known))
     }
+}
+
+/// The wait after so many failures.
+fn delay(failures: usize) -> Duration {
+    let over = failures.checked_sub(FREE_FAILURES);
+    over.map_or(Duration::ZERO, |n| LONGEST_DELAY.min(FIRST_DELAY * (1 << n.min(20))))
 }
 
 impl Session {

@@ -39,6 +39,17 @@ pub enum By {
     Username,
 }
 
+/// Where somebody logs in from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A network that nobody has come from before.
+    Anywhere,
+    Home,
+    Cafe,
+    /// Where the last link was followed that sets a new password.
+    Follower,
+}
+
 /// A password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phrase {
@@ -92,6 +103,7 @@ pub enum Step {
         by: By,
         who: Person,
         password: Phrase,
+        from: Place,
     },
     Check {
         since: usize,
@@ -213,7 +225,7 @@ pub fn scripts(longest: usize) -> impl Strategy<Value = Script> {
 
 /// A step, or some that lead further than chance alone would.
 fn scene() -> impl Strategy<Value = Vec<Step>> {
-    let log_in = |who, password| Step::LogIn { by: By::Username, who, password };
+    let log_in = |who, password| Step::LogIn { by: By::Username, who, password, from: Place::Home };
     let deliver = Step::Mail(Event::Deliver { works: true });
     let follow = |since, to| Step::Mail(Event::Follow { since, to });
     let begin =
@@ -221,6 +233,11 @@ fn scene() -> impl Strategy<Value = Vec<Step>> {
     let own = move |(who, password, act)| vec![log_in(who, password), Step::Own { since: 0, act }];
     let confirm = move |phrase| vec![deliver, follow(0, Use::Verify(phrase))];
     let forget = move |(who, new)| vec![Step::Mail(Event::Forgot(who)), deliver, follow(0, Use::Reset(new))];
+    // Strangers guess, and somebody who may be known tries after them.
+    let storm = move |(who, password, from, by, guesses)| {
+        let guess = Step::LogIn { by, who, password: Phrase::Lantern, from: Place::Anywhere };
+        [vec![guess; guesses], vec![Step::LogIn { by: By::Email, who, password, from }]].concat()
+    };
     let change = move |(new, phrase)| {
         vec![Step::Own { since: 0, act: Act::ChangeEmail(new) }, deliver, follow(0, Use::Confirm(phrase))]
     };
@@ -231,9 +248,23 @@ fn scene() -> impl Strategy<Value = Vec<Step>> {
         14 => (anybody(), phrase(), act()).prop_map(own),
         6 => phrase().prop_map(confirm),
         3 => (anybody(), phrase()).prop_map(forget),
+        6 => (person(), phrase(), place(), by(), 1..6_usize).prop_map(storm),
         14 => (anybody(), phrase()).prop_map(change),
         5 => (0..2_usize, phrase()).prop_map(undo),
     ]
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    prop_oneof![
+        4 => Just(Place::Anywhere),
+        4 => Just(Place::Home),
+        2 => Just(Place::Cafe),
+        2 => Just(Place::Follower),
+    ]
+}
+
+fn by() -> impl Strategy<Value = By> {
+    prop_oneof![Just(By::Email), Just(By::Username)]
 }
 
 fn person() -> impl Strategy<Value = Person> {
@@ -292,7 +323,6 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let by = prop_oneof![Just(By::Email), Just(By::Username)];
     let span = prop_oneof![
         3 => Just(Span::Second),
         3 => Just(Span::Minute),
@@ -305,7 +335,8 @@ fn step() -> impl Strategy<Value = Step> {
     let register = prop_oneof![4 => person().prop_map(|who| (who, who)), 1 => (person(), person())];
     prop_oneof![
         6 => (register, phrase()).prop_map(|((email, username), password)| Step::Register { email, username, password }),
-        30 => (by, person(), phrase()).prop_map(|(by, who, password)| Step::LogIn { by, who, password }),
+        30 => (by(), person(), phrase(), place())
+            .prop_map(|(by, who, password, from)| Step::LogIn { by, who, password, from }),
         12 => (0..4_usize).prop_map(|since| Step::Check { since }),
         2 => (0..4_usize).prop_map(|since| Step::LogOut { since }),
         6 => (person(), command()).prop_map(|(who, command)| Step::Operate { who, command }),

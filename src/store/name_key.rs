@@ -21,7 +21,8 @@ impl NameKey {
     }
 
     /// What counters with a purpose call a name: its HMAC-SHA-256.
-    pub(super) fn name(&self, purpose: &str, name: &str) -> String {
+    #[must_use]
+    pub fn name(&self, purpose: &str, name: &str) -> String {
         let mut mac = Hmac::<Sha256>::new(&self.0.into());
         // Each purpose has names of its own, so that nobody can follow a name from one counter to another.
         mac.update(purpose.as_bytes());

@@ -1,0 +1,128 @@
+//! How many calls a token may make. Counted in the memory of each server: it spares the database, and is no secret to guess.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::domain::{time::Timestamp, token::TokenHash};
+
+/// Parts of the memory, so that calls at the same moment seldom wait for each other.
+const PARTS: usize = 16;
+/// Tokens that a part remembers before it forgets those whose allowance is whole again.
+const MANY: usize = 1_000;
+
+/// When the allowance of each token is whole again, in nanoseconds since 1970, by the generic cell rate algorithm.
+type Part = Mutex<HashMap<TokenHash, i64>>;
+
+/// The calls of each token.
+#[derive(Debug)]
+pub struct Calls {
+    per_minute: u32,
+    parts: [Part; PARTS],
+}
+
+impl Calls {
+    pub fn new(per_minute: u32) -> Self {
+        Self { per_minute: per_minute.max(1), parts: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    /// Takes one call of a token that is remembered.
+    ///
+    /// # Errors
+    /// How long to wait, when the allowance is used up.
+    pub fn take(&self, token: &TokenHash, now: Timestamp) -> Result<(), Duration> {
+        let mut part = self.part(token).lock().unwrap_or_else(PoisonError::into_inner);
+        part.get_mut(token).map_or(Ok(()), |whole| self.count(whole, now))
+    }
+
+    /// Remembers a token that was found to be good, and counts its first call. Tokens that are not good are never remembered, so
+    /// that nobody can fill the memory with them.
+    pub fn remember(&self, token: &TokenHash, now: Timestamp) {
+        let mut part = self.part(token).lock().unwrap_or_else(PoisonError::into_inner);
+        if part.contains_key(token) {
+            return;
+        }
+        if part.len() >= MANY {
+            let now = nanos(now);
+            part.retain(|_, whole| *whole > now);
+        }
+        let whole = part.entry(*token).or_insert(i64::MIN);
+        // The first call is always allowed.
+        self.count(whole, now).ok();
+    }
+
+    fn count(&self, whole: &mut i64, now: Timestamp) -> Result<(), Duration> {
+        let (minute, now) = (60_000_000_000_i64, nanos(now));
+        let interval = minute / i64::from(self.per_minute);
+        // Past a minute nothing can come from counting: the clock was put back.
+        let from = if *whole > now && *whole <= now + minute { *whole } else { now };
+        let wait = from + interval - (now + minute);
+        if wait > 0 {
+            return Err(Duration::from_nanos(wait.unsigned_abs()));
+        }
+        *whole = from + interval;
+        Ok(())
+    }
+
+    fn part(&self, token: &TokenHash) -> &Part {
+        let [first, others @ ..] = &self.parts;
+        let place = token.as_bytes().first().map_or(0, |byte| usize::from(*byte) % PARTS);
+        place.checked_sub(1).and_then(|place| others.get(place)).unwrap_or(first)
+    }
+}
+
+fn nanos(time: Timestamp) -> i64 {
+    time.as_millis().saturating_mul(1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::{Kind, Token};
+
+    fn token(byte: u8) -> TokenHash {
+        Token::generate(Kind::Session, || byte).hash()
+    }
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_millis(1000 * second)
+    }
+
+    #[test]
+    fn a_token_has_its_calls_of_a_minute_and_then_one_at_a_time_r93() {
+        let (calls, ann, bob) = (Calls::new(30), token(1), token(2));
+        calls.remember(&ann, second(100));
+        for call in 1..30 {
+            assert_eq!(calls.take(&ann, second(100)), Ok(()), "call {call}");
+        }
+        assert_eq!(calls.take(&ann, second(100)), Err(Duration::from_secs(2)));
+        assert_eq!(calls.take(&bob, second(100)), Ok(()), "another token has calls of its own");
+        assert_eq!(calls.take(&ann, second(101)), Err(Duration::from_secs(1)));
+        assert_eq!(calls.take(&ann, second(102)), Ok(()));
+        assert_eq!(calls.take(&ann, second(102)), Err(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_holds_no_token_back_r99() {
+        let (calls, ann) = (Calls::new(1), token(1));
+        calls.remember(&ann, second(10_000));
+        assert!(calls.take(&ann, second(10_000)).is_err());
+        assert_eq!(calls.take(&ann, second(100)), Ok(()));
+    }
+
+    #[test]
+    fn tokens_whose_allowance_is_whole_are_forgotten_r93() {
+        let calls = Calls::new(300);
+        let hash = |number: u32| {
+            let mut bytes = number.to_le_bytes().into_iter().cycle();
+            Token::generate(Kind::Session, || bytes.next().unwrap_or_default() % 248).hash()
+        };
+        for number in 0..40_000 {
+            calls.remember(&hash(number), second(i64::from(number)));
+        }
+        let kept = |part: &Part| part.lock().map_or(0, |part| part.len());
+        assert!(calls.parts.iter().all(|part| kept(part) <= MANY));
+    }
+}
