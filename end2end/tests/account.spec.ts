@@ -166,6 +166,25 @@ test("a password is changed by who knows it, and ends the other sessions_r27", a
   await app.logIn({ ...user, password: NEW });
 });
 
+test("a change of the password revokes the access tokens if that is ticked", async ({ page, user, request }) => {
+  const session = await token(request, user);
+  const wish = { data: { name: "backup", scope: "read", days: 1 }, headers: { Authorization: `Bearer ${session}` } };
+  const access = (await (await request.post("/api/accounts/tokens/", wish)).json()).token;
+  const me = async () => (await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${access}` } })).status();
+  expect(await me()).toBe(200);
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await app.open("/account/security");
+  const change = page.getByRole("button", { name: "Change password" });
+  await change.click();
+  await page.getByLabel("Current password").fill(user.password);
+  await page.getByLabel("New password").fill(NEW);
+  await page.getByLabel("Also revoke my access tokens").check();
+  await change.click();
+  await expect(page.getByText("and your access tokens were revoked.")).toBeVisible();
+  expect(await me()).toBe(401);
+});
+
 test("one sees where one is logged in and ends it there_r44", async ({ page, user, request }) => {
   const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) Version/26.0 Mobile/15E148 Safari/604.1";
   const logIn = async (agent: string) => {

@@ -53,6 +53,11 @@ pub fn value_of(id: &str) -> String {
     text.unwrap_or_default()
 }
 
+/// Whether a checkbox is ticked.
+pub fn is_checked(id: &str) -> bool {
+    input(id).is_some_and(|input| input.checked())
+}
+
 /// Empties an input.
 pub fn empty(id: &str) {
     if let Some(input) = input(id) {

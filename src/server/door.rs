@@ -115,8 +115,13 @@ impl Door {
     ///
     /// # Errors
     /// As [`PasswordChange::parse`] and [`Service::change_password`](crate::service::Service::change_password).
-    pub async fn change_password(&self, current: &str, new: &str) -> Result<String, AppError> {
-        let change = PasswordChange::parse(Some(current), Some(new))?;
+    pub async fn change_password(
+        &self,
+        current: &str,
+        new: &str,
+        revoke_access_tokens: bool,
+    ) -> Result<String, AppError> {
+        let change = PasswordChange::parse(Some(current), Some(new))?.revoking_access_tokens(revoke_access_tokens);
         let changed = self.state.service.change_password(&self.caller, &self.token()?, change).await?;
         Ok(changed.token.expose().to_owned())
     }

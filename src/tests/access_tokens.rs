@@ -141,6 +141,11 @@ on_both! {
         assert_eq!((revoked.status.as_u16(), app.me(&access).await.as_u16()), (200, 401));
         let told = app.deliver_one().await.to_text();
         assert!(told.contains("All access tokens were revoked."), "{told}");
+        let session = revoked.json()["token"].as_str().unwrap().to_owned();
+        let (access, _) = app.access(&session, "full").await;
+        let body = json!({ "current_password": PASSWORD, "new_password": NEW, "revoke_access_tokens": true });
+        let from_the_page = app.ask("POST", "/fn/change_password", &session, &body).await;
+        assert_eq!((from_the_page.status.as_u16(), app.me(&access).await.as_u16()), (200, 401));
     }
 }
 

@@ -6,6 +6,7 @@ use server_fn::codec::Json;
 use super::row::{OpenRow, Row, RowButtons};
 use crate::{
     components::{
+        dom,
         field::{HiddenUsername, PasswordField},
         form::{FormAlert, FormState},
         outcome::Outcome,
@@ -29,12 +30,18 @@ pub async fn change_password(
     current_password: String,
     /// The password from now on.
     new_password: String,
+    /// Whether to revoke every access token as well.
+    #[server(default)]
+    revoke_access_tokens: bool,
 ) -> Result<String, AppError> {
-    crate::server::door::Door::open()?.change_password(&current_password, &new_password).await
+    let door = crate::server::door::Door::open()?;
+    door.change_password(&current_password, &new_password, revoke_access_tokens).await
 }
 
 /// The row's name.
 const ROW: &str = "password";
+/// The id of the checkbox.
+const REVOKE: &str = "password-revoke";
 
 /// The password, and the form for another.
 #[component]
@@ -69,10 +76,16 @@ fn PasswordForm(rows: OpenRow, outcome: Outcome) -> impl IntoView {
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([current, new]) = form.begin([Field::CurrentPassword, Field::NewPassword]) else { return };
+        let revoke = dom::is_checked(REVOKE);
         spawn_local(async move {
-            let answer = session.renew(Box::pin(change_password(current, new))).await;
+            let answer = session.renew(Box::pin(change_password(current, new, revoke))).await;
             if form.finish(answer).is_some() {
-                outcome.end(Ok("Password changed. You were logged out everywhere else.".into()));
+                let done = if revoke {
+                    "Password changed. You were logged out everywhere else, and your access tokens were revoked."
+                } else {
+                    "Password changed. You were logged out everywhere else."
+                };
+                outcome.end(Ok(done.into()));
                 rows.close(ROW);
             }
         });
@@ -95,6 +108,10 @@ fn PasswordForm(rows: OpenRow, outcome: Outcome) -> impl IntoView {
                 autocomplete="new-password"
                 hint=password_hint()
             />
+            <label class="check">
+                <input id=REVOKE type="checkbox" name="revoke_access_tokens" />
+                "Also revoke my access tokens"
+            </label>
             <p class="hint">"This logs you out everywhere else."</p>
             <RowButtons rows row=ROW form label="Change password" busy="Changing…" />
         </form>
