@@ -27,7 +27,7 @@ impl Letterhead {
             .text("The link works once, for 24 hours.")
             .text(
                 "If this wasn't you, you can ignore this email. You can also open the link and choose a password of your own: \
-                 that locks out whoever created the account.",
+                 that locks out the person who created the account.",
             )
     }
 
@@ -76,7 +76,7 @@ impl Letterhead {
                 )
                 .text(
                     "Nobody has confirmed this address so far. If you didn't create the account, you can ignore this email. \
-                     You can also choose a password: that locks out whoever created the account.",
+                     You can also choose a password: that locks out the person who created the account.",
                 )
         }
     }
@@ -121,7 +121,7 @@ impl Letterhead {
         self.letter(to, format!("Your email at {service} was changed"))
             .text("Hello,")
             .text(format!("Your account {username} at {service} now uses another email: {new}."))
-            .text("If this was you, no action is needed. This is the last email that you get here.")
+            .text("If this was you, no action is needed. This is the last email we send to this address.")
             .text(
                 "If it wasn't you, undo the change. Your account uses this address again, and everyone is logged out.",
             )
@@ -135,7 +135,7 @@ impl Letterhead {
         self.letter(to, format!("Your email at {service} was changed back"))
             .text("Hello,")
             .text(format!("The account {username} at {service} uses its previous email again, and no longer this address."))
-            .text("Someone who reads that mailbox undid the change. If that is wrong, contact the support of the service.")
+            .text("Someone who reads that mailbox undid the change. If that is wrong, contact support.")
     }
 
     fn letter(&self, to: &str, subject: String) -> Letter {
@@ -160,7 +160,7 @@ impl Letter {
     /// What to do if it was somebody else. A password that is set by mail ends all that an old one has let in.
     fn alarm(self, url: &str) -> Self {
         self.text("If this was you, no action is needed.")
-            .text("If it wasn't you, reset your password by email now. That logs everyone out and revokes all access tokens.")
+            .text("If it wasn't you, reset your password now. That logs everyone out and revokes all access tokens.")
             .button("Reset your password", format!("{url}/forgot"))
     }
 }

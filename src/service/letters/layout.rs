@@ -78,7 +78,7 @@ impl Letter {
     }
 
     fn footer(&self) -> String {
-        format!("You got this email because somebody used this address at {}.", self.service)
+        format!("You received this email because this address was used at {}.", self.service)
     }
 
     /// As plain text.

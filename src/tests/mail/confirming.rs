@@ -23,10 +23,10 @@ on_both! {
 
             The link works once, for 24 hours.
 
-            If this wasn't you, you can ignore this email. You can also open the link and choose a password of your own: that locks out whoever created the account.
+            If this wasn't you, you can ignore this email. You can also open the link and choose a password of your own: that locks out the person who created the account.
 
             -- 
-            You got this email because somebody used this address at Vestibule.
+            You received this email because this address was used at Vestibule.
             http://127.0.0.1:8000
             "#);
         }

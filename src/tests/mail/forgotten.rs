@@ -46,7 +46,7 @@ on_both! {
         app.deliver().await;
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
         let unproven = app.deliver_one().await;
-        assert!(unproven.to_text().contains("locks out whoever created the account"), "{}", unproven.to_text());
+        assert!(unproven.to_text().contains("locks out the person who created the account"), "{}", unproven.to_text());
         assert_eq!(app.reset(&token_of(&unproven), NEW).await, 200);
         app.deliver().await;
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
