@@ -156,7 +156,7 @@ mod tests {
     };
 
     fn head() -> Letterhead {
-        Letterhead { service: "Möbel & Söhne".into(), url: "https://example.org".into() }
+        Letterhead { service: "Möbel & Söhne".into(), url: "https://example.org".into(), accent: None }
     }
 
     fn letter() -> Letter {

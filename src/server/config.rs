@@ -296,7 +296,7 @@ impl Config {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{address}"),
         };
-        Letterhead { service: self.brand.service.clone(), url }
+        Letterhead { service: self.brand.service.clone(), url, accent: self.brand.accent }
     }
 
     /// How mail is handed to a mail server.

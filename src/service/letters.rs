@@ -3,7 +3,10 @@
 mod layout;
 
 pub use self::layout::Letter;
-use crate::{domain::token::Token, store::User};
+use crate::{
+    domain::{colour::Colour, token::Token},
+    store::User,
+};
 
 /// In whose name mails are written, and where their links lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub struct Letterhead {
     pub service: String,
     /// The configured address of the page, without a slash at its end. Never one that a request names (CVE-2025-64101).
     pub url: String,
+    /// The colour of buttons and links; `None` for the page's own.
+    pub accent: Option<Colour>,
 }
 
 impl Letterhead {
@@ -33,7 +38,7 @@ impl Letterhead {
 
     /// Tells an owner that somebody tried to use their email for another account.
     pub(super) fn taken(&self, owner: &User) -> Letter {
-        let Self { service, url } = self;
+        let Self { service, url, .. } = self;
         let name = match nameable(&owner.username) {
             _ if owner.email_verified_at.is_some() => format!("Its username is {}.", owner.username),
             Some(name) => format!("Its username is {name}."),
@@ -134,12 +139,14 @@ impl Letterhead {
         let Self { service, .. } = self;
         self.letter(to, format!("Your email at {service} was changed back"))
             .text("Hello,")
-            .text(format!("The account {username} at {service} uses its previous email again, and no longer this address."))
+            .text(format!(
+                "The account {username} at {service} uses its previous email again, and no longer this address."
+            ))
             .text("Someone who reads that mailbox undid the change. If that is wrong, contact support.")
     }
 
     fn letter(&self, to: &str, subject: String) -> Letter {
-        Letter::new(&self.service, &self.url, to, subject)
+        Letter::new(self, to, subject)
     }
 
     /// The owner's account in words. As long as the address isn't proven, the username may be a stranger's.
@@ -178,7 +185,7 @@ mod tests {
     use crate::domain::{time::Timestamp, token::Kind};
 
     fn head() -> Letterhead {
-        Letterhead { service: "Ann & Sons".into(), url: "https://accounts.example.org".into() }
+        Letterhead { service: "Ann & Sons".into(), url: "https://accounts.example.org".into(), accent: None }
     }
 
     fn owner(username: &str, proven: bool) -> User {
@@ -258,6 +265,20 @@ mod tests {
                 assert!(html.contains(&*words), "{words}: {html}");
             }
         }
+    }
+
+    #[test]
+    fn buttons_have_the_configured_colour_made_readable_in_both_themes() {
+        let link = Token::generate(Kind::Link, || 7);
+        let html = |accent: Option<&str>| {
+            let accent = accent.map(|text| Colour::parse(text).expect(text));
+            Letterhead { accent, ..head() }.verify("ann@example.org", "ann", &link).to_html()
+        };
+        assert!(html(Some("#0a4fd6")).contains("background:#0a4fd6;color:#ffffff"), "a colour that can be read stays");
+        let pale = html(Some("#ffe000"));
+        assert!(!pale.contains("background:#ffe000;color:#ffffff"), "white on yellow can't be read: {pale}");
+        assert!(pale.contains(".button { background: #ffe000 !important; color: #111218 !important; }"), "{pale}");
+        assert!(html(None).contains("background:#4b3fd0;color:#ffffff"));
     }
 
     #[test]

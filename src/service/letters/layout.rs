@@ -4,15 +4,27 @@ use std::fmt::Write as _;
 
 use html_escape::{encode_double_quoted_attribute, encode_text};
 
-/// The colour of buttons, on light ground and on dark ground, and that of their text. White text on the first, and dark text on
-/// the second, have a contrast of more than 7:1.
-const ACCENT: Accent = Accent { light: "#4b3fd0", on_light: "#ffffff", dark: "#a59dff", on_dark: "#15132b" };
+use super::Letterhead;
+use crate::domain::colour::{Accent, Colour};
 
-struct Accent {
-    light: &'static str,
-    on_light: &'static str,
-    dark: &'static str,
-    on_dark: &'static str,
+/// The colour of buttons and links, and that of a button's text, on light ground and on dark ground.
+struct Colours {
+    light: String,
+    on_light: String,
+    dark: String,
+    on_dark: String,
+}
+
+impl Colours {
+    /// Of the configured colour, or the page's own, as `style/tokens.css` has it.
+    fn of(accent: Option<Colour>) -> Self {
+        let all = match accent.map(|wish| (Accent::light(wish), Accent::dark(wish))) {
+            Some((light, dark)) => [light.plain, light.on, dark.plain, dark.on].map(|colour| colour.to_string()),
+            None => ["#4b3fd0", "#ffffff", "#a59dff", "#15132b"].map(str::to_owned),
+        };
+        let [light, on_light, dark, on_dark] = all;
+        Self { light, on_light, dark, on_dark }
+    }
 }
 
 /// A mail, ready to be sent.
@@ -22,10 +34,8 @@ pub struct Letter {
     pub to: String,
     /// A line.
     pub subject: String,
-    /// The service's name, which stands at the top.
-    service: String,
-    /// The address of its page, which stands at the bottom.
-    url: String,
+    /// In whose name it is: at the top, at the bottom, and in its colours.
+    head: Letterhead,
     /// What it says.
     parts: Vec<Part>,
 }
@@ -47,9 +57,8 @@ struct Link {
 }
 
 impl Letter {
-    pub(super) fn new(service: &str, url: &str, to: &str, subject: String) -> Self {
-        let [service, url, to] = [service, url, to].map(str::to_owned);
-        Self { to, subject, service, url, parts: Vec::new() }
+    pub(super) fn new(head: &Letterhead, to: &str, subject: String) -> Self {
+        Self { to: to.to_owned(), subject, head: head.clone(), parts: Vec::new() }
     }
 
     pub(super) fn text(mut self, text: impl Into<String>) -> Self {
@@ -74,17 +83,17 @@ impl Letter {
             Part::Button(link) | Part::Link(link) => Some(link.url.as_str()),
             Part::Text(_) => None,
         });
-        links.chain([self.url.as_str()]).collect()
+        links.chain([self.head.url.as_str()]).collect()
     }
 
     fn footer(&self) -> String {
-        format!("You received this email because this address was used at {}.", self.service)
+        format!("You received this email because this address was used at {}.", self.head.service)
     }
 
     /// As plain text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = format!("{}\n\n", self.service);
+        let mut text = format!("{}\n\n", self.head.service);
         for part in &self.parts {
             // Writing to a string can't fail.
             let _ = match part {
@@ -95,27 +104,28 @@ impl Letter {
             };
         }
         // Two hyphens and a space: what follows is no part of the message (RFC 3676, section 4.3).
-        let _ = writeln!(text, "-- \n{}\n{}", self.footer(), self.url);
+        let _ = writeln!(text, "-- \n{}\n{}", self.footer(), self.head.url);
         text
     }
 
     /// As HTML. Tables and inline styles, for that is what mail programs understand; those that know dark colours get some.
     #[must_use]
     pub fn to_html(&self) -> String {
-        let mut html = self.head();
+        let colours = Colours::of(self.head.accent);
+        let mut html = self.opening(&colours);
         for part in &self.parts {
             let _ = match part {
                 Part::Text(words) => writeln!(html, "<p style=\"margin:0 0 16px\">{}</p>", encode_text(words)),
-                Part::Button(link) => writeln!(html, "{}", link.to_button()),
+                Part::Button(link) => writeln!(html, "{}", link.to_button(&colours)),
                 Part::Link(Link { label, url }) => writeln!(
                     html,
                     "<p style=\"margin:0 0 16px\"><a class=\"link\" style=\"color:{}\" href=\"{}\">{label}</a></p>",
-                    ACCENT.light,
+                    colours.light,
                     encode_double_quoted_attribute(url),
                 ),
             };
         }
-        let (footer, url) = (self.footer(), encode_text(&self.url));
+        let (footer, url) = (self.footer(), encode_text(&self.head.url));
         let _ = write!(
             html,
             "</td></tr></table>\n<p class=\"soft\" style=\"max-width:496px;margin:20px auto 0;padding:0 16px;font-size:13px;\
@@ -125,9 +135,8 @@ impl Letter {
         html
     }
 
-    fn head(&self) -> String {
-        let Accent { dark, on_dark, .. } = ACCENT;
-        let (subject, service) = (encode_text(&self.subject), encode_text(&self.service));
+    fn opening(&self, Colours { dark, on_dark, .. }: &Colours) -> String {
+        let (subject, service) = (encode_text(&self.subject), encode_text(&self.head.service));
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -153,8 +162,7 @@ impl Letter {
 impl Link {
     /// A table around it, for a mail program that knows no padding of links; and the address in letters, for one that shows no
     /// links at all.
-    fn to_button(&self) -> String {
-        let Accent { light, on_light, .. } = ACCENT;
+    fn to_button(&self, Colours { light, on_light, .. }: &Colours) -> String {
         let (label, href, url) = (self.label, encode_double_quoted_attribute(&self.url), encode_text(&self.url));
         format!(
             "<table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" style=\"margin:8px 0 20px\"><tr>\
