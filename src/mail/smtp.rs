@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mail_send::{
     Credentials, Error, SmtpClient,
-    smtp::{AssertReply as _, message::Message},
+    smtp::{AssertReply as _, message::Parameters},
 };
 use smtp_proto::EXT_START_TLS;
 use tokio::{
@@ -47,7 +47,10 @@ pub(super) struct Parcel<'a> {
 enum Failure {
     /// No connection that a mail may take.
     Connection(&'static str),
+    /// A step before the mail had an addressee. It says nothing about the mailbox.
     Client(Error),
+    /// The addressee, or the mail itself.
+    Mail(Error),
 }
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -59,25 +62,26 @@ impl<E: Into<Error>> From<E> for Failure {
 impl From<Failure> for Undelivered {
     /// Without the texts of the server's answers: they may name the addressee, who has no place in the log.
     fn from(failure: Failure) -> Self {
-        let (cause, lasting) = match failure {
-            Failure::Connection(cause) => (cause.to_owned(), false),
-            Failure::Client(Error::UnexpectedReply(answer)) => {
-                (format!("the mail server answered {}", answer.code()), no_mailbox(answer.code()))
-            }
-            Failure::Client(Error::AuthenticationFailed(answer)) => {
-                (format!("the mail server refused the login with {}", answer.code()), false)
-            }
-            Failure::Client(Error::UnsupportedAuthMechanism) => {
-                ("the mail server offers no login by PLAIN or LOGIN".to_owned(), false)
-            }
-            Failure::Client(cause) => (in_full(&cause), false),
+        let (error, is_about_the_mail) = match failure {
+            Failure::Connection(cause) => return Self { cause: cause.to_owned(), lasting: false },
+            Failure::Client(error) => (error, false),
+            Failure::Mail(error) => (error, true),
+        };
+        let lasting =
+            matches!(&error, Error::UnexpectedReply(answer) if is_about_the_mail && no_mailbox(answer.code()));
+        let cause = match error {
+            Error::UnexpectedReply(answer) => format!("the mail server answered {}", answer.code()),
+            Error::AuthenticationFailed(answer) => format!("the mail server refused the login with {}", answer.code()),
+            Error::UnsupportedAuthMechanism => "the mail server offers no login by PLAIN or LOGIN".to_owned(),
+            Error::UnparseableReply => "the mail server closed the connection, or doesn't speak SMTP there".to_owned(),
+            other => in_full(&other),
         };
         Self { cause, lasting }
     }
 }
 
-/// Whether a server's answer says that there is no such mailbox, or that it takes no mail (RFC 5321, section 4.2.2). Other
-/// refusals, such as one to log in, are for the operator to mend.
+/// Whether a server's answer to an addressee or a mail says that there is no such mailbox, or that it takes no mail (RFC 5321,
+/// section 4.2.2). Other refusals, such as that of a sender or of a login, are for the operator to mend.
 const fn no_mailbox(code: u16) -> bool {
     matches!(code, 550..=553)
 }
@@ -139,7 +143,10 @@ impl Client {
             let login = Credentials::Plain { username: user.as_str(), secret: password.as_str() };
             client.authenticate(&login, &offers).await?;
         }
-        client.send(Message::new(parcel.from, [parcel.to], parcel.bytes)).await?;
+        let plain = Parameters::new();
+        client.mail_from(parcel.from, &plain).await?;
+        client.rcpt_to(parcel.to, &plain).await.map_err(Failure::Mail)?;
+        client.data(parcel.bytes).await.map_err(Failure::Mail)?;
         // The mail is handed over, whatever comes of this.
         drop(timeout(FAREWELL, client.quit()).await);
         Ok(())

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -36,9 +37,33 @@ struct Ways {
     tls: Option<TlsAcceptor>,
     /// Whether connections begin with TLS.
     tls_at_once: bool,
-    /// What it answers to RCPT.
-    recipient: Option<&'static str>,
+    /// A step, and its answer there in place of the usual one.
+    answer: Option<(&'static str, &'static str)>,
+    /// A step from which on it answers nothing, and whom it tells once it is there.
+    stall: Option<(&'static str, Arc<Notify>)>,
 }
+
+impl Ways {
+    /// Waits for ever at the step at which this server stops answering. Steps are commands, and those below.
+    async fn reach(&self, step: &str) {
+        if let Some((stall, reached)) = &self.stall
+            && *stall == step
+        {
+            reached.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The answer at a step, as a line.
+    fn answer(&self, step: &str, usual: &str) -> String {
+        let answer = self.answer.filter(|(other, _)| *other == step).map_or(usual, |(_, answer)| answer);
+        if self.bare { format!("{}\r\n", &answer[..3]) } else { format!("{answer}\r\n") }
+    }
+}
+
+const GREETING: &str = "greeting";
+const HANDSHAKE: &str = "handshake";
+const END_OF_MAIL: &str = "end of mail";
 
 /// What a server was told.
 #[derive(Default)]
@@ -82,7 +107,10 @@ async fn serve(stream: TcpStream, ways: &Ways, told: &Mutex<Told>) -> std::io::R
         return talk(tls.accept(stream).await?, ways, told, true).await.map(drop);
     }
     match talk(stream, ways, told, false).await? {
-        Some(plain) => talk(tls.accept(plain).await?, ways, told, true).await.map(drop),
+        Some(plain) => {
+            ways.reach(HANDSHAKE).await;
+            talk(tls.accept(plain).await?, ways, told, true).await.map(drop)
+        }
         None => Ok(()),
     }
 }
@@ -93,9 +121,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = BufReader::new(stream);
-    let text = |answer: &str| if ways.bare { format!("{}\r\n", &answer[..3]) } else { format!("{answer}\r\n") };
     if !encrypted || ways.tls_at_once {
-        stream.write_all(text("220 a test").as_bytes()).await?;
+        ways.reach(GREETING).await;
+        stream.write_all(ways.answer(GREETING, "220 a test").as_bytes()).await?;
     }
     let (mut line, mut mail) = (String::new(), None::<String>);
     loop {
@@ -110,13 +138,17 @@ where
                 continue;
             }
             told.lock().unwrap().mails.extend(mail.take());
-            stream.write_all(text("250 taken").as_bytes()).await?;
+            ways.reach(END_OF_MAIL).await;
+            stream.write_all(ways.answer(END_OF_MAIL, "250 taken").as_bytes()).await?;
             continue;
         }
         let command = line.trim_end().to_owned();
         told.lock().unwrap().commands.push(if encrypted { format!("TLS {command}") } else { command.clone() });
-        let answer = match command.split([' ', ':']).next().unwrap() {
-            "EHLO" => {
+        let step = command.split([' ', ':']).next().unwrap();
+        ways.reach(step).await;
+        let text = |usual: &str| ways.answer(step, usual);
+        let answer = match step {
+            "EHLO" if ways.answer.is_none_or(|(step, _)| step != "EHLO") => {
                 let starttls = (ways.tls.is_some() && !encrypted).then_some("STARTTLS");
                 let offers = ways.offers.iter().copied().chain(starttls);
                 // Only the answer to EHLO must have a text (RFC 5321, section 4.1.1.1).
@@ -125,13 +157,13 @@ where
             }
             "STARTTLS" => text("220 go on"),
             "AUTH" if command == "AUTH LOGIN" => text("334 VXNlcm5hbWU6"),
-            "RCPT" => text(ways.recipient.unwrap_or("250 known")),
+            "EHLO" | "MAIL" | "RCPT" => text("250 fine"),
             "DATA" => {
-                mail = Some(String::new());
-                text("354 go on")
+                let answer = text("354 go on");
+                mail = answer.starts_with("354").then(String::new);
+                answer
             }
             "QUIT" => text("221 bye"),
-            "MAIL" => text("250 fine"),
             "YW5u" => text("334 UGFzc3dvcmQ6"),
             _ => text("235 welcome"),
         };
@@ -284,7 +316,8 @@ async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_passw
 #[tokio::test]
 async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_is_told_without_its_text() {
     let letter = Box::pin(letter()).await;
-    let ways = Ways { offers: &["AUTH LOGIN"], recipient: Some("550 no ann@example.org here"), ..Ways::default() };
+    let ways =
+        Ways { offers: &["AUTH LOGIN"], answer: Some(("RCPT", "550 no ann@example.org here")), ..Ways::default() };
     let server = MailServer::start(ways).await;
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", server.port);
     let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
@@ -295,4 +328,64 @@ async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_i
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", nobody.port);
     let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
     assert!(refused.cause.contains("offers no login by PLAIN or LOGIN") && !refused.lasting, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody_else_tries() {
+    let (mine, letter) = (Certificates::self_signed(), Box::pin(letter()).await);
+    let ca_file = mine.path("leaf.pem");
+    let steps = [GREETING, "EHLO", "STARTTLS", HANDSHAKE, "AUTH", "MAIL", "RCPT", "DATA", END_OF_MAIL, "QUIT"];
+    for step in steps {
+        let reached = Arc::new(Notify::new());
+        let stall = Some((step, Arc::clone(&reached)));
+        let ways = Ways { tls: Some(mine.acceptor()), offers: &["AUTH PLAIN"], stall, ..Ways::default() };
+        let server = MailServer::start(ways).await;
+        let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
+        let mut sending = Box::pin(send(&letter, &url, TlsMode::Required, Some(&ca_file)));
+        tokio::select! {
+            done = &mut sending => panic!("{step}: {done:?}"),
+            () = reached.notified() => {}
+        }
+        // From here on nothing happens but that time goes by.
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let done = sending.await;
+        let waited = begun.elapsed();
+        tokio::time::resume();
+        assert!(waited <= Duration::from_mins(5), "{step}: another may try after ten minutes, this took {waited:?}");
+        match done {
+            // The server has the mail by then.
+            Ok(_) => assert_eq!(step, "QUIT"),
+            Err(refused) => {
+                assert!(step != "QUIT" && !refused.lasting, "{step}: {refused:?}");
+                assert_eq!(refused.cause, "the mail server took too long", "{step}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
+    let letter = Box::pin(letter()).await;
+    let table = [
+        (GREETING, "421 later", false),
+        (GREETING, "554 no service", false),
+        ("EHLO", "550 not under this name", false),
+        ("MAIL", "451 later", false),
+        ("MAIL", "550 no such sender", false),
+        ("MAIL", "553 not your address", false),
+        ("RCPT", "450 come again", false),
+        ("RCPT", "554 not now", false),
+        ("RCPT", "550 nobody", true),
+        ("DATA", "451 later", false),
+        (END_OF_MAIL, "452 full", false),
+        (END_OF_MAIL, "550 not wanted", true),
+    ];
+    for (step, answer, lasting) in table {
+        let server = MailServer::start(Ways { answer: Some((step, answer)), ..Ways::default() }).await;
+        let url = format!("smtp://127.0.0.1:{}", server.port);
+        let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
+        let cause = format!("the mail server answered {}", &answer[..3]);
+        assert_eq!((refused.cause, refused.lasting), (cause, lasting), "{step}: {answer}");
+    }
 }
