@@ -116,6 +116,12 @@ impl Server {
         !self.is_this_machine() && matches!(self.security(mode), Security::Clear | Security::StartTlsIfOffered)
     }
 
+    /// Whether the password for it leaves this machine in the clear.
+    #[must_use]
+    pub fn sends_its_password_in_the_clear(&self, mode: TlsMode) -> bool {
+        self.login.is_some() && !self.is_this_machine() && self.security(mode) == Security::Clear
+    }
+
     fn is_this_machine(&self) -> bool {
         self.host == "localhost" || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
     }

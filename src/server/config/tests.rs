@@ -277,6 +277,8 @@ fn mail_that_may_leave_this_machine_in_the_clear_is_warned_of() {
         assert!(told.contains("smtp://mail.example.org:587") && !told.contains("secret"), "{told}");
         assert_eq!(local(tls), Vec::<String>::new());
     }
+        assert_eq!(told.contains("the password"), tls == "none", "{told}");
+        assert!(!warning("smtp://mail.example.org", tls).concat().contains("the password"), "there is none");
     assert_eq!(warning(url, "required"), Vec::<String>::new());
 }
 

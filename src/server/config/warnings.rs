@@ -35,9 +35,10 @@ impl Config {
         if let MailUrl::Smtp(server) = &self.mail.url
             && server.may_be_in_the_clear(self.mail.tls)
         {
+            let login = if server.sends_its_password_in_the_clear(self.mail.tls) { " and the password" } else { "" };
             warnings.push(format!(
-                "mail.tls is not \"required\": mails to {server:?}, with their links, may travel unencrypted. Anybody who reads \
-                 them can take over accounts."
+                "mail.tls is not \"required\": mails to {server:?}, with their links{login}, may travel unencrypted. Anybody who \
+                 reads them can take over accounts."
             ));
         }
         warnings
