@@ -12,7 +12,7 @@ use std::{
 };
 
 use lettre::{
-    Message,
+    Address, Message,
     message::{
         Body, Mailbox, MultiPart, SinglePart,
         header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
@@ -76,13 +76,14 @@ impl Mailer {
     }
 
     fn message(&self, id: &str, letter: &Letter) -> Result<Message, String> {
-        let to: Mailbox = letter.to.parse().map_err(|_| "the address can't be sent to".to_owned())?;
+        // A bare address, as the envelope has it too.
+        let to: Address = letter.to.parse().map_err(|_| "the address can't be sent to".to_owned())?;
         let domain = self.from.email.domain();
         // RFC 3834, section 5: nobody's machine is to answer this one.
         let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
         Message::builder()
             .from(self.from.clone())
-            .to(to)
+            .to(Mailbox::new(None, to))
             .subject(&letter.subject)
             .message_id(Some(format!("<{id}@{domain}>")))
             .raw_header(automatic)
@@ -221,11 +222,33 @@ mod tests {
     #[test]
     fn no_address_makes_a_second_addressee_r54() {
         let folder = tempfile::tempdir().expect("a folder");
-        for hostile in ["ann@example.org, bob@example.org", "ann@example.org\r\nBcc: bob@example.org", "a@b@c.org", ""]
-        {
+        for hostile in [
+            "ann@example.org, bob@example.org",
+            "ann@example.org\r\nBcc: bob@example.org",
+            "Ann <ann@example.org>",
+            "ann@example.org>\r\nRCPT TO:<bob@example.org",
+            "a@b@c.org",
+            "",
+        ] {
             let mut letter = letter();
             hostile.clone_into(&mut letter.to);
             assert!(mailer(folder.path()).message("the-id", &letter).is_err(), "{hostile:?}");
         }
+    }
+
+    #[test]
+    fn no_name_makes_a_header_of_its_own_r54() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hostile = "Ann\r\nBcc: bob@example.org\r\n\r\nHello";
+        let head = Letterhead { service: hostile.into(), ..head() };
+        let letter = head.reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7), true);
+        let text = mailer(folder.path()).message("the-id", &letter).expect("a mail").formatted();
+        let text = String::from_utf8(text).expect("a mail is ASCII");
+        let (headers, _) = text.split_once("\r\n\r\n").expect("headers end");
+        let names = headers.split("\r\n").filter(|line| !line.starts_with(' '));
+        let mut names: Vec<&str> = names.filter_map(|line| Some(line.split_once(':')?.0)).collect();
+        names.sort_unstable();
+        let ours = ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"];
+        assert_eq!(names, ours, "{headers}");
     }
 }

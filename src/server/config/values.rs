@@ -124,6 +124,9 @@ pub(super) fn mailbox<'de, D: Deserializer<'de>>(from: D) -> Result<Mailbox, D::
     let wrong =
         |_| D::Error::custom(format!("{text:?} is no mailbox; write it like \"Vestibule <no-reply@example.org>\""));
     let mailbox: Mailbox = text.parse().map_err(wrong)?;
+    if mailbox.name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
+        return Err(D::Error::custom(format!("{text:?} has a control character in its name; take it out")));
+    }
     let (user, domain) = (mailbox.email.user(), mailbox.email.domain());
     if !user.is_ascii() {
         return Err(D::Error::custom(format!(
