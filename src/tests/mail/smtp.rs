@@ -389,3 +389,27 @@ async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
         assert_eq!((refused.cause, refused.lasting), (cause, lasting), "{step}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
+    let (mine, letter) = (Certificates::self_signed(), Box::pin(letter()).await);
+    let known = mine.path("leaf.pem");
+    let table = [
+        (Some(("STARTTLS", "454 not now")), Some(&known), "answered 454"),
+        (None, None, "certificate"),
+        // What comes in the clear behind the answer counts for nothing (CVE-2011-0411): in TLS there is no AUTH.
+        (Some(("STARTTLS", "220 go on\r\n250-a test\r\n250 AUTH PLAIN")), Some(&known), "offers no login"),
+    ];
+    for (answer, ca_file, cause) in table {
+        for tls in [TlsMode::Required, TlsMode::Opportunistic] {
+            let server = MailServer::start(Ways { tls: Some(mine.acceptor()), answer, ..Ways::default() }).await;
+            let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
+            let refused = send(&letter, &url, tls, ca_file.map(PathBuf::as_path)).await.unwrap_err();
+            assert!(refused.cause.contains(cause) && !refused.lasting, "{tls:?}, {cause}: {refused:?}");
+            let commands = server.commands();
+            assert_eq!(commands[..2], ["EHLO accounts.example.org", "STARTTLS"]);
+            assert!(commands[2..].iter().all(|command| command.starts_with("TLS EHLO")), "{tls:?}: {commands:?}");
+            assert!(server.mails().is_empty());
+        }
+    }
+}
