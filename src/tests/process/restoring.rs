@@ -62,7 +62,7 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
     let Before { folder, ann, access_token } = before();
     assert_eq!(
         names(folder.path()),
-        ["copy.db", "vestibule.db", "vestibule.db.lock", "vestibule.db.mark"],
+        ["copy.db", "vestibule.db", "vestibule.db.key", "vestibule.db.lock", "vestibule.db.mark"],
         "nothing is left over"
     );
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
@@ -78,8 +78,11 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
     ] {
         assert!(out.contains(words), "{words}: {out}");
     }
-    let [copy, present, aside, lock] = <[String; 4]>::try_from(names(folder.path())).unwrap();
-    assert_eq!([&*copy, &*present, &*lock], ["copy.db", "vestibule.db", "vestibule.db.lock"]);
+    let [copy, present, aside, key, lock] = <[String; 5]>::try_from(names(folder.path())).unwrap();
+    assert_eq!(
+        [&*copy, &*present, &*key, &*lock],
+        ["copy.db", "vestibule.db", "vestibule.db.key", "vestibule.db.lock"]
+    );
     assert!(aside.starts_with("vestibule.db.before-") && out.contains(&aside), "{aside}");
     for name in [&copy, &present, &aside] {
         assert_eq!(folder.path().join(name).metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
@@ -117,7 +120,7 @@ fn a_plain_copy_of_a_stopped_servers_file_has_everything() {
     assert!(server.stop().success());
     assert_eq!(
         names(folder.path()),
-        ["vestibule.db", "vestibule.db.lock", "vestibule.db.mark"],
+        ["vestibule.db", "vestibule.db.key", "vestibule.db.lock", "vestibule.db.mark"],
         "no log is left beside it"
     );
     std::fs::copy(folder.path().join("vestibule.db"), other.path().join("vestibule.db")).unwrap();
