@@ -199,7 +199,13 @@ impl Service {
 
     /// Strangers' failures with a name that becomes the account's with this email.
     fn inherit(&self, name: &str, email: &str) -> Inherit {
-        Inherit { from: self.strangers_key(name), to: self.strangers_key(email) }
+        let since = self.clock.now().minus(self.policy.account.memory);
+        Inherit { from: self.strangers_key(name), to: self.strangers_key(email), since }
+    }
+
+    /// Strangers' failures with an account that gives its username up.
+    fn leave_username(&self, user: &store::User) -> Inherit {
+        self.inherit(&user.email, &user.username)
     }
 
     /// Takes one of a token's calls, if the token was good before; then it is asked for here, without the database.

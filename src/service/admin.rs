@@ -220,7 +220,7 @@ impl Service {
             Command::Confirm { .. } => Ok(self.store.confirm_email(&user.id, now).await.map(|()| 0)?),
             Command::Delete { .. } => {
                 let sessions = self.details(user.clone()).await?.sessions;
-                self.store.delete_user(&user.id, None).await?;
+                self.store.delete_user(&user.id, None, self.leave_username(user)).await?;
                 Ok(u64::try_from(sessions).unwrap_or(u64::MAX))
             }
             _ => Ok(self.store.end_sessions_of(&user.id).await?),
@@ -255,8 +255,8 @@ impl Service {
     /// Gives an account another username, which may be one that a service keeps for itself.
     async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
         let username = Username::parse(username).map_err(|problem| invalid(Field::Username, problem))?;
-        let held = self.inherit(username.as_str(), &user.email);
-        match self.store.rename_user(&user.id, None, &username, held).await? {
+        let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
+        match self.store.rename_user(&user.id, None, &username, counts).await? {
             Rename::Taken => Err(invalid(Field::Username, Problem::UsernameTaken)),
             Rename::Done | Rename::SessionEnded => Ok(()),
         }

@@ -97,13 +97,14 @@ impl Service {
         // As it will be: whoever changed the email is not to choose what the password may not contain.
         let restored = User { email: email.as_str().to_owned(), ..user.clone() };
         let password = self.judge_and_hash(caller, &restored, password).await?;
-        let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user.id);
-        let squatter = holder.filter(|holder| *holder != user.id);
+        let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
+        let squatter = holder.filter(|holder| holder.id != user.id);
+        let squatter = squatter.map(|squatter| (squatter.id.clone(), self.leave_username(&squatter)));
         let told = self.new_mail(Errand::EmailUndone);
         let (link_of, network) = ((&hash, &link), self.known_network(caller, &user.id));
         let set = (password.as_str(), network.as_str());
         let email = (&email, self.inherit(&user.email, email.as_str()));
-        let moved = self.store.undo_email(link_of, email, set, squatter.as_deref(), &told).await?;
+        let moved = self.store.undo_email(link_of, email, set, squatter, &told).await?;
         self.moved(moved, &user, (&hash, &link)).await
     }
 

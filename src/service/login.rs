@@ -3,6 +3,7 @@
 use std::{future::Future, net::IpAddr, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::Instrument;
 
 use super::{
     Caller, Error, Service,
@@ -33,8 +34,10 @@ const NETWORK_NOTED: Duration = Duration::from_hours(24);
 pub const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 /// How long after a try that the database was too busy for an attempt is settled again.
 const SETTLE_AGAIN: Duration = Duration::from_millis(250);
-/// How often the first who waits for others looks whether another server has settled theirs.
+/// When the first who waits for others looks whether another server has settled theirs. The time doubles with each look.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// How often it looks at the least.
+const LOOK_AGAIN_LONGEST: Duration = Duration::from_millis(100);
 
 /// An attempt that was counted, with its place in the queue for hashing.
 struct Attempt<'a> {
@@ -68,10 +71,14 @@ impl Reserved {
         timeout(store::PATIENCE, settling).await.ok();
     }
 
+    /// Settles it as right, even if the client goes away meanwhile: then it would be settled twice.
     async fn right(mut self) -> Result<(), Error> {
-        self.service.store.settle_right(&self.counter).await?;
-        self.settled_elsewhere();
-        Ok(())
+        let settling = uncancelled(async move {
+            self.service.store.settle_right(&self.counter).await?;
+            self.settled_elsewhere();
+            Ok(())
+        });
+        settling.await
     }
 
     /// Wakes the first in line. The store has settled it already.
@@ -127,11 +134,20 @@ impl Service {
                 return Err(AppError::EmailUnverified.into());
             }
             let login = self.login_made(caller, user, &reserved, network_seen_at);
-            let beginning = Box::pin(self.begin_session(caller, user, &hash, renewed, login));
-            if let Some(sign_in) = beginning.await? {
-                reserved.settled_elsewhere();
+            let (service, caller, user, compared) = (self.clone(), caller.clone(), user.clone(), hash.clone());
+            // Even if the client goes away meanwhile: a session that begins settles the attempt, and only one may.
+            let beginning = uncancelled(async move {
+                let begun = Box::pin(service.begin_session(&caller, &user, &compared, renewed, login)).await?;
+                if begun.is_some() {
+                    reserved.settled_elsewhere();
+                }
+                Ok((begun, reserved))
+            });
+            let (begun, unsettled) = beginning.await?;
+            if let Some(sign_in) = begun {
                 return Ok(sign_in);
             }
+            reserved = unsettled;
             // The hash is another by now: of a new password, or of the same one, renewed by a login beside this one.
             let known = self.store.find_credential(&parsed).await?;
             stored = known.map(|known| known.password_hash).filter(|current| *current != hash);
@@ -232,6 +248,7 @@ impl Service {
         let end = Instant::now() + self.policy.login_patience;
         let busy = || Error::throttled(Duration::from_secs(1));
         let _first = timeout_at(end, line.first.lock()).await.map_err(|_| busy())?;
+        let mut look_again = LOOK_AGAIN;
         while Instant::now() < end {
             if let Some(wait) = line.held(self.clock.now()) {
                 return Err(held_back(wait));
@@ -254,8 +271,9 @@ impl Service {
                 Err(_) => drop(place),
             }
             // Another server doesn't notify this one.
-            let again = end.min(Instant::now() + LOOK_AGAIN);
+            let again = end.min(Instant::now() + look_again);
             timeout_at(again, line.settled.notified()).await.ok();
+            look_again = LOOK_AGAIN_LONGEST.min(2 * look_again);
         }
         Err(busy())
     }
@@ -285,7 +303,10 @@ impl Service {
         reserved: &Reserved,
         network_seen_at: Option<Timestamp>,
     ) -> LoginMade {
-        let noted = network_seen_at.is_some_and(|seen| self.clock.now().since(seen) < NETWORK_NOTED);
+        let now = self.clock.now();
+        // A time in the future was noted before the clock was put back.
+        let lately = |seen: Timestamp| seen <= now.plus(CLOCK_TOLERANCE) && now.since(seen) < NETWORK_NOTED;
+        let noted = network_seen_at.is_some_and(lately);
         LoginMade { counter: reserved.counter.clone(), network: (!noted).then(|| self.known_network(caller, &user.id)) }
     }
 
@@ -343,7 +364,7 @@ fn held_back(wait: Duration) -> Error {
 fn uncancelled<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> impl Future<Output = Result<T, Error>> + Send {
-    let task = tokio::spawn(work);
+    let task = tokio::spawn(work.in_current_span());
     async { task.await.unwrap_or_else(|_| Err(Error::Fault("a login's count did not end".to_owned()))) }
 }
 

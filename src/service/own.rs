@@ -187,8 +187,8 @@ impl Service {
     ) -> Result<Account, Error> {
         self.allow("rename", RENAMES, caller).await?;
         let Session { user, id, .. } = asking.session();
-        let held = self.inherit(username.as_str(), &user.email);
-        match self.store.rename_user(&user.id, Some(id), username, held).await? {
+        let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
+        match self.store.rename_user(&user.id, Some(id), username, counts).await? {
             Rename::Done => {}
             Rename::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
             Rename::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -243,7 +243,7 @@ impl Service {
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(invalid(Field::Username, Problem::UsernameNotYours));
         }
-        self.store.delete_user(&user.id, Some(id)).await?.ok_or(AppError::SessionEnded)?;
+        self.store.delete_user(&user.id, Some(id), self.leave_username(user)).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }

@@ -124,9 +124,11 @@ impl Upkeep {
             // First, so that a session that was just used is not taken for one that wasn't.
             self.flush().await;
             let now = self.clock.now();
+            let account = &self.policy.account;
             let horizons = Horizons {
                 allowances: now,
-                failures: now.minus(self.policy.account.memory),
+                // No attempt that is under way was counted before this.
+                failures: now.minus(account.memory).minus(account.settled_within),
                 networks: now.minus(KNOWN_FOR),
                 sessions: now.minus(self.policy.session_idle),
             };

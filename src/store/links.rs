@@ -454,7 +454,7 @@ impl Store {
 
     /// Gives an account the address back that it had before, and a new password, for somebody else may know the old one. Every
     /// session and personal access token ends, and whatever was asked for since then is void. Somebody who has registered
-    /// with the address meanwhile and could not prove it, `squatter`, gives way. `told` goes to the address until now. The
+    /// with the address meanwhile and could not prove it, `squatter`, gives way, as by [`Store::delete_user`]. `told` goes to the address until now. The
     /// account knows `network` from now on.
     ///
     /// # Errors
@@ -464,22 +464,22 @@ impl Store {
         (hash, link): (&TokenHash, &Link),
         (email, held): (&Email, Inherit),
         (password_hash, network): (&str, &str),
-        squatter: Option<&str>,
+        squatter: Option<(String, Inherit)>,
         told: &NewMail,
     ) -> Result<Moved, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
         let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
         let network = network.to_owned();
-        let squatter = squatter.map(str::to_owned);
         let moved = self.uncancelled(async move {
             let (user, now) = (&link.user_id, told.created_at);
             let _ended = store.forget_user_afterwards(user);
-            let _evicted = squatter.as_ref().map(|squatter| store.forget_user_afterwards(squatter));
+            let _evicted = squatter.as_ref().map(|(squatter, _)| store.forget_user_afterwards(squatter));
             Ok(on_write!(store, DURABLE, tx => {
                 let works = use_up!(tx, &hash, user, now);
                 if works {
-                    if let Some(squatter) = &squatter {
+                    if let Some((squatter, left)) = &squatter {
                         forget_counts!(tx, squatter);
+                        inherit_failures!(tx, left);
                         let sql = "DELETE FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
                         sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
                     }

@@ -148,8 +148,8 @@ impl Store {
         Ok(on_read!(self, conn => sqlx::query_scalar(sql).bind(user).fetch_all(&mut *conn).await?))
     }
 
-    /// Gives an account another username. Without a session it is the operator who asks. `held` are strangers' failures with that
-    /// username, which become the account's.
+    /// Gives an account another username. Without a session it is the operator who asks. Strangers' failures with
+    /// that username become the account's, `held`, and stay with the username until now, `left`.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -158,7 +158,7 @@ impl Store {
         user: &str,
         session: Option<&str>,
         username: &Username,
-        held: Inherit,
+        (held, left): (Inherit, Inherit),
     ) -> Result<Rename, Error> {
         let (store, user, username) = (self.clone(), user.to_owned(), username.clone());
         let session = session.map(str::to_owned);
@@ -170,6 +170,7 @@ impl Store {
                     let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
                     sqlx::query(sql).bind(&user).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
                     inherit_failures!(tx, &held);
+                    inherit_failures!(tx, &left);
                 }
                 living
             }))
@@ -205,11 +206,12 @@ impl Store {
     }
 
     /// Removes an account with its sessions and whatever was counted of it. Its email and username are free again. `None`,
-    /// and nothing is changed, if the session that asks has ended. Without a session it is the operator who asks.
+    /// and nothing is changed, if the session that asks has ended. Without a session it is the operator who asks. Strangers'
+    /// failures stay with its username, `left`, as they stay with its email.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn delete_user(&self, user: &str, session: Option<&str>) -> Result<Option<()>, Error> {
+    pub async fn delete_user(&self, user: &str, session: Option<&str>, left: Inherit) -> Result<Option<()>, Error> {
         let (store, user, session) = (self.clone(), user.to_owned(), session.map(str::to_owned));
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
@@ -220,6 +222,7 @@ impl Store {
                                AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
                     sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
                     forget_counts!(tx, &user);
+                    inherit_failures!(tx, &left);
                     sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
                 }
                 living.then_some(())

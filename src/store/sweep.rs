@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 pub struct Horizons {
     /// Now: an address whose allowance is whole again may do as much as one that was never seen.
     pub allowances: Timestamp,
-    /// Failed logins before this are forgotten.
+    /// Failed logins before this are forgotten, and no attempt from before it is under way.
     pub failures: Timestamp,
     /// Networks last seen before this are not known any more.
     pub networks: Timestamp,

@@ -44,6 +44,7 @@ const RESERVE: &str = "INSERT INTO account_throttles (key, failures, delay, last
     ON CONFLICT (key) DO UPDATE SET \
         failures = CASE WHEN account_throttles.last_at < $3 THEN 0 ELSE account_throttles.failures END, \
         delay = CASE WHEN account_throttles.last_at < $3 THEN 0 ELSE account_throttles.delay END, \
+        last_at = CASE WHEN account_throttles.last_at < $3 THEN $2 ELSE account_throttles.last_at END, \
         reserved = account_throttles.reserved + 1, reserved_until = $5 \
     WHERE account_throttles.failures + account_throttles.reserved < $4 \
         OR (account_throttles.last_at < $3 AND account_throttles.reserved < $4) \
@@ -132,16 +133,23 @@ macro_rules! forget_own_failures {
     }};
 }
 
-/// Counts strangers' failures under another key as well.
+/// Counts strangers' failures under another key as well. Of two counts the stricter of each number stays, so that nobody gets
+/// further guesses by it.
 macro_rules! inherit_failures {
     ($tx:ident, $inherit:expr) => {{
         let inherit: &$crate::store::Inherit = $inherit;
         let sql = "INSERT INTO account_throttles (key, failures, delay, last_at) \
-                   SELECT $2, failures, delay, last_at FROM account_throttles WHERE key = $1 AND failures > 0 \
-                   ON CONFLICT (key) DO UPDATE \
-                   SET failures = excluded.failures, delay = excluded.delay, last_at = excluded.last_at \
-                   WHERE account_throttles.last_at + account_throttles.delay < excluded.last_at + excluded.delay";
-        sqlx::query(sql).bind(&inherit.from).bind(&inherit.to).execute(&mut *$tx).await?;
+                   SELECT $2, failures, delay, last_at FROM account_throttles \
+                   WHERE key = $1 AND failures > 0 AND last_at >= $3 \
+                   ON CONFLICT (key) DO UPDATE SET \
+                   failures = CASE WHEN account_throttles.last_at >= $3 AND account_throttles.failures > excluded.failures \
+                       THEN account_throttles.failures ELSE excluded.failures END, \
+                   delay = CASE WHEN account_throttles.last_at >= $3 AND account_throttles.delay > excluded.delay \
+                       THEN account_throttles.delay ELSE excluded.delay END, \
+                   last_at = CASE WHEN account_throttles.last_at > excluded.last_at \
+                       THEN account_throttles.last_at ELSE excluded.last_at END";
+        let query = sqlx::query(sql).bind(&inherit.from).bind(&inherit.to).bind(inherit.since.as_millis());
+        query.execute(&mut *$tx).await?;
     }};
 }
 
@@ -373,14 +381,16 @@ pub struct LoginRow {
     network_seen_at: Option<i64>,
 }
 
-/// Of a name that becomes an account's: strangers' failures that are counted under one key count under another as well from now
-/// on. A name that was held back stays so.
+/// Of a name that becomes an account's, or stops being one's: strangers' failures that are counted under one key count under
+/// another as well from now on. A name that was held back stays so.
 #[derive(Clone, Debug)]
 pub struct Inherit {
-    /// The key of the name.
+    /// The key under which they are counted.
     pub from: String,
-    /// The key of the account.
+    /// The other key.
     pub to: String,
+    /// Since when failures count.
+    pub since: Timestamp,
 }
 
 /// What strangers' failed logins are counted under, whether there is an account or not: its canonical email, or a name that is

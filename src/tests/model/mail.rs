@@ -172,7 +172,7 @@ impl Model {
             self.remove(holder);
         }
         if matches!(to, Use::Confirm(_) | Use::Undo(_)) {
-            self.inherit((By::Email, before), email);
+            self.inherit((By::Email, before), (By::Email, email));
         }
         (self.accounts[account].email, self.accounts[account].verified) = (email, true);
         self.post_office.links[nth].void = true;

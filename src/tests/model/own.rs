@@ -7,7 +7,7 @@ use vestibule::store::Errand;
 use super::{
     mail::Allowed,
     numbers::{ACCESS, PROOF, TOLD},
-    rules::{Counted, Model, Session},
+    rules::{Account, Counted, Model, Session},
     step::{Act, Answer, By, Phrase},
 };
 
@@ -46,8 +46,9 @@ impl Model {
             }
             Act::Rename(name) if self.find(By::Username, name).is_some_and(|n| n != account) => return Answer::Invalid,
             Act::Rename(name) => {
-                self.accounts[account].username = name;
-                self.inherit((By::Username, name), email);
+                let left = std::mem::replace(&mut self.accounts[account].username, name);
+                self.inherit((By::Username, name), (By::Email, email));
+                self.inherit((By::Email, email), (By::Username, left));
             }
             Act::ChangeEmail(new) if new == email => return Answer::Invalid,
             Act::ChangeEmail(new) => self.post(Errand::ChangeEmail, Some(account), new),
@@ -94,6 +95,8 @@ impl Model {
     /// Removes an account with everything of its own.
     pub fn remove(&mut self, account: usize) {
         self.evict(account);
+        let Account { email, username, .. } = self.accounts[account];
+        self.inherit((By::Email, email), (By::Username, username));
         self.accounts[account].left = true;
         self.post_office.forget(account);
     }

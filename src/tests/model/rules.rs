@@ -79,7 +79,7 @@ impl Model {
                     (None, None) => {
                         self.post(Errand::Verify, Some(self.accounts.len()), email);
                         let new = Account { email, username, password, verified: false, open: true, left: false };
-                        self.inherit((By::Username, username), email);
+                        self.inherit((By::Username, username), (By::Email, email));
                         self.accounts.push(new);
                     }
                 }
@@ -159,16 +159,17 @@ impl Model {
         }
     }
 
-    /// An account that has both names from now on is held back for as long as either was.
-    pub fn inherit(&mut self, from: (By, Person), email: Person) {
-        let until = |failures: &Vec<Duration>| Some(*failures.last()? + delay(failures.len()));
-        let to = Counted::Strangers(By::Email, email);
-        let from = self.failures.get(&Counted::Strangers(from.0, from.1)).filter(|failures| !failures.is_empty());
-        if let Some(from) = from
-            && self.failures.get(&to).is_none_or(|to| until(to) < until(from))
-        {
-            let from = from.clone();
-            self.failures.insert(to, from);
+    /// A name that becomes an account's, or stops being one's, is held back as strictly as the other is.
+    pub fn inherit(&mut self, from: (By, Person), to: (By, Person)) {
+        let to = Counted::Strangers(to.0, to.1);
+        let counted = |of: &Counted| {
+            let failures = self.failures.get(of)?;
+            let last = failures.last().filter(|last| self.now <= **last + MEMORY)?;
+            Some((failures.len(), *last))
+        };
+        if let Some((failures, last)) = counted(&Counted::Strangers(from.0, from.1)) {
+            let (own, own_last) = counted(&to).unwrap_or_default();
+            self.failures.insert(to, vec![last.max(own_last); failures.max(own)]);
         }
     }
 

@@ -1,0 +1,97 @@
+//! What becomes of attempts that are broken off, swept over, or counted under another name.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_is_broken_off_while_its_session_begins_is_settled_once_r87() {
+    let app = App::start(Backend::Postgres).await;
+    app.register("ann").await;
+    assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+    let key = app.known_key("ann").await;
+    let another = app.store.reserve_login(&key, app.service.policy().account, app.now()).await.unwrap();
+    assert_eq!(another, Turn::Now);
+    let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("PostgreSQL") };
+    let mut holder = PgConnection::connect(url).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut holder).await.unwrap();
+    // A login counts without this lock, and begins its session with it.
+    sqlx::query("SELECT id FROM users FOR UPDATE").execute(&mut holder).await.unwrap();
+    let waiting = "SELECT CAST(COUNT(*) AS TEXT) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND wait_event_type = 'Lock' AND $1 = $1";
+    let mut broken_off = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
+    tokio::select! {
+        biased;
+        () = async { while app.query(waiting, "").await == "0" {} } => {}
+        answer = &mut broken_off => panic!("it ended before: {}", answer.text),
+    }
+    drop(broken_off);
+    sqlx::query("ROLLBACK").execute(&mut holder).await.unwrap();
+    let sessions =
+        "SELECT CAST(COUNT(*) AS TEXT) FROM sessions JOIN users ON users.id = user_id WHERE username_key = $1";
+    while app.query(sessions, "ann").await != "2" {}
+    assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+    assert_eq!(app.reserved(&key).await, 1, "the other attempt is still under way");
+}
+
+on_both! {
+    async fn a_login_that_goes_away_while_it_waits_costs_nothing_r87(app: App) {
+        let rule = app.service.policy().account;
+        app.register("ann").await;
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+        let key = app.known_key("ann").await;
+        for _ in 0..5 {
+            assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Turn::Now);
+        }
+        let counted = "SELECT CAST(full_at AS TEXT) FROM address_throttles WHERE key = $1";
+        let before = app.query(counted, "login:192.0.2.7").await;
+        let mut gone = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
+        tokio::select! {
+            biased;
+            () = async { while app.query(counted, "login:192.0.2.7").await == before {} } => {}
+            answer = &mut gone => panic!("it didn't wait: {}", answer.text),
+        }
+        drop(gone);
+        for _ in 0..5 {
+            app.store.settle_failed(&key, rule, app.now()).await.unwrap();
+        }
+        assert_eq!((app.reserved(&key).await, app.failures(&key).await), (0, 5));
+        app.clock.advance(rule.first_delay);
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn a_sweep_leaves_attempts_that_are_under_way_r87(app: App) {
+        let mut app = app;
+        let (mut upkeep, rule) = (app.upkeep.take().unwrap(), app.service.policy().account);
+        let reserve = async |key: &str| assert_eq!(app.store.reserve_login(key, rule, app.now()).await.unwrap(), Turn::Now);
+        for key in ["before", "after"] {
+            reserve(key).await;
+            app.store.settle_failed(key, rule, app.now()).await.unwrap();
+        }
+        let moment = Duration::from_secs(1);
+        app.clock.advance(rule.memory.saturating_sub(moment));
+        reserve("before").await;
+        app.clock.advance(2 * moment);
+        upkeep.sweep_all().await.unwrap();
+        assert_eq!(app.reserved("before").await, 1, "failures are forgotten while it is under way");
+        app.clock.advance(rule.settled_within.saturating_sub(moment));
+        reserve("after").await;
+        app.clock.advance(moment);
+        upkeep.sweep_all().await.unwrap();
+        assert_eq!(app.reserved("after").await, 1, "failures were forgotten before it");
+    }
+}
+
+on_both! {
+    async fn a_new_name_gives_no_further_guesses_r87(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        app.guess_up_to_the_longest_wait("ann").await;
+        assert_eq!(app.guesses("anna", 1).await, [400]);
+        let token = app.proof(&token).await;
+        let renamed = app.ask("POST", "/api/accounts/change_username/", &token, &json!({ "username": "anna" })).await;
+        assert_eq!(renamed.status, 200, "{}", renamed.text);
+        app.clock.advance(Duration::from_mins(15));
+        assert_eq!(app.guesses("anna", 2).await, [400, 429]);
+    }
+}
