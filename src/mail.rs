@@ -27,6 +27,8 @@ use crate::service::{Carrier, Carrying, Letter, Undelivered};
 
 /// How long the SMTP server may take for one mail, all in all: less than the postman's lease.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// What is told once it has run out.
+const TOO_LONG: &str = "the mail server took too long";
 
 /// A carrier, as it is configured.
 pub struct Mailer {
@@ -113,7 +115,7 @@ impl Carrier for Mailer {
                     let parcel = smtp::Parcel { from: &from, to: &letter.to, bytes: &bytes };
                     match tokio::time::timeout(PATIENCE, client.send(parcel)).await {
                         Ok(sent) => sent.map(|()| "the mail server".to_owned()),
-                        Err(_) => Err(passing("the mail server took too long".to_owned())),
+                        Err(_) => Err(passing(TOO_LONG.to_owned())),
                     }
                 }
             }

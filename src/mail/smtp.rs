@@ -15,7 +15,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    PATIENCE, in_full,
+    PATIENCE, TOO_LONG, in_full,
     url::{Login, Security, Server},
 };
 use crate::service::Undelivered;
@@ -74,6 +74,7 @@ impl From<Failure> for Undelivered {
             Error::AuthenticationFailed(answer) => format!("the mail server refused the login with {}", answer.code()),
             Error::UnsupportedAuthMechanism => "the mail server offers no login by PLAIN or LOGIN".to_owned(),
             Error::UnparseableReply => "the mail server closed the connection, or doesn't speak SMTP there".to_owned(),
+            Error::Timeout => TOO_LONG.to_owned(),
             other => in_full(&other),
         };
         Self { cause, lasting }
