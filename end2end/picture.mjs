@@ -15,7 +15,7 @@ try {
   for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
     const page = await browser.newPage({ colorScheme, viewport: { width: 1120, height: 700 }, deviceScaleFactor: 2 });
     await page.goto(`${server.url}/login`);
-    await page.getByLabel("Email", { exact: true }).fill(ANN.email);
+    await page.getByLabel("Email or username").fill(ANN.email);
     await page.getByLabel("Password", { exact: true }).fill(ANN.password);
     await page.screenshot({ path: `picture-${colorScheme}.png` });
   }

@@ -144,6 +144,16 @@ impl AppError {
         }
     }
 
+    /// The same error when some of the wait is over.
+    #[must_use]
+    pub fn with_wait(self, seconds: u32) -> Self {
+        match self {
+            Self::Throttled { .. } => Self::Throttled { retry_after: seconds },
+            Self::Unavailable { .. } => Self::Unavailable { retry_after: seconds },
+            error => error,
+        }
+    }
+
     /// The problems of one field, in the order in which they were found.
     pub fn problems_of(&self, field: Field) -> impl Iterator<Item = &Problem> {
         let problems = match self {
@@ -161,18 +171,18 @@ impl fmt::Display for AppError {
             Self::Taken => {
                 "An account with this email or username exists already. Log in, or choose another email and username."
             }
-            Self::BadCredentials => "Email or password is wrong. Check both and try again.",
+            Self::BadCredentials => "Wrong email or password.",
             Self::SessionEnded => {
                 "You are not logged in, or the session or access token has ended. Log in again, or make another token."
             }
             Self::ReauthRequired => "Confirm your password first, then try again.",
             Self::WrongPassword => "That is not your password. Check it and try again.",
-            Self::EmailUnverified => "Confirm your email first: follow the link in the mail that was sent to you.",
+            Self::EmailUnverified => "Confirm your email first: open the link in the email that we sent you.",
             Self::RegistrationClosed => "Registration is closed. Ask the operator of this service for an account.",
             Self::LinkSpent => {
-                "This link was used or cut off, is too old, or a newer mail has taken its place. Look for the newest mail."
+                "This link has expired or was already used. Open the newest email, or request a new link."
             }
-            Self::MailOff => "This server sends no mail. Ask its operator for help.",
+            Self::MailOff => "This server sends no email. Ask its operator for help.",
             Self::ReadOnly => "This token may only read. Use one that may read and change, or log in.",
             Self::SessionRequired => "A personal access token can't do this. Log in, and use that token.",
             Self::Throttled { retry_after } => {
@@ -183,14 +193,14 @@ impl fmt::Display for AppError {
             }
             Self::BadRequest => "Send a JSON object with the fields that this address takes.",
             Self::CrossSite => "Requests from pages of another site are refused. Call this address from your server.",
-            Self::NotFound => "Nothing lives at this address. Check its spelling.",
+            Self::NotFound => "There's nothing here. Check the address.",
             Self::MethodNotAllowed => "This address doesn't take that method. See the Allow header.",
             Self::SlowRequest => "The request took too long to arrive. Send it again.",
             Self::TooLarge => "The request is too large. Send at most 16 KiB.",
             Self::NotJson => "Send the body as JSON, with Content-Type: application/json.",
             Self::BadHost => "Send exactly one Host header that names this server.",
             Self::UnknownHost => "This server doesn't answer for that host name. Add it to server.hosts.",
-            Self::Internal => "Something went wrong on the server. Try again; if it stays so, tell its operator.",
+            Self::Internal => "Something went wrong. Try again; if it keeps happening, contact support.",
             Self::Unreachable => "The server can't be reached. Check your connection and try again.",
         };
         f.write_str(text)
@@ -477,14 +487,14 @@ impl fmt::Display for Advice {
             Self::KeyPattern => "It follows a short pattern on the keyboard.",
             Self::Repeats => "It repeats the same characters or words.",
             Self::Common => "It is one of the most used passwords.",
-            Self::NearCommon => "It is close to a much used password.",
-            Self::Sequence => "It holds a sequence such as abc or 6543.",
-            Self::Year => "It holds a year of our time.",
-            Self::SingleWord => "A word by itself is soon guessed.",
-            Self::Date => "Dates are soon guessed.",
-            Self::Name => "Names are soon guessed.",
-            Self::Yours => "It holds your email, your username or this service's name.",
-            Self::UseWords => "Take a few words that don't belong together.",
+            Self::NearCommon => "It is close to a common password.",
+            Self::Sequence => "It contains a sequence such as abc or 6543.",
+            Self::Year => "It contains a recent year.",
+            Self::SingleWord => "A single word is easy to guess.",
+            Self::Date => "Dates are easy to guess.",
+            Self::Name => "Names are easy to guess.",
+            Self::Yours => "It contains your email, your username or this service's name.",
+            Self::UseWords => "Use three or four random words.",
             Self::AddWords => "Add another word or two, the less common the better.",
             Self::NoSymbolsNeeded => "Symbols, digits and capitals are not needed.",
             Self::Capitals => "Capitals help very little.",

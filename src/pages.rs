@@ -122,16 +122,16 @@ impl View {
     pub const fn name(self, signed_in: bool) -> &'static str {
         match self {
             Self::LogIn if signed_in => "Home",
-            Self::LogIn => "Login",
+            Self::LogIn => "Log in",
             Self::Register => "Register",
             Self::Account(Part::Profile) => "Account",
             Self::Account(part) => part.name(),
             Self::LogOut => "Log out",
-            Self::Forgot => "Forgotten password",
-            Self::Reset => "New password",
+            Self::Forgot => "Reset your password",
+            Self::Reset => "Choose a new password",
             Self::Verify => "Confirm your email",
-            Self::ConfirmEmail => "New email",
-            Self::UndoEmail => "Take the email back",
+            Self::ConfirmEmail => "Confirm your new email",
+            Self::UndoEmail => "Undo the email change",
             Self::NotFound => "Page not found",
         }
     }

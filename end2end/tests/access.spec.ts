@@ -114,7 +114,7 @@ test("a longer least password stands beside the field, rendered by the server an
     const app = new Vestibule(page);
     await app.live();
     await expect(app.password).toHaveAccessibleDescription(/At least 14 characters\./);
-    await app.switcher.selectOption("Login");
+    await app.switcher.selectOption("Log in");
     await app.switcher.selectOption("Register");
     await expect(app.password).toHaveAccessibleDescription(/At least 14 characters\./);
   } finally {

@@ -355,7 +355,7 @@ test("an account is deleted by whoever types its username, and is gone_r110", as
   expect((await app.storage()).session).toBe("{}");
   await app.fillLogin(user);
   await app.loginButton.click();
-  await expect(page.getByText("Email or password is wrong.")).toBeVisible();
+  await expect(page.getByRole("alert").filter({ hasText: "Wrong email or password." })).toBeVisible();
 });
 
 test("an access token is made, shown once, used by a program, and revoked", async (

@@ -16,7 +16,18 @@ test("errors stand next to their fields, are tied to them, and get the focus", a
   await expect(app.email).toBeFocused();
   await expect(app.email).toHaveValue("not an address");
   await expect(app.username).toHaveValue("x");
-  await expect(page.getByRole("alert").filter({ visible: true })).not.toHaveCount(0);
+  await expect(page.getByRole("alert").filter({ hasText: "Please correct the 2 marked fields." })).toBeVisible();
+});
+
+test("a single fault is said at its field alone", async ({ page }) => {
+  const app = new Vestibule(page);
+  await app.open("/login");
+  await app.email.fill("ann@example.org");
+  await app.loginButton.click();
+  await expect(app.password).toHaveAccessibleDescription("Please fill in this field.");
+  await expect(app.password).toBeFocused();
+  await expect(page.getByRole("alert").filter({ hasText: /./ })).toHaveCount(0);
+  await expect(page.locator(".notice:visible")).toHaveCount(0);
 });
 
 test("a password that is easy to guess is refused with advice", async ({ page, complaints }) => {
@@ -51,9 +62,42 @@ test("a wrong password loses nothing but the password, and says what to do", asy
   await app.open("/login");
   await app.fillLogin({ ...user, password: "a wrong password" });
   await app.loginButton.click();
-  await expect(page.getByRole("alert").filter({ hasText: "Email or password is wrong" })).toBeVisible();
+  await expect(page.getByRole("alert").filter({ hasText: "Wrong email or password." })).toBeVisible();
   await expect(app.email).toHaveValue(user.email);
-  await app.password.fill(user.password);
+  await expect(app.password, "typing replaces the wrong password").toBeFocused();
+  await page.keyboard.type(user.password);
+  await page.keyboard.press("Enter");
+  await expect(app.welcome).toBeVisible();
+});
+
+test("a wait is counted down before the eye, read once, and over by itself", async ({ page, user, complaints }) => {
+  complaints.expect(status(429), status(503));
+  await page.clock.install();
+  const app = new Vestibule(page);
+  let requests = 0;
+  await page.route("**/fn/login", async (route) => {
+    requests += 1;
+    if (requests > 1) return route.continue();
+    await route.fulfill({ status: 429, contentType: "application/json", body: '{"throttled":{"retry_after":12}}' });
+  });
+  await app.open("/login");
+  await app.fillLogin(user);
+  await app.loginButton.click();
+  const alert = page.getByRole("alert").filter({ hasText: "Too many attempts. Try again in 12 seconds." });
+  const seen = page.locator(".form-alert .notice");
+  await expect(alert).toBeVisible();
+  await expect(seen).toHaveText("Too many attempts. Try again in 12 seconds.");
+  await expect(page.locator(".form-alert")).toBeFocused();
+  await expect(app.loginButton).toBeDisabled();
+  await page.clock.runFor(3_000);
+  await expect(seen).toHaveText("Too many attempts. Try again in 9 seconds.");
+  await expect(alert, "no screen reader hears each second").toHaveCount(1);
+  await app.password.press("Enter");
+  await page.clock.runFor(9_000);
+  await expect(seen).toBeHidden();
+  await expect(app.loginButton).toBeEnabled();
+  expect(requests, "nothing is sent meanwhile").toBe(1);
+  await expect(app.password).toHaveValue(user.password);
   await app.loginButton.click();
   await expect(app.welcome).toBeVisible();
 });

@@ -106,7 +106,7 @@ test("no address puts text into the page or leads elsewhere_r75", async ({ page 
   const app = new Vestibule(page);
   for (const query of queries) {
     await app.open(`/login${query}`);
-    await expect(app.heading, query).toHaveText("Login");
+    await expect(app.heading, query).toHaveText("Log in");
     await expect(page.locator("body")).not.toContainText("evil.example");
     await expect(page.getByRole("alert").filter({ visible: true, hasText: /\w/ })).toHaveCount(0);
     expect(new URL(page.url()).pathname).toBe("/login");

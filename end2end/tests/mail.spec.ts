@@ -51,7 +51,7 @@ async function registerInPage(page: Page, server: Server, user: User): Promise<v
   await app.username.fill(user.username);
   await app.password.fill(user.password);
   await app.registerButton.click();
-  await expect(app.heading).toHaveText("Login");
+  await expect(app.heading).toHaveText("Log in");
 }
 
 async function logInAt(page: Page, server: Server, user: User): Promise<Vestibule> {
@@ -67,7 +67,7 @@ test("an email is confirmed by a link that looking at doesn't use up_r6_r58", as
   complaints.expect(status(403));
   const user = somebody();
   await registerInPage(page, sending, user);
-  await expect(page.getByText("A mail asks you to confirm your email.")).toBeVisible();
+  await expect(page.getByText("We sent you an email to confirm your address.")).toBeVisible();
   const mail = await mailbox.next(user.email);
   expect(mail).toMatchObject({ from: "\"Vestibule\" <no-reply@example.org>", subject: "Confirm your email for Vestibule" });
   expect(mail.html).toMatch(/<a class="button" href="[^"]+\/verify#vsl_\w+" [^>]*>Confirm your email<\/a>/);
@@ -82,6 +82,10 @@ test("an email is confirmed by a link that looking at doesn't use up_r6_r58", as
   await expect(page).toHaveURL(`${sending.url}/verify`);
   const token = new URL(link).hash.slice(1);
   expect(token).toMatch(/^vsl_/);
+  await page.reload();
+  await app.live();
+  await expect(app.heading, "a reload doesn't lose the link").toHaveText("Confirm your email");
+  expect(await app.storage(), "only the history keeps it").toMatchObject({ session: "{}", local: "{}", cookies: "" });
   await app.password.fill("not my password");
   await page.getByRole("button", { name: "Confirm email" }).click();
   await expect(app.password).toHaveAccessibleDescription(/That is not your password/);
@@ -91,11 +95,53 @@ test("an email is confirmed by a link that looking at doesn't use up_r6_r58", as
   expect(sent.filter((text) => text.includes(token)), "the token is in no address and no header").toEqual([]);
   await page.goBack();
   expect(page.url()).not.toContain("vsl_");
+  expect(await page.evaluate(() => JSON.stringify(history.state)), "a used link is forgotten").not.toContain("vsl_");
 
   await page.goto("about:blank");
   await app.open(link);
-  await expect(page.getByRole("alert").filter({ hasText: "This link was used or cut off" })).toBeVisible();
+  await expect(app.heading).toHaveText("This link no longer works");
+  await expect(app.heading).toBeFocused();
+  await expect(page.getByRole("main").getByRole("link")).toHaveText(["Send a new link"]);
   await expect(app.password, "nobody types a password for nothing").toHaveCount(0);
+});
+
+for (const [path, label, leadsTo] of [
+  ["/reset", "Send a new link", "Reset your password"],
+  ["/verify", "Send a new link", "Log in"],
+  ["/confirm-email", "Send a new link", "Log in"],
+  ["/undo-email", "Log in", "Log in"],
+] as const) {
+  test(`a dead or missing link at ${path} says so, and leads on by one button`, async ({ page, sending }) => {
+    const app = new Vestibule(page);
+    for (const [fragment, heading] of [
+      ["", "This link is incomplete"],
+      [`#vsl_${"A".repeat(49)}`, "This link no longer works"],
+    ] as const) {
+      await page.goto("about:blank");
+      await app.open(sending.url + path + fragment);
+      await expect(app.heading).toHaveText(heading);
+      await expect(page.getByRole("main").locator("form")).toHaveCount(0);
+      await expect(page.getByRole("main").getByRole("link")).toHaveText([label]);
+      expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+    }
+    await page.getByRole("main").getByRole("link", { name: label }).click();
+    await expect(app.heading).toHaveText(leadsTo);
+  });
+}
+
+test("a link that is used up beside an open form leads to the same view", async ({ page, sending, mailbox, request, complaints }) => {
+  complaints.expect(status(410));
+  const user = somebody();
+  await registerInPage(page, sending, user);
+  const link = here((await mailbox.next(user.email)).link, sending);
+  const app = new Vestibule(page);
+  await app.open(link);
+  const data = { token: new URL(link).hash.slice(1), password: user.password };
+  expect((await request.post(`${sending.url}/api/accounts/verify_email/`, { data })).status()).toBe(200);
+  await app.password.fill(user.password);
+  await page.getByRole("button", { name: "Confirm email" }).click();
+  await expect(app.heading).toHaveText("This link no longer works");
+  await expect(app.heading).toBeFocused();
 });
 
 test("whoever owns an email takes the account that a stranger made with it_r6", async ({ page, sending, mailbox, complaints }) => {
@@ -104,15 +150,16 @@ test("whoever owns an email takes the account that a stranger made with it_r6", 
   await registerInPage(page, sending, user);
   const app = new Vestibule(page);
   await app.open(here((await mailbox.next(user.email)).link, sending));
-  await page.getByRole("button", { name: "Choose a new password" }).click();
-  await expect(app.heading).toHaveText("Take the account");
+  await page.getByRole("button", { name: "Claim this account" }).click();
+  await expect(app.heading).toHaveText("Claim this account");
   await expect(app.heading).toBeFocused();
   await page.getByLabel("New password").fill(NEW);
   await page.getByRole("button", { name: "Set password" }).click();
   await expect(page.getByText("Your password was changed. Log in with the new one.")).toBeVisible();
-  await app.fillLogin(user);
+  await expect(app.email, "the server says whose link it was").toHaveValue(user.email);
+  await app.password.fill(user.password);
   await app.loginButton.click();
-  await expect(page.getByText("Email or password is wrong.")).toBeVisible();
+  await expect(page.getByRole("alert").filter({ hasText: "Wrong email or password." })).toBeVisible();
   await logInAt(page, sending, { ...user, password: NEW });
 });
 
@@ -124,17 +171,17 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   await app.open(here((await mailbox.next(user.email)).link, sending));
   await app.password.fill(user.password);
   await page.getByRole("button", { name: "Confirm email" }).click();
-  await app.email.fill(user.email);
+  await expect(app.email, "the server says whose link it was").toHaveValue(user.email);
   await page.getByRole("link", { name: "Forgot your password?" }).click();
-  await expect(app.heading).toHaveText("Forgotten password");
-  await expect(page).toHaveTitle("Forgotten password · Vestibule");
+  await expect(app.heading).toHaveText("Reset your password");
+  await expect(page).toHaveTitle("Reset your password · Vestibule");
   await expect(app.email, "nobody types it twice").toHaveValue(user.email);
   await app.email.clear();
-  await page.getByRole("button", { name: "Send me a link" }).click();
+  await page.getByRole("button", { name: "Send reset link" }).click();
   await expect(app.email).toHaveAccessibleDescription(/Please fill in this field/);
   await app.email.fill(user.email);
   await page.keyboard.press("Enter");
-  await expect(app.heading).toHaveText("Look into your mailbox");
+  await expect(app.heading).toHaveText("Check your email");
   await expect(app.heading).toBeFocused();
   const mail = await mailbox.next(user.email);
   expect(mail.subject).toBe("Choose a new password for Vestibule");
@@ -166,7 +213,7 @@ test("an email is changed in the account view, and given back at the old one_r59
   await page.getByRole("button", { name: "Change email" }).click();
   await expect(page.getByText(`We sent a link to ${next}.`)).toBeVisible();
   await app.open(here((await mailbox.next(next)).link, sending));
-  await expect(app.heading).toHaveText("New email");
+  await expect(app.heading).toHaveText("Confirm your new email");
   await app.password.fill(user.password);
   await page.getByRole("button", { name: "Use this email" }).click();
   await expect(page.getByText("Your email was changed.")).toBeVisible();
@@ -185,9 +232,9 @@ test("an email is changed in the account view, and given back at the old one_r59
   const told = await mailbox.next(next);
   expect(told.text).toContain(`now uses another email: ${last}.`);
   await app.open(here(told.link, sending));
-  await expect(app.heading).toHaveText("Take the email back");
+  await expect(app.heading).toHaveText("Undo the email change");
   await page.getByLabel("New password").fill(NEW);
-  await page.getByRole("button", { name: "Take it back" }).click();
+  await page.getByRole("button", { name: "Undo the change" }).click();
   await expect(page.getByText("You have your email back. Log in with your new password.")).toBeVisible();
   await logInAt(page, sending, { ...user, email: next, password: NEW });
 });
@@ -209,7 +256,7 @@ test("registering with an email that has an account looks the same, and its owne
   await registerInPage(page, sending, user);
   await mailbox.next(user.email);
   await registerInPage(page, sending, { ...somebody(), email: user.email });
-  await expect(page.getByText("Your account was created.")).toBeVisible();
+  await expect(page.getByText("Account created.")).toBeVisible();
   expect((await mailbox.next(user.email)).subject).toBe("Confirm your email for Vestibule");
 });
 
@@ -259,7 +306,7 @@ test("where the email must be confirmed first, the login says so", async ({ page
     const user = somebody();
     const app = new Vestibule(page);
     await registerInPage(page, server, user);
-    await expect(page.getByText("Follow the link in the mail that was sent to you, then log in.")).toBeVisible();
+    await expect(page.getByText("Open the link in the email that we sent you, then log in.")).toBeVisible();
     await app.fillLogin(user);
     await app.loginButton.click();
     await expect(page.getByRole("alert").filter({ hasText: "Confirm your email first" })).toBeVisible();

@@ -1,4 +1,5 @@
 // The main job: register, log in, reload and still be logged in, log out.
+import { AxeBuilder } from "@axe-core/playwright";
 import { expect, somebody, test, token, Vestibule } from "../support/fixtures.js";
 
 test("a person registers, logs in, stays logged in through a reload, and logs out", async ({ page, request }) => {
@@ -11,7 +12,7 @@ test("a person registers, logs in, stays logged in through a reload, and logs ou
   await app.registerButton.click();
 
   await expect(page).toHaveURL("/login");
-  await expect(page.getByText(/account (was|is|has been) created/i)).toBeVisible();
+  await expect(page.getByText("Account created.")).toBeVisible();
   await expect(app.email).toHaveValue(user.email);
   await app.password.fill(user.password);
   await app.loginButton.click();
@@ -28,6 +29,9 @@ test("a person registers, logs in, stays logged in through a reload, and logs ou
   const stored = (await app.storage()).session.match(/vst_[0-9A-Za-z]+/)?.[0] ?? "";
   await app.switcher.selectOption("Log out");
   await expect(app.heading).toHaveText("Do you want to log out?");
+  await page.getByRole("main").getByRole("link", { name: "Stay logged in" }).click();
+  await expect(app.welcome).toBeVisible();
+  await app.switcher.selectOption("Log out");
   await app.logOutButton.click();
   await expect(app.heading).toHaveText("You are logged out");
 
@@ -59,7 +63,7 @@ test("the switcher follows the address and the back button", async ({ page }) =>
   const app = new Vestibule(page);
   await app.open("/");
   await expect(app.switcher).toHaveValue("/login");
-  await expect(app.switcher.getByRole("option")).toHaveText(["Login", "Register", "Log out"]);
+  await expect(app.switcher.getByRole("option")).toHaveText(["Log in", "Register", "Log out"]);
 
   await app.switcher.selectOption("Register");
   await expect(page).toHaveURL("/register");
@@ -76,7 +80,7 @@ test("the switcher follows the address and the back button", async ({ page }) =>
   await expect(app.switcher).toHaveValue("/logout");
   await page.goBack();
   await page.goBack();
-  await expect(app.heading).toHaveText("Login");
+  await expect(app.heading).toHaveText("Log in");
   await expect(app.switcher).toHaveValue("/login");
 });
 
@@ -114,7 +118,7 @@ test("the arrow keys make no steps in the history, and empty no form", async ({ 
   await expect(app.email).toHaveValue("ann@example.org");
   await expect(app.username).toHaveValue("ann");
   await page.goBack();
-  await expect(app.heading).toHaveText("Login");
+  await expect(app.heading).toHaveText("Log in");
   await page.goForward();
   await expect(app.email).toHaveValue("ann@example.org");
 });
@@ -122,9 +126,9 @@ test("the arrow keys make no steps in the history, and empty no form", async ({ 
 test("each view has its address and its title", async ({ page }) => {
   const app = new Vestibule(page);
   const views = [
-    ["/", "Login · Vestibule", "Login"],
-    ["/login", "Login · Vestibule", "Login"],
-    ["/login/", "Login · Vestibule", "Login"],
+    ["/", "Log in · Vestibule", "Log in"],
+    ["/login", "Log in · Vestibule", "Log in"],
+    ["/login/", "Log in · Vestibule", "Log in"],
     ["/register", "Register · Vestibule", "Register"],
     ["/logout", "Log out · Vestibule", "Log out"],
   ] as const;
@@ -150,6 +154,20 @@ test("somebody who is logged in must log out before registering", async ({ page,
   await expect(app.email).toHaveValue("");
 });
 
+test("the commands for developers keep their lines, are copied, and don't spread the page", async ({ page, context, user }) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  await page.getByText("For developers").click();
+  const command = page.locator(".recipe pre").first();
+  await expect(command).toHaveCSS("white-space", /^(pre|nowrap)/);
+  await expect(command).toHaveText(/^curl http:\/\/127\.0\.0\.1:\d+\/api\/accounts\/api_auth\//);
+  await page.getByRole("button", { name: "Copy the login command" }).click();
+  await expect(page.getByRole("status").filter({ hasText: "Copied" })).toHaveCount(1);
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(await command.innerText());
+  expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+});
+
 test("the whole journey works from the keyboard alone", async ({ page }) => {
   const app = new Vestibule(page);
   const user = somebody();
@@ -171,16 +189,14 @@ test("the whole journey works from the keyboard alone", async ({ page }) => {
   await tabTo(app.password);
   await page.keyboard.type(user.password);
   await page.keyboard.press("Enter");
-  await expect(app.heading).toHaveText("Login");
+  await expect(app.heading).toHaveText("Log in");
   await tabTo(app.password);
   await page.keyboard.type(user.password);
   await tabTo(app.loginButton);
   await page.keyboard.press("Space");
   await expect(app.welcome).toBeVisible();
-  const logOut = page.getByRole("main").getByRole("link", { name: "Log out" });
-  await tabTo(logOut);
-  await page.keyboard.press("Enter");
   await tabTo(app.logOutButton);
   await page.keyboard.press("Enter");
-  await expect(app.heading).toHaveText("You are logged out");
+  await expect(app.heading).toHaveText("Log in");
+  await expect(page.getByText("You are logged out.")).toBeVisible();
 });

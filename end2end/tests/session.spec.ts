@@ -60,7 +60,7 @@ test("no form for strangers flashes up while a logged-in page reloads", async ({
   await page.reload();
   await expect(app.welcome).toBeVisible();
   const seen = await page.evaluate(() => [...new Set((window as unknown as { seen: string[] }).seen)]);
-  expect(seen).toEqual(["You are logged in"]);
+  expect(seen).toEqual([`Hello, ${user.username}`]);
 });
 
 test("a duplicated tab is logged out with the first, and the page forgets_r48", async ({ page, context, user }) => {

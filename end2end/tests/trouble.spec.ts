@@ -29,7 +29,7 @@ test("logging out works without a network, and says that the server doesn't know
   await context.setOffline(true);
   await app.logOutButton.click();
   await expect(app.heading).toHaveText("You are logged out");
-  await expect(page.getByText(/server could not be told/)).toBeVisible();
+  await expect(page.getByText(/server can't be reached/)).toBeVisible();
   expect((await app.storage()).session).not.toContain("vst_");
   await expect(page.locator("body")).not.toContainText(user.email);
 });

@@ -83,7 +83,7 @@ impl SetPassword {
 async fn verify_email(State(state): State<AppState>, caller: Caller, Body(body): Body<FollowLink>) -> Response {
     let outcome = async {
         let link = Service::read_link(body.token.as_deref())?;
-        state.service.verify_email(&caller, &link, body.password()?).await
+        state.service.verify_email(&caller, &link, body.password()?).await.map(drop)
     };
     done(outcome.await)
 }
@@ -141,7 +141,7 @@ async fn forgot_password(State(state): State<AppState>, caller: Caller, Body(bod
     responses((status = 200, description = "The new password counts.", body = Done))
 )]
 async fn reset_password(State(state): State<AppState>, caller: Caller, Body(body): Body<SetPassword>) -> Response {
-    let outcome = async { state.service.reset_password(&caller, body.parse()?).await };
+    let outcome = async { state.service.reset_password(&caller, body.parse()?).await.map(drop) };
     done(outcome.await)
 }
 
@@ -192,7 +192,7 @@ async fn change_email(
 async fn confirm_email(State(state): State<AppState>, caller: Caller, Body(body): Body<FollowLink>) -> Response {
     let outcome = async {
         let link = Service::read_link(body.token.as_deref())?;
-        state.service.confirm_email(&caller, &link, body.password()?).await
+        state.service.confirm_email(&caller, &link, body.password()?).await.map(drop)
     };
     done(outcome.await)
 }
@@ -208,7 +208,7 @@ async fn confirm_email(State(state): State<AppState>, caller: Caller, Body(body)
     responses((status = 200, description = "The old email counts again.", body = Done))
 )]
 async fn undo_email(State(state): State<AppState>, caller: Caller, Body(body): Body<SetPassword>) -> Response {
-    let outcome = async { state.service.undo_email(&caller, body.parse()?).await };
+    let outcome = async { state.service.undo_email(&caller, body.parse()?).await.map(drop) };
     done(outcome.await)
 }
 

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use axum::{
     extract::State,
     http::{
-        HeaderValue,
-        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+        HeaderMap, HeaderValue,
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST},
     },
     response::{IntoResponse, Response},
 };
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     app::settings,
-    components::icon::{Eyebrow, Mark},
+    components::icon::Mark,
     error::AppError,
     server::{
         answer::{Refusal, Surface},
@@ -37,13 +37,13 @@ use crate::{
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// The page, which is the same for everybody.
+/// The page, which is the same for everybody but for the server's address.
 static PAGE: OnceLock<String> = OnceLock::new();
 
-pub async fn answer(State(state): State<AppState>) -> Response {
+pub async fn answer(State(state): State<AppState>, request: HeaderMap) -> Response {
     let page = PAGE.get_or_init(|| {
         Owner::new().with(|| {
-            provide_context(state);
+            provide_context(state.clone());
             page().to_html()
         })
     });
@@ -51,7 +51,24 @@ pub async fn answer(State(state): State<AppState>) -> Response {
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     ];
-    (headers, page.as_str()).into_response()
+    (headers, page.replace(SERVER, &address(&state, &request))).into_response()
+}
+
+/// What stands for the server's address until the page is asked for.
+const SERVER: &str = "$SERVER";
+
+/// The server's address as it stands in a command: the configured one, or that under which the page was asked for. One that a
+/// shell may read otherwise is left to the reader.
+fn address(state: &AppState, request: &HeaderMap) -> String {
+    if let Some(origin) = &state.trust.public_origin {
+        return origin.clone();
+    }
+    let host = request.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_plain) {
+        return SERVER.to_owned();
+    }
+    ["http://", host].concat()
 }
 
 /// A call, as it is told of.
@@ -85,7 +102,7 @@ impl Chapter {
         let Self { path, method, operation, .. } = self;
         let bearer = operation.security.as_ref().map(|_| "-H \"Authorization: Bearer $TOKEN\"".to_owned());
         let body = example(operation).map(|body| format!("-H 'Content-Type: application/json' \\\n  -d '{body}'"));
-        let call = format!("curl -X {method} \"$SERVER{}\"", path.replace("{id}", "$ID"));
+        let call = format!("curl -X {method} \"{SERVER}{}\"", path.replace("{id}", "$ID"));
         [Some(call), bearer, body].into_iter().flatten().collect::<Vec<_>>().join(" \\\n  ")
     }
 }
@@ -144,15 +161,13 @@ fn page() -> impl IntoView {
                         </nav>
                     </header>
                     <main id="content" class="manual" tabindex="-1">
-                        <Eyebrow text="For other programs" />
                         <h1>"The API"</h1>
                         {ABOUT.split("\n\n").map(|text| view! { <p class="lead">{prose(text)}</p> }).collect_view()}
                         <p class="lead">
                             "Programs read all this in the "
                             <a href="/api/openapi.json">"OpenAPI document"</a>"."
                         </p>
-                        <p class="lead">"In the commands below, set "<code>"SERVER"</code>" to this server's address, "
-                            <code>"TOKEN"</code>" to the "<code>"token"</code>" that logging in answers, and "
+                        <p class="lead">"In the commands below, set "<code>"TOKEN"</code>" to the "<code>"token"</code>" that logging in answers, and "
                             <code>"ID"</code>" to an "<code>"id"</code>" from a list."</p>
                         {sections.collect_view()}
                         {errors()}
@@ -180,7 +195,7 @@ fn article(chapter: &Chapter) -> impl IntoView + use<> {
             <p class="address"><strong>{*method}</strong>" "<code>{path.clone()}</code></p>
             <p>{prose(operation.description.as_deref().unwrap_or_default())}</p>
             {asked}
-            <pre>{chapter.command()}</pre>
+            <pre tabindex="0">{chapter.command()}</pre>
             <h4>"Answers"</h4>
             <dl class="answers">{given}{refused}</dl>
         </article>

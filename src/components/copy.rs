@@ -20,7 +20,7 @@ pub fn Copyable(
     text: String,
 ) -> impl IntoView {
     let said = RwSignal::new("");
-    let copied = text.clone();
+    let (copied, scrolls) = (text.clone(), text.contains('\n'));
     let copy = move |_| {
         let text = copied.clone();
         spawn_local(async move {
@@ -36,7 +36,7 @@ pub fn Copyable(
     };
     view! {
         <div class="copyable">
-            <pre><code id=id translate="no">{text}</code></pre>
+            <pre tabindex=scrolls.then_some("0")><code id=id translate="no">{text}</code></pre>
             <button class="button button-quiet button-small" type="button" aria-label=name on:click=copy
                 prop:textContent=move || if said.get().is_empty() { "Copy" } else { said.get() }
             ></button>

@@ -34,15 +34,33 @@ pub fn root_attribute(name: &str) -> String {
     document().document_element().and_then(|root| root.get_attribute(name)).unwrap_or_default()
 }
 
-/// The token of a link behind the `#` of the address, if there is one. It is taken out of the address bar and the history.
+/// The token of a link behind the `#` of the address, if there is one. It is taken out of the address bar, and kept in the state
+/// of the history's entry, which a reload keeps and no server sees.
 #[must_use]
 pub fn take_fragment() -> Option<String> {
     let location = window().location();
     // Other fragments name a place in the page.
-    let fragment = location.hash().ok()?.strip_prefix('#').filter(|text| text.starts_with("vsl_"))?.to_owned();
+    let fragment = location.hash().ok()?.strip_prefix('#').filter(|text| is_link(text))?.to_owned();
     let bare = location.pathname().ok()?;
-    drop(window().history().ok()?.replace_state_with_url(&JsValue::NULL, "", Some(&bare)));
+    drop(window().history().ok()?.replace_state_with_url(&JsValue::from_str(&fragment), "", Some(&bare)));
     Some(fragment)
+}
+
+/// The token that the history's entry keeps.
+#[must_use]
+pub fn kept_link() -> Option<String> {
+    window().history().ok()?.state().ok()?.as_string().filter(|text| is_link(text))
+}
+
+/// Takes the token out of the history's entry.
+pub fn forget_link() {
+    if kept_link().is_some() {
+        drop(window().history().map(|history| history.replace_state(&JsValue::NULL, "")));
+    }
+}
+
+fn is_link(text: &str) -> bool {
+    text.starts_with("vsl_")
 }
 
 /// The text in an input, or what is chosen in a select.
@@ -108,6 +126,22 @@ fn focus(find: impl Fn() -> Option<Element> + 'static) {
             drop(element.focus());
         }
     });
+}
+
+/// Selects the text in the input with this id and moves the focus there, so that typing replaces the text.
+pub fn select_id(id: String) {
+    request_animation_frame(move || {
+        if let Some(input) = input(&id) {
+            drop(input.focus());
+            input.select();
+        }
+    });
+}
+
+/// The time, in milliseconds.
+#[must_use]
+pub fn now() -> f64 {
+    Date::now()
 }
 
 /// Whether the element with this id has the focus.

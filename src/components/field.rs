@@ -134,8 +134,14 @@ fn invalid(form: FormState, field: Field) -> impl Fn() -> &'static str + Send + 
 
 /// Tells a password manager whose password a form is about.
 #[component]
-pub fn HiddenUsername() -> impl IntoView {
+pub fn HiddenUsername(
+    /// The account's email, as far as it is known. By default that of whoever is logged in.
+    #[prop(optional, into)]
+    email: Option<Signal<String>>,
+) -> impl IntoView {
     let session = Session::current();
+    let logged_in = move || session.identity().map(|me| me.account.email).unwrap_or_default();
+    let email = email.unwrap_or_else(|| Signal::derive(logged_in));
     view! {
         <input
             class="visually-hidden"
@@ -145,7 +151,7 @@ pub fn HiddenUsername() -> impl IntoView {
             tabindex="-1"
             aria-hidden="true"
             readonly
-            value=move || session.identity().map(|me| me.account.email)
+            value=move || email.get()
         />
     }
 }

@@ -1,5 +1,7 @@
 //! What every form has: one request at a time, its errors, its button.
 
+use std::time::Duration;
+
 use leptos::prelude::*;
 
 use super::dom;
@@ -14,6 +16,8 @@ pub struct FormState {
     name: &'static str,
     busy: RwSignal<bool>,
     error: RwSignal<Option<AppError>>,
+    /// Seconds until it may be sent again.
+    wait: RwSignal<u32>,
     /// The first field with a password, which the server compares.
     compared: StoredValue<Option<Field>>,
 }
@@ -22,7 +26,8 @@ impl FormState {
     /// A form that waits for its reader. Its name is that of no other form in the view.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
-        Self { name, busy: RwSignal::new(false), error: RwSignal::new(None), compared: StoredValue::new(None) }
+        let (busy, error, wait) = (RwSignal::new(false), RwSignal::new(None), RwSignal::new(0));
+        Self { name, busy, error, wait, compared: StoredValue::new(None) }
     }
 
     /// The id of a field's input in this form.
@@ -47,11 +52,11 @@ impl FormState {
         dom::value_of(&self.id(field))
     }
 
-    /// Begins a submission: the texts of the fields. `None` while another submission is under way, and when a field is
-    /// empty, which needs no server to be found.
+    /// Begins a submission: the texts of the fields. `None` while another submission is under way, while the server wants the
+    /// form to wait, and when a field is empty, which needs no server to be found.
     #[must_use]
     pub fn begin<const N: usize>(&self, fields: [Field; N]) -> Option<[String; N]> {
-        if self.busy.get_untracked() {
+        if self.busy.get_untracked() || untrack(|| self.waits()) {
             return None;
         }
         Session::current().hush();
@@ -111,6 +116,8 @@ impl FormState {
     }
 
     fn fail(&self, error: AppError) {
+        let is_wrong = matches!(error, AppError::BadCredentials | AppError::WrongPassword);
+        let wait = error.retry_after();
         let error = match (error, self.compared.try_get_value().flatten()) {
             (AppError::WrongPassword, Some(field)) => {
                 AppError::Invalid(vec![FieldProblem { field, problem: Problem::PasswordWrong }])
@@ -119,22 +126,75 @@ impl FormState {
         };
         let first = match &error {
             AppError::Invalid(problems) => problems.iter().map(|found| found.field).min_by_key(|field| *field as u8),
+            AppError::BadCredentials => self.compared.try_get_value().flatten(),
             _ => None,
         };
-        if self.error.try_set(Some(error)).is_none() {
-            dom::focus_id(first.map_or_else(|| self.alert(), |field| self.id(field)));
+        if self.error.try_set(Some(error)).is_some() {
+            // The view is gone.
+            return;
+        }
+        if let Some(seconds) = wait {
+            self.count_down(dom::now() + f64::from(seconds) * 1000.0);
+        }
+        match first {
+            Some(field) if is_wrong => dom::select_id(self.id(field)),
+            Some(field) => dom::focus_id(self.id(field)),
+            None => dom::focus_id(self.alert()),
+        }
+    }
+
+    /// Counts the seconds until a time. Then the error is over.
+    fn count_down(self, until: f64) {
+        let left = Duration::try_from_secs_f64((until - dom::now()) / 1000.0).unwrap_or_default();
+        let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        if self.wait.try_set(seconds).is_some() {
+            return;
+        }
+        if seconds == 0 {
+            self.error.set(None);
+        } else {
+            set_timeout(move || self.count_down(until), Duration::from_secs(1).min(left));
+        }
+    }
+
+    fn waits(self) -> bool {
+        self.wait.get() > 0
+    }
+
+    /// What is wrong with the form as a whole, when so many seconds of a wait are left. A single field says it by itself.
+    fn message(self, left: impl FnOnce(u32) -> u32) -> String {
+        match self.error.get() {
+            None => String::new(),
+            Some(AppError::Invalid(problems)) => {
+                let marked = Field::ALL.into_iter().filter(|field| problems.iter().any(|found| found.field == *field));
+                match marked.count() {
+                    0 | 1 => String::new(),
+                    several => ["Please correct the ", &several.to_string(), " marked fields."].concat(),
+                }
+            }
+            Some(error) => {
+                let wait = error.retry_after().map_or(0, left);
+                error.with_wait(wait).to_string()
+            }
         }
     }
 }
 
-/// What is wrong with the form as a whole. It is always there, so that a screen reader hears what comes into it.
+/// What is wrong with the form as a whole. The alert is always there, so that a screen reader hears what comes into it. It reads
+/// a wait once, while the eye sees it counted.
 #[component]
 pub fn FormAlert(
     /// The form.
     form: FormState,
 ) -> impl IntoView {
-    let message = move || form.error.with(|error| error.as_ref().map(ToString::to_string).unwrap_or_default());
-    view! { <p id=form.alert() class="notice notice-wrong" role="alert" tabindex="-1" prop:textContent=message></p> }
+    let spoken = move || form.message(|whole| whole);
+    let seen = move || form.message(|_| form.wait.get());
+    view! {
+        <div id=form.alert() class="form-alert" tabindex="-1">
+            <p class="visually-hidden" role="alert" prop:textContent=spoken></p>
+            <p class="notice notice-wrong" aria-hidden="true" prop:textContent=seen></p>
+        </div>
+    }
 }
 
 /// The form's button. It waits until the page is live, and while a submission is under way.
@@ -148,13 +208,14 @@ pub fn SubmitButton(
     busy: &'static str,
 ) -> impl IntoView {
     let session = Session::current();
+    let waits = move || if form.busy.get() || form.waits() { "true" } else { "false" };
     view! {
         <button
             class="button button-wide"
             type="submit"
             class:is-busy=move || form.busy.get()
             disabled=move || !session.is_live()
-            aria-disabled=move || form.aria_busy()
+            aria-disabled=waits
             prop:textContent=move || if form.busy.get() { busy } else { label }
         >
             {dom::rendered(label)}

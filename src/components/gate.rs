@@ -31,7 +31,7 @@ fn Trouble() -> impl IntoView {
             role="alert"
             prop:textContent=move || session.trouble().map(|trouble| trouble.to_string()).unwrap_or_default()
         ></p>
-        <p class="lead">"You stay logged in meanwhile."</p>
+        <p class="lead">"You're still logged in."</p>
         <div class="actions">
             <button class="button" type="button" on:click=move |_| session.retry()>"Try again"</button>
             <LogOutHere quiet=true />

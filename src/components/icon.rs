@@ -1,4 +1,4 @@
-//! Small pictures and ornaments. None of them says anything that the words don't.
+//! Small pictures. None of them says anything that the words don't.
 
 use leptos::{either::Either, prelude::*};
 
@@ -44,13 +44,4 @@ pub fn EyeOff() -> impl IntoView {
             <circle cx="12" cy="12" r="3" />
         </svg>
     }
-}
-
-/// The small line above a heading.
-#[component]
-pub fn Eyebrow(
-    /// Its words.
-    text: &'static str,
-) -> impl IntoView {
-    view! { <p class="eyebrow">{text}</p> }
 }

@@ -3,40 +3,22 @@
 use std::{future::Future, pin::Pin};
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::{
-    field::PasswordField,
+    field::{HiddenUsername, PasswordField},
     form::{FormAlert, FormState, SubmitButton},
     link_token::LinkToken,
+    typed,
 };
 use crate::{
     app::Address,
     error::{AppError, Field},
     pages::{View, register::password_hint},
-    session::{Notice, Phase, Session, SessionClient},
+    session::{Notice, Phase, Session},
 };
 
-/// Whether a link still works, so that nobody chooses a password for one that doesn't. Asking uses nothing up.
-///
-/// # Errors
-/// [`AppError::Unavailable`].
-#[server(
-    name = CheckLink, prefix = "/fn", endpoint = "check_link", input = Json, output = Json, client = SessionClient
-)]
-pub async fn check_link(
-    /// The link's token.
-    token: String,
-) -> Result<bool, AppError> {
-    crate::server::door::Door::open()?.check_link(&token).await
-}
-
-/// What is said to somebody who has loaded the page again, or typed its address.
-const MISSING: &str =
-    "This page needs its link, which it keeps until it is loaded again. Open the link in the mail once more.";
-
-/// A call on its way.
-pub type Calling = Pin<Box<dyn Future<Output = Result<(), AppError>>>>;
+/// A call on its way. It answers the email of the account.
+pub type Calling = Pin<Box<dyn Future<Output = Result<String, AppError>>>>;
 
 /// The form. Opening its page does nothing: mail scanners follow links, too (OWASP Forgot Password Cheat Sheet).
 #[component]
@@ -56,55 +38,44 @@ pub fn LinkForm(
 ) -> impl IntoView {
     let (session, address) = (Session::current(), Address::current());
     let form = FormState::new("link");
+    let owner = RwSignal::new(session.draft());
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([password]) = form.begin([field]) else { return };
         spawn_local(async move {
             let answer = send(link.get(), password).await;
-            if form.finish(answer).is_some() {
-                // It may have ended the session of this tab.
-                session.check().await;
-                let next = if session.phase() == Phase::Stranger { View::LogIn } else { View::ACCOUNT };
-                session.announce(next, Notice::Done(told));
-                address.go(next);
+            if matches!(answer, Err(AppError::LinkSpent)) {
+                form.rest();
+                link.die();
+                return;
             }
-        });
-    };
-    let spent = RwSignal::new(false);
-    Effect::new(move |_| {
-        let Some(token) = link.opened() else { return };
-        spent.set(false);
-        spawn_local(async move {
-            // Who can't be told now will be when they send the form. Another link may have been opened meanwhile.
-            if let Ok(false) = check_link(token.clone()).await
-                && token == link.get()
-            {
-                spent.try_set(true);
+            let Some(email) = form.finish(answer) else { return };
+            link.used();
+            owner.try_set(email.clone());
+            // It may have ended the session of this tab.
+            session.check().await;
+            let next = if session.phase() == Phase::Stranger { View::LogIn } else { View::ACCOUNT };
+            if next == View::LogIn {
+                typed::forget();
+                session.set_draft(email);
             }
+            session.announce(next, Notice::Done(told));
+            address.go(next);
         });
-    });
-    let trouble = move || {
-        let told =
-            if spent.get() { Some(AppError::LinkSpent.to_string()) } else { link.is_missing().then(|| MISSING.into()) };
-        told.map(|told: String| view! { <p class="notice notice-wrong" role="alert">{told}</p> })
     };
     let new = field == Field::NewPassword;
     view! {
-        {trouble}
-        {move || {
-            (!spent.get() && !link.is_missing()).then(|| view! {
-                <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
-                    <FormAlert form />
-                    <PasswordField
-                        form
-                        field
-                        label=if new { "New password" } else { "Password" }
-                        autocomplete=if new { "new-password" } else { "current-password" }
-                        hint=if new { password_hint() } else { String::new() }
-                    />
-                    <SubmitButton form label busy />
-                </form>
-            })
-        }}
+        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            <FormAlert form />
+            <HiddenUsername email=owner />
+            <PasswordField
+                form
+                field
+                label=if new { "New password" } else { "Password" }
+                autocomplete=if new { "new-password" } else { "current-password" }
+                hint=if new { password_hint() } else { String::new() }
+            />
+            <SubmitButton form label busy />
+        </form>
     }
 }

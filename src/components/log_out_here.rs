@@ -10,6 +10,9 @@ pub fn LogOutHere(
     /// Whether another button beside it matters more.
     #[prop(optional)]
     quiet: bool,
+    /// What it says.
+    #[prop(default = "Log out here")]
+    label: &'static str,
 ) -> impl IntoView {
     let session = Session::current();
     let busy = RwSignal::new(false);
@@ -30,7 +33,7 @@ pub fn LogOutHere(
             class:is-busy=move || busy.get()
             aria-disabled=move || if busy.get() { "true" } else { "false" }
             on:click=log_out
-            prop:textContent=move || if busy.get() { "Logging out…" } else { "Log out here" }
+            prop:textContent=move || if busy.get() { "Logging out…" } else { label }
         ></button>
     }
 }

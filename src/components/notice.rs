@@ -22,12 +22,15 @@ pub fn NoticeLine() -> impl IntoView {
 
 fn registered() -> &'static str {
     match (settings::MAIL.get().as_str(), settings::CONFIRM_FIRST.get().as_str()) {
-        (_, "yes") => "Your account was created. Follow the link in the mail that was sent to you, then log in.",
-        ("sent", _) => "Your account was created. Log in with it now. A mail asks you to confirm your email.",
-        ("kept", _) => {
-            "Your account was created. Log in with it now. The mail that asks you to confirm your email is in the server's mail folder."
+        ("kept", "yes") => {
+            "Account created. The email to confirm your address is in the server's mail folder. Open its link, then log in."
         }
-        _ => "Your account was created. Log in with it now.",
+        (_, "yes") => "Account created. Open the link in the email that we sent you, then log in.",
+        ("sent", _) => "Account created. We sent you an email to confirm your address. Log in below.",
+        ("kept", _) => {
+            "Account created. The email to confirm your address is in the server's mail folder. Log in below."
+        }
+        _ => "Account created. Log in below.",
     }
 }
 
@@ -38,14 +41,14 @@ fn text(notice: Notice) -> String {
         Notice::Ended => "Your session has ended. Log in again.".into(),
         Notice::LoggedOut => "You are logged out.".into(),
         Notice::LoggedOutHere { until } => {
-            let mut text = String::from("You are logged out in this browser, but the server could not be told. ");
+            let mut text = String::from("You are logged out in this browser, but the server can't be reached. ");
             match until {
                 Some(until) => {
-                    text.push_str("There the session ends by itself, at the latest on ");
+                    text.push_str("The session there ends by itself, at the latest on ");
                     text.push_str(&dom::local_time(&until));
                     text.push('.');
                 }
-                None => text.push_str("There the session ends by itself."),
+                None => text.push_str("The session there ends by itself."),
             }
             text
         }

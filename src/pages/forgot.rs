@@ -6,10 +6,10 @@ use server_fn::codec::Json;
 use crate::{
     app::settings,
     components::{
+        breakable::breakable,
         dom,
         field::TextField,
         form::{FormAlert, FormState, SubmitButton},
-        icon::Eyebrow,
     },
     error::{AppError, Field},
     session::{Session, SessionClient},
@@ -33,64 +33,72 @@ pub async fn forgot_password(
 /// The view.
 #[component]
 pub fn Forgot() -> impl IntoView {
+    // The email that a link was sent to, if it has an account.
+    let sent = RwSignal::new(None::<String>);
+    move || match sent.get() {
+        Some(email) => Either::Left(view! { <Sent email sent /> }),
+        None => Either::Right(view! { <ForgotForm sent /> }),
+    }
+}
+
+#[component]
+fn ForgotForm(sent: RwSignal<Option<String>>) -> impl IntoView {
     let session = Session::current();
     let form = FormState::new("forgot");
-    let sent = RwSignal::new(false);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([email]) = form.begin([Field::Email]) else { return };
         spawn_local(async move {
-            let answer = forgot_password(email).await;
+            let answer = forgot_password(email.clone()).await;
             if form.finish(answer).is_some() {
-                sent.try_set(true);
+                sent.try_set(Some(email));
                 dom::focus_heading();
             }
         });
     };
+    view! {
+        <h1 tabindex="-1">"Reset your password"</h1>
+        <p class="lead">"Enter your email. We'll send you a link to choose a new password."</p>
+        <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
+            <FormAlert form />
+            <TextField
+                form
+                field=Field::Email
+                label="Email"
+                hint=""
+                autocomplete="email"
+                value=session.draft()
+            />
+            <SubmitButton form label="Send reset link" busy="Sending…" />
+        </form>
+        <p class="aside"><a href="/login">"Back to login"</a></p>
+    }
+}
+
+#[component]
+fn Sent(email: String, sent: RwSignal<Option<String>>) -> impl IntoView {
     let kept = settings::MAIL.get() == "kept";
+    let (heading, where_to) = if kept {
+        (
+            "Check the mail folder",
+            " has an account, its reset link is in the server's mail folder. The link works once.",
+        )
+    } else {
+        ("Check your email", " has an account, we've sent a reset link to it. The link works once.")
+    };
     let again = move |_| {
-        sent.set(false);
+        sent.set(None);
         dom::focus_heading();
     };
-    move || {
-        if sent.get() {
-            Either::Left(view! {
-                <Eyebrow text="On its way" />
-                <h1 tabindex="-1">{if kept { "Look into the mail folder" } else { "Look into your mailbox" }}</h1>
-                <p class="lead">
-                    {if kept {
-                        "If there is an account with this email, a mail is in the server's mail folder. "
-                    } else {
-                        "If there is an account with this email, a mail is on its way. "
-                    }}
-                    "Its link works once."
-                </p>
-                <p class="lead">"Nothing has come? Look among the unwanted mail, or check the email for typing errors."</p>
-                <p class="actions">
-                    <button class="button button-quiet" type="button" on:click=again>
-                        "Try another email"
-                    </button>
-                </p>
-            })
-        } else {
-            Either::Right(view! {
-                <Eyebrow text="It happens" />
-                <h1 tabindex="-1">"Forgotten password"</h1>
-                <p class="lead">"Enter your email. We send you a link, and you choose a new password."</p>
-                <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
-                    <FormAlert form />
-                    <TextField
-                        form
-                        field=Field::Email
-                        label="Email"
-                        hint=""
-                        autocomplete="email"
-                        value=session.draft()
-                    />
-                    <SubmitButton form label="Send me a link" busy="Sending…" />
-                </form>
-                <p class="aside">"Remembered it? " <a href="/login">"Login"</a></p>
-            })
-        }
+    view! {
+        <h1 tabindex="-1">{heading}</h1>
+        <p class="lead">"If " <strong translate="no">{breakable(&email)}</strong> {where_to}</p>
+        {(!kept).then(|| view! { <p class="lead">"Nothing there? Check your spam folder."</p> })}
+        <p class="actions">
+            <button class="button button-quiet" type="button" on:click=again>
+                "Try another email"
+            </button>
+        </p>
+        <p class="aside"><a href="/login">"Back to login"</a></p>
     }
 }

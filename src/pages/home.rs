@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::{
     app::settings,
-    components::{breakable::breakable, dom, icon::Eyebrow},
+    components::{breakable::breakable, copy::Copyable, dom, log_out_here::LogOutHere},
     session::Session,
 };
 
@@ -19,9 +19,7 @@ pub fn Home() -> impl IntoView {
     let label = ["Continue to ", &settings::SERVICE.get()].concat();
     let account = if app_url.is_empty() { "button" } else { "button button-quiet" };
     view! {
-        <Eyebrow text="Welcome" />
-        <h1 tabindex="-1">"You are logged in"</h1>
-        <p class="lead">"as " <strong translate="no" prop:textContent=of(|me| me.account.username)></strong></p>
+        <h1 tabindex="-1">"Hello, " <span translate="no" prop:textContent=of(|me| me.account.username)></span></h1>
         <dl class="facts">
             <dt>"Email"</dt>
             <dd><bdi>{move || session.identity().map(|me| breakable(&me.account.email))}</bdi></dd>
@@ -30,12 +28,12 @@ pub fn Home() -> impl IntoView {
             <dt>"Session ends"</dt>
             <dd>{of(|me| dom::local_time(&me.expires_at))} <span class="hint">" at the latest"</span></dd>
         </dl>
-        <Recipe />
         <p class="actions">
             {(!app_url.is_empty()).then(|| view! { <a class="button" href=app_url>{label}</a> })}
             <a class=account href="/account">"Your account"</a>
-            <a class="button button-quiet" href="/logout">"Log out"</a>
+            <LogOutHere quiet=true label="Log out" />
         </p>
+        <Recipe />
     }
 }
 
@@ -53,18 +51,16 @@ fn Recipe() -> impl IntoView {
     let check = ["curl ", &origin, "/api/accounts/me/ \\\n  -H \"Authorization: Bearer $TOKEN\""].concat();
     view! {
         <details class="recipe">
-            <summary>"For developers: use this account from a program"</summary>
-            <p>"A program logs in with one request and gets a token of its own:"</p>
-            <pre><code>{log_in}</code></pre>
-            <p>"Your app then asks whose token it was sent:"</p>
-            <pre><code>{check}</code></pre>
+            <summary>"For developers"</summary>
+            <p>"A program logs in and gets a token of its own:"</p>
+            <Copyable id="curl-login" name="Copy the login command" text=log_in />
+            <p>"Your app asks whose token it was sent:"</p>
+            <Copyable id="curl-me" name="Copy the check command" text=check />
             <p>
-                "The answer is the account, or " <code>"401"</code> " once the session has ended."
+                "The answer is the account, or " <code>"401"</code> " once the session has ended. All calls: "
+                <a href="/api/docs">"API reference"</a>"."
             </p>
-            <p>
-                "A program of your own needs no password: make it an access token in your account. All calls: "
-                <a href="/api/docs">"the API"</a>"."
-            </p>
+            <p>"Your own scripts need no password: " <a href="/account/tokens">"create an access token"</a>"."</p>
         </details>
     }
 }

@@ -10,7 +10,6 @@ use crate::{
         field::{PasswordField, TextField},
         form::{FormAlert, FormState, SubmitButton},
         gate::gate,
-        icon::Eyebrow,
     },
     domain::account::SignIn,
     error::{AppError, Field},
@@ -63,16 +62,15 @@ pub fn LoginForm(
         }
     };
     view! {
-        <Eyebrow text="Welcome" />
-        <h1 tabindex="-1">"Login"</h1>
+        <h1 tabindex="-1">"Log in"</h1>
         {(!lead.is_empty()).then(|| view! { <p class="lead">{lead}</p> })}
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
             <FormAlert form />
             <TextField
                 form
                 field=Field::Email
-                label="Email"
-                hint="Your username works too."
+                label="Email or username"
+                hint=""
                 autocomplete="username"
                 value=session.draft()
             />
@@ -83,7 +81,7 @@ pub fn LoginForm(
                 autocomplete="current-password"
                 hint=""
             />
-            <SubmitButton form label="Login" busy="Logging in…" />
+            <SubmitButton form label="Log in" busy="Logging in…" />
         </form>
         <p class="aside"><a href="/forgot" on:click=take_along>"Forgot your password?"</a></p>
         {settings::registration_is_open()

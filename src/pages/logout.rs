@@ -4,7 +4,7 @@ use leptos::{either::Either, prelude::*};
 use server_fn::codec::Json;
 
 use crate::{
-    components::{icon::Eyebrow, log_out_here::LogOutHere},
+    components::log_out_here::LogOutHere,
     error::AppError,
     session::{Phase, Session, SessionClient},
 };
@@ -26,16 +26,17 @@ pub fn Logout() -> impl IntoView {
     move || {
         if stranger.get() {
             Either::Left(view! {
-                <Eyebrow text="See you soon" />
                 <h1 tabindex="-1">"You are logged out"</h1>
-                <p class="actions"><a class="button" href="/login">"Go to login"</a></p>
+                <p class="actions"><a class="button" href="/login">"Log in"</a></p>
             })
         } else {
             Either::Right(view! {
-                <Eyebrow text="Leaving?" />
                 <h1 tabindex="-1">"Do you want to log out?"</h1>
-                <p class="lead">"This logs you out in every tab of this browser. Other devices and programs stay logged in."</p>
-                <LogOutHere />
+                <p class="lead">"You'll be logged out in every tab of this browser. Your other devices stay logged in."</p>
+                <p class="actions">
+                    <LogOutHere />
+                    <a class="button button-quiet" href="/login">"Stay logged in"</a>
+                </p>
             })
         }
     }

@@ -3,13 +3,17 @@
 use leptos::prelude::*;
 use server_fn::codec::Json;
 
+use super::View;
 use crate::{
-    components::{icon::Eyebrow, link_form::LinkForm, link_token::LinkToken},
+    components::{
+        link_form::LinkForm,
+        link_token::{LinkToken, WayOut, followed},
+    },
     error::{AppError, Field},
     session::SessionClient,
 };
 
-/// Gives an account the email that a link proves, for whoever knows the account's password.
+/// Gives an account the email that a link proves, for whoever knows the account's password. Returns the email.
 ///
 /// # Errors
 /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Taken`], [`AppError::Throttled`],
@@ -22,11 +26,11 @@ pub async fn confirm_email(
     token: String,
     /// The account's password.
     password: String,
-) -> Result<(), AppError> {
+) -> Result<String, AppError> {
     crate::server::door::Door::open()?.confirm_email(&token, &password).await
 }
 
-/// Gives an account the email back that it had before, and a new password. Every session ends.
+/// Gives an account the email back that it had before, and a new password. Every session ends. Returns the email.
 ///
 /// # Errors
 /// [`AppError::LinkSpent`], [`AppError::Invalid`], [`AppError::Taken`], [`AppError::Throttled`],
@@ -39,20 +43,22 @@ pub async fn undo_email(
     token: String,
     /// The password from now on.
     new_password: String,
-) -> Result<(), AppError> {
+) -> Result<String, AppError> {
     crate::server::door::Door::open()?.undo_email(&token, &new_password).await
 }
 
 /// Where a link leads that was sent to a new email.
 #[component]
 pub fn NewEmail() -> impl IntoView {
-    let link = LinkToken::take();
+    followed(LinkToken::take(), WayOut::new_link(View::ACCOUNT), |link| view! { <SwitchEmail link /> })
+}
+
+#[component]
+fn SwitchEmail(link: LinkToken) -> impl IntoView {
     view! {
-        <Eyebrow text="One more step" />
-        <h1 tabindex="-1">"New email"</h1>
+        <h1 tabindex="-1">"Confirm your new email"</h1>
         <p class="lead">
-            "Enter the password of your account, and it has this email from now on. The one before is told, and can undo it for \
-             three days."
+            "Enter your password to switch to this address. We'll notify the old one, which can undo this for three days."
         </p>
         <LinkForm
             link
@@ -62,29 +68,35 @@ pub fn NewEmail() -> impl IntoView {
             send=|token, password| Box::pin(confirm_email(token, password))
             told="Your email was changed."
         />
-        <p class="aside">"The link doesn't work? " <a href="/account">"Your account"</a> " sends another."</p>
     }
 }
 
-/// Where a link leads that was sent to the email before.
+/// Where a link leads that was sent to the email before. Nobody can send it again.
 #[component]
 pub fn EmailBack() -> impl IntoView {
-    let link = LinkToken::take();
+    let way_out = WayOut {
+        why: "It has expired or was already used. If somebody else changed your email, contact support.",
+        label: "Log in",
+        to: View::LogIn,
+    };
+    followed(LinkToken::take(), way_out, |link| view! { <UndoChange link /> })
+}
+
+#[component]
+fn UndoChange(link: LinkToken) -> impl IntoView {
     view! {
-        <Eyebrow text="It wasn't you?" />
-        <h1 tabindex="-1">"Take the email back"</h1>
+        <h1 tabindex="-1">"Undo the email change"</h1>
         <p class="lead">
-            "Whoever changed your email may know your password, so choose a new one. Your account gets this email back, and every \
-             session of it ends."
+            "Your account goes back to this address. Choose a new password, because whoever changed your email may know the old \
+             one. You'll be logged out everywhere and your access tokens revoked."
         </p>
         <LinkForm
             link
             field=Field::NewPassword
-            label="Take it back"
-            busy="Taking it back…"
+            label="Undo the change"
+            busy="Undoing…"
             send=|token, password| Box::pin(undo_email(token, password))
             told="You have your email back. Log in with your new password."
         />
-        <p class="aside">"The link doesn't work? Ask whoever runs this server."</p>
     }
 }

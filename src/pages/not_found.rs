@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::{app::settings, components::icon::Eyebrow};
+use crate::app::settings;
 
 /// The view. On the server it gives the answer the status 404.
 #[component]
@@ -12,14 +12,13 @@ pub fn NotFound() -> impl IntoView {
         answer.set_status(axum::http::StatusCode::NOT_FOUND);
     }
     view! {
-        <Eyebrow text="Error 404" />
         <h1 tabindex="-1">"Page not found"</h1>
-        <p class="lead">"Nothing lives at this address. Check its spelling, or go on from one of these:"</p>
+        <p class="lead">"There's nothing here. Check the address, or go to:"</p>
         <ul class="ways">
-            <li><a href="/login">"Login"</a> <span>"to see your account"</span></li>
+            <li><a href="/login">"Log in"</a> <span>"to your account"</span></li>
             {settings::registration_is_open()
-                .then(|| view! { <li><a href="/register">"Register"</a> <span>"to make a new one"</span></li> })}
-            <li><a href="/logout">"Log out"</a> <span>"to end your session"</span></li>
+                .then(|| view! { <li><a href="/register">"Register"</a> <span>"for a new account"</span></li> })}
+            <li><a href="/logout">"Log out"</a> <span>"of this browser"</span></li>
         </ul>
     }
 }

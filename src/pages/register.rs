@@ -10,7 +10,6 @@ use crate::{
         field::{PasswordField, TextField},
         form::{FormAlert, FormState, SubmitButton},
         gate::gate,
-        icon::Eyebrow,
         log_out_here::LogOutHere,
     },
     domain::account,
@@ -73,7 +72,6 @@ fn RegisterForm() -> impl IntoView {
         });
     };
     view! {
-        <Eyebrow text="A new account" />
         <h1 tabindex="-1">"Register"</h1>
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
             <FormAlert form />
@@ -89,7 +87,7 @@ fn RegisterForm() -> impl IntoView {
                 form
                 field=Field::Username
                 label="Username"
-                hint="3 to 32 letters, digits, dots, underscores or hyphens. Others may see it."
+                hint="3–32 characters: a–z, 0–9, dot, underscore, hyphen. Visible to others."
                 autocomplete="username"
                 value=String::new()
             />
@@ -102,23 +100,24 @@ fn RegisterForm() -> impl IntoView {
             />
             <SubmitButton form label="Register" busy="Registering…" />
         </form>
-        <p class="aside">"Registered already? " <a href="/login">"Login"</a></p>
+        <p class="aside">"Already have an account? " <a href="/login">"Log in"</a></p>
     }
 }
 
 /// What is expected of a new password.
 #[must_use]
 pub fn password_hint() -> String {
-    ["At least ", &settings::PASSWORD_LEAST.get(), " characters. A few words that don't belong together are best."]
-        .concat()
+    ["At least ", &settings::PASSWORD_LEAST.get(), " characters. Three or four random words work well."].concat()
 }
 
 #[component]
 fn AlreadyIn() -> impl IntoView {
     view! {
-        <Eyebrow text="One account at a time" />
         <h1 tabindex="-1">"You need to log out before registering"</h1>
-        <p class="lead">"This tab is logged in. Log out first, then make another account."</p>
-        <LogOutHere />
+        <p class="lead">"You can then create another account."</p>
+        <p class="actions">
+            <LogOutHere />
+            <a class="button button-quiet" href="/login">"Stay logged in"</a>
+        </p>
     }
 }

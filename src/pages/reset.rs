@@ -3,13 +3,17 @@
 use leptos::prelude::*;
 use server_fn::codec::Json;
 
+use super::View;
 use crate::{
-    components::{icon::Eyebrow, link_form::LinkForm, link_token::LinkToken},
+    components::{
+        link_form::LinkForm,
+        link_token::{LinkToken, WayOut, followed},
+    },
     error::{AppError, Field},
     session::SessionClient,
 };
 
-/// Sets a new password by a link. Every session ends.
+/// Sets a new password by a link. Every session ends. Returns the account's email.
 ///
 /// # Errors
 /// [`AppError::LinkSpent`], [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::Unavailable`].
@@ -22,20 +26,22 @@ pub async fn reset_password(
     token: String,
     /// The password from now on.
     new_password: String,
-) -> Result<(), AppError> {
+) -> Result<String, AppError> {
     crate::server::door::Door::open()?.reset_password(&token, &new_password).await
 }
 
 /// The view.
 #[component]
 pub fn Reset() -> impl IntoView {
-    let link = LinkToken::take();
+    followed(LinkToken::take(), WayOut::new_link(View::Forgot), |link| view! { <ChoosePassword link /> })
+}
+
+#[component]
+fn ChoosePassword(link: LinkToken) -> impl IntoView {
     view! {
-        <Eyebrow text="A fresh start" />
-        <h1 tabindex="-1">"New password"</h1>
-        <p class="lead">"Choose a new password for your account. Every session and access token of it ends; log in again afterwards."</p>
+        <h1 tabindex="-1">"Choose a new password"</h1>
+        <p class="lead">"You'll be logged out everywhere and your access tokens revoked."</p>
         <ResetForm link />
-        <p class="aside">"The link doesn't work? " <a href="/forgot">"Ask for another"</a></p>
     }
 }
 

@@ -3,14 +3,19 @@
 use leptos::{either::Either, prelude::*};
 use server_fn::codec::Json;
 
-use super::reset::ResetForm;
+use super::{View, reset::ResetForm};
 use crate::{
-    components::{dom, icon::Eyebrow, link_form::LinkForm, link_token::LinkToken},
+    app::settings,
+    components::{
+        dom,
+        link_form::LinkForm,
+        link_token::{LinkToken, WayOut, followed},
+    },
     error::{AppError, Field},
     session::SessionClient,
 };
 
-/// Confirms an email by a link and the account's password.
+/// Confirms an email by a link and the account's password. Returns the email.
 ///
 /// # Errors
 /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
@@ -22,14 +27,20 @@ pub async fn verify_email(
     token: String,
     /// The account's password.
     password: String,
-) -> Result<(), AppError> {
+) -> Result<String, AppError> {
     crate::server::door::Door::open()?.verify_email(&token, &password).await
 }
 
 /// The view.
 #[component]
 pub fn Verify() -> impl IntoView {
-    let link = LinkToken::take();
+    // Where nobody logs in with an email that isn't confirmed, a link to a new password confirms it too.
+    let to = if settings::CONFIRM_FIRST.get() == "yes" { View::Forgot } else { View::ACCOUNT };
+    followed(LinkToken::take(), WayOut::new_link(to), |link| view! { <ConfirmOrClaim link /> })
+}
+
+#[component]
+fn ConfirmOrClaim(link: LinkToken) -> impl IntoView {
     let claims = RwSignal::new(false);
     let claim = move |_| {
         claims.set(true);
@@ -38,18 +49,14 @@ pub fn Verify() -> impl IntoView {
     move || {
         if claims.get() {
             Either::Left(view! {
-                <Eyebrow text="Your email, your account" />
-                <h1 tabindex="-1">"Take the account"</h1>
-                <p class="lead">
-                    "Whoever made the account with your email is locked out, and it is yours, with a password of your choice."
-                </p>
+                <h1 tabindex="-1">"Claim this account"</h1>
+                <p class="lead">"Choose a password. The account is then yours, and whoever created it is locked out."</p>
                 <ResetForm link />
             })
         } else {
             Either::Right(view! {
-                <Eyebrow text="Is it yours?" />
                 <h1 tabindex="-1">"Confirm your email"</h1>
-                <p class="lead">"Enter the password that you have chosen, so that nobody else can make an account in your name."</p>
+                <p class="lead">"Enter your password to confirm this address."</p>
                 <LinkForm
                     link
                     field=Field::Password
@@ -59,10 +66,9 @@ pub fn Verify() -> impl IntoView {
                     told="Your email is confirmed."
                 />
                 <p class="aside">
-                    "You made no account, or don't know its password? "
-                    <button class="link" type="button" on:click=claim>"Choose a new password"</button>
+                    "Didn't create this account? "
+                    <button class="link" type="button" on:click=claim>"Claim this account"</button>
                 </p>
-                <p class="aside">"The link doesn't work? " <a href="/account">"Your account"</a> " sends another."</p>
             })
         }
     }

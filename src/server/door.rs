@@ -175,7 +175,7 @@ impl Door {
     ///
     /// # Errors
     /// As [`Service::read_link`] and [`Service::verify_email`].
-    pub async fn verify_email(&self, link: &str, password: &str) -> Result<(), AppError> {
+    pub async fn verify_email(&self, link: &str, password: &str) -> Result<String, AppError> {
         let link = Service::read_link(Some(link))?;
         Ok(self.state.service.verify_email(&self.caller, &link, password).await?)
     }
@@ -201,7 +201,7 @@ impl Door {
     ///
     /// # Errors
     /// As [`NewPassword::parse`] and [`Service::reset_password`].
-    pub async fn reset_password(&self, link: &str, new: &str) -> Result<(), AppError> {
+    pub async fn reset_password(&self, link: &str, new: &str) -> Result<String, AppError> {
         let new = NewPassword::parse(Some(link), Some(new))?;
         Ok(self.state.service.reset_password(&self.caller, new).await?)
     }
@@ -219,7 +219,7 @@ impl Door {
     ///
     /// # Errors
     /// As [`Service::read_link`] and [`Service::confirm_email`].
-    pub async fn confirm_email(&self, link: &str, password: &str) -> Result<(), AppError> {
+    pub async fn confirm_email(&self, link: &str, password: &str) -> Result<String, AppError> {
         let link = Service::read_link(Some(link))?;
         Ok(self.state.service.confirm_email(&self.caller, &link, password).await?)
     }
@@ -228,7 +228,7 @@ impl Door {
     ///
     /// # Errors
     /// As [`NewPassword::parse`] and [`Service::undo_email`].
-    pub async fn undo_email(&self, link: &str, new: &str) -> Result<(), AppError> {
+    pub async fn undo_email(&self, link: &str, new: &str) -> Result<String, AppError> {
         let new = NewPassword::parse(Some(link), Some(new))?;
         Ok(self.state.service.undo_email(&self.caller, new).await?)
     }

@@ -19,18 +19,18 @@ use crate::{
 
 impl Service {
     /// Confirms that an account's email is its owner's, who has the link that was sent there and knows the account's password:
-    /// somebody who registered with another's email has only the latter.
+    /// somebody who registered with another's email has only the latter. Returns the email.
     ///
     /// # Errors
     /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
-    pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<(), Error> {
+    pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(link, &[LinkKind::Verify]).await?;
         let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
         if !self.store.verify_email((&hash, &link), &stored, self.clock.now()).await? {
             return Err(self.refuse_link(&hash).await);
         }
         tracing::info!(user = %user.id, "email confirmed");
-        Ok(())
+        Ok(user.email)
     }
 
     /// Sends the mail again that asks whoever is logged in to confirm their email. If they have, nothing is sent.
@@ -69,28 +69,30 @@ impl Service {
     }
 
     /// Gives an account the email that a link was sent to, for its owner, who knows its password as well: a link alone would let
-    /// somebody else have a stranger's click prove an email. The email until now is told, with a link that undoes it.
+    /// somebody else have a stranger's click prove an email. The email until now is told, with a link that undoes it. Returns
+    /// the new email.
     ///
     /// # Errors
     /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Taken`] if somebody has registered with it
     /// meanwhile, [`AppError::Throttled`], [`AppError::Unavailable`].
-    pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<(), Error> {
+    pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(link, &[LinkKind::ChangeEmail]).await?;
         let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
         let told = self.new_mail(Errand::EmailChanged);
         let email = address_of(&link)?;
         let held = self.inherit(&user.email, email.as_str());
         let moved = self.store.move_email((&hash, &link), (&email, held), &stored, &told).await?;
-        self.moved(moved, &user, (&hash, &link)).await
+        self.moved(moved, &user, (&hash, &link)).await?;
+        Ok(link.address)
     }
 
     /// Gives an account the email back that it had before, by the link that was sent there, and a new password with it. Every
-    /// session and personal access token ends: somebody else may have changed the email, and know the password.
+    /// session and personal access token ends: somebody else may have changed the email, and know the password. Returns the email.
     ///
     /// # Errors
     /// [`AppError::LinkSpent`], [`AppError::Invalid`] for a password that is too weak, [`AppError::Taken`] if somebody has the
     /// email who has proven it, [`AppError::Throttled`], [`AppError::Unavailable`].
-    pub async fn undo_email(&self, caller: &Caller, new: NewPassword) -> Result<(), Error> {
+    pub async fn undo_email(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(&token, &[LinkKind::UndoEmail]).await?;
         let email = address_of(&link)?;
@@ -105,7 +107,8 @@ impl Service {
         let set = (password.as_str(), network.as_str());
         let email = (&email, self.inherit(&user.email, email.as_str()));
         let moved = self.store.undo_email(link_of, email, set, squatter, &told).await?;
-        self.moved(moved, &user, (&hash, &link)).await
+        self.moved(moved, &user, (&hash, &link)).await?;
+        Ok(link.address)
     }
 
     /// Why a link that worked a moment ago doesn't any more: it was used, or a login beside this has renewed the password's hash.

@@ -55,7 +55,7 @@ impl Service {
     }
 
     /// Sets a new password by a link that was sent to the account's email, which is proven by that. Every session ends, and
-    /// nobody is logged in by it. The owner is told by mail.
+    /// nobody is logged in by it. The owner is told by mail. Returns the account's email.
     ///
     /// A link that was sent to confirm the email of a new account will do, too: so the email's owner takes the account from
     /// somebody who registered with it.
@@ -63,7 +63,7 @@ impl Service {
     /// # Errors
     /// [`AppError::LinkSpent`], [`AppError::Invalid`] for a password that is too weak, [`AppError::Throttled`],
     /// [`AppError::Unavailable`].
-    pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<(), Error> {
+    pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(&token, &[LinkKind::Reset, LinkKind::Verify]).await?;
         let password = self.judge_and_hash(caller, &user, password).await?;
@@ -73,7 +73,7 @@ impl Service {
         let sessions_ended = ended.ok_or(AppError::LinkSpent)?;
         self.wake_postman();
         tracing::info!(user = %user.id, sessions_ended, "password set anew by mail");
-        Ok(())
+        Ok(user.email)
     }
 
     /// Judges a new password that somebody sends with a link, and hashes it.

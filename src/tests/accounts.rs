@@ -128,7 +128,7 @@ on_both! {
                 cache-control: no-store
                 content-type: application/json; charset=utf-8
                 vary: Authorization, Origin, Sec-Fetch-Site
-                {"status":"fail","token":"","error":"Email or password is wrong. Check both and try again."}
+                {"status":"fail","token":"","error":"Wrong email or password."}
                 "#);
             }
         }

@@ -75,7 +75,11 @@ async fn the_readable_page_tells_of_every_call_and_loads_nothing_from_elsewhere(
     assert_eq!(page.text, app.get("/api/docs/").send().await.text);
     let policy = page.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'self'; img-src 'self';"), "{policy}");
-    assert!(!page.text.contains("<script") && !page.text.contains("://") && !page.text.contains(" style="));
+    assert!(!page.text.contains("<script") && !page.text.contains("=\"http") && !page.text.contains(" style="));
+    assert!(!page.text.contains("=\"//") && !page.text.contains("$SERVER"), "the page knows its own address");
+    assert!(page.text.contains("curl -X POST \"http://localhost:8000/api/accounts/api_auth/\""));
+    let odd = app.get("/api/docs").replace_host("localhost:80<b>").send().await;
+    assert!(!odd.text.contains("<b>"), "a host name is never taken as it is");
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, told) in item.as_object().unwrap() {
             let address = format!("<strong>{}</strong> <code>{path}</code>", method.to_uppercase());

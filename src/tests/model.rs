@@ -191,7 +191,7 @@ impl Real {
                     Use::Reset(phrase) => service.reset_password(&caller, new(phrase)).await?,
                     Use::Confirm(phrase) => service.confirm_email(&caller, link, phrase.text()).await?,
                     Use::Undo(phrase) => service.undo_email(&caller, new(phrase)).await?,
-                }
+                };
                 if matches!(to, Use::Reset(_) | Use::Undo(_)) {
                     self.follower = Some(caller.address);
                 }

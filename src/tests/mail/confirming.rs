@@ -96,7 +96,7 @@ async fn where_it_is_wanted_nobody_logs_in_before_the_email_is_confirmed_r6() {
             cache-control: no-store
             content-type: application/json; charset=utf-8
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"status":"fail","token":"","error":"Confirm your email first: follow the link in the mail that was sent to you."}
+            {"status":"fail","token":"","error":"Confirm your email first: open the link in the email that we sent you."}
             "#);
         }
         assert_eq!(app.log_in("ann", "wrong").await.status, 400, "only who knows the password is told");
