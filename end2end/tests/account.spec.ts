@@ -116,7 +116,7 @@ test("going through the views in the select box leads nobody away from it", asyn
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.switcher.focus();
-  for (const view of ["/register", "/account", "/logout"]) {
+  for (const view of ["/account", "/logout"]) {
     await page.keyboard.press("ArrowDown");
     await expect(app.switcher).toHaveValue(view);
     await expect(app.heading).toBeVisible();
@@ -148,7 +148,7 @@ test("a password is changed by who knows it, and ends the other sessions_r27", a
   await current.fill(user.password);
   await next.fill(`${user.username}1`);
   await change.click();
-  await expect(next).toHaveAccessibleDescription(/It holds your email, your username or this service's name\./);
+  await expect(next).toHaveAccessibleDescription(/It contains your email, your username or this service's name\./);
   await next.fill(NEW);
   await change.click();
   await expect(page.getByText("Password changed. You were logged out everywhere else.")).toBeVisible();
@@ -307,7 +307,11 @@ test("a username is changed, and shown everywhere at once", async ({ page, user,
   await expect(change).toBeFocused();
   await expect(row(page, "Username")).toContainText(next);
   await expect(page.locator(".account-name")).toHaveText(next);
+  await expect(page.getByText("Logged in as"), "the account view has the name itself").toHaveCount(0);
+  await app.switcher.selectOption("Log out");
   await expect(page.getByText(`Logged in as ${next}`)).toBeVisible();
+  await app.switcher.selectOption("Home");
+  await expect(app.welcome).toHaveText(`Hello, ${next}`);
 });
 
 test("everything kept about a person is downloaded as one file_r110", async ({ page, user }) => {

@@ -1,6 +1,6 @@
 // Where registration is closed, nobody is led to it, and who comes by its address is told so.
 import { AxeBuilder } from "@axe-core/playwright";
-import { expect, Server, test, Vestibule } from "../support/fixtures";
+import { expect, Server, test, Vestibule } from "../support/fixtures.js";
 
 test("a closed registration is offered nowhere, and its address says so", async ({ page }) => {
   const server = await new Server({ VESTIBULE_REGISTRATION_MODE: "closed" }).start();

@@ -71,6 +71,6 @@ test("whoever is logged in hears that a password holds their own name", async ({
   await page.getByRole("button", { name: "Change password" }).click();
   await page.getByLabel("New password").fill(`${user.username}1`);
   await expect(says(page)).toHaveText(
-    "Too easy to guess. It holds your email, your username or this service's name.",
+    "Too easy to guess. It contains your email, your username or this service's name.",
   );
 });
