@@ -124,7 +124,7 @@ test("what was typed before the page was live is kept", async ({ page, user }) =
   });
   await page.goto("/login", { waitUntil: "commit" });
   await app.fillLogin(user);
-  await expect(app.loginButton).toBeDisabled();
+  await expect(page.locator("main button[type=submit]"), "by now it may say that it is loading").toBeDisabled();
   release();
   await expect(app.loginButton).toBeEnabled();
   await expect(app.email).toHaveValue(user.email);
