@@ -245,6 +245,11 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { db, cache, file, _lock: lock }) })
     }
 
+    /// Whether other servers may use the database as well.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.cache.is_none()
+    }
+
     /// Asks the database whether it answers.
     ///
     /// # Errors

@@ -34,10 +34,10 @@ const NETWORK_NOTED: Duration = Duration::from_hours(24);
 pub const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 /// How long after a try that the database was too busy for an attempt is settled again.
 const SETTLE_AGAIN: Duration = Duration::from_millis(250);
-/// When the first who waits for others looks whether another server has settled theirs. The time doubles with each look.
+/// How often the first who waits for others looks whether another server has settled theirs.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
-/// How often it looks at the least.
-const LOOK_AGAIN_LONGEST: Duration = Duration::from_millis(100);
+/// How long a server that has just had a turn leaves the next one to others. They look at least once in this time.
+const LEFT_TO_OTHERS: Duration = Duration::from_millis(40);
 
 /// An attempt that was counted, with its place in the queue for hashing.
 struct Attempt<'a> {
@@ -224,7 +224,9 @@ impl Service {
         let service = self.clone();
         uncancelled(async move {
             let now = service.clock.now();
-            let counted = match service.store.count_login(&of, &addresses, service.policy.account, now).await? {
+            let in_line = |key: &str| service.turns.has_line(key);
+            let rule = service.policy.account;
+            let counted = match service.store.count_login(&of, &addresses, (rule, &in_line), now).await? {
                 LoginCount::Counted(counted) => counted,
                 LoginCount::AddressHeld(place, wait) => {
                     let address = addresses.get(place).map_or("", |(key, _)| key);
@@ -248,7 +250,6 @@ impl Service {
         let end = Instant::now() + self.policy.login_patience;
         let busy = || Error::throttled(Duration::from_secs(1));
         let _first = timeout_at(end, line.first.lock()).await.map_err(|_| busy())?;
-        let mut look_again = LOOK_AGAIN;
         while Instant::now() < end {
             if let Some(wait) = line.held(self.clock.now()) {
                 return Err(held_back(wait));
@@ -271,9 +272,11 @@ impl Service {
                 Err(_) => drop(place),
             }
             // Another server doesn't notify this one.
-            let again = end.min(Instant::now() + look_again);
-            timeout_at(again, line.settled.notified()).await.ok();
-            look_again = LOOK_AGAIN_LONGEST.min(2 * look_again);
+            let again = end.min(Instant::now() + LOOK_AGAIN);
+            let own = timeout_at(again, line.settled.notified()).await.is_ok();
+            if own && self.store.is_shared() {
+                sleep(LEFT_TO_OTHERS).await;
+            }
         }
         Err(busy())
     }

@@ -59,6 +59,12 @@ impl Turns {
         line
     }
 
+    /// Whether somebody waits for an account. Then nobody who comes later is to be tried before.
+    pub fn has_line(&self, key: &str) -> bool {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.get(key).is_some_and(|line| line.strong_count() > 0)
+    }
+
     /// Wakes the first in line: an attempt was settled.
     pub fn settled(&self, key: &str) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,6 +88,9 @@ mod tests {
         }
         assert_eq!(turns.lines.lock().map(|lines| lines.len()).ok(), Some(2), "Ann's, and the last one");
         assert!(Arc::ptr_eq(&line, &turns.line("ann")));
+        assert!(turns.has_line("ann") && !turns.has_line("bob"));
+        drop(line);
+        assert!(!turns.has_line("ann"));
     }
 
     #[test]

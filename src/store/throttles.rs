@@ -466,7 +466,7 @@ impl Store {
     }
 
     /// Looks an account up, takes one of the allowance of each of an address's networks and, if there was one, reserves an
-    /// attempt to log in. What is reserved must be settled: by [`Store::begin_session`], [`Store::settle_right`] or
+    /// attempt to log in, unless others wait `in_line` for theirs. What is reserved must be settled: by [`Store::begin_session`], [`Store::settle_right`] or
     /// [`Store::settle_failed`]. If the database fails in the middle, the attempt may have been counted on its address alone.
     ///
     /// # Errors
@@ -475,7 +475,7 @@ impl Store {
         &self,
         of: &LoginOf,
         addresses: &[(String, Allowance)],
-        rule: AccountAttempt,
+        (rule, in_line): (AccountAttempt, &(dyn Fn(&str) -> bool + Sync)),
         now: Timestamp,
     ) -> Result<LoginCount, Error> {
         Ok(on_each!(self, RELAXED, tx => {
@@ -491,7 +491,9 @@ impl Store {
                 held
             } else {
                 let mut counted = of.counted(row);
-                counted.turn = reserve!(tx, &counted.counter.key, rule, now);
+                if !in_line(&counted.counter.key) {
+                    counted.turn = reserve!(tx, &counted.counter.key, rule, now);
+                }
                 LoginCount::Counted(counted)
             }
         }))
