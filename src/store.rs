@@ -33,7 +33,7 @@ pub use self::{
     links::{Decoy, KeptLink, Link, LinkKind, Moved, NewLink},
     mail::{Errand, KeptMail, LONGEST_WAIT, NewMail, WaitingMail},
     name_key::NameKey,
-    own::{KeptSession, Living, Rename},
+    own::{Asking, Authority, KeptSession, Living, Rename},
     restore::{Forget, Forgotten, Prepared, Since, SinceAccount},
     sessions::{Begun, LoginMade, NewSession, Session, SessionCap, SessionRow},
     sweep::{Horizons, Spent},

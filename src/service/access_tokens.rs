@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Error, Service,
     entropy::new_token,
-    proof::Proven,
+    proof::{self, Proven},
     registration::{collected, invalid},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         token_name::TokenName,
     },
     error::{AppError, Field, Problem},
-    store::{AccessToken, Errand, Issued, KeptAccessToken, NewAccessToken, Session, Telling, User},
+    store::{AccessToken, Asking, Errand, Issued, KeptAccessToken, NewAccessToken, Session, Telling, User},
 };
 
 /// Tokens of one account.
@@ -86,11 +86,13 @@ impl Bearing {
         }
     }
 
-    /// The session's identifier, or the token's.
-    pub(super) fn id(&self) -> &str {
+    /// What asks.
+    pub(super) fn asking(&self) -> Asking {
         match self {
-            Self::Session(session) => &session.id,
-            Self::Access(token) => &token.id,
+            Self::Session(session) => proof::asking(session),
+            Self::Access(AccessToken { user, id, token_hash, .. }) => {
+                Asking { user: user.id.clone(), id: id.clone(), token_hash: *token_hash }
+            }
         }
     }
 }
@@ -125,7 +127,7 @@ impl Service {
     /// [`AppError::Invalid`] if they have as many as they may, [`AppError::Throttled`], [`AppError::SessionEnded`],
     /// [`AppError::Unavailable`].
     pub async fn issue_access_token(&self, asking: &Proven, wish: TokenWish) -> Result<NewToken, Error> {
-        let Session { user, id, .. } = asking.session();
+        let user = &asking.session().user;
         if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MOST as usize {
             return Err(invalid(Field::Name, Problem::TooManyTokens));
         }
@@ -148,7 +150,7 @@ impl Service {
             expires_at: new.expires_at.to_rfc3339(),
         };
         let told = self.mail_of(Errand::TokenMade);
-        match self.store.add_access_token(&user.id, id, new, MOST, told.as_ref()).await? {
+        match self.store.add_access_token(&asking.asking(), new, MOST, told.as_ref()).await? {
             Issued::Done => {}
             Issued::TooMany => return Err(invalid(Field::Name, Problem::TooManyTokens)),
             Issued::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -180,7 +182,7 @@ impl Service {
         if !kept.iter().any(|token| token.id == id) {
             return Err(AppError::NotFound.into());
         }
-        let revoked = self.store.revoke_access_token_of(&asking.user().id, asking.id(), &id).await?;
+        let revoked = self.store.revoke_access_token_of(&asking.asking(), &id).await?;
         if !revoked.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }

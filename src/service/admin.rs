@@ -14,7 +14,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{ListedUser, Living, Rename, User},
+    store::{Authority, ListedUser, Living, Rename, User},
 };
 
 /// Accounts told at once by [`Command::List`].
@@ -220,7 +220,8 @@ impl Service {
             Command::Confirm { .. } => Ok(self.store.confirm_email(&user.id, now).await.map(|()| 0)?),
             Command::Delete { .. } => {
                 let sessions = self.details(user.clone()).await?.sessions;
-                self.store.delete_user(&user.id, None, self.leave_username(user)).await?;
+                let operator = Authority::Operator { user: user.id.clone() };
+                self.store.delete_user(operator, self.leave_username(user)).await?;
                 Ok(u64::try_from(sessions).unwrap_or(u64::MAX))
             }
             _ => Ok(self.store.end_sessions_of(&user.id).await?),
@@ -256,7 +257,7 @@ impl Service {
     async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
         let username = Username::parse(username).map_err(|problem| invalid(Field::Username, problem))?;
         let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
-        match self.store.rename_user(&user.id, None, &username, counts).await? {
+        match self.store.rename_user(Authority::Operator { user: user.id.clone() }, &username, counts).await? {
             Rename::Taken => Err(invalid(Field::Username, Problem::UsernameTaken)),
             Rename::Done | Rename::SessionEnded => Ok(()),
         }

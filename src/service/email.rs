@@ -14,7 +14,7 @@ use crate::{
         token::{Kind, Token, TokenHash},
     },
     error::{AppError, Field, Problem},
-    store::{Errand, Link, LinkKind, Moved, NewMail, Session, User},
+    store::{Errand, Link, LinkKind, Moved, NewMail, User},
 };
 
 impl Service {
@@ -42,7 +42,7 @@ impl Service {
         let asking = self.identify_to_change(token).await?;
         self.allow("mail", ASKED, caller).await?;
         let asked = self.new_mail(Errand::Verify);
-        self.store.post_asked(&asked, &asking.user().id, asking.id(), "").await?.ok_or(AppError::SessionEnded)?;
+        self.store.post_asked(&asked, &asking.asking(), "").await?.ok_or(AppError::SessionEnded)?;
         self.wake_postman();
         Ok(())
     }
@@ -55,14 +55,14 @@ impl Service {
     /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
     pub async fn change_email(&self, caller: &Caller, asking: &Proven, email: &Email) -> Result<(), Error> {
         self.need_mail()?;
-        let Session { user, id, .. } = asking.session();
+        let user = &asking.session().user;
         if email.as_str() == user.email {
             return Err(invalid(Field::NewEmail, Problem::EmailSame));
         }
         self.policy.registration.domains.check(email).map_err(|problem| invalid(Field::NewEmail, problem))?;
         self.allow("mail", ASKED, caller).await?;
         let asked = self.new_mail(Errand::ChangeEmail);
-        self.store.post_asked(&asked, &user.id, id, email.as_str()).await?.ok_or(AppError::SessionEnded)?;
+        self.store.post_asked(&asked, &asking.asking(), email.as_str()).await?.ok_or(AppError::SessionEnded)?;
         self.wake_postman();
         tracing::info!(user = %user.id, "another email was asked for");
         Ok(())

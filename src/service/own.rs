@@ -10,7 +10,7 @@ use super::{
     entropy::new_token,
     hasher::Place,
     login::Prover,
-    proof::Proven,
+    proof::{Proven, asking},
     registration::{JUDGED, collected, invalid},
     strength,
 };
@@ -27,7 +27,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{Allowance, Errand, KeptLink, KeptMail, KeptSession, Living, Rename, Session, Telling, User},
+    store::{Allowance, Authority, Errand, KeptLink, KeptMail, KeptSession, Living, Rename, Session, Telling, User},
 };
 
 /// Usernames that one address tries: each tells whether somebody has it.
@@ -104,10 +104,10 @@ impl Service {
         // Only now, so that looking for a good enough one costs nothing of it.
         self.allow_telling(Telling::Passwords, &user.id).await?;
         let renewed = new_token(&*self.entropy, Kind::Session);
-        let tokens = (&token.hash(), &renewed.hash());
         let told = self.mail_of(if revoke_access_tokens { Errand::PasswordReset } else { Errand::PasswordChanged });
-        let (passwords, now) = ((old.as_str(), new.as_str()), self.clock.now());
-        let change = self.store.change_password(&user.id, tokens, passwords, now, told.as_ref(), revoke_access_tokens);
+        let passwords = (old.as_str(), new.as_str());
+        let (asking, new_hash, now) = (asking(&session), renewed.hash(), self.clock.now());
+        let change = self.store.change_password(asking, &new_hash, passwords, now, told.as_ref(), revoke_access_tokens);
         let changed = change.await?;
         let Some(sessions_ended) = changed else { return Err(self.overtaken(token).await) };
         self.wake_postman();
@@ -141,13 +141,13 @@ impl Service {
     /// [`AppError::Unavailable`].
     pub async fn end_session(&self, asking: &Proven, session: &str) -> Result<(), Error> {
         let id = Uuid::parse_str(session).map_err(|_| AppError::NotFound)?.to_string();
-        let Session { user, id: own, .. } = asking.session();
+        let user = &asking.session().user;
         // What changes nothing must not take the writer: whoever waits for it learns what others do.
         if !self.store.has_session(&user.id, &id).await? {
             self.still_lives(asking).await?;
             return Err(AppError::NotFound.into());
         }
-        if !self.store.end_session_of(&user.id, own, &id).await?.ok_or(AppError::SessionEnded)? {
+        if !self.store.end_session_of(asking.asking(), &id).await?.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
         tracing::info!(user = %user.id, "a session was ended");
@@ -155,8 +155,7 @@ impl Service {
     }
 
     async fn still_lives(&self, asking: &Proven) -> Result<(), Error> {
-        let Session { user, id, .. } = asking.session();
-        if self.store.has_session(&user.id, id).await? { Ok(()) } else { Err(AppError::SessionEnded.into()) }
+        if self.store.still_asks(&asking.asking()).await? { Ok(()) } else { Err(AppError::SessionEnded.into()) }
     }
 
     /// Ends every session of theirs but the one that asks. Returns how many ended.
@@ -169,7 +168,7 @@ impl Service {
             self.still_lives(asking).await?;
             return Ok(0);
         }
-        let sessions = self.store.end_other_sessions(&user.id, id).await?.ok_or(AppError::SessionEnded)?;
+        let sessions = self.store.end_other_sessions(asking.asking()).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, sessions, "all other sessions were ended");
         Ok(sessions)
     }
@@ -186,9 +185,9 @@ impl Service {
         username: &Username,
     ) -> Result<Account, Error> {
         self.allow("rename", RENAMES, caller).await?;
-        let Session { user, id, .. } = asking.session();
+        let user = &asking.session().user;
         let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
-        match self.store.rename_user(&user.id, Some(id), username, counts).await? {
+        match self.store.rename_user(Authority::Asking(asking.asking()), username, counts).await? {
             Rename::Done => {}
             Rename::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
             Rename::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -238,12 +237,13 @@ impl Service {
     /// # Errors
     /// [`AppError::Invalid`] if it is another, [`AppError::SessionEnded`], [`AppError::Unavailable`].
     pub async fn delete_account(&self, asking: &Proven, typed: &str) -> Result<(), Error> {
-        let Session { user, id, .. } = asking.session();
+        let user = &asking.session().user;
         let own = Username::parse(&user.username);
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(invalid(Field::Username, Problem::UsernameNotYours));
         }
-        self.store.delete_user(&user.id, Some(id), self.leave_username(user)).await?.ok_or(AppError::SessionEnded)?;
+        let left = self.leave_username(user);
+        self.store.delete_user(Authority::Asking(asking.asking()), left).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }

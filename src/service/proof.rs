@@ -9,7 +9,7 @@ use crate::{
         token::{Kind, Token},
     },
     error::AppError,
-    store::Session,
+    store::{Asking, Session},
 };
 
 /// A session in which the password was proven lately. Only [`Service::prove`] makes one, and what matters takes nothing else:
@@ -22,6 +22,16 @@ impl Proven {
     pub fn session(&self) -> &Session {
         &self.0
     }
+
+    /// What asks.
+    pub(super) fn asking(&self) -> Asking {
+        asking(&self.0)
+    }
+}
+
+/// A session as it was checked, for the act that it asks for.
+pub(super) fn asking(session: &Session) -> Asking {
+    Asking { user: session.user.id.clone(), id: session.id.clone(), token_hash: session.token_hash }
 }
 
 /// A session that goes on under another token, for a copy of the old one must not gain by what its owner proves.
@@ -57,8 +67,7 @@ impl Service {
         let session = self.authenticate(token).await?;
         let (hash, _place) = self.compare_own(caller, (&session.user, Prover::Session(&session.id)), password).await?;
         let (new, now) = (new_token(&*self.entropy, Kind::Session), self.clock.now());
-        let tokens = (&token.hash(), &new.hash());
-        if !self.store.renew_session(&session.user.id, tokens, &hash, now).await? {
+        if !self.store.renew_session(asking(&session), &new.hash(), &hash, now).await? {
             return Err(self.overtaken(token).await);
         }
         tracing::info!(user = %session.user.id, "password confirmed");

@@ -34,7 +34,7 @@ impl Service {
         if now >= session.expires_at || unused >= self.policy.session_idle {
             // Ended for good: no clock that is put back brings it to life again. The answer is the same if the
             // database can't note it now.
-            if let Err(cause) = Box::pin(self.store.end_session(&hash)).await {
+            if let Err(cause) = Box::pin(self.store.end_session(&session)).await {
                 tracing::warn!(%cause, "an expired session could not be deleted");
             }
             return Err(AppError::SessionEnded.into());
@@ -57,7 +57,7 @@ impl Service {
     pub async fn log_out(&self, token: &Token) -> Result<(), Error> {
         let asking = self.identify_to_change(token).await?;
         match &asking {
-            Bearing::Session(_) => self.store.end_session(&token.hash()).await?,
+            Bearing::Session(session) => self.store.end_session(session).await?,
             Bearing::Access(access) => self.store.revoke_access_token(&access.id).await?,
         }
         tracing::info!(user = %asking.user().id, "logged out");

@@ -1,6 +1,8 @@
 //! Personal access tokens.
 
-use super::{DURABLE, Error, NewMail, Store, User, UserRow, lock::Locks, mail::post, on_read, on_write, own::living};
+use super::{
+    Asking, DURABLE, Error, NewMail, Store, User, UserRow, lock::Locks, mail::post, on_read, on_write, own::living,
+};
 use crate::domain::{scope::Scope, time::Timestamp, token::TokenHash, token_name::TokenName};
 
 /// A token to be made.
@@ -44,6 +46,8 @@ pub struct AccessToken {
     pub id: String,
     /// Whose it is. Never a disabled account.
     pub user: User,
+    /// What it hashes to.
+    pub token_hash: TokenHash,
     /// What it may do.
     pub scope: Scope,
     /// When it was made.
@@ -92,14 +96,14 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn add_access_token(
         &self,
-        user: &str,
-        session: &str,
+        asking: &Asking,
         new: NewAccessToken,
         most: u32,
         told: Option<&NewMail>,
     ) -> Result<Issued, Error> {
         Ok(on_write!(self, DURABLE, tx => {
-            if living!(tx, user, session) {
+            let user = &asking.user;
+            if living!(tx, asking) {
                 let sql = "INSERT INTO access_tokens (id, user_id, token_hash, name, scope, created_at, expires_at) \
                            SELECT $1, $2, $3, $4, $5, $6, $7 \
                            WHERE (SELECT COUNT(*) FROM access_tokens WHERE user_id = $2 AND expires_at > $6) < $8";
@@ -158,6 +162,7 @@ impl Store {
             Some(AccessToken {
                 id: row.token_id,
                 user: row.user.into(),
+                token_hash: *hash,
                 scope: Scope::named(&row.scope)?,
                 begun_at: Timestamp::from_millis(row.begun_at),
                 last_used_at: row.last_used_at.map(Timestamp::from_millis),
@@ -182,11 +187,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn revoke_access_token_of(&self, user: &str, asking: &str, id: &str) -> Result<Option<bool>, Error> {
+    pub async fn revoke_access_token_of(&self, asking: &Asking, id: &str) -> Result<Option<bool>, Error> {
         Ok(on_write!(self, DURABLE, tx => {
-            if living!(tx, user, asking) {
+            if living!(tx, asking) {
                 let sql = "DELETE FROM access_tokens WHERE id = $1 AND user_id = $2";
-                Some(sqlx::query(sql).bind(id).bind(user).execute(&mut *tx).await?.rows_affected() == 1)
+                Some(sqlx::query(sql).bind(id).bind(&asking.user).execute(&mut *tx).await?.rows_affected() == 1)
             } else {
                 None
             }

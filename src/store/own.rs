@@ -8,6 +8,7 @@ use super::{
     lock::Locks,
     mail::post,
     on_read, on_write,
+    sessions::end_session,
     throttles::{forget_counts, inherit_failures, own_counts},
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
@@ -64,40 +65,98 @@ pub enum Rename {
     SessionEnded,
 }
 
-/// Locks an account, and tells whether it is open, and what asks is there: a session of it or a personal access token.
-macro_rules! living {
-    ($tx:ident, $user:expr, $session:expr) => {{
-        $tx.lock_user($user).await?;
-        let sql = "SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND \
-                   (EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2) \
-                    OR EXISTS (SELECT 1 FROM access_tokens WHERE id = $1 AND user_id = $2))";
+/// What asks for an act: a session or a personal access token, as it was when it was checked.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Whose it is.
+    pub user: String,
+    /// Its identifier, which a renewal leaves.
+    pub id: String,
+    /// What its token hashed to, which a renewal changes.
+    pub token_hash: TokenHash,
+}
+
+/// $1 the session or access token, $2 the user, $3 the token's hash.
+pub(super) const LIVING: &str = "SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND \
+    (EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 AND token_hash = $3) \
+     OR EXISTS (SELECT 1 FROM access_tokens WHERE id = $1 AND user_id = $2 AND token_hash = $3))";
+
+/// Whether what asks still has the token that it asked with, and its account is open.
+macro_rules! finds {
+    ($conn:ident, $asking:expr) => {{
+        let asking: &$crate::store::Asking = $asking;
+        let query = sqlx::query_scalar($crate::store::own::LIVING).bind(&asking.id).bind(&asking.user);
         let found: Option<String> =
-            sqlx::query_scalar(sql).bind($session).bind($user).fetch_optional(&mut *$tx).await?;
+            query.bind(asking.token_hash.as_bytes().as_slice()).fetch_optional(&mut *$conn).await?;
         found.is_some()
+    }};
+}
+
+pub(super) use finds;
+
+/// Locks an account. Then tells whether it is open, and whether what asks still has the token that it asked with. A session that
+/// was renewed since the check has another, and the old token may do nothing any more.
+macro_rules! living {
+    ($tx:ident, $asking:expr) => {{
+        let asking: &$crate::store::Asking = $asking;
+        $tx.lock_user(&asking.user).await?;
+        $crate::store::own::finds!($tx, asking)
     }};
 }
 
 pub(super) use living;
 
-/// Locks an account, and tells whether whoever asks may change it: a session or a token as in [`living!`], or the operator, whom no
-/// session names.
+/// By what right an account is changed.
+#[derive(Clone, Debug)]
+pub enum Authority {
+    /// Its owner, by a session.
+    Asking(Asking),
+    /// The operator, whom no session names.
+    Operator {
+        /// The account.
+        user: String,
+    },
+}
+
+impl Authority {
+    fn user(&self) -> &str {
+        match self {
+            Self::Asking(asking) => &asking.user,
+            Self::Operator { user } => user,
+        }
+    }
+}
+
+/// Locks an account, and tells whether it may be changed by this right.
 macro_rules! allowed {
-    ($tx:ident, $user:expr, $session:expr) => {{
-        let session: &Option<String> = $session;
-        match session {
-            Some(session) => living!($tx, $user, session),
-            None => {
-                $tx.lock_user($user).await?;
+    ($tx:ident, $authority:expr) => {{
+        let authority: &Authority = $authority;
+        match authority {
+            Authority::Asking(asking) => living!($tx, asking),
+            Authority::Operator { user } => {
+                $tx.lock_user(user).await?;
                 true
             }
         }
     }};
 }
 
-/// $1 the token's hash, $2 the next one's, $3 the user, $4 the password's hash, $5 now.
+/// $1 the session, $2 the user, $3 the token's hash, $4 the next one's, $5 the password's hash, $6 now.
 /// It is a use of the session, noted here: what waits to be noted knows the token until now.
-const RENEW: &str = "UPDATE sessions SET token_hash = $2, proven_at = $5, last_seen_at = $5 \
-    WHERE token_hash = $1 AND user_id IN (SELECT id FROM users WHERE id = $3 AND password_hash = $4 AND disabled_at IS NULL)";
+const RENEW: &str = "UPDATE sessions SET token_hash = $4, proven_at = $6, last_seen_at = $6 \
+    WHERE id = $1 AND user_id = $2 AND token_hash = $3 \
+    AND user_id IN (SELECT id FROM users WHERE id = $2 AND password_hash = $5 AND disabled_at IS NULL)";
+
+/// Gives a session another token, with its account locked. Tells whether the session still had the one that it asked with.
+macro_rules! renew {
+    ($tx:ident, $asking:expr, $new:expr, $password_hash:expr, $now:expr) => {{
+        let (asking, now): (&Asking, Timestamp) = ($asking, $now);
+        $tx.lock_user(&asking.user).await?;
+        let query = sqlx::query(RENEW).bind(&asking.id).bind(&asking.user);
+        let query = query.bind(asking.token_hash.as_bytes().as_slice()).bind($new).bind($password_hash);
+        query.bind(now.as_millis()).execute(&mut *$tx).await?.rows_affected() == 1
+    }};
+}
 
 impl Store {
     /// An account's sessions, the last used first.
@@ -155,20 +214,18 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn rename_user(
         &self,
-        user: &str,
-        session: Option<&str>,
+        authority: Authority,
         username: &Username,
         (held, left): (Inherit, Inherit),
     ) -> Result<Rename, Error> {
-        let (store, user, username) = (self.clone(), user.to_owned(), username.clone());
-        let session = session.map(str::to_owned);
+        let (store, username) = (self.clone(), username.clone());
         let renamed = self.uncancelled(async move {
-            let _forgotten = store.forget_user_afterwards(&user);
+            let _forgotten = store.forget_user_afterwards(authority.user());
             Ok(on_write!(store, DURABLE, tx => {
-                let living = allowed!(tx, &user, &session);
+                let living = allowed!(tx, &authority);
                 if living {
                     let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
-                    sqlx::query(sql).bind(&user).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
+                    sqlx::query(sql).bind(authority.user()).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
                     inherit_failures!(tx, &held);
                     inherit_failures!(tx, &left);
                 }
@@ -189,17 +246,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn post_asked(
-        &self,
-        mail: &NewMail,
-        user: &str,
-        session: &str,
-        address: &str,
-    ) -> Result<Option<()>, Error> {
+    pub async fn post_asked(&self, mail: &NewMail, asking: &Asking, address: &str) -> Result<Option<()>, Error> {
         Ok(on_write!(self, DURABLE, tx => {
-            let living = living!(tx, user, session);
+            let living = living!(tx, asking);
             if living {
-                post!(tx, mail, Some(user), address);
+                post!(tx, mail, Some(&asking.user), address);
             }
             living.then_some(())
         }))
@@ -211,19 +262,20 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn delete_user(&self, user: &str, session: Option<&str>, left: Inherit) -> Result<Option<()>, Error> {
-        let (store, user, session) = (self.clone(), user.to_owned(), session.map(str::to_owned));
+    pub async fn delete_user(&self, authority: Authority, left: Inherit) -> Result<Option<()>, Error> {
+        let store = self.clone();
         self.uncancelled(async move {
-            let _ended = store.forget_user_afterwards(&user);
+            let user = authority.user();
+            let _ended = store.forget_user_afterwards(user);
             let deleted = on_write!(store, DURABLE, tx => {
-                let living = allowed!(tx, &user, &session);
+                let living = allowed!(tx, &authority);
                 if living {
                     let sql = "DELETE FROM mails WHERE user_id IS NULL \
                                AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
-                    sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
-                    forget_counts!(tx, &user);
+                    sqlx::query(sql).bind(user).execute(&mut *tx).await?;
+                    forget_counts!(tx, user);
                     inherit_failures!(tx, &left);
-                    sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *tx).await?;
+                    sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&mut *tx).await?;
                 }
                 living.then_some(())
             });
@@ -244,21 +296,25 @@ impl Store {
         Ok(found.is_some())
     }
 
+    /// Whether what asks still has the token that it asked with.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn still_asks(&self, asking: &Asking) -> Result<bool, Error> {
+        Ok(on_read!(self, conn => finds!(conn, asking)))
+    }
+
     /// Ends one session of an account. `false` if the account has none of this name; `None` if the session that asks has
     /// ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn end_session_of(&self, user: &str, asking: &str, session: &str) -> Result<Option<bool>, Error> {
-        let (store, user, asking, session) = (self.clone(), user.to_owned(), asking.to_owned(), session.to_owned());
+    pub async fn end_session_of(&self, asking: Asking, session: &str) -> Result<Option<bool>, Error> {
+        let (store, session) = (self.clone(), session.to_owned());
         self.uncancelled(async move {
             let (ended, _forgotten) = on_write!(store, DURABLE, tx => {
-                let mut ended: Vec<Vec<u8>> = Vec::new();
-                let living = living!(tx, &user, &asking);
-                if living {
-                    let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING token_hash";
-                    ended = sqlx::query_scalar(sql).bind(&session).bind(&user).fetch_all(&mut *tx).await?;
-                }
+                let living = living!(tx, &asking);
+                let ended = if living { end_session!(tx, &asking.user, &session) } else { Vec::new() };
                 (living.then_some(!ended.is_empty()), store.forget_afterwards(&ended))
             });
             Ok(ended)
@@ -284,15 +340,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn end_other_sessions(&self, user: &str, asking: &str) -> Result<Option<u64>, Error> {
-        let (store, user, asking) = (self.clone(), user.to_owned(), asking.to_owned());
+    pub async fn end_other_sessions(&self, asking: Asking) -> Result<Option<u64>, Error> {
+        let store = self.clone();
         self.uncancelled(async move {
-            let _ended = store.forget_user_afterwards(&user);
+            let _ended = store.forget_user_afterwards(&asking.user);
             Ok(on_write!(store, DURABLE, tx => {
-                if living!(tx, &user, &asking) {
-                    void_links!(tx, &user);
+                if living!(tx, &asking) {
+                    void_links!(tx, &asking.user);
                     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
-                    Some(sqlx::query(sql).bind(&user).bind(&asking).execute(&mut *tx).await?.rows_affected())
+                    let query = sqlx::query(sql).bind(&asking.user).bind(&asking.id);
+                    Some(query.execute(&mut *tx).await?.rows_affected())
                 } else {
                     None
                 }
@@ -308,21 +365,15 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn renew_session(
         &self,
-        user: &str,
-        (old, new): (&TokenHash, &TokenHash),
+        asking: Asking,
+        new: &TokenHash,
         password_hash: &str,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let (store, user, password_hash) = (self.clone(), user.to_owned(), password_hash.to_owned());
-        let (old, new) = (old.as_bytes().to_vec(), new.as_bytes().to_vec());
+        let (store, new, password_hash) = (self.clone(), new.as_bytes().to_vec(), password_hash.to_owned());
         self.uncancelled(async move {
-            let _forgotten = store.forget_afterwards(std::slice::from_ref(&old));
-            let rows = on_write!(store, DURABLE, tx => {
-                tx.lock_user(&user).await?;
-                let query = sqlx::query(RENEW).bind(&old).bind(&new).bind(&user).bind(&password_hash);
-                query.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected()
-            });
-            Ok(rows == 1)
+            let _forgotten = store.forget_afterwards(&[asking.token_hash.as_bytes().to_vec()]);
+            Ok(on_write!(store, DURABLE, tx => renew!(tx, &asking, &new, &password_hash, now)))
         })
         .await
     }
@@ -336,35 +387,32 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn change_password(
         &self,
-        user: &str,
-        (old, new): (&TokenHash, &TokenHash),
+        asking: Asking,
+        new: &TokenHash,
         (old_password, new_password): (&str, &str),
         now: Timestamp,
         told: Option<&NewMail>,
         revoke_tokens: bool,
     ) -> Result<Option<u64>, Error> {
-        let (store, user) = (self.clone(), user.to_owned());
-        let (old, new) = (old.as_bytes().to_vec(), new.as_bytes().to_vec());
+        let (store, new) = (self.clone(), new.as_bytes().to_vec());
         let (old_password, new_password) = (old_password.to_owned(), new_password.to_owned());
         let told = told.cloned();
         self.uncancelled(async move {
-            let _ended = store.forget_user_afterwards(&user);
+            let user = &asking.user;
+            let _ended = store.forget_user_afterwards(user);
             Ok(on_write!(store, DURABLE, tx => {
-                tx.lock_user(&user).await?;
-                let query = sqlx::query(RENEW).bind(&old).bind(&new).bind(&user).bind(&old_password);
-                let renewed = query.bind(now.as_millis()).execute(&mut *tx).await?.rows_affected();
-                if renewed == 1 {
+                if renew!(tx, &asking, &new, &old_password, now) {
                     let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
-                    sqlx::query(sql).bind(&user).bind(&new_password).execute(&mut *tx).await?;
-                    void_links!(tx, &user);
+                    sqlx::query(sql).bind(user).bind(&new_password).execute(&mut *tx).await?;
+                    void_links!(tx, user);
                     if revoke_tokens {
-                        revoke_access_tokens!(tx, &user);
+                        revoke_access_tokens!(tx, user);
                     }
                     if let Some(told) = &told {
-                        post!(tx, told, Some(&user), "");
+                        post!(tx, told, Some(user), "");
                     }
-                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND token_hash <> $2";
-                    Some(sqlx::query(sql).bind(&user).bind(&new).execute(&mut *tx).await?.rows_affected())
+                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
+                    Some(sqlx::query(sql).bind(user).bind(&asking.id).execute(&mut *tx).await?.rows_affected())
                 } else {
                     None
                 }

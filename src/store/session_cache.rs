@@ -144,6 +144,7 @@ mod tests {
         Arc::new(Session {
             id: String::new(),
             user,
+            token_hash: hash(0),
             created_at: at,
             last_seen_at: at,
             expires_at: at,

@@ -58,6 +58,8 @@ pub struct Session {
     pub id: String,
     /// Whose it is. Never a disabled account.
     pub user: User,
+    /// What its token hashes to, until it is renewed.
+    pub token_hash: TokenHash,
     /// When it began.
     pub created_at: Timestamp,
     /// When it was last used, to the minute.
@@ -96,11 +98,13 @@ pub struct SessionRow {
     user: UserRow,
 }
 
-impl From<SessionRow> for Session {
-    fn from(row: SessionRow) -> Self {
-        Self {
+impl SessionRow {
+    fn into_session(self, token_hash: TokenHash) -> Session {
+        let row = self;
+        Session {
             id: row.session_id,
             user: row.user.into(),
+            token_hash,
             created_at: Timestamp::from_millis(row.session_created_at),
             last_seen_at: Timestamp::from_millis(row.last_seen_at),
             expires_at: Timestamp::from_millis(row.expires_at),
@@ -132,6 +136,18 @@ const ADD: &str = "INSERT INTO sessions \
 const EVICT: &str = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2 AND id NOT IN \
     (SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND last_seen_at > $4 AND expires_at > $5 AND created_at <= $6 \
     ORDER BY created_at DESC, id DESC LIMIT $3) RETURNING token_hash";
+
+/// Ends a session of an account that is locked. By its identifier, for a renewal under way changes its token. Gives the hash of the
+/// token that it had, if it was there.
+macro_rules! end_session {
+    ($tx:ident, $user:expr, $session:expr) => {{
+        let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING token_hash";
+        let ended: Vec<Vec<u8>> = sqlx::query_scalar(sql).bind($session).bind($user).fetch_all(&mut *$tx).await?;
+        ended
+    }};
+}
+
+pub(super) use end_session;
 
 impl Store {
     /// Begins a session: adds it, settles the login, and ends the account's oldest sessions past the cap. All
@@ -218,20 +234,20 @@ impl Store {
         let row: Option<SessionRow> = on_read!(self, conn => {
             sqlx::query_as(sql).bind(hash.as_bytes().as_slice()).fetch_optional(&mut *conn).await?
         });
-        Ok(row.map(|row| Arc::new(Session::from(row))))
+        Ok(row.map(|row| Arc::new(row.into_session(*hash))))
     }
 
-    /// Ends one session.
+    /// Ends one session, also if it was renewed since it was read.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn end_session(&self, hash: &TokenHash) -> Result<(), Error> {
-        let (store, hash) = (self.clone(), *hash);
+    pub async fn end_session(&self, session: &Session) -> Result<(), Error> {
+        let (store, user, id, hash) = (self.clone(), session.user.id.clone(), session.id.clone(), session.token_hash);
         self.uncancelled(async move {
-            let _ended = store.forget_afterwards(&[hash.as_bytes().to_vec()]);
-            on_write!(store, DURABLE, tx => {
-                let sql = "DELETE FROM sessions WHERE token_hash = $1";
-                sqlx::query(sql).bind(hash.as_bytes().as_slice()).execute(&mut *tx).await?;
+            let _checked = store.forget_afterwards(&[hash.as_bytes().to_vec()]);
+            let _ended = on_write!(store, DURABLE, tx => {
+                tx.lock_user(&user).await?;
+                store.forget_afterwards(&end_session!(tx, &user, &id))
             });
             Ok(())
         })

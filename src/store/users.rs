@@ -315,6 +315,7 @@ impl Store {
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
+                tx.lock_user(&user).await?;
                 let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(&hash).execute(&mut *tx).await?;
                 void_links!(tx, &user);
@@ -338,6 +339,7 @@ impl Store {
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
+                tx.lock_user(&user).await?;
                 let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
                 void_links!(tx, &user);

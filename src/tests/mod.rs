@@ -10,6 +10,7 @@ mod attack;
 mod chaos;
 mod corpus;
 mod document;
+mod endings;
 mod faults;
 mod http;
 mod mail;

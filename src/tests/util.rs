@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod document;
+pub mod gate;
 pub mod heard;
 pub mod letterbox;
 pub mod postgres;
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::letterbox::Letterbox;
+use self::{gate::Gate, letterbox::Letterbox};
 use axum::{
     body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Request, StatusCode, Version},
@@ -68,9 +69,12 @@ pub enum Backend {
     Postgres,
 }
 
-/// A clock that only moves when told.
+/// A clock that moves only when a test moves it. A test can stop an act where it reads the clock.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    millis: AtomicI64,
+    pub gate: Gate,
+}
 
 impl ManualClock {
     pub fn advance(&self, by: Duration) {
@@ -84,7 +88,8 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        self.gate.pass();
+        Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
     }
 }
 
@@ -132,7 +137,7 @@ impl App {
         config.throttle.token_calls_per_minute = 60_000_000;
         change(&mut config);
         // Sunday, 2026-11-22, 12:00 UTC.
-        let clock = Arc::new(ManualClock(AtomicI64::new(1_795_348_800_000)));
+        let clock = Arc::new(ManualClock { millis: AtomicI64::new(1_795_348_800_000), gate: Gate::default() });
         Self::assemble(backend, config, clock, folder).await
     }
 

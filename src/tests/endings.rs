@@ -1,0 +1,225 @@
+//! Each act that ends a session, beside each act that renews its token, with a stop between check and change.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use vestibule::{
+    domain::token::{Kind, Token},
+    error::AppError,
+    mail::MailUrl,
+    service::{Caller, Error, NewPassword, PasswordChange, Service, admin::Command},
+    store::Living,
+};
+
+use crate::{
+    on_both,
+    util::{App, Backend, PASSWORD, letterbox::token_of, some_address},
+};
+
+const NEW: &str = "walrus orchard lantern";
+const OTHER: &str = "copper thimble avalanche";
+
+/// An account with two sessions and a link to a new password.
+#[derive(Clone)]
+struct Scene {
+    name: String,
+    user: String,
+    /// The session that one act ends and the other renews.
+    here: Token,
+    here_id: String,
+    there: Token,
+    link: Token,
+}
+
+/// An act, and whether it was acknowledged.
+type Act<T> = fn(Service, Scene) -> BoxFuture<'static, Result<T, Error>>;
+
+fn caller() -> Caller {
+    Caller { address: some_address().parse().unwrap(), agent: String::new() }
+}
+
+/// What ends the session `here`.
+const ENDINGS: [(&str, Act<()>); 12] = [
+    ("logout", |service, scene| Box::pin(async move { service.log_out(&scene.here).await })),
+    ("ending it from another session", |service, scene| {
+        Box::pin(async move { service.end_session(&service.prove(&scene.there).await?, &scene.here_id).await })
+    }),
+    ("ending all others", |service, scene| {
+        Box::pin(async move { service.end_other_sessions(&service.prove(&scene.there).await?).await.map(drop) })
+    }),
+    ("deletion", |service, scene| {
+        Box::pin(async move { service.delete_account(&service.prove(&scene.there).await?, &scene.name).await })
+    }),
+    ("deletion in the session itself", |service, scene| {
+        Box::pin(async move { service.delete_account(&service.prove(&scene.here).await?, &scene.name).await })
+    }),
+    ("a new password elsewhere", |service, scene| {
+        Box::pin(async move {
+            let change = PasswordChange::read(Some(PASSWORD), Some(OTHER));
+            service.change_password(&caller(), &scene.there, change).await.map(drop)
+        })
+    }),
+    ("a new password by mail", |service, scene| {
+        Box::pin(async move {
+            let new = NewPassword::parse(Some(scene.link.expose()), Some(OTHER))?;
+            service.reset_password(&caller(), new).await.map(drop)
+        })
+    }),
+    ("the operator's new password", |service, scene| {
+        administer(service, Command::SetPassword { who: scene.name, password: OTHER.to_owned() })
+    }),
+    ("the operator's revoking", |service, scene| administer(service, Command::RevokeSessions { who: scene.name })),
+    ("disabling", |service, scene| administer(service, Command::Disable { who: scene.name })),
+    ("the operator's deletion", |service, scene| administer(service, Command::Delete { who: scene.name })),
+    ("a login past the limit of sessions", |service, scene| {
+        Box::pin(async move { service.log_in(&caller(), &scene.name, PASSWORD).await.map(drop) })
+    }),
+];
+
+/// What gives the session `here` another token.
+const RENEWALS: [(&str, Act<Token>); 2] = [
+    ("confirming the password", |service, scene| {
+        Box::pin(async move { Ok(service.confirm_password(&caller(), &scene.here, PASSWORD).await?.token) })
+    }),
+    ("changing the password", |service, scene| {
+        Box::pin(async move {
+            let change = PasswordChange::read(Some(PASSWORD), Some(NEW));
+            Ok(service.change_password(&caller(), &scene.here, change).await?.token)
+        })
+    }),
+];
+
+fn administer(service: Service, command: Command) -> BoxFuture<'static, Result<(), Error>> {
+    use vestibule::service::admin::Reply;
+    Box::pin(async move {
+        match service.administer(command).await {
+            Reply::Refused { error } => Err(error.into()),
+            _ => Ok(()),
+        }
+    })
+}
+
+/// A server whose mail is sent, with hashes that cost little.
+async fn start(backend: Backend) -> App {
+    App::start_with(backend, |config| {
+        config.mail.url = MailUrl::parse("smtp://localhost").unwrap();
+        config.server.public_url = Some("https://accounts.example.org".parse().unwrap());
+        config.password.argon2_memory_kib = 64;
+        config.session.per_user = 2;
+    })
+    .await
+}
+
+async fn set(app: &App, name: String) -> Scene {
+    app.deliver().await;
+    app.register(&name).await;
+    let link = token_of(&app.deliver_one().await);
+    let here = app.token(&name).await;
+    // The session that began first is the one that ends when there are too many.
+    app.clock.advance(Duration::from_secs(1));
+    let there = app.token(&name).await;
+    let [here, there] = [here, there].map(|token| Token::parse(Kind::Session, &token).unwrap());
+    let link = Token::parse(Kind::Link, &link).unwrap();
+    let session = app.service.authenticate(&here).await.unwrap();
+    Scene { name, user: session.user.id.clone(), here, here_id: session.id.clone(), there, link }
+}
+
+/// After an ending was acknowledged, the session is gone, whichever token it had in the end.
+async fn expect_ended(servers: [&App; 2], scene: &Scene, renewed: Option<&Token>, what: &str) {
+    let kept = servers[0].store.list_sessions(&scene.user, Living::EVER).await.unwrap();
+    assert!(kept.iter().all(|session| session.id != scene.here_id), "{what}: the session is kept");
+    for server in servers {
+        for token in [Some(&scene.here), renewed].into_iter().flatten() {
+            let answer = server.service.authenticate(token).await;
+            assert_eq!(answer.map(drop).map_err(AppError::from), Err(AppError::SessionEnded), "{what}: a token lives");
+        }
+    }
+}
+
+/// Runs `second` while `first` is stopped at each place at which it can be, and hands both outcomes to `judge`. Tells how many places
+/// there were.
+async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
+    app: &App,
+    other: &App,
+    (first_name, first): (&str, Act<A>),
+    (second_name, second): (&str, Act<B>),
+    judge: impl AsyncFn(Scene, Result<A, Error>, Result<B, Error>, String),
+) -> usize {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let mut stop = 0;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let scene = set(app, format!("ann{number}")).await;
+        let begun = app.clock.gate.begin(stop, first(app.service.clone(), scene.clone())).await;
+        if !begun.stopped {
+            begun.end().await.ok();
+            return stop;
+        }
+        let between = second(other.service.clone(), scene.clone()).await;
+        let outcome = begun.end().await;
+        judge(scene, outcome, between, format!("{second_name} within {first_name}, stopped at {stop}")).await;
+        stop += 1;
+    }
+}
+
+async fn an_ended_session_stays_ended_beside_a_renewal(backend: Backend) {
+    let app = start(backend).await;
+    // SQLite has one server only, which the lock sees to; there the two are the same.
+    let sibling = if backend == Backend::Postgres { Some(app.sibling().await) } else { None };
+    let other = sibling.as_ref().unwrap_or(&app);
+    for (ending, end) in ENDINGS {
+        for (renewal, renew) in RENEWALS {
+            at_each_stop(&app, other, (ending, end), (renewal, renew), async |scene, ended, renewed, what| {
+                if ended.is_ok() {
+                    expect_ended([&app, other], &scene, renewed.ok().as_ref(), &what).await;
+                }
+            })
+            .await;
+            let stops =
+                at_each_stop(&app, other, (renewal, renew), (ending, end), async |scene, renewed, ended, what| {
+                    if ended.is_ok() {
+                        expect_ended([&app, other], &scene, renewed.ok().as_ref(), &what).await;
+                    }
+                })
+                .await;
+            assert!(stops > 3, "{renewal} was stopped at {stops} places");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ended_session_stays_ended_beside_a_renewal_on_sqlite_r41() {
+    Box::pin(an_ended_session_stays_ended_beside_a_renewal(Backend::Sqlite)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ended_session_stays_ended_beside_a_renewal_on_postgres_r41() {
+    Box::pin(an_ended_session_stays_ended_beside_a_renewal(Backend::Postgres)).await;
+}
+
+on_both! {
+    async fn a_token_that_was_renewed_does_nothing_more_r17(app: App) {
+        app.register("ann").await;
+        let old = Token::parse(Kind::Session, &app.token("ann").await).unwrap();
+        let asking = app.service.prove(&old).await.unwrap();
+        let renewed = app.service.confirm_password(&caller(), &old, PASSWORD).await.unwrap().token;
+        let username = vestibule::domain::username::Username::parse("annie").unwrap();
+        let wish = vestibule::service::TokenWish::parse(Some("a script"), Some("full"), Some(1)).unwrap();
+        let outcomes = [
+            app.service.change_username(&caller(), &asking, &username).await.map(drop),
+            app.service.end_other_sessions(&asking).await.map(drop),
+            app.service.end_session(&asking, &asking.session().id).await,
+            app.service.issue_access_token(&asking, wish).await.map(drop),
+            app.service.delete_account(&asking, "ann").await,
+        ];
+        for outcome in outcomes {
+            assert_eq!(outcome.map_err(AppError::from), Err(AppError::SessionEnded), "it was checked before the renewal");
+        }
+        let session = app.service.authenticate(&renewed).await.unwrap();
+        assert_eq!(session.user.username, "ann", "nothing has changed");
+        assert!(app.service.list_access_tokens(&renewed).await.unwrap().is_empty());
+    }
+}
