@@ -16,19 +16,36 @@ fn total_memory_kib() -> Option<u64> {
         line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()
     });
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let groups = groups(&own).into_iter().filter_map(|folder| {
-        let most = std::fs::read_to_string(folder.join("memory.max")).ok()?;
+    let groups = limits(&own).into_iter().filter_map(|file| {
+        let most = std::fs::read_to_string(file).ok()?;
         most.trim().parse::<u64>().ok().map(|bytes| bytes / 1024)
     });
     machine.into_iter().chain(groups).min()
 }
 
-/// The folders of a process's control groups, the innermost first, from what `/proc/self/cgroup` says (cgroups(7), version
-/// 2). Inside of a container its own group is the root.
-fn groups(own: &str) -> Vec<PathBuf> {
-    let path = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
-    let root = Path::new("/sys/fs/cgroup");
-    root.join(path).ancestors().take_while(|folder| folder.starts_with(root)).map(Path::to_owned).collect()
+/// The files that may tell a limit, from what `/proc/self/cgroup` says (cgroups(7)): of version 2, and of version 1 where that has
+/// the memory.
+fn limits(own: &str) -> Vec<PathBuf> {
+    let (mut unified, mut memory) = ("", "");
+    for line in own.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if controllers.is_empty() {
+            unified = path;
+        } else if controllers.split(',').any(|controller| controller == "memory") {
+            memory = path;
+        }
+    }
+    let mut files = groups("/sys/fs/cgroup", unified, "memory.max");
+    files.extend(groups("/sys/fs/cgroup/memory", memory, "memory.limit_in_bytes"));
+    files
+}
+
+/// A file in the folders of a process's control groups, the innermost first. Inside of a container its own group is the root.
+fn groups(root: &str, path: &str, file: &str) -> Vec<PathBuf> {
+    let root = Path::new(root);
+    let innermost = root.join(path.trim_start_matches('/'));
+    innermost.ancestors().take_while(|folder| folder.starts_with(root)).map(|folder| folder.join(file)).collect()
 }
 
 #[cfg(test)]
@@ -36,13 +53,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_group_around_the_process_counts() {
-        let folders = |own| groups(own).iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>();
-        assert_eq!(folders("0::/\n"), ["/sys/fs/cgroup/"]);
-        assert_eq!(folders(""), ["/sys/fs/cgroup/"]);
+    fn every_group_around_the_process_counts_in_both_versions() {
+        let files = |own| limits(own).iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
+        let roots = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+        assert_eq!(files("0::/\n"), roots);
+        assert_eq!(files(""), roots);
         assert_eq!(
-            folders("1:name=systemd:/other\n0::/system.slice/vestibule.service\n"),
-            ["/sys/fs/cgroup/system.slice/vestibule.service", "/sys/fs/cgroup/system.slice", "/sys/fs/cgroup"]
+            files("1:name=systemd:/other\n0::/system.slice/vestibule.service\n"),
+            [
+                "/sys/fs/cgroup/system.slice/vestibule.service/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/memory.max",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            ]
+        );
+        assert_eq!(
+            files("9:cpu,cpuacct:/a\n4:hugetlb,memory:/docker/b\n1:name=systemd:/c\n"),
+            [
+                "/sys/fs/cgroup/memory.max",
+                "/sys/fs/cgroup/memory/docker/b/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/docker/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            ]
         );
     }
 }
