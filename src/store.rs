@@ -223,6 +223,14 @@ impl Store {
         let opened = async {
             let store = Self::connect(url, connections).await?;
             store.migrate(&url.to_string()).await?;
+            // A full disk must not keep the server from starting. The file is rewritten another time.
+            match store.rewrite(i64::MAX).await {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("the database file was rewritten, for accounts were deleted"),
+                Err(cause) => {
+                    tracing::warn!(%cause, "the database file was not rewritten: bytes of deleted accounts may remain");
+                }
+            }
             Ok(store)
         };
         // At the start a file that is locked or can't be written is somebody's to mend.

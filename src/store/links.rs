@@ -481,7 +481,10 @@ impl Store {
                         forget_counts!(tx, squatter);
                         inherit_failures!(tx, left);
                         let sql = "DELETE FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
-                        sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
+                        let gone = sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
+                        if gone.rows_affected() == 1 {
+                            tx.note_remains().await?;
+                        }
                     }
                     let sql = "SELECT email FROM users WHERE id = $1";
                     let before: String = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;

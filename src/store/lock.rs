@@ -10,6 +10,10 @@ pub trait Locks {
     /// Waits until no other transaction holds the user's row.
     async fn lock_user(&mut self, user: &str) -> Result<(), sqlx::Error>;
 
+    /// Notes that rows were deleted of which nothing may remain in the file. Only SQLite keeps bytes that [`super::Store::rewrite`]
+    /// removes. The number is the file's own, for the use of programs (`PRAGMA user_version`).
+    async fn note_remains(&mut self) -> Result<(), sqlx::Error>;
+
     /// The statements that note a use of a session and of a personal access token: $1 the hash, $2 the time. They leave
     /// out a row that another transaction holds, which is about to end it or to renew it. Whoever waited for it, with
     /// other rows noted before, might be waited for by the other one.
@@ -41,6 +45,10 @@ impl Locks for Session<Transaction<'static, Postgres>> {
         sqlx::query(sql).bind(user).execute(self).await.map(drop)
     }
 
+    async fn note_remains(&mut self) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+
     fn noting_a_use(&self) -> [&'static str; 2] {
         noting_a_use!(" FOR UPDATE SKIP LOCKED")
     }
@@ -50,6 +58,10 @@ impl Locks for Transaction<'_, Sqlite> {
     /// There is nothing to wait for: a transaction that writes has the whole file to itself.
     async fn lock_user(&mut self, _user: &str) -> Result<(), sqlx::Error> {
         Ok(())
+    }
+
+    async fn note_remains(&mut self) -> Result<(), sqlx::Error> {
+        sqlx::query("PRAGMA user_version = 1").execute(&mut **self).await.map(drop)
     }
 
     fn noting_a_use(&self) -> [&'static str; 2] {

@@ -276,6 +276,7 @@ impl Store {
                     forget_counts!(tx, user);
                     inherit_failures!(tx, &left);
                     sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&mut *tx).await?;
+                    tx.note_remains().await?;
                 }
                 living.then_some(())
             });

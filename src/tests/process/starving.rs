@@ -41,6 +41,32 @@ fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
 }
 
 #[test]
+fn a_full_disk_keeps_the_file_from_being_rewritten_and_no_server_from_starting_r97_r110() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    server.register();
+    assert!(server.stop().success());
+    let runtime = Runtime::new().unwrap();
+    let file = format!("sqlite:{}", folder.path().join("vestibule.db").display());
+    let mut connection = runtime.block_on(SqliteConnection::connect(&file)).unwrap();
+    // Rows for about 1 MB, and the sign that accounts were deleted.
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) \
+               INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
+               SELECT i, i || 'x', i || 'x', i || 'y', i || 'y', hex(zeroblob(60)), 0 FROM n; PRAGMA user_version = 1";
+    runtime.block_on(connection.execute(sql)).unwrap();
+    runtime.block_on(connection.close()).unwrap();
+    let mut shell = util::program::program(Path::new("sh"), folder.path());
+    shell.args(["-c", "trap '' XFSZ; ulimit -S -f 1000; exec \"$0\"", env!("CARGO_BIN_EXE_vestibule")]);
+    let server = Server::start(&mut shell, &folder.path().join("log"));
+    assert_eq!(server.me("none"), 401);
+    assert!(log_of(folder.path()).contains("the database file was not rewritten"), "{}", log_of(folder.path()));
+    assert!(server.stop().success());
+    let server = start(folder.path(), &[]);
+    assert!(log_of(folder.path()).contains("the database file was rewritten"), "it is made up for");
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_database_locked_by_another_process_is_a_503_in_time_and_passes_r96() {
     let folder = folder();
     let server = start(folder.path(), &[]);
