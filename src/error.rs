@@ -393,7 +393,8 @@ pub enum Problem {
     },
     /// More than 256 code points or 1,024 bytes.
     PasswordTooLong,
-    /// Not that of the account that is logged in. Only ever made by the page itself, for [`AppError::WrongPassword`].
+    /// Not that of the account that is logged in, and the new one beside it is refused as well. By itself it is
+    /// [`AppError::WrongPassword`], of which the page makes this.
     PasswordWrong,
     /// A new one that is the current one.
     PasswordSame,

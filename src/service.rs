@@ -11,6 +11,7 @@ mod email;
 pub mod entropy;
 pub mod hasher;
 mod held;
+pub mod judge;
 mod letters;
 pub mod login;
 mod meter;
@@ -21,9 +22,10 @@ mod recovery;
 mod registration;
 pub mod restore;
 mod sessions;
-mod strength;
+pub mod strength;
 mod turns;
 mod upkeep;
+mod workers;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -83,6 +85,8 @@ pub struct Policy {
     pub mail: MailPolicy,
     /// Who may register.
     pub registration: RegistrationPolicy,
+    /// What the service and its host are called: no password may consist of it.
+    pub service_names: Vec<String>,
     /// Whether one must have proven one's email before one may log in.
     pub require_verified_email: bool,
     /// Whether clients' addresses may be logged.

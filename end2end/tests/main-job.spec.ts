@@ -2,7 +2,7 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, somebody, test, token, Vestibule } from "../support/fixtures.js";
 
-test("a person registers, logs in, stays logged in through a reload, and logs out", async ({ page, request }) => {
+test("a person registers, is logged in, stays so through a reload, and logs out", async ({ page, request }) => {
   const app = new Vestibule(page);
   const user = somebody();
   await app.open("/register");
@@ -10,12 +10,6 @@ test("a person registers, logs in, stays logged in through a reload, and logs ou
   await app.username.fill(user.username);
   await app.password.fill(user.password);
   await app.registerButton.click();
-
-  await expect(page).toHaveURL("/login");
-  await expect(page.getByText("Account created.")).toBeVisible();
-  await expect(app.email).toHaveValue(user.email);
-  await app.password.fill(user.password);
-  await app.loginButton.click();
 
   await expect(app.welcome).toBeVisible();
   await expect(page.getByRole("main")).toContainText(user.username);

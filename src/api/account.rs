@@ -136,7 +136,7 @@ async fn change_password(
     Body(body): Body<ChangePassword>,
 ) -> Response {
     let outcome = async {
-        let change = PasswordChange::parse(body.current_password.as_deref(), body.new_password.as_deref())?;
+        let change = PasswordChange::read(body.current_password.as_deref(), body.new_password.as_deref());
         let change = change.revoking_access_tokens(body.revoke_access_tokens);
         state.service.change_password(&caller, &token, change).await
     };

@@ -137,6 +137,15 @@ pub struct Strength {
     pub advice: Vec<Advice>,
 }
 
+/// The page's answer to a registration.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Registered {
+    /// The account.
+    pub account: Account,
+    /// The session that has begun, where one may begin at once.
+    pub sign_in: Option<SignIn>,
+}
+
 /// Who is behind a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {

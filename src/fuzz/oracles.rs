@@ -9,12 +9,17 @@ use unicode_normalization::UnicodeNormalization;
 use vestibule::{
     domain::{
         email::Email,
+        password::Password,
         token::{Kind, Token},
         token_name::TokenName,
         username::Username,
     },
+    error::Problem,
     server::{client_ip::client_ip, door::bearer},
-    service::hasher::StoredHash,
+    service::{
+        hasher::StoredHash,
+        strength::{Candidate, Words},
+    },
 };
 
 use crate::util::{Answer, App, Backend, PASSWORD, some_address};
@@ -23,7 +28,7 @@ use crate::util::{Answer, App, Backend, PASSWORD, some_address};
 pub type Oracle = fn(&[u8]);
 
 /// Each parser by the name of its corpus.
-pub const ORACLES: [(&str, Oracle); 7] = [
+pub const ORACLES: [(&str, Oracle); 8] = [
     ("token", token),
     ("email", email),
     ("username", username),
@@ -31,6 +36,7 @@ pub const ORACLES: [(&str, Oracle); 7] = [
     ("forwarded_for", forwarded_for),
     ("stored_hash", stored_hash),
     ("body", body),
+    ("password", password),
 ];
 
 /// A token is taken whole or not at all, and tells its text as it came; so is the header that carries it. One that is made
@@ -230,6 +236,31 @@ struct Host {
 }
 
 static HOST: Mutex<Option<Host>> = Mutex::new(None);
+
+/// A password is judged within its budget and without a panic, and one that is a person's own name is refused.
+pub fn password(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(password) = Password::parse(text.trim()) else { return };
+    let judge = |words: &Words| {
+        let candidate = Candidate::new(&password, words, 8)?;
+        assert!(candidate.cost() <= Duration::from_micros(9_500), "{text:?}");
+        candidate.judge()
+    };
+    let names = ["Vestibule".to_owned()];
+    match judge(&Words::new("ann.beetle@example.org", "annbeetle", &names)) {
+        Ok(()) => {}
+        Err(Problem::PasswordTooShort { .. }) => assert!(password.expose().chars().count() < 8),
+        Err(Problem::PasswordGuessable(advice)) => assert!(!advice.is_empty(), "{text:?}"),
+        Err(other) => panic!("{text:?}: {other:?}"),
+    }
+    for words in [
+        Words::new(password.expose(), "annbeetle", &names),
+        Words::new("ann.beetle@example.org", password.expose(), &names),
+        Words::new("ann.beetle@example.org", "annbeetle", &[password.expose().to_owned()]),
+    ] {
+        assert!(judge(&words).is_err(), "{text:?} is a name, and was taken");
+    }
+}
 
 /// Ends that server and removes its folder.
 pub fn stop_server() {

@@ -12,12 +12,12 @@ use crate::{
         gate::gate,
         log_out_here::LogOutHere,
     },
-    domain::account,
+    domain::account::Registered,
     error::{AppError, Field},
     session::{Notice, Session, SessionClient},
 };
 
-/// Makes an account.
+/// Makes an account, and begins a session where one may begin at once.
 ///
 /// # Errors
 /// [`AppError::Invalid`], [`AppError::Taken`], [`AppError::Throttled`], [`AppError::Unavailable`].
@@ -29,7 +29,7 @@ pub async fn register(
     username: String,
     /// The password.
     password: String,
-) -> Result<account::Account, AppError> {
+) -> Result<Registered, AppError> {
     crate::server::door::Door::open()?.register(&email, &username, &password).await
 }
 
@@ -64,9 +64,13 @@ fn RegisterForm() -> impl IntoView {
         let Some([email, username, password]) = form.begin(fields) else { return };
         spawn_local(async move {
             let answer = register(email, username, password).await;
-            if let Some(account) = form.finish(answer) {
-                session.set_draft(account.email);
-                session.announce(View::LogIn, Notice::Registered);
+            if let Some(Registered { account, sign_in }) = form.finish(answer) {
+                if let Some(sign_in) = sign_in {
+                    session.begin(sign_in);
+                } else {
+                    session.set_draft(account.email);
+                    session.announce(View::LogIn, Notice::Registered);
+                }
                 address.go(View::LogIn);
             }
         });

@@ -284,9 +284,17 @@ impl Config {
                     _ => DomainRule::Any,
                 },
             },
+            service_names: self.service_names(),
             require_verified_email: self.registration.require_verified_email,
             log_addresses: self.log.addresses,
         }
+    }
+
+    /// What the service and its hosts are called.
+    fn service_names(&self) -> Vec<String> {
+        let public = self.server.public_url.as_ref().and_then(Url::host_str).map(str::to_owned);
+        let hosts = self.server.hosts.iter().cloned();
+        ["vestibule".to_owned(), self.brand.service.clone()].into_iter().chain(public).chain(hosts).collect()
     }
 
     /// In whose name mail is written, by a server that listens on an address.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{AccessTokenLine, Account, Export, Identity, SessionLine, SignIn, Strength},
+        account::{AccessTokenLine, Account, Export, Identity, Registered, SessionLine, SignIn, Strength},
         email::Email,
         token::{Kind, Token},
         username::Username,
@@ -84,13 +84,13 @@ impl Door {
         Ok(self.state.service.log_in(&self.caller, identifier, password).await?)
     }
 
-    /// Registers; see [`Service::register`](crate::service::Service::register).
+    /// Registers, and logs in where that may be; see [`Service::register_and_log_in`].
     ///
     /// # Errors
-    /// As [`Service::read_registration`] and [`Service::register`].
-    pub async fn register(&self, email: &str, username: &str, password: &str) -> Result<Account, AppError> {
+    /// As [`Service::read_registration`] and [`Service::register_and_log_in`].
+    pub async fn register(&self, email: &str, username: &str, password: &str) -> Result<Registered, AppError> {
         let registration = self.state.service.read_registration(Some(email), Some(username), Some(password))?;
-        Ok(self.state.service.register(&self.caller, registration).await?)
+        Ok(self.state.service.register_and_log_in(&self.caller, registration).await?)
     }
 
     /// Who is logged in; see [`Service::authenticate`](crate::service::Service::authenticate).
@@ -114,14 +114,14 @@ impl Door {
     /// Changes the password; see [`Service::change_password`](crate::service::Service::change_password).
     ///
     /// # Errors
-    /// As [`PasswordChange::parse`] and [`Service::change_password`](crate::service::Service::change_password).
+    /// As [`Service::change_password`](crate::service::Service::change_password).
     pub async fn change_password(
         &self,
         current: &str,
         new: &str,
         revoke_access_tokens: bool,
     ) -> Result<String, AppError> {
-        let change = PasswordChange::parse(Some(current), Some(new))?.revoking_access_tokens(revoke_access_tokens);
+        let change = PasswordChange::read(Some(current), Some(new)).revoking_access_tokens(revoke_access_tokens);
         let changed = self.state.service.change_password(&self.caller, &self.token()?, change).await?;
         Ok(changed.token.expose().to_owned())
     }

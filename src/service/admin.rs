@@ -177,8 +177,8 @@ impl Service {
     async fn try_administer(&self, command: Command) -> Result<Reply, Error> {
         let who = match &command {
             Command::Add { email, username, password } => {
-                let new = Registration::by_operator(email, username, password)?;
-                return Ok(Reply::Added { account: self.make_account(None, new).await? });
+                let new = Registration::by_operator(email, username, password);
+                return Ok(Reply::Added { account: self.add_account(new).await? });
             }
             Command::List { after } => {
                 let users = self.store.list_users(after, PAGE).await?;
@@ -266,8 +266,10 @@ impl Service {
     /// Sets a password and ends every session, in one step.
     async fn set_password(&self, user: &User, password: &str) -> Result<u64, Error> {
         let password = Password::parse(password).map_err(|problem| invalid(Field::Password, problem))?;
-        let place = self.hasher.enqueue()?;
-        let hash = self.hash_new(&place, user, Field::Password, password).await?;
+        if let Some(problem) = self.judge_for(None, user, &password).await? {
+            return Err(invalid(Field::Password, problem));
+        }
+        let hash = self.hasher.enqueue()?.hash(password, self.new_salt()).await?;
         let sessions = self.store.set_password(&user.id, &hash).await?;
         self.let_in(user).await?;
         Ok(sessions)

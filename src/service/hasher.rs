@@ -2,16 +2,19 @@
 
 mod argon;
 mod stored;
-mod workers;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::argon::Argon;
 pub use self::stored::StoredHash;
-use self::{argon::Argon, workers::Workers};
-use super::Error;
-use crate::{domain::password::Password, error::AppError};
+use super::{
+    Error,
+    judge::Judge,
+    workers::{Crew, Workers, busy},
+};
+use crate::domain::password::Password;
 
 /// How passwords are hashed.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +37,10 @@ pub struct HashPolicy {
 #[derive(Debug)]
 pub struct Hasher {
     argon: Arc<Argon>,
-    workers: Workers,
+    workers: Workers<Argon>,
     places: Arc<Semaphore>,
     patience: Duration,
+    judge: Arc<Judge>,
 }
 
 /// What a comparison found.
@@ -64,9 +68,16 @@ impl Hasher {
     /// [`Error::Fault`] when argon2 doesn't take the parameters.
     pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
         let argon = Arc::new(Argon::new(policy, salt)?);
-        let workers = Workers::start(policy.permits, &argon)?;
+        let workers = Workers::start(Crew { name: "hash", count: policy.permits, nice: 0 }, &argon)?;
         let places = Arc::new(Semaphore::new(policy.permits as usize + policy.queue as usize));
-        Ok(Self { argon, workers, places, patience: policy.patience })
+        let judge = Arc::new(Judge::start(policy.queue, policy.patience)?);
+        Ok(Self { argon, workers, places, patience: policy.patience, judge })
+    }
+
+    /// What judges new passwords before they are hashed.
+    #[must_use]
+    pub const fn judge(&self) -> &Arc<Judge> {
+        &self.judge
     }
 
     /// Passwords hashed or compared so far.
@@ -83,7 +94,7 @@ impl Hasher {
     /// Takes a place in the queue.
     ///
     /// # Errors
-    /// [`AppError::Unavailable`] when the queue is full.
+    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when the queue is full.
     pub fn enqueue(&self) -> Result<Place<'_>, Error> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
         Ok(Place { hasher: self, _place: place })
@@ -94,7 +105,7 @@ impl Place<'_> {
     /// Hashes a new password into a PHC string.
     ///
     /// # Errors
-    /// [`AppError::Unavailable`] when the turn doesn't come in time.
+    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when the turn doesn't come in time.
     pub async fn hash(&self, password: Password, salt: [u8; 16]) -> Result<String, Error> {
         self.run(move |argon| argon.hash(password.expose().as_bytes(), &salt)).await?
     }
@@ -103,7 +114,7 @@ impl Place<'_> {
     /// that the time tells nobody which it was.
     ///
     /// # Errors
-    /// [`AppError::Unavailable`] when the turn doesn't come in time.
+    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when the turn doesn't come in time.
     pub async fn verify(&self, password: Password, stored: Option<String>, salt: [u8; 16]) -> Result<Verdict, Error> {
         let (verdict, short) = self.run(move |argon| argon.compare(&password, stored.as_deref(), &salt)).await??;
         // A hash of older, cheaper parameters fails sooner; the answer doesn't.
@@ -113,26 +124,15 @@ impl Place<'_> {
         Ok(verdict)
     }
 
-    /// Runs other work that takes the processor for long, under the same limit.
-    ///
-    /// # Errors
-    /// [`AppError::Unavailable`] when the turn doesn't come in time.
-    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-        self.run(move |_| work()).await
-    }
-
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Argon) -> T + Send + 'static) -> Result<T, Error> {
         self.hasher.workers.run(self.hasher.patience, work).await
     }
 }
 
-fn busy() -> Error {
-    Error::Refused(AppError::Unavailable { retry_after: 2 })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::AppError;
 
     /// Longer than any turn takes to come, however busy the machine is.
     const FOR_EVER: Duration = Duration::from_mins(5);
@@ -152,7 +152,7 @@ mod tests {
         let (one, two) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
         assert!(matches!(hasher.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))), "no third place");
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let working = one.compute(move || released.recv().is_err());
+        let working = one.run(move |_| released.recv().is_err());
         let waiting = async {
             let late = two.hash(password("x"), [0; 16]).await;
             drop(release);
@@ -171,7 +171,7 @@ mod tests {
         let before = hasher.runs();
         let (busy, place) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let working = busy.compute(move || released.recv().is_err());
+        let working = busy.run(move |_| released.recv().is_err());
         let leaving = async {
             let left = tokio::time::timeout(Duration::from_millis(5), place.hash(password("x"), [0; 16])).await;
             drop(release);
@@ -180,7 +180,7 @@ mod tests {
         let (worked, left) = tokio::join!(working, leaving);
         assert!(worked.is_ok_and(|released| released) && left);
         // One thread takes one job after the other: when it has done this one, the one before was passed over.
-        assert!(place.compute(|| ()).await.is_ok());
+        assert!(place.run(|_| ()).await.is_ok());
         assert_eq!(hasher.runs(), before);
     }
 
@@ -188,9 +188,9 @@ mod tests {
     async fn a_panic_costs_one_answer_and_no_thread_r84() {
         let hasher = hasher(1, 4, 1, FOR_EVER);
         let place = hasher.enqueue().expect("a place");
-        let broken = place.compute(|| -> u32 { panic!("a fault of ours") }).await;
+        let broken = place.run(|_| -> u32 { panic!("a fault of ours") }).await;
         assert!(matches!(broken, Err(Error::Fault(_))));
-        assert!(matches!(place.compute(|| 7).await, Ok(7)));
+        assert!(matches!(place.run(|_| 7).await, Ok(7)));
     }
 
     #[tokio::test]

@@ -310,11 +310,12 @@ impl Service {
         // A time in the future was noted before the clock was put back.
         let lately = |seen: Timestamp| seen <= now.plus(CLOCK_TOLERANCE) && now.since(seen) < NETWORK_NOTED;
         let noted = network_seen_at.is_some_and(lately);
-        LoginMade { counter: reserved.counter.clone(), network: (!noted).then(|| self.known_network(caller, &user.id)) }
+        let network = (!noted).then(|| self.known_network(caller, &user.id));
+        LoginMade { counter: Some(reserved.counter.clone()), network }
     }
 
     /// `None` if the account is closed by now, or its password's hash is no longer the one that was compared.
-    async fn begin_session(
+    pub(super) async fn begin_session(
         &self,
         caller: &Caller,
         user: &User,

@@ -11,8 +11,7 @@ use super::{
     hasher::Place,
     login::Prover,
     proof::{Proven, asking},
-    registration::{JUDGED, collected, invalid},
-    strength,
+    registration::{collected, invalid},
 };
 use crate::{
     domain::{
@@ -20,7 +19,6 @@ use crate::{
             Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork, SessionLine,
         },
         client,
-        email::Email,
         password::Password,
         time::{CLOCK_TOLERANCE, Timestamp},
         token::{Kind, Token},
@@ -33,10 +31,11 @@ use crate::{
 /// Usernames that one address tries: each tells whether somebody has it.
 const RENAMES: Allowance = Allowance { burst: 10, interval: Duration::from_mins(6) };
 
-/// A change of one's password, each field checked.
+/// A change of one's password: each field as it was read, or what is wrong with it.
 pub struct PasswordChange {
-    current: Zeroizing<String>,
-    new: Password,
+    /// It is only compared, whatever it is.
+    current: Result<Zeroizing<String>, Problem>,
+    new: Result<Password, Problem>,
     revoke_access_tokens: bool,
 }
 
@@ -47,21 +46,12 @@ impl fmt::Debug for PasswordChange {
 }
 
 impl PasswordChange {
-    /// Reads the two fields; a missing one is `None`. The current password is only compared, whatever it is.
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`] with what is wrong with either field.
-    pub fn parse(current: Option<&str>, new: Option<&str>) -> Result<Self, AppError> {
+    /// Reads the two fields; a missing one is `None`.
+    #[must_use]
+    pub fn read(current: Option<&str>, new: Option<&str>) -> Self {
         let current = current.filter(|text| !text.is_empty()).ok_or(Problem::Missing);
         let new = new.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
-        match (current, new) {
-            (Ok(current), Ok(new)) => {
-                Ok(Self { current: Zeroizing::new(current.to_owned()), new, revoke_access_tokens: false })
-            }
-            (current, new) => {
-                Err(collected([(Field::CurrentPassword, current.err()), (Field::NewPassword, new.err())]))
-            }
-        }
+        Self { current: current.map(|text| Zeroizing::new(text.to_owned())), new, revoke_access_tokens: false }
     }
 
     /// Whether every personal access token of the account ends with the old password.
@@ -85,22 +75,19 @@ impl Service {
     /// ask for it, their personal access tokens are revoked in the same transaction. A mail says what was done.
     ///
     /// # Errors
-    /// [`AppError::WrongPassword`], [`AppError::Invalid`] for a new password that is too weak, [`AppError::Throttled`],
-    /// [`AppError::Unavailable`], and as [`Service::authenticate`].
+    /// [`AppError::WrongPassword`], [`AppError::Invalid`] for a new password that is too weak, or if both passwords are wrong,
+    /// [`AppError::Throttled`], [`AppError::Unavailable`], and as [`Service::authenticate`].
     pub async fn change_password(
         &self,
         caller: &Caller,
         token: &Token,
-        PasswordChange { current, new, revoke_access_tokens }: PasswordChange,
+        change: PasswordChange,
     ) -> Result<PasswordChanged, Error> {
         let session = self.authenticate(token).await?;
         let user = &session.user;
-        let (old, place) = self.compare_own(caller, (user, Prover::Session(&session.id)), &current).await?;
-        self.allow("judge", JUDGED, caller).await?;
-        if Password::parse(&current).is_ok_and(|current| current == new) {
-            return Err(invalid(Field::NewPassword, Problem::PasswordSame));
-        }
-        let new = self.hash_new(&place, user, Field::NewPassword, new).await?;
+        let revoke_access_tokens = change.revoke_access_tokens;
+        let (old, new, place) = self.compare_and_judge(caller, &session, change).await?;
+        let new = place.hash(new, self.new_salt()).await?;
         // Only now, so that looking for a good enough one costs nothing of it.
         self.allow_telling(Telling::Passwords, &user.id).await?;
         let renewed = new_token(&*self.entropy, Kind::Session);
@@ -113,6 +100,40 @@ impl Service {
         self.wake_postman();
         tracing::info!(user = %user.id, sessions_ended, revoke_access_tokens, "password changed");
         Ok(PasswordChanged { token: renewed, sessions_ended })
+    }
+
+    /// Compares the current password and judges the new one, so that one answer names what is wrong with either. Returns the hash
+    /// that the current one was compared with, the new password, and a place in the queue for hashing it.
+    async fn compare_and_judge(
+        &self,
+        caller: &Caller,
+        session: &Session,
+        PasswordChange { current, new, .. }: PasswordChange,
+    ) -> Result<(String, Password, Place<'_>), Error> {
+        let user = &session.user;
+        let new = match new {
+            Ok(new) => self.judge_for(Some(caller), user, &new).await?.map_or(Ok(new), Err),
+            refused => refused,
+        };
+        let both =
+            |current, new| Err(collected([(Field::CurrentPassword, Some(current)), (Field::NewPassword, new)]).into());
+        let current = match current {
+            Ok(current) => current,
+            Err(problem) => return both(problem, new.err()),
+        };
+        let (old, place) = match (self.compare_own(caller, (user, Prover::Session(&session.id)), &current).await, &new)
+        {
+            (Ok(compared), _) => compared,
+            (Err(Error::Refused(AppError::WrongPassword)), Err(problem)) => {
+                return both(Problem::PasswordWrong, Some(problem.clone()));
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let new = new.map_err(|problem| invalid(Field::NewPassword, problem))?;
+        if Password::parse(&current).is_ok_and(|current| current == new) {
+            return Err(invalid(Field::NewPassword, Problem::PasswordSame));
+        }
+        Ok((old, new, place))
     }
 
     /// The sessions of whoever is logged in: the one that asks, then the last used first.
@@ -247,23 +268,6 @@ impl Service {
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }
-
-    /// Judges a new password for an account, and hashes it.
-    pub(super) async fn hash_new(
-        &self,
-        place: &Place<'_>,
-        user: &User,
-        field: Field,
-        password: Password,
-    ) -> Result<String, Error> {
-        let stored = |_| Error::Fault(format!("the stored names of account {} can't be read", user.id));
-        let (email, username) = (Email::parse(&user.email), Username::parse(&user.username));
-        let (email, username) = (email.map_err(stored)?, username.map_err(stored)?);
-        let least = self.policy.password_least;
-        let judged = place.compute(move || strength::check(&password, &email, &username, least).map(|()| password));
-        let password = judged.await?.map_err(|problem| invalid(field, problem))?;
-        place.hash(password, self.new_salt()).await
-    }
 }
 
 impl From<KeptMail> for ExportedMail {
@@ -300,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_change_of_a_password_never_prints_it_r29() {
-        let change = PasswordChange::parse(Some("first secret"), Some("second secret")).expect("two passwords");
+        let change = PasswordChange::read(Some("first secret"), Some("second secret"));
         assert_eq!(format!("{change:?}"), "PasswordChange");
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{
     Caller, Error, Service,
-    registration::{JUDGED, collected},
+    registration::{collected, invalid},
 };
 use crate::{
     domain::{email::Email, password::Password, token::Token},
@@ -83,9 +83,10 @@ impl Service {
         user: &User,
         password: Password,
     ) -> Result<String, Error> {
-        let place = self.hasher.enqueue()?;
-        self.allow("judge", JUDGED, caller).await?;
-        self.hash_new(&place, user, Field::NewPassword, password).await
+        if let Some(problem) = self.judge_for(Some(caller), user, &password).await? {
+            return Err(invalid(Field::NewPassword, problem));
+        }
+        self.hasher.enqueue()?.hash(password, self.new_salt()).await
     }
 }
 

@@ -1,26 +1,50 @@
 //! Registering.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
-use super::{Caller, Error, MailPolicy, Service, strength};
+use super::{Caller, Error, MailPolicy, Service};
 use crate::{
-    domain::{account::Account, email::Email, email_domain::DomainRule, password::Password, username::Username},
+    domain::{
+        account::{Account, Registered},
+        email::Email,
+        email_domain::DomainRule,
+        password::Password,
+        username::Username,
+    },
     error::{AppError, Field, FieldProblem, Problem},
-    store::{Allowance, Errand, Made, NewUser, User, Welcome},
+    store::{Errand, LoginMade, Made, NewUser, User, Welcome},
 };
 
-/// Passwords of one address that are judged: so many at once, and then one every two seconds. Judging one can take the
-/// processor as long as five hashes, and a person who looks for a good one tries a few.
-pub(super) const JUDGED: Allowance = Allowance { burst: 15, interval: Duration::from_secs(2) };
-
-/// What somebody who registers sends, each field checked.
+/// What somebody who registers sends: each field as it was read, or what is wrong with it.
 #[derive(Debug)]
 pub struct Registration {
+    email: Result<Email, Problem>,
+    username: Result<Username, Problem>,
+    password: Result<Password, Problem>,
+    /// The email and the username as they were typed: no password may consist of them, even if they are refused.
+    typed: [String; 2],
+}
+
+impl Registration {
+    /// Reads the fields of an account that the operator makes.
+    pub(super) fn by_operator(email: &str, username: &str, password: &str) -> Self {
+        let typed = [email, username].map(str::to_owned);
+        let (email, username, password) = (Email::parse(email), Username::parse(username), Password::parse(password));
+        Self { email, username, password, typed }
+    }
+}
+
+/// A registration without fault.
+struct Fields {
     email: Email,
     username: Username,
     password: Password,
+}
+
+/// An account that was made, or seems so to somebody who must not learn that the email has one.
+struct NewAccount {
+    user: User,
+    password_hash: String,
 }
 
 /// Who may register. The operator makes accounts whatever these rules are.
@@ -42,37 +66,12 @@ pub enum RegistrationMode {
     Closed,
 }
 
-impl Registration {
-    /// Reads the fields of an account that the operator makes.
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`].
-    pub(super) fn by_operator(email: &str, username: &str, password: &str) -> Result<Self, AppError> {
-        Self::of(Email::parse(email), Username::parse(username), Password::parse(password))
-    }
-
-    fn of(
-        email: Result<Email, Problem>,
-        username: Result<Username, Problem>,
-        password: Result<Password, Problem>,
-    ) -> Result<Self, AppError> {
-        match (email, username, password) {
-            (Ok(email), Ok(username), Ok(password)) => Ok(Self { email, username, password }),
-            (email, username, password) => Err(collected([
-                (Field::Email, email.err()),
-                (Field::Username, username.err()),
-                (Field::Password, password.err()),
-            ])),
-        }
-    }
-}
-
 impl Service {
     /// Reads the three fields of somebody who wants to register; a missing one is `None`. Every way to register leads through here,
-    /// so that the operator's rules hold everywhere.
+    /// so that the operator's rules hold everywhere. [`Service::register`] answers what is wrong with all of the fields.
     ///
     /// # Errors
-    /// [`AppError::RegistrationClosed`], and [`AppError::Invalid`] with what is wrong with every field, not only with the first.
+    /// [`AppError::RegistrationClosed`].
     pub fn read_registration(
         &self,
         email: Option<&str>,
@@ -83,42 +82,59 @@ impl Service {
         if *mode == RegistrationMode::Closed {
             return Err(AppError::RegistrationClosed);
         }
+        let typed = [email, username].map(|text| text.unwrap_or_default().to_owned());
         let email = email.ok_or(Problem::Missing).and_then(Email::parse);
         let email = email.and_then(|email| domains.check(&email).map(|()| email));
         let username = username.ok_or(Problem::Missing).and_then(Username::choose);
-        Registration::of(email, username, password.ok_or(Problem::Missing).and_then(Password::parse))
+        Ok(Registration {
+            email,
+            username,
+            password: password.ok_or(Problem::Missing).and_then(Password::parse),
+            typed,
+        })
     }
 
     /// Makes an account for somebody who came through a door. Where mail is sent, an email that has an account is answered like
     /// a new one, and its owner is told by mail (ASVS 6.3.8).
     ///
     /// # Errors
-    /// [`AppError::Invalid`] for a password that is too weak, or a username that is taken where mail is sent,
+    /// [`AppError::Invalid`] with what is wrong with every field, and for a username that is taken where mail is sent,
     /// [`AppError::Throttled`], [`AppError::Taken`], [`AppError::Unavailable`].
     pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
-        self.make_account(Some(caller), registration).await
+        Ok(self.make_account(Some(caller), registration).await?.user.into())
+    }
+
+    /// As [`Service::register`]; and then logs in, for the password was typed just now. Not where mail is sent: the answer would
+    /// tell whether the email had an account already. Nor where an email must be confirmed first.
+    ///
+    /// # Errors
+    /// As [`Service::register`].
+    pub async fn register_and_log_in(&self, caller: &Caller, registration: Registration) -> Result<Registered, Error> {
+        let NewAccount { user, password_hash } = self.make_account(Some(caller), registration).await?;
+        let sign_in = if self.policy.mail == MailPolicy::Sent || self.policy.require_verified_email {
+            None
+        } else {
+            // The account is there, even if no session can begin.
+            let login = LoginMade { counter: None, network: Some(self.known_network(caller, &user.id)) };
+            let begun = self.begin_session(caller, &user, &password_hash, None, login).await;
+            begun.inspect_err(|cause| tracing::warn!(%cause, "nobody was logged in after registering")).ok().flatten()
+        };
+        Ok(Registered { account: user.into(), sign_in })
+    }
+
+    /// Makes an account for the operator, who vouches for it.
+    pub(super) async fn add_account(&self, registration: Registration) -> Result<Account, Error> {
+        Ok(Box::pin(self.make_account(None, registration)).await?.user.into())
     }
 
     /// Makes an account. Only a caller from outside is held back by the throttle.
-    pub(super) async fn make_account(&self, caller: Option<&Caller>, new: Registration) -> Result<Account, Error> {
-        if let Some(caller) = caller {
-            self.free_address("register", caller, self.policy.register)?;
-            self.allow("judge", JUDGED, caller).await?;
-        }
-        let place = self.hasher.enqueue()?;
-        let least = self.policy.password_least;
-        let Registration { email, username, password } = new;
-        let (email, username, password) = place
-            .compute(move || {
-                let judged = strength::check(&password, &email, &username, least);
-                judged.map(|()| (email, username, password))
-            })
-            .await?
-            .map_err(|problem| invalid(Field::Password, problem))?;
+    async fn make_account(&self, caller: Option<&Caller>, new: Registration) -> Result<NewAccount, Error> {
+        let Fields { email, username, password } = self.judge_fields(caller, new).await?;
         // Counted only now, so that looking for a good enough password costs nobody their allowance.
         if let Some(caller) = caller {
             self.allow("register", self.policy.register, caller).await?;
         }
+        let place = self.hasher.enqueue()?;
         let password_hash = place.hash(password, self.new_salt()).await?;
         let user = User {
             id: self.new_id(),
@@ -150,7 +166,30 @@ impl Service {
             Made::Taken => return Err(AppError::Taken.into()),
         }
         self.wake_postman();
-        Ok(user.into())
+        Ok(NewAccount { user, password_hash })
+    }
+
+    /// Tells what is wrong with all fields at once.
+    async fn judge_fields(&self, caller: Option<&Caller>, new: Registration) -> Result<Fields, Error> {
+        let Registration { email, username, password, typed: [typed_email, typed_username] } = new;
+        let password = match password {
+            Ok(password) => {
+                if let Some(caller) = caller {
+                    self.free_address("register", caller, self.policy.register)?;
+                }
+                let words = self.words(&typed_email, &typed_username);
+                self.judge(caller, &password, &words).await?.map_or(Ok(password), Err)
+            }
+            refused => refused,
+        };
+        match (email, username, password) {
+            (Ok(email), Ok(username), Ok(password)) => Ok(Fields { email, username, password }),
+            (email, username, password) => {
+                let problems =
+                    [(Field::Email, email.err()), (Field::Username, username.err()), (Field::Password, password.err())];
+                Err(collected(problems).into())
+            }
+        }
     }
 
     pub(super) fn new_salt(&self) -> [u8; 16] {

@@ -45,8 +45,8 @@ pub struct SessionCap {
 /// What the login by which a session begins was counted under.
 #[derive(Clone, Debug)]
 pub struct LoginMade {
-    /// The count that it settles.
-    pub counter: LoginCounter,
+    /// The count that it settles. A registration has none: no password was compared.
+    pub counter: Option<LoginCounter>,
     /// The network that the account knows from now on, where that was not noted lately.
     pub network: Option<String>,
 }
@@ -179,7 +179,9 @@ impl Store {
                     .fetch_optional(&mut *tx)
                     .await?;
                 if added.is_some() {
-                    settle_right!(tx, &login.counter);
+                    if let Some(counter) = &login.counter {
+                        settle_right!(tx, counter);
+                    }
                     if let Some(network) = &login.network {
                         know_network!(tx, &new.user_id, network, new.created_at);
                     }

@@ -275,3 +275,113 @@ on_both! {
         assert_eq!(app.post("/fn/register", &new).from("192.0.2.7").send().await.status, 200);
     }
 }
+
+on_both! {
+    async fn a_password_that_keeps_the_estimator_busy_takes_more_of_the_allowance_r24_r102(app: App) {
+        let judged = async |function: &str, password: &str| {
+            // The email is none, so that nobody is registered.
+            let body = json!({ "email": "nope", "username": "ann", "password": password });
+            let address = some_address();
+            let mut judged = 0;
+            while app.post(&format!("/fn/{function}"), &body).from(&address).send().await.status != 429 {
+                judged += 1;
+                assert!(judged < 100, "{function} has no allowance");
+            }
+            judged
+        };
+        for function in ["judge_password", "register"] {
+            assert_eq!(judged(function, "password").await, 30, "{function}: 150 ms");
+            let busy = judged(function, &["4@({[<69$5+7", &"a".repeat(30)].concat()).await;
+            assert!((15..20).contains(&busy), "{function}: {busy}");
+        }
+    }
+}
+
+on_both! {
+    async fn no_login_waits_for_passwords_that_are_judged_r24_r102(app: App) {
+        app.register("ann").await;
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let judging = app.judge.enqueue().unwrap().run(move || released.recv().is_err());
+        let waiting: Vec<_> = std::iter::from_fn(|| app.judge.enqueue().ok()).collect();
+        let meanwhile = async {
+            let body = json!({ "email": "bob@example.org", "username": "bob", "password": PASSWORD });
+            let registering = app.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
+            let token = app.token("ann").await;
+            let confirmed = app.ask("POST", "/api/accounts/confirm_password/", &token, &json!({ "password": PASSWORD })).await;
+            drop(release);
+            (registering.status.as_u16(), confirmed.status.as_u16())
+        };
+        let (judged, statuses) = tokio::join!(judging, meanwhile);
+        assert_eq!((judged.unwrap(), statuses), (true, (503, 200)));
+        drop(waiting);
+        app.register("bob").await;
+    }
+}
+
+on_both! {
+    async fn a_password_of_two_characters_is_no_fault_of_ours_at_any_door_r16_r84(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        let periodic = "12".repeat(20);
+        let account = json!({ "email": "bob@example.org", "username": "bob", "password": periodic });
+        let change = json!({ "current_password": PASSWORD, "new_password": periodic });
+        let answers = [
+            app.ask("POST", "/api/accounts/api_register/", &token, &account).await,
+            app.ask("POST", "/fn/register", &token, &account).await,
+            app.ask("POST", "/api/accounts/change_password/", &token, &change).await,
+            app.ask("POST", "/fn/change_password", &token, &change).await,
+        ];
+        for answer in answers {
+            assert_eq!(answer.status, 400, "{}", answer.text);
+        }
+    }
+}
+
+on_both! {
+    async fn all_fields_are_judged_at_once_at_both_doors(app: App) {
+        app.register("ann").await;
+        let token = app.token("ann").await;
+        let register = json!({ "email": "nope", "username": "x", "password": "password" });
+        let own = json!({ "email": "maya.lindqvist@nowhere", "username": "maya", "password": "Maya Lindqvist@nowhere" });
+        let missing = json!({ "current_password": "", "new_password": "password" });
+        let wrong = json!({ "current_password": "wrong", "new_password": "password" });
+        let table = [
+            ("register", "api_register/", &register, &["email", "username", "password"][..]),
+            ("register", "api_register/", &own, &["email", "password"]),
+            ("change_password", "change_password/", &missing, &["current_password", "new_password"]),
+            ("change_password", "change_password/", &wrong, &["current_password", "new_password"]),
+        ];
+        for (function, call, body, fields) in table {
+            let api = app.ask("POST", &format!("/api/accounts/{call}"), &token, body).await;
+            let told = api.json()["errors"].as_object().unwrap_or_else(|| panic!("{}", api.text)).clone();
+            let told: Vec<&str> = told.keys().map(String::as_str).collect();
+            assert_eq!((api.status.as_u16(), told), (400, sorted(fields)), "{body}");
+            let page = app.ask("POST", &format!("/fn/{function}"), &token, body).await;
+            let told = page.json()["invalid"].as_array().unwrap_or_else(|| panic!("{}", page.text)).clone();
+            let told: Vec<_> = told.iter().map(|problem| problem["field"].as_str().unwrap()).collect();
+            assert_eq!((page.status.as_u16(), told.as_slice()), (400, fields), "{body}");
+        }
+        let change = json!({ "current_password": "wrong", "new_password": "walrus orchard lantern" });
+        let refused = app.ask("POST", "/api/accounts/change_password/", &token, &change).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (403, &json!("wrong_password")));
+    }
+}
+
+fn sorted<'a>(fields: &'a [&'a str]) -> Vec<&'a str> {
+    let mut fields = fields.to_vec();
+    fields.sort_unstable();
+    fields
+}
+
+on_both! {
+    async fn registering_on_the_page_logs_in(app: App) {
+        let body = json!({ "email": "ann@example.org", "username": "ann", "password": PASSWORD });
+        let page = app.post("/fn/register", &body).from(&some_address()).send().await;
+        let token = page.json()["sign_in"]["token"].as_str().unwrap_or_else(|| panic!("{}", page.text)).to_owned();
+        assert_eq!(app.me(&token).await, 200);
+        assert_eq!(app.ask("DELETE", "/api/accounts/sessions/", &token, &json!({})).await.status, 200, "the password is proven");
+        let body = json!({ "email": "bob@example.org", "username": "bob", "password": PASSWORD });
+        let api = app.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
+        assert_eq!(api.json(), json!({ "status": "ok", "response": "The account is created!" }), "the API keeps its answer");
+    }
+}

@@ -50,6 +50,11 @@ fn a_stored_hash_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn a_password_is_judged_within_its_budget_and_never_panics_r24_r84() {
+    replay("password");
+}
+
+#[test]
 fn no_body_is_a_fault_of_ours_r16() {
     replay("body");
     oracles::stop_server();

@@ -116,7 +116,7 @@ impl Real {
         let renewed = match act {
             Act::Prove(phrase) => service.confirm_password(&caller(), &token, phrase.text()).await?.token,
             Act::ChangePassword { current, new } => {
-                let change = PasswordChange::parse(Some(current.text()), Some(new.text())).unwrap();
+                let change = PasswordChange::read(Some(current.text()), Some(new.text()));
                 service.change_password(&caller(), &token, change).await?.token
             }
             Act::Resend => return service.resend_verification(&caller(), &token).await,

@@ -12,7 +12,7 @@ use vestibule::{
     },
     error::AppError,
     service::Caller,
-    store::{Allowance, Authority, DatabaseUrl, Living, Telling},
+    store::{Allowance, Authority, DatabaseUrl, Inherit, Living, Telling},
 };
 
 use crate::{
@@ -93,7 +93,7 @@ on_both! {
         }
         let invalid = app.change(&token, "", "short").await;
         insta::allow_duplicates! {
-            insta::assert_snapshot!(invalid.text, @r#"{"status":"fail","code":"invalid","error":"Please correct the marked fields.","errors":{"current_password":["Please fill in this field."]}}"#);
+            insta::assert_snapshot!(invalid.text, @r#"{"status":"fail","code":"invalid","error":"Please correct the marked fields.","errors":{"current_password":["Please fill in this field."],"new_password":["Use at least 8 characters."]}}"#);
         }
         let weak = app.change(&token, PASSWORD, "ann@example.org").await;
         assert_eq!(weak.status, 400);
@@ -569,8 +569,9 @@ async fn add_all(app: &App, names: &[String]) {
 }
 
 async fn delete(app: &App, name: &str) {
+    let left = Inherit { from: app.service.strangers_key(name), to: app.service.strangers_key(name), since: app.now() };
     let operator = Authority::Operator { user: id_of(name) };
-    assert_eq!(app.store.delete_user(operator).await.unwrap(), Some(()), "{name}");
+    assert_eq!(app.store.delete_user(operator, left).await.unwrap(), Some(()), "{name}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
     server::{client_ip::Peer, config::Config, front::Front, name_key, routes::Routes, run, state::AppState},
-    service::{Carrier, Postman, Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher},
+    service::{Carrier, Postman, Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher, judge::Judge},
     store::{DatabaseUrl, Store},
 };
 
@@ -78,11 +78,11 @@ pub struct ManualClock {
 
 impl ManualClock {
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+        self.millis.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     pub fn go_back(&self, by: Duration) {
-        self.0.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+        self.millis.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
 }
 
@@ -114,6 +114,7 @@ pub struct App {
     pub upkeep: Option<Upkeep>,
     pub letterbox: Arc<Letterbox>,
     pub postman: Postman,
+    pub judge: Arc<Judge>,
     folder: Arc<TempDir>,
 }
 
@@ -176,6 +177,7 @@ impl App {
         let entropy = Arc::new(SeededEntropy(Mutex::new(rng)));
         let names = name_key::of(&config.database.url, &*entropy).unwrap();
         let hasher = Hasher::new(config.hash_policy(), [7; 16]).unwrap();
+        let judge = Arc::clone(hasher.judge());
         let (service, upkeep) =
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy(), names);
         let state: AppState = run::state(&config, service.clone());
@@ -183,7 +185,7 @@ impl App {
         let letterbox = Arc::new(Letterbox::default());
         let head = config.letterhead(config.server.address);
         let postman = service.postman(Arc::clone(&letterbox) as Arc<dyn Carrier>, head);
-        Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), letterbox, postman, folder }
+        Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), letterbox, postman, judge, folder }
     }
 
     /// What the clock shows.

@@ -14,7 +14,10 @@ use argon2::{
 };
 
 use super::{HashPolicy, StoredHash, Verdict};
-use crate::{domain::password::Password, service::Error};
+use crate::{
+    domain::password::Password,
+    service::{Error, workers::busy},
+};
 
 /// Bytes of a tag.
 const TAG_BYTES: usize = 32;
@@ -41,6 +44,7 @@ impl Argon {
     pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
         let params = Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(TAG_BYTES));
         let params = params.map_err(fault)?;
+        reserve(policy, params.block_count())?;
         let (runs, usual) = (AtomicU64::new(0), AtomicU64::new(0));
         let mut argon = Self { params, dummy: String::new(), memory: Mutex::default(), runs, usual };
         let started = Instant::now();
@@ -112,9 +116,9 @@ impl Argon {
     }
 
     fn tag(&self, password: &[u8], salt: &[u8], version: Version, params: &Params) -> Result<Output, Error> {
-        self.runs.fetch_add(1, Ordering::Relaxed);
         let mut memory = self.memory().pop().unwrap_or_default();
-        memory.resize(memory.len().max(params.block_count()), Block::new());
+        grow(&mut memory, params.block_count())?;
+        self.runs.fetch_add(1, Ordering::Relaxed);
         let length = params.output_len().unwrap_or(TAG_BYTES);
         let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
         let mut outcome = Ok(());
@@ -143,6 +147,37 @@ impl Argon {
     }
 }
 
+/// Asks at the start for the memory of all hashes that may run at once, so that a limit that is too low is found before anybody
+/// waits for one.
+fn reserve(policy: HashPolicy, blocks: usize) -> Result<(), Error> {
+    let mut pieces = Vec::new();
+    for _ in 0..policy.permits {
+        let mut piece = Memory::new();
+        piece.try_reserve_exact(blocks).map_err(|_| {
+            let (permits, mib) = (policy.permits, policy.memory_kib.div_ceil(1024));
+            Error::Fault(format!(
+                "there is no memory for {permits} password hashes at once, which take {mib} MiB each. Give the server more \
+                 memory, or lower password.hashing_threads or password.argon2_memory_kib"
+            ))
+        })?;
+        pieces.push(piece);
+    }
+    // Otherwise the compiler may leave out what nobody uses.
+    std::hint::black_box(&pieces);
+    Ok(())
+}
+
+/// Makes memory large enough for a hash. Where there is none, the caller hears that the server is busy; growing it in the usual way
+/// would end the server.
+fn grow(memory: &mut Memory, blocks: usize) -> Result<(), Error> {
+    memory.try_reserve_exact(blocks.saturating_sub(memory.len())).map_err(|cause| {
+        tracing::error!(%cause, "there is no memory for a password hash");
+        busy()
+    })?;
+    memory.resize(memory.len().max(blocks), Block::new());
+    Ok(())
+}
+
 /// The mean of so many values, of which the latest counts for an eighth. None is 0.
 const fn running_mean(before: u64, latest: u64) -> u64 {
     if before == 0 { latest } else { before - before / 8 + latest / 8 }
@@ -155,6 +190,7 @@ pub(super) fn fault(cause: impl std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::AppError;
 
     #[test]
     fn a_mean_follows_slowly() {
@@ -168,6 +204,29 @@ mod tests {
         let (queue, patience) = (1, Duration::ZERO);
         Argon::new(HashPolicy { memory_kib: 8, iterations, parallelism: 1, permits: 1, queue, patience }, [1; 16])
             .expect("good parameters")
+    }
+
+    #[test]
+    fn a_hash_that_gets_no_memory_is_refused_and_ends_nothing_r98() {
+        let mut memory = vec![Block::new()];
+        let refused = grow(&mut memory, usize::MAX >> 11);
+        assert!(matches!(refused, Err(Error::Refused(AppError::Unavailable { .. }))), "{refused:?}");
+        assert!(grow(&mut memory, 2).is_ok_and(|()| memory.len() == 2), "a smaller one gets it");
+    }
+
+    #[test]
+    fn a_server_without_memory_for_its_hashes_refuses_to_start() {
+        // More than a process can address.
+        let policy = HashPolicy {
+            memory_kib: u32::MAX,
+            iterations: 1,
+            parallelism: 1,
+            permits: 64,
+            queue: 1,
+            patience: Duration::ZERO,
+        };
+        let Err(Error::Fault(cause)) = Argon::new(policy, [1; 16]) else { panic!("it starts") };
+        assert!(cause.starts_with("there is no memory for 64 password hashes at once"), "{cause}");
     }
 
     #[test]

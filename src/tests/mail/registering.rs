@@ -67,3 +67,34 @@ async fn ones_own_username_is_no_way_to_ask_for_an_email_r2() {
     assert_eq!(ask("ann@example.org").await, ask("nobody@example.org").await);
     assert!(app.deliver().await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_logs_nobody_in_where_that_would_tell_who_has_an_account_r2() {
+    Box::pin(on_both_sending(async |app| {
+        app.register_confirmed("ann").await;
+        let register = async |email: &str, username: &str| {
+            let body = json!({ "email": email, "username": username, "password": PASSWORD });
+            let mut answer = app.send("/fn/register", body).await.json();
+            for (key, told) in [("id", None), ("email", Some(email)), ("username", Some(username))] {
+                let value = answer["account"][key].take();
+                assert!(told.is_none_or(|told| value == told), "{key}: {value}");
+            }
+            answer
+        };
+        let (new, taken) = (register("new@example.org", "new").await, register("ann@example.org", "another").await);
+        assert_eq!(new, taken);
+        assert_eq!(new["sign_in"], Value::Null);
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn the_page_logs_nobody_in_whose_email_must_be_confirmed_first_r6() {
+    let app = App::start_with(Backend::Sqlite, |config| {
+        config.mail.url = MailUrl::parse("folder:mail").unwrap();
+        config.registration.require_verified_email = true;
+    })
+    .await;
+    let body = json!({ "email": "ann@example.org", "username": "ann", "password": PASSWORD });
+    assert_eq!(app.send("/fn/register", body).await.json()["sign_in"], Value::Null);
+}

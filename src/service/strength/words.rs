@@ -1,0 +1,99 @@
+//! Words that a guesser who knows the person tries first, and taking them out of a password.
+
+use std::ops::Range;
+
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+/// Characters of the shortest word that is looked for: shorter ones are in half of all passwords.
+const SHORTEST: usize = 3;
+
+/// What a person and the service are called, in lower case.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    texts: Vec<String>,
+}
+
+impl Words {
+    /// An email with its two parts, a username, and other names. None of them needs to be well-formed.
+    pub fn new(email: &str, username: &str, names: &[String]) -> Self {
+        let (local, domain) = email.rsplit_once('@').unwrap_or((email, ""));
+        let names = names.iter().map(String::as_str);
+        let mut words = Self::default();
+        for word in [email, local, domain, username].into_iter().chain(names) {
+            let word: String = word.trim().nfc().flat_map(char::to_lowercase).collect();
+            if !word.is_empty() && !words.texts.contains(&word) {
+                words.texts.push(word);
+            }
+        }
+        words
+    }
+
+    /// The words.
+    pub fn texts(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
+    }
+
+    /// What a text is without these words, in any case: as they are, and with anything between their letters. `None` if it holds
+    /// none of them.
+    pub fn taken_out_of(&self, text: &str) -> Option<Zeroizing<String>> {
+        let mut found = Vec::new();
+        for keep in [|_| true, char::is_alphanumeric] {
+            let folded = fold(text, keep);
+            for word in &self.texts {
+                let word: Vec<char> = fold(word, keep).into_iter().map(|(c, _)| c).collect();
+                if word.len() >= SHORTEST {
+                    found.extend(places(&word, &folded));
+                }
+            }
+        }
+        let mut rest = Zeroizing::new(String::with_capacity(text.len()));
+        rest.extend(
+            text.chars().enumerate().filter(|(at, _)| !found.iter().any(|range| range.contains(at))).map(|(_, c)| c),
+        );
+        (!found.is_empty()).then_some(rest)
+    }
+}
+
+/// Some characters of a text in lower case, each with the number of the one that it comes from.
+fn fold(text: &str, keep: fn(char) -> bool) -> Vec<(char, usize)> {
+    let characters = text.chars().enumerate().filter(|(_, c)| keep(*c));
+    characters.flat_map(|(at, c)| c.to_lowercase().map(move |c| (c, at))).collect()
+}
+
+/// Where a word stands, from its first character to its last: also where two of them overlap.
+fn places(word: &[char], folded: &[(char, usize)]) -> Vec<Range<usize>> {
+    let windows = folded.windows(word.len().max(1));
+    let here = windows.filter(|window| window.iter().map(|(c, _)| c).eq(word));
+    here.filter_map(|window| Some(window.first()?.1..window.last()?.1 + 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_any_case_and_spacing_r8() {
+        let words = Words::new("ann.beetle@example.org", "maya", &["Brindle Wick".to_owned(), "-+*/!?=".to_owned()]);
+        let table = [
+            ("tidal marmot kettle", None),
+            ("Ann.Beetle1", Some("1")),
+            ("annbeetle-ANN BEETLE", Some("-")),
+            ("xx ann.beetle@example.org yy", Some("xx  yy")),
+            ("brindlewick12345678", Some("12345678")),
+            ("m.a.y.a tidal mayamaya", Some(" tidal ")),
+            ("EXAMPLE.ORG", Some("")),
+            ("-+*/!?=", Some("")),
+        ];
+        for (text, rest) in table {
+            assert_eq!(words.taken_out_of(text).as_ref().map(|rest| rest.as_str()), rest, "{text}");
+        }
+        let overlapping = Words::new("", "aba", &[]);
+        assert_eq!(overlapping.taken_out_of("xababax").as_ref().map(|rest| rest.as_str()), Some("xx"));
+    }
+
+    #[test]
+    fn a_word_of_two_letters_is_left_where_it_is() {
+        assert_eq!(Words::new("a@b.c", "it", &[]).taken_out_of("a bitter itch"), None);
+    }
+}
