@@ -14,7 +14,7 @@ use std::{
 use lettre::{
     Address, Message,
     message::{
-        Body, Mailbox, MultiPart, SinglePart,
+        Attachment, Body, Mailbox, MultiPart, SinglePart,
         header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
 };
@@ -23,7 +23,7 @@ pub use self::{
     tls::{TlsMode, read_certificates},
     url::{MailUrl, Server},
 };
-use crate::service::{Carrier, Carrying, Letter, Undelivered};
+use crate::service::{Carrier, Carrying, LOGO_ID, Letter, Undelivered};
 
 /// How long the SMTP server may take for one mail, all in all: less than the postman's lease.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -89,11 +89,7 @@ impl Mailer {
             .subject(&letter.subject)
             .message_id(Some(format!("<{id}@{domain}>")))
             .raw_header(automatic)
-            .multipart(
-                MultiPart::alternative()
-                    .singlepart(plain(letter.to_text()))
-                    .singlepart(SinglePart::html(letter.to_html())),
-            )
+            .multipart(body(letter)?)
             .map_err(|cause| in_full(&cause))
     }
 }
@@ -121,6 +117,16 @@ impl Carrier for Mailer {
             }
         })
     }
+}
+
+/// The letter as text and as HTML, which has its logo beside it (RFC 2387).
+fn body(letter: &Letter) -> Result<MultiPart, String> {
+    let both = MultiPart::alternative().singlepart(plain(letter.to_text()));
+    let html = SinglePart::html(letter.to_html());
+    let Some(logo) = letter.logo() else { return Ok(both.singlepart(html)) };
+    let png = ContentType::parse("image/png").map_err(|cause| in_full(&cause))?;
+    let picture = Attachment::new_inline(LOGO_ID.to_owned()).body(logo.bytes().to_vec(), png);
+    Ok(both.multipart(MultiPart::related().singlepart(html).singlepart(picture)))
 }
 
 /// The text as it is, where it can be (RFC 5322, section 2.1.1): whoever opens a file with an editor finds the link in one piece.
@@ -155,11 +161,11 @@ mod tests {
     use super::*;
     use crate::{
         domain::token::{Kind, Token},
-        service::Letterhead,
+        service::{Letterhead, Png},
     };
 
     fn head() -> Letterhead {
-        Letterhead { service: "Möbel & Söhne".into(), url: "https://example.org".into(), accent: None }
+        Letterhead { service: "Möbel & Söhne".into(), url: "https://example.org".into(), accent: None, logo: None }
     }
 
     fn letter() -> Letter {
@@ -186,6 +192,21 @@ mod tests {
         assert_eq!((mode(path.as_ref()), mode(&folder.path().join("mail"))), (0o600, 0o700));
         let files = std::fs::read_dir(folder.path().join("mail")).expect("a folder").count();
         assert_eq!(files, 1, "no draft stays behind");
+    }
+
+    #[test]
+    fn the_logo_is_a_part_of_the_mail_that_the_html_shows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let head = Letterhead { logo: Some(Png::new(b"\x89PNG\r\n\x1a\npicture")), ..head() };
+        let letter = head.reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7), true);
+        assert!(letter.to_html().contains("<img src=\"cid:logo\""), "{}", letter.to_html());
+        let text = mailer(folder.path()).message("the-id", &letter).expect("a mail").formatted();
+        let text = String::from_utf8(text).expect("a mail is ASCII");
+        let (_, part) = text.split_once("Content-ID: <logo>\r\n").expect("a part called logo");
+        assert!(part.contains("Content-Type: image/png\r\n") && part.contains("iVBORw0KGgpwaWN0dXJl"), "{part}");
+        assert!(text.contains("Content-Type: multipart/related"), "{text}");
+        let bare = self::letter();
+        assert!(bare.logo().is_none() && !bare.to_html().contains("<img"), "{}", bare.to_html());
     }
 
     #[tokio::test]

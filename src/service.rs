@@ -33,7 +33,7 @@ use tokio::sync::{Notify, mpsc};
 
 pub use self::{
     access_tokens::{Bearing, NewToken, TokenWish},
-    letters::{Letter, Letterhead},
+    letters::{LOGO_ID, Letter, Letterhead, Png},
     own::{PasswordChange, PasswordChanged},
     postman::{Carrier, Carrying, Postman, Undelivered},
     proof::{Proven, Renewed},

@@ -32,7 +32,7 @@ use self::{
         socket_address,
     },
 };
-use super::brand::Brand;
+use super::brand::{Brand, Logo};
 use crate::{
     domain::email_domain::{DomainRule, EmailDomain},
     mail::{MailUrl, SmtpOptions, TlsMode},
@@ -304,7 +304,8 @@ impl Config {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{address}"),
         };
-        Letterhead { service: self.brand.service.clone(), url, accent: self.brand.accent }
+        let Brand { service, accent, logo, .. } = &self.brand;
+        Letterhead { service: service.clone(), url, accent: *accent, logo: logo.as_ref().and_then(Logo::png) }
     }
 
     /// How mail is handed to a mail server.

@@ -2,7 +2,9 @@
 
 mod layout;
 
-pub use self::layout::Letter;
+use std::{fmt, sync::Arc};
+
+pub use self::layout::{LOGO_ID, Letter};
 use crate::{
     domain::{colour::Colour, token::Token},
     store::User,
@@ -17,6 +19,32 @@ pub struct Letterhead {
     pub url: String,
     /// The colour of buttons and links; `None` for the page's own.
     pub accent: Option<Colour>,
+    /// A picture that stands beside the service's name.
+    pub logo: Option<Png>,
+}
+
+/// A picture that a mail carries. Cheap to copy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Png(Arc<[u8]>);
+
+impl Png {
+    /// The picture with these bytes, which are those of a PNG file.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes of the file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Png {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Png({} bytes)", self.0.len())
+    }
 }
 
 impl Letterhead {
@@ -185,7 +213,12 @@ mod tests {
     use crate::domain::{time::Timestamp, token::Kind};
 
     fn head() -> Letterhead {
-        Letterhead { service: "Ann & Sons".into(), url: "https://accounts.example.org".into(), accent: None }
+        Letterhead {
+            service: "Ann & Sons".into(),
+            url: "https://accounts.example.org".into(),
+            accent: None,
+            logo: None,
+        }
     }
 
     fn owner(username: &str, proven: bool) -> User {

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
-use crate::domain::colour::Accent;
+use crate::{domain::colour::Accent, service::Png};
 
 /// The most bytes of a logo: every visitor loads it.
 const MOST: u64 = 128 * 1024;
@@ -82,6 +82,12 @@ impl Logo {
             Kind::Svg => "image/svg+xml; charset=utf-8",
             Kind::Webp => "image/webp",
         }
+    }
+
+    /// Its content, if mail programs can show it: most know neither SVG nor WebP.
+    #[must_use]
+    pub fn png(&self) -> Option<Png> {
+        (self.0.kind == Kind::Png).then(|| Png::new(&self.0.bytes))
     }
 
     /// Its content.

@@ -1,10 +1,10 @@
-//! A mail as plain text and as HTML. Both say the same, and neither loads anything.
+//! A mail as plain text and as HTML. Both say the same, and neither loads anything: the logo is a part of the mail.
 
 use std::fmt::Write as _;
 
 use html_escape::{encode_double_quoted_attribute, encode_text};
 
-use super::Letterhead;
+use super::{Letterhead, Png};
 use crate::domain::colour::{Accent, Colour};
 
 /// The colour of buttons and links, and that of a button's text, on light ground and on dark ground.
@@ -26,6 +26,9 @@ impl Colours {
         Self { light, on_light, dark, on_dark }
     }
 }
+
+/// What the HTML calls the logo (RFC 2392).
+pub const LOGO_ID: &str = "logo";
 
 /// A mail, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +77,12 @@ impl Letter {
     pub(super) fn link(mut self, label: &'static str, url: String) -> Self {
         self.parts.push(Part::Link(Link { label, url }));
         self
+    }
+
+    /// The picture that the HTML shows under the name [`LOGO_ID`], if there is one.
+    #[must_use]
+    pub fn logo(&self) -> Option<&Png> {
+        self.head.logo.as_ref()
     }
 
     /// Every address that it leads to.
@@ -137,6 +146,9 @@ impl Letter {
 
     fn opening(&self, Colours { dark, on_dark, .. }: &Colours) -> String {
         let (subject, service) = (encode_text(&self.subject), encode_text(&self.head.service));
+        let logo = self.logo().map_or_else(String::new, |_| {
+            format!("<img src=\"cid:{LOGO_ID}\" alt=\"\" height=\"32\" style=\"height:32px;vertical-align:middle;margin-right:12px\">")
+        });
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -154,7 +166,7 @@ impl Letter {
              <table role=\"presentation\" class=\"card\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
              style=\"max-width:560px;background:#ffffff;border:1px solid #e4e4ec;border-radius:14px;text-align:left\">\
              <tr><td style=\"padding:28px 32px 16px\">\n\
-             <p style=\"margin:0 0 24px;font-size:18px;font-weight:650\">{service}</p>\n"
+             <p style=\"margin:0 0 24px;font-size:18px;font-weight:650\">{logo}{service}</p>\n"
         )
     }
 }
