@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,7 +34,8 @@ pub fn socket_of(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens the socket. The program's umask makes it private from its first moment on. The caller holds the database's lock, so a socket that lies there is a dead server's.
+/// Opens the socket. The program's umask makes it private from its first moment on. The caller holds the database's lock, so a
+/// socket that lies there is a dead server's.
 ///
 /// # Errors
 /// What the file system says, for one when the path is longer than a socket's may be (108 bytes on Linux).
@@ -44,9 +44,7 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    UnixListener::bind(path)
 }
 
 /// Answers commands for ever.
