@@ -1,4 +1,5 @@
-//! Warnings that a stranger could cause at every request: each is logged once an hour, with the number of those left out.
+//! Warnings once an hour: those that a stranger could cause at every request, with the number of those left out, and those that
+//! last as long as the server runs.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -41,9 +42,27 @@ impl Hourly {
     }
 }
 
+/// Logs by the closure each hour, for what lasts as long as the server runs. The first time is an hour from now.
+pub async fn repeat(mut log: impl FnMut()) {
+    loop {
+        tokio::time::sleep(HOUR).await;
+        log();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lasts_is_logged_each_hour() {
+        let logged = Cell::new(0);
+        let almost_four_hours = HOUR * 3 + Duration::from_mins(59);
+        let ended = tokio::time::timeout(almost_four_hours, repeat(|| logged.set(logged.get() + 1))).await;
+        assert!(ended.is_err() && logged.get() == 3, "{} times", logged.get());
+    }
 
     #[test]
     fn a_warning_is_due_once_an_hour_and_counts_those_left_out() {

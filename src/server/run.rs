@@ -14,7 +14,7 @@ use super::{
     config::{Config, Origin},
     control,
     front::Front,
-    name_key,
+    hourly, name_key,
     routes::Routes,
     state::{AppState, Shared, Trust},
 };
@@ -147,6 +147,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let control = open_control(&config);
     let listening = listener.local_addr()?;
     announce(&config, listening);
+    let warnings = config.warnings();
+    let reminder = tokio::spawn(hourly::repeat(move || warn(&warnings)));
 
     let (stop, stopping) = watch::channel(false);
     let mailer = Mailer::new(&config.mail.url, &config.mail.from, config.smtp_options()).map_err(Error::Mail)?;
@@ -170,7 +172,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
     // Only now: while requests are answered, their mail goes out. What is not in hand by then waits in the queue.
     last_post.send_replace(true);
-    for task in clock.into_iter().chain(control) {
+    for task in clock.into_iter().chain(control).chain([reminder]) {
         task.abort();
     }
     let closing = async {
@@ -224,9 +226,7 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     if !assets::is_embedded() && !assets::page_files().reload {
         tracing::warn!("this program carries no page; build it with `make build`, or run `cargo leptos watch`");
     }
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
+    warn(&config.warnings());
     tracing::info!(database = %config.database.url, mail = ?config.mail.url, hashing_threads = config.hash_policy().permits, "started");
     if let Origin::DefaultsBeside(other) = &config.origin {
         tracing::info!(file = %other.display(), "not read: it has no section of ours, so it is another program's");
@@ -234,6 +234,12 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     // Standard output may be closed; that is no reason not to serve.
     let ready = format!("Vestibule is ready: http://{address}\nAPI: http://{address}/api/docs\n");
     drop(std::io::stdout().write_all(ready.as_bytes()));
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Passwords and tokens pass through memory: the process must leave no core dump. And every connection wants a file
