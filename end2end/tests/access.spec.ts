@@ -3,7 +3,7 @@ import { AxeBuilder } from "@axe-core/playwright";
 import { expect, Server, somebody, status, test, Vestibule } from "../support/fixtures.js";
 
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-const WIDTHS = [390, 1440];
+const WIDTHS = [390, 820, 1440];
 const PARTS = ["/account", "/account/security", "/account/sessions", "/account/tokens", "/account/data"];
 
 for (const colorScheme of ["light", "dark"] as const) {

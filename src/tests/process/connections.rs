@@ -90,6 +90,7 @@ fn a_client_that_sends_everything_before_it_reads_sees_why_it_was_refused_r80() 
     let (json, length) = ("content-type: application/json\r\n", 8 << 20);
     let announced = format!("content-length: {length}\r\n\r\n");
     let chunked = "transfer-encoding: chunked\r\n\r\n800000\r\n";
+    // No 401 and no 429: both are said once a body has been read, which is 16 KiB at most.
     let cases = [
         (413, format!("{post}localhost\r\n{json}{announced}")),
         (413, format!("{post}localhost\r\n{json}{chunked}")),

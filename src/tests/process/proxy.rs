@@ -22,10 +22,12 @@ impl Drop for Nginx {
     }
 }
 
-/// README's lines for nginx, which lead to this server.
+/// README's lines for the location in nginx, which lead to this server. `.ci/readme` runs the whole block, with its port 443.
 fn readme_lines(server: &Server) -> String {
     let readme = include_str!("../../../README.md");
-    let lines = readme.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
+    let block = readme.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
+    let (start, end) = (block.find("location / {").unwrap(), block.rfind('}').unwrap());
+    let lines = &block[start..end];
     assert!(lines.contains("http://127.0.0.1:8000;"), "{lines}");
     lines.replace("127.0.0.1:8000", &server.address.to_string())
 }
