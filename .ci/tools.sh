@@ -152,10 +152,9 @@ need_wasm_split() {
 # Sets cargo_deny to a program.
 need_cargo_deny() { cargo_deny=$(need_cargo_program cargo-deny 0.20.2); }
 
-# Sets and exports README_PYTHON to a Python with what README's examples need, and sees to the programs of its other blocks.
+# Sets and exports README_PYTHON and README_OLD_PYTHON, Pythons with what README's examples need, and sees to the programs of its
+# other blocks. Streamlit 1.45 is the first that knows `st.context.ip_address`.
 need_readme_programs() {
-    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/readme-python
-    export README_PYTHON=$cache/bin/python
     local program missing=
     for program in jq nginx caddy ip systemd-analyze pkill fail2ban-regex openssl update-ca-certificates unshare setpriv; do
         command -v "$program" >/dev/null || missing+=" $program"
@@ -163,12 +162,23 @@ need_readme_programs() {
     [ -z "$missing" ] ||
         apt_install jq nginx-light caddy iproute2 systemd procps fail2ban openssl ca-certificates util-linux ||
         say "Missing, and the blocks of README that need them will fail:$missing. Install them."
-    [ -e "$cache/complete" ] && return
-    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ||
-        fail "Python 3.10 or newer with venv is missing. Install it (Debian: apt-get install python3-venv)."
-    say "Installing Streamlit. It is kept for the next time."
-    rm -rf "$cache"
-    { python3 -m venv "$cache" && "$cache/bin/pip" install --quiet --disable-pip-version-check streamlit==1.67.0 requests; } ||
-        fail "Streamlit could not be installed. Check the network and try again."
-    touch "$cache/complete"
+    README_PYTHON=$(need_streamlit 1.67.0)
+    README_OLD_PYTHON=$(need_streamlit 1.45.1)
+    export README_PYTHON README_OLD_PYTHON
+}
+
+# Prints the path of a Python with a version of Streamlit.
+need_streamlit() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/streamlit-$1
+    printf '%s' "$cache/bin/python"
+    [ ! -e "$cache/complete" ] || return 0
+    {
+        python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ||
+            fail "Python 3.10 or newer with venv is missing. Install it (Debian: apt-get install python3-venv)."
+        say "Installing Streamlit $1. It is kept for the next time."
+        rm -rf "$cache"
+        { python3 -m venv "$cache" && "$cache/bin/pip" install --quiet --disable-pip-version-check "streamlit==$1" requests; } ||
+            fail "Streamlit $1 could not be installed. Check the network and try again."
+        touch "$cache/complete"
+    } >&2
 }

@@ -1,6 +1,7 @@
 // Runs every code block of README.md, top to bottom, in one go, with the real program on its real port.
 // `.ci/readme` starts it in a world of its own, where it may install services and change /etc.
-// Arguments: the program, a Python with requests and streamlit, and the built app of the Rust block.
+// Arguments: the program, a Python with requests and Streamlit, one with Streamlit 1.45, and the built app of the Rust block.
+import { createServer } from "node:http";
 import { spawn, spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +13,7 @@ import { chromium } from "@playwright/test";
 import { findChromium } from "./support/chromium.mjs";
 
 const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
-const [program = "", python = "", rustApp = ""] = process.argv.slice(2);
+const [program = "", python = "", oldPython = "", rustApp = ""] = process.argv.slice(2);
 const home = mkdtempSync(join(tmpdir(), "vestibule-readme-"));
 const PATIENCE_MS = 30_000;
 /** Where README's server is. */
@@ -294,11 +295,17 @@ async function useRustApp() {
   await app.stop();
 }
 
-async function useStreamlit(/** @type {Block} */ { text }) {
-  writeFileSync(join(home, "app.py"), text);
+/** @param {string} python */
+async function startStreamlit(python) {
   const options = ["--server.headless=true", "--server.port=8501", "--browser.gatherUsageStats=false"];
   const app = start(python, ["-m", "streamlit", "run", ...options, "app.py"]);
   await answer("http://127.0.0.1:8501/_stcore/health");
+  return app;
+}
+
+async function useStreamlit(/** @type {Block} */ { text }) {
+  writeFileSync(join(home, "app.py"), text);
+  const app = await startStreamlit(python);
   const browser = await chromium.launch({ executablePath: findChromium(), args: ["--no-sandbox", "--disable-gpu"] });
   try {
     const page = await browser.newPage();
@@ -324,13 +331,57 @@ async function useStreamlit(/** @type {Block} */ { text }) {
     await logIn.click();
     await page.getByRole("heading", { name: "Hello, bea" }).waitFor();
     await server?.stop();
-    await page.getByRole("button", { name: "Log out" }).click();
+    const awake = page.getByRole("button", { name: "Log out" });
+    const proxy = createServer((_, response) => response.writeHead(502).end("<h1>Bad Gateway</h1>"));
+    await new Promise((listening) => proxy.listen(8000, "127.0.0.1", () => listening(undefined)));
+    await awake.click();
     await page.getByText("can't be reached").waitFor();
-    await serve();
+    proxy.closeAllConnections();
+    await new Promise((closed) => proxy.close(closed));
+    await serve({ VESTIBULE_SERVER_TRUSTED_PROXIES: "127.0.0.1" });
+    await findAddress(browser);
+    await app.stop();
+    const older = await startStreamlit(oldPython);
+    await findAddress(browser);
+    await older.stop();
   } finally {
     await browser.close();
-    await app.stop();
   }
+  await server?.stop();
+  await serve();
+}
+
+/**
+ * Logs in to the app through nginx from another address, and finds that address in the server's log.
+ * @param {import("@playwright/test").Browser} browser
+ */
+async function findAddress(browser) {
+  const client = "192.0.2.7";
+  if (!run("ip", ["address", "show", "lo"]).includes(client)) run("ip", ["address", "add", `${client}/32`, "dev", "lo"]);
+  const folder = mkdtempSync(join(home, "nginx-"));
+  const headers = [
+    "proxy_http_version 1.1",
+    "proxy_set_header Host $http_host",
+    "proxy_set_header Upgrade $http_upgrade",
+    'proxy_set_header Connection "upgrade"',
+    "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for",
+  ];
+  const site = `server { listen ${client}:8502; location / { proxy_pass http://127.0.0.1:8501; ${headers.join("; ")}; } }`;
+  writeFileSync(join(folder, "nginx.conf"), `daemon off; pid ${folder}/pid; events {} http { access_log off; ${site} }`);
+  const proxy = start("nginx", ["-p", folder, "-e", "stderr", "-c", join(folder, "nginx.conf")]);
+  await answer(`http://${client}:8502/_stcore/health`);
+  const page = await browser.newPage();
+  await page.goto(`http://${client}:8502/`);
+  const failures = () => (server?.printed() ?? "").split("\n").filter((line) => line.includes("login failed"));
+  const before = failures().length;
+  await page.getByLabel("Email or username").fill("bea");
+  await page.getByRole("textbox", { name: "Password" }).fill("wrong");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByText("rong email or password").or(page.getByText("password is wrong")).waitFor();
+  const lines = failures().slice(before);
+  expect(lines.length === 1 && (lines[0] ?? "").includes(client), `the person's address in: ${lines.join("\n")}`);
+  await page.close();
+  await proxy.stop();
 }
 
 /** Writes the blocks of the section for Leptos and axum as a package. */
