@@ -117,7 +117,7 @@ impl View {
         }
     }
 
-    /// The view's name, for a stranger or for somebody who is logged in.
+    /// The view's name, for a stranger or for somebody who is logged in. It fits into the select box.
     #[must_use]
     pub const fn name(self, signed_in: bool) -> &'static str {
         match self {
@@ -127,11 +127,11 @@ impl View {
             Self::Account(Part::Profile) => "Account",
             Self::Account(part) => part.name(),
             Self::LogOut => "Log out",
-            Self::Forgot => "Reset your password",
-            Self::Reset => "Choose a new password",
-            Self::Verify => "Confirm your email",
-            Self::ConfirmEmail => "Confirm your new email",
-            Self::UndoEmail => "Undo the email change",
+            Self::Forgot => "Reset password",
+            Self::Reset => "New password",
+            Self::Verify => "Confirm email",
+            Self::ConfirmEmail => "New email",
+            Self::UndoEmail => "Undo change",
             Self::NotFound => "Page not found",
         }
     }

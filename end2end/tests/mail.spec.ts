@@ -176,7 +176,7 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   await expect(app.email, "the server says whose link it was").toHaveValue(user.email);
   await page.getByRole("link", { name: "Forgot your password?" }).click();
   await expect(app.heading).toHaveText("Reset your password");
-  await expect(page).toHaveTitle("Reset your password · Vestibule");
+  await expect(page).toHaveTitle("Reset password · Vestibule");
   await expect(app.email, "nobody types it twice").toHaveValue(user.email);
   await app.email.clear();
   await page.getByRole("button", { name: "Send reset link" }).click();

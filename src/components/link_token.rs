@@ -101,7 +101,7 @@ impl WayOut {
     /// Another link.
     #[must_use]
     pub const fn new_link(to: View) -> Self {
-        Self { why: "It has expired or was already used.", label: "Send a new link", to }
+        Self { why: "It has expired, was already used, or was replaced by a newer one.", label: "Send a new link", to }
     }
 }
 
