@@ -27,7 +27,7 @@ shrink() {
 # Takes apart, binds, shrinks and bundles, unless neither what goes in nor what came out has changed since the last time.
 assemble_page() {
     local wasm=$target/$wasm_target/wasm-release/vestibule.wasm stamp=$target/site.stamp bound=$target/bound inputs part
-    inputs=$(fingerprint "$wasm" style public end2end/package-lock.json .ci/page.sh)
+    inputs=$(fingerprint "$wasm" style public end2end/package-lock.json .ci/page.sh .ci/trim.mjs)
     if [ -d "$site" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$inputs $(fingerprint "$site")" ]; then
         say "Nothing has changed."
         return
@@ -39,6 +39,7 @@ assemble_page() {
     # The parts find each other by what the linker exports.
     "$wasm_bindgen" --target web --no-typescript --keep-lld-exports --out-dir "$bound" --out-name vestibule \
         "$bound/vestibule.wasm"
+    node .ci/trim.mjs "$bound/vestibule_bg.wasm" "$bound/vestibule.js"
     shrink "$bound/vestibule_bg.wasm" "$site/pkg/vestibule.wasm"
     for part in "$bound"/split_*.wasm "$bound"/chunk_*.wasm; do
         [ ! -e "$part" ] || shrink "$part" "$site/pkg/${part##*/}"
