@@ -23,9 +23,12 @@ use crate::error::AppError;
 /// A member without a name or a time, from any system.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
+/// The login page has 9.5 kB at level 1, in 0.13 ms; 7.5 kB at this one, in 0.27 ms; and 7.3 kB at level 6, in 0.64 ms.
+const LEVEL: Compression = Compression::new(3);
+
 thread_local! {
     /// The state of a compression, 300 KiB, is made once for each thread: making it would take longer than a page does.
-    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(LEVEL, false));
 }
 
 /// Whether a client wants pages compressed.
