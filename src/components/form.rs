@@ -190,8 +190,8 @@ pub fn FormAlert(
     let spoken = move || form.message(|whole| whole);
     let seen = move || form.message(|_| form.wait.get());
     view! {
+        <p class="visually-hidden" role="alert" prop:textContent=spoken></p>
         <div id=form.alert() class="form-alert" tabindex="-1">
-            <p class="visually-hidden" role="alert" prop:textContent=spoken></p>
             <p class="notice notice-wrong" aria-hidden="true" prop:textContent=seen></p>
         </div>
     }
