@@ -12,6 +12,7 @@ test("a person registers, is logged in, stays so through a reload, and logs out"
   await app.registerButton.click();
 
   await expect(app.welcome).toBeVisible();
+  await expect(page.getByText("Account created.")).toBeVisible();
   await expect(page.getByRole("main")).toContainText(user.username);
   await expect(page.getByRole("main")).toContainText(user.email);
   await expect(page).toHaveURL("/login");

@@ -34,6 +34,15 @@ fn registered() -> &'static str {
     }
 }
 
+/// What a new account's owner reads who is logged in already.
+#[must_use]
+pub fn registered_and_in() -> &'static str {
+    match settings::MAIL.get().as_str() {
+        "kept" => "Account created. The email to confirm your address is in the server's mail folder.",
+        _ => "Account created.",
+    }
+}
+
 fn text(notice: Notice) -> String {
     match notice {
         Notice::Registered => registered().into(),

@@ -11,6 +11,7 @@ use crate::{
         form::{FormAlert, FormState, SubmitButton},
         gate::gate,
         log_out_here::LogOutHere,
+        notice::registered_and_in,
     },
     domain::account::Registered,
     error::{AppError, Field},
@@ -67,6 +68,7 @@ fn RegisterForm() -> impl IntoView {
             if let Some(Registered { account, sign_in }) = form.finish(answer) {
                 if let Some(sign_in) = sign_in {
                     session.begin(sign_in);
+                    session.announce(View::LogIn, Notice::Done(registered_and_in()));
                 } else {
                     session.set_draft(account.email);
                     session.announce(View::LogIn, Notice::Registered);
