@@ -226,7 +226,7 @@ impl Store {
             // A full disk must not keep the server from starting. The file is rewritten another time.
             match store.rewrite(i64::MAX).await {
                 Ok(false) => {}
-                Ok(true) => tracing::info!("the database file was rewritten, for accounts were deleted"),
+                Ok(true) => tracing::info!("the database file was rewritten"),
                 Err(cause) => {
                     tracing::warn!(%cause, "the database file was not rewritten: bytes of deleted accounts may remain");
                 }

@@ -109,7 +109,7 @@ impl Upkeep {
     async fn rewrite(&self) {
         match self.store.rewrite(REWRITTEN_WHILE_RUNNING).await {
             Ok(false) => {}
-            Ok(true) => tracing::debug!("the database file was rewritten"),
+            Ok(true) => tracing::info!("the database file was rewritten"),
             Err(cause) => {
                 tracing::warn!(%cause, "the database file was not rewritten: bytes of deleted accounts may remain");
             }

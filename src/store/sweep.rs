@@ -109,6 +109,7 @@ impl Store {
         if remains == 0 || bytes > largest {
             return Ok(false);
         }
+        tracing::info!(mib = bytes >> 20, "rewriting the database file, since accounts were deleted");
         sqlx::query("VACUUM").execute(&mut *connection).await?;
         let (busy, _, _): (i64, i64, i64) =
             sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
