@@ -172,12 +172,14 @@ async fn an_ended_session_stays_ended_beside_a_renewal(backend: Backend) {
     let other = sibling.as_ref().unwrap_or(&app);
     for (ending, end) in ENDINGS {
         for (renewal, renew) in RENEWALS {
-            at_each_stop(&app, other, (ending, end), (renewal, renew), async |scene, ended, renewed, what| {
-                if ended.is_ok() {
-                    expect_ended([&app, other], &scene, renewed.ok().as_ref(), &what).await;
-                }
-            })
-            .await;
+            let stops =
+                at_each_stop(&app, other, (ending, end), (renewal, renew), async |scene, ended, renewed, what| {
+                    if ended.is_ok() {
+                        expect_ended([&app, other], &scene, renewed.ok().as_ref(), &what).await;
+                    }
+                })
+                .await;
+            assert!(stops > 0, "{ending} was never stopped");
             let stops =
                 at_each_stop(&app, other, (renewal, renew), (ending, end), async |scene, renewed, ended, what| {
                     if ended.is_ok() {
