@@ -103,7 +103,7 @@ for (const [what, change] of Object.entries(CHANGES)) {
     await alter();
     await fill("a wrong password");
     await form.locator("button[type=submit]").click();
-    const alert = page.locator("#login-alert [role=alert]");
+    const alert = form.locator("[role=alert]");
     await expect(alert).toHaveText("Wrong email or password.");
     await alter();
     await fill(user.password);
