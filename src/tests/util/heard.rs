@@ -2,11 +2,11 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use tracing::{
-    Event, Metadata, Subscriber,
+    Dispatch, Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
     subscriber::DefaultGuard,
@@ -19,9 +19,15 @@ pub struct Heard {
     events: Arc<Mutex<Vec<String>>>,
 }
 
+/// A second subscriber, which hears nothing. While there is only one, tracing asks the thread that first comes by a place in the
+/// code whether anybody listens there, and not the subscriber: a test on another thread would then switch the place off.
+static SECOND: LazyLock<Dispatch> =
+    LazyLock::new(|| Dispatch::new(Heard { wanted: |_| false, events: Arc::default() }));
+
 impl Heard {
     /// Listens on this thread until the guard is dropped.
     pub fn listen(wanted: fn(&Metadata<'_>) -> bool) -> (Self, DefaultGuard) {
+        LazyLock::force(&SECOND);
         let heard = Self { wanted, events: Arc::default() };
         (heard.clone(), tracing::subscriber::set_default(heard))
     }
