@@ -21,6 +21,10 @@ test("the account is in the switcher once one has logged in", async ({ page, use
   await expect(page).toHaveTitle("Account · Vestibule");
   await expect(page).toHaveURL(/\/account$/);
   await expect(row(page, "Email")).toContainText(user.email);
+  const pieces = await row(page, "Email").locator("dd").first().evaluate((value) => value.innerHTML.split("<wbr>"));
+  expect(pieces.map((piece) => piece.replace(/<[^>]*>/g, "")).slice(0, 3), "it breaks behind @ and dots alone").toEqual([
+    ...user.email.split(/(?<=[@.])/),
+  ]);
   await expect(row(page, "Username")).toContainText(user.username);
   await page.reload();
   await app.live();

@@ -188,6 +188,7 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   const mail = await mailbox.next(user.email);
   expect(mail.subject).toBe("Choose a new password for Vestibule");
   await app.open(here(mail.link, sending));
+  await expect(page.locator("input[autocomplete=username]"), "a password manager learns whose it is").toHaveValue(user.email);
   await page.getByLabel("New password").fill("password");
   await page.getByRole("button", { name: "Set password" }).click();
   await expect(page.getByLabel("New password")).toHaveAccessibleDescription(/too easy to guess/);
@@ -196,6 +197,15 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   await expect(page.getByText("Your password was changed. Log in with the new one.")).toBeVisible();
   await logInAt(page, sending, { ...user, password: NEW });
   expect((await mailbox.next(user.email)).subject).toBe("Your password at Vestibule was changed");
+});
+
+test("where mail is kept in a folder, the page sends people there", async ({ page, user }) => {
+  const app = new Vestibule(page);
+  await app.open("/forgot");
+  await app.email.fill(user.email);
+  await page.getByRole("button", { name: "Send reset link" }).click();
+  await expect(app.heading).toHaveText("Check the mail folder");
+  await expect(page.getByText(`If ${user.email} has an account, its reset link is in the server's mail folder.`)).toBeVisible();
 });
 
 test("an email is changed in the account view, and given back at the old one_r59", async ({ page, sending, mailbox, complaints }) => {

@@ -81,6 +81,7 @@ test("a check that the server can't answer keeps the session, and can be tried a
   await page.route("**/fn/me", (route) => route.abort());
   await page.reload();
   await expect(page.getByRole("alert").filter({ hasText: "can't be reached" })).toBeVisible();
+  await expect(page.locator(".button:not(.button-quiet)"), "one button stands out").toHaveText(["Try again"]);
   expect((await app.storage()).session).toContain("vst_");
   await page.unroute("**/fn/me");
   await page.getByRole("button", { name: "Try again" }).click();

@@ -290,6 +290,8 @@ mod tests {
     fn a_mail_loads_nothing_and_says_the_same_in_text_and_in_html() {
         for letter in [to_unproven("ann"), to_proven("ann")].concat() {
             let (text, html) = (letter.to_text(), letter.to_html());
+            let footer = "-- \nYou received this email because this address was used at Ann & Sons.\nhttps://accounts.example.org\n";
+            assert!(text.starts_with("Ann & Sons\n\n") && text.ends_with(footer), "{text}");
             for loads in ["<img", "<link", "src=", "url(", "@import", "<script", "http-equiv"] {
                 assert!(!html.contains(loads), "{loads}: {html}");
             }

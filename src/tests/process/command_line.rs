@@ -1,6 +1,21 @@
 //! The command line, with and without a running server.
 
+use std::io::{BufRead as _, BufReader};
+
 use super::*;
+
+#[test]
+fn a_start_says_where_the_page_and_the_api_are() {
+    let folder = folder();
+    let mut process = program(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (page, api) = (lines.next().unwrap(), lines.next().unwrap());
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let address = page.strip_prefix("Vestibule is ready: http://").unwrap();
+    assert!(address.starts_with("127.0.0.1:"), "{page}");
+    assert_eq!(api, format!("API: http://{address}/api/docs"));
+}
 
 #[test]
 fn a_bad_configuration_stops_the_start_in_one_line_r105() {
