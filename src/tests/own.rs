@@ -603,6 +603,19 @@ async fn of_hundreds_of_deleted_accounts_no_byte_stays_in_the_file_r110() {
 }
 
 #[tokio::test]
+async fn a_plain_copy_of_the_file_lacks_little_as_its_log_is_folded_now_and_then() {
+    let mut app = App::start(Backend::Sqlite).await;
+    add_all(&app, &["ann".to_owned()]).await;
+    let is_in_the_file = |app: &App| {
+        let file = std::fs::read(app.folder().join("vestibule.db")).unwrap();
+        String::from_utf8_lossy(&file).contains("ann@example.org")
+    };
+    assert!(!is_in_the_file(&app), "it is in the log alone");
+    app.upkeep.take().unwrap().sweep().await;
+    assert!(is_in_the_file(&app));
+}
+
+#[tokio::test]
 async fn a_file_too_large_to_be_rewritten_while_the_server_runs_is_rewritten_at_the_next_start_r110() {
     let app = App::start(Backend::Sqlite).await;
     add_all(&app, &["ann".to_owned()]).await;

@@ -21,6 +21,18 @@ on_both! {
 }
 
 on_both! {
+    async fn a_password_of_two_characters_uses_no_link_up_r16_r84(app: App) {
+        app.register_confirmed("ann").await;
+        let link = app.reset_link("ann").await;
+        let periodic = "12".repeat(20);
+        let by_page = json!({ "token": link, "new_password": periodic });
+        let page = app.send("/fn/reset_password", by_page).await;
+        assert_eq!((app.reset(&link, &periodic).await, page.status.as_u16()), (400, 400), "{}", page.text);
+        assert_eq!(app.reset(&link, NEW).await, 200);
+    }
+}
+
+on_both! {
     async fn a_link_to_a_new_password_is_void_once_it_is_old_or_overtaken_r55(app: App) {
         app.register_confirmed("ann").await;
         let old = app.reset_link("ann").await;

@@ -63,6 +63,8 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
         "The account ann is logged out everywhere. Sessions ended: 1. Access tokens are revoked.\n"
     );
     assert_eq!(server.me(&token), 401);
+    let (code, _, error) = user(&["set-password", "ann"], &format!("{}\n", "12".repeat(20)));
+    assert!(code == 1 && error.contains("too easy to guess"), "{code}: {error}");
     let (code, _, error) = user(&["set-password", "ann"], "password\n");
     assert!(code == 1 && error.contains("too easy to guess"), "{error}");
     assert_eq!(user(&["set-password", "ann"], "walrus orchard lantern\n").0, 0);
