@@ -2,6 +2,7 @@
 
 mod ledger;
 mod mailroom;
+mod promises;
 mod restore;
 mod soundness;
 

@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr};
 
 use serde_json::{Value, json};
+use vestibule::store::Errand;
 
 use super::mailroom::Mailroom;
 use crate::util::{
@@ -74,11 +75,11 @@ impl Account {
     }
 }
 
-/// A mail that must arrive: where, what the database calls it, and what its subject begins with.
+/// A mail that must arrive: where, of which kind it is in the database, and what its subject begins with.
 #[derive(Debug)]
-struct Promise {
+pub struct Promise {
     address: String,
-    errand: &'static str,
+    errand: Errand,
     subject: &'static str,
 }
 
@@ -93,7 +94,7 @@ pub struct Ledger<'a> {
     /// Links that were followed and work no more: where, and what was sent there.
     spent: Vec<(&'static str, Value)>,
     promised: Vec<Promise>,
-    counts: Counts,
+    pub counts: Counts,
     /// What must never be.
     pub faults: Vec<String>,
 }
@@ -190,7 +191,7 @@ impl<'a> Ledger<'a> {
             to_confirm = self.use_account(server);
         }
         if to_confirm {
-            self.promise("verify", CONFIRM);
+            self.promise(Errand::Verify, CONFIRM);
         }
         if self.accounts.len().is_multiple_of(2) {
             self.end_one(server);
@@ -205,12 +206,12 @@ impl<'a> Ledger<'a> {
     }
 
     /// A mail to the latest account is owed.
-    fn promise(&mut self, errand: &'static str, subject: &'static str) {
+    fn promise(&mut self, errand: Errand, subject: &'static str) {
         let address = self.latest().email();
         self.promise_to(address, errand, subject);
     }
 
-    fn promise_to(&mut self, address: String, errand: &'static str, subject: &'static str) {
+    fn promise_to(&mut self, address: String, errand: Errand, subject: &'static str) {
         self.promised.push(Promise { address, errand, subject });
     }
 
@@ -237,7 +238,7 @@ impl<'a> Ledger<'a> {
         if let Some(answer) = self.answer(answer, &[200, 401]).filter(|answer| answer.status == 200) {
             self.counts.issued += 1;
             self.keep(&answer, true);
-            self.promise("token_made", TOKEN_MADE);
+            self.promise(Errand::TokenMade, TOKEN_MADE);
         }
     }
 
@@ -252,7 +253,7 @@ impl<'a> Ledger<'a> {
         if let Some(answer) = answer.filter(|_| done) {
             self.counts.changed += 1;
             self.keep(&answer, false);
-            self.promise("password_changed", PASSWORD_CHANGED);
+            self.promise(Errand::PasswordChanged, PASSWORD_CHANGED);
         }
     }
 
@@ -283,7 +284,7 @@ impl<'a> Ledger<'a> {
         if self.answer(asked, &[200]).is_none() {
             return;
         }
-        self.promise("forgot", RESET);
+        self.promise(Errand::Forgot, RESET);
         let Some(link) = self.mailroom.link(&email, RESET) else { return };
         let body = json!({ "token": link, "new_password": CHANGED });
         let reset = self.follow(server, "reset_password/", body);
@@ -294,7 +295,7 @@ impl<'a> Ledger<'a> {
             Some(Acknowledged::Yes) => {
                 self.counts.reset += 1;
                 self.logins[login].life = Life::Ended;
-                self.promise("password_changed", PASSWORD_CHANGED);
+                self.promise(Errand::PasswordReset, PASSWORD_CHANGED);
             }
         }
     }
@@ -305,7 +306,7 @@ impl<'a> Ledger<'a> {
         if self.answer(asked, &[200, 401]).is_none_or(|answer| answer.status == 401) {
             return;
         }
-        self.promise_to(email.clone(), "change_email", CONFIRM_NEW);
+        self.promise_to(email.clone(), Errand::ChangeEmail, CONFIRM_NEW);
         let Some(link) = self.mailroom.link(&email, CONFIRM_NEW) else { return };
         let body = json!({ "token": link, "password": PASSWORD });
         let moved = self.follow(server, "confirm_email/", body);
@@ -416,14 +417,20 @@ impl<'a> Ledger<'a> {
         Counts { accounts: self.accounts.len(), promised: self.promised.len(), ..self.counts }
     }
 
-    /// Every mail that was promised has arrived, or is among those that wait: each a kind, and where it goes.
+    /// Every mail that was promised has arrived, or is among those that wait.
     pub fn audit_mail(&mut self, waiting: &[(String, String)]) {
-        for promise in &self.promised {
-            let waits = |(errand, address): &(String, String)| errand == promise.errand && *address == promise.address;
-            if !self.mailroom.has(&promise.address, promise.subject) && !waiting.iter().any(waits) {
-                self.faults.push(format!("a mail is lost: {promise:?}"));
-            }
-        }
+        let absent = self.missing_from(waiting).into_iter();
+        let lost = absent.filter(|promise| !self.mailroom.has(&promise.address, promise.subject));
+        let lost: Vec<String> = lost.map(|promise| format!("a mail is lost: {promise:?}")).collect();
+        self.faults.extend(lost);
+    }
+
+    /// The promised mails that are missing from a list of kinds and addresses.
+    pub fn missing_from(&self, mails: &[(String, String)]) -> Vec<&Promise> {
+        let listed = |promise: &Promise| {
+            mails.iter().any(|(kind, address)| *kind == promise.errand.name() && *address == promise.address)
+        };
+        self.promised.iter().filter(|promise| !listed(promise)).collect()
     }
 }
 
