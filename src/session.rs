@@ -98,6 +98,8 @@ pub struct Session {
     draft: RwSignal<String>,
     /// Whether the other tabs are being asked for their session.
     asking: RwSignal<bool>,
+    /// The token by which nobody is logged in here any more, since the server refused it. A logout leaves none.
+    refused: StoredValue<Option<String>>,
     address: Address,
 }
 
@@ -109,6 +111,7 @@ impl Session {
             notice: RwSignal::new(None),
             draft: RwSignal::new(String::new()),
             asking: RwSignal::new(false),
+            refused: StoredValue::new(None),
             address,
         };
         provide_context(session);
@@ -211,17 +214,20 @@ impl Session {
         self.state.set(State::SignedIn { token, identity });
     }
 
-    /// Sends what gives the session another token, and goes on under that one, here and in the other tabs. A token that comes
-    /// when the session is another's by then, or nobody's, is dropped.
+    /// Sends what gives the session another token, and goes on under that one, here and in the other tabs. If this tab has given
+    /// the session up by then, as after a logout in another tab, the session ends on the server.
     ///
     /// # Errors
     /// What the server answers.
     pub async fn renew(&self, call: Renewal) -> Result<(), AppError> {
         let old = self.token();
         let new = call.await?;
-        if let Some(old) = old {
-            channel::tell(&Message::Renewed { old: old.clone(), new: new.clone() });
-            self.replace_token(&old, new);
+        match old {
+            Some(old) if self.token().as_ref() == Some(&old) => {
+                channel::tell(&Message::Renewed { old: old.clone(), new: new.clone() });
+                self.replace_token(&old, new);
+            }
+            _ => client::end(&new),
         }
         Ok(())
     }
@@ -297,6 +303,7 @@ impl Session {
     fn forget(&self) {
         mirror::clear();
         typed::forget();
+        self.refused.set_value(None);
         self.state.set(State::SignedOut);
     }
 
@@ -319,6 +326,7 @@ impl Session {
         if self.token().as_deref() == Some(token) && mirror::is_kept() {
             self.tell_others(Message::Ended);
             self.forget();
+            self.refused.set_value(Some(token.to_owned()));
             self.announce(self.address.view_now(), Notice::Ended);
         }
     }
@@ -393,14 +401,20 @@ impl Session {
             Message::Ask | Message::Have(_) => {}
             Message::Began { token, account, username } => self.hear_login(token, &account, username),
             Message::Renewed { old, new } => match self.phase_now() {
-                Phase::Stranger => self.take_over(new),
+                // The server refused the old token before this tab knew of the new one.
+                Phase::Stranger if self.refused.get_value().as_ref() == Some(&old) => self.take_over(new),
+                Phase::Stranger => {}
                 Phase::Checking if own.as_ref() == Some(&old) => self.take_over(new),
                 _ => self.replace_token(&old, new),
             },
             Message::LoggedOut(token) => self.hear_end(own.as_ref() == Some(&token), Session::announce_logout),
-            Message::Ended(token) => self.hear_end(own.as_ref() == Some(&token), |session| {
-                session.announce(session.address.view_now(), Notice::Ended);
-            }),
+            Message::Ended(token) => {
+                let is_own = own.as_ref() == Some(&token);
+                self.hear_end(is_own, |session| session.announce(session.address.view_now(), Notice::Ended));
+                if is_own {
+                    self.refused.set_value(Some(token));
+                }
+            }
         }
     }
 

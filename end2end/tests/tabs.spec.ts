@@ -94,6 +94,43 @@ test("a token that one tab renews reaches the others", async ({ page, context, u
   await expect(there.welcome).toBeVisible();
 });
 
+test("a renewal under way undoes no logout in another tab", async ({ page, context, request, user, complaints }) => {
+  complaints.expect(status(401));
+  const here = new Vestibule(page);
+  await here.logIn(user);
+  const there = await tab(context, "/login");
+  await expect(there.welcome).toBeVisible();
+  let release = () => {};
+  const released = new Promise<void>((done) => (release = done));
+  const answered = new Promise<string>((answer) => {
+    void page.route("**/fn/change_password", async (route) => {
+      const response = await route.fetch();
+      answer(await response.json());
+      await released;
+      await route.fulfill({ response });
+    });
+  });
+  await page.bringToFront();
+  await here.open("/account/security");
+  await page.getByRole("button", { name: "Change password" }).click();
+  await page.getByLabel("Current password").fill(user.password);
+  await page.getByLabel("New password").fill(`${user.password}-anew`);
+  await page.getByRole("button", { name: "Change password" }).click();
+  const renewed = await answered;
+  await there.page.bringToFront();
+  await there.logOutButton.click();
+  await expect(there.email).toBeVisible();
+  release();
+  const me = () => request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${renewed}` } });
+  await expect.poll(async () => (await me()).status(), "the session ends on the server too").toBe(401);
+  expect(renewed).toContain("vst_");
+  for (const app of [here, there]) {
+    await app.page.bringToFront();
+    expect(await kept(app.page)).toBe("");
+    await expect(app.email).toBeVisible();
+  }
+});
+
 /** Changes the password to one much like it, which gives the session another token. */
 async function changePassword(app: Vestibule, password: string): Promise<void> {
   await app.open("/account/security");

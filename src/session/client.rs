@@ -4,7 +4,7 @@ use std::{future::Future, mem, time::Duration};
 
 use futures_util::{Sink, Stream};
 use leptos::{
-    leptos_dom::helpers::set_timeout,
+    leptos_dom::helpers::{set_timeout, window},
     web_sys::{self, AbortController, RequestInit},
 };
 use server_fn::{
@@ -57,6 +57,17 @@ impl Client<AppError> for SessionClient {
 
     fn spawn(future: impl Future<Output = ()> + Send + 'static) {
         <BrowserClient as Client<AppError>>::spawn(future);
+    }
+}
+
+/// Ends a session that no tab holds any more. Nobody waits for it: without an answer the session ends by disuse.
+pub fn end(token: &str) {
+    let init = RequestInit::new();
+    init.set_method("POST");
+    if let Ok(request) = web_sys::Request::new_with_str_and_init("/api/accounts/logout/", &init)
+        && request.headers().set("Authorization", &format!("Bearer {token}")).is_ok()
+    {
+        drop(window().fetch_with_request(&request));
     }
 }
 
