@@ -41,7 +41,7 @@ pub use self::{
         AccountAttempt, Allowance, Counted, Inherit, LoginCount, LoginCounter, LoginOf, LoginRow, Telling, Turn,
         Verdict, known_key, strangers_key,
     },
-    url::{DatabaseUrl, UrlError},
+    url::{DatabaseUrl, PostgresLogin, UrlError},
     users::{Credential, CredentialRow, ListedUser, Made, NewUser, User, UserRow, Welcome},
 };
 use self::{connect::SqliteLock, postgres::pooled, session_cache::SessionCache, writer::Writer};

@@ -1,25 +1,25 @@
 //! Where the key of the counters' names comes from: never out of the database, so that a copy of it confirms no name.
 
 use std::{
-    fs::OpenOptions,
+    fs::{OpenOptions, Permissions},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use rustix::fs::OFlags;
-use url::Url;
 
 use crate::{
     service::{NameKey, entropy::Entropy},
-    store::{self, DatabaseUrl},
+    store::{self, DatabaseUrl, PostgresLogin},
 };
 
 /// The key of a database, which is open.
 ///
 /// Beside a SQLite file lies a file with the key, `<file>.key`. It is made when it is missing: then counters begin anew, and
-/// nothing else is lost. Servers on one PostgreSQL share only its address, so their key comes from the password in it.
+/// nothing else is lost. Servers on one PostgreSQL share only its address, so their key comes from the password in it. Without a
+/// password (a socket, a client's certificate) whoever has a copy of the database can make the key too; SECURITY.md says so.
 ///
 /// # Errors
 /// [`store::Error::Refused`] when the file can't be read or made.
@@ -32,7 +32,10 @@ pub fn of(database: &DatabaseUrl, entropy: &dyn Entropy) -> Result<NameKey, stor
                 store::Error::Refused(format!("{path} can't be used: {cause}. Check its owner and permissions."))
             })
         }
-        DatabaseUrl::Postgres(url) => derive(url).map(NameKey::new),
+        DatabaseUrl::Postgres(_) => match database.postgres_login() {
+            Some(login) => derive(&login).map(NameKey::new),
+            None => Err(store::Error::Refused("the PostgreSQL address can't be read".to_owned())),
+        },
     }
 }
 
@@ -40,6 +43,8 @@ fn read_or_make(path: &Path, entropy: &dyn Entropy) -> io::Result<[u8; NameKey::
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
+    // A copy that was put back may have lost it.
+    file.set_permissions(Permissions::from_mode(0o600))?;
     let mut kept = Vec::new();
     (&mut file).take(NameKey::LENGTH as u64 + 1).read_to_end(&mut kept)?;
     if let Ok(key) = <[u8; NameKey::LENGTH]>::try_from(kept) {
@@ -55,22 +60,19 @@ fn read_or_make(path: &Path, entropy: &dyn Entropy) -> io::Result<[u8; NameKey::
 }
 
 /// By argon2id: a copy of the database must be no cheap way to try passwords of the database itself.
-fn derive(url: &str) -> Result<[u8; NameKey::LENGTH], store::Error> {
-    let fault = |cause: &dyn std::fmt::Display| store::Error::Refused(format!("no key can be made: {cause}"));
-    let url = Url::parse(url).map_err(|cause| fault(&cause))?;
-    let salt = format!("vestibule counters {} {}", url.username(), url.path());
+fn derive(login: &PostgresLogin) -> Result<[u8; NameKey::LENGTH], store::Error> {
+    let fault = |cause: argon2::Error| store::Error::Refused(format!("no key can be made: {cause}"));
+    let salt = format!("vestibule counters {} /{}", login.user, login.database);
     let params = Params::new(Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, 1, Some(NameKey::LENGTH));
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(|cause| fault(&cause))?);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(fault)?);
     let mut key = [0; NameKey::LENGTH];
-    let in_query = url.query_pairs().find(|(key, _)| key == "password").map(|(_, value)| value.into_owned());
-    let password = url.password().map(str::to_owned).or(in_query).unwrap_or_default();
-    argon2.hash_password_into(password.as_bytes(), salt.as_bytes(), &mut key).map_err(|cause| fault(&cause))?;
+    argon2.hash_password_into(login.password.as_bytes(), salt.as_bytes(), &mut key).map_err(fault)?;
     Ok(key)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
     use crate::service::entropy::SystemEntropy;
@@ -84,6 +86,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("vestibule.db.key");
         let made = key(&path).expect("made");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("opened to others");
         assert_eq!(key(&path).expect("read"), made);
         assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
         for damaged in [&b""[..], b"short", &[7; 65]] {
@@ -102,10 +105,23 @@ mod tests {
     }
 
     #[test]
-    fn servers_on_one_postgres_have_one_key_and_others_another() {
-        let of = |url: &str| derive(url).expect("a key");
+    fn servers_on_one_postgres_have_one_key_however_they_spell_its_address() {
+        let of = |url: &str| {
+            let login = DatabaseUrl::parse(url).expect(url).postgres_login().expect(url);
+            derive(&login).expect(url)
+        };
         let key = of("postgres://ann:secret@one.example:5432/name");
-        assert_eq!(of("postgres://ann:secret@other.example/name?sslmode=require"), key);
+        for same in [
+            "postgres://ann:secret@other.example/name?sslmode=require",
+            "postgresql://ann:%73ecret@one.example/name",
+            "postgres://ann:secret@/name?host=/cloudsql/a:b:c",
+            "postgres://ann:secret@%2Frun%2Fpostgresql/name",
+            "postgres:///name?host=/run/postgresql&user=ann&password=secret",
+            "postgres://ann@one.example/?dbname=name&password=secret",
+            "postgres://one.example/name?user=ann&password=secret",
+        ] {
+            assert_eq!(of(same), key, "{same}");
+        }
         for other in ["postgres://ann:guess@one.example/name", "postgres://ann@one.example/name"] {
             assert_ne!(of(other), key, "{other}");
         }

@@ -1,16 +1,19 @@
 //! How a database is named.
 
 use std::{
+    borrow::Cow,
     fmt,
     net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
+use percent_encoding::percent_decode_str;
 use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
     sqlite::SqliteConnectOptions,
 };
+use url::Url;
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,6 +98,19 @@ pub struct PostgresAddress {
     pub session_options: bool,
     /// Whether it says that there is a pooler in between.
     pub pooled: bool,
+    /// The password, from the address or from `PGPASSWORD`.
+    password: Option<String>,
+}
+
+/// Who logs in to which PostgreSQL database, and by what password. Every spelling of one address gives the same.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresLogin {
+    /// The role.
+    pub user: String,
+    /// The database's name.
+    pub database: String,
+    /// The password. Empty where the server knows its clients otherwise.
+    pub password: String,
 }
 
 impl DatabaseUrl {
@@ -117,6 +133,16 @@ impl DatabaseUrl {
             Self::Sqlite(path) => Some(path),
             Self::Postgres(_) => None,
         }
+    }
+
+    /// Who logs in, if it is a PostgreSQL server.
+    #[must_use]
+    pub fn postgres_login(&self) -> Option<PostgresLogin> {
+        let Self::Postgres(text) = self else { return None };
+        let PostgresAddress { options, password, .. } = read_postgres(text).ok()?;
+        let user = options.get_username().to_owned();
+        let database = options.get_database().map_or_else(|| user.clone(), str::to_owned);
+        Some(PostgresLogin { user, database, password: password.unwrap_or_default() })
     }
 
     /// What an operator should know of the way to it: that what passes there could be read.
@@ -185,6 +211,7 @@ pub fn read_postgres(text: &str) -> Result<PostgresAddress, UrlError> {
     let authority = if host.is_empty() { "" } else { authority };
     let address = format!("postgres://{authority}/{path}?{}", kept.join("&"));
     let mut options = PgConnectOptions::from_str(&address).map_err(|_| UNREADABLE)?;
+    let password = password_of(&address).or_else(|| std::env::var("PGPASSWORD").ok());
     if let Some(bare) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let bare = bare.to_owned();
         options = options.host(&bare);
@@ -195,7 +222,14 @@ pub fn read_postgres(text: &str) -> Result<PostgresAddress, UrlError> {
         options = options.ssl_mode(PgSslMode::Require);
     }
     let pooled = query.split('&').any(|part| part == "pgbouncer=true");
-    Ok(PostgresAddress { session_options: names("options"), options, pooled })
+    Ok(PostgresAddress { session_options: names("options"), options, pooled, password })
+}
+
+/// The password in an address that sqlx can read. The key `password` counts before what stands before the @, as there.
+fn password_of(address: &str) -> Option<String> {
+    let url = Url::parse(address).ok()?;
+    let key = url.query_pairs().filter(|(key, _)| key == "password").last().map(|(_, value)| value.into_owned());
+    key.or_else(|| percent_decode_str(url.password()?).decode_utf8().ok().map(Cow::into_owned))
 }
 
 /// Whether a connection doesn't leave this machine.
