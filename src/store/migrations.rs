@@ -1,8 +1,9 @@
 //! Bringing the tables up to date, in one transaction, unless they are somebody else's.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use sqlx::{Connection, Executor, SqliteConnection, migrate::Migration, migrate::Migrator};
+use tokio::time::Instant;
 
 use super::{Db, Error, Store, postgres::Server};
 
@@ -28,6 +29,13 @@ const TABLES_OF_POSTGRES: &str = "SELECT CAST(c.relname AS TEXT) FROM pg_class c
 
 /// One server at a time brings tables up to date. Any number would do that no other program uses.
 const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(8517390552)";
+
+/// How long a change waits for a table: less than the others, whom it keeps waiting, have patience.
+const WAIT_BRIEFLY: &str = "SET LOCAL lock_timeout = 1000";
+/// How long they are left alone before the next try.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+/// How long it is tried.
+const LONGEST_TRY: Duration = Duration::from_mins(2);
 
 /// Whose tables there are, by name, and which migrations were applied to them.
 struct Found {
@@ -89,25 +97,44 @@ async fn migrate_sqlite(connection: &mut SqliteConnection, name: &str) -> Result
     Ok(tx.commit().await?)
 }
 
+/// Brings the tables of a PostgreSQL up to date beside servers that use them. A change that waits for a table makes everybody wait
+/// who comes after it, so it waits for a moment only, and tries again.
 async fn migrate_postgres(server: &Server) -> Result<(), Error> {
-    let migrated = async {
-        let mut session = server.unlimited().await?;
-        let tx = &mut session;
-        sqlx::query(TAKE_TURNS).execute(&mut *tx).await?;
-        let schema: Option<String> =
-            sqlx::query_scalar("SELECT CAST(current_schema() AS TEXT)").fetch_one(&mut *tx).await?;
-        let Some(schema) = schema else { return Err(no_schema(server)) };
-        let found = found!(tx, TABLES_OF_POSTGRES);
-        let name = format!("The schema {schema} of {}", server.place);
-        let way_out = "Give Vestibule a database of its own, or a schema: run CREATE SCHEMA vestibule, and add \
-                       ?options=-c%20search_path%3Dvestibule to the end of database.url.";
-        let pending = found.pending(&Place { name: &name, way_out })?;
-        if !pending.is_empty() {
-            apply!(tx, pending);
+    let given_up = Instant::now() + LONGEST_TRY;
+    loop {
+        match migrate_once(server).await {
+            Err(Error::Unavailable(cause)) if is_in_use(&cause) && Instant::now() < given_up => {
+                tracing::warn!(%cause, "other servers use the tables that are to be changed; trying again");
+                tokio::time::sleep(BETWEEN_TRIES).await;
+            }
+            migrated => return migrated.map_err(|error| explain(error, server)),
         }
-        Ok(session.end().await?)
-    };
-    migrated.await.map_err(|error| explain(error, server))
+    }
+}
+
+/// Whether a lock could not be had: in time (55P03), or without a deadlock (40P01).
+fn is_in_use(cause: &sqlx::Error) -> bool {
+    let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["55P03", "40P01"].contains(&&*code))
+}
+
+async fn migrate_once(server: &Server) -> Result<(), Error> {
+    let mut session = server.unlimited().await?;
+    let tx = &mut session;
+    sqlx::query(TAKE_TURNS).execute(&mut *tx).await?;
+    let schema: Option<String> =
+        sqlx::query_scalar("SELECT CAST(current_schema() AS TEXT)").fetch_one(&mut *tx).await?;
+    let Some(schema) = schema else { return Err(no_schema(server)) };
+    let found = found!(tx, TABLES_OF_POSTGRES);
+    let name = format!("The schema {schema} of {}", server.place);
+    let way_out = "Give Vestibule a database of its own, or a schema: run CREATE SCHEMA vestibule, and add \
+                       ?options=-c%20search_path%3Dvestibule to the end of database.url.";
+    let pending = found.pending(&Place { name: &name, way_out })?;
+    if !pending.is_empty() {
+        sqlx::query(WAIT_BRIEFLY).execute(&mut *tx).await?;
+        apply!(tx, pending);
+    }
+    Ok(session.end().await?)
 }
 
 fn no_schema(server: &Server) -> Error {

@@ -208,6 +208,33 @@ async fn an_older_program_refuses_newer_tables_in_words_r108() {
 }
 
 #[tokio::test]
+async fn tables_that_are_in_use_are_changed_without_keeping_others_waiting_r100() {
+    let app = App::start(Backend::Postgres).await;
+    let undo = "DROP TABLE known_networks; \
+         ALTER TABLE account_throttles DROP COLUMN reserved, DROP COLUMN reserved_until; \
+         DELETE FROM _sqlx_migrations WHERE version = 5";
+    app.observer().await.execute(undo).await.unwrap();
+    let mut reader = app.observer().await;
+    let mut reading = reader.begin().await.unwrap();
+    reading.execute("SELECT * FROM account_throttles").await.unwrap();
+    let url = app.config.database.url.clone();
+    let starting = tokio::spawn(async move { Store::open(&url, 1).await });
+    let (mut observer, mut other) = (app.observer().await, app.observer().await);
+    let waiting =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut observer).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // As long as a server has patience with a statement.
+    other.execute("SET statement_timeout = 2500").await.unwrap();
+    other.execute("SELECT * FROM account_throttles").await.unwrap();
+    assert!(!starting.is_finished(), "the tables are in use still");
+    reading.commit().await.unwrap();
+    starting.await.unwrap().unwrap().close().await;
+    other.execute("SELECT reserved FROM account_throttles").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_sqlite_file_of_another_program_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app.sqlite3");
