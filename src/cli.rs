@@ -18,7 +18,10 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use self::output::{Failure, print_line};
-use crate::server::{config::Config, logging, run};
+use crate::{
+    server::{config::Config, logging, run},
+    store::files::folder_of,
+};
 
 /// The exit code for a command that failed.
 const FAILED: u8 = 1;
@@ -121,11 +124,11 @@ impl Cli {
             owned.map_err(|error| (FAILED, Failure::Told(error)))
         };
         let variables = self.env_file.as_deref().map(env_file::read).transpose().map_err(badly)?;
-        let folder = self.config.as_deref().map_or_else(|| PathBuf::from("."), rights::folder_of);
+        let folder = self.config.as_deref().map_or_else(|| PathBuf::from("."), folder_of);
         become_owner(&folder)?;
         let config = self.configuration(variables.into_iter().flatten()).map_err(badly)?;
         if let Some(database) = config.database.url.file() {
-            become_owner(&rights::folder_of(database))?;
+            become_owner(&folder_of(database))?;
         }
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (FAILED, error.to_string().into()))?;
         runtime.block_on(command.run(config)).map_err(|error| (FAILED, error))

@@ -6,6 +6,8 @@
 mod access_tokens;
 pub mod backup;
 mod connect;
+pub mod draft;
+pub mod files;
 mod links;
 mod lock;
 mod mail;

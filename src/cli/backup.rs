@@ -1,23 +1,25 @@
 //! `vestibule backup FILE`.
 
 use std::{
-    ffi::OsString,
-    fs::{self, File, OpenOptions, TryLockError},
+    fmt::Write as _,
+    fs::{self, File},
     io::{self, IsTerminal, Write as _},
-    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
-use rustix::fs::{OFlags, RenameFlags, renameat_with};
+use rustix::fs::{RenameFlags, renameat_with};
 
-use super::{
-    output::{Failure, print_line},
-    rights::folder_of,
-};
+use super::output::{Failure, print_text};
 use crate::{
     server::config::Config,
-    store::{DatabaseUrl, backup},
+    service::entropy::{SystemEntropy, nonce},
+    store::{
+        DatabaseUrl, backup,
+        draft::{Nonce, are_digits, in_digits},
+        files::{beside, create_private, folder_of, is_own, resolve, sync_folder_of},
+    },
 };
 
 /// A copy of the database.
@@ -27,6 +29,8 @@ pub struct Backup {
     file: PathBuf,
     #[arg(skip)]
     draft: Option<Draft>,
+    #[arg(skip)]
+    resolved: PathBuf,
 }
 
 impl Backup {
@@ -35,7 +39,8 @@ impl Backup {
     /// # Errors
     /// One line that says what is wrong.
     pub fn open_files(&mut self) -> Result<(), String> {
-        self.draft = Some(Draft::begin(&self.file)?);
+        self.draft = Some(Draft::begin(&self.file, nonce(&SystemEntropy))?);
+        self.resolved = resolve(&self.file);
         Ok(())
     }
 
@@ -48,6 +53,9 @@ impl Backup {
             DatabaseUrl::Sqlite(path) => path,
             server @ DatabaseUrl::Postgres(_) => return Err(with_postgres(server)),
         };
+        if is_own(database, &self.resolved) {
+            return Err(format!("{} is a name that the database itself uses; name another file", self.file.display()));
+        }
         let draft = self.draft.as_ref().ok_or("the backup was not begun")?;
         let target = draft.file.try_clone().map_err(|cause| draft.unwritable(&cause))?;
         let mut shown = false;
@@ -57,7 +65,7 @@ impl Backup {
                 drop(write!(io::stderr(), "\r{} of {} MiB copied", done >> 20, all >> 20));
             }
         };
-        let copied = backup::copy(database, target, progress).await;
+        let copied = backup::copy(database, target, nonce(&SystemEntropy), progress).await;
         if shown {
             drop(writeln!(io::stderr()));
         }
@@ -72,11 +80,21 @@ impl Backup {
         let Some(draft) = self.draft else { return Ok(()) };
         let bytes = draft.file.metadata().map_or(0, |metadata| metadata.len());
         draft.finish()?;
-        print_line(&format!(
-            "The backup is in {} ({} KiB). Only its owner can read it: it holds every account's data.",
+        let mut text = format!(
+            "The backup is in {} ({} KiB). Only its owner can read it: it holds every account's data.\n",
             self.file.display(),
             bytes.div_ceil(1024)
-        ))
+        );
+        let folder = folder_of(&self.file);
+        for name in unfinished(&folder) {
+            let path = folder.join(name);
+            let _ = writeln!(
+                text,
+                "{} is an unfinished backup. Delete it, unless another backup is running.",
+                path.display()
+            );
+        }
+        print_text(&text)
     }
 }
 
@@ -90,7 +108,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn begin(target: &Path) -> Result<Self, String> {
+    fn begin(target: &Path, nonce: Nonce) -> Result<Self, String> {
         if target.as_os_str() == "-" {
             return Err("a backup can't go to standard output; name a file, such as vestibule-backup.db".to_owned());
         }
@@ -102,26 +120,9 @@ impl Draft {
             };
             return Err(format!("{} {what}", target.display()));
         }
-        let mut path = OsString::from(target);
-        path.push(".part");
-        let path = PathBuf::from(path);
-        let cannot = |cause: &dyn std::fmt::Display| format!("{} can't be written: {cause}", path.display());
-        let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link);
-        let file = options.open(&path).map_err(|cause| cannot(&cause))?;
-        // What is left of a backup that was broken off is used again, but nobody else's file.
-        let metadata = file.metadata().map_err(|cause| cannot(&cause))?;
-        if !metadata.is_file() || metadata.nlink() > 1 || metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(cannot(&"it is somebody else's file"));
-        }
-        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(|cause| cannot(&cause))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(cannot(&"another backup is writing it")),
-            Err(TryLockError::Error(cause)) => return Err(cannot(&cause)),
-        }
-        file.set_len(0).map_err(|cause| cannot(&cause))?;
+        // A random name, so that no finished backup is overwritten.
+        let path = beside(target, &format!(".{}{PART}", in_digits(nonce)));
+        let file = create_private(&path).map_err(|cause| format!("{} can't be written: {cause}", path.display()))?;
         Ok(Self { file, path, target: target.to_owned(), finished: false })
     }
 
@@ -135,8 +136,7 @@ impl Draft {
         let renamed = renameat_with(here, &self.path, here, &self.target, RenameFlags::NOREPLACE);
         renamed.map_err(|cause| format!("{} can't be given its name: {cause}", self.target.display()))?;
         self.finished = true;
-        let folder = File::open(folder_of(&self.target)).and_then(|folder| folder.sync_all());
-        folder.map_err(|cause| self.unwritable(&cause))
+        sync_folder_of(&self.target).map_err(|cause| self.unwritable(&cause))
     }
 }
 
@@ -146,6 +146,22 @@ impl Drop for Draft {
             drop(fs::remove_file(&self.path));
         }
     }
+}
+
+/// How the name of a backup ends that isn't finished.
+const PART: &str = ".part";
+
+/// Unfinished backups in a folder. They may be of other names, such as yesterday's.
+fn unfinished(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let is_one = |name: &String| {
+        let digits = name.strip_suffix(PART).and_then(|name| name.rsplit_once('.'));
+        digits.is_some_and(|(_, digits)| are_digits(digits))
+    };
+    let mut names: Vec<String> = names.filter(is_one).collect();
+    names.sort();
+    names
 }
 
 fn with_postgres(server: &DatabaseUrl) -> String {

@@ -9,9 +9,13 @@ use crate::{
     server::{config::Config, run},
     service::{
         clock::{Clock, SystemClock},
+        entropy::SystemEntropy,
         restore::{self, Report},
     },
-    store::{self, DatabaseUrl, Forgotten},
+    store::{
+        self, DatabaseUrl, Forgotten,
+        files::{beside, is_own, resolve},
+    },
 };
 
 /// A copy in the place of the database.
@@ -26,7 +30,7 @@ pub struct Restore {
     #[arg(long)]
     trust_backup: bool,
     #[arg(skip)]
-    source: Option<File>,
+    source: Option<(File, PathBuf)>,
 }
 
 impl Restore {
@@ -43,14 +47,14 @@ impl Restore {
         if !std::fs::metadata(&self.file).map_err(unreadable)?.is_file() {
             return Err(format!("{name} is no file; name what `vestibule backup` has made"));
         }
-        let log = PathBuf::from(format!("{name}-wal"));
+        let log = beside(&self.file, "-wal");
         if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
             return Err(format!(
                 "{name} is not whole: its newest data is in {}. Run `sqlite3 {name} 'PRAGMA wal_checkpoint(TRUNCATE)'` first",
                 log.display()
             ));
         }
-        self.source = Some(File::open(&self.file).map_err(unreadable)?);
+        self.source = Some((File::open(&self.file).map_err(unreadable)?, resolve(&self.file)));
         Ok(())
     }
 
@@ -68,9 +72,14 @@ impl Restore {
                 )));
             }
         };
-        let source = self.source.take().ok_or_else(|| "the backup was not opened".to_owned())?;
+        let (source, path) = self.source.take().ok_or_else(|| "the backup was not opened".to_owned())?;
+        if is_own(database, &path) {
+            let file = self.file.display();
+            return Err(Failure::Told(format!("{file} belongs to the database itself; name another file")));
+        }
         let wish = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
-        let report = restore::restore(database, source, wish, SystemClock.now()).await.map_err(explain)?;
+        let report =
+            restore::restore(database, source, wish, SystemClock.now(), &SystemEntropy).await.map_err(explain)?;
         print_text(&words(&report, wish))
     }
 }

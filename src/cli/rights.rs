@@ -1,10 +1,6 @@
 //! Whose rights a command has: never more than it needs.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use rustix::{
     fs::Mode,
@@ -36,13 +32,4 @@ pub fn become_owner_of(folder: &Path) -> Result<(), String> {
         .and_then(|()| set_thread_res_gid(group, group, group))
         .and_then(|()| set_thread_res_uid(user, user, user))
         .map_err(|cause| format!("the rights of {}'s owner can't be taken on: {cause}", folder.display()))
-}
-
-/// The folder in which a file lies.
-#[must_use]
-pub fn folder_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }

@@ -15,9 +15,12 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use crate::service::{
-    Service,
-    admin::{Command, Reply},
+use crate::{
+    service::{
+        Service,
+        admin::{Command, Reply},
+    },
+    store::files::beside,
 };
 
 /// The longest line, in bytes: a full list of accounts is far shorter.
@@ -25,13 +28,10 @@ const LONGEST: u64 = 1024 * 1024;
 /// How long the other side may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the socket of a database file is: beside it. The path stays as short as it was written, for a socket's may have no
-/// more than 108 bytes.
+/// Where the socket of a database file is: beside it.
 #[must_use]
 pub fn socket_of(database: &Path) -> PathBuf {
-    let mut name = database.to_owned().into_os_string();
-    name.push(".sock");
-    PathBuf::from(name)
+    beside(database, ".sock")
 }
 
 /// Opens the socket. The program's umask makes it private from its first moment on. The caller holds the database's lock, so a

@@ -4,7 +4,10 @@ use std::fmt::Debug;
 
 use rand::Rng;
 
-use crate::domain::token::{Kind, Token};
+use crate::{
+    domain::token::{Kind, Token},
+    store::draft::Nonce,
+};
 
 /// A source of random bytes fit for cryptography.
 pub trait Entropy: Debug + Send + Sync {
@@ -21,6 +24,13 @@ impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
     }
+}
+
+/// What makes the name of a draft nobody's.
+pub fn nonce(entropy: &dyn Entropy) -> Nonce {
+    let mut nonce = Nonce::default();
+    entropy.fill(&mut nonce);
+    nonce
 }
 
 /// A new token.

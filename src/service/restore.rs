@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::Service;
+use super::{
+    Service,
+    entropy::{Entropy, nonce},
+};
 use crate::{
     domain::time::Timestamp,
     store::{Error, Forget, Forgotten, Prepared, Since, SinceAccount, Store},
@@ -43,8 +46,14 @@ pub struct Report {
 ///
 /// # Errors
 /// [`Error::InUse`] while a server runs; what the store says of a copy that can't be used.
-pub async fn restore(database: &Path, source: File, wish: Wish, now: Timestamp) -> Result<Report, Error> {
-    let prepared = Prepared::new(database, &source).await?;
+pub async fn restore(
+    database: &Path,
+    source: File,
+    wish: Wish,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Report, Error> {
+    let prepared = Prepared::new(database, &source, nonce(entropy)).await?;
     let newest = prepared.store.newest().await?.map(Timestamp::in_words);
     let since = prepared.since().await;
     let closed: Vec<SinceAccount> = match &since {

@@ -4,18 +4,13 @@
 //! what was deleted. It is first made beside the database, where its owner may write, and then written into the file that
 //! the operator has opened, perhaps with more rights.
 
-use std::{
-    fs::{self, File, TryLockError},
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs::File, path::Path, time::Duration};
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{
     Error,
-    connect::{beside, cannot_open, open_private},
+    draft::{Draft, Nonce, Purpose, write},
     migrations::look_into,
 };
 
@@ -28,74 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a copy is called in words.
 const COPY: &str = "the copy";
 
-/// A file beside the database that goes away in the end, with the files that SQLite keeps beside it.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub path: PathBuf,
-    file: File,
-}
-
-impl Draft {
-    /// A new, empty file, for one process at a time.
-    pub fn new(database: &Path, suffix: &str) -> Result<Self, Error> {
-        let path = beside(database, suffix);
-        let cannot = |cause: &dyn std::fmt::Display| cannot_open(&path, cause);
-        let file = open_private(&path, false).map_err(|cause| cannot(&cause))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(cannot(&"another backup or restore is under way")),
-            Err(TryLockError::Error(cause)) => return Err(cannot(&cause)),
-        }
-        file.set_len(0).map_err(|cause| cannot(&cause))?;
-        Ok(Self { path, file })
-    }
-
-    /// Lets others take it: whoever opens it as a database does so once more.
-    pub fn unlock(&self) -> Result<(), Error> {
-        self.file.unlock().map_err(|cause| cannot_open(&self.path, &cause))
-    }
-
-    fn len(&self) -> u64 {
-        self.file.metadata().map_or(0, |metadata| metadata.len())
-    }
-
-    /// Writes all of one file into another and waits for the disk.
-    pub async fn write(from: &File, to: &File) -> io::Result<()> {
-        let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
-        let written = tokio::task::spawn_blocking(move || {
-            io::Seek::rewind(&mut from)?;
-            io::copy(&mut from, &mut to)?;
-            to.sync_all()
-        });
-        written.await.unwrap_or_else(|cause| Err(io::Error::other(cause)))
-    }
-
-    /// Fills it from another file.
-    pub async fn fill(&self, from: &File) -> Result<(), Error> {
-        Self::write(from, &self.file).await.map_err(|cause| cannot_open(&self.path, &cause))
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        for suffix in ["", "-journal", "-wal", "-shm", ".lock"] {
-            drop(fs::remove_file(with_suffix(&self.path, suffix)));
-        }
-    }
-}
-
-/// A file that SQLite keeps beside another, by its name.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Copies a database into an open file. Tells the bytes done and those that there may be in all, from time to time.
+/// Copies a database into an open file. Tells the bytes done and those that there may be in all, from time to time. The
+/// nonce names the draft.
 ///
 /// # Errors
 /// [`Error::Refused`] for a file that is no database of this program, or that can't be copied.
-pub async fn copy(database: &Path, target: File, progress: impl FnMut(u64, u64)) -> Result<(), Error> {
+pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl FnMut(u64, u64)) -> Result<(), Error> {
     if matches!(database.try_exists(), Ok(false)) {
         let folder = std::env::current_dir().unwrap_or_default();
         return Err(Error::Refused(format!(
@@ -109,11 +42,11 @@ pub async fn copy(database: &Path, target: File, progress: impl FnMut(u64, u64))
     if !look_into(&mut source, &name).await.map_err(|error| of(&name, error))? {
         return Err(Error::Refused(format!("{} holds no data yet: start the server first.", database.display())));
     }
-    let draft = Draft::new(database, "backup")?;
+    let draft = Draft::new(database, Purpose::Backup, nonce)?;
     vacuum_into(&mut source, &draft, progress).await?;
     source.close().await?;
     check(&draft.path).await?;
-    let written = Draft::write(&draft.file, &target).await;
+    let written = write(&draft.file, &target).await;
     written.map_err(|cause| Error::Refused(format!("the backup can't be written: {cause}.")))
 }
 

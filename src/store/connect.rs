@@ -1,20 +1,22 @@
 //! Opening the two databases, and telling their passing troubles from lasting ones.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
-use rustix::{fs::OFlags, io::Errno};
 use sqlx::{
     pool::PoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Db, Error, PATIENCE, writer::Writer};
+use super::{
+    Db, Error, PATIENCE,
+    files::{beside, open_private},
+    writer::Writer,
+};
 
 /// The first SQLite without the write-ahead log bug that can lose committed pages (3.7.0 to 3.51.2 have it).
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
@@ -71,7 +73,7 @@ pub fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
 
 /// Takes a database, which is made if need be, for this process alone.
 pub fn lock(path: &Path) -> Result<SqliteLock, Error> {
-    let name = beside(path, "lock");
+    let name = beside(path, ".lock");
     let beside = open_private(&name, true).map_err(|e| cannot_open(&name, &e))?;
     refuse_network_file_system(path, &beside)?;
     take(&beside, path, &name)?;
@@ -86,32 +88,6 @@ fn take(file: &File, database: &Path, name: &Path) -> Result<(), Error> {
         Err(TryLockError::WouldBlock) => Err(Error::InUse(database.to_owned())),
         Err(TryLockError::Error(e)) => Err(cannot_open(name, &e)),
     }
-}
-
-/// A file next to the database, named after it.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Opens a file that only its owner may read, and makes it if need be. SQLite gives its log the same permissions. A symbolic
-/// link is refused: whoever may write the folder would choose which file is opened.
-pub fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
-    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(fresh).mode(0o600).custom_flags(no_link);
-    let file = options.open(path).map_err(|cause| match Errno::from_io_error(&cause) {
-        Some(Errno::LOOP) => io::Error::other("it is a symbolic link; name the file that it leads to"),
-        _ => cause,
-    })?;
-    let mut permissions = file.metadata()?.permissions();
-    if permissions.mode() & 0o077 != 0 {
-        permissions.set_mode(0o600);
-        file.set_permissions(permissions)?;
-    }
-    Ok(file)
 }
 
 /// A write-ahead log lives in shared memory, which file systems on a network don't have.

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     DURABLE, Error, Store,
-    connect::{beside, open_private},
+    files::{beside, open_private},
     on_read, on_write,
 };
 
@@ -20,7 +20,7 @@ const SET: &str = "INSERT INTO server_facts (name, value) VALUES ('uses', $1) ON
 
 /// The file beside a database.
 pub(super) fn of(database: &Path) -> PathBuf {
-    beside(database, "mark")
+    beside(database, ".mark")
 }
 
 impl Store {

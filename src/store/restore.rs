@@ -9,8 +9,10 @@ use sqlx::Connection;
 
 use super::{
     DURABLE, DatabaseUrl, Db, Error, Store,
-    backup::{Draft, check, open, with_suffix},
+    backup::{check, open},
     connect::{SqliteLock, cannot_open, lock},
+    draft::{Draft, Nonce, Purpose},
+    files::{beside, sync_folder_of},
     mark, on_read, on_write,
 };
 use crate::domain::time::Timestamp;
@@ -86,15 +88,15 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Takes a copy in, checks it and brings its tables up to date.
+    /// Takes a copy in, checks it and brings its tables up to date. The nonce names the draft.
     ///
     /// # Errors
     /// [`Error::InUse`] while a server runs, [`Error::Refused`] for a copy that can't be used.
-    pub async fn new(database: &Path, source: &File) -> Result<Self, Error> {
+    pub async fn new(database: &Path, source: &File, nonce: Nonce) -> Result<Self, Error> {
         // An empty file is what an attempt without a database leaves.
         let present = fs::metadata(database).is_ok_and(|metadata| metadata.len() > 0);
         let lock = lock(database)?;
-        let draft = Draft::new(database, "restore")?;
+        let draft = Draft::new(database, Purpose::Restore, nonce)?;
         draft.fill(source).await?;
         check(&draft.path).await?;
         draft.unlock()?;
@@ -143,7 +145,7 @@ impl Prepared {
         store.close().await;
         drop(store);
         let time = now.to_rfc3339().replace(['-', ':'], "");
-        let aside = present.then(|| with_suffix(&database, &format!(".before-{time}")));
+        let aside = present.then(|| beside(&database, &format!(".before-{time}")));
         if let Some(aside) = &aside {
             // Folded into the file, unless that is damaged. Nothing of it may be left for the copy.
             if let Ok(before) = open(&database, false).await {
@@ -153,9 +155,7 @@ impl Prepared {
         }
         drop(fs::remove_file(mark::of(&database)));
         fs::rename(&draft.path, &database).map_err(|cause| cannot_open(&database, &cause))?;
-        let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let kept = File::open(folder).and_then(|folder| folder.sync_all());
-        kept.map_err(|cause| cannot_open(folder, &cause))?;
+        sync_folder_of(&database).map_err(|cause| cannot_open(&database, &cause))?;
         Ok(aside)
     }
 }
@@ -165,7 +165,7 @@ fn set_aside(database: &Path, aside: &Path) -> std::io::Result<()> {
     // Not every file system knows second names.
     fs::hard_link(database, aside).or_else(|_| fs::rename(database, aside))?;
     for suffix in ["-wal", "-shm", "-journal"] {
-        match fs::rename(with_suffix(database, suffix), with_suffix(aside, suffix)) {
+        match fs::rename(beside(database, suffix), beside(aside, suffix)) {
             Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
             _ => {}
         }

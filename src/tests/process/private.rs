@@ -102,8 +102,7 @@ fn commands_of_root_follow_nothing_that_lies_in_the_service_s_folder_r111() {
         std::fs::write(&victim, "keep me").unwrap();
         std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o644)).unwrap();
     };
-    for link in ["vestibule.db", "vestibule.db.lock", "vestibule.db-wal", "vestibule.db.backup", "vestibule.db.restore"]
-    {
+    for link in ["vestibule.db", "vestibule.db.lock", "vestibule.db-wal", "vestibule.db.mark", "vestibule.db.sock"] {
         for args in [&["user", "list"][..], &["migrate"], &["backup", "copy.db"], &["restore", "/etc/hostname"]] {
             lay();
             symlink(&victim, service.path().join(link)).unwrap();

@@ -165,6 +165,62 @@ fn a_backup_overwrites_nothing_and_goes_into_a_file_alone() {
     assert_eq!(names(empty.path()), [""; 0], "nothing is left over");
 }
 
+/// A file's bytes.
+fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn a_finished_backup_survives_the_next_one_whatever_its_name_is() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    server.register();
+    for name in ["vestibule.db.backup", "vestibule.db.restore", "tue.db.part", "vestibule.db.restore.part"] {
+        let (code, _, error) = run(folder.path(), &["backup", name], &[], "");
+        assert_eq!(code, 0, "{name}: {error}");
+        let whole = bytes(folder.path(), name);
+        let (code, _, error) = run(folder.path(), &["backup", "tue.db"], &[], "");
+        assert_eq!((code, bytes(folder.path(), name) == whole), (0, true), "{name}: {error}");
+        std::fs::remove_file(folder.path().join("tue.db")).unwrap();
+    }
+    assert!(server.stop().success());
+    let whole = bytes(folder.path(), "vestibule.db.restore");
+    let (code, _, error) = run(folder.path(), &["restore", "vestibule.db.restore"], &[], "");
+    assert_eq!((code, bytes(folder.path(), "vestibule.db.restore") == whole), (0, true), "{error}");
+}
+
+#[test]
+fn no_backup_has_a_name_that_the_database_uses() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    for name in ["-journal", ".key", ".backup-0123456789abcdef.draft"] {
+        let name = format!("./vestibule.db{name}");
+        drop(std::fs::remove_file(folder.path().join(&name)));
+        let (code, _, error) = run(folder.path(), &["backup", &name], &[], "");
+        assert!(code == 1 && error.contains("is a name that the database itself uses"), "{name}: {error}");
+        assert!(!folder.path().join(&name).exists(), "{name}");
+    }
+    assert!(server.stop().success());
+    let before = bytes(folder.path(), "vestibule.db");
+    let (code, _, error) = run(folder.path(), &["restore", "vestibule.db"], &[], "");
+    assert!(code == 1 && error.contains("belongs to the database itself"), "{error}");
+    assert!(bytes(folder.path(), "vestibule.db") == before);
+}
+
+#[test]
+fn what_a_killed_backup_left_is_removed_or_named() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    let (draft, part) = ("vestibule.db.backup-0123456789abcdef.draft", "mon.db.0123456789abcdef.part");
+    for name in [draft, part] {
+        std::fs::write(folder.path().join(name), "half").unwrap();
+    }
+    let (code, out, error) = run(folder.path(), &["backup", "tue.db"], &[], "");
+    assert!(code == 0 && out.contains("mon.db.0123456789abcdef.part is an unfinished backup."), "{out}{error}");
+    assert!(!folder.path().join(draft).exists() && bytes(folder.path(), part) == b"half");
+    assert!(server.stop().success());
+}
+
 #[test]
 fn a_file_that_is_no_whole_backup_is_refused_and_nothing_is_changed() {
     let folder = folder();

@@ -1,0 +1,209 @@
+//! A copy that is being made beside the database.
+//!
+//! Its name is random, so that it is nobody's file. A process that is killed leaves its draft. The next backup or restore
+//! removes it: it knows drafts by their whole name, and those in use by their lock.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::OFlags;
+
+use super::{
+    Error,
+    connect::cannot_open,
+    files::{NO_LINK, beside, create_private, folder_of},
+};
+
+/// The random part of a name.
+pub type Nonce = [u8; 8];
+
+/// A nonce in a name, in lower-case hexadecimal digits.
+#[must_use]
+pub fn in_digits(nonce: Nonce) -> String {
+    format!("{:016x}", u64::from_be_bytes(nonce))
+}
+
+/// Whether a part of a name is a nonce.
+#[must_use]
+pub fn are_digits(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What a draft is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is locked as long as it is in use.
+    Backup,
+    /// It is unlocked for a moment. So only the holder of the database's lock may remove drafts of this kind.
+    Restore,
+}
+
+impl Purpose {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Backup => ".backup-",
+            Self::Restore => ".restore-",
+        }
+    }
+}
+
+const END: &str = ".draft";
+
+/// What lies beside a draft while it is open as a database. The draft itself comes first.
+const PARTS: [&str; 5] = ["", "-journal", "-wal", "-shm", ".lock"];
+
+/// A file beside the database that goes away in the end, with the files that SQLite keeps beside it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub path: PathBuf,
+    pub file: File,
+}
+
+impl Draft {
+    /// A new, empty file, locked. What killed processes left of this kind is removed.
+    pub fn new(database: &Path, purpose: Purpose, nonce: Nonce) -> Result<Self, Error> {
+        remove_leftovers(database, purpose);
+        let path = beside(database, &format!("{}{}{END}", purpose.prefix(), in_digits(nonce)));
+        let made = loop {
+            match create_locked(&path) {
+                Ok(Some(file)) => break Ok(file),
+                Ok(None) => {}
+                Err(cause) => break Err(cannot_open(&path, &cause)),
+            }
+        };
+        made.map(|file| Self { path, file })
+    }
+
+    /// Lets others take it: whoever opens it as a database does so once more.
+    pub fn unlock(&self) -> Result<(), Error> {
+        self.file.unlock().map_err(|cause| cannot_open(&self.path, &cause))
+    }
+
+    pub fn len(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
+
+    /// Fills it from another file.
+    pub async fn fill(&self, from: &File) -> Result<(), Error> {
+        write(from, &self.file).await.map_err(|cause| cannot_open(&self.path, &cause))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+/// Writes all of one file into another and waits for the disk.
+pub(super) async fn write(from: &File, to: &File) -> io::Result<()> {
+    let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
+    let written = tokio::task::spawn_blocking(move || {
+        io::Seek::rewind(&mut from)?;
+        io::copy(&mut from, &mut to)?;
+        to.sync_all()
+    });
+    written.await.unwrap_or_else(|cause| Err(io::Error::other(cause)))
+}
+
+/// Makes and locks a file. `None` if another process took it for a leftover before it was locked, and removed it.
+fn create_locked(path: &Path) -> io::Result<Option<File>> {
+    let file = create_private(path)?;
+    file.lock()?;
+    Ok((file.metadata()?.nlink() > 0).then_some(file))
+}
+
+fn remove(draft: &Path) {
+    for part in PARTS {
+        drop(fs::remove_file(beside(draft, part)));
+    }
+}
+
+/// Whether a path is a draft's for a database, or that of a file beside a draft.
+pub(super) fn is_draft(database: &Path, path: &Path) -> bool {
+    draft_of(database, Purpose::Backup, path).or_else(|| draft_of(database, Purpose::Restore, path)).is_some()
+}
+
+/// The draft that a path belongs to.
+fn draft_of(database: &Path, purpose: Purpose, path: &Path) -> Option<PathBuf> {
+    let start = format!("{}{}", database.file_name()?.to_str()?, purpose.prefix());
+    let (digits, part) = path.file_name()?.to_str()?.strip_prefix(&start)?.split_once(END)?;
+    let is_one = are_digits(digits) && PARTS.contains(&part) && folder_of(path) == folder_of(database);
+    is_one.then(|| beside(database, &format!("{}{digits}{END}", purpose.prefix())))
+}
+
+/// Removes the drafts that no process holds. One that can't be removed stays.
+fn remove_leftovers(database: &Path, purpose: Purpose) {
+    let entries = fs::read_dir(folder_of(database)).into_iter().flatten().flatten();
+    // By the name alone: the database's own path may be written in another way.
+    let paths = entries.map(|entry| database.with_file_name(entry.file_name()));
+    let drafts: BTreeSet<PathBuf> = paths.filter_map(|path| draft_of(database, purpose, &path)).collect();
+    for draft in drafts {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(NO_LINK | OFlags::NONBLOCK.bits().cast_signed());
+        match options.open(&draft) {
+            // Locked until it is removed, so that its maker notices.
+            Ok(file) => {
+                if file.try_lock().is_ok() {
+                    remove(&draft);
+                }
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => remove(&draft),
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder").flatten();
+        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_draft_removes_what_a_killed_process_left_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.db");
+        let running = Draft::new(&database, Purpose::Backup, [1; 8]).expect("a draft");
+        let kept = [
+            "a.db.backup",
+            "a.db.backup-0123456789abcdef",
+            "a.db.backup-0123456789abcdef.draft.gz",
+            "a.db.backup-0123456789ABCDEF.draft",
+            "a.db.restore-0123456789abcdef.draft",
+            "b.db.backup-0123456789abcdef.draft",
+        ];
+        let left = ["a.db.backup-0123456789abcdef.draft", "a.db.backup-0123456789abcdef.draft-journal"];
+        let orphan = "a.db.backup-1123456789abcdef.draft.lock";
+        for name in kept.iter().chain(&left).chain([&orphan]) {
+            fs::write(folder.path().join(name), "x").expect("written");
+        }
+        let draft = Draft::new(&database, Purpose::Backup, [2; 8]).expect("a draft");
+        let names_of = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        let made = [&running.path, &draft.path].map(|path| names_of(path).expect("a name"));
+        let mut wanted: Vec<String> = kept.iter().map(|name| (*name).to_owned()).chain(made).collect();
+        wanted.sort();
+        assert_eq!(names(folder.path()), wanted);
+        drop((running, draft));
+        assert_eq!(names(folder.path()).len(), kept.len(), "a draft goes away in the end");
+    }
+
+    #[test]
+    fn a_draft_takes_the_place_of_no_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.db");
+        let name = beside(&database, ".restore-0101010101010101.draft");
+        std::os::unix::fs::symlink(folder.path().join("other"), &name).expect("a link");
+        assert!(Draft::new(&database, Purpose::Restore, [1; 8]).is_err() && !folder.path().join("other").exists());
+    }
+}

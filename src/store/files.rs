@@ -1,0 +1,120 @@
+//! Files beside a database: their names, and how they are made.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::{fs::OFlags, io::Errno};
+
+/// Refuses a symbolic link in the place of a file: its maker would choose which file is opened.
+pub const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
+/// What SQLite keeps beside a database.
+pub(super) const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// What this program keeps beside a database.
+const OURS: [&str; 4] = [".lock", ".sock", ".mark", ".key"];
+
+/// A file next to another, named after it. The path stays as short as it was written: a socket's has at most 108 bytes.
+#[must_use]
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The folder in which a file lies.
+#[must_use]
+pub fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Waits until the disk has the names in a file's folder.
+///
+/// # Errors
+/// What the file system says.
+pub fn sync_folder_of(file: &Path) -> io::Result<()> {
+    File::open(folder_of(file))?.sync_all()
+}
+
+/// A path without links and `..`, also of a file that doesn't exist yet.
+#[must_use]
+pub fn resolve(path: &Path) -> PathBuf {
+    let in_folder = || Some(fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+}
+
+/// Whether a resolved path is the database's own, or one that this program or SQLite uses beside it.
+#[must_use]
+pub fn is_own(database: &Path, path: &Path) -> bool {
+    let database = resolve(database);
+    let mut own = [""].iter().chain(&LOGS).chain(&OURS).map(|suffix| beside(&database, suffix));
+    own.any(|name| name == path) || super::draft::is_draft(&database, path)
+}
+
+/// Makes a file that only its owner may read. Whatever has this name already stays as it is.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`], also for a link; what else the file system says.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Opens a file that only its owner may read, and makes it if need be. SQLite gives its log the same permissions. A symbolic
+/// link is refused: whoever may write the folder would choose which file is opened.
+pub(super) fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(fresh).mode(0o600).custom_flags(NO_LINK);
+    let file = options.open(path).map_err(|cause| match Errno::from_io_error(&cause) {
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link; name the file that it leads to"),
+        _ => cause,
+    })?;
+    let mut permissions = file.metadata()?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        permissions.set_mode(0o600);
+        file.set_permissions(permissions)?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn names_that_the_program_uses_are_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("vestibule.db");
+        symlink(folder.path(), folder.path().join("link")).expect("a link");
+        for name in
+            ["", "-wal", "-shm", "-journal", ".lock", ".sock", ".mark", ".key", ".backup-0123456789abcdef.draft"]
+        {
+            let named = folder.path().join(format!("link/vestibule.db{name}"));
+            assert!(is_own(&database, &resolve(&named)), "{name}");
+        }
+        for name in [".backup", ".restore", ".bak", ".before-20260101T000000Z", ".backup-0123456789abcdeX.draft"] {
+            assert!(!is_own(&database, &resolve(&beside(&database, name))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_new_file_takes_the_place_of_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (notes, link) = (folder.path().join("notes"), folder.path().join("link"));
+        fs::write(&notes, "Buy milk.").expect("written");
+        symlink(folder.path().join("other"), &link).expect("a link");
+        for path in [&notes, &link] {
+            assert_eq!(create_private(path).expect_err("refused").kind(), io::ErrorKind::AlreadyExists);
+        }
+        assert_eq!(fs::read_to_string(&notes).expect("read"), "Buy milk.");
+        assert!(!folder.path().join("other").exists());
+    }
+}
