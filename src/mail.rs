@@ -1,6 +1,7 @@
 //! What brings mail to its addressees: SMTP, or a folder in which the operator finds it.
 
 mod folder;
+mod limited;
 mod smtp;
 mod tls;
 mod url;

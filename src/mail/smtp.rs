@@ -1,6 +1,6 @@
 //! Handing a mail to a mail server (RFC 5321).
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use mail_send::{
     Credentials, Error, SmtpClient,
@@ -12,10 +12,11 @@ use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 
 use super::{
     PATIENCE, TOO_LONG, in_full,
+    limited::Limited,
     url::{Login, Security, Server},
 };
 use crate::service::Undelivered;
@@ -73,8 +74,12 @@ impl From<Failure> for Undelivered {
             Error::UnexpectedReply(answer) => format!("the mail server answered {}", answer.code()),
             Error::AuthenticationFailed(answer) => format!("the mail server refused the login with {}", answer.code()),
             Error::UnsupportedAuthMechanism => "the mail server offers no login by PLAIN or LOGIN".to_owned(),
-            Error::UnparseableReply => "the mail server closed the connection, or doesn't speak SMTP there".to_owned(),
+            // The reader of replies refuses long lines by the same error.
+            Error::UnparseableReply => {
+                "the mail server closed the connection, says too much, or doesn't speak SMTP there".to_owned()
+            }
             Error::Timeout => TOO_LONG.to_owned(),
+            Error::Io(cause) => in_full(&cause),
             other => in_full(&other),
         };
         Self { cause, lasting }
@@ -94,9 +99,9 @@ impl Client {
     }
 
     async fn try_to_send(&self, parcel: Parcel<'_>) -> Result<(), Failure> {
-        let mut client = SmtpClient { stream: self.connect().await?, timeout: PATIENCE };
+        let mut client = SmtpClient { stream: Limited::new(self.connect().await?), timeout: PATIENCE };
         if self.security == Security::Tls {
-            let mut client = client.into_tls(self.connector()?, &self.server.host).await?;
+            let mut client = self.begin_tls(client).await?;
             client.read().await?.assert_positive_completion()?;
             return self.hand_over(client, parcel).await;
         }
@@ -105,8 +110,8 @@ impl Client {
             return self.hand_over(client, parcel).await;
         }
         if client.ehlo(&self.hello).await?.has_capability(EXT_START_TLS) {
-            let client = client.start_tls(self.connector()?, &self.server.host).await?;
-            return self.hand_over(client, parcel).await;
+            client.cmd("STARTTLS\r\n").await?.assert_positive_completion()?;
+            return self.hand_over(self.begin_tls(client).await?, parcel).await;
         }
         if self.security == Security::StartTls {
             return Err(Failure::Connection("the mail server offers no STARTTLS, and mail.tls is \"required\""));
@@ -131,8 +136,16 @@ impl Client {
         Err(failure)
     }
 
-    fn connector(&self) -> Result<&TlsConnector, Failure> {
-        self.tls.as_ref().ok_or(Failure::Connection("no TLS was set up"))
+    /// Begins TLS. mail-send does so on bare TCP connections only.
+    async fn begin_tls<S>(&self, client: SmtpClient<S>) -> Result<SmtpClient<TlsStream<S>>, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let connector = self.tls.as_ref().ok_or(Failure::Connection("no TLS was set up"))?;
+        let name = ServerName::try_from(self.server.host.clone()).map_err(|_| Error::InvalidTLSName)?;
+        let stream = connector.connect(name, client.stream).await;
+        let stream = stream.map_err(|cause| io::Error::other(format!("TLS error: {cause}")))?;
+        Ok(SmtpClient { stream, timeout: client.timeout })
     }
 
     async fn hand_over<S>(&self, mut client: SmtpClient<S>, parcel: Parcel<'_>) -> Result<(), Failure>

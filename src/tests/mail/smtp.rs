@@ -39,6 +39,8 @@ struct Ways {
     tls_at_once: bool,
     /// A step, and its answer there in place of the usual one.
     answer: Option<(&'static str, &'static str)>,
+    /// Whether it sends that answer over and over.
+    floods: bool,
     /// A step from which on it answers nothing, and whom it tells once it is there.
     stall: Option<(&'static str, Arc<Notify>)>,
 }
@@ -56,7 +58,12 @@ impl Ways {
 
     /// The answer at a step, as a line.
     fn answer(&self, step: &str, usual: &str) -> String {
-        let answer = self.answer.filter(|(other, _)| *other == step).map_or(usual, |(_, answer)| answer);
+        let own = self.answer.filter(|(other, _)| *other == step);
+        if let Some((_, answer)) = own.filter(|_| self.floods) {
+            // Then nonsense: a client that reads on so far has another error.
+            return answer.repeat(FLOOD / answer.len()) + "\r\n";
+        }
+        let answer = own.map_or(usual, |(_, answer)| answer);
         if self.bare { format!("{}\r\n", &answer[..3]) } else { format!("{answer}\r\n") }
     }
 }
@@ -64,6 +71,8 @@ impl Ways {
 const GREETING: &str = "greeting";
 const HANDSHAKE: &str = "handshake";
 const END_OF_MAIL: &str = "end of mail";
+/// How many bytes a server sends that floods.
+const FLOOD: usize = 4 * 1024 * 1024;
 
 /// What a server was told.
 #[derive(Default)]
@@ -360,6 +369,43 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
                 assert!(step != "QUIT" && !refused.lasting, "{step}: {refused:?}");
                 assert_eq!(refused.cause, "the mail server took too long", "{step}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_tried_again() {
+    let (mine, letter) = (Certificates::self_signed(), Box::pin(letter()).await);
+    let ca_file = mine.path("leaf.pem");
+    let floods = [
+        (GREETING, "220-x\r\n"),
+        (GREETING, "220-\r\n"),
+        (GREETING, "220 a line without an end, "),
+        ("EHLO", "250-SIZE\r\n"),
+        ("EHLO", "550-x\r\n"),
+        ("EHLO", "250 a line without an end, "),
+        ("STARTTLS", "220-x\r\n"),
+        ("AUTH", "235-x\r\n"),
+        ("MAIL", "250-x\r\n"),
+        ("RCPT", "550-x\r\n"),
+        ("DATA", "354-x\r\n"),
+        (END_OF_MAIL, "550-x\r\n"),
+    ];
+    for tls_at_once in [false, true] {
+        for (step, answer) in floods.into_iter().filter(|(step, _)| !(tls_at_once && *step == "STARTTLS")) {
+            let (tls, answer, offers) = (Some(mine.acceptor()), Some((step, answer)), &["AUTH PLAIN"]);
+            let server =
+                MailServer::start(Ways { tls, tls_at_once, answer, offers, floods: true, ..Ways::default() }).await;
+            let scheme = if tls_at_once { "smtps" } else { "smtp" };
+            let url = format!("{scheme}://ann:secret12@{ELSEWHERE}:{}", server.port);
+            let refused = send(&letter, &url, TlsMode::Required, Some(&ca_file)).await.unwrap_err();
+            // Long lines, and long replies to EHLO, are refused by the reader of replies.
+            let cause = if step == "EHLO" || answer.is_some_and(|(_, line)| line.contains("without an end")) {
+                "the mail server closed the connection, says too much, or doesn't speak SMTP there"
+            } else {
+                "the mail server says too much"
+            };
+            assert_eq!((refused.cause.as_str(), refused.lasting), (cause, false), "{answer:?}, {tls_at_once}");
         }
     }
 }

@@ -1,0 +1,65 @@
+//! A connection on which the other side may send only so much.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How many bytes a mail server may send on one connection, TLS included. A whole talk takes some hundred, and a
+/// chain of certificates some thousand.
+const MOST: usize = 128 * 1024;
+
+/// A connection that fails once the other side has sent too much. SMTP sets no limit to the number of a reply's lines.
+pub(super) struct Limited<S> {
+    stream: S,
+    left: usize,
+}
+
+impl<S> Limited<S> {
+    pub const fn new(stream: S) -> Self {
+        Self { stream, left: MOST }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        self.left = self.left.checked_sub(read).ok_or_else(|| io::Error::other("the mail server says too much"))?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_limit_itself_may_be_read_and_nothing_more() {
+        let mut all = vec![0; MOST];
+        let mut stream = Limited::new(tokio::io::repeat(b'x'));
+        stream.read_exact(&mut all).await.expect("within the limit");
+        let refused = stream.read_u8().await.expect_err("beyond the limit");
+        assert_eq!(refused.to_string(), "the mail server says too much");
+    }
+}
