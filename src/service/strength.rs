@@ -34,17 +34,17 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Prepares a password. What a guesser knows is looked for in all of it; only then is it cut to what is judged.
+    /// Prepares a password. A control character counts as a space, for the estimator knows no repetition of line breaks. What a guesser knows is looked for in all of it; only then is it cut to what is judged.
     ///
     /// # Errors
     /// [`Problem::PasswordTooShort`].
     pub fn new(password: &Password, words: &Words, least: u32) -> Result<Self, Problem> {
-        let text = password.expose();
+        let text = Zeroizing::new(password.expose().replace(char::is_control, " "));
         if text.chars().count() < least as usize {
             return Err(Problem::PasswordTooShort { least });
         }
-        let unknown = words.taken_out_of(text);
-        let rest = unknown.as_ref().map_or(text, |rest| rest.as_str());
+        let unknown = words.taken_out_of(&text);
+        let rest = unknown.as_ref().map_or(text.as_str(), |rest| rest.as_str());
         let once = each_word_once(rest);
         let core = work::beginning(once.as_ref().map_or(rest, |once| once.as_str()));
         let core = Zeroizing::new(core.to_owned());
@@ -253,6 +253,14 @@ mod tests {
             assert!(advice.contains(&Advice::AddWords) || advice.contains(&Advice::UseWords), "{bad}: {advice:?}");
         }
     }
+    #[test]
+    fn line_breaks_are_no_better_than_spaces_r8() {
+        for text in ["\n".repeat(12), "\r\n".repeat(6), "\u{85}".repeat(12), " ".repeat(12)] {
+            let judged = candidate(&text).and_then(|candidate| candidate.judge());
+            assert!(matches!(judged, Err(Problem::PasswordGuessable(_))), "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn periodic_passwords_are_judged_without_a_fault_r84(period in "[!-~]{1,4}", times in 2..128_usize) {

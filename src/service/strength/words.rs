@@ -7,6 +7,10 @@ use zeroize::Zeroizing;
 
 /// Characters of the shortest word that is looked for: shorter ones are in half of all passwords.
 const SHORTEST: usize = 3;
+/// Characters of the shortest part of an email or a username that is looked for by itself.
+const SHORTEST_PART: usize = 4;
+/// Characters of a word that are looked at: those of the longest email. What a form sends may be longer.
+const LONGEST: usize = 254;
 
 /// What a person and the service are called, in lower case.
 #[derive(Clone, Debug, Default)]
@@ -15,15 +19,22 @@ pub struct Words {
 }
 
 impl Words {
-    /// An email with its two parts, a username, and other names. None of them needs to be well-formed.
+    /// An email with its parts, a username with its parts, and other names; each also backwards. None of them needs to be
+    /// well-formed.
     pub fn new(email: &str, username: &str, names: &[String]) -> Self {
         let (local, domain) = email.rsplit_once('@').unwrap_or((email, ""));
         let names = names.iter().map(String::as_str);
+        let parts = [local, domain, username].into_iter().flat_map(|text| text.split(['.', '_', '-', '+']));
+        let parts = parts.filter(|part| part.chars().count() >= SHORTEST_PART);
         let mut words = Self::default();
-        for word in [email, local, domain, username].into_iter().chain(names) {
-            let word: String = word.trim().nfc().flat_map(char::to_lowercase).collect();
-            if !word.is_empty() && !words.texts.contains(&word) {
-                words.texts.push(word);
+        for word in [email, local, domain, username].into_iter().chain(names).chain(parts) {
+            let word: String = word.trim().chars().take(LONGEST).nfc().flat_map(char::to_lowercase).collect();
+            let backwards: String = word.chars().rev().collect();
+            let count = if word.chars().count() >= SHORTEST_PART { 2 } else { 1 };
+            for word in [word, backwards].into_iter().take(count) {
+                if !word.is_empty() && !words.texts.contains(&word) {
+                    words.texts.push(word);
+                }
             }
         }
         words
@@ -90,6 +101,31 @@ mod tests {
         }
         let overlapping = Words::new("", "aba", &[]);
         assert_eq!(overlapping.taken_out_of("xababax").as_ref().map(|rest| rest.as_str()), Some("xx"));
+    }
+
+    #[test]
+    fn parts_of_an_email_and_words_backwards_are_found_r8() {
+        let words = Words::new("max.oberhuber+news@weird-corp.example", "quagga_fan", &[]);
+        for (text, rest) in [
+            ("oberhuber1987!", "1987!"),
+            ("QuiteWeird2024", "Quite2024"),
+            ("naf_aggauq77", "77"),
+            ("rebuhrebo-swen", "-"),
+            ("quagga99", "99"),
+        ] {
+            assert_eq!(words.taken_out_of(text).as_ref().map(|rest| rest.as_str()), Some(rest), "{text}");
+        }
+        assert_eq!(
+            words.taken_out_of("maximum tidal kettle"),
+            None,
+            "a part of three letters is in too many passwords"
+        );
+    }
+
+    #[test]
+    fn a_word_is_looked_at_as_far_as_an_email_goes() {
+        let long = "x".repeat(16_000);
+        assert!(Words::new(&long, &long, &[]).texts().iter().all(|word| word.len() <= LONGEST));
     }
 
     #[test]
