@@ -66,6 +66,7 @@ test.describe("with the policy switched off", () => {
   });
 
   test("no address and no stored token runs_r83", async ({ page, complaints }) => {
+    test.slow();
     complaints.expect(status(401), status(404));
     const app = new Vestibule(page);
     for (const polyglot of POLYGLOTS) {

@@ -126,10 +126,11 @@ impl Hall {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                 return Some(place);
             }
-            self.registry.close_longest_waiting();
-            // While all are being answered none can give way, so that is tried again.
+            // One that gives way takes a moment to go. While all are being answered none can, so that is tried again.
+            let gives_way = self.registry.close_longest_waiting();
+            let patience = Duration::from_millis(if gives_way { 2000 } else { 100 });
             let freed = Arc::clone(&self.places).acquire_owned();
-            if let Ok(place) = timeout(Duration::from_millis(100), freed).await {
+            if let Ok(place) = timeout(patience, freed).await {
                 return place.ok();
             }
         }
