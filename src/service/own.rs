@@ -71,8 +71,9 @@ pub struct PasswordChanged {
 }
 
 impl Service {
-    /// Changes the password of whoever is logged in, and ends every session but theirs, which has another token then. If they
-    /// ask for it, their personal access tokens are revoked in the same transaction. A mail says what was done.
+    /// Changes the password of whoever is logged in, and ends every session but theirs, which has another token then. Of the
+    /// networks that the account knows, only theirs stays. If they ask for it, their personal access tokens are revoked in the same
+    /// transaction. A mail says what was done.
     ///
     /// # Errors
     /// [`AppError::WrongPassword`], [`AppError::Invalid`] for a new password that is too weak, or if both passwords are wrong,
@@ -94,7 +95,9 @@ impl Service {
         let told = self.mail_of(if revoke_access_tokens { Errand::PasswordReset } else { Errand::PasswordChanged });
         let passwords = (old.as_str(), new.as_str());
         let (asking, new_hash, now) = (asking(&session), renewed.hash(), self.clock.now());
-        let change = self.store.change_password(asking, &new_hash, passwords, now, told.as_ref(), revoke_access_tokens);
+        let network = self.known_network(caller, &user.id);
+        let renewal = (&new_hash, network.as_str());
+        let change = self.store.change_password(asking, renewal, passwords, now, told.as_ref(), revoke_access_tokens);
         let changed = change.await?;
         let Some(sessions_ended) = changed else { return Err(self.overtaken(token).await) };
         self.wake_postman();

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::{
     DURABLE, Error, Inherit, NewMail, RELAXED, Store,
-    access_tokens::revoke_access_tokens,
     lock::Locks,
     mail::post,
     on_read, on_write,
-    throttles::{forget_counts, forget_failures_of, inherit_failures, know_network},
+    throttles::{forget_counts, inherit_failures, welcome},
 };
 use crate::domain::{
     email::Email,
@@ -148,15 +147,24 @@ macro_rules! void_links {
     }};
 }
 
-/// Ends whatever somebody else may hold of an account: its sessions and personal access tokens, and links to it but for those that
-/// bring an email back. Tells how many sessions there were.
+/// Ends what somebody else may have gained while they could log in to an account: its sessions, personal access tokens and known
+/// networks, and links to a new password or another address. Returns how many sessions there were.
+macro_rules! end_access {
+    ($tx:ident, $user:expr) => {{
+        let user: &str = $user;
+        $crate::store::links::void_links!($tx, user);
+        $crate::store::access_tokens::revoke_access_tokens!($tx, user);
+        $crate::store::throttles::forget_networks!($tx, user);
+        let sql = "DELETE FROM sessions WHERE user_id = $1";
+        sqlx::query(sql).bind(user).execute(&mut *$tx).await?.rows_affected()
+    }};
+}
+
+/// As [`end_access`], for an owner who proves the address anew: links that confirm it are void as well.
 macro_rules! evict {
     ($tx:ident, $user:expr) => {{
-        void_links!($tx, $user);
         sqlx::query("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'").bind($user).execute(&mut *$tx).await?;
-        revoke_access_tokens!($tx, $user);
-        let sql = "DELETE FROM sessions WHERE user_id = $1";
-        sqlx::query(sql).bind($user).execute(&mut *$tx).await?.rows_affected()
+        end_access!($tx, $user)
     }};
 }
 
@@ -171,16 +179,7 @@ macro_rules! set_email {
     }};
 }
 
-/// Makes the network known that set a new password by a link, with no failures. A login from there succeeds, whatever strangers
-/// do.
-macro_rules! welcome {
-    ($tx:ident, $user:expr, $network:expr, $now:expr) => {{
-        know_network!($tx, $user, $network, $now);
-        forget_failures_of!($tx, $network);
-    }};
-}
-
-pub(super) use void_links;
+pub(super) use {end_access, void_links};
 
 /// A link that is kept, in a list of its owner's. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -364,8 +363,9 @@ impl Store {
     }
 
     /// Sets a new password by a link that proves the account's address, which counts as proven then. Every session and
-    /// personal access token ends, other such links are void, and the account knows `network` from now on. Returns how many
-    /// sessions ended; `None`, and nothing is changed, if the link doesn't work, or the account has another address by now.
+    /// personal access token ends, other such links are void, and the account knows `network` and no other from now on. Returns
+    /// how many sessions ended; `None`, and nothing is changed, if the link doesn't work, or the account has another address by
+    /// now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -392,8 +392,9 @@ impl Store {
                     let query = sqlx::query(sql).bind(user).bind(&password_hash).bind(now.as_millis());
                     query.execute(&mut *tx).await?;
                     post!(tx, &told, Some(user), "");
+                    let ended = evict!(tx, user);
                     welcome!(tx, user, &network, now);
-                    Some(evict!(tx, user))
+                    Some(ended)
                 } else {
                     None
                 }
@@ -455,7 +456,7 @@ impl Store {
     /// Gives an account the address back that it had before, and a new password, for somebody else may know the old one. Every
     /// session and personal access token ends, and whatever was asked for since then is void. Somebody who has registered
     /// with the address meanwhile and could not prove it, `squatter`, gives way, as by [`Store::delete_user`]. `told` goes to the address until now. The
-    /// account knows `network` from now on.
+    /// account knows `network` and no other from now on.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -495,8 +496,8 @@ impl Store {
                     sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
                     let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'email_changed' AND created_at >= $2";
                     sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
-                    welcome!(tx, user, &network, now);
                     evict!(tx, user);
+                    welcome!(tx, user, &network, now);
                     post!(tx, &told, Some(user), &before);
                 }
                 works

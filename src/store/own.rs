@@ -9,7 +9,7 @@ use super::{
     mail::post,
     on_read, on_write,
     sessions::end_session,
-    throttles::{forget_counts, inherit_failures, own_counts},
+    throttles::{forget_counts, forget_networks, inherit_failures, own_counts, welcome},
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
@@ -380,8 +380,8 @@ impl Store {
     }
 
     /// As [`Store::renew_session`]; beyond that it replaces the password's hash by another's, ends every other session of the
-    /// account, voids links to a new password, and posts what the owner is to be told. With `revoke_tokens` it revokes every
-    /// personal access token too. Returns how many sessions ended; `None`, and
+    /// account, voids links to a new password, and posts what the owner is to be told. The account knows `network` and no other
+    /// from now on. With `revoke_tokens` it revokes every personal access token too. Returns how many sessions ended; `None`, and
     /// nothing is changed, if the session has ended or the password is another by now.
     ///
     /// # Errors
@@ -389,7 +389,7 @@ impl Store {
     pub async fn change_password(
         &self,
         asking: Asking,
-        new: &TokenHash,
+        (new, network): (&TokenHash, &str),
         (old_password, new_password): (&str, &str),
         now: Timestamp,
         told: Option<&NewMail>,
@@ -397,7 +397,7 @@ impl Store {
     ) -> Result<Option<u64>, Error> {
         let (store, new) = (self.clone(), new.as_bytes().to_vec());
         let (old_password, new_password) = (old_password.to_owned(), new_password.to_owned());
-        let told = told.cloned();
+        let (network, told) = (network.to_owned(), told.cloned());
         self.uncancelled(async move {
             let user = &asking.user;
             let _ended = store.forget_user_afterwards(user);
@@ -406,6 +406,8 @@ impl Store {
                     let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                     sqlx::query(sql).bind(user).bind(&new_password).execute(&mut *tx).await?;
                     void_links!(tx, user);
+                    forget_networks!(tx, user);
+                    welcome!(tx, user, &network, now);
                     if revoke_tokens {
                         revoke_access_tokens!(tx, user);
                     }

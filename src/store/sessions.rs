@@ -4,8 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{
     DURABLE, Error, RELAXED, Store, User, UserRow,
-    access_tokens::revoke_access_tokens,
-    links::void_links,
+    links::end_access,
     lock::Locks,
     on_read, on_write,
     throttles::{LoginCounter, know_network, settle_right},
@@ -256,7 +255,7 @@ impl Store {
         .await
     }
 
-    /// Ends every session of an account, and its personal access tokens. Returns how many sessions there were.
+    /// Ends every session of an account and its personal access tokens, and forgets its known networks. Returns how many sessions there were.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -267,10 +266,7 @@ impl Store {
             Ok(on_write!(store, DURABLE, tx => {
                 // Before the deletion, so that a login under way can't slip in behind it.
                 tx.lock_user(&user).await?;
-                void_links!(tx, &user);
-                revoke_access_tokens!(tx, &user);
-                let sql = "DELETE FROM sessions WHERE user_id = $1";
-                sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
+                end_access!(tx, &user)
             }))
         })
         .await

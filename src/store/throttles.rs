@@ -170,7 +170,19 @@ macro_rules! forget_counts {
     }};
 }
 
-pub(super) use {forget_counts, forget_failures_of, forget_own_failures, inherit_failures, own_counts};
+/// Forgets the networks that an account knows, with their counts. Somebody else may have logged in from them.
+macro_rules! forget_networks {
+    ($tx:ident, $user:expr) => {{
+        let user: &str = $user;
+        let sql = "DELETE FROM account_throttles WHERE key IN (SELECT key FROM known_networks WHERE user_id = $1)";
+        sqlx::query(sql).bind(user).execute(&mut *$tx).await?;
+        sqlx::query("DELETE FROM known_networks WHERE user_id = $1").bind(user).execute(&mut *$tx).await?;
+    }};
+}
+
+pub(super) use {
+    forget_counts, forget_failures_of, forget_networks, forget_own_failures, inherit_failures, own_counts,
+};
 
 // Both fetch all rows, though there is one at the most: SQLite commits a statement that stands alone when its rows have
 // been read to their end, and only then can say that it failed.
@@ -271,7 +283,16 @@ macro_rules! know_network {
     }};
 }
 
-pub(super) use {know_network, settle_right};
+/// Makes the network known where somebody proved that the account is theirs, with no failures. Logins from there succeed, however
+/// often strangers guess.
+macro_rules! welcome {
+    ($tx:ident, $user:expr, $network:expr, $now:expr) => {{
+        $crate::store::throttles::know_network!($tx, $user, $network, $now);
+        $crate::store::throttles::forget_failures_of!($tx, $network);
+    }};
+}
+
+pub(super) use {know_network, settle_right, welcome};
 
 /// An allowance that comes back: so many at once, and then one each interval.
 #[derive(Clone, Copy, Debug)]

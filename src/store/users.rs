@@ -2,8 +2,7 @@
 
 use super::{
     DURABLE, Error, Inherit, NewMail, Store,
-    access_tokens::revoke_access_tokens,
-    links::void_links,
+    links::end_access,
     lock::Locks,
     mail::post,
     on_read, on_write,
@@ -305,7 +304,7 @@ impl Store {
         Ok(rows == 1)
     }
 
-    /// Sets a new password, ends every session and forgets failed logins, except those of
+    /// Sets a new password, ends every session, forgets the known networks, and forgets failed logins, except those of
     /// strangers, in one transaction. Returns how many sessions ended.
     ///
     /// # Errors
@@ -318,19 +317,15 @@ impl Store {
                 tx.lock_user(&user).await?;
                 let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(&hash).execute(&mut *tx).await?;
-                void_links!(tx, &user);
-                revoke_access_tokens!(tx, &user);
                 forget_own_failures!(tx, &user);
-                let sql = "DELETE FROM sessions WHERE user_id = $1";
-                sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
+                end_access!(tx, &user)
             }))
         })
         .await
     }
 
-    /// Closes an account, ends its sessions and revokes its personal access tokens, in one transaction; opening it again brings
-    /// none of them back.
-    /// Returns how many sessions ended.
+    /// Closes an account, ends its sessions, revokes its personal access tokens and forgets its known networks, in one
+    /// transaction; opening it again brings none of them back. Returns how many sessions ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -342,10 +337,7 @@ impl Store {
                 tx.lock_user(&user).await?;
                 let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
                 sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
-                void_links!(tx, &user);
-                revoke_access_tokens!(tx, &user);
-                let sql = "DELETE FROM sessions WHERE user_id = $1";
-                sqlx::query(sql).bind(&user).execute(&mut *tx).await?.rows_affected()
+                end_access!(tx, &user)
             }))
         })
         .await

@@ -36,7 +36,7 @@ struct Real {
     tokens: Vec<Token>,
     access: Vec<Token>,
     links: Vec<Token>,
-    /// Where the last link was followed that sets a new password.
+    /// Where somebody last proved that an account is theirs, by a link or by a change of the password.
     follower: Option<IpAddr>,
 }
 
@@ -117,7 +117,10 @@ impl Real {
             Act::Prove(phrase) => service.confirm_password(&caller(), &token, phrase.text()).await?.token,
             Act::ChangePassword { current, new } => {
                 let change = PasswordChange::read(Some(current.text()), Some(new.text()));
-                service.change_password(&caller(), &token, change).await?.token
+                let caller = caller();
+                let renewed = service.change_password(&caller, &token, change).await?.token;
+                self.follower = Some(caller.address);
+                renewed
             }
             Act::Resend => return service.resend_verification(&caller(), &token).await,
             act => {

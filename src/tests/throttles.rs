@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod settling;
+mod taking_back;
 
 const AUTH: &str = "/api/accounts/api_auth/";
 const REGISTER: &str = "/api/accounts/api_register/";

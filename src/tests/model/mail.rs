@@ -7,7 +7,7 @@ use vestibule::store::{Errand, LinkKind};
 use super::{
     numbers::{FIRST_RETRY, GIVE_UP, LONGEST_RETRY, MAILBOX, MOVES, RESET, UNDO, VERIFY},
     rules::{Account, Counted, Model},
-    step::{Answer, By, Command, Event, Person, Place, Use},
+    step::{Answer, By, Command, Event, Person, Use},
 };
 
 /// A mail that waits.
@@ -188,10 +188,7 @@ impl Model {
             Use::Reset(new) | Use::Undo(new) => {
                 self.accounts[account].password = new;
                 self.evict(account);
-                let network = self.network(Place::Anywhere);
-                self.follower = Some(network);
-                self.know(account, network);
-                self.failures.remove(&Counted::Known(account, network));
+                self.welcome(account);
                 if let Use::Undo(_) = to {
                     self.post_office.undo(account, posted);
                     self.post(Errand::EmailUndone, Some(account), before);

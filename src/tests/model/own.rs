@@ -42,6 +42,8 @@ impl Model {
                 self.accounts[account].password = new;
                 prove(&mut self.sessions[session]);
                 self.end_others(account, Some(session));
+                self.forget_networks(account);
+                self.welcome(account);
                 self.post(Errand::PasswordChanged, Some(account), email);
             }
             Act::Rename(name) if self.find(By::Username, name).is_some_and(|n| n != account) => return Answer::Invalid,
@@ -89,6 +91,7 @@ impl Model {
     /// Ends whatever may have been stolen.
     pub fn evict(&mut self, account: usize) {
         self.end_others(account, None);
+        self.forget_networks(account);
         self.access.iter_mut().filter(|token| token.account == account).for_each(|token| token.revoked = true);
     }
 

@@ -61,7 +61,7 @@ pub struct Model {
     /// The networks that each account knows, and when they were noted.
     pub known: HashMap<usize, Vec<(Network, Duration)>>,
     networks: u32,
-    /// Where the last link was followed that sets a new password.
+    /// Where somebody last proved that an account is theirs, by a link or by a change of the password.
     pub follower: Option<Network>,
     pub access: Vec<Access>,
     pub post_office: PostOffice,
@@ -149,6 +149,21 @@ impl Model {
         known.push((network, self.now));
         let most = known.len().saturating_sub(KNOWN_NETWORKS);
         known.drain(..most);
+    }
+
+    /// Notes the network where somebody proves that an account is theirs.
+    pub fn welcome(&mut self, account: usize) {
+        let network = self.network(Place::Anywhere);
+        self.follower = Some(network);
+        self.know(account, network);
+        self.failures.remove(&Counted::Known(account, network));
+    }
+
+    /// Forgets the networks that an account knows, with their failures.
+    pub fn forget_networks(&mut self, account: usize) {
+        for (network, _) in self.known.remove(&account).unwrap_or_default() {
+            self.failures.remove(&Counted::Known(account, network));
+        }
     }
 
     /// An attempt that was counted as failed was right. Strangers' failures stay.

@@ -46,7 +46,7 @@ pub enum Place {
     Anywhere,
     Home,
     Cafe,
-    /// Where the last link was followed that sets a new password.
+    /// Where somebody last proved that an account is theirs, by a link or by a change of the password.
     Follower,
 }
 
