@@ -19,14 +19,16 @@ use crate::{
 
 impl Service {
     /// Confirms that an account's email is its owner's, who has the link that was sent there and knows the account's password:
-    /// somebody who registered with another's email has only the latter. Returns the email.
+    /// somebody who registered with another's email has only the latter. The account knows the network from then on. Returns the
+    /// email.
     ///
     /// # Errors
     /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(link, &[LinkKind::Verify]).await?;
         let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
-        if !self.store.verify_email((&hash, &link), &stored, self.clock.now()).await? {
+        let network = self.known_network(caller, &user.id);
+        if !self.store.verify_email((&hash, &link), (&stored, &network), self.clock.now()).await? {
             return Err(self.refuse_link(&hash).await);
         }
         tracing::info!(user = %user.id, "email confirmed");
@@ -80,8 +82,8 @@ impl Service {
         let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
         let told = self.new_mail(Errand::EmailChanged);
         let email = address_of(&link)?;
-        let held = self.inherit(&user.email, email.as_str());
-        let moved = self.store.move_email((&hash, &link), (&email, held), &stored, &told).await?;
+        let (held, network) = (self.inherit(&user.email, email.as_str()), self.known_network(caller, &user.id));
+        let moved = self.store.move_email((&hash, &link), (&email, held), (&stored, &network), &told).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
     }

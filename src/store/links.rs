@@ -329,19 +329,19 @@ impl Store {
         Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
     }
 
-    /// Notes that an account's address is its owner's, by a link. `false` if the link doesn't work, or the password whose hash is
-    /// given is another by now.
+    /// Notes that an account's address is its owner's, by a link. The account knows `network` from now on.
+    /// `false` if the link doesn't work, or the password whose hash is given is another by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn verify_email(
         &self,
         (hash, link): (&TokenHash, &Link),
-        password_hash: &str,
+        (password_hash, network): (&str, &str),
         now: Timestamp,
     ) -> Result<bool, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
-        let password_hash = password_hash.to_owned();
+        let (password_hash, network) = (password_hash.to_owned(), network.to_owned());
         self.uncancelled(async move {
             let _forgotten = store.forget_user_afterwards(&link.user_id);
             Ok(on_write!(store, DURABLE, tx => {
@@ -355,6 +355,7 @@ impl Store {
                     sqlx::query(sql).bind(&link.user_id).bind(now.as_millis()).execute(&mut *tx).await?;
                     let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
                     sqlx::query(sql).bind(&link.user_id).execute(&mut *tx).await?;
+                    welcome!(tx, &link.user_id, &network, now);
                 }
                 verified
             }))
@@ -405,7 +406,7 @@ impl Store {
 
     /// Gives an account the address that a link proves, which counts as proven then, if the password is still the one whose
     /// hash is given. Links that were sent to the address before are void. If that was its owner's, they are told. `held` are
-    /// strangers' failures with the address until now, which stay the account's.
+    /// strangers' failures with the address until now, which stay the account's. The account knows `network` from now on.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -413,11 +414,12 @@ impl Store {
         &self,
         (hash, link): (&TokenHash, &Link),
         (email, held): (&Email, Inherit),
-        password_hash: &str,
+        (password_hash, network): (&str, &str),
         told: &NewMail,
     ) -> Result<Moved, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
         let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
+        let network = network.to_owned();
         let moved = self.uncancelled(async move {
             let (user, now) = (&link.user_id, told.created_at);
             let _forgotten = store.forget_user_afterwards(user);
@@ -440,6 +442,7 @@ impl Store {
                         void_links!(tx, user);
                         let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
                         sqlx::query(sql).bind(user).execute(&mut *tx).await?;
+                        welcome!(tx, user, &network, now);
                         // An address that was mistyped is a stranger's, who must not learn of the right one.
                         if verified.is_some() {
                             post!(tx, &told, Some(user), &before);

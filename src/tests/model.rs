@@ -195,9 +195,7 @@ impl Real {
                     Use::Confirm(phrase) => service.confirm_email(&caller, link, phrase.text()).await?,
                     Use::Undo(phrase) => service.undo_email(&caller, new(phrase)).await?,
                 };
-                if matches!(to, Use::Reset(_) | Use::Undo(_)) {
-                    self.follower = Some(caller.address);
-                }
+                self.follower = Some(caller.address);
             }
         }
         Ok(Answer::Done)

@@ -178,9 +178,10 @@ impl Model {
         self.post_office.links[nth].void = true;
         self.post_office.void_kind(account, LinkKind::Verify);
         match to {
-            Use::Verify(_) => {}
+            Use::Verify(_) => self.welcome(account),
             Use::Confirm(_) => {
                 self.post_office.void(account);
+                self.welcome(account);
                 if verified {
                     self.post(Errand::EmailChanged, Some(account), before);
                 }

@@ -15,6 +15,12 @@ impl App {
         networks
     }
 
+    /// Follows a link from an email at [`HOME`] to confirm that email.
+    async fn confirm_at_home(&self, door: &str) -> u16 {
+        let body = json!({ "token": token_of(&self.deliver_one().await), "password": PASSWORD });
+        self.post(&format!("/api/accounts/{door}/"), &body).from(HOME).send().await.status.as_u16()
+    }
+
     /// Takes an account back. Returns the password from then on.
     async fn take_back(&self, who: &str, by: &str) -> &'static str {
         let operate = async |command| {
@@ -80,5 +86,25 @@ on_both! {
             assert_eq!(app.log_in_from(&network, "ann", NEW).await.status, 429);
         }
         assert_eq!(app.log_in_from(HOME, "ann", NEW).await.status, 200);
+    }
+}
+
+on_both! {
+    async fn who_confirms_an_email_that_strangers_have_guessed_at_gets_in_from_there_r92(app: App) {
+        assert_eq!(app.guesses("ann@example.org", 6).await.last(), Some(&429));
+        app.register("ann").await;
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 429);
+        assert_eq!(app.confirm_at_home("verify_email").await, 200);
+        let home = app.log_in_from(HOME, "ann", PASSWORD).await;
+        assert_eq!(home.status, 200);
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 429, "a link carries nobody else");
+        app.clock.advance(Duration::from_hours(24 * 91));
+        let token = app.token("ann").await;
+        assert_eq!(app.guesses("new@example.org", 6).await.last(), Some(&429));
+        let wish = json!({ "new_email": "new@example.org" });
+        assert_eq!(app.ask("POST", "/api/accounts/change_email/", &token, &wish).await.status, 200);
+        assert_eq!(app.confirm_at_home("confirm_email").await, 200);
+        assert_eq!(app.log_in_from(HOME, "new@example.org", PASSWORD).await.status, 200, "by a link to another email as well");
+        assert_eq!(app.log_in("new@example.org", PASSWORD).await.status, 429);
     }
 }
