@@ -79,6 +79,8 @@ pub struct Policy {
     pub account: AccountAttempt,
     /// How long a login may wait for others of the same account.
     pub login_patience: Duration,
+    /// How many logins may wait for others, each of its own account.
+    pub logins_waiting: u32,
     /// Calls with one token, in a minute.
     pub token_calls: u32,
     /// Whether there is mail.
@@ -145,7 +147,8 @@ impl Service {
         let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
         let upkeep = Upkeep::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
         let calls = Arc::new(Calls::new(policy.token_calls));
-        let (held, turns, mail_waits) = (Arc::default(), Arc::default(), Arc::default());
+        let turns = Arc::new(Turns::new(policy.logins_waiting));
+        let (held, mail_waits) = (Arc::default(), Arc::default());
         let service = Self { store, hasher, clock, entropy, policy, held, names, turns, calls, seen, mail_waits };
         (service, upkeep)
     }

@@ -270,6 +270,7 @@ impl Config {
                 settled_within: self.password.hashing_patience + SETTLED_WITHIN,
             },
             login_patience: self.password.hashing_patience,
+            logins_waiting: self.password.hashing_queue,
             token_calls: self.throttle.token_calls_per_minute,
             mail: match self.mail.url {
                 MailUrl::Off => MailPolicy::Off,

@@ -245,10 +245,11 @@ impl Service {
     }
 
     /// Waits until the attempts of the same account that are under way are settled, for no longer than one may wait for hashing.
+    /// When too many wait already, it is refused at once.
     async fn await_turn(&self, counter: LoginCounter) -> Result<(Place<'_>, Reserved), Error> {
-        let line = self.turns.line(&counter.key);
-        let end = Instant::now() + self.policy.login_patience;
         let busy = || Error::throttled(Duration::from_secs(1));
+        let waiting = self.turns.join(&counter.key).ok_or_else(busy)?;
+        let (line, end) = (&waiting.line, Instant::now() + self.policy.login_patience);
         let _first = timeout_at(end, line.first.lock()).await.map_err(|_| busy())?;
         while Instant::now() < end {
             if let Some(wait) = line.held(self.clock.now()) {

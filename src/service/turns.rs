@@ -1,5 +1,5 @@
 //! Logins that wait for others of the same account. Beyond the free failures one attempt runs at a time. The others wait for it
-//! instead of being refused.
+//! instead of being refused. Only so many may wait: each holds a connection.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{self, Notify};
+use tokio::sync::{self, Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::time::Timestamp;
 
@@ -15,9 +15,21 @@ use crate::domain::time::Timestamp;
 const MANY: usize = 256;
 
 /// Those who wait, by what their failures are counted under.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Turns {
     lines: Mutex<HashMap<String, Weak<Line>>>,
+    /// Free places, over all accounts.
+    places: Arc<Semaphore>,
+    /// The most who may wait for one account.
+    longest: usize,
+}
+
+/// A place in the line of an account. The line ends with the last place in it.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The line.
+    pub line: Arc<Line>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Those who wait for one account. Only the first of them asks the database, however many there are.
@@ -45,18 +57,26 @@ impl Line {
 }
 
 impl Turns {
-    /// The line of an account. It ends with the last who waits in it.
-    pub fn line(&self, key: &str) -> Arc<Line> {
+    /// Lets at most `most` wait, and half as many for any one account.
+    pub fn new(most: u32) -> Self {
+        let most = most as usize;
+        Self { lines: Mutex::default(), places: Arc::new(Semaphore::new(most)), longest: most.div_ceil(2) }
+    }
+
+    /// Takes a place in the line of an account. `None` when all places, or those for this account, are taken.
+    pub fn join(&self, key: &str) -> Option<Waiting> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(key).and_then(Weak::upgrade) {
-            return line;
+            // This one's own is among them.
+            return (Arc::strong_count(&line) <= self.longest).then_some(Waiting { line, _place: place });
         }
         if lines.len() >= MANY {
             lines.retain(|_, line| line.strong_count() > 0);
         }
         let line = Arc::new(Line::default());
         lines.insert(key.to_owned(), Arc::downgrade(&line));
-        line
+        Some(Waiting { line, _place: place })
     }
 
     /// Whether somebody waits for an account. Then nobody who comes later is to be tried before.
@@ -80,17 +100,32 @@ mod tests {
 
     #[test]
     fn a_line_is_shared_while_somebody_waits_and_forgotten_afterwards() {
-        let turns = Turns::default();
-        let line = turns.line("ann");
-        assert!(Arc::ptr_eq(&line, &turns.line("ann")));
+        let turns = Turns::new(4);
+        let ann = turns.join("ann").expect("a place");
+        assert!(Arc::ptr_eq(&ann.line, &turns.join("ann").expect("a place").line));
         for number in 0..MANY {
-            turns.line(&number.to_string());
+            turns.join(&number.to_string()).expect("a place");
         }
         assert_eq!(turns.lines.lock().map(|lines| lines.len()).ok(), Some(2), "Ann's, and the last one");
-        assert!(Arc::ptr_eq(&line, &turns.line("ann")));
+        assert!(Arc::ptr_eq(&ann.line, &turns.join("ann").expect("a place").line));
         assert!(turns.has_line("ann") && !turns.has_line("bob"));
-        drop(line);
+        drop(ann);
         assert!(!turns.has_line("ann"));
+    }
+
+    #[test]
+    fn only_so_many_wait_and_no_account_takes_all_places_r102() {
+        let turns = Turns::new(4);
+        let mut ann = vec![turns.join("ann"), turns.join("ann")];
+        assert!(ann.iter().all(Option::is_some));
+        assert!(turns.join("ann").is_none(), "half of the places are others'");
+        let bob = turns.join("bob");
+        assert!(bob.is_some() && turns.join("cyd").is_some(), "one that is given back is free again");
+        let cyd = turns.join("cyd");
+        assert!(cyd.is_some() && turns.join("dan").is_none() && turns.join("cyd").is_none(), "all are taken");
+        ann.pop();
+        assert!(turns.join("ann").is_some() && turns.join("dan").is_some());
+        assert!(Turns::new(0).join("ann").is_none() && Turns::new(1).join("ann").is_some());
     }
 
     #[test]
@@ -104,10 +139,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_in_line_wakes_for_what_was_settled_a_moment_before() {
-        let turns = Turns::default();
-        let line = turns.line("ann");
+        let turns = Turns::new(4);
+        let waiting = turns.join("ann").expect("a place");
         turns.settled("bob");
         turns.settled("ann");
-        line.settled.notified().await;
+        waiting.line.settled.notified().await;
     }
 }

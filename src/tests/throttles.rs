@@ -12,6 +12,7 @@ use crate::{
     util::{Answer, App, Backend, PASSWORD, default_config, letterbox::token_of, some_address},
 };
 
+mod bounds;
 mod settling;
 mod taking_back;
 

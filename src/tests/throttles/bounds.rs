@@ -1,0 +1,39 @@
+//! How much one account or one address may keep busy.
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use vestibule::store::LoginCounter;
+
+use super::*;
+
+on_both! {
+    async fn logins_that_wait_for_one_account_leave_places_for_others_r102(app: App) {
+        let mut config = app.config.clone();
+        // Twenty may wait, and ten for one account.
+        (config.password.hashing_queue, config.password.hashing_patience) = (20, Duration::from_mins(1));
+        let app = app.restart_with(config).await;
+        let mut counters = Vec::new();
+        for name in ["ann", "bob"] {
+            app.register(name).await;
+            let counter = LoginCounter { key: app.service.strangers_key(&format!("{name}@example.org")), owners: false };
+            for _ in 0..5 {
+                let turn = app.store.reserve_login(&counter.key, app.service.policy().account, app.now()).await.unwrap();
+                assert_eq!(turn, Turn::Now);
+            }
+            counters.push(counter);
+        }
+        let mut logins: FuturesUnordered<_> = (0..16).map(|_| app.log_in("ann", PASSWORD)).collect();
+        for _ in 0..6 {
+            let refused = logins.next().await.unwrap();
+            assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "at once");
+        }
+        logins.extend((0..3).map(|_| app.log_in("bob", PASSWORD)));
+        let settle = async {
+            for counter in counters.iter().flat_map(|counter| std::iter::repeat_n(counter, 5)) {
+                app.store.settle_right(counter).await.unwrap();
+            }
+        };
+        let (waited, ()) = tokio::join!(logins.collect::<Vec<Answer>>(), settle);
+        let statuses: Vec<u16> = waited.iter().map(|answer| answer.status.as_u16()).collect();
+        assert_eq!(statuses, [200; 13], "those who wait get their turn, and somebody else found a place");
+    }
+}
