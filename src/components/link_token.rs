@@ -9,7 +9,7 @@ use crate::{error::AppError, pages::View, session::SessionClient};
 /// Whether a link still works, so that nobody chooses a password for one that doesn't. Asking uses nothing up.
 ///
 /// # Errors
-/// [`AppError::Unavailable`].
+/// [`AppError::Throttled`], [`AppError::Unavailable`].
 #[server(
     name = CheckLink, prefix = "/fn", endpoint = "check_link", input = Json, output = Json, client = SessionClient
 )]

@@ -168,7 +168,7 @@ impl Door {
     /// As [`Service::check_link`].
     pub async fn check_link(&self, link: &str) -> Result<bool, AppError> {
         let Ok(link) = Service::read_link(Some(link)) else { return Ok(false) };
-        Ok(self.state.service.check_link(&link).await?)
+        Ok(self.state.service.check_link(&self.caller, &link).await?)
     }
 
     /// Confirms an email; see [`Service::verify_email`].

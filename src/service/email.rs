@@ -1,5 +1,7 @@
 //! Whose an email is: confirming it, changing it, and taking a change back.
 
+use std::time::Duration;
+
 use super::{
     Caller, Error, MailPolicy, Service,
     login::Prover,
@@ -14,8 +16,11 @@ use crate::{
         token::{Kind, Token, TokenHash},
     },
     error::{AppError, Field, Problem},
-    store::{Errand, Link, LinkKind, Moved, NewMail, User},
+    store::{Allowance, Errand, Link, LinkKind, Moved, NewMail, User},
 };
+
+/// Links that don't work, from one address. Generous: a reader may open an old mail several times, and many may share an address.
+const DEAD_LINKS: Allowance = Allowance { burst: 60, interval: Duration::from_secs(1) };
 
 impl Service {
     /// Confirms that an account's email is its owner's, who has the link that was sent there and knows the account's password:
@@ -25,7 +30,7 @@ impl Service {
     /// # Errors
     /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
-        let (hash, link, user) = self.follow(link, &[LinkKind::Verify]).await?;
+        let (hash, link, user) = self.follow(caller, link, &[LinkKind::Verify]).await?;
         let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
         let network = self.known_network(caller, &user.id);
         if !self.store.verify_email((&hash, &link), (&stored, &network), self.clock.now()).await? {
@@ -78,7 +83,7 @@ impl Service {
     /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Taken`] if somebody has registered with it
     /// meanwhile, [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
-        let (hash, link, user) = self.follow(link, &[LinkKind::ChangeEmail]).await?;
+        let (hash, link, user) = self.follow(caller, link, &[LinkKind::ChangeEmail]).await?;
         let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
         let told = self.new_mail(Errand::EmailChanged);
         let email = address_of(&link)?;
@@ -96,7 +101,7 @@ impl Service {
     /// email who has proven it, [`AppError::Throttled`], [`AppError::Unavailable`].
     pub async fn undo_email(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
-        let (hash, link, user) = self.follow(&token, &[LinkKind::UndoEmail]).await?;
+        let (hash, link, user) = self.follow(caller, &token, &[LinkKind::UndoEmail]).await?;
         let email = address_of(&link)?;
         // As it will be: whoever changed the email is not to choose what the password may not contain.
         let restored = User { email: email.as_str().to_owned(), ..user.clone() };
@@ -133,12 +138,12 @@ impl Service {
         Ok(())
     }
 
-    /// Whether a link still works. Nothing is used up.
+    /// Whether a link still works. Nothing of the link is used up.
     ///
     /// # Errors
-    /// [`AppError::Unavailable`].
-    pub async fn check_link(&self, link: &Token) -> Result<bool, Error> {
-        match self.follow(link, &LinkKind::ALL).await {
+    /// [`AppError::Throttled`], [`AppError::Unavailable`].
+    pub async fn check_link(&self, caller: &Caller, link: &Token) -> Result<bool, Error> {
+        match self.follow(caller, link, &LinkKind::ALL).await {
             Ok(_) => Ok(true),
             Err(Error::Refused(AppError::LinkSpent)) => Ok(false),
             Err(error) => Err(error),
@@ -153,8 +158,23 @@ impl Service {
         text.and_then(|text| Token::parse(Kind::Link, text)).ok_or(AppError::LinkSpent)
     }
 
-    /// What a link is about, if it still works and is of one of some kinds.
-    pub(super) async fn follow(&self, link: &Token, kinds: &[LinkKind]) -> Result<(TokenHash, Link, User), Error> {
+    /// What a link is about, if it still works and is of one of some kinds. An address may try only so many that don't.
+    pub(super) async fn follow(
+        &self,
+        caller: &Caller,
+        link: &Token,
+        kinds: &[LinkKind],
+    ) -> Result<(TokenHash, Link, User), Error> {
+        // First, so that an address that must wait costs the database nothing.
+        self.free_address("link", caller, DEAD_LINKS)?;
+        let found = self.find_working(link, kinds).await;
+        if let Err(Error::Refused(AppError::LinkSpent)) = found {
+            self.allow("link", DEAD_LINKS, caller).await?;
+        }
+        found
+    }
+
+    async fn find_working(&self, link: &Token, kinds: &[LinkKind]) -> Result<(TokenHash, Link, User), Error> {
         let (hash, now) = (link.hash(), self.clock.now());
         let link = self.store.find_link(&hash).await?.ok_or(AppError::LinkSpent)?;
         let user = self.store.find_user(&link.user_id).await?.filter(|user| user.disabled_at.is_none());

@@ -65,7 +65,7 @@ impl Service {
     /// [`AppError::Unavailable`].
     pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
-        let (hash, link, user) = self.follow(&token, &[LinkKind::Reset, LinkKind::Verify]).await?;
+        let (hash, link, user) = self.follow(caller, &token, &[LinkKind::Reset, LinkKind::Verify]).await?;
         let password = self.judge_and_hash(caller, &user, password).await?;
         let told = self.new_mail(Errand::PasswordReset);
         let network = self.known_network(caller, &user.id);

@@ -1,7 +1,10 @@
 //! How much one account or one address may keep busy.
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use vestibule::store::LoginCounter;
+use vestibule::{
+    domain::token::{Kind, Token},
+    store::LoginCounter,
+};
 
 use super::*;
 
@@ -35,5 +38,33 @@ on_both! {
         let (waited, ()) = tokio::join!(logins.collect::<Vec<Answer>>(), settle);
         let statuses: Vec<u16> = waited.iter().map(|answer| answer.status.as_u16()).collect();
         assert_eq!(statuses, [200; 13], "those who wait get their turn, and somebody else found a place");
+    }
+}
+
+on_both! {
+    async fn an_address_tries_sixty_links_that_do_not_work_and_then_one_a_second_r93(app: App) {
+        app.register("ann").await;
+        let good = token_of(&app.deliver_one().await);
+        let dead = Token::generate(Kind::Link, || 7);
+        let check = async |link: &str, address: &str| {
+            let answer = app.post("/fn/check_link", &json!({ "token": link })).from(address).send().await;
+            (answer.status.as_u16(), answer.text)
+        };
+        for _ in 0..70 {
+            assert_eq!(check(&good, HOME).await, (200, "true".to_owned()), "a link that works costs nothing");
+        }
+        for _ in 0..60 {
+            assert_eq!(check(dead.expose(), HOME).await, (200, "false".to_owned()));
+        }
+        let body = json!({ "token": dead.expose(), "password": PASSWORD, "new_password": NEW });
+        let doors = ["verify_email", "reset_password", "confirm_email", "undo_email"];
+        for path in doors.map(|door| format!("/api/accounts/{door}/")).into_iter().chain(["/fn/check_link".to_owned()]) {
+            let refused = app.post(&path, &body).from(HOME).send().await;
+            assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "{path}");
+        }
+        assert_eq!(check(&good, "192.0.2.8").await.0, 200, "another address has its own");
+        app.clock.advance(Duration::from_secs(1));
+        assert_eq!((check(dead.expose(), HOME).await.0, check(&good, HOME).await.0), (200, 200));
+        assert_eq!((check(dead.expose(), HOME).await.0, check(&good, HOME).await.0), (429, 429));
     }
 }
