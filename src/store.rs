@@ -4,6 +4,7 @@
 //! compile it once for each. Times come in from the caller, never from the database.
 
 mod access_tokens;
+mod aside;
 pub mod backup;
 mod connect;
 pub mod draft;

@@ -138,8 +138,9 @@ fn words(report: &Report, wish: restore::Wish) -> String {
         let _ = write!(text, "Its newest entry is of {newest}. ");
     }
     text.push('\n');
-    if let Some(aside) = &report.aside {
-        let _ = writeln!(text, "The database of before is kept as {}.", aside.display());
+    if !report.kept.is_empty() {
+        let kept: Vec<String> = report.kept.iter().map(|path| path.display().to_string()).collect();
+        let _ = writeln!(text, "What was there before is kept as {}.", kept.join(", "));
     }
     text.push_str(&ended(&report.forgotten, wish));
     let Some(since) = &report.since else {

@@ -32,8 +32,8 @@ pub struct Wish {
 pub struct Report {
     /// Where the database is.
     pub database: PathBuf,
-    /// Where the one of before is, if there was one.
-    pub aside: Option<PathBuf>,
+    /// What is kept of the one of before.
+    pub kept: Vec<PathBuf>,
     /// When the backup's newest entry was made, in words.
     pub newest: Option<String>,
     /// What was ended.
@@ -61,8 +61,8 @@ pub async fn restore(
         _ => Vec::new(),
     };
     let forgotten = forget(&prepared.store, wish, now, &closed).await?;
-    let aside = prepared.put_in_place(now).await?;
-    Ok(Report { database: database.to_owned(), aside, newest, forgotten, since })
+    let kept = prepared.put_in_place(now).await?;
+    Ok(Report { database: database.to_owned(), kept, newest, forgotten, since })
 }
 
 async fn forget(store: &Store, wish: Wish, now: Timestamp, disable: &[SinceAccount]) -> Result<Forgotten, Error> {

@@ -38,7 +38,7 @@ pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl Fn
         )));
     }
     let name = database.display().to_string();
-    let mut source = open(database, false).await.map_err(|cause| of(&name, cause.into()))?;
+    let mut source = open(database, false, PATIENCE).await.map_err(|cause| of(&name, cause.into()))?;
     if !look_into(&mut source, &name).await.map_err(|error| of(&name, error))? {
         return Err(Error::Refused(format!("{} holds no data yet: start the server first.", database.display())));
     }
@@ -73,15 +73,15 @@ async fn vacuum_into(
 }
 
 /// A connection that doesn't make the file.
-pub(super) async fn open(path: &Path, query_only: bool) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
+pub(super) async fn open(path: &Path, query_only: bool, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(patience);
     let options = if query_only { options.pragma("query_only", "ON") } else { options };
     options.connect().await
 }
 
 /// Makes sure that a copy is whole, and a database of this program.
 pub(super) async fn check(path: &Path) -> Result<(), Error> {
-    let mut copy = open(path, true).await.map_err(|cause| of(COPY, cause.into()))?;
+    let mut copy = open(path, true, PATIENCE).await.map_err(|cause| of(COPY, cause.into()))?;
     let checked = async {
         let ours = look_into(&mut copy, COPY).await?;
         let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&mut copy).await?;

@@ -5,11 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sqlx::Connection;
-
 use super::{
     DURABLE, DatabaseUrl, Db, Error, Store,
-    backup::{check, open},
+    aside::{fold, fold_before, refuse_log, set_aside},
+    backup::check,
     connect::{SqliteLock, cannot_open, lock},
     draft::{Draft, Nonce, Purpose},
     files::{beside, sync_folder_of},
@@ -136,41 +135,30 @@ impl Prepared {
         compared
     }
 
-    /// Puts the copy in its place. The database of before is kept beside it; its path, if there was one.
+    /// Puts the copy in its place. What there was before is kept beside it: which files.
     ///
     /// # Errors
-    /// [`Error::Refused`].
-    pub async fn put_in_place(self, now: Timestamp) -> Result<Option<PathBuf>, Error> {
+    /// [`Error::Refused`]. The database of before is then still in its place.
+    pub async fn put_in_place(self, now: Timestamp) -> Result<Vec<PathBuf>, Error> {
         let Self { store, draft, database, present, _lock } = self;
+        // The log of the copy has what was ended. It would stay behind.
+        if let Db::Sqlite { write, .. } = &store.inner.db {
+            let mut connection = write.lock().await?;
+            fold(&mut connection, &draft.path).await?;
+        }
         store.close().await;
         drop(store);
-        let time = now.to_rfc3339().replace(['-', ':'], "");
-        let aside = present.then(|| beside(&database, &format!(".before-{time}")));
-        if let Some(aside) = &aside {
-            // Folded into the file, unless that is damaged. Nothing of it may be left for the copy.
-            if let Ok(before) = open(&database, false).await {
-                drop(before.close().await);
-            }
-            set_aside(&database, aside).map_err(|cause| cannot_open(aside, &cause))?;
+        refuse_log(&draft.path)?;
+        if present {
+            fold_before(&database).await?;
         }
+        let time = now.to_rfc3339().replace(['-', ':'], "");
+        let kept = set_aside(&database, &beside(&database, &format!(".before-{time}")), present)?;
         drop(fs::remove_file(mark::of(&database)));
         fs::rename(&draft.path, &database).map_err(|cause| cannot_open(&database, &cause))?;
         sync_folder_of(&database).map_err(|cause| cannot_open(&database, &cause))?;
-        Ok(aside)
+        Ok(kept)
     }
-}
-
-/// Gives a database a second name, and moves its log there, so that at every moment there is a whole one under one of them.
-fn set_aside(database: &Path, aside: &Path) -> std::io::Result<()> {
-    // Not every file system knows second names.
-    fs::hard_link(database, aside).or_else(|_| fs::rename(database, aside))?;
-    for suffix in ["-wal", "-shm", "-journal"] {
-        match fs::rename(beside(database, suffix), beside(aside, suffix)) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(cause),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 impl Store {
@@ -205,5 +193,82 @@ impl Store {
             let mails = old.execute(&mut *tx).await?.rows_affected();
             Forgotten { sessions, links, access_tokens, mails }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection as _, Executor as _, SqliteConnection};
+
+    use super::*;
+    use crate::store::backup::open;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_764_000_000_000);
+
+    async fn store(path: &Path) -> Store {
+        Store::open(&DatabaseUrl::Sqlite(path.to_owned()), 1).await.expect("a store")
+    }
+
+    /// A folder with a database, which nobody has open, and a copy of it.
+    async fn folder_with_copy() -> (tempfile::TempDir, PathBuf, File) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (database, copy) = (folder.path().join("a.db"), folder.path().join("copy.db"));
+        store(&database).await.close().await;
+        fs::copy(&database, &copy).expect("copied");
+        (folder, database, File::open(copy).expect("opened"))
+    }
+
+    /// Another program in the middle of reading.
+    async fn reader(path: &Path) -> SqliteConnection {
+        let mut reader = open(path, true, super::super::PATIENCE).await.expect("opened");
+        reader.execute("BEGIN; SELECT COUNT(*) FROM users").await.expect("read");
+        reader
+    }
+
+    fn kept(folder: &Path) -> usize {
+        let entries = fs::read_dir(folder).expect("a folder").flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().contains("before")).count()
+    }
+
+    #[tokio::test]
+    async fn a_copy_whose_log_is_not_folded_takes_no_place_r107() {
+        let (folder, database, copy) = folder_with_copy().await;
+        let before = fs::read(&database).expect("read");
+        let prepared = Prepared::new(&database, &copy, [1; 8]).await.expect("prepared");
+        let reader = reader(&prepared.draft.path).await;
+        prepared.store.mark_use().await.expect("written");
+        let refused = prepared.put_in_place(NOW).await.expect_err("refused").to_string();
+        assert!(refused.starts_with("another program is reading"), "{refused}");
+        assert!(fs::read(&database).expect("read") == before && kept(folder.path()) == 0);
+        reader.close().await.expect("closed");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_another_program_reads_keeps_its_place() {
+        let (folder, database, copy) = folder_with_copy().await;
+        let used = store(&database).await;
+        let reader = reader(&database).await;
+        used.mark_use().await.expect("written");
+        used.close().await;
+        drop(used);
+        let prepared = Prepared::new(&database, &copy, [1; 8]).await.expect("prepared");
+        let refused = prepared.put_in_place(NOW).await.expect_err("refused").to_string();
+        assert!(refused.starts_with("another program is reading") && kept(folder.path()) == 0, "{refused}");
+        reader.close().await.expect("closed");
+        let again = Prepared::new(&database, &copy, [2; 8]).await.expect("prepared");
+        assert_eq!(again.put_in_place(NOW).await.expect("in place").len(), 1, "the log is in the file");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_database_gives_way_and_is_kept() {
+        let (_folder, database, copy) = folder_with_copy().await;
+        let notes = "Buy milk. ".repeat(1000);
+        fs::write(&database, &notes).expect("written");
+        let prepared = Prepared::new(&database, &copy, [1; 8]).await.expect("prepared");
+        assert_eq!(prepared.since().await, None);
+        let kept = prepared.put_in_place(NOW).await.expect("in place");
+        assert_eq!(kept, [beside(&database, ".before-20251124T160000Z")]);
+        assert_eq!(kept.iter().map(|kept| fs::read_to_string(kept).expect("read")).collect::<String>(), notes);
+        store(&database).await.close().await;
     }
 }

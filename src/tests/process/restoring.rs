@@ -279,6 +279,34 @@ fn a_backup_is_restored_where_there_is_no_database() {
 }
 
 #[test]
+fn a_log_that_was_left_of_another_database_is_not_replayed_into_a_restored_one_r107() {
+    for remove in [true, false] {
+        let folder = folder();
+        let mut server = start(folder.path(), &[]);
+        server.register();
+        assert_eq!(run(folder.path(), &["backup", "copy.db"], &[], "").0, 0);
+        let token = server.token();
+        server.process.kill().unwrap();
+        server.process.wait().unwrap();
+        let (file, log) = (folder.path().join("vestibule.db"), bytes(folder.path(), "vestibule.db-wal"));
+        assert!(!log.is_empty());
+        if remove {
+            std::fs::remove_file(&file).unwrap();
+        } else {
+            std::fs::write(&file, "").unwrap();
+        }
+        let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
+        assert_eq!(code, 0, "{error}");
+        let names = names(folder.path());
+        let kept = names.iter().find(|name| name.contains(".before-") && name.ends_with("-wal")).unwrap();
+        assert!(bytes(folder.path(), kept) == log && out.contains(kept), "{out}");
+        let server = start(folder.path(), &[]);
+        assert_eq!((server.me(&token), server.log_in().0), (401, 200));
+        assert!(server.stop().success());
+    }
+}
+
+#[test]
 fn after_a_restore_of_postgres_one_command_ends_what_came_back_r107() {
     let folder = folder();
     let url = Runtime::new().unwrap().block_on(crate::util::postgres::fresh_database());
