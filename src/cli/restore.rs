@@ -26,7 +26,7 @@ pub struct Restore {
     /// Leave personal access tokens as the backup has them. One that was revoked since then works again
     #[arg(long)]
     keep_access_tokens: bool,
-    /// Leave accounts open that were disabled or deleted since then
+    /// Leave accounts open that were disabled or deleted, or moved to another email, since then
     #[arg(long)]
     trust_backup: bool,
     #[arg(skip)]
@@ -150,10 +150,16 @@ fn words(report: &Report, wish: restore::Wish) -> String {
         return text;
     };
     let _ = writeln!(text, "Accounts made since then, which are lost: {}.", since.made);
-    let state = if wish.trust_backup { "which are open again" } else { "which are disabled" };
+    let (state, moved) = if wish.trust_backup {
+        ("which are open again", "whose old one is back")
+    } else {
+        ("which are disabled", "which are disabled, with the old one")
+    };
     for (what, names) in [
         (format!("Accounts deleted since then, {state}"), &since.deleted),
         (format!("Accounts disabled since then, {state}"), &since.disabled),
+        (format!("Accounts with another email since then, {moved}"), &since.emails),
+        ("Accounts with another username since then, whose old one is back".to_owned(), &since.usernames),
         ("Accounts with another password since then, whose old one works again".to_owned(), &since.passwords),
     ] {
         if !names.is_empty() {

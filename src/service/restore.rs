@@ -23,7 +23,7 @@ const MAIL_LASTS: Duration = Duration::from_hours(1);
 pub struct Wish {
     /// Whether personal access tokens stay as they were in the backup.
     pub keep_access_tokens: bool,
-    /// Whether accounts that were disabled or deleted since are open again.
+    /// Whether accounts stay open that were disabled or deleted, or moved to another email, since the backup.
     pub trust_backup: bool,
 }
 
@@ -57,7 +57,9 @@ pub async fn restore(
     let newest = prepared.store.newest().await?.map(Timestamp::in_words);
     let since = prepared.since().await;
     let closed: Vec<SinceAccount> = match &since {
-        Some(since) if !wish.trust_backup => since.deleted.iter().chain(&since.disabled).cloned().collect(),
+        Some(since) if !wish.trust_backup => {
+            [&since.deleted, &since.disabled, &since.emails].into_iter().flatten().cloned().collect()
+        }
         _ => Vec::new(),
     };
     let forgotten = forget(&prepared.store, wish, now, &closed).await?;

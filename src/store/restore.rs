@@ -60,6 +60,10 @@ pub struct Since {
     pub deleted: Vec<SinceAccount>,
     /// Accounts that were disabled.
     pub disabled: Vec<SinceAccount>,
+    /// Accounts that moved to another email.
+    pub emails: Vec<SinceAccount>,
+    /// Accounts with another username, which are listed by the one in the backup.
+    pub usernames: Vec<SinceAccount>,
     /// Accounts whose passwords were changed.
     pub passwords: Vec<SinceAccount>,
 }
@@ -71,6 +75,10 @@ const DISABLED: &str = "SELECT b.id, b.username FROM main.users b JOIN present.u
     WHERE b.disabled_at IS NULL AND p.disabled_at IS NOT NULL ORDER BY b.username";
 const PASSWORDS: &str = "SELECT b.id, b.username FROM main.users b JOIN present.users p ON p.id = b.id \
     WHERE b.password_hash <> p.password_hash ORDER BY b.username";
+const EMAILS: &str = "SELECT b.id, b.username FROM main.users b JOIN present.users p ON p.id = b.id \
+    WHERE b.email_key <> p.email_key ORDER BY b.username";
+const USERNAMES: &str = "SELECT b.id, b.username FROM main.users b JOIN present.users p ON p.id = b.id \
+    WHERE b.username <> p.username ORDER BY b.username";
 const NEWEST: &str = "SELECT MAX(at) FROM (SELECT MAX(created_at) AS at FROM users UNION ALL \
     SELECT MAX(last_login_at) FROM users UNION ALL SELECT MAX(last_seen_at) FROM sessions) AS times";
 
@@ -120,14 +128,20 @@ impl Prepared {
         let compared = async {
             let made: i64 = sqlx::query_scalar(MADE).fetch_one(&mut *connection).await?;
             let mut lists = Vec::new();
-            for sql in [DELETED, DISABLED, PASSWORDS] {
+            for sql in [DELETED, DISABLED, EMAILS, USERNAMES, PASSWORDS] {
                 let rows: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
                 lists.push(rows.into_iter().map(|(id, username)| SinceAccount { id, username }).collect());
             }
             let mut lists = lists.into_iter();
             let mut next = || lists.next().unwrap_or_default();
-            let (deleted, disabled, passwords) = (next(), next(), next());
-            Ok(Since { made: u64::try_from(made).unwrap_or(0), deleted, disabled, passwords })
+            Ok(Since {
+                made: u64::try_from(made).unwrap_or(0),
+                deleted: next(),
+                disabled: next(),
+                emails: next(),
+                usernames: next(),
+                passwords: next(),
+            })
         };
         let compared = compared.await;
         // Folds its log into the file as well.

@@ -112,6 +112,43 @@ fn access_tokens_and_open_accounts_come_back_if_the_operator_says_so() {
     assert!(server.stop().success());
 }
 
+/// Changes a database that no server has open.
+fn change(file: &Path, sql: &'static str) {
+    Runtime::new().unwrap().block_on(async {
+        let url = format!("sqlite:{}", file.display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn an_account_that_moved_to_another_email_since_is_disabled_by_a_restore_r107() {
+    for (option, fay, words) in [
+        (&[][..], 400, "Accounts with another email since then, which are disabled, with the old one: fay."),
+        (&["--trust-backup"], 200, "Accounts with another email since then, whose old one is back: fay."),
+    ] {
+        let folder = folder();
+        let user = |args: &[&str], input: &str| {
+            let (code, _, error) = run(folder.path(), &[&["user"], args].concat(), &[], input);
+            assert_eq!(code, 0, "{error}");
+        };
+        for (email, name) in [("fay@example.org", "fay"), ("gina@example.org", "gina"), ("hal@example.org", "hal")] {
+            user(&["add", email, name], &format!("{PASSWORD}\n"));
+        }
+        assert_eq!(run(folder.path(), &["backup", "copy.db"], &[], "").0, 0);
+        user(&["rename", "gina", "regina"], "");
+        let moved = "UPDATE users SET email = 'fay@example.net', email_key = 'fay@example.net' WHERE username = 'fay'";
+        change(&folder.path().join("vestibule.db"), moved);
+        let (code, out, error) = run(folder.path(), &[&["restore", "copy.db"], option].concat(), &[], "");
+        assert!(code == 0 && out.contains(words), "{out}{error}");
+        assert!(out.contains("Accounts with another username since then, whose old one is back: gina."), "{out}");
+        let server = start(folder.path(), &[]);
+        assert_eq!(["fay", "gina", "hal"].map(|name| server.log_in_as(name).0), [fay, 200, 200]);
+        assert!(server.stop().success());
+    }
+}
+
 #[test]
 fn a_plain_copy_of_a_stopped_servers_file_has_everything() {
     let (folder, other) = (folder(), self::folder());
