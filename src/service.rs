@@ -175,6 +175,10 @@ impl Service {
 
     /// Closes the database, after everything else has ended.
     pub async fn close(&self) {
+        // What was done since the last mark may have revoked what a copy made meanwhile would bring back.
+        if let Err(cause) = self.store.mark_use().await {
+            tracing::warn!(%cause, "the use of the database was not marked");
+        }
         self.store.close().await;
     }
 

@@ -16,7 +16,7 @@ pub const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 pub(super) const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// What this program keeps beside a database.
-const OURS: [&str; 4] = [".lock", ".sock", ".mark", ".key"];
+const OURS: [&str; 5] = [".lock", ".sock", ".mark", ".mark.new", ".key"];
 
 /// A file next to another, named after it. The path stays as short as it was written: a socket's has at most 108 bytes.
 #[must_use]
@@ -94,9 +94,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("vestibule.db");
         symlink(folder.path(), folder.path().join("link")).expect("a link");
-        for name in
-            ["", "-wal", "-shm", "-journal", ".lock", ".sock", ".mark", ".key", ".backup-0123456789abcdef.draft"]
-        {
+        for name in [
+            "",
+            "-wal",
+            "-shm",
+            "-journal",
+            ".lock",
+            ".sock",
+            ".mark",
+            ".mark.new",
+            ".key",
+            ".backup-0123456789abcdef.draft",
+        ] {
             let named = folder.path().join(format!("link/vestibule.db{name}"));
             assert!(is_own(&database, &resolve(&named)), "{name}");
         }

@@ -5,13 +5,13 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use super::{
     DURABLE, Error, Store,
-    files::{beside, open_private},
+    files::{beside, open_private, sync_folder_of},
     on_read, on_write,
 };
 
@@ -23,35 +23,56 @@ pub(super) fn of(database: &Path) -> PathBuf {
     beside(database, ".mark")
 }
 
+/// The count beside a database. Without one any database is taken.
+fn read(database: &Path) -> u64 {
+    fs::read_to_string(of(database)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Writes the count, so that after a loss of power there is the old one or the new one.
+fn write(database: &Path, uses: &str) -> io::Result<()> {
+    let (mark, new) = (of(database), beside(database, ".mark.new"));
+    let mut file = open_private(&new, true)?;
+    file.write_all(uses.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, &mark)?;
+    sync_folder_of(&mark)
+}
+
 impl Store {
-    /// Refuses a SQLite file that is older than when it was last in use here.
+    /// Refuses a SQLite file that is older than when it was last in use here. One without accounts that was made just now is new.
     ///
     /// # Errors
     /// [`Error::Refused`], and [`Error::Unavailable`].
     pub async fn refuse_old_copy(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
-        let marked = fs::read_to_string(of(file)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        if self.uses().await? < marked {
-            return Err(Error::Refused(format!(
-                "{} is older than when it was last in use here. If you put a copy back, run `vestibule restored`, which ends all \
-                 sessions, links and access tokens.",
-                file.display()
-            )));
+        let uses = self.uses().await?;
+        if uses < read(file) {
+            if uses > 0 || self.has_accounts().await? {
+                return Err(Error::Refused(format!(
+                    "{} is older than when it was last in use here. If you put a copy back, run `vestibule restored`, which ends all \
+                     sessions, links and access tokens.",
+                    file.display()
+                )));
+            }
+            self.forget_mark();
         }
         self.mark_use().await
     }
 
-    /// Counts a use of a SQLite file, in it and beside it.
+    /// Counts a use of a SQLite file, in it and beside it. A file that is older than its mark says keeps the mark.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn mark_use(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
-        let uses = self.uses().await?.saturating_add(1).to_string();
+        let uses = self.uses().await?;
+        if uses < read(file) {
+            return Ok(());
+        }
+        let uses = uses.saturating_add(1).to_string();
         on_write!(self, DURABLE, tx => sqlx::query(SET).bind(&uses).execute(&mut *tx).await.map(drop)?);
         // Afterwards: a database is never behind its mark by a kill.
-        let marked = open_private(&of(file), true).and_then(|mut mark| mark.write_all(uses.as_bytes()));
-        if let Err(cause) = marked {
+        if let Err(cause) = write(file, &uses) {
             tracing::warn!(%cause, "an old copy of the database would not be noticed");
         }
         Ok(())
@@ -67,5 +88,47 @@ impl Store {
     async fn uses(&self) -> Result<u64, Error> {
         let uses: Option<String> = on_read!(self, conn => sqlx::query_scalar(COUNT).fetch_optional(&mut *conn).await?);
         Ok(uses.and_then(|uses| uses.parse().ok()).unwrap_or(0))
+    }
+
+    async fn has_accounts(&self) -> Result<bool, Error> {
+        let sql = "SELECT id FROM users LIMIT 1";
+        let found: Option<String> = on_read!(self, conn => sqlx::query_scalar(sql).fetch_optional(&mut *conn).await?);
+        Ok(found.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DatabaseUrl;
+
+    async fn store(folder: &Path) -> Store {
+        Store::open(&DatabaseUrl::Sqlite(folder.join("a.db")), 1).await.expect("a store")
+    }
+
+    #[tokio::test]
+    async fn a_new_mark_takes_the_place_of_the_old_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, earlier) = (store(folder.path()).await, folder.path().join("earlier"));
+        let mark = folder.path().join("a.db.mark");
+        store.mark_use().await.expect("marked");
+        fs::hard_link(&mark, &earlier).expect("a second name");
+        store.mark_use().await.expect("marked");
+        let texts = [&earlier, &mark].map(|path| fs::read_to_string(path).expect("read"));
+        assert_eq!(texts, ["1", "2"], "at no moment is there half a mark");
+        assert!(!folder.path().join("a.db.mark.new").exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_refused_keeps_its_mark_and_a_new_one_gets_another_r107() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, mark) = (store(folder.path()).await, folder.path().join("a.db.mark"));
+        fs::write(&mark, "9").expect("written");
+        store.mark_use().await.expect("nothing to mark");
+        assert_eq!(fs::read_to_string(&mark).expect("read"), "9");
+        store.refuse_old_copy().await.expect("it is new");
+        assert_eq!(fs::read_to_string(&mark).expect("read"), "1");
+        fs::write(&mark, "9").expect("written");
+        store.refuse_old_copy().await.expect_err("it was in use");
     }
 }

@@ -366,6 +366,38 @@ fn after_a_restore_of_postgres_one_command_ends_what_came_back_r107() {
 }
 
 #[test]
+fn a_copy_of_the_last_moments_before_a_stop_is_noticed_r107() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    server.register();
+    let token = server.token();
+    // The first sweep has counted a use.
+    let patience = Instant::now() + Duration::from_secs(10);
+    while bytes(folder.path(), "vestibule.db.mark") != b"2" {
+        assert!(Instant::now() < patience, "nothing is marked");
+        thread::yield_now();
+    }
+    assert_eq!(run(folder.path(), &["backup", "copy.db"], &[], "").0, 0);
+    assert_eq!(server.call("POST", "/api/accounts/logout/", &token, "{}").0, 204);
+    assert!(server.stop().success());
+    std::fs::copy(folder.path().join("copy.db"), folder.path().join("vestibule.db")).unwrap();
+    let (code, _, error) = run(folder.path(), &[], &[], "");
+    assert!(code == 1 && error.contains("is older than when it was last in use here"), "{error}");
+}
+
+#[test]
+fn a_server_without_its_database_starts_over() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    server.register();
+    assert!(server.stop().success());
+    std::fs::remove_file(folder.path().join("vestibule.db")).unwrap();
+    let server = start(folder.path(), &[]);
+    server.register();
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_copy_that_was_put_back_by_hand_is_noticed_and_one_command_ends_what_came_back_r107() {
     let folder = folder();
     let (file, copy) = (folder.path().join("vestibule.db"), folder.path().join("copy.db"));
