@@ -9,7 +9,10 @@ use std::{
 };
 
 use clap::Args;
-use rustix::fs::{RenameFlags, renameat_with};
+use rustix::{
+    fs::{RenameFlags, renameat_with},
+    io::Errno,
+};
 
 use super::output::{Failure, print_text};
 use crate::{
@@ -130,13 +133,30 @@ impl Draft {
         format!("{} can't be written: {cause}", self.path.display())
     }
 
-    /// Gives the file its name, unless somebody else has taken it meanwhile.
+    /// Gives the file its name, unless somebody else has taken it meanwhile. From here on it is whole, so it stays in any case.
     fn finish(mut self) -> Result<(), String> {
+        self.finished = true;
         let here = rustix::fs::CWD;
         let renamed = renameat_with(here, &self.path, here, &self.target, RenameFlags::NOREPLACE);
-        renamed.map_err(|cause| format!("{} can't be given its name: {cause}", self.target.display()))?;
-        self.finished = true;
-        sync_folder_of(&self.target).map_err(|cause| self.unwritable(&cause))
+        give_name(&self.path, &self.target, renamed).map_err(|cause| {
+            let (target, path) = (self.target.display(), self.path.display());
+            format!("the backup is whole, but {target} can't be its name: {cause}. It is kept as {path}")
+        })?;
+        sync_folder_of(&self.target).map_err(|cause| format!("{} can't be written: {cause}", self.target.display()))
+    }
+}
+
+/// Makes sure that a file was renamed. Some file systems, such as NFS, know no renaming that overwrites nothing. A second name
+/// doesn't overwrite either.
+fn give_name(path: &Path, target: &Path, renamed: Result<(), Errno>) -> io::Result<()> {
+    match renamed {
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs::hard_link(path, target)?;
+            // The backup has its name. Another one left is only untidy.
+            drop(fs::remove_file(path));
+            Ok(())
+        }
+        renamed => Ok(renamed?),
     }
 }
 
@@ -170,4 +190,50 @@ fn with_postgres(server: &DatabaseUrl) -> String {
          \"$DATABASE_URL\"`. To restore, stop every server, run `pg_restore --clean --if-exists --dbname=\"$DATABASE_URL\" \
          FILE`, and then `vestibule restored`, which ends all sessions and access tokens"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finished(target: &Path) -> Draft {
+        let draft = Draft::begin(target, [1; 8]).expect("begun");
+        fs::write(&draft.path, "whole").expect("written");
+        draft
+    }
+
+    fn text(path: &Path) -> String {
+        fs::read_to_string(path).expect("read")
+    }
+
+    #[test]
+    fn a_backup_gets_its_name_where_renaming_may_overwrite() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("copy.db");
+        for cause in [Errno::INVAL, Errno::NOSYS] {
+            let draft = finished(&target);
+            give_name(&draft.path, &target, Err(cause)).expect("named");
+            assert!(!draft.path.exists() && text(&target) == "whole");
+            fs::write(&target, "another's").expect("written");
+            fs::write(&draft.path, "whole").expect("written");
+            let refused = give_name(&draft.path, &target, Err(cause)).expect_err("refused");
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!((text(&draft.path), text(&target)), ("whole".to_owned(), "another's".to_owned()));
+            fs::remove_file(&target).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_whole_backup_is_kept_and_named_when_its_name_is_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("copy.db");
+        let draft = finished(&target);
+        let path = draft.path.clone();
+        fs::write(&target, "another's").expect("written");
+        let told = draft.finish().expect_err("refused");
+        assert!(told.ends_with(&format!("It is kept as {}", path.display())), "{told}");
+        assert_eq!((text(&path), text(&target)), ("whole".to_owned(), "another's".to_owned()));
+        drop(finished(&folder.path().join("other.db")));
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "an unfinished one goes away");
+    }
 }
