@@ -5,6 +5,9 @@ use std::{
     io::{self, Write},
 };
 
+/// What stands for a control character.
+const REPLACEMENT: &str = "\u{fffd}";
+
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -18,7 +21,7 @@ impl Failure {
     /// Tells it on standard error, which may be closed as well. A reader that has closed the pipe, as `head` does, is told nothing.
     pub fn tell(&self) {
         if !matches!(self, Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe) {
-            drop(writeln!(io::stderr(), "vestibule: {self}"));
+            drop(writeln!(io::stderr(), "vestibule: {}", without_controls(&self.to_string())));
         }
     }
 }
@@ -38,19 +41,30 @@ impl fmt::Display for Failure {
     }
 }
 
+/// A text as a terminal can show it in one line. A database that was tampered with may hold control characters, and they could
+/// give commands to the terminal, or pass for other lines.
+#[must_use]
+pub fn in_one_line(text: &str) -> String {
+    text.replace(char::is_control, REPLACEMENT)
+}
+
+fn without_controls(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', REPLACEMENT)
+}
+
 /// Prints a line.
 ///
 /// # Errors
 /// [`Failure::Output`].
 pub fn print_line(line: &str) -> Result<(), Failure> {
-    print_text(&format!("{line}\n"))
+    print_text(&(in_one_line(line) + "\n"))
 }
 
-/// Prints lines that end in a line break.
+/// Prints lines that end in a line break. What comes from a database belongs through [`in_one_line`] first.
 ///
 /// # Errors
 /// [`Failure::Output`].
 pub fn print_text(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+    out.write_all(without_controls(text).as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
 }

@@ -7,7 +7,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use clap::Subcommand;
 use zeroize::Zeroizing;
 
-use super::output::{Failure, print_line};
+use super::output::{Failure, in_one_line, print_line, print_text};
 use crate::{
     error::AppError,
     server::{config::Config, control, run},
@@ -88,7 +88,7 @@ impl UserCommand {
         }
         match self {
             Self::List(options) => return listing::list(config, &options).await,
-            Self::Show { who, json } => return print_line(&listing::details(&show(config, who).await?, json)?),
+            Self::Show { who, json } => return print_text(&listing::details(&show(config, who).await?, json)?),
             _ => {}
         }
         let (command, deed) = self.command(config).await?;
@@ -180,8 +180,9 @@ async fn ask(config: &Config, command: &Command) -> Result<Reply, Failure> {
 
 /// Has the username typed before an account is deleted.
 fn make_sure(username: &str, email: &str) -> Result<(), Failure> {
+    let (shown, email) = (in_one_line(username), in_one_line(email));
     if std::io::stdin().is_terminal() {
-        let question = format!("Type {username} to delete the account {username} <{email}> with all its data: ");
+        let question = format!("Type {shown} to delete the account {shown} <{email}> with all its data: ");
         drop(std::io::stderr().write_all(question.as_bytes()));
     }
     let mut typed = String::new();
@@ -190,7 +191,7 @@ fn make_sure(username: &str, email: &str) -> Result<(), Failure> {
     if typed.trim().eq_ignore_ascii_case(username) {
         return Ok(());
     }
-    Err(Failure::Told(format!("nothing is deleted: type the username {username}, or use --yes")))
+    Err(Failure::Told(format!("nothing is deleted: type the username {shown}, or use --yes")))
 }
 
 /// Who carries commands out.

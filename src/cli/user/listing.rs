@@ -1,11 +1,13 @@
 //! Accounts as a table, as lines, and as JSON.
 
+use std::fmt::Write as _;
+
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{Failure, Operator, explain};
 use crate::{
-    cli::output::print_text,
+    cli::output::{in_one_line, print_text},
     server::config::Config,
     service::admin::{Command, Reply, UserDetails, UserLine},
 };
@@ -104,17 +106,19 @@ fn row(UserLine { account, disabled, last_login_at }: &UserLine) -> String {
     let created = account.created_at.split('T').next().unwrap_or_default();
     format!(
         "{:<20}  {created:<10}  {login:<16}  {state:<8}  {confirmed:<9}  {:<36}  {}\n",
-        account.username, account.id, account.email
+        in_one_line(&account.username),
+        in_one_line(&account.id),
+        in_one_line(&account.email)
     )
 }
 
-/// All about one account, as lines or as JSON.
+/// All about one account, as lines or as JSON, with a line break at the end.
 ///
 /// # Errors
 /// [`Failure::Told`] for a fault of ours.
 pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> {
     if as_json {
-        return json(details);
+        return Ok(json(details)? + "\n");
     }
     let UserDetails { line: UserLine { account, last_login_at, .. }, disabled_at, email_verified_at, .. } = details;
     let or = |time: &Option<String>, other: &str| time.clone().unwrap_or_else(|| other.to_owned());
@@ -129,11 +133,22 @@ pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> 
         ("Sessions", details.sessions.to_string()),
         ("Access tokens", details.access_tokens.to_string()),
     ];
-    Ok(lines.map(|(name, value)| format!("{:<15}{value}", format!("{name}:"))).join("\n"))
+    Ok(lines.map(|(name, value)| format!("{:<15}{}\n", format!("{name}:"), in_one_line(&value))).concat())
 }
 
+/// JSON in one line. `serde_json` escapes the control characters of ASCII only.
 fn json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|cause| Failure::Told(format!("no JSON could be made: {cause}")))
+    let json = serde_json::to_string(value);
+    let json = json.map_err(|cause| Failure::Told(format!("no JSON could be made: {cause}")))?;
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    Ok(text)
 }
 
 /// A time of RFC 3339 without its seconds.

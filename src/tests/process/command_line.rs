@@ -217,6 +217,43 @@ fn accounts_are_listed_for_people_and_for_programs_all_or_some() {
     assert!(server.stop().success());
 }
 
+/// A name as somebody writes it into the database who wants to give commands to the operator's terminal.
+const HOSTILE: &str = "ann\u{1b}]0;title\u{7}\r\u{9b}2J\u{7f}\nroot";
+
+#[test]
+fn no_control_character_of_an_account_reaches_the_terminal() {
+    let folder = folder();
+    let user = |args: &[&str], input: &str| run(folder.path(), &[&["user"], args].concat(), &[], input);
+    assert_eq!(user(&["add", "ann@example.org", "ann"], PASSWORD).0, 0);
+    let url = format!("sqlite:{}", folder.path().join("vestibule.db").display());
+    Runtime::new().unwrap().block_on(async {
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query("UPDATE users SET username = $1").bind(HOSTILE).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    let server = start(folder.path(), &[]);
+    let calls: [(&[&str], i32, usize); 6] = [
+        (&["list"], 0, 3),
+        (&["list", "--json"], 0, 3),
+        (&["show", "ann@example.org"], 0, 9),
+        (&["show", "ann@example.org", "--json"], 0, 1),
+        (&["delete", "ann@example.org"], 1, 1),
+        (&["disable", "ann@example.org"], 0, 1),
+    ];
+    for (args, status, lines) in calls {
+        let (code, out, error) = user(args, "bob\n");
+        let text = out.clone() + &error;
+        assert_eq!((code, text.lines().count()), (status, lines), "{args:?}: {text:?}");
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{args:?}: {text:?}");
+        assert!(text.contains("ann"), "{text:?}");
+        if args == ["show", "ann@example.org", "--json"] {
+            let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+            assert_eq!(shown["username"], json!(HOSTILE), "JSON escapes, and loses nothing");
+        }
+    }
+    assert!(server.stop().success());
+}
+
 #[test]
 fn output_that_cannot_be_written_is_a_failure_without_a_panic() {
     let folder = folder();
