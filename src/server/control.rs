@@ -15,6 +15,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
+use super::hourly::Hourly;
 use crate::{
     service::{
         Service,
@@ -49,13 +50,15 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
 
 /// Answers commands for ever.
 pub async fn serve(listener: UnixListener, service: Service) {
+    let refused = Hourly::default();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         if !stream.peer_cred().is_ok_and(|peer| may_command(peer.uid())) {
-            tracing::warn!("a command of another user was refused");
+            // Somebody who may open the socket could fill the log.
+            refused.warn(|left_out| tracing::warn!(left_out, "a command of another user was refused"));
             continue;
         }
         let service = service.clone();
