@@ -160,9 +160,13 @@ fn app_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> 
     if text.is_empty() {
         return Ok(None);
     }
+    // The text may hold a password, so no error repeats it.
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.map(Some)
-        .ok_or_else(|| D::Error::custom(format!("{text:?} is no web address, such as https://app.example.org/")))
+    let url = url.ok_or_else(|| D::Error::custom("write a web address, such as https://app.example.org/"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(D::Error::custom("write it without a user or a password: the page shows it to everybody"));
+    }
+    Ok(Some(url))
 }
 
 fn accent<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Colour>, D::Error> {

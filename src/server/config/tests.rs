@@ -44,7 +44,7 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 64] = [
+    let table: [Broken; 66] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
         ("[server]\nper_user = 3", &[], "it belongs into [session]"),
@@ -92,6 +92,8 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[brand]\nservice = \" \"", &[], "brand.service"),
         ("[brand]\nservice = \"two\\nlines\"", &[], "brand.service"),
         ("[brand]\napp_url = \"javascript:alert(1)\"", &[], "brand.app_url"),
+        ("[brand]\napp_url = \"https://ann:secret@app.example.org\"", &[], "without a user or a password"),
+        ("[brand]\napp_url = \"ftp://ann:secret@app.example.org\"", &[], "brand.app_url"),
         ("[brand]\naccent = \"red\"", &[], "brand.accent"),
         ("[brand]\naccent = \"#fff;}\"", &[], "brand.accent"),
         ("[brand]\nlogo = \"missing.png\"", &[], "can't be read"),
@@ -140,6 +142,8 @@ fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
         ("server.trusted_proxies", "[\"::/0\"]"),
         ("server.trusted_proxies", "[\"127.0.0.1\", \"128.0.0.0/1\"]"),
         ("server.trusted_proxies", "[\"2000::/3\"]"),
+        ("server.trusted_proxies", "[\"::ffff:0:0/96\"]"),
+        ("server.trusted_proxies", "[\"::ffff:8.0.0.0/103\"]"),
         ("server.max_connections", "4000000000"),
         ("server.max_connections_per_address", "4000000000"),
         ("server.header_timeout", "\"1ms\""),
@@ -195,8 +199,23 @@ fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
 }
 
 #[test]
-fn proxies_of_ones_own_networks_can_be_trusted() {
-    for networks in ["10.0.0.0/8", "172.16.0.0/12", "fc00::/7", "127.0.0.0/8", "fd00::/8, 192.168.0.1, ::1"] {
+fn a_proxy_s_ipv4_address_may_be_written_as_one_of_ipv6_r89() {
+    let networks = "::ffff:10.0.0.1, ::ffff:192.168.0.0/112, ::ffff:10.0.0.0/104, 2001:db8::1";
+    let config = load("", &[("VESTIBULE_SERVER_TRUSTED_PROXIES", networks)]).expect(networks);
+    let read: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(read, ["10.0.0.1/32", "192.168.0.0/16", "10.0.0.0/8", "2001:db8::1/128"]);
+}
+
+#[test]
+fn proxies_of_networks_that_one_operator_may_have_can_be_trusted() {
+    for networks in [
+        "10.0.0.0/8",
+        "17.0.0.0/8, 203.0.113.7",
+        "172.16.0.0/12",
+        "fc00::/7",
+        "127.0.0.0/8",
+        "fd00::/8, 192.168.0.1, ::1",
+    ] {
         load("", &[("VESTIBULE_SERVER_TRUSTED_PROXIES", networks)]).expect(networks);
     }
 }

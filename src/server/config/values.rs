@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use lettre::{Address, message::Mailbox};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use url::Url;
@@ -34,16 +34,25 @@ pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<Socke
 pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     let network = |text: &String| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let network = |text| network(text).map(canonical);
     let networks = texts.iter().map(|text| match network(text) {
         None => Err(D::Error::custom(format!("{text:?} is no address and no network, such as 10.0.0.0/8"))),
         Some(network) if network.prefix_len() < widest(&network) => Err(D::Error::custom(format!(
-            "{text:?} is a part of the internet, whose clients could choose their own address; name your proxies alone, by a \
-             network of /{} or smaller",
+            "{text:?} holds more addresses than one operator has, and its clients could choose their own address; name your \
+             proxies alone, by a network of /{} or smaller",
             widest(&network)
         ))),
         Some(network) => Ok(network),
     });
     networks.collect()
+}
+
+/// A network as the addresses of clients are compared: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let prefix = mapped.prefix_len().checked_sub(96);
+    let parts = mapped.addr().to_ipv4_mapped().zip(prefix);
+    parts.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
 }
 
 /// The shortest prefix of a network that one operator has: that of `10.0.0.0/8`, and of `fc00::/7` (RFC 1918, RFC 4193).
