@@ -13,7 +13,10 @@ use axum::{
     response::Response,
 };
 
-use super::{answer::Surface, state::Trust};
+use super::{
+    answer::{CLEAR_SITE_DATA, Surface},
+    state::Trust,
+};
 
 /// The origin of a request that the operator allows to read the answer.
 #[derive(Clone, Debug)]
@@ -46,8 +49,9 @@ impl Grant {
         })
     }
 
-    /// Lets the app read the answer.
+    /// Lets the app read the answer. What the page of this server has stored is none of the app's.
     pub fn add_to(self, headers: &mut HeaderMap) {
+        headers.remove(CLEAR_SITE_DATA);
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.0);
         let readable = HeaderValue::from_static("Retry-After, WWW-Authenticate, X-Request-Id");
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, readable);

@@ -58,6 +58,20 @@ async fn an_app_of_a_named_origin_reads_what_is_wrong_r74() {
 }
 
 #[tokio::test]
+async fn a_logout_in_an_app_of_a_named_origin_leaves_the_storage_of_our_own_page_alone() {
+    let app = app_with(&[APP]).await;
+    app.register("ann").await;
+    let logout = async || app.post("/api/accounts/logout/", &json!({})).bearer(&app.token("ann").await);
+    let ours = logout().await.header("sec-fetch-site", "same-origin").send().await;
+    assert_eq!((ours.status.as_u16(), ours.header("clear-site-data")), (204, "\"storage\""));
+    let delete = app.post("/api/accounts/delete/", &json!({ "username": "ann" })).bearer(&app.token("ann").await);
+    for call in [logout().await, delete] {
+        let theirs = from_page(call, APP).send().await;
+        assert_eq!((theirs.status.as_u16(), theirs.headers.contains_key("clear-site-data")), (204, false));
+    }
+}
+
+#[tokio::test]
 async fn no_other_origin_is_let_in_r74() {
     let app = app_with(&[APP]).await;
     let body = json!({ "email": "ann", "password": PASSWORD });
