@@ -381,7 +381,7 @@ fn a_copy_of_the_last_moments_before_a_stop_is_noticed_r107() {
     assert_eq!(server.call("POST", "/api/accounts/logout/", &token, "{}").0, 204);
     assert!(server.stop().success());
     std::fs::copy(folder.path().join("copy.db"), folder.path().join("vestibule.db")).unwrap();
-    let (code, _, error) = run(folder.path(), &[], &[], "");
+    let (code, _, error) = run(folder.path(), &["user", "list"], &[], "");
     assert!(code == 1 && error.contains("is older than when it was last in use here"), "{error}");
 }
 
