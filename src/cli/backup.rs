@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::output::{Failure, print_text};
+use super::output::{Failure, in_one_line, print_text};
 use crate::{
     server::config::Config,
     service::entropy::{SystemEntropy, nonce},
@@ -94,7 +94,7 @@ impl Backup {
             let _ = writeln!(
                 text,
                 "{} is an unfinished backup. Delete it, unless another backup is running.",
-                path.display()
+                in_one_line(&path.display().to_string())
             );
         }
         print_text(&text)

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs::File, io, path::PathBuf};
 
 use clap::Args;
 
-use super::output::{Failure, print_text};
+use super::output::{Failure, in_one_line, print_text};
 use crate::{
     server::{config::Config, run},
     service::{
@@ -163,7 +163,7 @@ fn words(report: &Report, wish: restore::Wish) -> String {
         ("Accounts with another password since then, whose old one works again".to_owned(), &since.passwords),
     ] {
         if !names.is_empty() {
-            let names: Vec<&str> = names.iter().map(|account| account.username.as_str()).collect();
+            let names: Vec<String> = names.iter().map(|account| in_one_line(&account.username)).collect();
             let _ = writeln!(text, "{what}: {}.", names.join(", "));
         }
     }

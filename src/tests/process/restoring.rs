@@ -420,3 +420,17 @@ fn a_copy_that_was_put_back_by_hand_is_noticed_and_one_command_ends_what_came_ba
     assert_eq!((server.me(&token), server.log_in().0), (401, 200));
     assert!(server.stop().success());
 }
+
+#[test]
+fn no_control_character_of_an_account_in_a_backup_reaches_the_terminal() {
+    let folder = folder();
+    let run = |args: &[&str]| run(folder.path(), args, &[], PASSWORD);
+    assert_eq!(run(&["user", "add", "ann@example.org", "ann"]).0, 0);
+    let hostile = "UPDATE users SET username = 'ann' || char(27) || ']0;' || char(10) || 'root'";
+    change(&folder.path().join("vestibule.db"), hostile);
+    assert_eq!(run(&["backup", "copy.db"]).0, 0);
+    assert_eq!(run(&["user", "disable", "ann@example.org"]).0, 0);
+    let (code, out, error) = run(&["restore", "copy.db"]);
+    let line = "Accounts disabled since then, which are disabled: ann\u{fffd}]0;\u{fffd}root.\n";
+    assert!(code == 0 && out.contains(line), "{out:?}{error}");
+}
