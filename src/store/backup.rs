@@ -4,13 +4,19 @@
 //! what was deleted. It is first made beside the database, where its owner may write, and then written into the file that
 //! the operator has opened, perhaps with more rights.
 
-use std::{fs::File, path::Path, time::Duration};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    time::Duration,
+};
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{
     Error,
     draft::{Draft, Nonce, Purpose, write},
+    files::{NO_LINK, beside},
     migrations::look_into,
 };
 
@@ -37,6 +43,7 @@ pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl Fn
             folder.display()
         )));
     }
+    refuse_other_name(database)?;
     let name = database.display().to_string();
     let mut source = open(database, false, PATIENCE).await.map_err(|cause| of(&name, cause.into()))?;
     if !look_into(&mut source, &name).await.map_err(|error| of(&name, error))? {
@@ -48,6 +55,25 @@ pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl Fn
     check(&draft.path).await?;
     let written = write(&draft.file, &target).await;
     written.map_err(|cause| Error::Refused(format!("the backup can't be written: {cause}.")))
+}
+
+/// Refuses a second name of a file that a process has open: SQLite would look for the newest data beside that name.
+fn refuse_other_name(database: &Path) -> Result<(), Error> {
+    // Whoever holds a file holds the lock beside the name that it uses.
+    let elsewhere = is_held(database) && !is_held(&beside(database, ".lock"));
+    // Asked again, for the process may have let go of both in between.
+    if elsewhere && is_held(database) {
+        return Err(Error::Refused(format!(
+            "{} is in use by another process under another name: set database.url to that name.",
+            database.display()
+        )));
+    }
+    Ok(())
+}
+
+fn is_held(path: &Path) -> bool {
+    let file = OpenOptions::new().read(true).custom_flags(NO_LINK).open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 async fn vacuum_into(

@@ -33,12 +33,13 @@ const CHECKPOINT_PAGES: &str = "4000";
 /// the process ends, however it ends.
 #[derive(Debug)]
 pub struct SqliteLock {
-    #[expect(dead_code, reason = "held for its lock, never read")]
-    beside: File,
     /// The database itself, which may have a second name or be mounted elsewhere. SQLite uses locks of another kind. Closing
     /// it ends SQLite's own locks in this process, so it stays open as long as the database.
     #[expect(dead_code, reason = "held for its lock, never read")]
     database: File,
+    /// Let go of last: whoever finds the database held finds this one held too.
+    #[expect(dead_code, reason = "held for its lock, never read")]
+    beside: File,
 }
 
 pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), Error> {
@@ -79,7 +80,7 @@ pub fn lock(path: &Path) -> Result<SqliteLock, Error> {
     take(&beside, path, &name)?;
     let database = open_private(path, false).map_err(|e| cannot_open(path, &e))?;
     take(&database, path, path)?;
-    Ok(SqliteLock { beside, database })
+    Ok(SqliteLock { database, beside })
 }
 
 fn take(file: &File, database: &Path, name: &Path) -> Result<(), Error> {

@@ -153,6 +153,11 @@ fn a_file_with_two_names_has_one_server_r104() {
     std::fs::hard_link(folder.path().join("vestibule.db"), folder.path().join("other.db")).unwrap();
     let (code, _, error) = run(folder.path(), &[], &[("DATABASE_URL", "sqlite:other.db")], "");
     assert!(code == 1 && error.contains("other.db is in use by another process"), "{error}");
+    let (code, _, error) = run(folder.path(), &["backup", "copy.db"], &[("DATABASE_URL", "sqlite:other.db")], "");
+    assert!(code == 1 && error.contains("other.db is in use by another process under another name"), "{error}");
+    assert!(!folder.path().join("copy.db").exists());
+    let (code, _, error) = run(folder.path(), &["backup", "copy.db"], &[], "");
+    assert_eq!(code, 0, "by the name that the server uses: {error}");
     assert!(server.stop().success());
 }
 
