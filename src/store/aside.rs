@@ -62,6 +62,19 @@ fn is_damage(cause: &sqlx::Error) -> bool {
     code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
+/// The name under which the database of a moment is kept. Several may be restored within one second.
+pub(super) fn free_name(database: &Path, time: &str) -> PathBuf {
+    let name = |number: u32| match number {
+        1 => beside(database, &format!(".before-{time}")),
+        _ => beside(database, &format!(".before-{time}-{number}")),
+    };
+    let is_free = |name: &PathBuf| {
+        let taken = |path: &Path| fs::symlink_metadata(path).is_ok();
+        !taken(name) && !LOGS.iter().any(|suffix| taken(&beside(name, suffix)))
+    };
+    (1..=u32::MAX).map(name).find(is_free).unwrap_or_default()
+}
+
 /// Keeps what there is of a database under another name: which files. The database also keeps its own name, so that there is a
 /// whole one at every moment. Its logs lose theirs, or SQLite would replay them into the copy.
 pub(super) fn set_aside(database: &Path, aside: &Path, present: bool) -> Result<Vec<PathBuf>, Error> {
@@ -111,6 +124,18 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn databases_of_one_second_are_kept_under_names_of_their_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.db");
+        let names = ["a.db.before-now", "a.db.before-now-2", "a.db.before-now-3"].map(|name| folder.path().join(name));
+        let [first, second, third] = &names;
+        assert_eq!(free_name(&database, "now"), *first);
+        fs::write(first, "").expect("written");
+        fs::write(beside(second, "-wal"), "").expect("written");
+        assert_eq!(free_name(&database, "now"), *third, "a log has the second name");
+    }
 
     fn folder_with_database() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");

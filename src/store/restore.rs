@@ -7,11 +7,11 @@ use std::{
 
 use super::{
     DURABLE, DatabaseUrl, Db, Error, Store,
-    aside::{fold, fold_before, refuse_log, set_aside},
+    aside::{fold, fold_before, free_name, refuse_log, set_aside},
     backup::check,
     connect::{SqliteLock, cannot_open, lock},
     draft::{Draft, Nonce, Purpose},
-    files::{beside, sync_folder_of},
+    files::sync_folder_of,
     mark, on_read, on_write,
 };
 use crate::domain::time::Timestamp;
@@ -167,7 +167,7 @@ impl Prepared {
             fold_before(&database).await?;
         }
         let time = now.to_rfc3339().replace(['-', ':'], "");
-        let kept = set_aside(&database, &beside(&database, &format!(".before-{time}")), present)?;
+        let kept = set_aside(&database, &free_name(&database, &time), present)?;
         drop(fs::remove_file(mark::of(&database)));
         fs::rename(&draft.path, &database).map_err(|cause| cannot_open(&database, &cause))?;
         sync_folder_of(&database).map_err(|cause| cannot_open(&database, &cause))?;
@@ -214,7 +214,7 @@ impl Store {
 mod tests {
     use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
-    use super::*;
+    use super::{super::files::beside, *};
     use crate::store::backup::open;
 
     const NOW: Timestamp = Timestamp::from_millis(1_764_000_000_000);

@@ -39,7 +39,7 @@ struct Open {
 pub struct Connection {
     registry: Arc<Registry>,
     number: u64,
-    /// When its client's turn began, in milliseconds of the registry's time.
+    /// When its client's turn began, in microseconds of the registry's time: in one millisecond many turns begin.
     since: AtomicU64,
     /// Bytes of its requests that have no answer yet.
     held: AtomicUsize,
@@ -108,7 +108,7 @@ impl Registry {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     // The map is whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
