@@ -266,6 +266,18 @@ macro_rules! settle_right {
 /// Networks that an account knows at the most; the one that was not seen for the longest time gives way.
 pub(super) const KNOWN_NETWORKS: i64 = 10;
 
+/// The networks that give way to one, with the failures that were counted for them. Parameters: the one's key, the account, and how
+/// many others stay known.
+macro_rules! older {
+    () => {
+        "user_id = $2 AND key <> $1 AND key NOT IN \
+         (SELECT key FROM known_networks WHERE user_id = $2 AND key <> $1 ORDER BY seen_at DESC, key LIMIT $3)"
+    };
+}
+pub(super) const FORGET_OLDER: &str = concat!("DELETE FROM known_networks WHERE ", older!());
+pub(super) const FORGET_COUNTS_OF_OLDER: &str =
+    concat!("DELETE FROM account_throttles WHERE key IN (SELECT key FROM known_networks WHERE ", older!(), ")");
+
 /// Notes that an account knows a network.
 macro_rules! know_network {
     ($tx:ident, $user:expr, $key:expr, $now:expr) => {{
@@ -276,9 +288,9 @@ macro_rules! know_network {
         let query = sqlx::query_scalar(sql).bind(key).bind(user).bind($now.as_millis());
         let others: i64 = query.fetch_one(&mut *$tx).await?;
         if others >= most {
-            let sql = "DELETE FROM known_networks WHERE user_id = $2 AND key <> $1 AND key NOT IN \
-                       (SELECT key FROM known_networks WHERE user_id = $2 AND key <> $1 ORDER BY seen_at DESC, key LIMIT $3)";
-            sqlx::query(sql).bind(key).bind(user).bind(most - 1).execute(&mut *$tx).await?;
+            for sql in [$crate::store::throttles::FORGET_COUNTS_OF_OLDER, $crate::store::throttles::FORGET_OLDER] {
+                sqlx::query(sql).bind(key).bind(user).bind(most - 1).execute(&mut *$tx).await?;
+            }
         }
     }};
 }
