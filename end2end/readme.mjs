@@ -320,7 +320,7 @@ async function useStreamlit(/** @type {Block} */ { text }) {
     await page.getByRole("textbox", { name: "Password" }).fill("violet-anchor-37-meadow");
     await page.getByRole("button", { name: "Register" }).click();
     await page.getByText("The account is created!").waitFor();
-    await choose("Login");
+    await choose("Log in");
     await page.getByLabel("Email or username").fill("bea");
     const password = page.getByRole("textbox", { name: "Password" });
     const logIn = page.getByRole("button", { name: "Log in" });
