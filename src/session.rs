@@ -98,6 +98,8 @@ pub struct Session {
     draft: RwSignal<String>,
     /// Whether the other tabs are being asked for their session.
     asking: RwSignal<bool>,
+    /// Whether another token is on its way. The server may have refused the old one for that reason.
+    renewing: StoredValue<bool>,
     /// The token by which nobody is logged in here any more, since the server refused it. A logout leaves none.
     refused: StoredValue<Option<String>>,
     address: Address,
@@ -111,6 +113,7 @@ impl Session {
             notice: RwSignal::new(None),
             draft: RwSignal::new(String::new()),
             asking: RwSignal::new(false),
+            renewing: StoredValue::new(false),
             refused: StoredValue::new(None),
             address,
         };
@@ -221,7 +224,13 @@ impl Session {
     /// What the server answers.
     pub async fn renew(&self, call: Renewal) -> Result<(), AppError> {
         let old = self.token();
-        let new = call.await?;
+        self.renewing.set_value(true);
+        let answer = call.await;
+        self.renewing.set_value(false);
+        if let (Err(AppError::SessionEnded), Some(old)) = (&answer, &old) {
+            self.ended(old);
+        }
+        let new = answer?;
         match old {
             Some(old) if self.token().as_ref() == Some(&old) => {
                 channel::tell(&Message::Renewed { old: old.clone(), new: new.clone() });
@@ -321,9 +330,9 @@ impl Session {
         }
     }
 
-    /// The server has refused this token. A newer one stays, and a logout under way tells by itself how it ended.
+    /// The server has refused this token. A newer one stays, and a logout or a renewal under way tells by itself how it ended.
     fn ended(&self, token: &str) {
-        if self.token().as_deref() == Some(token) && mirror::is_kept() {
+        if !self.renewing.get_value() && self.token().as_deref() == Some(token) && mirror::is_kept() {
             self.tell_others(Message::Ended);
             self.forget();
             self.refused.set_value(Some(token.to_owned()));

@@ -20,6 +20,8 @@ pub struct FormState {
     wait: RwSignal<u32>,
     /// The first field with a password, which the server compares.
     compared: StoredValue<Option<Field>>,
+    /// How often it was sent.
+    sent: StoredValue<u32>,
 }
 
 impl FormState {
@@ -27,7 +29,7 @@ impl FormState {
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         let (busy, error, wait) = (RwSignal::new(false), RwSignal::new(None), RwSignal::new(0));
-        Self { name, busy, error, wait, compared: StoredValue::new(None) }
+        Self { name, busy, error, wait, compared: StoredValue::new(None), sent: StoredValue::new(0) }
     }
 
     /// The id of a field's input in this form.
@@ -74,7 +76,13 @@ impl FormState {
         }
         self.error.set(None);
         self.busy.set(true);
+        self.sent.update_value(|sent| *sent += 1);
         Some(texts)
+    }
+
+    /// How often it was sent. `None` once its view is gone.
+    pub fn sent(&self) -> Option<u32> {
+        self.sent.try_get_value()
     }
 
     /// A field is being mended: what was wrong with it is said no longer.

@@ -46,6 +46,8 @@ pub struct Meter {
     judged: RwSignal<Option<Strength>>,
     /// Counts what was typed.
     typed: StoredValue<u32>,
+    /// How often the form had been sent when something was typed last.
+    sent: StoredValue<Option<u32>>,
     asking: StoredValue<bool>,
 }
 
@@ -54,7 +56,8 @@ impl Meter {
     #[must_use]
     pub fn new(form: FormState, field: Field) -> Self {
         let judged = RwSignal::new(None);
-        Self { form, field, judged, typed: StoredValue::new(0), asking: StoredValue::new(false) }
+        let (typed, sent, asking) = (StoredValue::new(0), StoredValue::new(None), StoredValue::new(false));
+        Self { form, field, judged, typed, sent, asking }
     }
 
     /// Something was typed. Once nothing more is, the server is asked.
@@ -63,16 +66,20 @@ impl Meter {
             *typed += 1;
             *typed
         });
+        self.sent.set_value(self.form.sent());
         self.judged.set(None);
         self.form.mend(self.field);
         set_timeout(move || self.ask(now), PAUSE);
     }
 
-    /// Asks about what has been typed, unless more has been since, or an answer is on its way. One that fails says nothing: the
-    /// form does when it is sent.
+    /// Asks about what has been typed, unless more has been since, an answer is on its way, or the form was sent since: then the
+    /// server has judged the password with it. An answer that fails says nothing: the form does when it is sent.
     fn ask(self, typed: Option<u32>) {
         let latest = self.typed.try_get_value();
         if latest.is_none() || latest != typed || self.asking.try_get_value() != Some(false) {
+            return;
+        }
+        if self.sent.try_get_value() != Some(self.form.sent()) {
             return;
         }
         let password = self.form.text(self.field);
