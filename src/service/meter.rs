@@ -8,7 +8,7 @@ use crate::{
 
 impl Service {
     /// How hard a password is to guess, beside the names of whoever is logged in, or as much of those in the form as can be read
-    /// by now. Its allowance of processor time is another than that of [`Service::judge`], so that typing takes none of what
+    /// by now. Its allowance of processor time is another than that of a form that is sent, so that typing takes none of what
     /// registering needs.
     ///
     /// # Errors
