@@ -109,7 +109,7 @@ fn it_starts_in_an_empty_folder_and_keeps_its_files_private_r111() {
     for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
         let (name, metadata) = (file.file_name().into_string().unwrap(), file.metadata().unwrap());
         if name.starts_with("vestibule.db") {
-            assert_eq!(metadata.permissions().mode() & 0o077, 0, "{name}");
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
             assert!(name != "vestibule.db.sock" || metadata.file_type().is_socket());
         }
     }

@@ -132,8 +132,7 @@ on_both! {
         let answers = join_all(calls).await;
         let spent: u64 = all.iter().map(|app| app.service.hashes_run()).sum::<u64>() - before;
         let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-        // SQLite has one writer at a time. On a slow machine some wait so long for it that the server says it is busy.
-        assert_eq!((spent, count(400), count(429) + count(503)), (10, 10, 490));
+        assert_eq!((spent, count(400), count(429)), (10, 10, 490));
     }
 }
 
