@@ -1,6 +1,6 @@
 //! The few things that the page does to the document by hand. All of it runs in the browser only.
 
-use js_sys::{Date, JSON, futures::JsFuture};
+use js_sys::{Date, JSON, Reflect, futures::JsFuture};
 use leptos::{
     prelude::{document, request_animation_frame, window},
     wasm_bindgen::{JsCast, JsValue},
@@ -69,6 +69,12 @@ pub fn value_of(id: &str) -> String {
     let select = || document().get_element_by_id(id)?.dyn_into::<HtmlSelectElement>().ok();
     let text = input(id).map(|input| input.value()).or_else(|| select().map(|select| select.value()));
     text.unwrap_or_default()
+}
+
+/// The nonce of this page's own style, for one that comes later. Browsers hide it in the attribute, and tell it as a property.
+pub fn nonce() -> Option<String> {
+    let own = document().query_selector("[nonce]").ok()??;
+    Reflect::get(&own, &"nonce".into()).ok()?.as_string()
 }
 
 /// Whether a checkbox is ticked.

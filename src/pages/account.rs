@@ -76,6 +76,9 @@ mod code {
     }
 }
 
+/// Comes with the code, for a first visit needs neither.
+const STYLE: &str = include_str!("../../style/account.css");
+
 /// The frame, and in it the part that the address names.
 #[component]
 fn Own() -> impl IntoView {
@@ -87,6 +90,7 @@ fn Own() -> impl IntoView {
         (_, last) => last.copied().unwrap_or(Part::Profile),
     });
     view! {
+        <style nonce=dom::nonce()>{STYLE}</style>
         <div class="account">
             <Who />
             <Parts part />
