@@ -213,7 +213,13 @@ async function useCaddy(/** @type {Block} */ { text }) {
   await logInThrough(start("caddy", ["run", "--config", join(home, "Caddyfile"), "--adapter", "caddyfile"]));
 }
 
+/** The filter finds a failed login, and the jail takes the filter. */
 async function useFail2ban(/** @type {Block} */ { text }) {
+  if (!text.includes("[Definition]")) {
+    writeFileSync("/etc/fail2ban/jail.d/vestibule.conf", text);
+    expect(run("fail2ban-client", ["-d"]).includes("['start', 'vestibule']"), "a jail that starts");
+    return;
+  }
   const login = { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"email":"x","password":"y"}' };
   await fetch(`${URL_HERE}/api/accounts/api_auth/`, login);
   const log = join(home, "fail2ban.log");

@@ -130,12 +130,6 @@ impl Session {
         expect_context()
     }
 
-    /// Whether the page is live: before that, nothing on it works.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        self.state.with(|state| !matches!(state, State::Unread))
-    }
-
     /// What the views tell apart.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -479,7 +473,7 @@ impl Session {
 
     /// Hides the views while it isn't known what they should show.
     fn veil(&self) {
-        if self.is_live() {
+        if self.state.with(|state| !matches!(state, State::Unread)) {
             dom::set_veil(self.phase() == Phase::Checking && self.trouble().is_none());
         }
     }

@@ -133,12 +133,41 @@ test("what somebody is typing while the page comes alive stays, with the caret",
   await expect(app.email).toHaveValue("ann@exampleX.org");
 });
 
-test("a button that can't work yet says that the page is loading", async ({ page }) => {
+for (const way of ["a click", "Enter"]) {
+  test(`a form that ${way} sends before the page is live is sent once the page has started`, async ({ page, user }) => {
+    const app = new Vestibule(page);
+    const release = await openHeld(page, "/login");
+    let requests = 0;
+    page.on("request", (request) => (requests += Number(request.method() === "POST")));
+    await app.fillLogin(user);
+    await (way === "Enter" ? app.password.press("Enter") : app.loginButton.click());
+    await expect(page.locator("main form button[type=submit]")).toHaveText("Logging in…");
+    await app.password.press("Enter");
+    expect(requests, "nothing can be sent yet").toBe(0);
+    release();
+    await expect(app.welcome).toBeVisible();
+    expect(requests).toBe(1);
+    expect(page.url()).not.toContain("?");
+  });
+}
+
+test("a form that is sent empty before the page is live says what is missing", async ({ page }) => {
+  const app = new Vestibule(page);
+  const release = await openHeld(page, "/register");
+  await app.registerButton.click();
+  release();
+  await expect(app.email).toHaveAttribute("aria-invalid", "true");
+  await expect(app.email).toBeFocused();
+});
+
+test("a form that a password manager has changed is sent early as well", async ({ page, user }) => {
   const app = new Vestibule(page);
   const release = await openHeld(page, "/login");
-  await expect(page.getByRole("button", { name: "Loading…" })).toBeDisabled();
+  await page.evaluate(CHANGES["a password manager puts elements beside the fields"]!);
+  await app.fillLogin(user);
+  await app.password.press("Enter");
   release();
-  await expect(app.loginButton).toBeEnabled();
+  await expect(app.welcome).toBeVisible();
 });
 
 test("a page that can't start says so, and blames WebAssembly only where there is none", async ({ page, complaints }) => {
@@ -149,6 +178,7 @@ test("a page that can't start says so, and blames WebAssembly only where there i
   await expect(trouble).toContainText("Reload it.");
   await expect(trouble).not.toContainText("WebAssembly");
   await expect(page.locator("form button[type=submit]")).toHaveText("Log in");
+  await expect(page.locator("form button[type=submit]")).toBeDisabled();
   await page.addInitScript(() => Reflect.deleteProperty(globalThis, "WebAssembly"));
   await page.reload();
   await expect(trouble).toContainText("WebAssembly is switched off in this browser.");

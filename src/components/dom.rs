@@ -10,11 +10,14 @@ use leptos::{
 /// The attribute of `<html>` that hides the views; the shell's first script sets it too.
 const VEIL: &str = "data-session";
 
+/// Whether this is the HTML that the server renders. A control that needs the page's code is disabled there.
+pub const IS_RENDERED: bool = cfg!(feature = "ssr");
+
 /// The first text of an element whose `textContent` is set whenever it changes. That replaces all that is in the element, so a
 /// translator's or an extension's changes to it can't keep an old text there. The server writes the first text itself.
 #[must_use]
 pub fn rendered(text: &'static str) -> Option<&'static str> {
-    cfg!(feature = "ssr").then_some(text)
+    IS_RENDERED.then_some(text)
 }
 
 /// Hides the views behind a calm placeholder, or shows them.

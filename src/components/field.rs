@@ -6,6 +6,7 @@
 use leptos::prelude::*;
 
 use super::{
+    dom,
     form::FormState,
     icon::{Eye, EyeOff},
     strength::{Meter, StrengthMeter},
@@ -69,7 +70,6 @@ pub fn PasswordField(
     #[prop(optional)]
     autofocus: bool,
 ) -> impl IntoView {
-    let session = Session::current();
     let shown = RwSignal::new(false);
     let (id, name) = (form.id(field), field.name());
     let meter = (autocomplete == "new-password").then(|| Meter::new(form, field));
@@ -97,7 +97,7 @@ pub fn PasswordField(
                     aria-label="Show password"
                     aria-pressed=move || if shown.get() { "true" } else { "false" }
                     aria-controls=id
-                    disabled=move || !session.is_live()
+                    disabled=dom::IS_RENDERED
                     on:click=move |_| shown.update(|shown| *shown = !*shown)
                 >
                     <Eye />

@@ -43,6 +43,11 @@ impl FormState {
         [self.name, "-alert"].concat()
     }
 
+    /// The id of the form's button.
+    fn button(&self) -> String {
+        [self.name, "-submit"].concat()
+    }
+
     /// Empties a field.
     pub fn empty(&self, field: Field) {
         dom::empty(&self.id(field));
@@ -205,7 +210,8 @@ pub fn FormAlert(
     }
 }
 
-/// The form's button. It waits until the page is live, and while a submission is under way.
+/// The form's button. It waits while a submission is under way. The shell's script enables the server's one and keeps a
+/// submission for the page (`app/shell/load.js`).
 #[component]
 pub fn SubmitButton(
     /// The form.
@@ -215,14 +221,15 @@ pub fn SubmitButton(
     /// What it is doing.
     busy: &'static str,
 ) -> impl IntoView {
-    let session = Session::current();
     let waits = move || if form.busy.get() || form.waits() { "true" } else { "false" };
     view! {
         <button
+            id=form.button()
             class="button button-wide"
             type="submit"
             class:is-busy=move || form.busy.get()
-            disabled=move || !session.is_live()
+            disabled=dom::IS_RENDERED
+            data-busy=dom::rendered(busy)
             aria-disabled=waits
             prop:textContent=move || if form.busy.get() { busy } else { label }
         >

@@ -443,11 +443,16 @@ on_both! {
     }
 }
 
+/// The app again, whose logins wait so long for their turn.
+async fn patient(app: App, patience: Duration) -> App {
+    let mut config = app.config.clone();
+    config.password.hashing_patience = patience;
+    app.restart_with(config).await
+}
+
 on_both! {
     async fn right_logins_of_one_account_at_the_same_moment_all_succeed_r87(app: App) {
-        let mut config = app.config.clone();
-        config.password.hashing_patience = Duration::from_mins(5);
-        let app = app.restart_with(config).await;
+        let app = patient(app, Duration::from_mins(5)).await;
         app.register("ann").await;
         let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
         let all: Vec<&App> = sibling.iter().chain([&app]).collect();
@@ -467,9 +472,7 @@ on_both! {
 
 on_both! {
     async fn of_guesses_at_one_moment_only_one_is_tried_once_there_was_a_wait_r87(app: App) {
-        let mut config = app.config.clone();
-        config.password.hashing_patience = Duration::from_mins(5);
-        let app = app.restart_with(config).await;
+        let app = patient(app, Duration::from_mins(5)).await;
         app.register("ann").await;
         let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
         let all: Vec<&App> = sibling.iter().chain([&app]).collect();
@@ -484,9 +487,7 @@ on_both! {
 
 on_both! {
     async fn an_attempt_whose_server_has_died_counts_as_failed_after_its_time_r87(app: App) {
-        let mut config = app.config.clone();
-        config.password.hashing_patience = Duration::from_millis(100);
-        let app = app.restart_with(config).await;
+        let app = patient(app, Duration::from_millis(100)).await;
         let rule = app.service.policy().account;
         app.register("ann").await;
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);

@@ -1,12 +1,25 @@
-// Loads the page and starts it. Says so if that takes long, if it fails, and if the page breaks later.
+// Loads the page and starts it. Until then a form can be filled in and sent: the page sends it as soon as it has started.
+// Says so if the start fails, and if the page breaks later.
 const trouble = document.getElementById("trouble");
-const buttons = [...document.querySelectorAll("#page [type=submit]")].map((button) => [button, button.textContent]);
-const label = (text) => buttons.forEach(([button, before]) => (button.textContent = text ?? before));
-const late = setTimeout(label, 1000, "Loading…");
+const buttons = [...document.querySelectorAll("#page [data-busy]")].map((button) => [button, button.textContent]);
+let sent;
+const early = (event) => {
+  const button = event.target.querySelector("[data-busy]");
+  if (!button) return;
+  event.preventDefault();
+  sent = button;
+  sent.textContent = sent.dataset.busy;
+  sent.classList.add("is-busy");
+};
+addEventListener("submit", early);
+buttons.forEach(([button]) => (button.disabled = false));
 const say = (cause, what) => {
   console.error(cause);
-  clearTimeout(late);
-  label();
+  for (const [button, label] of buttons) {
+    button.textContent = label;
+    button.classList.remove("is-busy");
+    button.disabled = true;
+  }
   delete document.documentElement.dataset.session;
   if (what) trouble.firstChild.textContent = what;
   if (!globalThis.WebAssembly) trouble.lastChild.textContent = "WebAssembly is switched off in this browser. Allow it for this site, then reload the page.";
@@ -19,7 +32,9 @@ import(script).then(async (page) => {
   await page.default({ module_or_path: wasm });
   await asked;
   page.start();
-  clearTimeout(late);
+  removeEventListener("submit", early);
+  // The page's effects have run by then.
+  if (sent) setTimeout(() => document.getElementById(sent.id)?.form.requestSubmit());
   addEventListener("error", (event) => broken(event.error));
   addEventListener("unhandledrejection", (event) => broken(event.reason));
 }).catch((cause) => say(cause));
