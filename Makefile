@@ -22,7 +22,7 @@ bench:
 watch:
 	@.ci/watch
 
-# Its worst day: killed, attacked, and played against its model, for a quarter of an hour.
+# Its worst day: killed, attacked, and played against its model, for half an hour.
 chaos:
 	@.ci/chaos
 

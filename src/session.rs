@@ -211,8 +211,8 @@ impl Session {
         self.state.set(State::SignedIn { token, identity });
     }
 
-    /// Sends what gives the session another token, and goes on under that one, here and in the other tabs. If this tab has given
-    /// the session up by then, as after a logout in another tab, the session ends on the server.
+    /// Sends what gives the session another token, and goes on under that one, here and in the other tabs. If there was a logout by
+    /// then, here or in another tab, the session ends on the server.
     ///
     /// # Errors
     /// What the server answers.
@@ -226,7 +226,7 @@ impl Session {
         }
         let new = answer?;
         match old {
-            Some(old) if self.token().as_ref() == Some(&old) => {
+            Some(old) if self.token().as_ref() == Some(&old) && mirror::is_kept() => {
                 channel::tell(&Message::Renewed { old: old.clone(), new: new.clone() });
                 self.replace_token(&old, new);
             }

@@ -1,7 +1,7 @@
 // How hard a new password is to guess is said while it is typed.
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { expect, test, Vestibule } from "../support/fixtures.js";
+import { expect, status, test, Vestibule } from "../support/fixtures.js";
 
 const GOOD = "orchard walrus lantern quilt";
 const PAUSE_MS = 400;
@@ -62,6 +62,25 @@ test("the server is asked once nothing more is typed, and once at a time", async
   await expect.poll(() => passwords).toEqual(["password", GOOD]);
   release();
   await expect(says(page)).toHaveText("Strong password.");
+});
+
+test("a form that was sent asks for no judgement of its password beside the server's", async ({ page, complaints }) => {
+  complaints.expect(status(400));
+  await page.clock.install();
+  const app = new Vestibule(page);
+  await page.goto("/register");
+  await page.clock.runFor(1000);
+  await app.live();
+  const passwords = asked(page);
+  await app.email.fill("ann.beetle@example.org");
+  await app.username.fill("annbeetle");
+  await app.password.fill("annbeetle");
+  await app.password.press("Enter");
+  await expect(app.password).toHaveAttribute("aria-invalid", "true");
+  await page.clock.runFor(PAUSE_MS);
+  await app.password.fill("annbeetle1");
+  await page.clock.runFor(PAUSE_MS);
+  await expect.poll(() => passwords).toEqual(["annbeetle1"]);
 });
 
 test("whoever is logged in hears that a password holds their own name", async ({ page, user }) => {

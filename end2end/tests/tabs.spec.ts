@@ -100,27 +100,18 @@ test("a renewal under way undoes no logout in another tab", async ({ page, conte
   await here.logIn(user);
   const there = await tab(context, "/login");
   await expect(there.welcome).toBeVisible();
-  let release = () => {};
-  const released = new Promise<void>((done) => (release = done));
-  const answered = new Promise<string>((answer) => {
-    void page.route("**/fn/change_password", async (route) => {
-      const response = await route.fetch();
-      answer(await response.json());
-      await released;
-      await route.fulfill({ response });
-    });
-  });
+  const changing = hold(page, "**/fn/change_password");
   await page.bringToFront();
   await here.open("/account/security");
   await page.getByRole("button", { name: "Change password" }).click();
   await page.getByLabel("Current password").fill(user.password);
   await page.getByLabel("New password").fill(`${user.password}-anew`);
   await page.getByRole("button", { name: "Change password" }).click();
-  const renewed = await answered;
+  const renewed = JSON.parse(await changing.answered);
   await there.page.bringToFront();
   await there.logOutButton.click();
   await expect(there.email).toBeVisible();
-  release();
+  changing.release();
   const me = () => request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${renewed}` } });
   await expect.poll(async () => (await me()).status(), "the session ends on the server too").toBe(401);
   expect(renewed).toContain("vst_");
@@ -130,6 +121,44 @@ test("a renewal under way undoes no logout in another tab", async ({ page, conte
     await expect(app.email).toBeVisible();
   }
 });
+
+test("a renewal under way undoes no logout in its own tab", async ({ page, request, user, complaints }) => {
+  complaints.expect(status(401));
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  const [changing, leaving] = [hold(page, "**/fn/change_password"), hold(page, "**/fn/logout")];
+  await app.open("/account/security");
+  await page.getByRole("button", { name: "Change password" }).click();
+  await page.getByLabel("Current password").fill(user.password);
+  await page.getByLabel("New password").fill(`${user.password}-anew`);
+  await page.getByRole("button", { name: "Change password" }).click();
+  const renewed = JSON.parse(await changing.answered);
+  await app.switcher.selectOption("Log out");
+  await page.locator("main").getByRole("button", { name: "Log out" }).click();
+  await leaving.answered;
+  changing.release();
+  const me = () => request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${renewed}` } });
+  await expect.poll(async () => (await me()).status(), "the session ends on the server too").toBe(401);
+  expect(renewed).toContain("vst_");
+  leaving.release();
+  await expect(app.heading).toHaveText("You are logged out");
+  expect(await kept(page)).toBe("");
+});
+
+/** Lets a call reach the server and holds its answer back. */
+function hold(page: Page, path: string): { answered: Promise<string>; release: () => void } {
+  let release = () => {};
+  const released = new Promise<void>((done) => (release = done));
+  const answered = new Promise<string>((answer) => {
+    void page.route(path, async (route) => {
+      const response = await route.fetch();
+      answer(await response.text());
+      await released;
+      await route.fulfill({ response });
+    });
+  });
+  return { answered, release };
+}
 
 /** Changes the password to one much like it, which gives the session another token. */
 async function changePassword(app: Vestibule, password: string): Promise<void> {

@@ -97,6 +97,7 @@ fn administer(service: Service, command: Command) -> BoxFuture<'static, Result<(
     Box::pin(async move {
         match service.administer(command).await {
             Reply::Refused { error } => Err(error.into()),
+            Reply::NoSuchUser => panic!("no such account"),
             _ => Ok(()),
         }
     })
@@ -146,7 +147,7 @@ async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
     other: &App,
     (first_name, first): (&str, Act<A>),
     (second_name, second): (&str, Act<B>),
-    judge: impl AsyncFn(Scene, Result<A, Error>, Result<B, Error>, String),
+    mut judge: impl AsyncFnMut(Scene, Result<A, Error>, Result<B, Error>, String),
 ) -> usize {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let mut stop = 0;
@@ -172,9 +173,11 @@ async fn an_ended_session_stays_ended_beside_a_renewal(backend: Backend) {
     let other = sibling.as_ref().unwrap_or(&app);
     for (ending, end) in ENDINGS {
         for (renewal, renew) in RENEWALS {
+            let mut acknowledged = 0;
             let stops =
                 at_each_stop(&app, other, (ending, end), (renewal, renew), async |scene, ended, renewed, what| {
                     if ended.is_ok() {
+                        acknowledged += 1;
                         expect_ended([&app, other], &scene, renewed.ok().as_ref(), &what).await;
                     }
                 })
@@ -183,11 +186,13 @@ async fn an_ended_session_stays_ended_beside_a_renewal(backend: Backend) {
             let stops =
                 at_each_stop(&app, other, (renewal, renew), (ending, end), async |scene, renewed, ended, what| {
                     if ended.is_ok() {
+                        acknowledged += 1;
                         expect_ended([&app, other], &scene, renewed.ok().as_ref(), &what).await;
                     }
                 })
                 .await;
             assert!(stops > 3, "{renewal} was stopped at {stops} places");
+            assert!(acknowledged > 0, "{ending} never came about beside {renewal}");
         }
     }
 }

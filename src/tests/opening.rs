@@ -12,7 +12,7 @@ use vestibule::{
     store::{DatabaseUrl, Error, Store},
 };
 
-use crate::util::{App, Backend, PASSWORD, postgres};
+use crate::util::{App, Backend, PASSWORD, is_waited, postgres, until};
 
 async fn open(file: &Path) -> Result<Store, Error> {
     Store::open(&DatabaseUrl::Sqlite(file.to_owned()), 1).await
@@ -220,11 +220,7 @@ async fn tables_that_are_in_use_are_changed_without_keeping_others_waiting_r100(
     let url = app.config.database.url.clone();
     let starting = tokio::spawn(async move { Store::open(&url, 1).await });
     let (mut observer, mut other) = (app.observer().await, app.observer().await);
-    let waiting =
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut observer).await.unwrap() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the start waits", async || is_waited(&mut observer).await).await;
     // As long as a server has patience with a statement.
     other.execute("SET statement_timeout = 2500").await.unwrap();
     other.execute("SELECT * FROM account_throttles").await.unwrap();

@@ -9,7 +9,7 @@ use vestibule::store::{DatabaseUrl, Turn};
 
 use crate::{
     on_both,
-    util::{Answer, App, Backend, PASSWORD, default_config, letterbox::token_of, some_address},
+    util::{Answer, App, Backend, PASSWORD, default_config, is_waited, letterbox::token_of, some_address, until},
 };
 
 mod bounds;
@@ -513,15 +513,13 @@ on_both! {
         let key = app.known_key("ann").await;
         for _ in 0..5 {
             let mut broken_off = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
-            // Until it is counted.
-            let counted = async { while app.reserved(&key).await == 0 {} };
             tokio::select! {
                 biased;
-                () = counted => {}
+                () = until("it is counted", async || app.reserved(&key).await > 0) => {}
                 answer = &mut broken_off => assert_eq!(answer.status, 200),
             }
             drop(broken_off);
-            while app.reserved(&key).await != 0 {}
+            until("it is settled", async || app.reserved(&key).await == 0).await;
         }
     }
 }

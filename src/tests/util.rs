@@ -35,6 +35,22 @@ use vestibule::{
     store::{DatabaseUrl, Store},
 };
 
+/// Waits until something holds. What hasn't held for a minute never will.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let holding = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_mins(1), holding).await.is_ok(), "it never came: {what}");
+}
+
+/// Whether somebody waits for a lock in the database of a connection.
+pub async fn is_waited(observer: &mut PgConnection) -> bool {
+    let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    sqlx::query_scalar::<_, i64>(sql).fetch_one(observer).await.unwrap() > 0
+}
+
 /// A password that nobody guesses.
 pub const PASSWORD: &str = "tidal marmot kettle";
 
@@ -208,15 +224,9 @@ impl App {
         let (mut other, mut observer) = (self.observer().await, self.observer().await);
         let mut transaction = other.begin().await.unwrap();
         transaction.execute(first).await.unwrap();
-        let waits = async {
-            let sql =
-                "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut observer).await.unwrap() == 0 {}
-        };
         tokio::select! {
-            () = waits => {}
+            () = until("a wait for the lock", async || is_waited(&mut observer).await) => {}
             _ = &mut act => panic!("it didn't wait"),
-            () = tokio::time::sleep(Duration::from_mins(1)) => panic!("nothing happens"),
         }
         transaction.commit().await.unwrap();
         act.await

@@ -15,19 +15,18 @@ async fn a_login_that_is_broken_off_while_its_session_begins_is_settled_once_r87
     sqlx::query("BEGIN").execute(&mut holder).await.unwrap();
     // A login counts without this lock, and begins its session with it.
     sqlx::query("SELECT id FROM users FOR UPDATE").execute(&mut holder).await.unwrap();
-    let waiting = "SELECT CAST(COUNT(*) AS TEXT) FROM pg_stat_activity WHERE datname = current_database() \
-                   AND wait_event_type = 'Lock' AND $1 = $1";
+    let mut observer = app.observer().await;
     let mut broken_off = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
     tokio::select! {
         biased;
-        () = async { while app.query(waiting, "").await == "0" {} } => {}
+        () = until("the login waits", async || is_waited(&mut observer).await) => {}
         answer = &mut broken_off => panic!("it ended before: {}", answer.text),
     }
     drop(broken_off);
     sqlx::query("ROLLBACK").execute(&mut holder).await.unwrap();
     let sessions =
         "SELECT CAST(COUNT(*) AS TEXT) FROM sessions JOIN users ON users.id = user_id WHERE username_key = $1";
-    while app.query(sessions, "ann").await != "2" {}
+    until("its session", async || app.query(sessions, "ann").await == "2").await;
     assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
     assert_eq!(app.reserved(&key).await, 1, "the other attempt is still under way");
 }
@@ -46,7 +45,7 @@ on_both! {
         let mut gone = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
         tokio::select! {
             biased;
-            () = async { while app.query(counted, "login:192.0.2.7").await == before {} } => {}
+            () = until("the login waits", async || app.query(counted, "login:192.0.2.7").await != before) => {}
             answer = &mut gone => panic!("it didn't wait: {}", answer.text),
         }
         drop(gone);
