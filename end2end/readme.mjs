@@ -325,8 +325,8 @@ async function useStreamlit(/** @type {Block} */ { text }) {
     await page.getByLabel("Username").fill("bea");
     await page.getByRole("textbox", { name: "Password" }).fill("violet-anchor-37-meadow");
     await page.getByRole("button", { name: "Register" }).click();
-    await page.getByText("The account is created!").waitFor();
-    await choose("Log in");
+    await page.getByRole("heading", { name: "Hello, bea" }).waitFor();
+    await page.getByRole("button", { name: "Log out" }).click();
     await page.getByLabel("Email or username").fill("bea");
     const password = page.getByRole("textbox", { name: "Password" });
     const logIn = page.getByRole("button", { name: "Log in" });

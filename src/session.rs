@@ -102,6 +102,8 @@ pub struct Session {
     renewing: StoredValue<bool>,
     /// The token by which nobody is logged in here any more, since the server refused it. A logout leaves none.
     refused: StoredValue<Option<String>>,
+    /// The token that the present one has replaced. Another tab may log out with it before it knows of the new one.
+    replaced: StoredValue<Option<String>>,
     address: Address,
 }
 
@@ -115,6 +117,7 @@ impl Session {
             asking: RwSignal::new(false),
             renewing: StoredValue::new(false),
             refused: StoredValue::new(None),
+            replaced: StoredValue::new(None),
             address,
         };
         provide_context(session);
@@ -241,7 +244,7 @@ impl Session {
                 && token == old
             {
                 mirror::write(&new);
-                *token = new;
+                self.replaced.set_value(Some(std::mem::replace(token, new)));
             }
         });
     }
@@ -307,6 +310,7 @@ impl Session {
         mirror::clear();
         typed::forget();
         self.refused.set_value(None);
+        self.replaced.set_value(None);
         self.state.set(State::SignedOut);
     }
 
@@ -410,7 +414,13 @@ impl Session {
                 Phase::Checking if own.as_ref() == Some(&old) => self.take_over(new),
                 _ => self.replace_token(&old, new),
             },
-            Message::LoggedOut(token) => self.hear_end(own.as_ref() == Some(&token), Session::announce_logout),
+            Message::LoggedOut(token) => {
+                let replaced = self.replaced.get_value().as_ref() == Some(&token);
+                if let Some(own) = own.as_ref().filter(|_| replaced) {
+                    client::end(own);
+                }
+                self.hear_end(replaced || own.as_ref() == Some(&token), Session::announce_logout);
+            }
             Message::Ended(token) => {
                 let is_own = own.as_ref() == Some(&token);
                 self.hear_end(is_own, |session| session.announce(session.address.view_now(), Notice::Ended));

@@ -72,6 +72,36 @@ test("logging out in one tab logs out all", async ({ page, context, user }) => {
   await expect(third.loginButton).toBeVisible();
 });
 
+test("the select follows the view that another tab's logout leaves", async ({ page, context, user }) => {
+  const here = new Vestibule(page);
+  await here.logIn(user);
+  const there = await tab(context, "/register");
+  await expect(there.heading).toHaveText("You need to log out before registering");
+  await page.bringToFront();
+  await logOut(here);
+  await there.page.bringToFront();
+  await expect(there.heading).toHaveText("Register");
+  await expect(there.switcher).toHaveValue("/register");
+});
+
+test("a logout with a token that was renewed meanwhile ends the session", async ({ page, request, user }) => {
+  const app = new Vestibule(page);
+  await app.logIn(user);
+  const before = await kept(page);
+  await changePassword(app, user.password);
+  const renewed = await kept(page);
+  // What a tab says that hasn't heard of the renewal yet.
+  await page.evaluate((token) => {
+    const other = new BroadcastChannel("vestibule.session");
+    other.postMessage(["logged out", token]);
+    other.close();
+  }, before);
+  await expect(page.getByText("You are logged out.")).toBeVisible();
+  expect(await kept(page)).toBe("");
+  const me = () => request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${renewed}` } });
+  await expect.poll(async () => (await me()).status(), "the session ends on the server too").toBe(401);
+});
+
 test("logging in in one tab logs in the others", async ({ page, context, user }) => {
   const there = await tab(context, "/login");
   await there.live();

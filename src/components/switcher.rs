@@ -40,12 +40,16 @@ pub fn ViewSwitcher(
 fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
     let select = NodeRef::<html::Select>::new();
     Effect::new(move |last: Option<()>| {
-        let (view, signed_in) = (address.view().whole(), signed_in.get());
+        let (view, offers, signed_in) = (address.view().whole(), signed_in, signed_in.get());
         let Some(select) = select.get() else { return };
         // A choice made before the page was live counts.
         match View::offered(signed_in).find(|offered| offered.path() == select.value()) {
             Some(chosen) if last.is_none() && chosen != view => address.choose(chosen),
-            _ => select.set_value(if view.is_offered(signed_in) { view.path() } else { "" }),
+            // Once the browser has drawn the views that are offered now.
+            _ => request_animation_frame(move || {
+                let view = address.view_now().whole();
+                select.set_value(if view.is_offered(offers.get_untracked()) { view.path() } else { "" });
+            }),
         }
     });
     let choose = move |event| {
