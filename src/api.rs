@@ -43,6 +43,7 @@ pub fn routes() -> impl IntoIterator<Item = Route> {
         ("/api/openapi.json".to_owned(), get(document::answer)),
         ("/api/docs".to_owned(), get(manual::answer)),
         ("/api/docs/".to_owned(), get(manual::answer)),
+        (manual::STYLE_PATH.to_owned(), get(manual::style)),
     ])
 }
 

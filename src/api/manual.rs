@@ -54,6 +54,13 @@ pub async fn answer(State(state): State<AppState>, request: HeaderMap) -> Respon
     (headers, page.replace(SERVER, &address(&state, &request))).into_response()
 }
 
+/// Where the page's own style is. A first visit to the other pages doesn't need it.
+pub const STYLE_PATH: &str = "/api/docs.css";
+
+pub async fn style() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../style/manual.css"))
+}
+
 /// What stands for the server's address until the page is asked for.
 const SERVER: &str = "$SERVER";
 
@@ -150,6 +157,7 @@ fn page() -> impl IntoView {
                 <meta name="color-scheme" content="light dark" />
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
                 <link rel="stylesheet" href=page_files().style />
+                <link rel="stylesheet" href=STYLE_PATH />
             </head>
             <body>
                 <a class="skip" href="#content">"Skip to content"</a>
