@@ -3,7 +3,10 @@
 //! The tables have no index for that, for it would be written at each login and each use of a session; so a reader,
 //! which nobody waits for, looks for them, and the writer deletes what it found by its key.
 
-use sqlx::query::{Query, QueryScalar};
+use sqlx::{
+    SqliteConnection,
+    query::{Query, QueryScalar},
+};
 
 use super::{Db, Error, RELAXED, Store, on_search, on_write};
 use crate::domain::time::Timestamp;
@@ -33,6 +36,22 @@ pub enum Spent {
     Network,
     /// A session.
     Session,
+}
+
+/// How long the writer waits for others: not at all, and [`super::PATIENCE`]. SQLite obeys when it reads the statement, so it must
+/// never be kept for another time, as a prepared one is.
+const IMPATIENT: &str = "PRAGMA busy_timeout = 0";
+const PATIENT: &str = "PRAGMA busy_timeout = 2500";
+
+/// Folds SQLite's log into the file and empties it. A reader that is in the way isn't waited for: SQLite would hold its write
+/// lock meanwhile, and nobody could write. Tells whether the log is empty. It must run to its end: what was dropped half-way would
+/// leave a writer without patience.
+async fn empty(writer: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    sqlx::raw_sql(IMPATIENT).execute(&mut *writer).await?;
+    let emptied = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *writer).await;
+    sqlx::raw_sql(PATIENT).execute(&mut *writer).await?;
+    let (busy, _, _): (i64, i64, i64) = emptied?;
+    Ok(busy == 0)
 }
 
 /// Rows deleted by one statement.
@@ -96,38 +115,43 @@ impl Spent {
 impl Store {
     /// Rewrites the file if accounts were deleted since the last time and it has `largest` bytes at the most. SQLite overwrites what
     /// is deleted, but not the copies that it leaves in unused parts of pages when it moves rows: about one account of a hundred.
-    /// Nothing else can be written meanwhile, some 10 ms for each MiB. Tells whether the file was rewritten.
+    /// Nothing else can be written meanwhile, some 10 ms for each MiB. The log of a larger file is emptied. Tells whether the file was
+    /// rewritten.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn rewrite(&self, largest: i64) -> Result<bool, Error> {
-        let Db::Sqlite { write, .. } = &self.inner.db else { return Ok(false) };
-        let mut connection = write.lock().await?;
-        let sql =
-            "SELECT user_version, page_count * page_size FROM pragma_user_version, pragma_page_count, pragma_page_size";
-        let (remains, bytes): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *connection).await?;
-        if remains == 0 || bytes > largest {
-            return Ok(false);
-        }
-        tracing::info!(mib = bytes >> 20, "rewriting the database file, since accounts were deleted");
-        sqlx::query("VACUUM").execute(&mut *connection).await?;
-        let (busy, _, _): (i64, i64, i64) =
-            sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
-        // With a reader in the way the old pages are still there.
-        if busy == 0 {
-            sqlx::query("PRAGMA user_version = 0").execute(&mut *connection).await?;
-        }
-        Ok(busy == 0)
+        let store = self.clone();
+        self.uncancelled(async move {
+            let Db::Sqlite { write, .. } = &store.inner.db else { return Ok(false) };
+            let mut connection = write.lock().await?;
+            let sql = "SELECT user_version, page_count * page_size \
+                       FROM pragma_user_version, pragma_page_count, pragma_page_size";
+            let (remains, bytes): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *connection).await?;
+            if remains == 0 {
+                return Ok(false);
+            }
+            if bytes > largest {
+                empty(&mut connection).await?;
+                return Ok(false);
+            }
+            tracing::info!(mib = bytes >> 20, "rewriting the database file, since accounts were deleted");
+            sqlx::query("VACUUM").execute(&mut *connection).await?;
+            let emptied = empty(&mut connection).await?;
+            // With a reader in the way the old pages are still there.
+            if emptied {
+                sqlx::query("PRAGMA user_version = 0").execute(&mut *connection).await?;
+            }
+            Ok(emptied)
+        })
+        .await
     }
 
     /// Folds SQLite's log into the file and empties it, so that what was overwritten there is gone from here as well. A reader
-    /// that is in the way leaves it for the next time.
+    /// that is in the way leaves it for the next time. It must run to its end, as [`empty`] must.
     pub(super) async fn empty_log(&self) {
         let Db::Sqlite { write, .. } = &self.inner.db else { return };
-        let emptied = async {
-            let mut connection = write.lock().await?;
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut *connection).await
-        };
+        let emptied = async { empty(&mut *write.lock().await?).await };
         if let Err(cause) = emptied.await {
             tracing::warn!(%cause, "the database's log was not emptied");
         }
@@ -180,5 +204,87 @@ impl Store {
             (rows + ended.len() as u64, self.forget_afterwards(&ended))
         });
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, time::Duration};
+
+    use sqlx::{Connection as _, Executor as _, Row as _};
+
+    use super::*;
+    use crate::store::{Authority, DatabaseUrl, Inherit, PATIENCE, backup::open};
+
+    /// Adds an account of this name.
+    async fn add(store: &Store, name: &'static str) {
+        on_sqlite(store, async |writer| {
+            let sql = "INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
+                       VALUES ($1, $1, $1, $1, $1, '', 0)";
+            sqlx::query(sql).bind(name).execute(writer).await.expect("added");
+        })
+        .await;
+    }
+
+    async fn on_sqlite<T>(store: &Store, act: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> T {
+        let Db::Sqlite { write, .. } = &store.inner.db else { unreachable!("it is SQLite") };
+        act(&mut *write.lock().await.expect("a writer")).await
+    }
+
+    /// Gives the writer an hour's patience, within which a wait for a reader doesn't end.
+    async fn make_patient(store: &Store) {
+        let made = async |writer: &mut SqliteConnection| writer.execute("PRAGMA busy_timeout = 3600000").await;
+        on_sqlite(store, made).await.expect("patient");
+    }
+
+    async fn patience(store: &Store) -> i64 {
+        let sql = sqlx::raw_sql("PRAGMA busy_timeout");
+        on_sqlite(store, async |writer| sql.fetch_one(writer).await.expect("a row").get(0)).await
+    }
+
+    /// What must not wait for a reader. The time is only there so that a failure ends.
+    async fn now<T>(act: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(30), act).await.expect("it waits for the reader")
+    }
+
+    async fn delete(store: &Store, name: &str) {
+        let left = Inherit { from: String::new(), to: String::new(), since: Timestamp::from_millis(0) };
+        let operator = Authority::Operator { user: name.to_owned() };
+        assert_eq!(now(store.delete_user(operator, left)).await.expect("deleted"), Some(()));
+    }
+
+    fn log_len(database: &Path) -> u64 {
+        fs::metadata(super::super::files::beside(database, "-wal")).expect("a log").len()
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_waits_for_no_reader_to_leave_the_log_r110() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.db");
+        let store = Store::open(&DatabaseUrl::Sqlite(database.clone()), 1).await.expect("a store");
+        let patient = i64::try_from(PATIENCE.as_millis()).expect("a number");
+        for name in ["ann", "bob"] {
+            add(&store, name).await;
+        }
+        let mut reader = open(&database, true, PATIENCE).await.expect("opened");
+        let count = "SELECT COUNT(*) FROM users";
+        reader.execute("BEGIN").await.expect("begun");
+        assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut reader).await.expect("read"), 2);
+        // Twice, for a statement that is kept does nothing the second time.
+        for name in ["ann", "bob"] {
+            make_patient(&store).await;
+            delete(&store, name).await;
+            assert_eq!(patience(&store).await, patient, "it waits for others as before");
+        }
+        make_patient(&store).await;
+        assert!(!now(store.rewrite(i64::MAX)).await.expect("tried"), "the reader still needs the old pages");
+        assert_eq!(patience(&store).await, patient);
+        add(&store, "carl").await;
+        assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut reader).await.expect("read"), 2);
+        assert!(log_len(&database) > 0);
+        reader.close().await.expect("closed");
+        assert!(!store.rewrite(0).await.expect("tried"), "the file is larger");
+        assert_eq!(log_len(&database), 0, "but its log is emptied");
+        assert!(store.rewrite(i64::MAX).await.expect("rewritten"));
     }
 }
