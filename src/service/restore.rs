@@ -80,7 +80,7 @@ impl Service {
     /// [`Error::Unavailable`].
     pub async fn forget_after_restore(&self, wish: Wish) -> Result<Forgotten, Error> {
         let forgotten = forget(&self.store, wish, self.clock.now(), &[]).await?;
-        self.store.forget_mark();
+        self.store.outdo_mark().await?;
         Ok(forgotten)
     }
 }

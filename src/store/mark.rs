@@ -19,7 +19,7 @@ const COUNT: &str = "SELECT value FROM server_facts WHERE name = 'uses'";
 const SET: &str = "INSERT INTO server_facts (name, value) VALUES ('uses', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// The file beside a database.
-pub(super) fn of(database: &Path) -> PathBuf {
+fn of(database: &Path) -> PathBuf {
     beside(database, ".mark")
 }
 
@@ -38,6 +38,13 @@ fn write(database: &Path, uses: &str) -> io::Result<()> {
     sync_folder_of(&mark)
 }
 
+/// Writes the count beside a database that has it already.
+pub(super) fn set(database: &Path, uses: &str) {
+    if let Err(cause) = write(database, uses) {
+        tracing::warn!(%cause, "an old copy of the database would not be noticed");
+    }
+}
+
 impl Store {
     /// Refuses a SQLite file that is older than when it was last in use here. One without accounts that was made just now is new.
     ///
@@ -54,7 +61,7 @@ impl Store {
                     file.display()
                 )));
             }
-            self.forget_mark();
+            drop(fs::remove_file(of(file)));
         }
         self.mark_use().await
     }
@@ -65,24 +72,30 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn mark_use(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
-        let uses = self.uses().await?;
-        if uses < read(file) {
+        if self.uses().await? < read(file) {
             return Ok(());
         }
-        let uses = uses.saturating_add(1).to_string();
-        on_write!(self, DURABLE, tx => sqlx::query(SET).bind(&uses).execute(&mut *tx).await.map(drop)?);
+        self.outdo_mark().await
+    }
+
+    /// Counts a use of a SQLite file, in it and beside it, as later than every use until now: of this file, and of those that were in
+    /// its place.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn outdo_mark(&self) -> Result<(), Error> {
+        let Some(file) = &self.inner.file else { return Ok(()) };
+        let uses = self.outdo_uses_of(file).await?;
         // Afterwards: a database is never behind its mark by a kill.
-        if let Err(cause) = write(file, &uses) {
-            tracing::warn!(%cause, "an old copy of the database would not be noticed");
-        }
+        set(file, &uses);
         Ok(())
     }
 
-    /// Forgets when the file was last in use here.
-    pub fn forget_mark(&self) {
-        if let Some(file) = &self.inner.file {
-            drop(fs::remove_file(of(file)));
-        }
+    /// Counts a use that is later than every use of this database, and of those that were in a place. Gives the count, for [`set`].
+    pub(super) async fn outdo_uses_of(&self, place: &Path) -> Result<String, Error> {
+        let uses = self.uses().await?.max(read(place)).saturating_add(1).to_string();
+        on_write!(self, DURABLE, tx => sqlx::query(SET).bind(&uses).execute(&mut *tx).await.map(drop)?);
+        Ok(uses)
     }
 
     async fn uses(&self) -> Result<u64, Error> {

@@ -155,6 +155,8 @@ impl Prepared {
     /// [`Error::Refused`]. The database of before is then still in its place.
     pub async fn put_in_place(self, now: Timestamp) -> Result<Vec<PathBuf>, Error> {
         let Self { store, draft, database, present, _lock } = self;
+        // Later than the database of before, or that could be put back by hand, with all that was ended here.
+        let uses = store.outdo_uses_of(&database).await?;
         // The log of the copy has what was ended. It would stay behind.
         if let Db::Sqlite { write, .. } = &store.inner.db {
             let mut connection = write.lock().await?;
@@ -168,9 +170,9 @@ impl Prepared {
         }
         let time = now.to_rfc3339().replace(['-', ':'], "");
         let kept = set_aside(&database, &free_name(&database, &time), present)?;
-        drop(fs::remove_file(mark::of(&database)));
         fs::rename(&draft.path, &database).map_err(|cause| cannot_open(&database, &cause))?;
         sync_folder_of(&database).map_err(|cause| cannot_open(&database, &cause))?;
+        mark::set(&database, &uses);
         Ok(kept)
     }
 }

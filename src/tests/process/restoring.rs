@@ -78,10 +78,10 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
     ] {
         assert!(out.contains(words), "{words}: {out}");
     }
-    let [copy, present, aside, key, lock] = <[String; 5]>::try_from(names(folder.path())).unwrap();
+    let [copy, present, aside, key, lock, mark] = <[String; 6]>::try_from(names(folder.path())).unwrap();
     assert_eq!(
-        [&*copy, &*present, &*key, &*lock],
-        ["copy.db", "vestibule.db", "vestibule.db.key", "vestibule.db.lock"]
+        [&*copy, &*present, &*key, &*lock, &*mark],
+        ["copy.db", "vestibule.db", "vestibule.db.key", "vestibule.db.lock", "vestibule.db.mark"]
     );
     assert!(aside.starts_with("vestibule.db.before-") && out.contains(&aside), "{aside}");
     for name in [&copy, &present, &aside] {
@@ -418,6 +418,58 @@ fn a_copy_that_was_put_back_by_hand_is_noticed_and_one_command_ends_what_came_ba
     assert!(code == 0 && out.contains("Sessions ended: 1."), "{out}{error}");
     let server = start(folder.path(), &[]);
     assert_eq!((server.me(&token), server.log_in().0), (401, 200));
+    assert!(server.stop().success());
+}
+
+/// A server with one account, which has started a few times and is stopped. Its session, and copies of its file: an early one, and
+/// one from the last stop.
+fn used() -> (TempDir, String) {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    server.register();
+    let token = server.token();
+    assert!(server.stop().success());
+    let copy = |name: &str| std::fs::copy(folder.path().join("vestibule.db"), folder.path().join(name)).unwrap();
+    copy("early.db");
+    for _ in 0..3 {
+        assert!(start(folder.path(), &[]).stop().success());
+    }
+    copy("late.db");
+    (folder, token)
+}
+
+/// Puts a file in the database's place by hand, which is noticed.
+fn put_back(folder: &Path, file: &str) {
+    std::fs::rename(folder.join(file), folder.join("vestibule.db")).unwrap();
+    let (code, _, error) = run(folder, &["user", "list"], &[], "");
+    assert!(code == 1 && error.contains("is older than when it was last in use here"), "{error}");
+}
+
+#[test]
+fn the_database_of_before_a_restore_is_noticed_when_it_is_put_back_by_hand_r107() {
+    let (folder, token) = used();
+    let (code, _, error) = run(folder.path(), &["restore", "early.db"], &[], "");
+    assert_eq!(code, 0, "{error}");
+    let server = start(folder.path(), &[]);
+    assert_eq!(server.me(&token), 401);
+    assert!(server.stop().success());
+    let aside = names(folder.path()).into_iter().find(|name| name.contains(".before-")).unwrap();
+    put_back(folder.path(), &aside);
+    assert_eq!(run(folder.path(), &["restored"], &[], "").0, 0);
+    let server = start(folder.path(), &[]);
+    assert_eq!((server.me(&token), server.log_in().0), (401, 200));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn after_a_copy_was_put_back_by_hand_a_later_one_is_noticed_too_r107() {
+    let (folder, token) = used();
+    put_back(folder.path(), "early.db");
+    assert_eq!(run(folder.path(), &["restored"], &[], "").0, 0);
+    put_back(folder.path(), "late.db");
+    assert_eq!(run(folder.path(), &["restored"], &[], "").0, 0);
+    let server = start(folder.path(), &[]);
+    assert_eq!(server.me(&token), 401);
     assert!(server.stop().success());
 }
 
