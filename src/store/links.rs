@@ -179,6 +179,23 @@ macro_rules! set_email {
     }};
 }
 
+/// Removes an account that has an email without having proven it, with what was counted of it. It must be locked. One that has
+/// moved away or proven it meanwhile stays as it is.
+macro_rules! evict_squatter {
+    ($tx:ident, $squatter:expr, $left:expr, $email:expr) => {{
+        let (squatter, email): (&str, &Email) = ($squatter, $email);
+        let sql = "SELECT id FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
+        let query = sqlx::query_scalar(sql).bind(squatter).bind(email.key());
+        let found: Option<String> = query.fetch_optional(&mut *$tx).await?;
+        if found.is_some() {
+            forget_counts!($tx, squatter);
+            inherit_failures!($tx, $left);
+            sqlx::query("DELETE FROM users WHERE id = $1").bind(squatter).execute(&mut *$tx).await?;
+            $tx.note_remains().await?;
+        }
+    }};
+}
+
 pub(super) use {end_access, void_links};
 
 /// A link that is kept, in a list of its owner's. Times are milliseconds since 1970.
@@ -479,16 +496,17 @@ impl Store {
             let _ended = store.forget_user_afterwards(user);
             let _evicted = squatter.as_ref().map(|(squatter, _)| store.forget_user_afterwards(squatter));
             Ok(on_write!(store, DURABLE, tx => {
+                // In one order, so that two who wait for each other's accounts don't do so for ever. And before what is theirs, for
+                // a login locks its account first.
+                let mut locked = squatter.iter().map(|(squatter, _)| squatter).chain([user]).collect::<Vec<_>>();
+                locked.sort_unstable();
+                for account in locked {
+                    tx.lock_user(account).await?;
+                }
                 let works = use_up!(tx, &hash, user, now);
                 if works {
                     if let Some((squatter, left)) = &squatter {
-                        forget_counts!(tx, squatter);
-                        inherit_failures!(tx, left);
-                        let sql = "DELETE FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
-                        let gone = sqlx::query(sql).bind(squatter).bind(email.key()).execute(&mut *tx).await?;
-                        if gone.rows_affected() == 1 {
-                            tx.note_remains().await?;
-                        }
+                        evict_squatter!(tx, squatter, left, &email);
                     }
                     let sql = "SELECT email FROM users WHERE id = $1";
                     let before: String = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;

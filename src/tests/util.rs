@@ -220,7 +220,17 @@ impl App {
     }
 
     /// What comes of something that has to wait on PostgreSQL for a transaction in which another has done `first`.
-    pub async fn behind<T>(&self, first: &'static str, mut act: Pin<Box<impl Future<Output = T>>>) -> T {
+    pub async fn behind<T>(&self, first: &'static str, act: Pin<Box<impl Future<Output = T>>>) -> T {
+        self.around(first, act, "SELECT 1").await
+    }
+
+    /// As [`App::behind`], with what the other does while it is waited for.
+    pub async fn around<T>(
+        &self,
+        first: &'static str,
+        mut act: Pin<Box<impl Future<Output = T>>>,
+        then: &'static str,
+    ) -> T {
         let (mut other, mut observer) = (self.observer().await, self.observer().await);
         let mut transaction = other.begin().await.unwrap();
         transaction.execute(first).await.unwrap();
@@ -228,6 +238,7 @@ impl App {
             () = until("a wait for the lock", async || is_waited(&mut observer).await) => {}
             _ = &mut act => panic!("it didn't wait"),
         }
+        transaction.execute(then).await.unwrap();
         transaction.commit().await.unwrap();
         act.await
     }

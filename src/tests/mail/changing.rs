@@ -1,5 +1,11 @@
 //! Changing an email, and taking that back.
 
+use sqlx::Executor;
+use vestibule::{
+    domain::email::Email,
+    store::{Allowance, Errand, Inherit, Moved, NewMail, Telling},
+};
+
 use super::*;
 
 on_both! {
@@ -345,4 +351,53 @@ on_both! {
         assert_eq!(app.send(UNDO_EMAIL, wish("ann.walrus-lantern@example.org")).await.status, 400);
         assert_eq!(app.send(UNDO_EMAIL, wish(NEW)).await.status, 200);
     }
+}
+
+/// Undoes a change of ann's as the service does, if it has found that an account keeps her from it.
+async fn undo_beside(app: &App, undo: &str, squatter: &str) -> Moved {
+    let hash = Token::parse(Kind::Link, undo).unwrap().hash();
+    let link = app.store.find_link(&hash).await.unwrap().unwrap();
+    let (email, at) = (Email::parse("ann@example.org").unwrap(), app.now());
+    let inherit = || Inherit { from: String::new(), to: String::new(), since: at };
+    let told = NewMail { id: "told".to_owned(), errand: Errand::EmailUndone, created_at: at, due_at: at };
+    let squatter = Some((squatter.to_owned(), inherit()));
+    app.store.undo_email((&hash, &link), (&email, inherit()), ("", "network"), squatter, &told).await.unwrap()
+}
+
+/// A link that gives ann her email back.
+async fn way_back(app: &App) -> String {
+    app.register_confirmed("ann").await;
+    app.move_to(&app.token("ann").await, "evil@example.org").await;
+    token_of(&app.deliver_one().await)
+}
+
+on_both! {
+    async fn a_squatter_who_has_moved_away_meanwhile_keeps_what_was_counted_r59(app: App) {
+        let undo = way_back(&app).await;
+        app.register("eve").await;
+        let eve = app.id_of(&app.token("eve").await).await;
+        let (key, once) = (Telling::Tokens.key(&eve), Allowance { burst: 1, interval: Duration::from_hours(1) });
+        assert!(app.store.take_allowance(&key, once, app.now()).await.unwrap().is_ok());
+        assert_eq!(undo_beside(&app, &undo, &eve).await, Moved::Done);
+        assert!(app.store.take_allowance(&key, once, app.now()).await.unwrap().is_err());
+        assert_eq!(app.log_in("eve", PASSWORD).await.status, 200);
+    }
+}
+
+/// A login locks its account first and its counts afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_that_waits_for_a_squatter_holds_nothing_that_the_squatter_waits_for_r59() {
+    let app = App::start(Backend::Postgres).await;
+    let undo = way_back(&app).await;
+    let squat = "INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
+                 VALUES ('0', 'ann@example.org', 'ann@example.org', 'squatter', 'squatter', '', 0); \
+                 INSERT INTO address_throttles (key, full_at) VALUES ('token:0', 0)";
+    app.observer().await.execute(squat).await.unwrap();
+    let first = "SELECT id FROM users WHERE id = '0' FOR UPDATE";
+    let then = "UPDATE address_throttles SET full_at = 1 WHERE key = 'token:0'; SELECT id FROM users FOR UPDATE";
+    let undone = app.around(first, Box::pin(undo_beside(&app, &undo, "0")), then).await;
+    assert_eq!(undone, Moved::Done);
+    let left = "SELECT (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM address_throttles WHERE key = 'token:0')";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut app.observer().await).await.unwrap();
+    assert_eq!(left, 1, "the squatter gives way");
 }
