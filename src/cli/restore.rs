@@ -150,15 +150,16 @@ fn words(report: &Report, wish: restore::Wish) -> String {
         return text;
     };
     let _ = writeln!(text, "Accounts made since then, which are lost: {}.", since.made);
-    let (state, moved) = if wish.trust_backup {
-        ("which are open again", "whose old one is back")
+    let (state, moved, claimed) = if wish.trust_backup {
+        ("which are open again", "whose old one is back", "which have their old password again")
     } else {
-        ("which are disabled", "which are disabled, with the old one")
+        ("which are disabled", "which are disabled, with the old one", "which are disabled")
     };
     for (what, names) in [
         (format!("Accounts deleted since then, {state}"), &since.deleted),
         (format!("Accounts disabled since then, {state}"), &since.disabled),
         (format!("Accounts with another email since then, {moved}"), &since.emails),
+        (format!("Accounts claimed since then by the owner of their email, {claimed}"), &since.claimed),
         ("Accounts with another username since then, whose old one is back".to_owned(), &since.usernames),
         ("Accounts with another password since then, whose old one works again".to_owned(), &since.passwords),
     ] {

@@ -80,7 +80,11 @@ pub struct Parts {
 /// [`Error::Store`] and [`Error::Service`].
 pub async fn assemble(config: &Config) -> Result<Parts, Error> {
     let store = Store::open(&config.database.url, config.database.connections).await?;
-    store.refuse_old_copy().await?;
+    if let Err(refused) = store.refuse_old_copy().await {
+        // A log that stays would be read into the next file that is put here.
+        store.close().await;
+        return Err(refused.into());
+    }
     parts(config, store).await
 }
 

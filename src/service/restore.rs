@@ -23,7 +23,7 @@ const MAIL_LASTS: Duration = Duration::from_hours(1);
 pub struct Wish {
     /// Whether personal access tokens stay as they were in the backup.
     pub keep_access_tokens: bool,
-    /// Whether accounts stay open that were disabled or deleted, or moved to another email, since the backup.
+    /// Whether accounts stay open that were disabled or deleted, moved to another email, or were claimed, since the backup.
     pub trust_backup: bool,
 }
 
@@ -58,19 +58,25 @@ pub async fn restore(
     let since = prepared.since().await;
     let closed: Vec<SinceAccount> = match &since {
         Some(since) if !wish.trust_backup => {
-            [&since.deleted, &since.disabled, &since.emails].into_iter().flatten().cloned().collect()
+            [&since.deleted, &since.disabled, &since.emails, &since.claimed].into_iter().flatten().cloned().collect()
         }
         _ => Vec::new(),
     };
-    let forgotten = forget(&prepared.store, wish, now, &closed).await?;
+    let keep_links = since.as_ref().map_or(&[][..], |since| &since.undo_links);
+    let forgotten = forget(&prepared.store, wish, now, (&closed, keep_links)).await?;
     let kept = prepared.put_in_place(now).await?;
     Ok(Report { database: database.to_owned(), kept, newest, forgotten, since })
 }
 
-async fn forget(store: &Store, wish: Wish, now: Timestamp, disable: &[SinceAccount]) -> Result<Forgotten, Error> {
+async fn forget(
+    store: &Store,
+    wish: Wish,
+    now: Timestamp,
+    (disable, keep_links): (&[SinceAccount], &[Vec<u8>]),
+) -> Result<Forgotten, Error> {
     let mails_before = now.minus(MAIL_LASTS);
     let keep_access_tokens = wish.keep_access_tokens;
-    store.forget_after_restore(Forget { now, mails_before, keep_access_tokens, disable }).await
+    store.forget_after_restore(Forget { now, mails_before, keep_access_tokens, disable, keep_links }).await
 }
 
 impl Service {
@@ -79,7 +85,7 @@ impl Service {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn forget_after_restore(&self, wish: Wish) -> Result<Forgotten, Error> {
-        let forgotten = forget(&self.store, wish, self.clock.now(), &[]).await?;
+        let forgotten = forget(&self.store, wish, self.clock.now(), (&[], &[])).await?;
         self.store.outdo_mark().await?;
         Ok(forgotten)
     }

@@ -27,6 +27,8 @@ pub struct Forget<'a> {
     pub keep_access_tokens: bool,
     /// Accounts to disable, by their identifiers.
     pub disable: &'a [SinceAccount],
+    /// Links that stay, by their hashes.
+    pub keep_links: &'a [Vec<u8>],
 }
 
 /// How much was forgotten.
@@ -62,10 +64,14 @@ pub struct Since {
     pub disabled: Vec<SinceAccount>,
     /// Accounts that moved to another email.
     pub emails: Vec<SinceAccount>,
+    /// Accounts that the owner of their email claimed, which somebody else had made.
+    pub claimed: Vec<SinceAccount>,
     /// Accounts with another username, which are listed by the one in the backup.
     pub usernames: Vec<SinceAccount>,
     /// Accounts whose passwords were changed.
     pub passwords: Vec<SinceAccount>,
+    /// Links that give an account its email of before back and still work, by their hashes. They are an owner's way back.
+    pub undo_links: Vec<Vec<u8>>,
 }
 
 const MADE: &str = "SELECT COUNT(*) FROM present.users WHERE id NOT IN (SELECT id FROM main.users)";
@@ -77,6 +83,11 @@ const PASSWORDS: &str = "SELECT b.id, b.username FROM main.users b JOIN present.
     WHERE b.password_hash <> p.password_hash ORDER BY b.username";
 const EMAILS: &str = "SELECT b.id, b.username FROM main.users b JOIN present.users p ON p.id = b.id \
     WHERE b.email_key <> p.email_key ORDER BY b.username";
+const CLAIMED: &str = "SELECT b.id, b.username FROM main.users b JOIN present.users p ON p.id = b.id \
+    WHERE b.email_verified_at IS NULL AND p.email_verified_at IS NOT NULL AND b.password_hash <> p.password_hash \
+    ORDER BY b.username";
+const UNDO_LINKS: &str = "SELECT b.token_hash FROM main.links b JOIN present.links p ON p.token_hash = b.token_hash \
+    WHERE b.kind = 'undo_email'";
 const USERNAMES: &str = "SELECT b.id, b.username FROM main.users b JOIN present.users p ON p.id = b.id \
     WHERE b.username <> p.username ORDER BY b.username";
 const NEWEST: &str = "SELECT MAX(at) FROM (SELECT MAX(created_at) AS at FROM users UNION ALL \
@@ -128,10 +139,11 @@ impl Prepared {
         let compared = async {
             let made: i64 = sqlx::query_scalar(MADE).fetch_one(&mut *connection).await?;
             let mut lists = Vec::new();
-            for sql in [DELETED, DISABLED, EMAILS, USERNAMES, PASSWORDS] {
+            for sql in [DELETED, DISABLED, EMAILS, CLAIMED, USERNAMES, PASSWORDS] {
                 let rows: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
                 lists.push(rows.into_iter().map(|(id, username)| SinceAccount { id, username }).collect());
             }
+            let undo_links = sqlx::query_scalar(UNDO_LINKS).fetch_all(&mut *connection).await?;
             let mut lists = lists.into_iter();
             let mut next = || lists.next().unwrap_or_default();
             Ok(Since {
@@ -139,8 +151,10 @@ impl Prepared {
                 deleted: next(),
                 disabled: next(),
                 emails: next(),
+                claimed: next(),
                 usernames: next(),
                 passwords: next(),
+                undo_links,
             })
         };
         let compared = compared.await;
@@ -192,19 +206,32 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn forget_after_restore(&self, forget: Forget<'_>) -> Result<Forgotten, Error> {
-        let Forget { now, mails_before, keep_access_tokens, disable } = forget;
+        let Forget { now, mails_before, keep_access_tokens, disable, keep_links } = forget;
         Ok(on_write!(self, DURABLE, tx => {
             for account in disable {
                 let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
                 sqlx::query(sql).bind(&account.id).bind(now.as_millis()).execute(&mut *tx).await?;
             }
             let sessions = sqlx::query("DELETE FROM sessions").execute(&mut *tx).await?.rows_affected();
-            let links = sqlx::query("DELETE FROM links").execute(&mut *tx).await?.rows_affected();
-            let access_tokens = if keep_access_tokens {
-                0
+            let mut links: Vec<Vec<u8>> =
+                sqlx::query_scalar("SELECT token_hash FROM links").fetch_all(&mut *tx).await?;
+            links.retain(|link| !keep_links.contains(link));
+            for link in &links {
+                sqlx::query("DELETE FROM links WHERE token_hash = $1").bind(link).execute(&mut *tx).await?;
+            }
+            let links = links.len() as u64;
+            // Disabling revokes tokens, so none may come back when the account is enabled.
+            let revoke = if keep_access_tokens {
+                "DELETE FROM access_tokens WHERE user_id IN (SELECT id FROM users WHERE disabled_at IS NOT NULL)"
             } else {
-                sqlx::query("DELETE FROM access_tokens").execute(&mut *tx).await?.rows_affected()
+                "DELETE FROM access_tokens"
             };
+            let access_tokens = sqlx::query(revoke).execute(&mut *tx).await?.rows_affected();
+            // Networks may have been forgotten since. The next logins make their own known again.
+            sqlx::query("DELETE FROM account_throttles WHERE key IN (SELECT key FROM known_networks)")
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("DELETE FROM known_networks").execute(&mut *tx).await?;
             let old = sqlx::query("DELETE FROM mails WHERE created_at < $1").bind(mails_before.as_millis());
             let mails = old.execute(&mut *tx).await?.rows_affected();
             Forgotten { sessions, links, access_tokens, mails }

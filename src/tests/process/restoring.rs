@@ -149,6 +149,90 @@ fn an_account_that_moved_to_another_email_since_is_disabled_by_a_restore_r107() 
     }
 }
 
+/// Asks a database that no server has open for a number.
+fn count(file: &Path, sql: &'static str) -> i64 {
+    Runtime::new().unwrap().block_on(async {
+        let url = format!("sqlite:{}", file.display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let count = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        count
+    })
+}
+
+/// A folder with a database that a server made, which has stopped, and a backup of it; `before` is done to it first, `since` after
+/// the backup.
+fn backed_up(register: &[&str], before: &'static str, since: &'static str) -> (TempDir, std::path::PathBuf) {
+    let folder = folder();
+    let file = folder.path().join("vestibule.db");
+    let server = start(folder.path(), &[]);
+    register_all(&server, register);
+    for name in register {
+        assert_eq!(server.log_in_as(name).0, 200);
+    }
+    assert!(server.stop().success());
+    change(&file, before);
+    assert_eq!(run(folder.path(), &["backup", "copy.db"], &[], "").0, 0);
+    change(&file, since);
+    (folder, file)
+}
+
+#[test]
+fn an_account_that_was_claimed_since_is_disabled_by_a_restore_r107() {
+    let claimed = "UPDATE users SET email_verified_at = 1, password_hash = 'another' WHERE username IN ('fay', 'gina'); \
+                   UPDATE users SET email_verified_at = 1 WHERE username = 'hal'";
+    let confirmed = "UPDATE users SET email_verified_at = 1 WHERE username = 'gina'";
+    let (folder, _) = backed_up(&["fay", "gina", "hal"], confirmed, claimed);
+    let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
+    let words = "Accounts claimed since then by the owner of their email, which are disabled: fay.\n";
+    assert!(code == 0 && out.contains(words), "{out}{error}");
+    let server = start(folder.path(), &[]);
+    assert_eq!(["fay", "gina", "hal"].map(|name| server.log_in_as(name).0), [400, 200, 200]);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_restore_makes_no_network_known_again_r107() {
+    let (folder, file) = backed_up(&["ann"], "", "DELETE FROM known_networks");
+    assert_eq!(count(&folder.path().join("copy.db"), "SELECT COUNT(*) FROM known_networks"), 1);
+    assert_eq!(run(folder.path(), &["restore", "copy.db"], &[], "").0, 0);
+    assert_eq!(count(&file, "SELECT COUNT(*) FROM known_networks"), 0);
+}
+
+#[test]
+fn a_restore_leaves_the_links_that_undo_a_change_of_the_email_if_they_still_work_r107() {
+    let links = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
+                 SELECT x'aa', 'undo_email', id, 'ann@example.net', 0, 9000000000000 FROM users UNION ALL \
+                 SELECT x'bb', 'undo_email', id, 'ann@example.net', 0, 9000000000000 FROM users UNION ALL \
+                 SELECT x'cc', 'reset', id, 'ann@example.net', 0, 9000000000000 FROM users";
+    let (folder, file) = backed_up(&["ann"], links, "DELETE FROM links WHERE token_hash = x'bb'");
+    let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
+    assert!(code == 0 && out.contains("Links in mails voided: 3."), "{out}{error}");
+    assert_eq!(count(&file, "SELECT COUNT(*) FROM links WHERE token_hash = x'aa'"), 1);
+    assert_eq!(count(&file, "SELECT COUNT(*) FROM links"), 1);
+}
+
+#[test]
+fn no_access_token_of_an_account_that_was_disabled_since_is_kept_r107() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    register_all(&server, &["ann", "bob"]);
+    let tokens = ["ann", "bob"].map(|name| {
+        let (_, text) = server.log_in_as(name);
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        access_token(&server, answer["token"].as_str().unwrap())
+    });
+    let run = |args: &[&str]| assert_eq!(run(folder.path(), args, &[], "").0, 0, "{args:?}");
+    run(&["backup", "copy.db"]);
+    run(&["user", "disable", "ann"]);
+    assert!(server.stop().success());
+    run(&["restore", "copy.db", "--keep-access-tokens"]);
+    run(&["user", "enable", "ann"]);
+    let server = start(folder.path(), &[]);
+    assert_eq!(tokens.map(|token| server.me(&token)), [401, 200]);
+    assert!(server.stop().success());
+}
+
 #[test]
 fn a_plain_copy_of_a_stopped_servers_file_has_everything() {
     let (folder, other) = (folder(), self::folder());
