@@ -6,8 +6,8 @@ use axum::{extract::Request, response::Response};
 use futures_util::FutureExt;
 
 use super::{
-    answer::Surface, config::ServerConfig, guard::Limits, headers::CommonHeaders, observe::observe, routes::Routes,
-    state::Trust,
+    answer::Surface, config::ServerConfig, guard::Limits, headers::CommonHeaders, hourly::Hourly, observe::observe,
+    routes::Routes, state::Trust,
 };
 use crate::error::AppError;
 
@@ -19,6 +19,8 @@ pub struct Front {
     headers: CommonHeaders,
     limits: Limits,
     routes: Routes,
+    /// Answers of 503.
+    busy: Hourly,
 }
 
 impl Front {
@@ -26,7 +28,7 @@ impl Front {
     #[must_use]
     pub fn new(routes: Routes, trust: &Arc<Trust>, config: &ServerConfig) -> Self {
         let limits = Limits::new(Arc::clone(trust), config);
-        Self { headers: CommonHeaders::new(trust.is_https()), limits, routes }
+        Self { headers: CommonHeaders::new(trust.is_https()), limits, routes, busy: Hourly::default() }
     }
 
     /// The routes behind it.
@@ -45,7 +47,7 @@ impl Front {
             self.headers.add_to(surface, response.headers_mut());
             response
         };
-        observe(request, route, answer).await
+        observe(request, route, &self.busy, answer).await
     }
 }
 

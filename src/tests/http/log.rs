@@ -1,9 +1,16 @@
 //! How much a stranger makes the log grow.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
 use tracing::Level;
-use vestibule::mail::MailUrl;
+use vestibule::{
+    mail::MailUrl,
+    server::{config::Config, front::Front, routes::Routes},
+};
 
 use super::*;
 use crate::util::heard::Heard;
@@ -92,4 +99,23 @@ async fn no_stranger_writes_a_line_into_the_log_with_each_request_r112() {
         }
     }
     assert!(checked > 500, "{checked}");
+}
+
+#[tokio::test]
+async fn answers_of_a_busy_server_are_one_line_and_faults_one_each_r112() {
+    let status = |status| axum::routing::get(async move || status);
+    let routes = axum::Router::new()
+        .route("/busy", status(StatusCode::SERVICE_UNAVAILABLE))
+        .route("/broken", status(StatusCode::INTERNAL_SERVER_ERROR));
+    let config = Config::load(None, []).unwrap();
+    let front = Front::new(Routes::from(routes), &Arc::default(), &config.server);
+    for (path, status, lines) in [("/busy", "status: 503", 1), ("/broken", "status: 500", REQUESTS)] {
+        let (heard, listening) = Heard::listen(|metadata| metadata.is_event() && *metadata.level() <= Level::WARN);
+        for _ in 0..REQUESTS {
+            front.answer(Request::get(path).header("host", "localhost").body(Body::empty()).unwrap()).await;
+        }
+        drop(listening);
+        let told = heard.take();
+        assert!(told.len() == lines && told.iter().all(|line| line.contains(status)), "{told:?}");
+    }
 }
