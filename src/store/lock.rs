@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::postgres::Session;
+use super::{postgres::Session, sweep::Spent};
 
 /// A transaction that can have a user to itself: what a login, a logout of everything, a disabling and a new password
 /// do then comes one after the other.
@@ -18,6 +18,9 @@ pub trait Locks {
     /// out a row that another transaction holds, which is about to end it or to renew it. Whoever waited for it, with
     /// other rows noted before, might be waited for by the other one.
     fn noting_a_use(&self) -> [&'static str; 2];
+
+    /// The statement that sweeps out rows of a kind. It leaves out a row that another transaction holds.
+    fn purging(&self, kind: Spent) -> &'static str;
 }
 
 macro_rules! noting_a_use {
@@ -52,6 +55,11 @@ impl Locks for Session<Transaction<'static, Postgres>> {
     fn noting_a_use(&self) -> [&'static str; 2] {
         noting_a_use!(" FOR UPDATE SKIP LOCKED")
     }
+
+    fn purging(&self, kind: Spent) -> &'static str {
+        let [_, skipping] = kind.delete();
+        skipping
+    }
 }
 
 impl Locks for Transaction<'_, Sqlite> {
@@ -66,5 +74,10 @@ impl Locks for Transaction<'_, Sqlite> {
 
     fn noting_a_use(&self) -> [&'static str; 2] {
         noting_a_use!("")
+    }
+
+    fn purging(&self, kind: Spent) -> &'static str {
+        let [plain, _] = kind.delete();
+        plain
     }
 }

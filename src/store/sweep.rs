@@ -8,7 +8,7 @@ use sqlx::{
     query::{Query, QueryScalar},
 };
 
-use super::{Db, Error, RELAXED, Store, on_search, on_write};
+use super::{Db, Error, RELAXED, Store, lock::Locks, on_search, on_write};
 use crate::domain::time::Timestamp;
 
 /// The times up to which rows mean nothing any more.
@@ -63,16 +63,32 @@ macro_rules! search {
     };
 }
 
+/// A statement in two forms. The second leaves out rows that another transaction holds: a login locks several in an order of its
+/// own, so a sweep that waited for one might be waited for.
 macro_rules! delete {
     ($table:literal, $key:literal, $time:literal, $returning:literal) => {
+        [
+            delete!(@ $table, $key, $time, "", $returning),
+            delete!(@ $table, $key, $time, " FOR UPDATE SKIP LOCKED", $returning),
+        ]
+    };
+    (@ $table:literal, $key:literal, $time:literal, $skip_locked:literal, $returning:literal) => {
         concat!(
             "DELETE FROM ",
+            $table,
+            " WHERE ",
+            $key,
+            " IN (SELECT ",
+            $key,
+            " FROM ",
             $table,
             " WHERE ",
             $time,
             " <= $1 AND ",
             $key,
             " IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            $skip_locked,
+            ")",
             $returning
         )
     };
@@ -92,8 +108,8 @@ impl Spent {
         }
     }
 
-    /// $1 the time, then [`AT_ONCE`] keys.
-    const fn delete(self) -> &'static str {
+    /// $1 the time, then [`AT_ONCE`] keys. The second form is PostgreSQL's.
+    pub(super) const fn delete(self) -> [&'static str; 2] {
         match self {
             Self::Address => delete!("address_throttles", "key", "full_at", ""),
             Self::Account => delete!("account_throttles", "key", "last_at", ""),
@@ -168,8 +184,7 @@ impl Store {
         Ok(())
     }
 
-    /// The keys of up to `limit` rows that mean nothing any more. In order, so that two servers that delete the same
-    /// ones don't wait for each other.
+    /// The keys of up to `limit` rows that mean nothing any more. In order, for what lies together is deleted together.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -181,14 +196,14 @@ impl Store {
             .await?))
     }
 
-    /// Deletes rows that [`Store::find_spent`] has found, unless they have been used since. Returns how many.
+    /// Deletes rows that [`Store::find_spent`] has found, unless they have been used since, or are in use. Returns how many.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn purge_spent(&self, kind: Spent, keys: &[String], horizons: Horizons) -> Result<u64, Error> {
-        let (until, sql) = (kind.until(horizons), kind.delete());
+        let until = kind.until(horizons);
         let (rows, _ended) = on_write!(self, RELAXED, tx => {
-            let (mut rows, mut ended) = (0, Vec::<Vec<u8>>::new());
+            let (sql, mut rows, mut ended) = (tx.purging(kind), 0, Vec::<Vec<u8>>::new());
             for keys in keys.chunks(AT_ONCE) {
                 // The last one fills the places that are left.
                 let keys = keys.iter().chain(keys.iter().rev().cycle()).take(AT_ONCE);

@@ -94,7 +94,7 @@ pub enum Telling {
 }
 
 impl Telling {
-    /// In the order of their keys, in which the sweep goes through them: neither waits for the other with a row of its own.
+    /// All of them.
     const ALL: [Self; 3] = [Self::Moves, Self::Passwords, Self::Tokens];
 
     /// What the throttle counts it as.

@@ -1,5 +1,11 @@
 //! What becomes of attempts that are broken off, swept over, or counted under another name.
 
+use sqlx::Executor;
+use vestibule::{
+    domain::time::Timestamp,
+    store::{Horizons, Spent},
+};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,5 +98,35 @@ on_both! {
         assert_eq!(renamed.status, 200, "{}", renamed.text);
         app.clock.advance(Duration::from_mins(15));
         assert_eq!(app.guesses("anna", 2).await, [400, 429]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_waits_for_no_row_that_another_transaction_holds() {
+    let app = App::start(Backend::Postgres).await;
+    app.register("ann").await;
+    let (mut holder, keys) = (app.observer().await, ["free".to_owned(), "held".to_owned()]);
+    let rows = "INSERT INTO address_throttles (key, full_at) VALUES ('free', 0), ('held', 0); \
+        INSERT INTO account_throttles (key, failures, delay, last_at) VALUES ('free', 0, 0, 0), ('held', 0, 0, 0); \
+        INSERT INTO known_networks (key, user_id, seen_at) \
+            SELECT k, id, 0 FROM users, (VALUES ('free'), ('held')) AS keys (k); \
+        INSERT INTO sessions (id, user_id, token_hash, name, created_at, last_seen_at, proven_at, expires_at, network) \
+            SELECT k, id, CAST(k AS BYTEA), '', 0, 0, 0, 0, '' FROM users, (VALUES ('free'), ('held')) AS keys (k)";
+    holder.execute(rows).await.unwrap();
+    let hold = "SELECT key FROM address_throttles WHERE key = 'held' FOR UPDATE; \
+        SELECT key FROM account_throttles WHERE key = 'held' FOR UPDATE; \
+        SELECT key FROM known_networks WHERE key = 'held' FOR UPDATE; \
+        SELECT id FROM sessions WHERE id = 'held' FOR UPDATE";
+    let mut holding = holder.begin().await.unwrap();
+    holding.execute(hold).await.unwrap();
+    let long_ago = Timestamp::from_millis(1);
+    let horizons = Horizons { allowances: long_ago, failures: long_ago, networks: long_ago, sessions: long_ago };
+    for kind in Spent::ALL {
+        assert_eq!(app.store.find_spent(kind, horizons, 10).await.unwrap(), keys, "{kind:?}");
+        assert_eq!(app.store.purge_spent(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}");
+    }
+    holding.commit().await.unwrap();
+    for kind in Spent::ALL {
+        assert_eq!(app.store.purge_spent(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}: the other one");
     }
 }
