@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -166,7 +167,8 @@ impl Prepared {
     /// Puts the copy in its place. What there was before is kept beside it: which files.
     ///
     /// # Errors
-    /// [`Error::Refused`]. The database of before is then still in its place.
+    /// [`Error::Refused`]. The database of before is then still in its place, unless the words say otherwise: that the disk didn't
+    /// confirm the copy's.
     pub async fn put_in_place(self, now: Timestamp) -> Result<Vec<PathBuf>, Error> {
         let Self { store, draft, database, present, _lock } = self;
         // Later than the database of before, or that could be put back by hand, with all that was ended here.
@@ -185,10 +187,22 @@ impl Prepared {
         let time = now.to_rfc3339().replace(['-', ':'], "");
         let kept = set_aside(&database, &free_name(&database, &time), present)?;
         fs::rename(&draft.path, &database).map_err(|cause| cannot_open(&database, &cause))?;
-        sync_folder_of(&database).map_err(|cause| cannot_open(&database, &cause))?;
+        let synced = sync_folder_of(&database);
         mark::set(&database, &uses);
+        confirm(&database, synced)?;
         Ok(kept)
     }
+}
+
+/// Says the truth about a copy that is in place, if the disk didn't confirm that.
+fn confirm(database: &Path, synced: io::Result<()>) -> Result<(), Error> {
+    synced.map_err(|cause| {
+        Error::Refused(format!(
+            "the backup is in place as {}, but the disk didn't confirm that: {cause}. After a loss of power the database of before \
+             may be back. Then restore again.",
+            database.display()
+        ))
+    })
 }
 
 impl Store {
@@ -300,6 +314,17 @@ mod tests {
         reader.close().await.expect("closed");
         let again = Prepared::new(&database, &copy, [2; 8]).await.expect("prepared");
         assert_eq!(again.put_in_place(NOW).await.expect("in place").len(), 1, "the log is in the file");
+    }
+
+    #[test]
+    fn a_disk_that_does_not_confirm_a_copy_is_told_of_with_the_copy_in_place() {
+        let failed = io::Error::other("the disk is gone");
+        let words = confirm(Path::new("a.db"), Err(failed)).expect_err("refused").to_string();
+        assert!(
+            words.starts_with("the backup is in place as a.db, but") && words.contains("the disk is gone"),
+            "{words}"
+        );
+        confirm(Path::new("a.db"), Ok(())).expect("nothing to say");
     }
 
     #[tokio::test]
