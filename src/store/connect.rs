@@ -29,6 +29,11 @@ const CACHE_SIZE: &str = "-8192";
 /// in once, so later is cheaper; reading the log after a crash takes longer.
 const CHECKPOINT_PAGES: &str = "4000";
 
+/// How often a file that somebody holds is tried again, and after which time. A backup that looks whether a file is held holds it
+/// for a moment.
+const RETRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Holds the files that say "this database is mine" for as long as the process lives. The kernel lets go of them when
 /// the process ends, however it ends.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ pub struct SqliteLock {
 }
 
 pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), Error> {
-    let lock = lock(path)?;
+    let lock = lock(path).await?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -73,18 +78,26 @@ pub fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
 }
 
 /// Takes a database, which is made if need be, for this process alone.
-pub fn lock(path: &Path) -> Result<SqliteLock, Error> {
+pub async fn lock(path: &Path) -> Result<SqliteLock, Error> {
     let name = beside(path, ".lock");
     let beside = open_private(&name, true).map_err(|e| cannot_open(&name, &e))?;
     refuse_network_file_system(path, &beside)?;
-    take(&beside, path, &name)?;
+    take(&beside, path, &name).await?;
     let database = open_private(path, false).map_err(|e| cannot_open(path, &e))?;
-    take(&database, path, path)?;
+    take(&database, path, path).await?;
     Ok(SqliteLock { database, beside })
 }
 
-fn take(file: &File, database: &Path, name: &Path) -> Result<(), Error> {
-    match file.try_lock() {
+async fn take(file: &File, database: &Path, name: &Path) -> Result<(), Error> {
+    let mut taken = file.try_lock();
+    for _ in 0..RETRIES {
+        if !matches!(taken, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        taken = file.try_lock();
+    }
+    match taken {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Error::InUse(database.to_owned())),
         Err(TryLockError::Error(e)) => Err(cannot_open(name, &e)),
@@ -162,6 +175,24 @@ mod tests {
         {
             assert_eq!(is_sound(version), sound, "{version}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_looks_whether_a_file_is_held_keeps_no_server_from_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let file = open_private(&path, true).expect("a file");
+        let looking = File::open(&path).expect("opened");
+        looking.try_lock_shared().expect("held");
+        let mut taking = Box::pin(take(&file, &path, &path));
+        tokio::select! {
+            biased;
+            taken = &mut taking => unreachable!("it is held: {taken:?}"),
+            () = std::future::ready(()) => drop(looking),
+        }
+        taking.await.expect("it is free");
+        let other = File::open(&path).expect("opened");
+        assert!(matches!(take(&other, &path, &path).await, Err(Error::InUse(_))), "it is not free again");
     }
 
     #[test]

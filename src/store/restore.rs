@@ -114,7 +114,7 @@ impl Prepared {
     pub async fn new(database: &Path, source: &File, nonce: Nonce) -> Result<Self, Error> {
         // An empty file is what an attempt without a database leaves.
         let present = fs::metadata(database).is_ok_and(|metadata| metadata.len() > 0);
-        let lock = lock(database)?;
+        let lock = lock(database).await?;
         let draft = Draft::new(database, Purpose::Restore, nonce)?;
         draft.fill(source).await?;
         check(&draft.path).await?;
