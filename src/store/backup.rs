@@ -5,8 +5,8 @@
 //! the operator has opened, perhaps with more rights.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, File, OpenOptions, TryLockError},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     time::Duration,
 };
@@ -57,14 +57,25 @@ pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl Fn
     written.map_err(|cause| Error::Refused(format!("the backup can't be written: {cause}.")))
 }
 
-/// Refuses a second name of a file that a process has open: SQLite would look for the newest data beside that name.
+/// Refuses a second name of a file, if the newest data may lie beside another one: SQLite looks for it beside the name that it is
+/// given. A process may have the file open by that name, or have been killed.
 fn refuse_other_name(database: &Path) -> Result<(), Error> {
     // Whoever holds a file holds the lock beside the name that it uses.
-    let elsewhere = is_held(database) && !is_held(&beside(database, ".lock"));
+    let is_used = is_held(&beside(database, ".lock"));
+    let elsewhere = is_held(database) && !is_used;
     // Asked again, for the process may have let go of both in between.
     if elsewhere && is_held(database) {
         return Err(Error::Refused(format!(
             "{} is in use by another process under another name: set database.url to that name.",
+            database.display()
+        )));
+    }
+    let names = fs::metadata(database).map_or(1, |metadata| metadata.nlink());
+    let has_log = fs::metadata(beside(database, "-wal")).is_ok_and(|log| log.len() > 0);
+    if names > 1 && !is_used && !has_log {
+        return Err(Error::Refused(format!(
+            "{} has {names} names, and its newest data may be in a log beside another one: set database.url to the name that the \
+             server uses and start the server, or delete the other names.",
             database.display()
         )));
     }

@@ -162,6 +162,26 @@ fn a_file_with_two_names_has_one_server_r104() {
 }
 
 #[test]
+fn a_backup_by_a_second_name_is_refused_after_a_kill_as_it_would_lack_the_log_r106() {
+    let folder = folder();
+    let mut server = start(folder.path(), &[]);
+    server.register();
+    server.process.kill().unwrap();
+    server.process.wait().unwrap();
+    std::fs::hard_link(folder.path().join("vestibule.db"), folder.path().join("other.db")).unwrap();
+    let (code, _, error) = run(folder.path(), &["backup", "copy.db"], &[("DATABASE_URL", "sqlite:other.db")], "");
+    assert!(code == 1 && error.contains("other.db has 2 names") && error.lines().count() == 1, "{error}");
+    assert!(!folder.path().join("copy.db").exists());
+    let (code, _, error) = run(folder.path(), &["backup", "copy.db"], &[], "");
+    assert_eq!(code, 0, "the log is beside the first name: {error}");
+    let (code, _, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
+    assert_eq!(code, 0, "{error}");
+    let server = start(folder.path(), &[]);
+    assert_eq!(server.log_in().0, 200);
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_link_in_the_place_of_the_database_is_refused_in_words() {
     let folder = folder();
     std::fs::write(folder.path().join("real.db"), "").unwrap();
