@@ -45,13 +45,14 @@ pub struct Username {
 }
 
 impl Username {
-    /// Reads the username that somebody chooses, who may not have one of those that a service keeps for itself.
+    /// Reads the username that somebody chooses. One that a service keeps for itself is refused, and so is one that looks like
+    /// the identifier of an account.
     ///
     /// # Errors
     /// The first rule that the text breaks.
     pub fn choose(text: &str) -> Result<Self, Problem> {
         let name = Self::parse(text)?;
-        if RESERVED.contains(&name.key.as_str()) {
+        if RESERVED.contains(&name.key.as_str()) || is_like_an_identifier(&name.key) {
             return Err(Problem::UsernameReserved);
         }
         Ok(name)
@@ -91,6 +92,11 @@ impl Username {
     }
 }
 
+/// Whether a name is a UUID without its hyphens.
+fn is_like_an_identifier(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +126,7 @@ mod tests {
             ("-ann", Problem::UsernameStart),
             ("Admin", Problem::UsernameReserved),
             ("ROOT", Problem::UsernameReserved),
+            ("01a21d031b7c7d0f8a3b5c6d7e8f9A0B", Problem::UsernameReserved),
         ];
         for (text, problem) in table {
             assert_eq!(Username::choose(text), Err(problem), "{text:?}");
@@ -131,6 +138,9 @@ mod tests {
         for name in RESERVED.into_iter().filter(|name| name.len() >= 3) {
             assert_eq!(Username::parse(name).expect("a name of the operator's").key(), name);
             assert_eq!(Username::choose(name), Err(Problem::UsernameReserved));
+        }
+        for name in ["01a21d031b7c7d0f8a3b5c6d7e8f9a0", "01a21d031b7c7d0f8a3b5c6d7e8f9a0g", "deadbeef"] {
+            assert_eq!(Username::choose(name).expect("no identifier has this form").key(), name);
         }
     }
 }

@@ -228,15 +228,13 @@ impl Service {
         }
     }
 
-    /// The account with an email, a username or an identifier: apps know people by the last.
+    /// The account with an email, a username or an identifier: apps know people by the last. What can be read as an identifier is
+    /// one and nothing else. Otherwise a stranger could take the identifier of somebody, without its hyphens, as a username.
     async fn find_for_operator(&self, who: &str) -> Result<Option<User>, Error> {
-        if let Some(known) = self.store.find_credential(&Identifier::parse(who)).await? {
-            return Ok(Some(known.user));
+        if let Ok(id) = Uuid::parse_str(who.trim()) {
+            return Ok(self.store.find_user(&id.to_string()).await?);
         }
-        match Uuid::parse_str(who) {
-            Ok(id) => Ok(self.store.find_user(&id.to_string()).await?),
-            Err(_) => Ok(None),
-        }
+        Ok(self.store.find_credential(&Identifier::parse(who)).await?.map(|known| known.user))
     }
 
     async fn details(&self, user: User) -> Result<UserDetails, Error> {

@@ -50,6 +50,29 @@ on_both! {
 }
 
 on_both! {
+    async fn an_identifier_names_its_account_and_never_a_username_r4(app: App) {
+        use vestibule::service::admin::{Command, Reply};
+        app.register("ann").await;
+        let id = app.store.list_users("", 1).await.unwrap().remove(0).user.id;
+        let bare = id.replace('-', "");
+        let body = json!({ "email": "eve@example.org", "username": bare, "password": PASSWORD });
+        let refused = app.post("/api/accounts/api_register/", &body).send().await;
+        assert!(refused.status == 400 && refused.text.contains("reserved"), "{}", refused.text);
+        // An account may have such a name from before, or from the operator.
+        let (email, password) = ("eve@example.org".to_owned(), PASSWORD.to_owned());
+        app.service.administer(Command::Add { email, username: bare.clone(), password }).await;
+        for who in [id.clone(), bare.clone(), bare.to_uppercase()] {
+            let done = app.service.administer(Command::Disable { who: who.clone() }).await;
+            assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 0 }, "{who}");
+        }
+        app.service.administer(Command::Delete { who: id.clone() }).await;
+        for who in [id, bare] {
+            assert_eq!(app.service.administer(Command::Disable { who }).await, Reply::NoSuchUser, "nor later");
+        }
+    }
+}
+
+on_both! {
     async fn one_hundred_registrations_of_one_email_make_one_account_r1(app: App) {
         let mut config = app.config.clone();
         (config.password.hashing_queue, config.password.hashing_patience) = (100, Duration::from_mins(5));
