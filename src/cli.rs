@@ -98,6 +98,9 @@ impl Cli {
     /// Runs the command.
     pub fn run(mut self) -> ExitCode {
         rights::keep_files_private();
+        if let Err(error) = rights::forbid_core_dumps() {
+            return fail(FAILED, &error.into());
+        }
         let mut command = self.command.take().unwrap_or(Command::Serve);
         let prepared = self.go_to_folder().and_then(|()| command.open_files().map_err(|error| (FAILED, error.into())));
         if let Err((code, error)) = prepared {

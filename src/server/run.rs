@@ -139,7 +139,7 @@ pub async fn assemble_patiently(config: &Config) -> Result<Parts, Error> {
 /// # Errors
 /// What keeps the server from starting.
 pub async fn serve(config: Config) -> Result<(), Error> {
-    harden();
+    allow_many_files();
     let mut signalled = Box::pin(stop_signal()?);
     let parts = tokio::select! {
         parts = assemble_patiently(&config) => parts?,
@@ -246,19 +246,12 @@ fn warn(warnings: &[String]) {
     }
 }
 
-/// Passwords and tokens pass through memory: the process must leave no core dump. And every connection wants a file
-/// descriptor, of which the usual limit allows only a thousand.
-fn harden() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
-    let no_core = Rlimit { current: Some(0), maximum: Some(0) };
+/// Every connection wants a file descriptor, of which the usual limit allows only a thousand.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let files = getrlimit(Resource::Nofile);
-    let outcomes = [
-        setrlimit(Resource::Core, no_core),
-        set_dumpable_behavior(DumpableBehavior::NotDumpable),
-        setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }),
-    ];
-    for cause in outcomes.into_iter().filter_map(Result::err) {
-        tracing::warn!(%cause, "a limit of the process could not be set");
+    if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }) {
+        tracing::warn!(%cause, "the limit of open files could not be raised");
     }
 }
 

@@ -147,15 +147,29 @@ fn no_secret_reaches_the_log_r112() {
     assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "every line is JSON");
 }
 
+/// Asserts that a process can leave no core dump.
+fn assert_no_core(process: u32) {
+    // A process that can't be dumped hides its limits from everybody but root.
+    let Ok(limits) = std::fs::read_to_string(format!("/proc/{process}/limits")) else { return };
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(line.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{line}");
+}
+
 #[test]
 fn no_core_dump_can_be_written_r29() {
     let folder = folder();
     let server = start(folder.path(), &[]);
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process.id()));
-    // A process that can't be dumped hides its limits from everybody but root.
-    if let Ok(limits) = limits {
-        let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        assert_eq!(line.split_whitespace().nth(4), Some("0"), "{line}");
-    }
+    assert_no_core(server.process.id());
     assert!(server.stop().success());
+    // A command reads this file from a pipe, and so waits there until it is looked at.
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    for args in [&["user", "add", "bob@example.org", "bob"][..], &["check-config"], &["backup", "copy.db"]] {
+        let mut command = program(folder.path());
+        let mut process = command.arg("--config").arg(&pipe).args(args).stdin(Stdio::null()).spawn().unwrap();
+        let waiting = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        assert_no_core(process.id());
+        drop(waiting);
+        process.wait().unwrap();
+    }
 }
