@@ -175,5 +175,7 @@ fn accent<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Colour>, D::Error
         return Ok(None);
     }
     let colour = Colour::parse(&text);
-    colour.map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is no colour, such as \"#0b5fff\"")))
+    colour
+        .map(Some)
+        .ok_or_else(|| D::Error::custom("write a colour as # and six hexadecimal digits, such as \"#0b5fff\""))
 }

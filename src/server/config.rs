@@ -28,7 +28,7 @@ use self::{
     layers::{deserialize, merge_env, merge_file},
     machine::automatic_permits,
     values::{
-        database_url, duration, email_domains, mail_url, mailbox, networks, optional_path, origins, public_url,
+        choice, database_url, duration, email_domains, mail_url, mailbox, networks, optional_path, origins, public_url,
         socket_address,
     },
 };
@@ -144,6 +144,7 @@ pub struct SessionConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct RegistrationConfig {
+    #[serde(deserialize_with = "choice")]
     pub mode: RegistrationMode,
     #[serde(deserialize_with = "email_domains")]
     pub allowed_domains: Vec<EmailDomain>,
@@ -158,6 +159,7 @@ pub struct RegistrationConfig {
 pub struct MailConfig {
     #[serde(deserialize_with = "mail_url")]
     pub url: MailUrl,
+    #[serde(deserialize_with = "choice")]
     pub tls: TlsMode,
     #[serde(deserialize_with = "optional_path")]
     pub ca_file: Option<PathBuf>,
@@ -189,6 +191,7 @@ pub struct ThrottleConfig {
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct LogConfig {
     pub level: String,
+    #[serde(deserialize_with = "choice")]
     pub format: LogFormat,
     pub addresses: bool,
 }
@@ -235,7 +238,10 @@ impl Config {
         // Where and why, without the line itself: it may hold a password.
         let table: Table = text.parse().map_err(|e: toml::de::Error| {
             let line = 1 + text.bytes().take(e.span().map_or(0, |span| span.start)).filter(|b| *b == b'\n').count();
-            ConfigError(format!("{name} can't be read: line {line}: {}.", e.message().replace('\n', " ")))
+            ConfigError(match twice(text, &e) {
+                Some(words) => format!("{name}: line {line}: {words}."),
+                None => format!("{name} can't be read: line {line}: {}.", e.message().replace('\n', " ")),
+            })
         })?;
         merge_file(&mut merged, table, name)?;
         merge_env(&mut merged, env)?;
@@ -339,4 +345,16 @@ impl Config {
             patience: password.hashing_patience,
         }
     }
+}
+
+/// What stands twice in a file, if that is what is wrong with it. A key is no secret, unlike the value behind it.
+fn twice(text: &str, error: &toml::de::Error) -> Option<String> {
+    let span = error.span().filter(|_| error.message() == "duplicate key")?;
+    let key = text.get(span.clone())?.trim();
+    let before = text.get(..span.start)?.lines().last().unwrap_or_default();
+    Some(if before.trim_start().starts_with('[') {
+        format!("the section [{key}] stands in the file twice; put its keys together under one [{key}]")
+    } else {
+        format!("the key {key} stands in its section twice; keep one of the two lines")
+    })
 }

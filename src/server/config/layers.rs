@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, ConfigError, DEFAULTS, FILE_NAME, suggest::closest};
+use super::{Config, ConfigError, DEFAULTS, FILE_NAME, suggest::closest, values::shown};
 
 /// What the names of our environment variables begin with.
 const ENV_PREFIX: &str = "VESTIBULE_";
@@ -16,6 +16,9 @@ const SECRETS: [&str; 2] = ["database_url", "mail_url"];
 
 pub(super) fn merge_file(merged: &mut Table, file: Table, name: &str) -> Result<(), ConfigError> {
     for (section, keys) in file {
+        if !keys.is_table() && !merged.contains_key(&section) {
+            return Err(key_outside(merged, &section, name));
+        }
         let Some(Value::Table(known)) = merged.get(&section) else {
             return Err(unknown_section(merged, &section, name));
         };
@@ -48,6 +51,16 @@ fn unknown_section(known: &Table, section: &str, file: &str) -> ConfigError {
     ConfigError(match closest(section, sections.iter().copied()) {
         Some(meant) => format!("{file}: there is no section [{section}]; did you mean [{meant}]?"),
         None => format!("{file}: there is no section [{section}]. There are {}.", sections.join(", ")),
+    })
+}
+
+fn key_outside(known: &Table, key: &str, file: &str) -> ConfigError {
+    let mut sections = known.iter().filter(|(_, keys)| keys.as_table().is_some_and(|keys| keys.contains_key(key)));
+    ConfigError(match sections.next() {
+        Some((section, _)) => format!("{file}: {key} stands in no section; write it under [{section}]."),
+        None => format!(
+            "{file}: {key} stands in no section. Write each key under its section, such as address under [server]."
+        ),
     })
 }
 
@@ -109,8 +122,9 @@ fn secrets_from_files(
                 "the environment variables {plain} and {name} are both set; keep one of the two."
             )));
         }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|cause| ConfigError(format!("the file {path}, which {name} names, can't be read: {cause}.")))?;
+        let text = std::fs::read_to_string(&path).map_err(|cause| {
+            ConfigError(format!("{name} names the file {}, which can't be read: {cause}.", shown(&path)))
+        })?;
         let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
         env.insert(plain, text.to_owned());
     }
@@ -152,24 +166,20 @@ pub(super) fn merge_env(
 
 /// Turns the table into the types, one key at a time, so that an error can name its key.
 pub(super) fn deserialize(merged: &Table) -> Result<Config, ConfigError> {
-    let whole = Config::deserialize(merged.clone());
-    whole.map_err(|cause| {
-        let culprit = merged.iter().find_map(|(section, keys)| {
-            keys.as_table()?.keys().find_map(|key| is_culprit(merged, section, key).then(|| format!("{section}.{key}")))
-        });
+    Config::deserialize(merged.clone()).map_err(|whole| {
+        let places = merged.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
+        let mut keys = places.flat_map(|(section, keys)| keys.iter().map(move |(key, value)| (section, key, value)));
+        let culprit = keys
+            .find_map(|(section, key, value)| Some((format!("{section}.{key}"), trouble_with(section, key, value)?)));
+        let (place, cause) = culprit.unwrap_or_else(|| ("the configuration".to_owned(), whole));
         let cause = cause.message().trim_end_matches('.').replace('\n', " ");
-        ConfigError(format!("{}: {cause}.", culprit.unwrap_or_else(|| "the configuration".to_owned())))
+        ConfigError(format!("{place}: {cause}."))
     })
 }
 
-/// Whether the configuration would be read if this one key had its default.
-fn is_culprit(merged: &Table, section: &str, key: &str) -> bool {
-    let Ok(defaults) = DEFAULTS.parse::<Table>() else { return false };
-    let mut mended = merged.clone();
-    let default = defaults.get(section).and_then(|keys| keys.get(key));
-    match (mended.get_mut(section).and_then(|keys| keys.get_mut(key)), default) {
-        (Some(place), Some(default)) => *place = default.clone(),
-        _ => return false,
-    }
-    Config::deserialize(mended).is_ok()
+/// What is wrong with one value, if all the others have their defaults: several may be wrong.
+fn trouble_with(section: &str, key: &str, value: &Value) -> Option<toml::de::Error> {
+    let mut table = DEFAULTS.parse::<Table>().ok()?;
+    *table.get_mut(section)?.get_mut(key)? = value.clone();
+    Config::deserialize(table).err()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, values::shown};
 use crate::mail::{MailUrl, read_certificates};
 
 impl Config {
@@ -53,13 +53,14 @@ impl Config {
         }
         if let Some(host) = self.server.hosts.iter().find(|host| !is_host_name(host)) {
             return Err(ConfigError(format!(
-                "server.hosts has {host:?}; write a plain host name, such as app.example.org."
+                "server.hosts has {}; write a plain host name, such as app.example.org.",
+                shown(host)
             )));
         }
         if !is_log_filter(&self.log.level) {
             return Err(ConfigError(format!(
-                "log.level is {:?}; use error, warn, info, debug or trace.",
-                self.log.level
+                "log.level is {}; use error, warn, info, debug or trace.",
+                shown(&self.log.level)
             )));
         }
         Ok(())

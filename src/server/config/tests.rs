@@ -44,7 +44,7 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 66] = [
+    let table: [Broken; 78] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
         ("[server]\nper_user = 3", &[], "it belongs into [session]"),
@@ -127,6 +127,26 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("", &[("VESTIBULE_SESSION_PER_USER", "many")], "VESTIBULE_SESSION_PER_USER"),
         ("", &[("DATABASE_URL", "postgres://ann:se#cret/secret@h/d")], "percent-encoded"),
         ("", &[("DATABASE_URL", "postgres+ssl://ann:secret@h/d")], "database.url"),
+        (
+            "[server]\n[log]\n[server]\n",
+            &[],
+            "line 3: the section [server] stands in the file twice; put its keys together",
+        ),
+        ("[log]\nlevel = \"info\"\nlevel = \"secret\"", &[], "line 3: the key level stands in its section twice"),
+        ("[registration]\nmode = \"close\"", &[], "registration.mode: write \"open\" or \"closed\"."),
+        ("[registration]\nmode = \"x\"\n[mail]\ntls = \"y\"", &[], "mail.tls: write \"required\" or"),
+        ("[brand]\naccent = \"blue\"\n[log]\nformat = \"xml\"", &[], "brand.accent: write a colour"),
+        (
+            "port = 8001",
+            &[],
+            "port stands in no section. Write each key under its section, such as address under [server].",
+        ),
+        ("allowed_origins = []", &[], "allowed_origins stands in no section; write it under [server]."),
+        ("[server]\nallowed_origins = [\"https://ann:secret@a.example\"]", &[], "write it without: https://a.example."),
+        ("[server]\nallowed_origins = [\"ann:secret@a.example\"]", &[], "server.allowed_origins"),
+        ("[server]\nhosts = [\"https://ann:secret@a.example\"]", &[], "server.hosts"),
+        ("[mail]\nfrom = \"smtp://ann:secret@mail.example.org:587\"", &[], "mail.from"),
+        ("", &[("DATABASE_URL_FILE", "postgres://ann:secret@h/d")], "DATABASE_URL_FILE names the file"),
     ];
     for (file, env, word) in table {
         let error = load(file, env).map(|_| ()).expect_err(file).to_string();

@@ -8,7 +8,10 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 use lettre::{Address, message::Mailbox};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IntoDeserializer as _},
+};
 use url::Url;
 
 use crate::{domain::email_domain::EmailDomain, mail::MailUrl, store::DatabaseUrl};
@@ -16,8 +19,8 @@ use crate::{domain::email_domain::EmailDomain, mail::MailUrl, store::DatabaseUrl
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     let duration = humantime::parse_duration(&text);
-    let duration =
-        duration.map_err(|_| D::Error::custom(format!("{text:?} is no time; write it like \"90s\" or \"4h\"")))?;
+    let duration = duration
+        .map_err(|_| D::Error::custom(format!("{} is no time; write it like \"90s\" or \"4h\"", shown(&text))))?;
     if duration.is_zero() || duration > Duration::from_hours(8784) {
         return Err(D::Error::custom(format!("{text:?} is not between a moment and a year")));
     }
@@ -27,7 +30,10 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
 pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(from)?;
     text.parse().map_err(|_| {
-        D::Error::custom(format!("{text:?} is no address; write a numeric one with its port, such as 127.0.0.1:8000"))
+        D::Error::custom(format!(
+            "{} is no address; write a numeric one with its port, such as 127.0.0.1:8000",
+            shown(&text)
+        ))
     })
 }
 
@@ -36,7 +42,7 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>,
     let network = |text: &String| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     let network = |text| network(text).map(canonical);
     let networks = texts.iter().map(|text| match network(text) {
-        None => Err(D::Error::custom(format!("{text:?} is no address and no network, such as 10.0.0.0/8"))),
+        None => Err(D::Error::custom(format!("{} is no address and no network, such as 10.0.0.0/8", shown(text)))),
         Some(network) if network.prefix_len() < widest(&network) => Err(D::Error::custom(format!(
             "{text:?} holds more addresses than one operator has, and its clients could choose their own address; name your \
              proxies alone, by a network of /{} or smaller",
@@ -65,7 +71,8 @@ const fn widest(network: &IpNet) -> u8 {
 
 pub(super) fn email_domains<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<EmailDomain>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
-    let wrong = |text| D::Error::custom(format!("{text:?} is no domain of emails; write it like example.org"));
+    let wrong =
+        |text: &String| D::Error::custom(format!("{} is no domain of emails; write it like example.org", shown(text)));
     texts.iter().map(|text| EmailDomain::parse(text).ok_or_else(|| wrong(text))).collect()
 }
 
@@ -85,36 +92,71 @@ pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ur
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url =
         url.ok_or_else(|| D::Error::custom("write the address of a site, such as https://accounts.example.org"))?;
-    let origin = url.origin().ascii_serialization();
-    let surplus = [
+    match surplus(&url) {
+        Some(what) => Err(D::Error::custom(format!("write it without {what}: {}", url.origin().ascii_serialization()))),
+        None => Ok(Some(url)),
+    }
+}
+
+/// What an address has besides a scheme, a host and a port.
+fn surplus(url: &Url) -> Option<&'static str> {
+    let parts = [
         (!url.username().is_empty() || url.password().is_some(), "a user or a password"),
         (url.path() != "/", "a path"),
         (url.query().is_some(), "a query"),
         (url.fragment().is_some(), "a fragment"),
     ];
-    match surplus.into_iter().find(|(there, _)| *there) {
-        Some((_, what)) => Err(D::Error::custom(format!("write it without {what}: {origin}"))),
-        None => Ok(Some(url)),
+    parts.into_iter().find_map(|(there, what)| there.then_some(what))
+}
+
+/// A text as an error may repeat it. An address may hold a password, and has an @ or a :// then.
+pub(super) fn shown(text: &str) -> String {
+    if text.contains('@') || text.contains("://") { "a text with @ or ://".to_owned() } else { format!("{text:?}") }
+}
+
+/// One of a few words. An error names them, in place of the text.
+pub(super) fn choice<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    let text = String::deserialize(from)?;
+    T::deserialize(text.into_deserializer()).map_err(|Choices(words)| D::Error::custom(words))
+}
+
+/// The words that can be chosen.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Choices(String);
+
+impl serde::de::Error for Choices {
+    fn custom<T: std::fmt::Display>(cause: T) -> Self {
+        Self(cause.to_string())
+    }
+
+    fn unknown_variant(_: &str, known: &'static [&'static str]) -> Self {
+        let words: Vec<String> = known.iter().map(|word| format!("{word:?}")).collect();
+        Self(format!("write {}", words.join(" or ")))
     }
 }
 
 /// Origins as browsers name them in the header `Origin`.
 pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
-    texts.iter().map(|text| origin(text).ok_or(text)).collect::<Result<_, _>>().map_err(|text| {
-        D::Error::custom(format!(
-            "{text:?} is no origin; write scheme, host and port alone, such as https://app.example.org or http://localhost:5173"
-        ))
-    })
+    texts.iter().map(|text| origin(text).map_err(D::Error::custom)).collect()
 }
 
-fn origin(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+/// An origin is all that a browser tells, so nothing else may be written; and no host name has a star.
+fn origin(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && !text.contains('*'));
+    let url = url.ok_or_else(|| {
+        format!(
+            "{} is no origin; write scheme, host and port alone, such as https://app.example.org or http://localhost:5173",
+            shown(text)
+        )
+    })?;
     let origin = url.origin().ascii_serialization();
-    // An origin is all that a browser tells, so nothing else may be written; and no host name has a star.
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    let nobody = url.username().is_empty() && url.password().is_none();
-    (bare && nobody && !text.contains('*')).then_some(origin)
+    match surplus(&url) {
+        // The text may hold a password; the origin holds none.
+        Some(what) => Err(format!("with {what} it is no origin; write it without: {origin}")),
+        None => Ok(origin),
+    }
 }
 
 pub(super) fn mail_url<'de, D: Deserializer<'de>>(from: D) -> Result<MailUrl, D::Error> {
@@ -130,8 +172,7 @@ pub(super) fn mail_url<'de, D: Deserializer<'de>>(from: D) -> Result<MailUrl, D:
 
 pub(super) fn mailbox<'de, D: Deserializer<'de>>(from: D) -> Result<Mailbox, D::Error> {
     let text = String::deserialize(from)?;
-    let wrong =
-        |_| D::Error::custom(format!("{text:?} is no mailbox; write it like \"Vestibule <no-reply@example.org>\""));
+    let wrong = |_| D::Error::custom("this is no mailbox; write it like \"Vestibule <no-reply@example.org>\"");
     let mailbox: Mailbox = text.parse().map_err(wrong)?;
     if mailbox.name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
         return Err(D::Error::custom(format!("{text:?} has a control character in its name; take it out")));
