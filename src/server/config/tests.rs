@@ -274,6 +274,8 @@ fn what_may_be_a_mistake_is_told_and_the_defaults_are_none() {
     let (address, url) = ("VESTIBULE_SERVER_ADDRESS", "VESTIBULE_SERVER_PUBLIC_URL");
     assert!(warned(&[(address, "0.0.0.0:80")]).concat().contains("plain HTTP"));
     assert!(warned(&[("VESTIBULE_SERVER_HOSTS", "accounts.example.org")]).concat().contains("server.public_url"));
+    let verified = ("VESTIBULE_REGISTRATION_REQUIRE_VERIFIED_EMAIL", "true");
+    assert!(warned(&[verified]).concat().contains("in the folder mail: nobody else can confirm"));
     assert!(warned(&[(url, "http://accounts.example.org")]).concat().contains("can be read on the way"));
     for good in
         [&[(url, "http://localhost:8000")][..], &[(address, "0.0.0.0:80"), (url, "https://accounts.example.org")]]

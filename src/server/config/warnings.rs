@@ -31,6 +31,15 @@ impl Config {
         if server.public_url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_this_machine(url)) {
             warnings.push("server.public_url begins with http://: links in mails can be read on the way.".to_owned());
         }
+        if self.registration.require_verified_email
+            && let MailUrl::Folder(folder) = &self.mail.url
+        {
+            warnings.push(format!(
+                "registration.require_verified_email is true, and mails are kept in the folder {}: nobody else can confirm an \
+                 email. Set mail.url to a mail server.",
+                folder.display()
+            ));
+        }
         warnings.extend(self.database.url.warning());
         if let MailUrl::Smtp(server) = &self.mail.url
             && server.may_be_in_the_clear(self.mail.tls)
