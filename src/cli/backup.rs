@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::output::{Failure, in_one_line, print_text};
+use super::output::{Failure, full_path, in_one_line, print_text};
 use crate::{
     server::config::Config,
     service::entropy::{SystemEntropy, nonce},
@@ -85,7 +85,7 @@ impl Backup {
         draft.finish()?;
         let mut text = format!(
             "The backup is in {} ({} KiB). Only its owner can read it: it holds every account's data.\n",
-            self.file.display(),
+            full_path(&self.file),
             bytes.div_ceil(1024)
         );
         let folder = folder_of(&self.file);

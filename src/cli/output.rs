@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{self, Write},
+    path::Path,
 };
 
 /// What stands for a control character.
@@ -46,6 +47,12 @@ impl fmt::Display for Failure {
 #[must_use]
 pub fn in_one_line(text: &str) -> String {
     text.replace(char::is_control, REPLACEMENT)
+}
+
+/// A path from the root on, as a terminal can show it: what a command is told by may be a path in another folder.
+#[must_use]
+pub fn full_path(path: &Path) -> String {
+    in_one_line(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string())
 }
 
 fn without_controls(text: &str) -> String {

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs::File, io, path::PathBuf};
 
 use clap::Args;
 
-use super::output::{Failure, in_one_line, print_text};
+use super::output::{Failure, full_path, in_one_line, print_text};
 use crate::{
     server::{config::Config, run},
     service::{
@@ -133,13 +133,13 @@ fn ended(forgotten: &Forgotten, wish: restore::Wish) -> String {
 }
 
 fn words(report: &Report, wish: restore::Wish) -> String {
-    let mut text = format!("The backup is in place: {}. ", report.database.display());
+    let mut text = format!("The backup is in place: {}. ", full_path(&report.database));
     if let Some(newest) = &report.newest {
         let _ = write!(text, "Its newest entry is of {newest}. ");
     }
     text.push('\n');
     if !report.kept.is_empty() {
-        let kept: Vec<String> = report.kept.iter().map(|path| path.display().to_string()).collect();
+        let kept: Vec<String> = report.kept.iter().map(|path| full_path(path)).collect();
         let _ = writeln!(text, "What was there before is kept as {}.", kept.join(", "));
     }
     text.push_str(&ended(&report.forgotten, wish));

@@ -30,7 +30,10 @@ fn before() -> Before {
     let ann = server.token();
     let access_token = access_token(&server, &ann);
     let (code, out, error) = run(folder.path(), &["backup", "copy.db"], &[], "");
-    assert!(code == 0 && out.starts_with("The backup is in copy.db"), "{out}{error}");
+    assert!(
+        code == 0 && out.starts_with(&format!("The backup is in {}", folder.path().join("copy.db").display())),
+        "{out}{error}"
+    );
     assert_eq!(server.me(&ann), 200, "the server goes on");
     assert_eq!(server.call("POST", "/api/accounts/logout/", &ann, "{}").0, 204);
     register_all(&server, &["eve"]);
@@ -68,7 +71,7 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
     assert_eq!(code, 0, "{error}");
     for words in [
-        "The backup is in place: vestibule.db. Its newest entry is of ",
+        &format!("The backup is in place: {}. Its newest entry is of ", folder.path().join("vestibule.db").display()),
         "Sessions ended: 1. Links in mails voided: ",
         "Access tokens revoked: 1.",
         "Accounts made since then, which are lost: 1.",
