@@ -1,10 +1,10 @@
 //! Putting the program together, running it, and stopping it in good order.
 
-use std::{future::Future, io::Write as _, sync::Arc, time::Duration};
+use std::{future::Future, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use leptos::config::LeptosOptions;
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::{TcpSocket, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -31,6 +31,9 @@ use crate::{
 
 /// How often a server reads the database server's clock.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How many connections the kernel keeps that are not yet accepted.
+const CONNECTIONS_WAITING: u32 = 4096;
 
 /// How long the background work and the database may take to end, once no request is under way.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -141,13 +144,16 @@ pub async fn assemble_patiently(config: &Config) -> Result<Parts, Error> {
 pub async fn serve(config: Config) -> Result<(), Error> {
     allow_many_files();
     let mut signalled = Box::pin(stop_signal()?);
+    let address = config.server.address;
+    let unusable = |cause| Error::Listen { address, cause };
+    // Before the database is opened: a start that fails must not make its files.
+    let socket = bind(address).map_err(unusable)?;
     let parts = tokio::select! {
         parts = assemble_patiently(&config) => parts?,
         // Nothing is under way yet.
         () = &mut signalled => return Ok(()),
     };
-    let address = config.server.address;
-    let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
+    let listener = socket.listen(CONNECTIONS_WAITING).map_err(unusable)?;
     let control = open_control(&config);
     let listening = listener.local_addr()?;
     announce(&config, listening);
@@ -207,6 +213,15 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         tracing::warn!("stopped with requests under way");
     }
     Ok(())
+}
+
+/// Takes an address. Until somebody listens on it, connections are refused.
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of a server that has ended may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// The state of the server, from a configuration.

@@ -300,6 +300,7 @@ fn an_address_in_use_is_told_with_the_way_to_another_port() {
     assert_eq!(health(next.address.port()).0, 0);
     let (gone, address) = (next.address.port(), next.address);
     assert!(next.stop().success());
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0, "nothing is made");
     let (code, _, error) = health(gone);
     assert!(code == 1 && error.contains(&address.to_string()), "{error}");
     assert!(server.stop().success());
@@ -337,11 +338,13 @@ fn a_start_waits_for_a_postgres_that_is_not_up_yet_and_says_so_once() {
     let port = crate::util::postgres::free_port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
     let server = thread::scope(|scope| {
-        let starting = scope.spawn(|| start(folder.path(), &[("DATABASE_URL", &url)]));
+        let starting =
+            scope.spawn(|| start(folder.path(), &[("DATABASE_URL", &url), ("VESTIBULE_SERVER_ADDRESS", &own)]));
         let patience = Instant::now() + Duration::from_secs(20);
         let log = folder.path().join("log");
         while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for the database")) {
             assert!(Instant::now() < patience, "it doesn't say that it waits");
+    let own = format!("127.0.0.1:{}", crate::util::postgres::free_port());
             thread::yield_now();
         }
         let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -350,6 +353,7 @@ fn a_start_waits_for_a_postgres_that_is_not_up_yet_and_says_so_once() {
             for here in listener.incoming().map(Result::unwrap) {
                 let there = TcpStream::connect(&target).unwrap();
                 for (mut from, mut to) in [(&here, &there), (&there, &here)]
+        assert!(TcpStream::connect(&own).is_err(), "nothing is accepted before it is ready");
                     .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
                 {
                     thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
