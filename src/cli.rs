@@ -11,6 +11,7 @@ mod user;
 
 use std::{
     ffi::OsString,
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -97,10 +98,10 @@ impl Cli {
 
     /// Runs the command.
     pub fn run(mut self) -> ExitCode {
-        rights::keep_files_private();
         if let Err(error) = rights::forbid_core_dumps() {
             return fail(FAILED, &error.into());
         }
+        rights::keep_files_private();
         let mut command = self.command.take().unwrap_or(Command::Serve);
         let prepared = self.go_to_folder().and_then(|()| command.open_files().map_err(|error| (FAILED, error.into())));
         if let Err((code, error)) = prepared {
@@ -115,8 +116,13 @@ impl Cli {
 
     fn go_to_folder(&self) -> Result<(), (u8, Failure)> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        std::env::set_current_dir(folder)
-            .map_err(|cause| (BAD_CONFIGURATION, format!("{} can't be gone to: {cause}.", folder.display()).into()))
+        let name = folder.display();
+        let words = |cause: io::Error| match cause.kind() {
+            io::ErrorKind::NotFound => format!("the folder {name} doesn't exist: check what follows -C."),
+            io::ErrorKind::NotADirectory => format!("{name} is no folder: check what follows -C."),
+            kind => format!("the folder {name} can't be entered: {kind}."),
+        };
+        std::env::set_current_dir(folder).map_err(|cause| (BAD_CONFIGURATION, words(cause).into()))
     }
 
     /// Everything that a command does with the configuration and the database.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::output::{Failure, in_one_line, print_line, print_text};
 use crate::{
-    error::AppError,
+    error::{AppError, FieldProblem, Problem},
     server::{config::Config, control, run},
     service::admin::{Command, Reply, UserDetails},
     store,
@@ -161,7 +161,10 @@ fn explain(reply: Reply) -> Failure {
             "there is no account with this email, username or id; see `vestibule user list`".to_owned()
         }
         Reply::Refused { error: AppError::Invalid(problems) } => {
-            let lines = problems.iter().map(|p| format!("{}: {}", p.field.name(), p.problem));
+            let lines = problems.iter().map(|FieldProblem { field, problem }| match problem {
+                Problem::Missing => format!("the {} is empty; enter one.", field.name()),
+                problem => format!("{}: {problem}", field.name()),
+            });
             lines.collect::<Vec<_>>().join(" ")
         }
         Reply::Refused { error: AppError::Taken } => "an account with this email or username exists already".to_owned(),

@@ -69,6 +69,8 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     assert!(code == 1 && error.contains("too easy to guess"), "{error}");
     assert_eq!(user(&["set-password", "ann"], "walrus orchard lantern\n").0, 0);
     assert_eq!(server.log_in().0, 400, "the old password");
+    let (code, _, error) = user(&["set-password", "ann"], "");
+    assert!(code == 1 && error.contains("the password is empty; enter one."), "{error}");
     let (code, _, error) = user(&["disable", "ghost"], "");
     assert!(code == 1 && error.contains("no account"), "{error}");
     assert!(server.stop().success());
@@ -136,7 +138,11 @@ fn commands_find_what_the_unit_of_the_server_names() {
     let overridden =
         run(elsewhere.path(), &[&options[..], &["user", "list"]].concat(), &[("DATABASE_URL", "sqlite:b.db")], "");
     assert!(overridden.0 == 1 && overridden.2.contains("there is no b.db"), "{}", overridden.2);
-    for (option, word) in [(["--env-file", "none"], "none can't be read"), (["-C", "none"], "none can't be gone to")] {
+    for (option, word) in [
+        (["--env-file", "none"], "none can't be read"),
+        (["-C", "none"], "the folder none doesn't exist"),
+        (["-C", "/dev/null"], "/dev/null is no folder"),
+    ] {
         let (code, _, error) = run(elsewhere.path(), &[&option[..], &["check-config"]].concat(), &[], "");
         assert!(code == 2 && error.contains(word), "{error}");
     }
@@ -294,13 +300,13 @@ fn an_address_in_use_is_told_with_the_way_to_another_port() {
     let port = server.address.port().to_string();
     let (code, _, error) = run(other.path(), &["--port", &port], &[], "");
     assert!(code == 1 && error.contains("vestibule --port "), "{error}");
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0, "nothing is made");
     let next = Server::start(program(other.path()).args(["--port", "0"]), &other.path().join("log"));
     assert_ne!(next.address.port(), server.address.port());
     let health = |port: u16| run(other.path(), &["--port", &port.to_string(), "health"], &[], "");
     assert_eq!(health(next.address.port()).0, 0);
     let (gone, address) = (next.address.port(), next.address);
     assert!(next.stop().success());
-    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0, "nothing is made");
     let (code, _, error) = health(gone);
     assert!(code == 1 && error.contains(&address.to_string()), "{error}");
     assert!(server.stop().success());
@@ -337,6 +343,7 @@ fn a_start_waits_for_a_postgres_that_is_not_up_yet_and_says_so_once() {
     let (target, name) = real.rsplit_once('@').unwrap().1.rsplit_once('/').unwrap();
     let port = crate::util::postgres::free_port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
+    let own = format!("127.0.0.1:{}", crate::util::postgres::free_port());
     let server = thread::scope(|scope| {
         let starting =
             scope.spawn(|| start(folder.path(), &[("DATABASE_URL", &url), ("VESTIBULE_SERVER_ADDRESS", &own)]));
@@ -344,16 +351,15 @@ fn a_start_waits_for_a_postgres_that_is_not_up_yet_and_says_so_once() {
         let log = folder.path().join("log");
         while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for the database")) {
             assert!(Instant::now() < patience, "it doesn't say that it waits");
-    let own = format!("127.0.0.1:{}", crate::util::postgres::free_port());
             thread::yield_now();
         }
+        assert!(TcpStream::connect(&own).is_err(), "nothing is accepted before it is ready");
         let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
         let target = target.to_owned();
         thread::spawn(move || {
             for here in listener.incoming().map(Result::unwrap) {
                 let there = TcpStream::connect(&target).unwrap();
                 for (mut from, mut to) in [(&here, &there), (&there, &here)]
-        assert!(TcpStream::connect(&own).is_err(), "nothing is accepted before it is ready");
                     .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
                 {
                     thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
