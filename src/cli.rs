@@ -16,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use self::output::{Failure, print_line};
 use crate::{
@@ -56,17 +56,24 @@ pub struct Cli {
     /// Run in this folder. Relative paths start there
     #[arg(long, short = 'C', global = true, value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// Listen on this port, in place of the one in server.address
-    #[arg(long, short, global = true, value_name = "PORT")]
-    port: Option<u16>,
+    #[command(flatten)]
+    listening: Listening,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// Where the server listens. Only commands that have to do with that take it.
+#[derive(Clone, Copy, Debug, Default, Args)]
+struct Listening {
+    /// Listen on this port, in place of the one in server.address
+    #[arg(long, short, value_name = "PORT")]
+    port: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the page and the JSON API (what happens without a command)
-    Serve,
+    Serve(Listening),
     /// Manage accounts, whether a server is running or not
     #[command(subcommand)]
     User(user::UserCommand),
@@ -79,9 +86,9 @@ enum Command {
     /// Make the database, or bring its tables up to date, and end
     Migrate,
     /// Say whether the configuration can be used, and end
-    CheckConfig,
+    CheckConfig(Listening),
     /// Ask the running server whether it is alive (GET /healthz), and end with status 0 if it is
-    Health,
+    Health(Listening),
 }
 
 impl Cli {
@@ -102,7 +109,7 @@ impl Cli {
             return fail(FAILED, &error.into());
         }
         rights::keep_files_private();
-        let mut command = self.command.take().unwrap_or(Command::Serve);
+        let mut command = self.command.take().unwrap_or(Command::Serve(self.listening));
         let prepared = self.go_to_folder().and_then(|()| command.open_files().map_err(|error| (FAILED, error.into())));
         if let Err((code, error)) = prepared {
             return fail(code, &error);
@@ -129,13 +136,15 @@ impl Cli {
     fn work(&self, command: &mut Command) -> Result<(), (u8, Failure)> {
         let badly = |error: String| (BAD_CONFIGURATION, Failure::Told(error));
         let become_owner = |of: &Path| {
-            let owned = if matches!(command, Command::Serve) { Ok(()) } else { rights::become_owner_of(of) };
+            let owned = if matches!(command, Command::Serve(_)) { Ok(()) } else { rights::become_owner_of(of) };
             owned.map_err(|error| (FAILED, Failure::Told(error)))
         };
         let variables = self.env_file.as_deref().map(env_file::read).transpose().map_err(badly)?;
         let folder = self.config.as_deref().map_or_else(|| PathBuf::from("."), folder_of);
         become_owner(&folder)?;
-        let config = self.configuration(variables.into_iter().flatten()).map_err(badly)?;
+        let config = self
+            .configuration(variables.into_iter().flatten(), command.port().or(self.listening.port))
+            .map_err(badly)?;
         if let Some(database) = config.database.url.file() {
             become_owner(&folder_of(database))?;
         }
@@ -144,11 +153,15 @@ impl Cli {
     }
 
     /// The configuration that the options name.
-    fn configuration(&self, variables: impl Iterator<Item = (String, String)>) -> Result<Config, String> {
+    fn configuration(
+        &self,
+        variables: impl Iterator<Item = (String, String)>,
+        port: Option<u16>,
+    ) -> Result<Config, String> {
         // What comes later counts.
         let variables = variables.chain(environment());
         let mut config = Config::load(self.config.as_deref(), variables).map_err(|error| error.to_string())?;
-        if let Some(port) = self.port {
+        if let Some(port) = port {
             config.server.address.set_port(port);
         }
         Ok(config)
@@ -156,6 +169,14 @@ impl Cli {
 }
 
 impl Command {
+    /// The port that was written behind the command.
+    const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Serve(listening) | Self::CheckConfig(listening) | Self::Health(listening) => listening.port,
+            _ => None,
+        }
+    }
+
     /// Opens what the operator named, with the operator's own rights.
     fn open_files(&mut self) -> Result<(), String> {
         match self {
@@ -175,7 +196,7 @@ impl Command {
 
     async fn run(&mut self, config: Config) -> Result<(), Failure> {
         match self {
-            Self::Serve => {
+            Self::Serve(_) => {
                 logging::start(&config.log);
                 run::serve(config).await.map_err(|error| Failure::Told(error.to_string()))
             }
@@ -184,8 +205,8 @@ impl Command {
             Self::Restore(restore) => restore.run(&config).await,
             Self::Restored(restored) => restored.run(&config).await,
             Self::Migrate => migrate(&config).await,
-            Self::CheckConfig => check::report(&config),
-            Self::Health => health::check(config.server.address).map_err(Failure::Told),
+            Self::CheckConfig(_) => check::report(&config),
+            Self::Health(_) => health::check(config.server.address).map_err(Failure::Told),
         }
     }
 }

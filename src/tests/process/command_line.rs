@@ -124,6 +124,14 @@ fn commands_find_what_the_unit_of_the_server_names() {
     std::fs::write(path(&elsewhere, "vestibule.toml"), "[password]\nmin_length = 12\n").unwrap();
     std::fs::write(path(&elsewhere, "env"), "# secrets\nDATABASE_URL=\"sqlite:accounts.db\"\n").unwrap();
     let (data, config, env) = (path(&server, ""), path(&elsewhere, "vestibule.toml"), path(&elsewhere, "env"));
+    assert!(help.contains("--port"), "{help}");
+    for (args, listens) in
+        [(&["health", "--help"][..], true), (&["user", "add", "--help"], false), (&["backup", "--help"], false)]
+    {
+        assert_eq!(run(folder.path(), args, &[], "").1.contains("--port"), listens, "{args:?}");
+    }
+    let (code, out, error) = run(folder.path(), &["check-config", "--port", "8123"], &[], "");
+    assert!(code == 0 && out.contains("Listens on: 127.0.0.1:8123"), "{out}{error}");
     let options = ["-C", &data, "--config", &config, "--env-file", &env];
     let user =
         |args: &[&str], input: &str| run(elsewhere.path(), &[&options[..], &["user"], args].concat(), &[], input);
