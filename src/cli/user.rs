@@ -9,11 +9,14 @@ use zeroize::Zeroizing;
 
 use super::output::{Failure, in_one_line, print_line, print_text};
 use crate::{
-    error::{AppError, FieldProblem, Problem},
+    error::{AppError, Field, FieldProblem, Problem},
     server::{config::Config, control, run},
     service::admin::{Command, Reply, UserDetails},
     store,
 };
+
+/// How often a new password is asked for at a terminal.
+const ATTEMPTS: u32 = 3;
 
 /// What can be done with accounts.
 #[derive(Clone, Debug, Subcommand)]
@@ -91,8 +94,8 @@ impl UserCommand {
             Self::Show { who, json } => return print_text(&listing::details(&show(config, who).await?, json)?),
             _ => {}
         }
-        let (command, deed) = self.command(config).await?;
-        match ask(config, &command).await? {
+        let (command, deed, reply) = self.carry_out(config).await?;
+        match reply {
             Reply::Added { account } => {
                 print_line(&format!("The account {} <{}> {deed}.", account.username, account.email))
             }
@@ -106,6 +109,22 @@ impl UserCommand {
             }
             other => Err(explain(other)),
         }
+    }
+
+    /// Carries it out. At a terminal a new password that is refused is asked for again.
+    async fn carry_out(self, config: &Config) -> Result<(Command, &'static str, Reply), Failure> {
+        let at_terminal = std::io::stdin().is_terminal();
+        for _ in 1..ATTEMPTS {
+            let (command, deed) = self.clone().command(config).await?;
+            let reply = ask(config, &command).await?;
+            if !(at_terminal && is_about_password_alone(&reply)) {
+                return Ok((command, deed, reply));
+            }
+            explain(reply).tell();
+        }
+        let (command, deed) = self.command(config).await?;
+        let reply = ask(config, &command).await?;
+        Ok((command, deed, reply))
     }
 
     /// The command for the service, with what is asked for first, and what is said once it is done. Nobody must wait for the database
@@ -133,6 +152,11 @@ impl UserCommand {
             Self::List(_) | Self::Show { .. } => return Err(Failure::Told("this command changes nothing".to_owned())),
         })
     }
+}
+
+fn is_about_password_alone(reply: &Reply) -> bool {
+    let Reply::Refused { error: AppError::Invalid(problems) } = reply else { return false };
+    problems.iter().all(|problem| problem.field == Field::Password)
 }
 
 /// A command in the wrong folder must not make a database there.
@@ -249,9 +273,15 @@ fn read_password() -> Result<Zeroizing<String>, String> {
     let unreadable = |cause: std::io::Error| format!("the password can't be read: {cause}");
     if std::io::stdin().is_terminal() {
         restore_echo_on_interrupt();
-        let first = Zeroizing::new(rpassword::prompt_password("New password: ").map_err(unreadable)?);
-        let again = Zeroizing::new(rpassword::prompt_password("Once more: ").map_err(unreadable)?);
-        return if first == again { Ok(first) } else { Err("the two passwords differ; try again".to_owned()) };
+        for _ in 0..ATTEMPTS {
+            let first = Zeroizing::new(rpassword::prompt_password("New password: ").map_err(unreadable)?);
+            let again = Zeroizing::new(rpassword::prompt_password("Once more: ").map_err(unreadable)?);
+            if first == again {
+                return Ok(first);
+            }
+            Failure::Told("the two passwords differ".to_owned()).tell();
+        }
+        return Err("no password is set: type the same one twice".to_owned());
     }
     let mut line = Zeroizing::new(String::new());
     std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;

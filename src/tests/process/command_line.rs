@@ -76,6 +76,36 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     assert!(server.stop().success());
 }
 
+/// How often a terminal was asked for a password.
+fn prompts(seen: &[u8]) -> usize {
+    let seen = String::from_utf8_lossy(seen);
+    seen.matches("New password: ").count() + seen.matches("Once more: ").count()
+}
+
+#[test]
+fn a_terminal_is_asked_again_for_a_password_that_is_refused() {
+    let folder = folder();
+    let line = format!("{} user add ann@example.org ann", env!("CARGO_BIN_EXE_vestibule"));
+    let mut terminal = util::program::program(Path::new("script"), folder.path());
+    terminal.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = terminal.spawn().unwrap();
+    let (mut input, mut output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    for (number, typed) in ["password", "password", PASSWORD, "another", PASSWORD, PASSWORD].into_iter().enumerate() {
+        while prompts(&seen) <= number {
+            let mut byte = [0];
+            output.read_exact(&mut byte).unwrap();
+            seen.extend(byte);
+        }
+        input.write_all(format!("{typed}\n").as_bytes()).unwrap();
+    }
+    output.read_to_end(&mut seen).unwrap();
+    let seen = String::from_utf8(seen).unwrap();
+    assert!(process.wait().unwrap().success(), "{seen}");
+    assert!(seen.contains("too easy to guess") && seen.contains("the two passwords differ"), "{seen}");
+    assert!(seen.contains("The account ann <ann@example.org> is created."), "{seen}");
+}
+
 #[test]
 fn a_command_in_the_wrong_folder_makes_no_database() {
     let folder = folder();
@@ -94,6 +124,14 @@ fn help_can_be_learned_from() {
     for word in ["serve", "user", "migrate", "check-config", "Examples:", "vestibule.toml", "--env-file"] {
         assert!(help.contains(word), "{word}");
     }
+    assert!(help.contains("--port"), "{help}");
+    for (args, listens) in
+        [(&["health", "--help"][..], true), (&["user", "add", "--help"], false), (&["backup", "--help"], false)]
+    {
+        assert_eq!(run(folder.path(), args, &[], "").1.contains("--port"), listens, "{args:?}");
+    }
+    let (code, out, error) = run(folder.path(), &["check-config", "--port", "8123"], &[], "");
+    assert!(code == 0 && out.contains("Listens on: 127.0.0.1:8123"), "{out}{error}");
     let (code, _, error) = run(folder.path(), &["user", "add", "ann@example.org", "ann", "secret"], &[], "");
     assert_eq!(code, 2, "a password is never an argument: {error}");
 }
@@ -124,14 +162,6 @@ fn commands_find_what_the_unit_of_the_server_names() {
     std::fs::write(path(&elsewhere, "vestibule.toml"), "[password]\nmin_length = 12\n").unwrap();
     std::fs::write(path(&elsewhere, "env"), "# secrets\nDATABASE_URL=\"sqlite:accounts.db\"\n").unwrap();
     let (data, config, env) = (path(&server, ""), path(&elsewhere, "vestibule.toml"), path(&elsewhere, "env"));
-    assert!(help.contains("--port"), "{help}");
-    for (args, listens) in
-        [(&["health", "--help"][..], true), (&["user", "add", "--help"], false), (&["backup", "--help"], false)]
-    {
-        assert_eq!(run(folder.path(), args, &[], "").1.contains("--port"), listens, "{args:?}");
-    }
-    let (code, out, error) = run(folder.path(), &["check-config", "--port", "8123"], &[], "");
-    assert!(code == 0 && out.contains("Listens on: 127.0.0.1:8123"), "{out}{error}");
     let options = ["-C", &data, "--config", &config, "--env-file", &env];
     let user =
         |args: &[&str], input: &str| run(elsewhere.path(), &[&options[..], &["user"], args].concat(), &[], input);
