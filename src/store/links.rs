@@ -498,7 +498,7 @@ impl Store {
             Ok(on_write!(store, DURABLE, tx => {
                 // In one order, so that two who wait for each other's accounts don't do so for ever. And before what is theirs, for
                 // a login locks its account first.
-                let mut locked = squatter.iter().map(|(squatter, _)| squatter).chain([user]).collect::<Vec<_>>();
+                let mut locked = [user].into_iter().chain(squatter.iter().map(|(squatter, _)| squatter)).collect::<Vec<_>>();
                 locked.sort_unstable();
                 for account in locked {
                     tx.lock_user(account).await?;

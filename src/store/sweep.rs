@@ -265,7 +265,8 @@ mod tests {
     async fn delete(store: &Store, name: &str) {
         let left = Inherit { from: String::new(), to: String::new(), since: Timestamp::from_millis(0) };
         let operator = Authority::Operator { user: name.to_owned() };
-        assert_eq!(now(store.delete_user(operator, left)).await.expect("deleted"), Some(()));
+        let deletion = Box::pin(store.delete_user(operator, left));
+        assert_eq!(now(deletion).await.expect("deleted"), Some(()));
     }
 
     fn log_len(database: &Path) -> u64 {
