@@ -44,7 +44,7 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_broken_configurations_are_refused_in_one_line_r105() {
-    let table: [Broken; 78] = [
+    let table: [Broken; 66] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
         ("[server]\nper_user = 3", &[], "it belongs into [session]"),
@@ -127,6 +127,13 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("", &[("VESTIBULE_SESSION_PER_USER", "many")], "VESTIBULE_SESSION_PER_USER"),
         ("", &[("DATABASE_URL", "postgres://ann:se#cret/secret@h/d")], "percent-encoded"),
         ("", &[("DATABASE_URL", "postgres+ssl://ann:secret@h/d")], "database.url"),
+    ];
+    assert_refused(&table);
+}
+
+#[test]
+fn an_error_names_the_key_and_what_it_takes_r105() {
+    let table: [Broken; 12] = [
         (
             "[server]\n[log]\n[server]\n",
             &[],
@@ -148,7 +155,12 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[mail]\nfrom = \"smtp://ann:secret@mail.example.org:587\"", &[], "mail.from"),
         ("", &[("DATABASE_URL_FILE", "postgres://ann:secret@h/d")], "DATABASE_URL_FILE names the file"),
     ];
-    for (file, env, word) in table {
+    assert_refused(&table);
+}
+
+/// Each is refused in one line that has its word and no secret.
+fn assert_refused(table: &[Broken]) {
+    for &(file, env, word) in table {
         let error = load(file, env).map(|_| ()).expect_err(file).to_string();
         assert!(error.contains(word), "{file:?} {env:?}: {error}");
         assert!(!error.contains('\n') && !error.contains("secret"), "{error}");
