@@ -253,6 +253,9 @@ pub fn password(data: &[u8]) {
         Err(Problem::PasswordGuessable(advice)) => assert!(!advice.is_empty(), "{text:?}"),
         Err(other) => panic!("{text:?}: {other:?}"),
     }
+    // Whatever a form sends beside it.
+    drop(judge(&Words::new(&text, &text, &[])));
+    drop(judge(&Words::new(&"bbbb.bbbbb.abcd.".repeat(1_000), &text, &names)));
     for words in [
         Words::new(password.expose(), "annbeetle", &names),
         Words::new("ann.beetle@example.org", password.expose(), &names),

@@ -71,7 +71,7 @@ impl Turn<'_> {
 }
 
 impl Service {
-    /// What is wrong with a new password, if anything. A caller from outside pays for the judging by its address's allowance of
+    /// What is wrong with a new password, if anything, beside an email and a username that need not be well-formed. A caller from outside pays for the judging by its address's allowance of
     /// processor time.
     ///
     /// # Errors
@@ -80,9 +80,12 @@ impl Service {
         &self,
         caller: Option<&Caller>,
         password: &Password,
-        words: &Words,
+        [email, username]: [&str; 2],
     ) -> Result<Option<Problem>, Error> {
-        let candidate = match Candidate::new(password, words, self.policy.password_least) {
+        if let Some(caller) = caller {
+            self.free_judging("judge", caller)?;
+        }
+        let candidate = match Candidate::new(password, &self.words(email, username), self.policy.password_least) {
             Ok(candidate) => candidate,
             Err(problem) => return Ok(Some(problem)),
         };
@@ -103,7 +106,12 @@ impl Service {
         user: &User,
         password: &Password,
     ) -> Result<Option<Problem>, Error> {
-        self.judge(caller, password, &self.words(&user.email, &user.username)).await
+        self.judge(caller, password, [&user.email, &user.username]).await
+    }
+
+    /// Refuses an address that is known to have to wait, before a password costs any work.
+    pub(super) fn free_judging(&self, door: &str, caller: &Caller) -> Result<(), Error> {
+        self.free_address(door, caller, allowance(LEAST)).map(drop)
     }
 
     /// What a guesser tries first at an account.

@@ -22,6 +22,7 @@ impl Service {
         password: &str,
         [email, username]: [&str; 2],
     ) -> Result<Strength, Error> {
+        self.free_judging("meter", caller)?;
         let password = Password::parse(password).map_err(|problem| invalid(Field::Password, problem))?;
         let words = match token {
             Some(token) => {

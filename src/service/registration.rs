@@ -177,8 +177,7 @@ impl Service {
                 if let Some(caller) = caller {
                     self.free_address("register", caller, self.policy.register)?;
                 }
-                let words = self.words(&typed_email, &typed_username);
-                self.judge(caller, &password, &words).await?.map_or(Ok(password), Err)
+                self.judge(caller, &password, [&typed_email, &typed_username]).await?.map_or(Ok(password), Err)
             }
             refused => refused,
         };

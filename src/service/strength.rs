@@ -17,6 +17,7 @@ use zxcvbn::{
 };
 
 pub use self::words::Words;
+use self::work::Compared;
 use crate::{
     domain::{account::Strength, password::Password},
     error::{Advice, Problem},
@@ -27,6 +28,8 @@ pub struct Candidate {
     /// What the estimator is given: the password without words that a guesser knows, and with each word once.
     core: Zeroizing<String>,
     words: Words,
+    /// The processor time that judging it takes at the most.
+    cost: Duration,
     /// Whether it held such words.
     personal: bool,
     /// Whether it held a word more than once.
@@ -46,15 +49,16 @@ impl Candidate {
         let unknown = words.taken_out_of(&text);
         let rest = unknown.as_ref().map_or(text.as_str(), |rest| rest.as_str());
         let once = each_word_once(rest);
-        let core = work::beginning(once.as_ref().map_or(rest, |once| once.as_str()));
-        let core = Zeroizing::new(core.to_owned());
-        Ok(Self { core, words: words.clone(), personal: unknown.is_some(), repeats: once.is_some() })
+        let compared = Compared::new(&words.texts());
+        let core = compared.beginning(once.as_ref().map_or(rest, |once| once.as_str()));
+        let (cost, core) = (compared.cost(core), Zeroizing::new(core.to_owned()));
+        Ok(Self { core, words: words.clone(), cost, personal: unknown.is_some(), repeats: once.is_some() })
     }
 
     /// The processor time that judging it takes at the most.
     #[must_use]
     pub fn cost(&self) -> Duration {
-        work::cost(&self.core)
+        self.cost
     }
 
     /// Refuses it if zxcvbn scores it under 3 of 4.
@@ -208,6 +212,27 @@ mod tests {
         let judge = |text: &str| Candidate::new(&Password::parse(text).expect("a password"), &words, 8)?.judge();
         let Err(Problem::PasswordGuessable(advice)) = judge(email) else { panic!("{email} was taken") };
         assert!(advice.contains(&Advice::Yours), "{advice:?}");
+    }
+
+    #[test]
+    fn what_a_form_sends_beside_a_password_is_paid_for_and_bounded_r24() {
+        let password = Password::parse("1|7!+4@({[88888888888888888888").expect("a password");
+        let cost = |email: &str| {
+            let candidate = Candidate::new(&password, &Words::new(email, email, &[]), 8).expect("long enough");
+            (candidate.core.to_string(), candidate.cost())
+        };
+        let parts = |part: fn(usize) -> String| (4..3_000).map(part).collect::<Vec<_>>().join(".");
+        let (without, strange) = (cost(""), cost(&parts(|n| format!("word{n}"))));
+        assert!(strange.0.len() <= without.0.len() && strange.1 > Duration::ZERO);
+        let found = cost(&parts(|n| "b".repeat(n)));
+        assert!(found.0.len() < without.0.len(), "words that may be found in it cost most: {}", found.0);
+        for (core, cost) in [without, strange, found] {
+            assert!(cost <= Duration::from_micros(9_500), "{core}: {cost:?}");
+        }
+        let short = Password::parse("4@({[<69$5").expect("a password");
+        let of =
+            |email: &str| Candidate::new(&short, &Words::new(email, "", &[]), 8).map(|candidate| candidate.cost()).ok();
+        assert!(of("one.word@example.org") < of(&parts(|n| format!("word{n}"))), "each word costs");
     }
 
     #[test]

@@ -321,6 +321,25 @@ on_both! {
 }
 
 on_both! {
+    async fn an_address_that_has_to_wait_is_refused_before_its_password_is_looked_at_r24_r102(app: App) {
+        let ask = async |function: &str, address: &str, password: &str| {
+            let body = json!({ "email": "nope", "username": "ann", "password": password });
+            app.post(&format!("/fn/{function}"), &body).from(address).send().await.status.as_u16()
+        };
+        for (function, wrong) in [("register", "short"), ("judge_password", "")] {
+            let address = some_address();
+            assert_eq!(ask(function, &address, wrong).await, 400, "{function} looks at it");
+            let mut asked = 0;
+            while ask(function, &address, "password").await != 429 {
+                asked += 1;
+                assert!(asked < 100, "{function} has no allowance");
+            }
+            assert_eq!(ask(function, &address, wrong).await, 429, "{function} doesn't look at it");
+        }
+    }
+}
+
+on_both! {
     async fn no_login_waits_for_passwords_that_are_judged_r24_r102(app: App) {
         app.register("ann").await;
         let (release, released) = std::sync::mpsc::channel::<()>();
