@@ -31,6 +31,8 @@ const LEAST: Duration = Duration::from_millis(5);
 pub struct Judge {
     workers: Workers<()>,
     places: Arc<Semaphore>,
+    /// How many places there are.
+    size: usize,
     patience: Duration,
 }
 
@@ -46,8 +48,8 @@ impl Judge {
     /// [`Error::Fault`] when the operating system gives no thread.
     pub fn start(queue: u32, patience: Duration) -> Result<Self, Error> {
         let workers = Workers::start(CREW, &Arc::new(()))?;
-        let places = Arc::new(Semaphore::new(CREW.count as usize + queue as usize));
-        Ok(Self { workers, places, patience })
+        let size = CREW.count as usize + queue as usize;
+        Ok(Self { workers, places: Arc::new(Semaphore::new(size)), size, patience })
     }
 
     /// Takes a place in the queue.
@@ -57,6 +59,14 @@ impl Judge {
     pub fn enqueue(&self) -> Result<Turn<'_>, Error> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
         Ok(Turn { judge: self, _place: place })
+    }
+
+    /// Takes a place for a judgement that nobody waits for, such as one while somebody types. It leaves half of the places free.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when no more than that are free.
+    pub fn enqueue_spare(&self) -> Result<Turn<'_>, Error> {
+        if self.places.available_permits() > self.size / 2 { self.enqueue() } else { Err(busy()) }
     }
 }
 
@@ -71,8 +81,9 @@ impl Turn<'_> {
 }
 
 impl Service {
-    /// What is wrong with a new password, if anything, beside an email and a username that need not be well-formed. A caller from outside pays for the judging by its address's allowance of
-    /// processor time.
+    /// What is wrong with a new password, if anything, beside an email and a username that need not be well-formed. A caller from
+    /// outside pays for the judging by its address's allowance of processor time. It pays before it takes a place, or a full queue
+    /// would be free to whoever fills it.
     ///
     /// # Errors
     /// [`AppError::Throttled`](crate::error::AppError::Throttled), [`AppError::Unavailable`](crate::error::AppError::Unavailable).
@@ -89,10 +100,10 @@ impl Service {
             Ok(candidate) => candidate,
             Err(problem) => return Ok(Some(problem)),
         };
-        let turn = self.hasher.judge().enqueue()?;
         if let Some(caller) = caller {
             self.allow("judge", allowance(candidate.cost()), caller).await?;
         }
+        let turn = self.hasher.judge().enqueue()?;
         Ok(turn.run(move || candidate.judge()).await?.err())
     }
 
@@ -139,6 +150,18 @@ mod tests {
             (burst, interval.as_millis())
         };
         assert_eq!([of(0), of(5), of(10), of(1000)], [(30, 1000), (30, 1000), (15, 2000), (1, 200_000)]);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_leaves_half_of_the_places_r24() {
+        let judge = Judge::start(9, Duration::from_millis(100)).expect("a thread");
+        let spare: Vec<_> = std::iter::from_fn(|| judge.enqueue_spare().ok()).collect();
+        let rest: Vec<_> = std::iter::from_fn(|| judge.enqueue().ok()).collect();
+        assert_eq!((spare.len(), rest.len()), (5, 5));
+        drop(rest);
+        assert!(judge.enqueue_spare().is_err());
+        drop(spare);
+        assert!(judge.enqueue_spare().is_ok());
     }
 
     #[tokio::test]

@@ -32,8 +32,8 @@ impl Service {
             None => self.words(email, username),
         };
         let candidate = Candidate::new(&password, &words, 0).map_err(|problem| invalid(Field::Password, problem))?;
-        let turn = self.hasher.judge().enqueue()?;
         self.allow("meter", allowance(candidate.cost()), caller).await?;
+        let turn = self.hasher.judge().enqueue_spare()?;
         turn.run(move || candidate.strength()).await
     }
 }

@@ -210,7 +210,13 @@ fn trouble(cause: &sqlx::Error, place: &str) -> Trouble {
     }
     // Wrong passwords and missing databases don't pass by themselves.
     let lasting = code.starts_with("28") || code.starts_with("3D");
-    let message = format!("{place} can't be used: {cause}. Start it, or correct the database's address.");
+    let what = cause.as_database_error().map_or(words.as_str(), sqlx::error::DatabaseError::message);
+    let advice = if code.starts_with("28") {
+        "Correct the user or the password in database.url"
+    } else {
+        "Start it, or correct the database's address"
+    };
+    let message = format!("{place} can't be used: {what}. {advice}.");
     let passes = is_passing(cause) && !lasting;
     Trouble::Other(if passes { Error::Away(message) } else { Error::Refused(message) })
 }

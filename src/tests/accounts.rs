@@ -361,6 +361,28 @@ on_both! {
 }
 
 on_both! {
+    async fn a_full_queue_for_judging_is_not_free_to_whoever_fills_it_r24_r89(app: App) {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let judging = app.judge.enqueue().unwrap().run(move || released.recv().is_err());
+        let waiting: Vec<_> = std::iter::from_fn(|| app.judge.enqueue().ok()).collect();
+        let meanwhile = async {
+            let body = json!({ "email": "bob@example.org", "username": "bob", "password": PASSWORD });
+            for path in ["/api/accounts/api_register/", "/fn/judge_password"] {
+                let address = some_address();
+                let mut statuses = Vec::new();
+                for _ in 0..31 {
+                    statuses.push(app.post(path, &body).from(&address).send().await.status.as_u16());
+                }
+                assert_eq!((statuses[0], statuses[30]), (503, 429), "{path}: {statuses:?}");
+            }
+            drop(release);
+        };
+        tokio::join!(judging, meanwhile).0.unwrap();
+        drop(waiting);
+    }
+}
+
+on_both! {
     async fn a_password_of_two_characters_is_no_fault_of_ours_at_any_door_r16_r84(app: App) {
         app.register("ann").await;
         let token = app.token("ann").await;
