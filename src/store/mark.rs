@@ -46,24 +46,22 @@ pub(super) fn set(database: &Path, uses: &str) {
 }
 
 impl Store {
-    /// Refuses a SQLite file that is older than when it was last in use here. One without accounts that was made just now is new.
+    /// Refuses a SQLite file that is older than when it was last in use here. One without accounts that was made just now is new. Its
+    /// count goes on from the mark, or a start without the database would make any old copy of it good.
     ///
     /// # Errors
     /// [`Error::Refused`], and [`Error::Unavailable`].
     pub async fn refuse_old_copy(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
         let uses = self.uses().await?;
-        if uses < read(file) {
-            if uses > 0 || self.has_accounts().await? {
-                return Err(Error::Refused(format!(
-                    "{} is older than when it was last in use here. If you put a copy back, run `vestibule restored`, which ends all \
-                     sessions, links and access tokens.",
-                    file.display()
-                )));
-            }
-            drop(fs::remove_file(of(file)));
+        if uses < read(file) && (uses > 0 || self.has_accounts().await?) {
+            return Err(Error::Refused(format!(
+                "{} is older than when it was last in use here. If you put a copy back, run `vestibule restored`, which ends all \
+                 sessions, links and access tokens.",
+                file.display()
+            )));
         }
-        self.mark_use().await
+        self.outdo_mark().await
     }
 
     /// Counts a use of a SQLite file, in it and beside it. A file that is older than its mark says keeps the mark.
@@ -133,15 +131,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_refused_keeps_its_mark_and_a_new_one_gets_another_r107() {
+    async fn a_file_that_is_refused_keeps_its_mark_and_a_new_one_gets_a_later_one_r107() {
         let folder = tempfile::tempdir().expect("a folder");
         let (store, mark) = (store(folder.path()).await, folder.path().join("a.db.mark"));
         fs::write(&mark, "9").expect("written");
         store.mark_use().await.expect("nothing to mark");
         assert_eq!(fs::read_to_string(&mark).expect("read"), "9");
         store.refuse_old_copy().await.expect("it is new");
-        assert_eq!(fs::read_to_string(&mark).expect("read"), "1");
-        fs::write(&mark, "9").expect("written");
+        assert_eq!(fs::read_to_string(&mark).expect("read"), "10");
+        fs::write(&mark, "11").expect("written");
         store.refuse_old_copy().await.expect_err("it was in use");
+        assert_eq!(fs::read_to_string(&mark).expect("read"), "11");
     }
 }

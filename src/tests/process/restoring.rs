@@ -549,6 +549,16 @@ fn the_database_of_before_a_restore_is_noticed_when_it_is_put_back_by_hand_r107(
 }
 
 #[test]
+fn an_old_copy_is_noticed_also_after_a_start_without_the_database_r107() {
+    let (folder, _) = used();
+    std::fs::remove_file(folder.path().join("vestibule.db")).unwrap();
+    assert_eq!(run(folder.path(), &["migrate"], &[], "").0, 0);
+    put_back(folder.path(), "early.db");
+    assert_eq!(run(folder.path(), &["restored"], &[], "").0, 0);
+    assert!(start(folder.path(), &[]).stop().success());
+}
+
+#[test]
 fn after_a_copy_was_put_back_by_hand_a_later_one_is_noticed_too_r107() {
     let (folder, token) = used();
     put_back(folder.path(), "early.db");
