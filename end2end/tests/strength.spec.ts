@@ -15,6 +15,16 @@ function asked(page: Page): string[] {
   return passwords;
 }
 
+/** The form to register, on a page whose clock the test moves. */
+async function registerByOwnClock(page: Page): Promise<Vestibule> {
+  await page.clock.install();
+  const app = new Vestibule(page);
+  await page.goto("/register");
+  await page.clock.runFor(1000);
+  await app.live();
+  return app;
+}
+
 const says = (page: Page) => page.locator(".strength").getByRole("status");
 
 test("a new password is judged while it is typed, in words, and beside the names in the form", async ({ page }) => {
@@ -38,11 +48,7 @@ test("a new password is judged while it is typed, in words, and beside the names
 });
 
 test("the server is asked once nothing more is typed, and once at a time", async ({ page }) => {
-  await page.clock.install();
-  const app = new Vestibule(page);
-  await page.goto("/register");
-  await page.clock.runFor(1000);
-  await app.live();
+  const app = await registerByOwnClock(page);
   const passwords = asked(page);
   let release = () => {};
   await page.route("**/fn/judge_password", async (route) => {
@@ -66,11 +72,7 @@ test("the server is asked once nothing more is typed, and once at a time", async
 
 test("a form that was sent asks for no judgement of its password beside the server's", async ({ page, complaints }) => {
   complaints.expect(status(400));
-  await page.clock.install();
-  const app = new Vestibule(page);
-  await page.goto("/register");
-  await page.clock.runFor(1000);
-  await app.live();
+  const app = await registerByOwnClock(page);
   const passwords = asked(page);
   await app.email.fill("ann.beetle@example.org");
   await app.username.fill("annbeetle");

@@ -132,11 +132,7 @@ test("a renewal under way undoes no logout in another tab", async ({ page, conte
   await expect(there.welcome).toBeVisible();
   const changing = hold(page, "**/fn/change_password");
   await page.bringToFront();
-  await here.open("/account/security");
-  await page.getByRole("button", { name: "Change password" }).click();
-  await page.getByLabel("Current password").fill(user.password);
-  await page.getByLabel("New password").fill(`${user.password}-anew`);
-  await page.getByRole("button", { name: "Change password" }).click();
+  await sendNewPassword(here, user.password);
   const renewed = JSON.parse(await changing.answered);
   await there.page.bringToFront();
   await there.logOutButton.click();
@@ -157,11 +153,7 @@ test("a renewal under way undoes no logout in its own tab", async ({ page, reque
   const app = new Vestibule(page);
   await app.logIn(user);
   const [changing, leaving] = [hold(page, "**/fn/change_password"), hold(page, "**/fn/logout")];
-  await app.open("/account/security");
-  await page.getByRole("button", { name: "Change password" }).click();
-  await page.getByLabel("Current password").fill(user.password);
-  await page.getByLabel("New password").fill(`${user.password}-anew`);
-  await page.getByRole("button", { name: "Change password" }).click();
+  await sendNewPassword(app, user.password);
   const renewed = JSON.parse(await changing.answered);
   await app.switcher.selectOption("Log out");
   await page.locator("main").getByRole("button", { name: "Log out" }).click();
@@ -190,15 +182,20 @@ function hold(page: Page, path: string): { answered: Promise<string>; release: (
   return { answered, release };
 }
 
-/** Changes the password to one much like it, which gives the session another token. */
-async function changePassword(app: Vestibule, password: string): Promise<void> {
+/** Sends a password much like the present one, which gives the session another token. */
+async function sendNewPassword(app: Vestibule, password: string): Promise<void> {
   await app.open("/account/security");
   const page = app.page;
   await page.getByRole("button", { name: "Change password" }).click();
   await page.getByLabel("Current password").fill(password);
   await page.getByLabel("New password").fill(`${password}-anew`);
   await page.getByRole("button", { name: "Change password" }).click();
-  await expect(page.getByText("Password changed.")).toBeVisible();
+}
+
+/** Changes the password, and waits until that is done. */
+async function changePassword(app: Vestibule, password: string): Promise<void> {
+  await sendNewPassword(app, password);
+  await expect(app.page.getByText("Password changed.")).toBeVisible();
 }
 
 test("a tab never acts for one person while another has logged in elsewhere", async ({ page, context, request, user }) => {
