@@ -5,9 +5,9 @@
 mod access_tokens;
 mod account;
 mod body;
-mod document;
+mod docs_page;
 mod email;
-mod manual;
+mod openapi;
 mod sessions;
 mod sign_in;
 
@@ -23,7 +23,7 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use crate::{
     error::{AppError, Field, FieldProblem, Problem},
     server::{
-        answer::{CLEAR_SITE_DATA, Surface},
+        response::{CLEAR_SITE_DATA, ErrorFormat},
         routes::Route,
         state::AppState,
     },
@@ -32,7 +32,7 @@ use crate::{
 
 /// The routes: each call with and without its trailing slash, and what tells of them.
 pub fn routes() -> impl IntoIterator<Item = Route> {
-    let calls = calls().flat_map(|Call { routes: (_, paths, handler), .. }| {
+    let calls = endpoints().flat_map(|Endpoint { routes: (_, paths, handler), .. }| {
         let paths = paths.paths.into_keys();
         paths.flat_map(move |path| {
             let bare = path.trim_end_matches('/').to_owned();
@@ -40,31 +40,31 @@ pub fn routes() -> impl IntoIterator<Item = Route> {
         })
     });
     calls.chain([
-        ("/api/openapi.json".to_owned(), get(document::answer)),
-        ("/api/docs".to_owned(), get(manual::answer)),
-        ("/api/docs/".to_owned(), get(manual::answer)),
-        (manual::STYLE_PATH.to_owned(), get(manual::style)),
+        ("/api/openapi.json".to_owned(), get(openapi::answer)),
+        ("/api/docs".to_owned(), get(docs_page::answer)),
+        ("/api/docs/".to_owned(), get(docs_page::answer)),
+        (docs_page::STYLE_PATH.to_owned(), get(docs_page::style)),
     ])
 }
 
-fn calls() -> impl Iterator<Item = Call> {
-    sign_in::calls()
+fn endpoints() -> impl Iterator<Item = Endpoint> {
+    sign_in::endpoints()
         .into_iter()
-        .chain(account::calls())
-        .chain(email::calls())
-        .chain(sessions::calls())
-        .chain(access_tokens::calls())
+        .chain(account::endpoints())
+        .chain(email::endpoints())
+        .chain(sessions::endpoints())
+        .chain(access_tokens::endpoints())
 }
 
 /// One call of the API.
-struct Call {
+struct Endpoint {
     /// Its address and handler, and what they say of themselves.
     routes: UtoipaMethodRouter<AppState>,
     /// The errors that it may answer, besides those that any call may.
     refuses: Vec<AppError>,
 }
 
-impl Call {
+impl Endpoint {
     fn new(routes: UtoipaMethodRouter<AppState>) -> Self {
         Self { routes, refuses: Vec::new() }
     }
@@ -106,14 +106,14 @@ struct Done {
 
 /// Something was done, and there is a sentence about it.
 #[derive(Serialize, ToSchema)]
-struct Told {
+struct Message {
     status: Success,
     /// A sentence for people.
     #[schema(value_type = String)]
     response: &'static str,
 }
 
-impl Told {
+impl Message {
     const fn of(response: &'static str) -> Self {
         Self { status: Success::Ok, response }
     }
@@ -125,7 +125,7 @@ fn invalid(field: Field, problem: Problem) -> AppError {
 
 /// Something was done, and there is nothing to tell about it.
 fn done(outcome: Result<(), Error>) -> Response {
-    answer(Surface::Api, outcome.map(|()| Done { status: Success::Ok }))
+    answer(ErrorFormat::Api, outcome.map(|()| Done { status: Success::Ok }))
 }
 
 /// Done, and that is all.
@@ -143,17 +143,17 @@ fn gone() -> Response {
 fn empty(outcome: Result<(), Error>, answer: impl FnOnce() -> Response) -> Response {
     match outcome {
         Ok(()) => answer(),
-        Err(error) => Surface::Api.refuse(&error.into()),
+        Err(error) => ErrorFormat::Api.error_response(&error.into()),
     }
 }
 
-fn answer(surface: Surface, outcome: Result<impl Serialize, Error>) -> Response {
+fn answer(surface: ErrorFormat, outcome: Result<impl Serialize, Error>) -> Response {
     let body = outcome.and_then(|body| serde_json::to_vec(&body).map_err(|cause| Error::Fault(cause.to_string())));
     match body {
         Ok(body) => {
             let kind = HeaderValue::from_static("application/json; charset=utf-8");
             ([(CONTENT_TYPE, kind)], body).into_response()
         }
-        Err(error) => surface.refuse(&error.into()),
+        Err(error) => surface.error_response(&error.into()),
     }
 }

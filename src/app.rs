@@ -27,18 +27,10 @@ use crate::{
         typed,
     },
     pages::{
-        View,
-        account::Account,
-        forgot::Forgot,
-        login::Login,
-        logout::Logout,
-        moved::{EmailBack, NewEmail},
-        not_found::NotFound,
-        register::Register,
-        reset::Reset,
-        verify::Verify,
+        View, account::Account, confirm_email::ConfirmEmailPage, forgot::Forgot, login::Login, logout::Logout,
+        not_found::NotFound, register::Register, reset::Reset, undo_email::UndoEmailPage, verify::Verify,
     },
-    session::{Phase, Session},
+    session::{AuthState, Phase},
 };
 
 /// The id of the element that holds the page.
@@ -48,11 +40,11 @@ const PAGE: &str = "page";
 #[component]
 pub fn App() -> impl IntoView {
     let address = Address::provide();
-    let session = Session::provide(address);
+    let session = AuthState::provide(address);
     let spoken = RwSignal::new("");
     // The account view stays while one goes from part to part.
     let view = Memo::new(move |_| address.view().whole());
-    Effect::new(move |last| lead_the_reader(session, address.view(), spoken, last));
+    Effect::new(move |last| update_focus(session, address.view(), spoken, last));
     let elsewhere = Memo::new(move |_| session.elsewhere());
     // The home view and the account have the name themselves.
     let who = Memo::new(move |_| {
@@ -104,16 +96,16 @@ fn view_at(view: View) -> impl IntoView {
         View::Forgot => EitherOf10::E(view! { <Forgot /> }),
         View::Reset => EitherOf10::F(view! { <Reset /> }),
         View::Verify => EitherOf10::G(view! { <Verify /> }),
-        View::ConfirmEmail => EitherOf10::H(view! { <NewEmail /> }),
-        View::UndoEmail => EitherOf10::I(view! { <EmailBack /> }),
+        View::ConfirmEmail => EitherOf10::H(view! { <ConfirmEmailPage /> }),
+        View::UndoEmail => EitherOf10::I(view! { <UndoEmailPage /> }),
         View::NotFound => EitherOf10::J(view! { <NotFound /> }),
     }
 }
 
 /// Sets the title, and moves the focus to what has changed. Who chose a view in the select box keeps the focus there
 /// and hears the view's name.
-fn lead_the_reader(
-    session: Session,
+fn update_focus(
+    session: AuthState,
     view: View,
     spoken: RwSignal<&'static str>,
     last: Option<(View, Phase)>,

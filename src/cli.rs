@@ -134,10 +134,10 @@ impl Cli {
 
     /// Everything that a command does with the configuration and the database.
     fn work(&self, command: &mut Command) -> Result<(), (u8, Failure)> {
-        let badly = |error: String| (BAD_CONFIGURATION, Failure::Told(error));
+        let badly = |error: String| (BAD_CONFIGURATION, Failure::Message(error));
         let become_owner = |of: &Path| {
             let owned = if matches!(command, Command::Serve(_)) { Ok(()) } else { rights::become_owner_of(of) };
-            owned.map_err(|error| (FAILED, Failure::Told(error)))
+            owned.map_err(|error| (FAILED, Failure::Message(error)))
         };
         let variables = self.env_file.as_deref().map(env_file::read).transpose().map_err(badly)?;
         let folder = self.config.as_deref().map_or_else(|| PathBuf::from("."), folder_of);
@@ -198,7 +198,7 @@ impl Command {
         match self {
             Self::Serve(_) => {
                 logging::start(&config.log);
-                run::serve(config).await.map_err(|error| Failure::Told(error.to_string()))
+                run::serve(config).await.map_err(|error| Failure::Message(error.to_string()))
             }
             Self::User(command) => command.clone().run(&config).await,
             Self::Backup(backup) => Ok(backup.run(&config).await?),
@@ -206,13 +206,13 @@ impl Command {
             Self::Restored(restored) => restored.run(&config).await,
             Self::Migrate => migrate(&config).await,
             Self::CheckConfig(_) => check::report(&config),
-            Self::Health(_) => health::check(config.server.address).map_err(Failure::Told),
+            Self::Health(_) => health::check(config.server.address).map_err(Failure::Message),
         }
     }
 }
 
 async fn migrate(config: &Config) -> Result<(), Failure> {
-    let parts = run::assemble_patiently(config).await.map_err(|error| Failure::Told(error.to_string()))?;
+    let parts = run::assemble_with_retries(config).await.map_err(|error| Failure::Message(error.to_string()))?;
     parts.service.close().await;
     print_line("The tables are up to date.")
 }

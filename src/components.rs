@@ -1,23 +1,23 @@
 //! What several views share.
 
-pub mod ask_once;
+pub mod action_status;
 pub mod breakable;
-pub mod confirm;
+pub mod confirm_button;
 pub mod copy;
 pub mod dialog;
 pub mod dom;
 pub mod elsewhere;
 pub mod field;
 pub mod form;
-pub mod gate;
 pub mod icon;
-pub mod later;
+pub mod lazy_view;
 pub mod link_form;
 pub mod link_token;
 pub mod loaded;
 pub mod log_out_here;
 pub mod notice;
-pub mod outcome;
+pub mod reauth_prompt;
+pub mod signed_in_or;
 pub mod strength;
 pub mod switcher;
 pub mod typed;

@@ -5,8 +5,6 @@
 
 pub mod account;
 #[cfg(feature = "ssr")]
-pub mod client;
-#[cfg(feature = "ssr")]
 pub mod colour;
 #[cfg(feature = "ssr")]
 pub mod email;
@@ -16,12 +14,14 @@ pub mod email_domain;
 pub mod identifier;
 #[cfg(feature = "ssr")]
 pub mod password;
-pub mod scope;
 #[cfg(feature = "ssr")]
 pub mod time;
 #[cfg(feature = "ssr")]
 pub mod token;
 #[cfg(feature = "ssr")]
 pub mod token_name;
+pub mod token_scope;
+#[cfg(feature = "ssr")]
+pub mod user_agent;
 #[cfg(feature = "ssr")]
 pub mod username;

@@ -33,7 +33,7 @@ pub enum AppError {
     /// The operator lets nobody register.
     RegistrationClosed,
     /// The link was used, is too old, or never was one.
-    LinkSpent,
+    LinkInvalid,
     /// The server sends no mail.
     MailOff,
     /// A personal access token that may only read was to change something.
@@ -41,7 +41,7 @@ pub enum AppError {
     /// A personal access token was to do what only a session may.
     SessionRequired,
     /// Too many attempts.
-    Throttled {
+    RateLimited {
         /// Seconds to wait before the next attempt.
         retry_after: u32,
     },
@@ -59,11 +59,11 @@ pub enum AppError {
     /// The address exists, but not for this method.
     MethodNotAllowed,
     /// The body took too long to arrive.
-    SlowRequest,
+    RequestTimeout,
     /// The body is larger than any that this server takes.
     TooLarge,
     /// The body is not JSON, or doesn't say that it is.
-    NotJson,
+    UnsupportedMediaType,
     /// The request names no host, several, or one that can't be.
     BadHost,
     /// The request names a host that this server doesn't answer for.
@@ -90,13 +90,13 @@ impl AppError {
             | Self::SessionRequired => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::SlowRequest => 408,
+            Self::RequestTimeout => 408,
             Self::Taken => 409,
-            Self::LinkSpent => 410,
+            Self::LinkInvalid => 410,
             Self::TooLarge => 413,
-            Self::NotJson => 415,
+            Self::UnsupportedMediaType => 415,
             Self::UnknownHost => 421,
-            Self::Throttled { .. } => 429,
+            Self::RateLimited { .. } => 429,
             Self::Internal => 500,
             Self::MailOff => 501,
             Self::Unavailable { .. } | Self::Unreachable => 503,
@@ -115,19 +115,19 @@ impl AppError {
             Self::WrongPassword => "wrong_password",
             Self::EmailUnverified => "email_unverified",
             Self::RegistrationClosed => "registration_closed",
-            Self::LinkSpent => "link_spent",
+            Self::LinkInvalid => "link_invalid",
             Self::MailOff => "mail_off",
             Self::ReadOnly => "read_only",
             Self::SessionRequired => "session_required",
-            Self::Throttled { .. } => "throttled",
+            Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
             Self::BadRequest => "bad_request",
             Self::CrossSite => "cross_site",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
-            Self::SlowRequest => "slow_request",
+            Self::RequestTimeout => "request_timeout",
             Self::TooLarge => "too_large",
-            Self::NotJson => "not_json",
+            Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BadHost => "bad_host",
             Self::UnknownHost => "unknown_host",
             Self::Internal => "internal",
@@ -139,7 +139,7 @@ impl AppError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Throttled { retry_after } | Self::Unavailable { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after } | Self::Unavailable { retry_after } => Some(*retry_after),
             _ => None,
         }
     }
@@ -148,7 +148,7 @@ impl AppError {
     #[must_use]
     pub fn with_wait(self, seconds: u32) -> Self {
         match self {
-            Self::Throttled { .. } => Self::Throttled { retry_after: seconds },
+            Self::RateLimited { .. } => Self::RateLimited { retry_after: seconds },
             Self::Unavailable { .. } => Self::Unavailable { retry_after: seconds },
             error => error,
         }
@@ -179,13 +179,13 @@ impl fmt::Display for AppError {
             Self::WrongPassword => "That is not your password. Check it and try again.",
             Self::EmailUnverified => "Confirm your email first: open the link in the email that we sent you.",
             Self::RegistrationClosed => "Registration is closed. Ask the operator of this service for an account.",
-            Self::LinkSpent => {
+            Self::LinkInvalid => {
                 "This link has expired or was already used. Open the newest email, or request a new link."
             }
             Self::MailOff => "This server sends no email. Ask its operator for help.",
             Self::ReadOnly => "This token may only read. Use one that may read and change, or log in.",
             Self::SessionRequired => "A personal access token can't do this. Log in, and use that token.",
-            Self::Throttled { retry_after } => {
+            Self::RateLimited { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));
             }
             Self::Unavailable { retry_after } => {
@@ -195,9 +195,9 @@ impl fmt::Display for AppError {
             Self::CrossSite => "Requests from pages of another site are refused. Call this address from your server.",
             Self::NotFound => "There's nothing here. Check the address.",
             Self::MethodNotAllowed => "This address doesn't take that method. See the Allow header.",
-            Self::SlowRequest => "The request took too long to arrive. Send it again.",
+            Self::RequestTimeout => "The request took too long to arrive. Send it again.",
             Self::TooLarge => "The request is too large. Send at most 16 KiB.",
-            Self::NotJson => "Send the body as JSON, with Content-Type: application/json.",
+            Self::UnsupportedMediaType => "Send the body as JSON, with Content-Type: application/json.",
             Self::BadHost => "Send exactly one Host header that names this server.",
             Self::UnknownHost => "This server doesn't answer for that host name. Add it to server.hosts.",
             Self::Internal => "Something went wrong. Try again; if it keeps happening, contact support.",
@@ -228,7 +228,7 @@ impl FromServerFnError for AppError {
     /// error with 500.
     fn ser(&self) -> Bytes {
         #[cfg(feature = "ssr")]
-        crate::server::answer::mark_error(self);
+        crate::server::response::mark_error(self);
         <JsonEncoding as server_fn::Encodes<Self>>::encode(self).unwrap_or_default()
     }
 }
@@ -299,7 +299,7 @@ pub enum Field {
     /// What a personal access token is called.
     Name,
     /// What it may do.
-    Scope,
+    TokenScope,
     /// How many days it lasts.
     Days,
 }
@@ -314,7 +314,7 @@ impl Field {
         Self::NewPassword,
         Self::NewEmail,
         Self::Name,
-        Self::Scope,
+        Self::TokenScope,
         Self::Days,
     ];
 
@@ -329,7 +329,7 @@ impl Field {
             Self::NewPassword => "new_password",
             Self::NewEmail => "new_email",
             Self::Name => "name",
-            Self::Scope => "scope",
+            Self::TokenScope => "scope",
             Self::Days => "days",
         }
     }

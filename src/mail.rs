@@ -24,10 +24,10 @@ pub use self::{
     tls::{TlsMode, read_certificates},
     url::{MailUrl, Server},
 };
-use crate::service::{Carrier, Carrying, LOGO_ID, Letter, Undelivered};
+use crate::service::{BoxFuture, LOGO_ID, MailMessage, MailTransport, SendError};
 
 /// How long the SMTP server may take for one mail, all in all: less than the postman's lease.
-const PATIENCE: Duration = Duration::from_mins(5);
+const SEND_TIMEOUT: Duration = Duration::from_mins(5);
 /// What is told once it has run out.
 const TOO_LONG: &str = "the mail server took too long";
 
@@ -78,7 +78,7 @@ impl Mailer {
         Ok(Some(Self { from: from.clone(), way }))
     }
 
-    fn message(&self, id: &str, letter: &Letter) -> Result<Message, String> {
+    fn message(&self, id: &str, letter: &MailMessage) -> Result<Message, String> {
         // A bare address, as the envelope has it too.
         let to: Address = letter.to.parse().map_err(|_| "the address can't be sent to".to_owned())?;
         let domain = self.from.email.domain();
@@ -95,10 +95,10 @@ impl Mailer {
     }
 }
 
-impl Carrier for Mailer {
-    fn carry<'a>(&'a self, id: &'a str, letter: &'a Letter) -> Carrying<'a> {
+impl MailTransport for Mailer {
+    fn send<'a>(&'a self, id: &'a str, letter: &'a MailMessage) -> BoxFuture<'a> {
         Box::pin(async move {
-            let passing = |cause| Undelivered { cause, lasting: false };
+            let passing = |cause| SendError { cause, permanent: false };
             let message = self.message(id, letter).map_err(passing)?;
             match &self.way {
                 Way::Folder(path) => {
@@ -110,7 +110,7 @@ impl Carrier for Mailer {
                 Way::Smtp(client) => {
                     let (from, bytes) = (self.from.email.to_string(), message.formatted());
                     let parcel = smtp::Parcel { from: &from, to: &letter.to, bytes: &bytes };
-                    match tokio::time::timeout(PATIENCE, client.send(parcel)).await {
+                    match tokio::time::timeout(SEND_TIMEOUT, client.send(parcel)).await {
                         Ok(sent) => sent.map(|()| "the mail server".to_owned()),
                         Err(_) => Err(passing(TOO_LONG.to_owned())),
                     }
@@ -121,7 +121,7 @@ impl Carrier for Mailer {
 }
 
 /// The letter as text and as HTML, which has its logo beside it (RFC 2387).
-fn body(letter: &Letter) -> Result<MultiPart, String> {
+fn body(letter: &MailMessage) -> Result<MultiPart, String> {
     let both = MultiPart::alternative().singlepart(plain(letter.to_text()));
     let html = SinglePart::html(letter.to_html());
     let Some(logo) = letter.logo() else { return Ok(both.singlepart(html)) };
@@ -161,16 +161,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::token::{Kind, Token},
-        service::{Letterhead, Png},
+        domain::token::{Token, TokenKind},
+        service::{MailTemplates, Png},
     };
 
-    fn head() -> Letterhead {
-        Letterhead { service: "Möbel & Söhne".into(), url: "https://example.org".into(), accent: None, logo: None }
+    fn head() -> MailTemplates {
+        MailTemplates {
+            service_name: "Möbel & Söhne".into(),
+            url: "https://example.org".into(),
+            accent: None,
+            logo: None,
+        }
     }
 
-    fn letter() -> Letter {
-        head().reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7), true)
+    fn letter() -> MailMessage {
+        head().reset("ann@example.org", "ann", &Token::generate(TokenKind::Link, || 7), true)
     }
 
     fn mailer(folder: &std::path::Path) -> Mailer {
@@ -182,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn a_mail_in_the_folder_is_whole_and_its_owners_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = mailer(folder.path()).carry("the-id", &letter()).await.expect("written");
+        let path = mailer(folder.path()).send("the-id", &letter()).await.expect("written");
         let text = std::fs::read_to_string(&path).expect("a mail");
         for line in ["To: ann@example.org", "Message-ID: <the-id@example.org>", "Auto-Submitted: auto-generated"] {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}\n{text}");
@@ -198,8 +203,8 @@ mod tests {
     #[test]
     fn the_logo_is_a_part_of_the_mail_that_the_html_shows() {
         let folder = tempfile::tempdir().expect("a folder");
-        let head = Letterhead { logo: Some(Png::new(b"\x89PNG\r\n\x1a\npicture")), ..head() };
-        let letter = head.reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7), true);
+        let head = MailTemplates { logo: Some(Png::new(b"\x89PNG\r\n\x1a\npicture")), ..head() };
+        let letter = head.reset("ann@example.org", "ann", &Token::generate(TokenKind::Link, || 7), true);
         assert!(letter.to_html().contains("<img src=\"cid:logo\""), "{}", letter.to_html());
         let text = mailer(folder.path()).message("the-id", &letter).expect("a mail").formatted();
         let text = String::from_utf8(text).expect("a mail is ASCII");
@@ -213,9 +218,10 @@ mod tests {
     #[tokio::test]
     async fn a_link_in_a_file_stands_in_one_piece() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (head, link) = (Letterhead { service: "Ann".into(), ..head() }, Token::generate(Kind::Link, || 7));
+        let (head, link) =
+            (MailTemplates { service_name: "Ann".into(), ..head() }, Token::generate(TokenKind::Link, || 7));
         let letter = head.reset("ann@example.org", "ann", &link, true);
-        let path = mailer(folder.path()).carry("the-id", &letter).await.expect("written");
+        let path = mailer(folder.path()).send("the-id", &letter).await.expect("written");
         let text = std::fs::read_to_string(&path).expect("a mail");
         let url = format!("https://example.org/reset#{}", link.expose());
         assert!(text.lines().any(|line| line == url), "{text}");
@@ -225,8 +231,8 @@ mod tests {
     async fn a_folder_that_cannot_be_written_is_told() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("mail"), "in the way").expect("a file");
-        let told = mailer(folder.path()).carry("the-id", &letter()).await.expect_err("no folder");
-        assert!(told.cause.contains("the-id.eml: ") && !told.lasting, "{told:?}");
+        let told = mailer(folder.path()).send("the-id", &letter()).await.expect_err("no folder");
+        assert!(told.cause.contains("the-id.eml: ") && !told.permanent, "{told:?}");
     }
 
     #[test]
@@ -264,8 +270,8 @@ mod tests {
     fn no_name_makes_a_header_of_its_own_r54() {
         let folder = tempfile::tempdir().expect("a folder");
         let hostile = "Ann\r\nBcc: bob@example.org\r\n\r\nHello";
-        let head = Letterhead { service: hostile.into(), ..head() };
-        let letter = head.reset("ann@example.org", "ann", &Token::generate(Kind::Link, || 7), true);
+        let head = MailTemplates { service_name: hostile.into(), ..head() };
+        let letter = head.reset("ann@example.org", "ann", &Token::generate(TokenKind::Link, || 7), true);
         let text = mailer(folder.path()).message("the-id", &letter).expect("a mail").formatted();
         let text = String::from_utf8(text).expect("a mail is ASCII");
         let (headers, _) = text.split_once("\r\n\r\n").expect("headers end");

@@ -1,14 +1,15 @@
 //! The views, one file each, with the server functions that a view calls above it.
 
 pub mod account;
+pub mod confirm_email;
 pub mod forgot;
 pub mod home;
 pub mod login;
 pub mod logout;
-pub mod moved;
 pub mod not_found;
 pub mod register;
 pub mod reset;
+pub mod undo_email;
 pub mod verify;
 
 use account::Part;

@@ -10,21 +10,21 @@ pub mod clock;
 mod email;
 pub mod entropy;
 pub mod hasher;
-mod held;
 pub mod judge;
-mod letters;
 pub mod login;
+mod mail_worker;
+mod maintenance;
 mod meter;
 mod own;
-mod postman;
-mod proof;
+mod rate_limit_cache;
+mod reauth;
 mod recovery;
 mod registration;
 pub mod restore;
 mod sessions;
 pub mod strength;
+mod templates;
 mod turns;
-mod upkeep;
 mod workers;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -32,53 +32,55 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::{Notify, mpsc};
 
 pub use self::{
-    access_tokens::{Bearing, NewToken, TokenWish},
-    letters::{LOGO_ID, Letter, Letterhead, Png},
+    access_tokens::{NewToken, NewTokenRequest, Principal},
+    mail_worker::{BoxFuture, MailTransport, MailWorker, SendError},
+    maintenance::Maintenance,
     own::{PasswordChange, PasswordChanged},
-    postman::{Carrier, Carrying, Postman, Undelivered},
-    proof::{Proven, Renewed},
+    reauth::{Proven, Renewed},
     recovery::NewPassword,
     registration::{Registration, RegistrationMode, RegistrationPolicy},
-    upkeep::Upkeep,
+    templates::{LOGO_ID, MailMessage, MailTemplates, Png},
 };
 pub use crate::store::NameKey;
 
-use self::{calls::Calls, clock::Clock, entropy::Entropy, hasher::Hasher, held::Held, turns::Turns};
+use self::{
+    calls::Calls, clock::Clock, entropy::Entropy, hasher::Hasher, rate_limit_cache::RateLimitCache, turns::Turns,
+};
 use crate::{
     domain::{
-        client::counted_networks,
         time::{Timestamp, retry_seconds},
         token::TokenHash,
+        user_agent::counted_networks,
     },
     error::AppError,
-    store::{self, AccountAttempt, Allowance, Inherit, Store, Telling},
+    store::{self, Inherit, LimitedAction, LoginBackoff, RateLimit, Store},
 };
 
 /// What an owner is told of by mail, however many addresses it comes from: a flood of such mails would hold up everybody's, and
 /// bury the one that matters.
-const TOLD: Allowance = Allowance { burst: 10, interval: Duration::from_mins(6) };
+const NOTIFICATION_LIMIT: RateLimit = RateLimit { burst: 10, interval: Duration::from_mins(6) };
 
 /// The rules' numbers.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The least code points of a new password.
-    pub password_least: u32,
+    pub password_min_length: u32,
     /// How long an unused session lasts.
     pub session_idle: Duration,
     /// How long any session lasts.
-    pub session_absolute: Duration,
+    pub session_max_lifetime: Duration,
     /// Sessions of one account; the oldest gives way.
     pub sessions_per_user: u32,
     /// How long a proof of the password counts, from the login or from its last confirmation on.
-    pub proof_lasts: Duration,
+    pub reauth_after: Duration,
     /// Logins from one address.
-    pub login: Allowance,
+    pub login: RateLimit,
     /// Registrations from one address.
-    pub register: Allowance,
+    pub register: RateLimit,
     /// Failed logins of one account.
-    pub account: AccountAttempt,
+    pub account: LoginBackoff,
     /// How long a login may wait for others of the same account.
-    pub login_patience: Duration,
+    pub login_timeout: Duration,
     /// How many logins may wait for others, each of its own account.
     pub logins_waiting: u32,
     /// Calls with one token, in a minute.
@@ -123,7 +125,7 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Arc<Policy>,
-    held: Arc<Held>,
+    held: Arc<RateLimitCache>,
     names: NameKey,
     turns: Arc<Turns>,
     calls: Arc<Calls>,
@@ -133,7 +135,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Puts the parts together. The second value is the work that goes on in the background; see [`Upkeep::run`].
+    /// Puts the parts together. The second value is the work that goes on in the background; see [`Maintenance::run`].
     #[must_use]
     pub fn new(
         store: Store,
@@ -142,10 +144,11 @@ impl Service {
         entropy: Arc<dyn Entropy>,
         policy: Policy,
         names: NameKey,
-    ) -> (Self, Upkeep) {
-        let (seen, receiver) = mpsc::channel(upkeep::SEEN_QUEUE);
+    ) -> (Self, Maintenance) {
+        let (seen, receiver) = mpsc::channel(maintenance::SEEN_QUEUE);
         let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
-        let upkeep = Upkeep::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
+        let upkeep =
+            Maintenance::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
         let calls = Arc::new(Calls::new(policy.token_calls));
         let turns = Arc::new(Turns::new(policy.logins_waiting));
         let (held, mail_waits) = (Arc::default(), Arc::default());
@@ -184,20 +187,20 @@ impl Service {
 
     /// What an address is counted as, the narrowest network first, with the allowance of each; unless it is known that one of
     /// them has to wait.
-    fn free_address(&self, door: &str, caller: &Caller, rule: Allowance) -> Result<Vec<(String, Allowance)>, Error> {
+    fn rate_limit_key(&self, door: &str, caller: &Caller, rule: RateLimit) -> Result<Vec<(String, RateLimit)>, Error> {
         let (addresses, now) = (address_keys(door, caller.address, rule), self.clock.now());
         match addresses.iter().find_map(|(key, _)| self.held.wait(key, now)) {
             None => Ok(addresses),
-            Some(wait) => Err(Error::throttled(wait)),
+            Some(wait) => Err(Error::rate_limited(wait)),
         }
     }
 
     /// Takes one of an address's allowance, and of those of the networks around it.
-    async fn allow(&self, door: &str, rule: Allowance, caller: &Caller) -> Result<(), Error> {
+    async fn check_rate_limit(&self, door: &str, rule: RateLimit, caller: &Caller) -> Result<(), Error> {
         let now = self.clock.now();
-        for (key, rule) in self.free_address(door, caller, rule)? {
-            let verdict = self.store.take_allowance(&key, rule, now).await?;
-            verdict.map_err(|wait| self.hold(&key, now, wait))?;
+        for (key, rule) in self.rate_limit_key(door, caller, rule)? {
+            let verdict = self.store.take(&key, rule, now).await?;
+            verdict.map_err(|wait| self.rate_limited(&key, now, wait))?;
         }
         Ok(())
     }
@@ -221,33 +224,33 @@ impl Service {
 
     /// Takes one of a token's calls, if the token was good before; then it is asked for here, without the database.
     fn allow_call(&self, token: &TokenHash) -> Result<(), Error> {
-        self.calls.take(token, self.clock.now()).map_err(Error::throttled)
+        self.calls.take(token, self.clock.now()).map_err(Error::rate_limited)
     }
 
     /// Takes one of an account's allowance of something that its owner is told of by mail, each a kind by itself. Without mail there
     /// is no limit.
-    async fn allow_telling(&self, of: Telling, user: &str) -> Result<(), Error> {
+    async fn check_action_limit(&self, of: LimitedAction, user: &str) -> Result<(), Error> {
         if self.policy.mail == MailPolicy::Off {
             return Ok(());
         }
         let (key, now) = (of.key(user), self.clock.now());
         // What changes nothing must not take the writer.
         if let Some(wait) = self.held.wait(&key, now) {
-            return Err(Error::throttled(wait));
+            return Err(Error::rate_limited(wait));
         }
-        let verdict = self.store.take_allowance(&key, TOLD, now).await?;
+        let verdict = self.store.take(&key, NOTIFICATION_LIMIT, now).await?;
         verdict.map_err(|wait| {
             self.held.note(&key, now, wait);
-            Error::throttled(wait)
+            Error::rate_limited(wait)
         })
     }
 
     /// Tells an address to wait. Attempts that come too early are not logged again.
-    fn hold(&self, address: &str, now: Timestamp, wait: Duration) -> Error {
+    fn rate_limited(&self, address: &str, now: Timestamp, wait: Duration) -> Error {
         let address_or_none = self.policy.log_addresses.then_some(address);
         tracing::info!(address = address_or_none, wait_ms = wait.as_millis(), "held back");
         self.held.note(address, now, wait);
-        Error::throttled(wait)
+        Error::rate_limited(wait)
     }
 
     fn new_id(&self) -> String {
@@ -260,11 +263,11 @@ impl Service {
 
 /// What a rate limit counts an address as, the narrowest network first, and what each is allowed: a wider network has more at
 /// once, and gets it back faster.
-fn address_keys(door: &str, address: IpAddr, rule: Allowance) -> Vec<(String, Allowance)> {
+fn address_keys(door: &str, address: IpAddr, rule: RateLimit) -> Vec<(String, RateLimit)> {
     let keys = counted_networks(address).into_iter().map(|(network, times)| {
         let key = if network.addr().is_ipv4() { network.addr().to_string() } else { network.to_string() };
         let burst = rule.burst.saturating_mul(times);
-        (format!("{door}:{key}"), Allowance { burst, interval: rule.interval / times })
+        (format!("{door}:{key}"), RateLimit { burst, interval: rule.interval / times })
     });
     keys.collect()
 }
@@ -284,8 +287,8 @@ pub enum Error {
 }
 
 impl Error {
-    fn throttled(wait: Duration) -> Self {
-        Self::Refused(AppError::Throttled { retry_after: retry_seconds(wait) })
+    fn rate_limited(wait: Duration) -> Self {
+        Self::Refused(AppError::RateLimited { retry_after: retry_seconds(wait) })
     }
 }
 
@@ -312,7 +315,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_counts_as_one_address_r89() {
-        let rule = Allowance { burst: 10, interval: Duration::from_secs(8) };
+        let rule = RateLimit { burst: 10, interval: Duration::from_secs(8) };
         let keys = |text: &str| {
             let keys = address_keys("login", text.parse().expect("an address"), rule);
             keys.into_iter().map(|(key, rule)| (key, rule.burst, rule.interval.as_secs())).collect::<Vec<_>>()

@@ -30,7 +30,7 @@ use crate::{
 /// [`AppError::SessionEnded`] without a living session, [`AppError::Unavailable`].
 #[server(name = Me, prefix = "/fn", endpoint = "me", input = Json, output = Json, client = SessionClient)]
 pub async fn me() -> Result<Identity, AppError> {
-    crate::server::door::Door::open()?.identity().await
+    crate::server::context::PageContext::from_request()?.identity().await
 }
 
 /// A call that gives the session another token.
@@ -87,12 +87,12 @@ impl State {
 
 thread_local! {
     /// The browser's one session, for the client, which runs outside of every reactive owner.
-    static LIVE: Cell<Option<Session>> = const { Cell::new(None) };
+    static LIVE: Cell<Option<AuthState>> = const { Cell::new(None) };
 }
 
 /// The session of this tab. Cheap to copy; every view finds it in the context.
 #[derive(Clone, Copy)]
-pub struct Session {
+pub struct AuthState {
     state: RwSignal<State>,
     notice: RwSignal<Option<(View, Notice)>>,
     draft: RwSignal<String>,
@@ -107,7 +107,7 @@ pub struct Session {
     address: Address,
 }
 
-impl Session {
+impl AuthState {
     /// Makes the session and puts it into the context. In the browser it reads its mirror as soon as the page is live.
     pub fn provide(address: Address) -> Self {
         let session = Self {
@@ -121,9 +121,9 @@ impl Session {
             address,
         };
         provide_context(session);
-        Effect::new(move |_| session.come_alive());
+        Effect::new(move |_| session.start());
         Effect::new(move |last: Option<View>| session.follow(last));
-        Effect::new(move |_| session.veil());
+        Effect::new(move |_| session.hide_until_checked());
         session
     }
 
@@ -184,7 +184,7 @@ impl Session {
     }
 
     /// Takes the notice away.
-    pub fn hush(&self) {
+    pub fn clear_notice(&self) {
         self.notice.set(None);
     }
 
@@ -205,7 +205,7 @@ impl Session {
         mirror::write(&token);
         self.set_draft(String::new());
         typed::forget();
-        self.hush();
+        self.clear_notice();
         channel::tell(&Message::Began {
             token: token.clone(),
             account: identity.account.id.clone(),
@@ -323,7 +323,7 @@ impl Session {
     fn announce_logout(&self) {
         match self.address.view_now() {
             // It says so itself.
-            View::LogOut => self.hush(),
+            View::LogOut => self.clear_notice(),
             view => self.announce(view, Notice::LoggedOut),
         }
     }
@@ -338,7 +338,7 @@ impl Session {
         }
     }
 
-    fn come_alive(&self) {
+    fn start(&self) {
         let session = *self;
         LIVE.set(Some(session));
         channel::listen(move |message| session.hear(message));
@@ -348,7 +348,7 @@ impl Session {
         let transition = ev::Custom::<PageTransitionEvent>::new;
         let kept = window_event_listener(transition("pagehide"), |_| {
             mirror::restore();
-            dom::set_veil(true);
+            dom::set_hidden_until_checked(true);
         });
         let shown = window_event_listener(transition("pageshow"), move |event| {
             if event.persisted() {
@@ -384,7 +384,7 @@ impl Session {
 
     fn take_over(&self, token: String) {
         mirror::write(&token);
-        self.hush();
+        self.clear_notice();
         self.try_token(token);
     }
 
@@ -419,7 +419,7 @@ impl Session {
                 if let Some(own) = own.as_ref().filter(|_| replaced) {
                     client::end(own);
                 }
-                self.hear_end(replaced || own.as_ref() == Some(&token), Session::announce_logout);
+                self.hear_end(replaced || own.as_ref() == Some(&token), AuthState::announce_logout);
             }
             Message::Ended(token) => {
                 let is_own = own.as_ref() == Some(&token);
@@ -441,7 +441,7 @@ impl Session {
             (Some((old, true)), _) => self.replace_token(&old, new),
             (Some((_, false)), _) | (_, Phase::Elsewhere) => {
                 mirror::clear();
-                self.hush();
+                self.clear_notice();
                 self.state.set(State::Elsewhere { username });
             }
             _ => self.take_over(new),
@@ -471,7 +471,7 @@ impl Session {
         let view = self.address.view();
         if last.is_some_and(|last| last != view) {
             if self.notice.with_untracked(|notice| notice.as_ref().is_some_and(|(at, _)| *at != view)) {
-                self.hush();
+                self.clear_notice();
             }
             if view != View::LogOut {
                 let session = *self;
@@ -482,9 +482,9 @@ impl Session {
     }
 
     /// Hides the views while it isn't known what they should show.
-    fn veil(&self) {
+    fn hide_until_checked(&self) {
         if self.state.with(|state| !matches!(state, State::Unread)) {
-            dom::set_veil(self.phase() == Phase::Checking && self.trouble().is_none());
+            dom::set_hidden_until_checked(self.phase() == Phase::Checking && self.trouble().is_none());
         }
     }
 }

@@ -17,11 +17,11 @@ mod migrations;
 mod name_key;
 mod own;
 mod postgres;
+mod rate_limits;
 mod restore;
 mod session_cache;
 mod sessions;
 mod sweep;
-mod throttles;
 mod url;
 mod users;
 mod writer;
@@ -32,27 +32,27 @@ use sqlx::SqlitePool;
 use tokio::time::Instant;
 
 pub use self::{
-    access_tokens::{AccessToken, Issued, KeptAccessToken, NewAccessToken},
-    links::{Decoy, KeptLink, Link, LinkKind, Moved, NewLink},
-    mail::{Errand, KeptMail, LONGEST_WAIT, NewMail, WaitingMail},
+    access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
+    links::{Decoy, Link, LinkKind, LinkRecord, MoveEmailOutcome, NewLink},
+    mail::{LONGEST_WAIT, MailKind, MailRecord, NewMail, QueuedMail},
     name_key::NameKey,
-    own::{Asking, Authority, KeptSession, Living, Rename},
-    restore::{Forget, Forgotten, Prepared, Since, SinceAccount},
-    sessions::{Begun, LoginMade, NewSession, Session, SessionCap, SessionRow},
-    sweep::{Horizons, Spent},
-    throttles::{
-        AccountAttempt, Allowance, Counted, Inherit, LoginCount, LoginCounter, LoginOf, LoginRow, Telling, Turn,
+    own::{ActiveSessions, Asking, Authority, RenameOutcome, SessionRecord},
+    rate_limits::{
+        Counted, Inherit, LimitedAction, LoginBackoff, LoginCount, LoginCounter, LoginOf, LoginRow, RateLimit, Turn,
         Verdict, known_key, strangers_key,
     },
+    restore::{Forget, Forgotten, Prepared, Since, SinceAccount},
+    sessions::{LoginMade, NewSession, Session, SessionCap, SessionRow, SessionStart},
+    sweep::{Cutoffs, Expired},
     url::{DatabaseUrl, PostgresLogin, UrlError},
-    users::{Credential, CredentialRow, ListedUser, Made, NewUser, User, UserRow, Welcome},
+    users::{Credential, CredentialRow, ListedUser, NewUser, RegisterOutcome, User, UserRow, Welcome},
 };
 use self::{connect::SqliteLock, postgres::pooled, session_cache::SessionCache, writer::Writer};
 use crate::domain::time::Timestamp;
 
 /// How long a statement or a transaction may take, with its wait for a connection or a lock, before the caller hears
 /// that the database is away. Less than the three seconds within which a visitor must have an answer.
-pub const PATIENCE: Duration = Duration::from_millis(2500);
+pub const DATABASE_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// The two databases. SQLite has one connection that writes and several that read, as its write-ahead log allows.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ macro_rules! on_write {
     ($store:expr, $beginning:expr, $tx:ident => $body:expr) => {
         match &$store.inner.db {
             $crate::store::Db::Sqlite { write, .. } => {
-                let deadline = tokio::time::Instant::now() + $crate::store::PATIENCE;
+                let deadline = tokio::time::Instant::now() + $crate::store::DATABASE_TIMEOUT;
                 let mut connection = $crate::store::until(deadline, write.lock()).await?;
                 let begin = sqlx::Connection::begin_with(&mut *connection, $beginning.sqlite);
                 let mut $tx = $crate::store::until(deadline, begin).await?;
@@ -187,7 +187,7 @@ use {on_each, on_postgres, on_read, on_search, on_write};
 /// everything breaks no connection. On SQLite it is the wait for the write lock, the one thing there that can take
 /// long; what follows must not be given up half-way, for the memory of sessions must know how it ended.
 async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    until(Instant::now() + PATIENCE, work).await
+    until(Instant::now() + DATABASE_TIMEOUT, work).await
 }
 
 async fn until<T, E>(deadline: Instant, work: impl Future<Output = Result<T, E>>) -> Result<T, Error>

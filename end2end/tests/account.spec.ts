@@ -238,7 +238,7 @@ test("one sees where one is logged in and ends it there_r44", async ({ page, use
 
 test("what matters asks for the password again_r47", async ({ page, playwright, complaints }) => {
   complaints.expect(status(403));
-  const server = await new Server({ VESTIBULE_SESSION_PROOF: "3s" }).start();
+  const server = await new Server({ VESTIBULE_SESSION_REAUTH_AFTER: "3s" }).start();
   const request = await playwright.request.newContext({ baseURL: server.url });
   try {
     const user = await register(request);

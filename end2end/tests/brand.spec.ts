@@ -20,7 +20,7 @@ for (const accent of COLOURS) {
     const logo = join(folder, "logo.svg");
     await writeFile(logo, SVG);
     const server = await new Server({
-      VESTIBULE_BRAND_SERVICE: `Möbel & <b>Söhne`,
+      VESTIBULE_BRAND_SERVICE_NAME: `Möbel & <b>Söhne`,
       VESTIBULE_BRAND_APP_URL: "https://app.example.org/start?a=1&b=2",
       VESTIBULE_BRAND_ACCENT: accent,
       VESTIBULE_BRAND_LOGO: logo,

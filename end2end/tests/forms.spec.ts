@@ -78,7 +78,7 @@ test("a wait is counted down before the eye, read once, and over by itself", asy
   await page.route("**/fn/login", async (route) => {
     requests += 1;
     if (requests > 1) return route.continue();
-    await route.fulfill({ status: 429, contentType: "application/json", body: '{"throttled":{"retry_after":12}}' });
+    await route.fulfill({ status: 429, contentType: "application/json", body: '{"rate_limited":{"retry_after":12}}' });
   });
   await app.open("/login");
   await app.fillLogin(user);

@@ -6,23 +6,23 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    Call, Success, answer,
+    Endpoint, Success, answer,
     body::{Body, Id, lenient},
     empty, no_content,
 };
 use crate::{
-    domain::{account::AccessTokenLine, scope::Scope},
+    domain::{account::AccessTokenLine, token_scope::TokenScope},
     error::AppError,
-    server::{answer::Surface, door::Bearer, state::AppState},
-    service::{NewToken, TokenWish},
+    server::{context::Bearer, response::ErrorFormat, state::AppState},
+    service::{NewToken, NewTokenRequest},
 };
 
-pub fn calls() -> [Call; 3] {
-    let (invalid, busy) = (AppError::Invalid(Vec::new()), AppError::Throttled { retry_after: 30 });
+pub fn endpoints() -> [Endpoint; 3] {
+    let (invalid, busy) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
     [
-        Call::new(routes!(list_access_tokens)),
-        Call::new(routes!(issue_access_token)).for_proven_sessions().refuses([invalid, busy]),
-        Call::new(routes!(revoke_access_token)).for_changes(),
+        Endpoint::new(routes!(list_access_tokens)),
+        Endpoint::new(routes!(issue_access_token)).for_proven_sessions().refuses([invalid, busy]),
+        Endpoint::new(routes!(revoke_access_token)).for_changes(),
     ]
 }
 
@@ -46,7 +46,7 @@ struct AccessTokens {
     )))
 )]
 async fn list_access_tokens(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    answer(Surface::Api, state.service.list_access_tokens(&token).await.map(|tokens| AccessTokens { tokens }))
+    answer(ErrorFormat::Api, state.service.list_access_tokens(&token).await.map(|tokens| AccessTokens { tokens }))
 }
 
 /// A token that is wanted.
@@ -59,7 +59,7 @@ struct NewAccessToken {
     /// What it may do: `read` tells and changes nothing; `full` changes things as well, but for what wants the password. An app
     /// that is shown the token learns it from `me/` and may go by it.
     #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = Scope, example = "read")]
+    #[schema(required, value_type = TokenScope, example = "read")]
     scope: Option<String>,
     /// How many days it lasts, 1 to 366.
     #[serde(default, deserialize_with = "lenient")]
@@ -100,8 +100,8 @@ async fn issue_access_token(
     Body(body): Body<NewAccessToken>,
 ) -> Response {
     let outcome = async {
-        let wish = TokenWish::parse(body.name.as_deref(), body.scope.as_deref(), body.days)?;
-        state.service.issue_access_token(&state.service.prove(&token).await?, wish).await
+        let wish = NewTokenRequest::parse(body.name.as_deref(), body.scope.as_deref(), body.days)?;
+        state.service.issue_access_token(&state.service.require_reauth(&token).await?, wish).await
     };
     let made = outcome.await.map(|NewToken { token, line }| AccessTokenMade {
         status: Success::Ok,
@@ -109,7 +109,7 @@ async fn issue_access_token(
         id: line.id,
         expires_at: line.expires_at,
     });
-    answer(Surface::Api, made)
+    answer(ErrorFormat::Api, made)
 }
 
 /// Revoke a token

@@ -10,33 +10,33 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    Call, Success, answer,
+    Endpoint, Success, answer,
     body::{Body, filled, lenient},
     empty, gone, invalid,
 };
 use crate::{
     domain::{account::Export, username::Username},
     error::{AppError, Field, Problem},
-    server::{answer::Surface, door::Bearer, state::AppState},
+    server::{context::Bearer, response::ErrorFormat, state::AppState},
     service::{Caller, PasswordChange, PasswordChanged, Renewed},
 };
 
-pub fn calls() -> [Call; 5] {
-    let (invalid, busy) = (AppError::Invalid(Vec::new()), AppError::Throttled { retry_after: 30 });
+pub fn endpoints() -> [Endpoint; 5] {
+    let (invalid, busy) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
     [
-        Call::new(routes!(confirm_password)).for_sessions().refuses([
+        Endpoint::new(routes!(confirm_password)).for_sessions().refuses([
             invalid.clone(),
             AppError::WrongPassword,
             busy.clone(),
         ]),
-        Call::new(routes!(change_password)).for_sessions().refuses([
+        Endpoint::new(routes!(change_password)).for_sessions().refuses([
             invalid.clone(),
             AppError::WrongPassword,
             busy.clone(),
         ]),
-        Call::new(routes!(change_username)).for_proven_sessions().refuses([invalid.clone(), busy]),
-        Call::new(routes!(export)).for_proven_sessions(),
-        Call::new(routes!(delete_account)).for_proven_sessions().refuses([invalid]),
+        Endpoint::new(routes!(change_username)).for_proven_sessions().refuses([invalid.clone(), busy]),
+        Endpoint::new(routes!(export)).for_proven_sessions(),
+        Endpoint::new(routes!(delete_account)).for_proven_sessions().refuses([invalid]),
     ]
 }
 
@@ -87,7 +87,7 @@ async fn confirm_password(
         token: token.expose().to_owned(),
         until: until.to_rfc3339(),
     });
-    answer(Surface::Api, confirmed)
+    answer(ErrorFormat::Api, confirmed)
 }
 
 /// Another password.
@@ -145,7 +145,7 @@ async fn change_password(
         token: token.expose().to_owned(),
         sessions_ended,
     });
-    answer(Surface::Api, changed)
+    answer(ErrorFormat::Api, changed)
 }
 
 /// Another username.
@@ -185,11 +185,11 @@ async fn change_username(
     let outcome = async {
         let username = body.username.as_deref().ok_or(Problem::Missing).and_then(Username::choose);
         let username = username.map_err(|problem| invalid(Field::Username, problem))?;
-        let asking = state.service.prove(&token).await?;
+        let asking = state.service.require_reauth(&token).await?;
         state.service.change_username(&caller, &asking, &username).await
     };
     let changed = outcome.await.map(|account| ChangedUsername { status: Success::Ok, username: account.username });
-    answer(Surface::Api, changed)
+    answer(ErrorFormat::Api, changed)
 }
 
 /// Download everything
@@ -203,8 +203,8 @@ async fn change_username(
     responses((status = 200, description = "All that is kept.", body = Export))
 )]
 async fn export(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    let outcome = async { state.service.export(&state.service.prove(&token).await?).await };
-    let mut answer = answer(Surface::Api, outcome.await);
+    let outcome = async { state.service.export(&state.service.require_reauth(&token).await?).await };
+    let mut answer = answer(ErrorFormat::Api, outcome.await);
     if answer.status().is_success() {
         let name = HeaderValue::from_static("attachment; filename=\"account.json\"");
         answer.headers_mut().insert(CONTENT_DISPOSITION, name);
@@ -238,7 +238,7 @@ async fn delete_account(
     Body(body): Body<DeleteAccount>,
 ) -> Response {
     let outcome = async {
-        let asking = state.service.prove(&token).await?;
+        let asking = state.service.require_reauth(&token).await?;
         state.service.delete_account(&asking, body.username.as_deref().unwrap_or_default()).await
     };
     empty(outcome.await, gone)

@@ -11,7 +11,7 @@ use axum::{
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{error::AppError, server::answer::Surface};
+use crate::{error::AppError, server::response::ErrorFormat};
 
 /// The body of a request: a JSON object. Keys that aren't known are ignored, and the last of two equal ones counts.
 #[derive(Debug)]
@@ -21,12 +21,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let surface = Surface::of(request.uri().path());
+        let surface = ErrorFormat::of(request.uri().path());
         let bytes = Bytes::from_request(request, state).await.ok();
         // First into a map: read straight into `T`, a key that comes twice would be an error.
         let object: Option<Map<String, Value>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let body = object.and_then(|object| T::deserialize(Value::Object(object)).ok());
-        body.map(Self).ok_or_else(|| surface.refuse(&AppError::BadRequest))
+        body.map(Self).ok_or_else(|| surface.error_response(&AppError::BadRequest))
     }
 }
 

@@ -6,29 +6,29 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    Call, Done, Told, answer,
+    Done, Endpoint, Message, answer,
     body::{Body, filled, lenient},
     done, invalid,
 };
 use crate::{
     domain::email::Email,
     error::{AppError, Field, Problem},
-    server::{answer::Surface, door::Bearer, state::AppState},
+    server::{context::Bearer, response::ErrorFormat, state::AppState},
     service::{Caller, NewPassword, Service},
 };
 
-pub fn calls() -> [Call; 7] {
+pub fn endpoints() -> [Endpoint; 7] {
     let invalid = || AppError::Invalid(Vec::new());
-    let busy = || AppError::Throttled { retry_after: 30 };
-    let opened = || [AppError::LinkSpent, AppError::WrongPassword, invalid(), busy()];
+    let busy = || AppError::RateLimited { retry_after: 30 };
+    let opened = || [AppError::LinkInvalid, AppError::WrongPassword, invalid(), busy()];
     [
-        Call::new(routes!(verify_email)).refuses(opened()),
-        Call::new(routes!(resend_verification)).for_changes().refuses([AppError::MailOff, busy()]),
-        Call::new(routes!(forgot_password)).refuses([AppError::MailOff, invalid(), busy()]),
-        Call::new(routes!(reset_password)).refuses([AppError::LinkSpent, invalid(), busy()]),
-        Call::new(routes!(change_email)).for_proven_sessions().refuses([AppError::MailOff, invalid(), busy()]),
-        Call::new(routes!(confirm_email)).refuses(opened()).refuses([AppError::Taken]),
-        Call::new(routes!(undo_email)).refuses([AppError::LinkSpent, AppError::Taken, invalid(), busy()]),
+        Endpoint::new(routes!(verify_email)).refuses(opened()),
+        Endpoint::new(routes!(resend_verification)).for_changes().refuses([AppError::MailOff, busy()]),
+        Endpoint::new(routes!(forgot_password)).refuses([AppError::MailOff, invalid(), busy()]),
+        Endpoint::new(routes!(reset_password)).refuses([AppError::LinkInvalid, invalid(), busy()]),
+        Endpoint::new(routes!(change_email)).for_proven_sessions().refuses([AppError::MailOff, invalid(), busy()]),
+        Endpoint::new(routes!(confirm_email)).refuses(opened()).refuses([AppError::Taken]),
+        Endpoint::new(routes!(undo_email)).refuses([AppError::LinkInvalid, AppError::Taken, invalid(), busy()]),
     ]
 }
 
@@ -119,7 +119,7 @@ struct ForgotPassword {
     path = "/api/accounts/forgot_password/",
     tag = "Email and forgotten password",
     request_body = ForgotPassword,
-    responses((status = 200, description = "A mail is on its way, if there is such an account.", body = Told))
+    responses((status = 200, description = "A mail is on its way, if there is such an account.", body = Message))
 )]
 async fn forgot_password(State(state): State<AppState>, caller: Caller, Body(body): Body<ForgotPassword>) -> Response {
     let outcome = async {
@@ -127,7 +127,7 @@ async fn forgot_password(State(state): State<AppState>, caller: Caller, Body(bod
         state.service.forgot_password(&caller, &email).await
     };
     let told = "If there is an account with this email, a mail is on its way.";
-    answer(Surface::Api, outcome.await.map(|()| Told::of(told)))
+    answer(ErrorFormat::Api, outcome.await.map(|()| Message::of(told)))
 }
 
 /// Set a new password
@@ -173,7 +173,7 @@ async fn change_email(
 ) -> Response {
     let outcome = async {
         let email = email(body.new_email.as_deref(), Field::NewEmail)?;
-        let asking = state.service.prove(&token).await?;
+        let asking = state.service.require_reauth(&token).await?;
         state.service.change_email(&caller, &asking, &email).await
     };
     done(outcome.await)

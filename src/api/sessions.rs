@@ -5,17 +5,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::{Call, Success, answer, body::Id, empty, no_content};
+use super::{Endpoint, Success, answer, body::Id, empty, no_content};
 use crate::{
     domain::account::SessionLine,
-    server::{answer::Surface, door::Bearer, state::AppState},
+    server::{context::Bearer, response::ErrorFormat, state::AppState},
 };
 
-pub fn calls() -> [Call; 3] {
+pub fn endpoints() -> [Endpoint; 3] {
     [
-        Call::new(routes!(list_sessions)),
-        Call::new(routes!(end_other_sessions)).for_proven_sessions(),
-        Call::new(routes!(end_session)).for_proven_sessions(),
+        Endpoint::new(routes!(list_sessions)),
+        Endpoint::new(routes!(end_other_sessions)).for_proven_sessions(),
+        Endpoint::new(routes!(end_session)).for_proven_sessions(),
     ]
 }
 
@@ -39,7 +39,7 @@ struct Sessions {
     )))
 )]
 async fn list_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    answer(Surface::Api, state.service.list_sessions(&token).await.map(|sessions| Sessions { sessions }))
+    answer(ErrorFormat::Api, state.service.list_sessions(&token).await.map(|sessions| Sessions { sessions }))
 }
 
 /// Sessions that were ended.
@@ -62,9 +62,9 @@ struct SessionsEnded {
     responses((status = 200, description = "They have ended.", body = SessionsEnded))
 )]
 async fn end_other_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    let outcome = async { state.service.end_other_sessions(&state.service.prove(&token).await?).await };
+    let outcome = async { state.service.end_other_sessions(&state.service.require_reauth(&token).await?).await };
     let ended = outcome.await.map(|sessions_ended| SessionsEnded { status: Success::Ok, sessions_ended });
-    answer(Surface::Api, ended)
+    answer(ErrorFormat::Api, ended)
 }
 
 /// End a session
@@ -79,6 +79,6 @@ async fn end_other_sessions(State(state): State<AppState>, Bearer(token): Bearer
     responses((status = 204, description = "It has ended."))
 )]
 async fn end_session(State(state): State<AppState>, Bearer(token): Bearer, Id(id): Id) -> Response {
-    let outcome = async { state.service.end_session(&state.service.prove(&token).await?, &id).await };
+    let outcome = async { state.service.end_session(&state.service.require_reauth(&token).await?, &id).await };
     empty(outcome.await, no_content)
 }

@@ -6,33 +6,33 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    Call, Success, Told, answer,
+    Endpoint, Message, Success, answer,
     body::{Body, filled, lenient},
     empty, gone,
 };
 use crate::{
     domain::{
         account::{Account, Identity},
-        scope::Scope,
+        token_scope::TokenScope,
     },
     error::AppError,
-    server::{answer::Surface, door::Bearer, state::AppState},
-    service::{Bearing, Caller},
+    server::{context::Bearer, response::ErrorFormat, state::AppState},
+    service::{Caller, Principal},
     store::AccessToken,
 };
 
-pub fn calls() -> [Call; 4] {
-    let busy = AppError::Throttled { retry_after: 30 };
+pub fn endpoints() -> [Endpoint; 4] {
+    let busy = AppError::RateLimited { retry_after: 30 };
     [
-        Call::new(routes!(register)).refuses([
+        Endpoint::new(routes!(register)).refuses([
             AppError::Invalid(Vec::new()),
             AppError::RegistrationClosed,
             AppError::Taken,
             busy.clone(),
         ]),
-        Call::new(routes!(log_in)).refuses([AppError::BadCredentials, AppError::EmailUnverified, busy]),
-        Call::new(routes!(me)),
-        Call::new(routes!(log_out)).for_changes(),
+        Endpoint::new(routes!(log_in)).refuses([AppError::BadCredentials, AppError::EmailUnverified, busy]),
+        Endpoint::new(routes!(me)),
+        Endpoint::new(routes!(log_out)).for_changes(),
     ]
 }
 
@@ -62,7 +62,7 @@ struct Register {
     path = "/api/accounts/api_register/",
     tag = "Sign in",
     request_body = Register,
-    responses((status = 200, description = "The account is there.", body = Told))
+    responses((status = 200, description = "The account is there.", body = Message))
 )]
 async fn register(State(state): State<AppState>, caller: Caller, Body(body): Body<Register>) -> Response {
     let outcome = async {
@@ -71,7 +71,7 @@ async fn register(State(state): State<AppState>, caller: Caller, Body(body): Bod
         let registration = service.read_registration(email.as_deref(), username.as_deref(), password.as_deref())?;
         service.register(&caller, registration).await
     };
-    answer(Surface::Register, outcome.await.map(|_| Told::of("The account is created!")))
+    answer(ErrorFormat::Register, outcome.await.map(|_| Message::of("The account is created!")))
 }
 
 /// Who logs in.
@@ -120,7 +120,7 @@ async fn log_in(State(state): State<AppState>, caller: Caller, Body(body): Body<
         token: done.token,
         expires_at: done.identity.expires_at,
     });
-    answer(Surface::Auth, begun)
+    answer(ErrorFormat::Auth, begun)
 }
 
 /// Who is behind a token.
@@ -137,7 +137,7 @@ struct Me<'a> {
     previous_login_at: Option<&'a String>,
     /// What a personal access token may do; a session may do everything.
     #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<Scope>,
+    scope: Option<TokenScope>,
 }
 
 /// Who is there
@@ -151,17 +151,17 @@ struct Me<'a> {
     responses((status = 200, description = "The token counts.", body = Me))
 )]
 async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    match state.service.identify(&token).await {
-        Ok(Bearing::Session(session)) => {
+    match state.service.authenticate_any(&token).await {
+        Ok(Principal::Session(session)) => {
             let Identity { account, expires_at, previous_login_at } = session.identity();
             let previous_login_at = previous_login_at.as_ref();
-            answer(Surface::Api, Ok(Me { account, expires_at, previous_login_at, scope: None }))
+            answer(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at, scope: None }))
         }
-        Ok(Bearing::Access(AccessToken { user, scope, expires_at, .. })) => {
+        Ok(Principal::Access(AccessToken { user, scope, expires_at, .. })) => {
             let (account, expires_at) = (&user.into(), &expires_at.to_rfc3339());
-            answer(Surface::Api, Ok(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }))
+            answer(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }))
         }
-        Err(error) => Surface::Api.refuse(&error.into()),
+        Err(error) => ErrorFormat::Api.error_response(&error.into()),
     }
 }
 

@@ -5,7 +5,7 @@
 pub struct Setting(&'static str);
 
 /// The least number of characters of a new password.
-pub const PASSWORD_LEAST: Setting = Setting("data-password-least");
+pub const PASSWORD_MIN_LENGTH: Setting = Setting("data-password-min-length");
 /// Whether there is mail: `off`, `kept` for the operator, or `sent`.
 pub const MAIL: Setting = Setting("data-mail");
 /// `yes` if one must have confirmed one's email before one may log in.
@@ -43,10 +43,10 @@ impl Setting {
         use crate::service::{MailPolicy, RegistrationMode};
         let (policy, brand) = (state.service.policy(), &state.brand);
         match self.0 {
-            "data-service" => brand.service.clone(),
+            "data-service" => brand.service_name.clone(),
             "data-app-url" => brand.app_url.as_ref().map(ToString::to_string).unwrap_or_default(),
             "data-logo" => brand.logo_path(),
-            "data-password-least" => policy.password_least.to_string(),
+            "data-password-min-length" => policy.password_min_length.to_string(),
             "data-registration" => match policy.registration.mode {
                 RegistrationMode::Open => "open",
                 RegistrationMode::Closed => "closed",

@@ -5,7 +5,7 @@ use leptos::{config::LeptosOptions, either::Either, hydration::AutoReload, nonce
 
 use super::{Address, App, PAGE, settings};
 use crate::{
-    server::{answer::page_headers, assets::PageFiles, brand::Brand, state::AppState},
+    server::{assets::PageFiles, brand::Brand, response::page_headers, state::AppState},
     session::STORAGE_KEY,
 };
 
@@ -20,7 +20,7 @@ pub fn shell() -> impl IntoView {
         <!DOCTYPE html>
         <html
             lang="en"
-            data-password-least=settings::PASSWORD_LEAST.get()
+            data-password-min-length=settings::PASSWORD_MIN_LENGTH.get()
             data-registration=settings::REGISTRATION.get()
             data-mail=settings::MAIL.get()
             data-confirm-first=settings::CONFIRM_FIRST.get()

@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use vestibule::{
-    domain::token::{Kind, Token},
+    domain::token::{Token, TokenKind},
     service::clock::{Clock, SystemClock},
 };
 
@@ -63,7 +63,7 @@ async fn write(file: &Path, users: usize, sessions: usize) -> Outcome<Vec<Token>
     let users = i64::try_from(users)?;
     sqlx::query(sqlx::AssertSqlSafe(sql)).bind(users).bind(hash()?).bind(now).execute(&mut *tx).await?;
     let mut rng = StdRng::seed_from_u64(1);
-    let tokens: Vec<Token> = (0..sessions).map(|_| Token::generate(Kind::Session, || rng.random())).collect();
+    let tokens: Vec<Token> = (0..sessions).map(|_| Token::generate(TokenKind::Session, || rng.random())).collect();
     let sql = format!(
         "INSERT INTO sessions (id, user_id, token_hash, name, created_at, last_seen_at, expires_at) \
          SELECT printf('01900000-0000-7000-9000-%012x', m), {ID}, hash, 'bench', $3, $3, $3 + 86400000 \

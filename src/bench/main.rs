@@ -100,9 +100,9 @@ impl Bench {
     fn serve(&self, folder: &str) -> Server {
         let folder = self.folder.join(folder);
         let mut command = program(&self.program, &folder);
-        command.env("VESTIBULE_THROTTLE_LOGIN_BURST", "10000").env("VESTIBULE_THROTTLE_LOGIN_PER_MINUTE", "60000");
+        command.env("VESTIBULE_RATE_LIMIT_LOGIN_BURST", "10000").env("VESTIBULE_RATE_LIMIT_LOGIN_PER_MINUTE", "60000");
         // One a microsecond: a few tokens make all calls here.
-        command.env("VESTIBULE_THROTTLE_TOKEN_CALLS_PER_MINUTE", "60000000");
+        command.env("VESTIBULE_RATE_LIMIT_TOKEN_CALLS_PER_MINUTE", "60000000");
         command.env("VESTIBULE_SERVER_MAX_CONNECTIONS_PER_ADDRESS", "4096");
         Server::start(&mut command, &folder.join("log"))
     }

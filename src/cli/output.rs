@@ -13,7 +13,7 @@ const REPLACEMENT: &str = "\u{fffd}";
 #[derive(Debug)]
 pub enum Failure {
     /// One line that says what is wrong and what to do.
-    Told(String),
+    Message(String),
     /// What it had to say could not be written.
     Output(io::Error),
 }
@@ -29,14 +29,14 @@ impl Failure {
 
 impl From<String> for Failure {
     fn from(text: String) -> Self {
-        Self::Told(text)
+        Self::Message(text)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told(text) => f.write_str(text),
+            Self::Message(text) => f.write_str(text),
             Self::Output(cause) => write!(f, "the output can't be written: {cause}"),
         }
     }

@@ -66,7 +66,7 @@ impl Restore {
         let database = match &config.database.url {
             DatabaseUrl::Sqlite(path) => path,
             server @ DatabaseUrl::Postgres(_) => {
-                return Err(Failure::Told(format!(
+                return Err(Failure::Message(format!(
                     "the data is in {server}. Stop every server, run `pg_restore --clean --if-exists \
                      --dbname=\"$DATABASE_URL\" FILE`, and then `vestibule restored`"
                 )));
@@ -75,7 +75,7 @@ impl Restore {
         let (source, path) = self.source.take().ok_or_else(|| "the backup was not opened".to_owned())?;
         if is_own(database, &path) {
             let file = self.file.display();
-            return Err(Failure::Told(format!("{file} belongs to the database itself; name another file")));
+            return Err(Failure::Message(format!("{file} belongs to the database itself; name another file")));
         }
         let wish = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
         let report =

@@ -149,7 +149,9 @@ impl UserCommand {
             Self::Disable { who } => (Command::Disable { who }, "is disabled"),
             Self::Enable { who } => (Command::Enable { who }, "is enabled"),
             Self::RevokeSessions { who } => (Command::RevokeSessions { who }, "is logged out everywhere"),
-            Self::List(_) | Self::Show { .. } => return Err(Failure::Told("this command changes nothing".to_owned())),
+            Self::List(_) | Self::Show { .. } => {
+                return Err(Failure::Message("this command changes nothing".to_owned()));
+            }
         })
     }
 }
@@ -164,7 +166,7 @@ fn need_database(config: &Config) -> Result<(), Failure> {
     let missing = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)));
     let Some(file) = missing else { return Ok(()) };
     let folder = std::env::current_dir().unwrap_or_default();
-    Err(Failure::Told(format!(
+    Err(Failure::Message(format!(
         "there is no {} in {}: name the server's folder by -C FOLDER, and its configuration by --config and --env-file, or set \
          database.url",
         file.display(),
@@ -180,7 +182,7 @@ async fn show(config: &Config, who: String) -> Result<UserDetails, Failure> {
 }
 
 fn explain(reply: Reply) -> Failure {
-    Failure::Told(match reply {
+    Failure::Message(match reply {
         Reply::NoSuchUser => {
             "there is no account with this email, username or id; see `vestibule user list`".to_owned()
         }
@@ -214,11 +216,11 @@ fn make_sure(username: &str, email: &str) -> Result<(), Failure> {
     }
     let mut typed = String::new();
     let read = std::io::stdin().lock().read_line(&mut typed);
-    read.map_err(|cause| Failure::Told(format!("the username can't be read: {cause}")))?;
+    read.map_err(|cause| Failure::Message(format!("the username can't be read: {cause}")))?;
     if typed.trim().eq_ignore_ascii_case(username) {
         return Ok(());
     }
-    Err(Failure::Told(format!("nothing is deleted: type the username {shown}, or use --yes")))
+    Err(Failure::Message(format!("nothing is deleted: type the username {shown}, or use --yes")))
 }
 
 /// Who carries commands out.
@@ -279,7 +281,7 @@ fn read_password() -> Result<Zeroizing<String>, String> {
             if first == again {
                 return Ok(first);
             }
-            Failure::Told("the two passwords differ".to_owned()).tell();
+            Failure::Message("the two passwords differ".to_owned()).tell();
         }
         return Err("no password is set: type the same one twice".to_owned());
     }

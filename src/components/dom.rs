@@ -8,7 +8,7 @@ use leptos::{
 };
 
 /// The attribute of `<html>` that hides the views; the shell's first script sets it too.
-const VEIL: &str = "data-session";
+const HIDDEN_UNTIL_CHECKED: &str = "data-session";
 
 /// Whether this is the HTML that the server renders. A control that needs the page's code is disabled there.
 pub const IS_RENDERED: bool = cfg!(feature = "ssr");
@@ -21,12 +21,12 @@ pub fn rendered(text: &'static str) -> Option<&'static str> {
 }
 
 /// Hides the views behind a calm placeholder, or shows them.
-pub fn set_veil(veiled: bool) {
+pub fn set_hidden_until_checked(veiled: bool) {
     if let Some(root) = document().document_element() {
         if veiled {
-            drop(root.set_attribute(VEIL, "checking"));
+            drop(root.set_attribute(HIDDEN_UNTIL_CHECKED, "checking"));
         } else {
-            drop(root.remove_attribute(VEIL));
+            drop(root.remove_attribute(HIDDEN_UNTIL_CHECKED));
         }
     }
 }

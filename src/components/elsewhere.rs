@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::session::Session;
+use crate::session::AuthState;
 
 /// The view. Going on loads the page again: nothing that was begun as the one may be done as the other.
 #[component]
@@ -16,7 +16,7 @@ pub fn Elsewhere(
         <p class="lead">"This happened in another tab. All tabs of a browser share one session. What this tab was doing was stopped."</p>
         <p class="lead">"To use another account, log out first, or use a private window."</p>
         <p class="actions">
-            <button class="button" type="button" on:click=|_| Session::start_anew()>{label}</button>
+            <button class="button" type="button" on:click=|_| AuthState::start_anew()>{label}</button>
         </p>
     }
 }

@@ -11,7 +11,7 @@ use super::{
     icon::{Eye, EyeOff},
     strength::{Meter, StrengthMeter},
 };
-use crate::{error::Field, session::Session};
+use crate::{error::Field, session::AuthState};
 
 /// A line of text.
 #[component]
@@ -139,7 +139,7 @@ pub fn HiddenUsername(
     #[prop(optional, into)]
     email: Option<Signal<String>>,
 ) -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let logged_in = move || session.identity().map(|me| me.account.email).unwrap_or_default();
     let email = email.unwrap_or_else(|| Signal::derive(logged_in));
     view! {

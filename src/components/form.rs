@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use super::dom;
 use crate::{
     error::{AppError, Field, FieldProblem, Problem},
-    session::Session,
+    session::AuthState,
 };
 
 /// The state of one form. Cheap to copy.
@@ -66,7 +66,7 @@ impl FormState {
         if self.busy.get_untracked() || untrack(|| self.waits()) {
             return None;
         }
-        Session::current().hush();
+        AuthState::current().clear_notice();
         self.compared.set_value(fields.into_iter().find(|field| field.is_password()));
         let texts = fields.map(|field| self.text(field));
         let missing: Vec<_> = fields

@@ -14,7 +14,7 @@ use crate::{
     app::Address,
     error::{AppError, Field},
     pages::{View, register::password_hint},
-    session::{Notice, Phase, Session},
+    session::{AuthState, Notice, Phase},
 };
 
 /// A call on its way. It answers the email of the account.
@@ -36,7 +36,7 @@ pub fn LinkForm(
     /// What is said once it is done, where the reader goes on.
     told: &'static str,
 ) -> impl IntoView {
-    let (session, address) = (Session::current(), Address::current());
+    let (session, address) = (AuthState::current(), Address::current());
     let form = FormState::new("link");
     let owner = RwSignal::new(session.draft());
     let submit = move |event: SubmitEvent| {
@@ -44,7 +44,7 @@ pub fn LinkForm(
         let Some([password]) = form.begin([field]) else { return };
         spawn_local(async move {
             let answer = send(link.get(), password).await;
-            if matches!(answer, Err(AppError::LinkSpent)) {
+            if matches!(answer, Err(AppError::LinkInvalid)) {
                 form.rest();
                 link.die();
                 return;

@@ -9,7 +9,7 @@ use crate::{error::AppError, pages::View, session::SessionClient};
 /// Whether a link still works, so that nobody chooses a password for one that doesn't. Asking uses nothing up.
 ///
 /// # Errors
-/// [`AppError::Throttled`], [`AppError::Unavailable`].
+/// [`AppError::RateLimited`], [`AppError::Unavailable`].
 #[server(
     name = CheckLink, prefix = "/fn", endpoint = "check_link", input = Json, output = Json, client = SessionClient
 )]
@@ -17,7 +17,7 @@ pub async fn check_link(
     /// The link's token.
     token: String,
 ) -> Result<bool, AppError> {
-    crate::server::door::Door::open()?.check_link(&token).await
+    crate::server::context::PageContext::from_request()?.check_link(&token).await
 }
 
 /// The link's token. It travels behind the `#` of the address, which no server and no log ever sees, and is taken out of the

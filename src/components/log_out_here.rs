@@ -2,7 +2,7 @@
 
 use leptos::{prelude::*, task::spawn_local};
 
-use crate::session::Session;
+use crate::session::AuthState;
 
 /// The button.
 #[component]
@@ -14,7 +14,7 @@ pub fn LogOutHere(
     #[prop(default = "Log out here")]
     label: &'static str,
 ) -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let busy = RwSignal::new(false);
     let log_out = move |_| {
         if !busy.get_untracked() {

@@ -5,13 +5,13 @@ use leptos::prelude::*;
 use super::dom;
 use crate::{
     app::settings,
-    session::{Notice, Session},
+    session::{AuthState, Notice},
 };
 
 /// The line. It is always there, so that a screen reader hears what comes into it.
 #[component]
 pub fn NoticeLine() -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let class = move || match session.notice() {
         Some(Notice::Registered | Notice::Done(_) | Notice::LoggedOut) => "notice notice-good",
         _ => "notice",

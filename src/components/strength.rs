@@ -19,7 +19,7 @@ use crate::{
 /// Judges a password, beside the names that its guesser would try: those of whoever is logged in, or those in the form.
 ///
 /// # Errors
-/// [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::Unavailable`].
+/// [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::Unavailable`].
 #[server(
     name = JudgePassword, prefix = "/fn", endpoint = "judge_password", input = Json, output = Json,
     client = SessionClient
@@ -32,7 +32,7 @@ pub async fn judge_password(
     /// The username in the form.
     username: String,
 ) -> Result<Strength, AppError> {
-    crate::server::door::Door::open()?.judge_password(&password, &email, &username).await
+    crate::server::context::PageContext::from_request()?.judge_password(&password, &email, &username).await
 }
 
 /// How long nothing must have been typed before the server is asked.
@@ -83,7 +83,7 @@ impl Meter {
             return;
         }
         let password = self.form.text(self.field);
-        let least = settings::PASSWORD_LEAST.get().parse().unwrap_or(0);
+        let least = settings::PASSWORD_MIN_LENGTH.get().parse().unwrap_or(0);
         if password.chars().count() < least {
             return;
         }

@@ -6,7 +6,7 @@ use super::dom;
 use crate::{
     app::Address,
     pages::View,
-    session::{Phase, Session},
+    session::{AuthState, Phase},
 };
 
 /// The select's id.
@@ -18,7 +18,7 @@ pub fn ViewSwitcher(
     /// The address.
     address: Address,
 ) -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let signed_in = Memo::new(move |_| matches!(session.phase(), Phase::SignedIn | Phase::Checking));
     let links = move || {
         let link = |view: View| {

@@ -10,7 +10,7 @@ pub enum Identifier {
     /// Its username.
     Username(Username),
     /// Nothing that any account could have.
-    Nobody,
+    Invalid,
 }
 
 impl Identifier {
@@ -21,6 +21,6 @@ impl Identifier {
         Email::parse(text)
             .map(Self::Email)
             .or_else(|_| Username::parse(text).map(Self::Username))
-            .unwrap_or(Self::Nobody)
+            .unwrap_or(Self::Invalid)
     }
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// What a token is for. None can be taken for one of another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// A session's bearer token.
     Session,
     /// In a link that was sent by mail. It works once.
@@ -19,7 +19,7 @@ pub enum Kind {
     Personal,
 }
 
-impl Kind {
+impl TokenKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Session, Self::Link, Self::Personal];
 
@@ -47,8 +47,8 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 ///
 /// ```compile_fail
 /// fn printable<T: std::fmt::Display>(_: T) {}
-/// use vestibule::domain::token::{Kind, Token};
-/// printable(Token::parse(Kind::Session, "vst_").unwrap());
+/// use vestibule::domain::token::{TokenKind, Token};
+/// printable(Token::parse(TokenKind::Session, "vst_").unwrap());
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Zeroizing<String>);
@@ -56,7 +56,7 @@ pub struct Token(Zeroizing<String>);
 impl Token {
     /// Makes a new token from a source of random bytes, which must be fit for cryptography. Each character is drawn
     /// without bias: bytes past the last whole multiple of 62 are drawn again.
-    pub fn generate(kind: Kind, mut random_byte: impl FnMut() -> u8) -> Self {
+    pub fn generate(kind: TokenKind, mut random_byte: impl FnMut() -> u8) -> Self {
         let mut token = Zeroizing::new(String::with_capacity(TOKEN_BYTES));
         token.push_str(kind.prefix());
         while token.len() < PREFIX_BYTES + RANDOM_CHARS {
@@ -72,7 +72,7 @@ impl Token {
 
     /// Reads a token of a kind. Nothing is trimmed, folded or forgiven: the whole text must match.
     #[must_use]
-    pub fn parse(kind: Kind, text: &str) -> Option<Self> {
+    pub fn parse(kind: TokenKind, text: &str) -> Option<Self> {
         if text.len() != TOKEN_BYTES || !text.bytes().skip(PREFIX_BYTES).all(|b| b.is_ascii_alphanumeric()) {
             return None;
         }
@@ -82,8 +82,8 @@ impl Token {
 
     /// What it is for.
     #[must_use]
-    pub fn kind(&self) -> Kind {
-        Kind::ALL.into_iter().find(|kind| self.0.starts_with(kind.prefix())).unwrap_or(Kind::Session)
+    pub fn kind(&self) -> TokenKind {
+        TokenKind::ALL.into_iter().find(|kind| self.0.starts_with(kind.prefix())).unwrap_or(TokenKind::Session)
     }
 
     /// The text itself, to hand to its owner once.
@@ -146,20 +146,20 @@ mod tests {
     use super::*;
 
     fn token(rng: &mut StdRng) -> Token {
-        Token::generate(Kind::Session, || rng.random())
+        Token::generate(TokenKind::Session, || rng.random())
     }
 
     #[test]
     fn a_token_reads_back_and_hides_from_debug_r29() {
         let token = token(&mut StdRng::seed_from_u64(1));
-        assert_eq!(Token::parse(Kind::Session, token.expose()), Some(token.clone()));
+        assert_eq!(Token::parse(TokenKind::Session, token.expose()), Some(token.clone()));
         assert_eq!(token.expose().len(), 53);
         assert_eq!(format!("{token:?}"), "Token");
     }
 
     #[test]
     fn a_token_of_one_kind_is_none_of_another() {
-        let pairs = Kind::ALL.into_iter().flat_map(|one| Kind::ALL.map(|other| (one, other)));
+        let pairs = TokenKind::ALL.into_iter().flat_map(|one| TokenKind::ALL.map(|other| (one, other)));
         for (one, other) in pairs.filter(|(one, other)| one != other) {
             let token = Token::generate(one, || 7);
             assert_eq!(
@@ -183,7 +183,7 @@ mod tests {
                 }
                 bytes[at] = other;
                 let changed = String::from_utf8(bytes).expect("ASCII");
-                assert_eq!(Token::parse(Kind::Session, &changed), None, "{changed}");
+                assert_eq!(Token::parse(TokenKind::Session, &changed), None, "{changed}");
             }
         }
     }
@@ -209,16 +209,16 @@ mod tests {
             "ä".repeat(26) + "x",
         ];
         for wrong in table {
-            assert_eq!(Token::parse(Kind::Session, &wrong), None, "{wrong:?}");
+            assert_eq!(Token::parse(TokenKind::Session, &wrong), None, "{wrong:?}");
         }
     }
 
     #[test]
     fn a_right_checksum_makes_no_token_of_other_characters_r32() {
         for foreign in ["-", "_", " ", "\u{0}"] {
-            let body = [Kind::Session.prefix(), &foreign.repeat(RANDOM_CHARS)].concat();
+            let body = [TokenKind::Session.prefix(), &foreign.repeat(RANDOM_CHARS)].concat();
             let text = [body.as_str(), &checksum(&body)].concat();
-            assert_eq!((text.len(), Token::parse(Kind::Session, &text)), (TOKEN_BYTES, None), "{text:?}");
+            assert_eq!((text.len(), Token::parse(TokenKind::Session, &text)), (TOKEN_BYTES, None), "{text:?}");
         }
     }
 
@@ -247,6 +247,6 @@ mod tests {
     fn a_hash_is_no_token_r31() {
         let token = token(&mut StdRng::seed_from_u64(5));
         let hex = token.hash().as_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        assert_eq!(Token::parse(Kind::Session, &hex), None);
+        assert_eq!(Token::parse(TokenKind::Session, &hex), None);
     }
 }

@@ -10,12 +10,12 @@ use vestibule::{
     domain::{
         email::Email,
         password::Password,
-        token::{Kind, Token},
+        token::{Token, TokenKind},
         token_name::TokenName,
         username::Username,
     },
     error::Problem,
-    server::{client_ip::client_ip, door::bearer},
+    server::{client_ip::client_ip, context::bearer},
     service::{
         hasher::StoredHash,
         strength::{Candidate, Words},
@@ -42,7 +42,7 @@ pub const ORACLES: [(&str, Oracle); 8] = [
 /// A token is taken whole or not at all, and tells its text as it came; so is the header that carries it. One that is made
 /// from the data is taken, as one of its own kind only, and not once a character of it is another.
 pub fn token(data: &[u8]) {
-    const KINDS: [Kind; 3] = [Kind::Session, Kind::Personal, Kind::Link];
+    const KINDS: [TokenKind; 3] = [TokenKind::Session, TokenKind::Personal, TokenKind::Link];
     if let Some((&[place, other], random)) = data.split_first_chunk()
         && !random.is_empty()
     {
@@ -50,7 +50,7 @@ pub fn token(data: &[u8]) {
             // Bytes from 248 on would be drawn again.
             let mut random = random.iter().cycle().map(|byte| byte % 248);
             let made = Token::generate(kind, || random.next().expect("an endless source"));
-            let kinds: Vec<Kind> =
+            let kinds: Vec<TokenKind> =
                 KINDS.into_iter().filter(|kind| Token::parse(*kind, made.expose()).is_some()).collect();
             assert_eq!(kinds, [kind], "{}", made.expose());
             assert_eq!(Token::parse(kind, made.expose()).as_ref(), Some(&made));
@@ -70,7 +70,7 @@ pub fn token(data: &[u8]) {
             let text = str::from_utf8(data).expect("a token is ASCII");
             let scheme = text.strip_suffix(token.expose()).expect("the token comes last").to_ascii_lowercase();
             assert!(["bearer ", "token "].contains(&scheme.as_str()), "{text:?}");
-            assert_ne!(token.kind(), Kind::Link, "a link is no bearer token");
+            assert_ne!(token.kind(), TokenKind::Link, "a link is no bearer token");
         }
     }
     let Ok(text) = str::from_utf8(data) else { return };

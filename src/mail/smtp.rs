@@ -15,11 +15,11 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 
 use super::{
-    PATIENCE, TOO_LONG, in_full,
+    SEND_TIMEOUT, TOO_LONG, in_full,
     limited::Limited,
     url::{Login, Security, Server},
 };
-use crate::service::Undelivered;
+use crate::service::SendError;
 
 /// How long one address of the mail server may take to answer a connection. Another may be quicker.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -60,15 +60,15 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-impl From<Failure> for Undelivered {
+impl From<Failure> for SendError {
     /// Without the texts of the server's answers: they may name the addressee, who has no place in the log.
     fn from(failure: Failure) -> Self {
         let (error, is_about_the_mail) = match failure {
-            Failure::Connection(cause) => return Self { cause: cause.to_owned(), lasting: false },
+            Failure::Connection(cause) => return Self { cause: cause.to_owned(), permanent: false },
             Failure::Client(error) => (error, false),
             Failure::Mail(error) => (error, true),
         };
-        let lasting =
+        let permanent =
             matches!(&error, Error::UnexpectedReply(answer) if is_about_the_mail && no_mailbox(answer.code()));
         let cause = match error {
             Error::UnexpectedReply(answer) => format!("the mail server answered {}", answer.code()),
@@ -82,7 +82,7 @@ impl From<Failure> for Undelivered {
             Error::Io(cause) => in_full(&cause),
             other => in_full(&other),
         };
-        Self { cause, lasting }
+        Self { cause, permanent }
     }
 }
 
@@ -94,12 +94,12 @@ const fn no_mailbox(code: u16) -> bool {
 
 impl Client {
     /// Hands a mail over. When this returns, the server has it.
-    pub async fn send(&self, parcel: Parcel<'_>) -> Result<(), Undelivered> {
-        self.try_to_send(parcel).await.map_err(Undelivered::from)
+    pub async fn send(&self, parcel: Parcel<'_>) -> Result<(), SendError> {
+        self.try_to_send(parcel).await.map_err(SendError::from)
     }
 
     async fn try_to_send(&self, parcel: Parcel<'_>) -> Result<(), Failure> {
-        let mut client = SmtpClient { stream: Limited::new(self.connect().await?), timeout: PATIENCE };
+        let mut client = SmtpClient { stream: Limited::new(self.connect().await?), timeout: SEND_TIMEOUT };
         if self.security == Security::Tls {
             let mut client = self.begin_tls(client).await?;
             client.read().await?.assert_positive_completion()?;
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn only_what_is_said_of_a_mailbox_is_lasting() {
-        let lasting: Vec<u16> = (200..600).filter(|code| no_mailbox(*code)).collect();
-        assert_eq!(lasting, [550, 551, 552, 553]);
+        let permanent: Vec<u16> = (200..600).filter(|code| no_mailbox(*code)).collect();
+        assert_eq!(permanent, [550, 551, 552, 553]);
     }
 }

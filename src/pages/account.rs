@@ -29,21 +29,21 @@ use super::{View, login::LoginForm};
 use crate::{
     app::Address,
     components::{
-        confirm::{Confirm, ConfirmDialog},
         dom,
-        gate::gate,
-        later::later,
+        lazy_view::lazy_view,
+        reauth_prompt::{ConfirmDialog, ReauthPrompt},
+        signed_in_or::signed_in_or,
     },
     error::AppError,
-    session::Session,
+    session::AuthState,
 };
 
 /// The view. A stranger logs in first.
 #[component]
 pub fn Account() -> impl IntoView {
-    gate(
+    signed_in_or(
         || view! { <LoginForm lead="Log in to get to your account." /> },
-        || later("Your account", || Box::pin(code::load())),
+        || lazy_view("Your account", || Box::pin(code::load())),
     )
 }
 
@@ -54,11 +54,11 @@ mod code {
 
     use leptos::prelude::*;
 
-    use super::{AppError, Own};
+    use super::{AccountSections, AppError};
 
     #[leptos::wasm_split::wasm_split(account, wasm_split_path = leptos::wasm_split, fallible)]
     pub fn load() -> Result<AnyView, AppError> {
-        Ok(view! { <Own /> }.into_any())
+        Ok(view! { <AccountSections /> }.into_any())
     }
 }
 
@@ -69,10 +69,10 @@ mod code {
 
     use leptos::prelude::*;
 
-    use super::{AppError, Own};
+    use super::{AccountSections, AppError};
 
     pub fn load() -> Ready<Result<AnyView, AppError>> {
-        ready(Ok(view! { <Own /> }.into_any()))
+        ready(Ok(view! { <AccountSections /> }.into_any()))
     }
 }
 
@@ -81,9 +81,9 @@ const STYLE: &str = include_str!("../../style/account.css");
 
 /// The frame, and in it the part that the address names.
 #[component]
-fn Own() -> impl IntoView {
+fn AccountSections() -> impl IntoView {
     let address = Address::current();
-    let confirm = Confirm::idle();
+    let confirm = ReauthPrompt::idle();
     // While another view takes the place of this one, the part stays.
     let part = Memo::new(move |last: Option<&Part>| match (address.view(), last) {
         (View::Account(part), _) => part,
@@ -109,8 +109,8 @@ fn Own() -> impl IntoView {
 }
 
 #[component]
-fn Profile(confirm: Confirm) -> impl IntoView {
-    let session = Session::current();
+fn Profile(confirm: ReauthPrompt) -> impl IntoView {
+    let session = AuthState::current();
     let rows = OpenRow::none();
     let since = move || session.identity().map(|me| dom::local_date(&me.account.created_at));
     view! {
@@ -126,7 +126,7 @@ fn Profile(confirm: Confirm) -> impl IntoView {
 /// Each way to log in has a row of its own, or a list of them with a heading.
 #[component]
 fn Security() -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let rows = OpenRow::none();
     let previous = move || {
         let time = session.identity()?.previous_login_at;

@@ -12,13 +12,13 @@ use crate::{
         form::{FormAlert, FormState, SubmitButton},
     },
     error::{AppError, Field},
-    session::{Session, SessionClient},
+    session::{AuthState, SessionClient},
 };
 
 /// Sends a link to a new password to an email that has an account. Nobody learns from the answer whether it has.
 ///
 /// # Errors
-/// [`AppError::Invalid`], [`AppError::MailOff`], [`AppError::Throttled`], [`AppError::Unavailable`].
+/// [`AppError::Invalid`], [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::Unavailable`].
 #[server(
     name = ForgotPassword, prefix = "/fn", endpoint = "forgot_password", input = Json, output = Json,
     client = SessionClient
@@ -27,7 +27,7 @@ pub async fn forgot_password(
     /// The email address.
     email: String,
 ) -> Result<(), AppError> {
-    crate::server::door::Door::open()?.forgot_password(&email).await
+    crate::server::context::PageContext::from_request()?.forgot_password(&email).await
 }
 
 /// The view.
@@ -43,7 +43,7 @@ pub fn Forgot() -> impl IntoView {
 
 #[component]
 fn ForgotForm(sent: RwSignal<Option<String>>) -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let form = FormState::new("forgot");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();

@@ -5,13 +5,13 @@ use leptos::prelude::*;
 use crate::{
     app::settings,
     components::{breakable::breakable, copy::Copyable, dom, log_out_here::LogOutHere},
-    session::Session,
+    session::AuthState,
 };
 
 /// Who is logged in. Only the browser ever shows it: the server renders for strangers.
 #[component]
 pub fn Home() -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let of = move |part: fn(crate::domain::account::Identity) -> String| {
         move || session.identity().map(part).unwrap_or_default()
     };

@@ -9,17 +9,17 @@ use crate::{
     components::{
         field::{PasswordField, TextField},
         form::{FormAlert, FormState, SubmitButton},
-        gate::gate,
+        signed_in_or::signed_in_or,
     },
     domain::account::SignIn,
     error::{AppError, Field},
-    session::{Session, SessionClient},
+    session::{AuthState, SessionClient},
 };
 
 /// Begins a session. The email may be a username too.
 ///
 /// # Errors
-/// [`AppError::BadCredentials`], [`AppError::Throttled`], [`AppError::Unavailable`].
+/// [`AppError::BadCredentials`], [`AppError::RateLimited`], [`AppError::Unavailable`].
 #[server(name = LogIn, prefix = "/fn", endpoint = "login", input = Json, output = Json, client = SessionClient)]
 pub async fn log_in(
     /// The email or the username.
@@ -27,13 +27,13 @@ pub async fn log_in(
     /// The password.
     password: String,
 ) -> Result<SignIn, AppError> {
-    crate::server::door::Door::open()?.log_in(&email, &password).await
+    crate::server::context::PageContext::from_request()?.log_in(&email, &password).await
 }
 
 /// The view.
 #[component]
 pub fn Login() -> impl IntoView {
-    gate(|| view! { <LoginForm lead="" /> }, || view! { <Home /> })
+    signed_in_or(|| view! { <LoginForm lead="" /> }, || view! { <Home /> })
 }
 
 /// The form.
@@ -42,7 +42,7 @@ pub fn LoginForm(
     /// Why somebody finds it who was looking for something else; empty otherwise.
     lead: &'static str,
 ) -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let form = FormState::new("login");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();

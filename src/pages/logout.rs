@@ -6,7 +6,7 @@ use server_fn::codec::Json;
 use crate::{
     components::log_out_here::LogOutHere,
     error::AppError,
-    session::{Phase, Session, SessionClient},
+    session::{AuthState, Phase, SessionClient},
 };
 
 /// Ends the session whose token is sent along, on every server at once.
@@ -15,13 +15,13 @@ use crate::{
 /// [`AppError::SessionEnded`] if there is none, [`AppError::Unavailable`].
 #[server(name = LogOut, prefix = "/fn", endpoint = "logout", input = Json, output = Json, client = SessionClient)]
 pub async fn log_out() -> Result<(), AppError> {
-    crate::server::door::Door::open()?.log_out().await
+    crate::server::context::PageContext::from_request()?.log_out().await
 }
 
 /// The view. A token whose owner isn't known yet can be given up too.
 #[component]
 pub fn Logout() -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let stranger = Memo::new(move |_| session.phase() == Phase::Stranger);
     move || {
         if stranger.get() {

@@ -9,19 +9,19 @@ use crate::{
     components::{
         field::{PasswordField, TextField},
         form::{FormAlert, FormState, SubmitButton},
-        gate::gate,
         log_out_here::LogOutHere,
         notice::registered_and_in,
+        signed_in_or::signed_in_or,
     },
     domain::account::Registered,
     error::{AppError, Field},
-    session::{Notice, Session, SessionClient},
+    session::{AuthState, Notice, SessionClient},
 };
 
 /// Makes an account, and begins a session where one may begin at once.
 ///
 /// # Errors
-/// [`AppError::Invalid`], [`AppError::Taken`], [`AppError::Throttled`], [`AppError::Unavailable`].
+/// [`AppError::Invalid`], [`AppError::Taken`], [`AppError::RateLimited`], [`AppError::Unavailable`].
 #[server(name = Enrol, prefix = "/fn", endpoint = "register", input = Json, output = Json, client = SessionClient)]
 pub async fn register(
     /// The email address.
@@ -31,14 +31,14 @@ pub async fn register(
     /// The password.
     password: String,
 ) -> Result<Registered, AppError> {
-    crate::server::door::Door::open()?.register(&email, &username, &password).await
+    crate::server::context::PageContext::from_request()?.register(&email, &username, &password).await
 }
 
 /// The view.
 #[component]
 pub fn Register() -> impl IntoView {
     if settings::registration_is_open() {
-        Either::Left(gate(|| view! { <RegisterForm /> }, || view! { <AlreadyIn /> }))
+        Either::Left(signed_in_or(|| view! { <RegisterForm /> }, || view! { <AlreadyIn /> }))
     } else {
         Either::Right(view! { <Closed /> })
     }
@@ -56,7 +56,7 @@ fn Closed() -> impl IntoView {
 
 #[component]
 fn RegisterForm() -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let form = FormState::new("register");
     let address = Address::current();
     let submit = move |event: SubmitEvent| {
@@ -113,7 +113,7 @@ fn RegisterForm() -> impl IntoView {
 /// What is expected of a new password.
 #[must_use]
 pub fn password_hint() -> String {
-    ["At least ", &settings::PASSWORD_LEAST.get(), " characters. Three or four random words work well."].concat()
+    ["At least ", &settings::PASSWORD_MIN_LENGTH.get(), " characters. Three or four random words work well."].concat()
 }
 
 #[component]

@@ -16,7 +16,7 @@ use crate::{
 /// Sets a new password by a link. Every session ends. Returns the account's email.
 ///
 /// # Errors
-/// [`AppError::LinkSpent`], [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::Unavailable`].
+/// [`AppError::LinkInvalid`], [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::Unavailable`].
 #[server(
     name = ResetPassword, prefix = "/fn", endpoint = "reset_password", input = Json, output = Json,
     client = SessionClient
@@ -27,7 +27,7 @@ pub async fn reset_password(
     /// The password from now on.
     new_password: String,
 ) -> Result<String, AppError> {
-    crate::server::door::Door::open()?.reset_password(&token, &new_password).await
+    crate::server::context::PageContext::from_request()?.reset_password(&token, &new_password).await
 }
 
 /// The view.

@@ -18,7 +18,7 @@ use crate::{
 /// Confirms an email by a link and the account's password. Returns the email.
 ///
 /// # Errors
-/// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
+/// [`AppError::LinkInvalid`], [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::Unavailable`].
 #[server(
     name = VerifyEmail, prefix = "/fn", endpoint = "verify_email", input = Json, output = Json, client = SessionClient
 )]
@@ -28,7 +28,7 @@ pub async fn verify_email(
     /// The account's password.
     password: String,
 ) -> Result<String, AppError> {
-    crate::server::door::Door::open()?.verify_email(&token, &password).await
+    crate::server::context::PageContext::from_request()?.verify_email(&token, &password).await
 }
 
 /// The view.

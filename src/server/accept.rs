@@ -5,8 +5,8 @@
 //! thing that a client may be slow at.
 
 mod body;
-mod patient;
 mod registry;
+mod timeout_stream;
 
 use std::{
     collections::HashMap,
@@ -31,11 +31,11 @@ use tokio::{
 
 use self::{
     body::Noted,
-    patient::{Patience, PatientStream},
     registry::{Connection, Registry},
+    timeout_stream::{TimeoutStream, Timeouts},
 };
-use super::{client_ip::Peer, config::ServerConfig, front::Front, hourly::Hourly, state::Trust};
-use crate::domain::client::counted_networks;
+use super::{client_ip::Peer, config::ServerConfig, hourly::Hourly, pipeline::Pipeline, state::Trust};
+use crate::domain::user_agent::counted_networks;
 
 /// The buffer of one connection, which a request's headers must fit into.
 const BUFFER: usize = 16 * 1024;
@@ -47,31 +47,35 @@ const BUDGET: usize = 16 * 1024 * 1024;
 /// Returns whether all of them did in time.
 pub async fn serve(
     listener: TcpListener,
-    front: Front,
+    front: Pipeline,
     config: &ServerConfig,
     trust: Arc<Trust>,
     stop: impl Future<Output = ()> + Send,
 ) -> bool {
-    let hall = Hall {
+    let hall = Acceptor {
         front: Arc::new(front),
-        patience: Patience { headers: config.header_timeout, idle: config.idle_timeout, answer: config.answer_timeout },
+        timeouts: Timeouts {
+            headers: config.header_timeout,
+            idle: config.idle_timeout,
+            answer: config.response_timeout,
+        },
         graceful: GracefulShutdown::new(),
         addresses: Arc::new(Addresses { most: config.max_connections_per_address, trust, open: Mutex::default() }),
         places: Arc::new(Semaphore::new(config.max_connections as usize)),
         registry: Registry::new(BUDGET),
         troubles: Hourly::default(),
     };
-    hall.admit_until(&listener, stop).await;
-    turn_away(&listener);
-    hall.admit_until(&listener, sleep(LAST_CALL)).await;
-    hall.admit_the_rest(listener);
+    hall.accept_until(&listener, stop).await;
+    stop_accepting(&listener);
+    hall.accept_until(&listener, sleep(DRAIN_WINDOW)).await;
+    hall.accept_remaining(listener);
     timeout(config.stop_timeout, hall.graceful.shutdown()).await.is_ok()
 }
 
 /// What connections share.
-struct Hall {
-    front: Arc<Front>,
-    patience: Patience,
+struct Acceptor {
+    front: Arc<Pipeline>,
+    timeouts: Timeouts,
     graceful: GracefulShutdown,
     addresses: Arc<Addresses>,
     places: Arc<Semaphore>,
@@ -79,13 +83,13 @@ struct Hall {
     troubles: Hourly,
 }
 
-impl Hall {
-    async fn admit_until(&self, listener: &TcpListener, end: impl Future<Output = ()> + Send) {
+impl Acceptor {
+    async fn accept_until(&self, listener: &TcpListener, end: impl Future<Output = ()> + Send) {
         let mut end = pin!(end);
         loop {
             let (stream, peer) = tokio::select! {
                 () = &mut end => return,
-                accepted = self.accept(listener) => accepted,
+                accepted = self.next_connection(listener) => accepted,
             };
             let Some(address) = Addresses::enter(&self.addresses, peer.ip()) else {
                 tracing::debug!("an address has too many connections open");
@@ -96,7 +100,7 @@ impl Hall {
                 () = &mut end => (None, true),
                 place = self.place() => (place, false),
             };
-            self.admit(stream, peer, (address, place));
+            self.serve(stream, peer, (address, place));
             if ended {
                 return;
             }
@@ -104,7 +108,7 @@ impl Hall {
     }
 
     /// The next connection.
-    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    async fn next_connection(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
         loop {
             match listener.accept().await {
                 Ok(accepted) => return accepted,
@@ -128,21 +132,21 @@ impl Hall {
             }
             // One that gives way takes a moment to go. While all are being answered none can, so that is tried again.
             let gives_way = self.registry.close_longest_waiting();
-            let patience = Duration::from_millis(if gives_way { 2000 } else { 100 });
+            let limit = Duration::from_millis(if gives_way { 2000 } else { 100 });
             let freed = Arc::clone(&self.places).acquire_owned();
-            if let Ok(place) = timeout(patience, freed).await {
+            if let Ok(place) = timeout(limit, freed).await {
                 return place.ok();
             }
         }
     }
 
     /// Takes those that the kernel still holds, however late this comes, and closes the listener.
-    fn admit_the_rest(&self, listener: TcpListener) {
+    fn accept_remaining(&self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
         while let Ok((stream, peer)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             match (stream, Addresses::enter(&self.addresses, peer.ip())) {
-                (Ok(stream), Some(address)) => self.admit(stream, peer, (address, None)),
+                (Ok(stream), Some(address)) => self.serve(stream, peer, (address, None)),
                 (Err(cause), _) => tracing::warn!(%cause, "a connection could not be accepted"),
                 (_, None) => tracing::debug!("an address has too many connections open"),
             }
@@ -150,9 +154,9 @@ impl Hall {
     }
 
     /// Serves a connection, which holds what it has taken until its end.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, taken: (Entered, Option<Place>)) {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, taken: (Entered, Option<Place>)) {
         let registered = self.registry.register();
-        let connection = connection(stream, peer, Arc::clone(&self.front), self.patience, Arc::clone(&registered));
+        let connection = connection(stream, peer, Arc::clone(&self.front), self.timeouts, Arc::clone(&registered));
         let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
@@ -168,12 +172,12 @@ impl Hall {
 
 /// How long connections that have begun may take to be made and accepted, once no new ones are taken: a few ways there
 /// and back.
-const LAST_CALL: Duration = Duration::from_millis(250);
+const DRAIN_WINDOW: Duration = Duration::from_millis(250);
 
 /// Lets no new connection begin. Those that the kernel has made already, or is making, would be broken off with the
 /// listener, and their clients may have sent a request; so before it is closed, nobody may be on the way. A client that comes
 /// now tries again after a second, as for a packet that was lost, and is refused then.
-fn turn_away(listener: &TcpListener) {
+fn stop_accepting(listener: &TcpListener) {
     // Classic BPF, run on each packet to the listener from its TCP header on (RFC 9293, section 3.1): a packet that has
     // the flag SYN in byte 13 is dropped, any other taken.
     #[cfg(target_os = "linux")]
@@ -210,11 +214,11 @@ fn is_out_of_files(cause: &io::Error) -> bool {
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    front: Arc<Front>,
-    patience: Patience,
+    front: Arc<Pipeline>,
+    timeouts: Timeouts,
     registered: Arc<Connection>,
 ) -> http1::Connection<
-    TokioIo<PatientStream<TcpStream>>,
+    TokioIo<TimeoutStream<TcpStream>>,
     impl hyper::service::Service<
         Request<Incoming>,
         Response = axum::response::Response,
@@ -226,7 +230,7 @@ fn connection(
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "TCP_NODELAY could not be set");
     }
-    let stream = PatientStream::new(stream, Arc::clone(&registered), patience);
+    let stream = TimeoutStream::new(stream, Arc::clone(&registered), timeouts);
     let service = service_fn(move |request: Request<Incoming>| {
         let answering = registered.answer();
         let mut request = request.map(|body| Noted::body(body, Arc::clone(&registered)));

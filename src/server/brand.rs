@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use url::Url;
 
 pub use self::logo::Logo;
-use super::{answer::Surface, routes::Route, state::AppState};
+use super::{response::ErrorFormat, routes::Route, state::AppState};
 use crate::{
     domain::colour::{Accent, Colour},
     error::AppError,
@@ -33,8 +33,8 @@ const LOGO_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct Brand {
-    #[serde(deserialize_with = "service")]
-    pub service: String,
+    #[serde(deserialize_with = "service_name")]
+    pub service_name: String,
     #[serde(deserialize_with = "app_url")]
     pub app_url: Option<Url>,
     #[serde(deserialize_with = "accent")]
@@ -89,8 +89,8 @@ impl Brand {
             None => vec![icon("/favicon.svg", "any", "image/svg+xml"), icon("/icon.png", "512x512", "image/png")],
         };
         Manifest {
-            name: &self.service,
-            short_name: &self.service,
+            name: &self.service_name,
+            short_name: &self.service_name,
             start_url: "/login",
             scope: "/",
             display: "standalone",
@@ -142,11 +142,11 @@ async fn file(State(state): State<AppState>, uri: axum::http::Uri) -> Response {
             ];
             (headers, logo.bytes()).into_response()
         }
-        _ => Surface::Page.refuse(&AppError::NotFound),
+        _ => ErrorFormat::Page.error_response(&AppError::NotFound),
     }
 }
 
-fn service<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+fn service_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let name = String::deserialize(from)?;
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_MOST || name.chars().any(char::is_control) {

@@ -37,9 +37,10 @@ use crate::{
     domain::email_domain::{DomainRule, EmailDomain},
     mail::{MailUrl, SmtpOptions, TlsMode},
     service::{
-        Letterhead, MailPolicy, Policy, RegistrationMode, RegistrationPolicy, hasher::HashPolicy, login::SETTLED_WITHIN,
+        MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, hasher::HashPolicy,
+        login::SETTLED_WITHIN,
     },
-    store::{AccountAttempt, Allowance, DatabaseUrl},
+    store::{DatabaseUrl, LoginBackoff, RateLimit},
 };
 
 pub use self::source::Origin;
@@ -67,7 +68,7 @@ pub struct Config {
     /// How mail is sent.
     pub mail: MailConfig,
     /// How attempts are held back.
-    pub throttle: ThrottleConfig,
+    pub rate_limit: RateLimitConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Where all this was read.
@@ -95,7 +96,7 @@ pub struct ServerConfig {
     #[serde(deserialize_with = "duration")]
     pub body_timeout: Duration,
     #[serde(deserialize_with = "duration")]
-    pub answer_timeout: Duration,
+    pub response_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     pub idle_timeout: Duration,
     #[serde(deserialize_with = "duration")]
@@ -124,7 +125,7 @@ pub struct PasswordConfig {
     pub hashing_threads: u32,
     pub hashing_queue: u32,
     #[serde(deserialize_with = "duration")]
-    pub hashing_patience: Duration,
+    pub hashing_timeout: Duration,
 }
 
 /// The section `[session]`. What each key means stands in `Leptos.toml`.
@@ -134,10 +135,10 @@ pub struct SessionConfig {
     #[serde(deserialize_with = "duration")]
     pub idle: Duration,
     #[serde(deserialize_with = "duration")]
-    pub absolute: Duration,
+    pub max_lifetime: Duration,
     pub per_user: u32,
     #[serde(deserialize_with = "duration")]
-    pub proof: Duration,
+    pub reauth_after: Duration,
 }
 
 /// The section `[registration]`. What each key means stands in `Leptos.toml`.
@@ -168,10 +169,10 @@ pub struct MailConfig {
     pub from: Mailbox,
 }
 
-/// The section `[throttle]`. What each key means stands in `Leptos.toml`.
+/// The section `[rate_limit]`. What each key means stands in `Leptos.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
-pub struct ThrottleConfig {
+pub struct RateLimitConfig {
     pub login_burst: u32,
     pub login_per_minute: u32,
     pub register_burst: u32,
@@ -182,7 +183,7 @@ pub struct ThrottleConfig {
     #[serde(deserialize_with = "duration")]
     pub account_max_delay: Duration,
     #[serde(deserialize_with = "duration")]
-    pub account_memory: Duration,
+    pub account_reset_after: Duration,
     pub token_calls_per_minute: u32,
 }
 
@@ -255,29 +256,29 @@ impl Config {
     pub fn policy(&self) -> Policy {
         let per = |span: Duration, count: u32| span / count.max(1);
         Policy {
-            password_least: self.password.min_length,
+            password_min_length: self.password.min_length,
             session_idle: self.session.idle,
-            session_absolute: self.session.absolute,
+            session_max_lifetime: self.session.max_lifetime,
             sessions_per_user: self.session.per_user,
-            proof_lasts: self.session.proof,
-            login: Allowance {
-                burst: self.throttle.login_burst,
-                interval: per(Duration::from_mins(1), self.throttle.login_per_minute),
+            reauth_after: self.session.reauth_after,
+            login: RateLimit {
+                burst: self.rate_limit.login_burst,
+                interval: per(Duration::from_mins(1), self.rate_limit.login_per_minute),
             },
-            register: Allowance {
-                burst: self.throttle.register_burst,
-                interval: per(Duration::from_hours(1), self.throttle.register_per_hour),
+            register: RateLimit {
+                burst: self.rate_limit.register_burst,
+                interval: per(Duration::from_hours(1), self.rate_limit.register_per_hour),
             },
-            account: AccountAttempt {
-                free: self.throttle.account_free_failures,
-                first_delay: self.throttle.account_delay,
-                longest_delay: self.throttle.account_max_delay,
-                memory: self.throttle.account_memory,
-                settled_within: self.password.hashing_patience + SETTLED_WITHIN,
+            account: LoginBackoff {
+                free: self.rate_limit.account_free_failures,
+                first_delay: self.rate_limit.account_delay,
+                longest_delay: self.rate_limit.account_max_delay,
+                memory: self.rate_limit.account_reset_after,
+                settled_within: self.password.hashing_timeout + SETTLED_WITHIN,
             },
-            login_patience: self.password.hashing_patience,
+            login_timeout: self.password.hashing_timeout,
             logins_waiting: self.password.hashing_queue,
-            token_calls: self.throttle.token_calls_per_minute,
+            token_calls: self.rate_limit.token_calls_per_minute,
             mail: match self.mail.url {
                 MailUrl::Off => MailPolicy::Off,
                 MailUrl::Folder(_) => MailPolicy::Kept,
@@ -301,18 +302,23 @@ impl Config {
     fn service_names(&self) -> Vec<String> {
         let public = self.server.public_url.as_ref().and_then(Url::host_str).map(str::to_owned);
         let hosts = self.server.hosts.iter().cloned();
-        ["vestibule".to_owned(), self.brand.service.clone()].into_iter().chain(public).chain(hosts).collect()
+        ["vestibule".to_owned(), self.brand.service_name.clone()].into_iter().chain(public).chain(hosts).collect()
     }
 
     /// In whose name mail is written, by a server that listens on an address.
     #[must_use]
-    pub fn letterhead(&self, address: SocketAddr) -> Letterhead {
+    pub fn letterhead(&self, address: SocketAddr) -> MailTemplates {
         let url = match &self.server.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{address}"),
         };
-        let Brand { service, accent, logo, .. } = &self.brand;
-        Letterhead { service: service.clone(), url, accent: *accent, logo: logo.as_ref().and_then(Logo::png) }
+        let Brand { service_name, accent, logo, .. } = &self.brand;
+        MailTemplates {
+            service_name: service_name.clone(),
+            url,
+            accent: *accent,
+            logo: logo.as_ref().and_then(Logo::png),
+        }
     }
 
     /// How mail is handed to a mail server.
@@ -342,7 +348,7 @@ impl Config {
                 chosen => chosen,
             },
             queue: password.hashing_queue,
-            patience: password.hashing_patience,
+            queue_timeout: password.hashing_timeout,
         }
     }
 }

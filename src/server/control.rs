@@ -28,7 +28,7 @@ use crate::{
 /// The longest line, in bytes: a full list of accounts is far shorter.
 const LONGEST: u64 = 1024 * 1024;
 /// How long the other side may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the socket of a database file is: beside it.
 #[must_use]
@@ -67,7 +67,7 @@ pub async fn serve(listener: UnixListener, service: Service) {
         }
         let service = service.clone();
         tokio::spawn(async move {
-            let answered = tokio::time::timeout(PATIENCE, answer(stream, &service)).await;
+            let answered = tokio::time::timeout(COMMAND_TIMEOUT, answer(stream, &service)).await;
             if !matches!(answered, Ok(Ok(()))) {
                 tracing::warn!("a command from the command line was not answered");
             }
@@ -105,5 +105,5 @@ pub async fn ask(path: &Path, command: &Command) -> io::Result<Reply> {
         BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;
         Ok(serde_json::from_str(&line)?)
     };
-    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout(COMMAND_TIMEOUT, asked).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -14,7 +14,7 @@ use axum::{
 };
 
 use super::{
-    answer::{CLEAR_SITE_DATA, Surface},
+    response::{CLEAR_SITE_DATA, ErrorFormat},
     state::Trust,
 };
 
@@ -24,8 +24,8 @@ pub struct Grant(HeaderValue);
 
 impl Grant {
     /// The grant of a request to the API from exactly one origin of `server.allowed_origins`.
-    pub fn of(request: &Request, surface: Surface, trust: &Trust) -> Option<Self> {
-        if matches!(surface, Surface::Function | Surface::Page) {
+    pub fn of(request: &Request, surface: ErrorFormat, trust: &Trust) -> Option<Self> {
+        if matches!(surface, ErrorFormat::Function | ErrorFormat::Page) {
             return None;
         }
         let mut origins = request.headers().get_all(ORIGIN).iter();

@@ -15,12 +15,12 @@ use axum::{
 use http_body_util::BodyExt;
 
 use super::{
-    answer::Surface,
     config::ServerConfig,
     cors::Grant,
     health,
     notices::Notices,
     origin::{comes_from_elsewhere, host_of, is_navigation, is_ours},
+    response::ErrorFormat,
     routes::Routes,
     state::Trust,
 };
@@ -35,17 +35,17 @@ pub struct Limits {
     trust: Arc<Trust>,
     notices: Notices,
     body_timeout: Duration,
-    answer_timeout: Duration,
+    response_timeout: Duration,
 }
 
 impl Limits {
     pub fn new(trust: Arc<Trust>, config: &ServerConfig) -> Self {
-        let (body_timeout, answer_timeout) = (config.body_timeout, config.answer_timeout);
-        Self { trust, notices: Notices::default(), body_timeout, answer_timeout }
+        let (body_timeout, response_timeout) = (config.body_timeout, config.response_timeout);
+        Self { trust, notices: Notices::default(), body_timeout, response_timeout }
     }
 
     /// Lets a request pass to the routes, or refuses it.
-    pub async fn guard(&self, surface: Surface, request: Request, routes: &Routes) -> Response {
+    pub async fn guard(&self, surface: ErrorFormat, request: Request, routes: &Routes) -> Response {
         self.notices.look_at(&request, &self.trust);
         let grant = Grant::of(&request, surface, &self.trust);
         let mut response = match check(&request, surface, &self.trust, grant.is_some()) {
@@ -57,7 +57,7 @@ impl Limits {
                 if refused == AppError::UnknownHost {
                     self.notices.refused_host(&request);
                 }
-                surface.refuse(&refused)
+                surface.error_response(&refused)
             }
         };
         if let Some(grant) = grant {
@@ -67,24 +67,24 @@ impl Limits {
     }
 
     /// Takes the body in and has the routes answer.
-    async fn pass(&self, surface: Surface, request: Request, routes: &Routes) -> Response {
+    async fn pass(&self, surface: ErrorFormat, request: Request, routes: &Routes) -> Response {
         let mut request = match read_body(request, self.body_timeout).await {
             Ok(request) => request,
-            Err(refused) => return surface.refuse(&refused),
+            Err(refused) => return surface.error_response(&refused),
         };
-        if surface == Surface::Function {
+        if surface == ErrorFormat::Function {
             // A plain form post would be answered by a redirect to wherever the Referer says.
             request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         }
-        tokio::time::timeout(self.answer_timeout, routes.call(request)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(self.response_timeout, routes.call(request)).await.unwrap_or_else(|_| {
             tracing::warn!("an answer took too long");
-            surface.refuse(&AppError::Unavailable { retry_after: 5 })
+            surface.error_response(&AppError::Unavailable { retry_after: 5 })
         })
     }
 }
 
 /// Checks the host, the sender and the kind of the body. `allowed` is whether the operator lets the sender's origin call the API.
-fn check(request: &Request, surface: Surface, trust: &Trust, allowed: bool) -> Result<(), AppError> {
+fn check(request: &Request, surface: ErrorFormat, trust: &Trust, allowed: bool) -> Result<(), AppError> {
     let host = host_of(request)?;
     let known = match &host {
         Some(host) => is_ours(host.host(), trust),
@@ -95,7 +95,7 @@ fn check(request: &Request, surface: Surface, trust: &Trust, allowed: bool) -> R
     if !known && !health::is_probe(request.uri().path()) {
         return Err(AppError::UnknownHost);
     }
-    if surface == Surface::Page {
+    if surface == ErrorFormat::Page {
         return Ok(());
     }
     let headers = request.headers();
@@ -104,7 +104,7 @@ fn check(request: &Request, surface: Surface, trust: &Trust, allowed: bool) -> R
     }
     let writes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
     if writes && !is_json_or_empty(headers) {
-        return Err(AppError::NotJson);
+        return Err(AppError::UnsupportedMediaType);
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ fn is_json_or_empty(headers: &HeaderMap) -> bool {
 }
 
 /// Takes the whole body in, so that no handler ever waits for a slow client.
-async fn read_body(request: Request, patience: Duration) -> Result<Request, AppError> {
+async fn read_body(request: Request, limit: Duration) -> Result<Request, AppError> {
     if request.body().is_end_stream() {
         return Ok(request);
     }
@@ -133,7 +133,7 @@ async fn read_body(request: Request, patience: Duration) -> Result<Request, AppE
         return Err(AppError::TooLarge);
     }
     let (parts, body) = request.into_parts();
-    let bytes = tokio::time::timeout(patience, gather(body)).await.map_err(|_| AppError::SlowRequest)??;
+    let bytes = tokio::time::timeout(limit, gather(body)).await.map_err(|_| AppError::RequestTimeout)??;
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 

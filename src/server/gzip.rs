@@ -17,7 +17,7 @@ use axum::{
 use flate2::{Compress, Compression, FlushCompress, Status};
 use http_body_util::BodyExt;
 
-use super::{answer::Surface, encoding::Encoding};
+use super::{encoding::Encoding, response::ErrorFormat};
 use crate::error::AppError;
 
 /// A member without a name or a time, from any system.
@@ -39,7 +39,7 @@ pub fn is_accepted(wishes: &HeaderMap) -> bool {
 /// Compresses an answer.
 pub async fn compress(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let Ok(plain) = body.collect().await else { return Surface::Page.refuse(&AppError::Internal) };
+    let Ok(plain) = body.collect().await else { return ErrorFormat::Page.error_response(&AppError::Internal) };
     let plain = plain.to_bytes();
     match gzip(&plain) {
         Some(packed) => {

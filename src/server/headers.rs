@@ -8,7 +8,7 @@ use axum::http::{
     },
 };
 
-use super::answer::Surface;
+use super::response::ErrorFormat;
 
 /// For everything but a page, whose policy is set where it is rendered: nothing may be loaded, framed or run.
 const CLOSED_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
@@ -40,7 +40,7 @@ impl CommonHeaders {
     }
 
     /// Adds them to an answer. What it has set already stays.
-    pub fn add_to(&self, surface: Surface, headers: &mut HeaderMap) {
+    pub fn add_to(&self, surface: ErrorFormat, headers: &mut HeaderMap) {
         let own = std::mem::replace(headers, self.0.clone());
         let html = own.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         if html {
@@ -48,7 +48,7 @@ impl CommonHeaders {
             headers.insert("permissions-policy", HeaderValue::from_static(PERMISSIONS));
         }
         headers.extend(own);
-        if surface != Surface::Page {
+        if surface != ErrorFormat::Page {
             headers.insert(VARY, HeaderValue::from_static("Authorization, Origin, Sec-Fetch-Site"));
         }
     }

@@ -17,7 +17,7 @@ use leptos::prelude::provide_context;
 use leptos_axum::{handle_server_fns_with_context, render_app_to_stream_with_context};
 use tower::Service;
 
-use super::{answer::Surface, assets, brand, gzip, health, state::AppState};
+use super::{assets, brand, gzip, health, response::ErrorFormat, state::AppState};
 use crate::{
     api,
     app::shell,
@@ -140,13 +140,13 @@ async fn page(State(state): State<AppState>, request: Request) -> Response {
 
 /// A browser gets the page's own "not found", anybody else the error in its surface's shape.
 async fn not_found(State(state): State<AppState>, request: Request) -> Response {
-    let surface = Surface::of(request.uri().path());
-    if surface != Surface::Page || !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return surface.refuse(&AppError::NotFound);
+    let surface = ErrorFormat::of(request.uri().path());
+    if surface != ErrorFormat::Page || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return surface.error_response(&AppError::NotFound);
     }
     page(State(state), request).await
 }
 
 async fn method_not_allowed(request: Request) -> Response {
-    Surface::of(request.uri().path()).refuse(&AppError::MethodNotAllowed)
+    ErrorFormat::of(request.uri().path()).error_response(&AppError::MethodNotAllowed)
 }

@@ -12,16 +12,15 @@ use tokio::{
 use super::{
     accept, assets,
     config::{Config, Origin},
-    control,
-    front::Front,
-    hourly, name_key,
+    control, hourly, name_key,
+    pipeline::Pipeline,
     routes::Routes,
     state::{AppState, Shared, Trust},
 };
 use crate::{
     mail::Mailer,
     service::{
-        self, Service, Upkeep,
+        self, Maintenance, Service,
         clock::{Clock, DatabaseClock, SystemClock},
         entropy::{Entropy, SystemEntropy},
         hasher::Hasher,
@@ -72,7 +71,7 @@ pub struct Parts {
     /// The service.
     pub service: Service,
     /// Its background work, not yet running.
-    pub upkeep: Upkeep,
+    pub upkeep: Maintenance,
     store: Store,
     clock: Option<Arc<DatabaseClock>>,
 }
@@ -120,7 +119,7 @@ const KNOCK_INTERVAL: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// [`Error::Store`] and [`Error::Service`].
-pub async fn assemble_patiently(config: &Config) -> Result<Parts, Error> {
+pub async fn assemble_with_retries(config: &Config) -> Result<Parts, Error> {
     let given_up = tokio::time::Instant::now() + config.database.wait;
     let mut told = false;
     loop {
@@ -149,7 +148,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     // Before the database is opened: a start that fails must not make its files.
     let socket = bind(address).map_err(unusable)?;
     let parts = tokio::select! {
-        parts = assemble_patiently(&config) => parts?,
+        parts = assemble_with_retries(&config) => parts?,
         // Nothing is under way yet.
         () = &mut signalled => return Ok(()),
     };
@@ -178,7 +177,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     });
 
     let state = state(&config, parts.service.clone());
-    let front = Front::new(Routes::of(&state), &state.trust, &config.server);
+    let front = Pipeline::new(Routes::of(&state), &state.trust, &config.server);
     let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
     // Only now: while requests are answered, their mail goes out. What is not in hand by then waits in the queue.
     last_post.send_replace(true);

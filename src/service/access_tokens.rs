@@ -7,19 +7,21 @@ use uuid::Uuid;
 use super::{
     Error, Service,
     entropy::new_token,
-    proof::{self, Proven},
+    reauth::{self, Proven},
     registration::{collected, invalid},
 };
 use crate::{
     domain::{
         account::AccessTokenLine,
-        scope::Scope,
         time::{CLOCK_TOLERANCE, Timestamp},
-        token::{Kind, Token},
+        token::{Token, TokenKind},
         token_name::TokenName,
+        token_scope::TokenScope,
     },
     error::{AppError, Field, Problem},
-    store::{AccessToken, Asking, Errand, Issued, KeptAccessToken, NewAccessToken, Session, Telling, User},
+    store::{
+        AccessToken, AccessTokenRecord, Asking, IssueOutcome, LimitedAction, MailKind, NewAccessToken, Session, User,
+    },
 };
 
 /// Tokens of one account.
@@ -31,20 +33,20 @@ const USED_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What somebody wants a token for, each field checked.
 #[derive(Debug)]
-pub struct TokenWish {
+pub struct NewTokenRequest {
     name: TokenName,
-    scope: Scope,
+    scope: TokenScope,
     lasts: Duration,
 }
 
-impl TokenWish {
+impl NewTokenRequest {
     /// Reads the fields; a missing one is `None`.
     ///
     /// # Errors
     /// [`AppError::Invalid`] with what is wrong with every field.
     pub fn parse(name: Option<&str>, scope: Option<&str>, days: Option<i64>) -> Result<Self, AppError> {
         let name = name.ok_or(Problem::Missing).and_then(TokenName::parse);
-        let scope = scope.ok_or(Problem::Missing).and_then(|text| Scope::named(text).ok_or(Problem::UnknownScope));
+        let scope = scope.ok_or(Problem::Missing).and_then(|text| TokenScope::named(text).ok_or(Problem::UnknownScope));
         let days = days.ok_or(Problem::Missing).and_then(|days| match days {
             1..=MOST_DAYS => Ok(days.unsigned_abs()),
             _ => Err(Problem::TokenDays),
@@ -52,7 +54,7 @@ impl TokenWish {
         match (name, scope, days) {
             (Ok(name), Ok(scope), Ok(days)) => Ok(Self { name, scope, lasts: Duration::from_hours(24 * days) }),
             (name, scope, days) => {
-                Err(collected([(Field::Name, name.err()), (Field::Scope, scope.err()), (Field::Days, days.err())]))
+                Err(collected([(Field::Name, name.err()), (Field::TokenScope, scope.err()), (Field::Days, days.err())]))
             }
         }
     }
@@ -69,14 +71,14 @@ pub struct NewToken {
 
 /// Who is behind a bearer token, and by which kind of it.
 #[derive(Clone, Debug)]
-pub enum Bearing {
+pub enum Principal {
     /// A session's.
     Session(Arc<Session>),
     /// A personal access token.
     Access(AccessToken),
 }
 
-impl Bearing {
+impl Principal {
     /// Whose it is.
     #[must_use]
     pub fn user(&self) -> &User {
@@ -89,7 +91,7 @@ impl Bearing {
     /// What asks.
     pub(super) fn asking(&self) -> Asking {
         match self {
-            Self::Session(session) => proof::asking(session),
+            Self::Session(session) => reauth::asking(session),
             Self::Access(AccessToken { user, id, token_hash, .. }) => {
                 Asking { user: user.id.clone(), id: id.clone(), token_hash: *token_hash }
             }
@@ -102,21 +104,21 @@ impl Service {
     ///
     /// # Errors
     /// [`AppError::SessionEnded`] if nobody is, [`AppError::Unavailable`].
-    pub async fn identify(&self, token: &Token) -> Result<Bearing, Error> {
+    pub async fn authenticate_any(&self, token: &Token) -> Result<Principal, Error> {
         match token.kind() {
-            Kind::Personal => Ok(Bearing::Access(Box::pin(self.access(token)).await?)),
-            Kind::Session | Kind::Link => Ok(Bearing::Session(self.authenticate(token).await?)),
+            TokenKind::Personal => Ok(Principal::Access(Box::pin(self.access(token)).await?)),
+            TokenKind::Session | TokenKind::Link => Ok(Principal::Session(self.authenticate(token).await?)),
         }
     }
 
     /// Who is behind a bearer token of either kind that may change something. What wants the password takes a session instead:
-    /// [`Service::prove`].
+    /// [`Service::require_reauth`].
     ///
     /// # Errors
-    /// [`AppError::ReadOnly`], and as [`Service::identify`].
-    pub async fn identify_to_change(&self, token: &Token) -> Result<Bearing, Error> {
-        match self.identify(token).await? {
-            Bearing::Access(AccessToken { scope: Scope::Read, .. }) => Err(AppError::ReadOnly.into()),
+    /// [`AppError::ReadOnly`], and as [`Service::authenticate_any`].
+    pub async fn authenticate_for_write(&self, token: &Token) -> Result<Principal, Error> {
+        match self.authenticate_any(token).await? {
+            Principal::Access(AccessToken { scope: TokenScope::Read, .. }) => Err(AppError::ReadOnly.into()),
             bearing => Ok(bearing),
         }
     }
@@ -124,15 +126,15 @@ impl Service {
     /// Gives whoever is logged in a personal access token. They are told by mail.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] if they have as many as they may, [`AppError::Throttled`], [`AppError::SessionEnded`],
+    /// [`AppError::Invalid`] if they have as many as they may, [`AppError::RateLimited`], [`AppError::SessionEnded`],
     /// [`AppError::Unavailable`].
-    pub async fn issue_access_token(&self, asking: &Proven, wish: TokenWish) -> Result<NewToken, Error> {
+    pub async fn issue_access_token(&self, asking: &Proven, wish: NewTokenRequest) -> Result<NewToken, Error> {
         let user = &asking.session().user;
         if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MOST as usize {
             return Err(invalid(Field::Name, Problem::TooManyTokens));
         }
-        self.allow_telling(Telling::Tokens, &user.id).await?;
-        let (token, now) = (new_token(&*self.entropy, Kind::Personal), self.clock.now());
+        self.check_action_limit(LimitedAction::Tokens, &user.id).await?;
+        let (token, now) = (new_token(&*self.entropy, TokenKind::Personal), self.clock.now());
         let new = NewAccessToken {
             id: self.new_id(),
             token_hash: token.hash(),
@@ -149,13 +151,13 @@ impl Service {
             last_used_at: None,
             expires_at: new.expires_at.to_rfc3339(),
         };
-        let told = self.mail_of(Errand::TokenMade);
+        let told = self.mail_of(MailKind::TokenMade);
         match self.store.add_access_token(&asking.asking(), new, MOST, told.as_ref()).await? {
-            Issued::Done => {}
-            Issued::TooMany => return Err(invalid(Field::Name, Problem::TooManyTokens)),
-            Issued::SessionEnded => return Err(AppError::SessionEnded.into()),
+            IssueOutcome::Done => {}
+            IssueOutcome::TooMany => return Err(invalid(Field::Name, Problem::TooManyTokens)),
+            IssueOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
         }
-        self.wake_postman();
+        self.notify_worker();
         tracing::info!(user = %user.id, token = line.id, scope = line.scope, "access token made");
         Ok(NewToken { token, line })
     }
@@ -163,9 +165,9 @@ impl Service {
     /// The personal access tokens of whoever is behind a bearer token, the youngest first.
     ///
     /// # Errors
-    /// As [`Service::identify`].
+    /// As [`Service::authenticate_any`].
     pub async fn list_access_tokens(&self, token: &Token) -> Result<Vec<AccessTokenLine>, Error> {
-        let asking = self.identify(token).await?;
+        let asking = self.authenticate_any(token).await?;
         let kept = self.store.list_access_tokens(&asking.user().id, self.clock.now()).await?;
         Ok(kept.into_iter().map(AccessTokenLine::from).collect())
     }
@@ -173,9 +175,9 @@ impl Service {
     /// Revokes one of their personal access tokens. When this returns, no server takes it any more.
     ///
     /// # Errors
-    /// [`AppError::NotFound`] if they have none of that name, whoever else has; and as [`Service::identify_to_change`].
+    /// [`AppError::NotFound`] if they have none of that name, whoever else has; and as [`Service::authenticate_for_write`].
     pub async fn revoke_access_token(&self, token: &Token, id: &str) -> Result<(), Error> {
-        let asking = self.identify_to_change(token).await?;
+        let asking = self.authenticate_for_write(token).await?;
         let id = Uuid::parse_str(id).map_err(|_| AppError::NotFound)?.to_string();
         // What changes nothing must not take the writer.
         let kept = self.store.list_access_tokens(&asking.user().id, Timestamp::from_millis(i64::MIN)).await?;
@@ -219,8 +221,8 @@ impl Service {
     }
 }
 
-impl From<KeptAccessToken> for AccessTokenLine {
-    fn from(kept: KeptAccessToken) -> Self {
+impl From<AccessTokenRecord> for AccessTokenLine {
+    fn from(kept: AccessTokenRecord) -> Self {
         let rfc3339 = |millis| Timestamp::from_millis(millis).to_rfc3339();
         Self {
             id: kept.id,

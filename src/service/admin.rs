@@ -14,7 +14,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{Authority, ListedUser, Living, Rename, User},
+    store::{ActiveSessions, Authority, ListedUser, RenameOutcome, User},
 };
 
 /// Accounts told at once by [`Command::List`].
@@ -240,7 +240,7 @@ impl Service {
     async fn details(&self, user: User) -> Result<UserDetails, Error> {
         let now = self.clock.now();
         let unused_since = now.minus(self.policy.session_idle);
-        let living = Living { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let living = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
         let sessions = self.store.list_sessions(&user.id, living).await?.len();
         let access_tokens = self.store.list_access_tokens(&user.id, now).await?.len();
         let (last_login_at, _) = self.store.attempts_of(&user.id, &self.strangers_key(&user.email)).await?;
@@ -256,8 +256,8 @@ impl Service {
         let username = Username::parse(username).map_err(|problem| invalid(Field::Username, problem))?;
         let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
         match self.store.rename_user(Authority::Operator { user: user.id.clone() }, &username, counts).await? {
-            Rename::Taken => Err(invalid(Field::Username, Problem::UsernameTaken)),
-            Rename::Done | Rename::SessionEnded => Ok(()),
+            RenameOutcome::Taken => Err(invalid(Field::Username, Problem::UsernameTaken)),
+            RenameOutcome::Done | RenameOutcome::SessionEnded => Ok(()),
         }
     }
 

@@ -80,10 +80,10 @@ fn nanos(time: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::token::{Kind, Token};
+    use crate::domain::token::{Token, TokenKind};
 
     fn token(byte: u8) -> TokenHash {
-        Token::generate(Kind::Session, || byte).hash()
+        Token::generate(TokenKind::Session, || byte).hash()
     }
 
     fn second(second: i64) -> Timestamp {
@@ -117,7 +117,7 @@ mod tests {
         let calls = Calls::new(300);
         let hash = |number: u32| {
             let mut bytes = number.to_le_bytes().into_iter().cycle();
-            Token::generate(Kind::Session, || bytes.next().unwrap_or_default() % 248).hash()
+            Token::generate(TokenKind::Session, || bytes.next().unwrap_or_default() % 248).hash()
         };
         for number in 0..40_000 {
             calls.remember(&hash(number), second(i64::from(number)));

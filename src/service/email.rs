@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Caller, Error, MailPolicy, Service,
     login::Prover,
-    proof::Proven,
+    reauth::Proven,
     recovery::{ASKED, NewPassword},
     registration::invalid,
 };
@@ -13,14 +13,14 @@ use crate::{
     domain::{
         email::Email,
         identifier::Identifier,
-        token::{Kind, Token, TokenHash},
+        token::{Token, TokenHash, TokenKind},
     },
     error::{AppError, Field, Problem},
-    store::{Allowance, Errand, Link, LinkKind, Moved, NewMail, User},
+    store::{Link, LinkKind, MailKind, MoveEmailOutcome, NewMail, RateLimit, User},
 };
 
 /// Links that don't work, from one address. Generous: a reader may open an old mail several times, and many may share an address.
-const DEAD_LINKS: Allowance = Allowance { burst: 60, interval: Duration::from_secs(1) };
+const DEAD_LINKS: RateLimit = RateLimit { burst: 60, interval: Duration::from_secs(1) };
 
 impl Service {
     /// Confirms that an account's email is its owner's, who has the link that was sent there and knows the account's password:
@@ -28,10 +28,10 @@ impl Service {
     /// email.
     ///
     /// # Errors
-    /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
+    /// [`AppError::LinkInvalid`], [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::Unavailable`].
     pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::Verify]).await?;
-        let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
+        let (stored, _place) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
         let network = self.known_network(caller, &user.id);
         if !self.store.verify_email((&hash, &link), (&stored, &network), self.clock.now()).await? {
             return Err(self.refuse_link(&hash).await);
@@ -43,14 +43,14 @@ impl Service {
     /// Sends the mail again that asks whoever is logged in to confirm their email. If they have, nothing is sent.
     ///
     /// # Errors
-    /// [`AppError::MailOff`], [`AppError::Throttled`], [`AppError::Unavailable`], and as [`Service::identify_to_change`].
+    /// [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::Unavailable`], and as [`Service::authenticate_for_write`].
     pub async fn resend_verification(&self, caller: &Caller, token: &Token) -> Result<(), Error> {
         self.need_mail()?;
-        let asking = self.identify_to_change(token).await?;
-        self.allow("mail", ASKED, caller).await?;
-        let asked = self.new_mail(Errand::Verify);
-        self.store.post_asked(&asked, &asking.asking(), "").await?.ok_or(AppError::SessionEnded)?;
-        self.wake_postman();
+        let asking = self.authenticate_for_write(token).await?;
+        self.check_rate_limit("mail", ASKED, caller).await?;
+        let asked = self.new_mail(MailKind::Verify);
+        self.store.enqueue_mail_for(&asked, &asking.asking(), "").await?.ok_or(AppError::SessionEnded)?;
+        self.notify_worker();
         Ok(())
     }
 
@@ -58,7 +58,7 @@ impl Service {
     /// that has an account is answered alike, and its owner is told.
     ///
     /// # Errors
-    /// [`AppError::MailOff`], [`AppError::Invalid`] if it is theirs already or the operator's rules forbid it, [`AppError::Throttled`],
+    /// [`AppError::MailOff`], [`AppError::Invalid`] if it is theirs already or the operator's rules forbid it, [`AppError::RateLimited`],
     /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
     pub async fn change_email(&self, caller: &Caller, asking: &Proven, email: &Email) -> Result<(), Error> {
         self.need_mail()?;
@@ -67,10 +67,10 @@ impl Service {
             return Err(invalid(Field::NewEmail, Problem::EmailSame));
         }
         self.policy.registration.domains.check(email).map_err(|problem| invalid(Field::NewEmail, problem))?;
-        self.allow("mail", ASKED, caller).await?;
-        let asked = self.new_mail(Errand::ChangeEmail);
-        self.store.post_asked(&asked, &asking.asking(), email.as_str()).await?.ok_or(AppError::SessionEnded)?;
-        self.wake_postman();
+        self.check_rate_limit("mail", ASKED, caller).await?;
+        let asked = self.new_mail(MailKind::ChangeEmail);
+        self.store.enqueue_mail_for(&asked, &asking.asking(), email.as_str()).await?.ok_or(AppError::SessionEnded)?;
+        self.notify_worker();
         tracing::info!(user = %user.id, "another email was asked for");
         Ok(())
     }
@@ -80,12 +80,12 @@ impl Service {
     /// the new email.
     ///
     /// # Errors
-    /// [`AppError::LinkSpent`], [`AppError::WrongPassword`], [`AppError::Taken`] if somebody has registered with it
-    /// meanwhile, [`AppError::Throttled`], [`AppError::Unavailable`].
+    /// [`AppError::LinkInvalid`], [`AppError::WrongPassword`], [`AppError::Taken`] if somebody has registered with it
+    /// meanwhile, [`AppError::RateLimited`], [`AppError::Unavailable`].
     pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::ChangeEmail]).await?;
-        let (stored, _place) = self.compare_own(caller, (&user, Prover::Link), password).await?;
-        let told = self.new_mail(Errand::EmailChanged);
+        let (stored, _place) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
+        let told = self.new_mail(MailKind::EmailChanged);
         let email = address_of(&link)?;
         let (held, network) = (self.inherit(&user.email, email.as_str()), self.known_network(caller, &user.id));
         let moved = self.store.move_email((&hash, &link), (&email, held), (&stored, &network), &told).await?;
@@ -97,8 +97,8 @@ impl Service {
     /// session and personal access token ends: somebody else may have changed the email, and know the password. Returns the email.
     ///
     /// # Errors
-    /// [`AppError::LinkSpent`], [`AppError::Invalid`] for a password that is too weak, [`AppError::Taken`] if somebody has the
-    /// email who has proven it, [`AppError::Throttled`], [`AppError::Unavailable`].
+    /// [`AppError::LinkInvalid`], [`AppError::Invalid`] for a password that is too weak, [`AppError::Taken`] if somebody has the
+    /// email who has proven it, [`AppError::RateLimited`], [`AppError::Unavailable`].
     pub async fn undo_email(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::UndoEmail]).await?;
@@ -109,7 +109,7 @@ impl Service {
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
         let squatter = holder.filter(|holder| holder.id != user.id);
         let squatter = squatter.map(|squatter| (squatter.id.clone(), self.leave_username(&squatter)));
-        let told = self.new_mail(Errand::EmailUndone);
+        let told = self.new_mail(MailKind::EmailUndone);
         let (link_of, network) = ((&hash, &link), self.known_network(caller, &user.id));
         let set = (password.as_str(), network.as_str());
         let email = (&email, self.inherit(&user.email, email.as_str()));
@@ -122,18 +122,23 @@ impl Service {
     async fn refuse_link(&self, hash: &TokenHash) -> Error {
         match self.store.find_link(hash).await {
             Ok(Some(_)) => AppError::Unavailable { retry_after: 1 }.into(),
-            Ok(None) => AppError::LinkSpent.into(),
+            Ok(None) => AppError::LinkInvalid.into(),
             Err(error) => error.into(),
         }
     }
 
-    async fn moved(&self, moved: Moved, user: &User, (hash, link): (&TokenHash, &Link)) -> Result<(), Error> {
+    async fn moved(
+        &self,
+        moved: MoveEmailOutcome,
+        user: &User,
+        (hash, link): (&TokenHash, &Link),
+    ) -> Result<(), Error> {
         match moved {
-            Moved::Done => {}
-            Moved::Spent => return Err(self.refuse_link(hash).await),
-            Moved::Taken => return Err(AppError::Taken.into()),
+            MoveEmailOutcome::Done => {}
+            MoveEmailOutcome::LinkInvalid => return Err(self.refuse_link(hash).await),
+            MoveEmailOutcome::Taken => return Err(AppError::Taken.into()),
         }
-        self.wake_postman();
+        self.notify_worker();
         tracing::info!(user = %user.id, by = link.kind.name(), "email changed");
         Ok(())
     }
@@ -141,11 +146,11 @@ impl Service {
     /// Whether a link still works. Nothing of the link is used up.
     ///
     /// # Errors
-    /// [`AppError::Throttled`], [`AppError::Unavailable`].
+    /// [`AppError::RateLimited`], [`AppError::Unavailable`].
     pub async fn check_link(&self, caller: &Caller, link: &Token) -> Result<bool, Error> {
         match self.follow(caller, link, &LinkKind::ALL).await {
             Ok(_) => Ok(true),
-            Err(Error::Refused(AppError::LinkSpent)) => Ok(false),
+            Err(Error::Refused(AppError::LinkInvalid)) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -153,9 +158,9 @@ impl Service {
     /// Reads a link's token.
     ///
     /// # Errors
-    /// [`AppError::LinkSpent`] for anything else: a mail program that cuts links off makes no error of another kind.
+    /// [`AppError::LinkInvalid`] for anything else: a mail program that cuts links off makes no error of another kind.
     pub fn read_link(text: Option<&str>) -> Result<Token, AppError> {
-        text.and_then(|text| Token::parse(Kind::Link, text)).ok_or(AppError::LinkSpent)
+        text.and_then(|text| Token::parse(TokenKind::Link, text)).ok_or(AppError::LinkInvalid)
     }
 
     /// What a link is about, if it still works and is of one of some kinds. An address may try only so many that don't.
@@ -166,19 +171,19 @@ impl Service {
         kinds: &[LinkKind],
     ) -> Result<(TokenHash, Link, User), Error> {
         // First, so that an address that must wait costs the database nothing.
-        self.free_address("link", caller, DEAD_LINKS)?;
+        self.rate_limit_key("link", caller, DEAD_LINKS)?;
         let found = self.find_working(link, kinds).await;
-        if let Err(Error::Refused(AppError::LinkSpent)) = found {
-            self.allow("link", DEAD_LINKS, caller).await?;
+        if let Err(Error::Refused(AppError::LinkInvalid)) = found {
+            self.check_rate_limit("link", DEAD_LINKS, caller).await?;
         }
         found
     }
 
     async fn find_working(&self, link: &Token, kinds: &[LinkKind]) -> Result<(TokenHash, Link, User), Error> {
         let (hash, now) = (link.hash(), self.clock.now());
-        let link = self.store.find_link(&hash).await?.ok_or(AppError::LinkSpent)?;
+        let link = self.store.find_link(&hash).await?.ok_or(AppError::LinkInvalid)?;
         let user = self.store.find_user(&link.user_id).await?.filter(|user| user.disabled_at.is_none());
-        let user = user.ok_or(AppError::LinkSpent)?;
+        let user = user.ok_or(AppError::LinkInvalid)?;
         if now >= link.expires_at {
             // Over for good: no clock that is put back brings it to life again. The answer is the same if the database can't
             // note it now.
@@ -190,7 +195,7 @@ impl Service {
         let forbidden =
             link.kind == LinkKind::ChangeEmail && self.policy.registration.domains.check(&address_of(&link)?).is_err();
         if !link.works(now) || !kinds.contains(&link.kind) || forbidden {
-            return Err(AppError::LinkSpent.into());
+            return Err(AppError::LinkInvalid.into());
         }
         Ok((hash, link, user))
     }
@@ -199,17 +204,17 @@ impl Service {
         if self.policy.mail == MailPolicy::Off { Err(AppError::MailOff.into()) } else { Ok(()) }
     }
 
-    pub(super) fn new_mail(&self, errand: Errand) -> NewMail {
+    pub(super) fn new_mail(&self, errand: MailKind) -> NewMail {
         let now = self.clock.now();
         NewMail { id: self.new_id(), errand, created_at: now, due_at: now }
     }
 
     /// A mail, where there is any.
-    pub(super) fn mail_of(&self, errand: Errand) -> Option<NewMail> {
+    pub(super) fn mail_of(&self, errand: MailKind) -> Option<NewMail> {
         (self.policy.mail != MailPolicy::Off).then(|| self.new_mail(errand))
     }
 
-    pub(super) fn wake_postman(&self) {
+    pub(super) fn notify_worker(&self) {
         self.mail_waits.notify_one();
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use rand::Rng;
 
 use crate::{
-    domain::token::{Kind, Token},
+    domain::token::{Token, TokenKind},
     store::draft::Nonce,
 };
 
@@ -34,7 +34,7 @@ pub fn nonce(entropy: &dyn Entropy) -> Nonce {
 }
 
 /// A new token.
-pub fn new_token(entropy: &dyn Entropy, kind: Kind) -> Token {
+pub fn new_token(entropy: &dyn Entropy, kind: TokenKind) -> Token {
     Token::generate(kind, || {
         let mut byte = [0];
         entropy.fill(&mut byte);

@@ -30,7 +30,7 @@ pub struct HashPolicy {
     /// Requests that may wait for their turn.
     pub queue: u32,
     /// How long one may wait.
-    pub patience: Duration,
+    pub queue_timeout: Duration,
 }
 
 /// Hashes and compares passwords.
@@ -39,7 +39,7 @@ pub struct Hasher {
     argon: Arc<Argon>,
     workers: Workers<Argon>,
     places: Arc<Semaphore>,
-    patience: Duration,
+    queue_timeout: Duration,
     judge: Arc<Judge>,
 }
 
@@ -58,7 +58,7 @@ pub enum Verdict {
 /// A place in the queue: held from before an attempt is counted until its hash is done, so that a full queue answers
 /// at once and counts nothing.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct Slot<'a> {
     hasher: &'a Hasher,
     _place: OwnedSemaphorePermit,
 }
@@ -70,8 +70,8 @@ impl Hasher {
         let argon = Arc::new(Argon::new(policy, salt)?);
         let workers = Workers::start(Crew { name: "hash", count: policy.permits, nice: 0 }, &argon)?;
         let places = Arc::new(Semaphore::new(policy.permits as usize + policy.queue as usize));
-        let judge = Arc::new(Judge::start(policy.queue, policy.patience)?);
-        Ok(Self { argon, workers, places, patience: policy.patience, judge })
+        let judge = Arc::new(Judge::start(policy.queue, policy.queue_timeout)?);
+        Ok(Self { argon, workers, places, queue_timeout: policy.queue_timeout, judge })
     }
 
     /// What judges new passwords before they are hashed.
@@ -95,13 +95,13 @@ impl Hasher {
     ///
     /// # Errors
     /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when the queue is full.
-    pub fn enqueue(&self) -> Result<Place<'_>, Error> {
+    pub fn enqueue(&self) -> Result<Slot<'_>, Error> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
-        Ok(Place { hasher: self, _place: place })
+        Ok(Slot { hasher: self, _place: place })
     }
 }
 
-impl Place<'_> {
+impl Slot<'_> {
     /// Hashes a new password into a PHC string.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Place<'_> {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Argon) -> T + Send + 'static) -> Result<T, Error> {
-        self.hasher.workers.run(self.hasher.patience, work).await
+        self.hasher.workers.run(self.hasher.queue_timeout, work).await
     }
 }
 
@@ -137,8 +137,8 @@ mod tests {
     /// Longer than any turn takes to come, however busy the machine is.
     const FOR_EVER: Duration = Duration::from_mins(5);
 
-    fn hasher(permits: u32, queue: u32, iterations: u32, patience: Duration) -> Hasher {
-        Hasher::new(HashPolicy { memory_kib: 64, iterations, parallelism: 1, permits, queue, patience }, [1; 16])
+    fn hasher(permits: u32, queue: u32, iterations: u32, queue_timeout: Duration) -> Hasher {
+        Hasher::new(HashPolicy { memory_kib: 64, iterations, parallelism: 1, permits, queue, queue_timeout }, [1; 16])
             .expect("good parameters")
     }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::password::Password,
     error::Problem,
-    store::{Allowance, User},
+    store::{RateLimit, User},
 };
 
 /// One thread is enough: judging a password takes a hundredth to a half of the time of hashing it.
@@ -33,7 +33,7 @@ pub struct Judge {
     places: Arc<Semaphore>,
     /// How many places there are.
     size: usize,
-    patience: Duration,
+    queue_timeout: Duration,
 }
 
 /// A place in the queue.
@@ -46,10 +46,10 @@ pub struct Turn<'a> {
 impl Judge {
     /// # Errors
     /// [`Error::Fault`] when the operating system gives no thread.
-    pub fn start(queue: u32, patience: Duration) -> Result<Self, Error> {
+    pub fn start(queue: u32, queue_timeout: Duration) -> Result<Self, Error> {
         let workers = Workers::start(CREW, &Arc::new(()))?;
         let size = CREW.count as usize + queue as usize;
-        Ok(Self { workers, places: Arc::new(Semaphore::new(size)), size, patience })
+        Ok(Self { workers, places: Arc::new(Semaphore::new(size)), size, queue_timeout })
     }
 
     /// Takes a place in the queue.
@@ -76,7 +76,7 @@ impl Turn<'_> {
     /// # Errors
     /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when that takes too long.
     pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-        self.judge.workers.run(self.judge.patience, move |()| work()).await
+        self.judge.workers.run(self.judge.queue_timeout, move |()| work()).await
     }
 }
 
@@ -86,7 +86,7 @@ impl Service {
     /// would be free to whoever fills it.
     ///
     /// # Errors
-    /// [`AppError::Throttled`](crate::error::AppError::Throttled), [`AppError::Unavailable`](crate::error::AppError::Unavailable).
+    /// [`AppError::RateLimited`](crate::error::AppError::RateLimited), [`AppError::Unavailable`](crate::error::AppError::Unavailable).
     pub(super) async fn judge(
         &self,
         caller: Option<&Caller>,
@@ -96,12 +96,12 @@ impl Service {
         if let Some(caller) = caller {
             self.free_judging("judge", caller)?;
         }
-        let candidate = match Candidate::new(password, &self.words(email, username), self.policy.password_least) {
+        let candidate = match Candidate::new(password, &self.words(email, username), self.policy.password_min_length) {
             Ok(candidate) => candidate,
             Err(problem) => return Ok(Some(problem)),
         };
         if let Some(caller) = caller {
-            self.allow("judge", allowance(candidate.cost()), caller).await?;
+            self.check_rate_limit("judge", allowance(candidate.cost()), caller).await?;
         }
         let turn = self.hasher.judge().enqueue()?;
         Ok(turn.run(move || candidate.judge()).await?.err())
@@ -122,7 +122,7 @@ impl Service {
 
     /// Refuses an address that is known to have to wait, before a password costs any work.
     pub(super) fn free_judging(&self, door: &str, caller: &Caller) -> Result<(), Error> {
-        self.free_address(door, caller, allowance(LEAST)).map(drop)
+        self.rate_limit_key(door, caller, allowance(LEAST)).map(drop)
     }
 
     /// What a guesser tries first at an account.
@@ -132,10 +132,10 @@ impl Service {
 }
 
 /// An address's allowance of passwords that cost as much.
-pub(super) fn allowance(cost: Duration) -> Allowance {
+pub(super) fn allowance(cost: Duration) -> RateLimit {
     let cost = cost.max(LEAST);
     let burst = u32::try_from(AT_ONCE.as_nanos() / cost.as_nanos().max(1)).unwrap_or(u32::MAX);
-    Allowance { burst: burst.max(1), interval: cost.saturating_mul(SHARE) }
+    RateLimit { burst: burst.max(1), interval: cost.saturating_mul(SHARE) }
 }
 
 #[cfg(test)]
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn an_address_has_judging_time_and_no_number_of_passwords_r24() {
         let of = |millis| {
-            let Allowance { burst, interval } = allowance(Duration::from_millis(millis));
+            let RateLimit { burst, interval } = allowance(Duration::from_millis(millis));
             (burst, interval.as_millis())
         };
         assert_eq!([of(0), of(5), of(10), of(1000)], [(30, 1000), (30, 1000), (15, 2000), (1, 200_000)]);

@@ -8,20 +8,20 @@ use tracing::Instrument;
 use super::{
     Caller, Error, Service,
     entropy::new_token,
-    hasher::{Place, Verdict},
+    hasher::{Slot, Verdict},
 };
 use crate::{
     domain::{
         account::{Identity, SignIn},
-        client,
         identifier::Identifier,
         password::Password,
         time::{CLOCK_TOLERANCE, Timestamp},
-        token::Kind,
+        token::TokenKind,
+        user_agent,
     },
     error::AppError,
     store::{
-        self, Allowance, Counted, Credential, LoginCount, LoginCounter, LoginMade, LoginOf, NameKey, NewSession,
+        self, Counted, Credential, LoginCount, LoginCounter, LoginMade, LoginOf, NameKey, NewSession, RateLimit,
         SessionCap, Turn, User, known_key,
     },
 };
@@ -41,7 +41,7 @@ const LEFT_TO_OTHERS: Duration = Duration::from_millis(40);
 
 /// An attempt that was counted, with its place in the queue for hashing.
 struct Attempt<'a> {
-    place: Place<'a>,
+    place: Slot<'a>,
     reserved: Reserved,
     password: Password,
     user: Option<User>,
@@ -68,7 +68,7 @@ impl Reserved {
     async fn failed(mut self) {
         self.settled = true;
         let settling = tokio::spawn(self.service.clone().settle_failed(self.counter.key.clone()));
-        timeout(store::PATIENCE, settling).await.ok();
+        timeout(store::DATABASE_TIMEOUT, settling).await.ok();
     }
 
     /// Settles it as right, even if the client goes away meanwhile: then it would be settled twice.
@@ -113,7 +113,7 @@ impl Service {
     /// unknown, wrong, disabled, too long.
     ///
     /// # Errors
-    /// [`AppError::BadCredentials`], [`AppError::EmailUnverified`], [`AppError::Throttled`], [`AppError::Unavailable`].
+    /// [`AppError::BadCredentials`], [`AppError::EmailUnverified`], [`AppError::RateLimited`], [`AppError::Unavailable`].
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
         let parsed = Identifier::parse(identifier);
         let of = LoginOf::Named {
@@ -161,7 +161,7 @@ impl Service {
     /// Counts an attempt and looks up what its password is to be compared with.
     async fn attempt(&self, caller: &Caller, of: LoginOf, password: &str) -> Result<Attempt<'_>, Error> {
         // Before anything else, so that an address that is held back takes nobody's place.
-        let addresses = self.free_address("login", caller, self.policy.login)?;
+        let addresses = self.rate_limit_key("login", caller, self.policy.login)?;
         let place = self.hasher.enqueue()?;
         let (known, network_seen_at, reserved) = self.count_attempt(of, addresses).await?;
         let (place, reserved) = match reserved {
@@ -188,13 +188,13 @@ impl Service {
     /// hash that it was compared with, and the place in the queue for what follows.
     ///
     /// # Errors
-    /// [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::Unavailable`].
-    pub(super) async fn compare_own(
+    /// [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+    pub(super) async fn verify_current_password(
         &self,
         caller: &Caller,
         (user, prover): (&User, Prover<'_>),
         password: &str,
-    ) -> Result<(String, Place<'_>), Error> {
+    ) -> Result<(String, Slot<'_>), Error> {
         let key = match prover {
             Prover::Session(id) => format!("session:{id}"),
             Prover::Link => format!("link:{}", user.id),
@@ -219,7 +219,7 @@ impl Service {
     async fn count_attempt(
         &self,
         of: LoginOf,
-        addresses: Vec<(String, Allowance)>,
+        addresses: Vec<(String, RateLimit)>,
     ) -> Result<(Option<Credential>, Option<Timestamp>, Result<Reserved, LoginCounter>), Error> {
         let service = self.clone();
         uncancelled(async move {
@@ -228,16 +228,16 @@ impl Service {
             let rule = service.policy.account;
             let counted = match service.store.count_login(&of, &addresses, (rule, &in_line), now).await? {
                 LoginCount::Counted(counted) => counted,
-                LoginCount::AddressHeld(place, wait) => {
+                LoginCount::AddressLimited(place, wait) => {
                     let address = addresses.get(place).map_or("", |(key, _)| key);
-                    return Err(service.hold(address, now, wait));
+                    return Err(service.rate_limited(address, now, wait));
                 }
             };
             let Counted { known, counter, network_seen_at, turn } = counted;
             let reserved = match turn {
                 Turn::Now => Ok(Reserved::new(&service, counter)),
                 Turn::Later | Turn::Abandoned => Err(counter),
-                Turn::Held(wait) => return Err(held_back(wait)),
+                Turn::Wait(wait) => return Err(backoff_error(wait)),
             };
             Ok((known, network_seen_at, reserved))
         })
@@ -246,14 +246,14 @@ impl Service {
 
     /// Waits until the attempts of the same account that are under way are settled, for no longer than one may wait for hashing.
     /// When too many wait already, it is refused at once.
-    async fn await_turn(&self, counter: LoginCounter) -> Result<(Place<'_>, Reserved), Error> {
-        let busy = || Error::throttled(Duration::from_secs(1));
+    async fn await_turn(&self, counter: LoginCounter) -> Result<(Slot<'_>, Reserved), Error> {
+        let busy = || Error::rate_limited(Duration::from_secs(1));
         let waiting = self.turns.join(&counter.key).ok_or_else(busy)?;
-        let (line, end) = (&waiting.line, Instant::now() + self.policy.login_patience);
+        let (line, end) = (&waiting.line, Instant::now() + self.policy.login_timeout);
         let _first = timeout_at(end, line.first.lock()).await.map_err(|_| busy())?;
         while Instant::now() < end {
             if let Some(wait) = line.held(self.clock.now()) {
-                return Err(held_back(wait));
+                return Err(backoff_error(wait));
             }
             let place = self.hasher.enqueue()?;
             let (service, counter) = (self.clone(), counter.clone());
@@ -266,9 +266,9 @@ impl Service {
             });
             match turn.await? {
                 Ok(reserved) => return Ok((place, reserved)),
-                Err(Turn::Held(wait)) => {
+                Err(Turn::Wait(wait)) => {
                     line.hold(self.clock.now(), wait);
-                    return Err(held_back(wait));
+                    return Err(backoff_error(wait));
                 }
                 Err(_) => drop(place),
             }
@@ -328,7 +328,7 @@ impl Service {
             Some(renewed) if self.store.renew_hash(&user.id, hash, &renewed).await? => renewed,
             _ => hash.to_owned(),
         };
-        let token = new_token(&*self.entropy, Kind::Session);
+        let token = new_token(&*self.entropy, TokenKind::Session);
         let now = self.clock.now();
         let session = NewSession {
             id: self.new_id(),
@@ -336,8 +336,8 @@ impl Service {
             token_hash: token.hash(),
             name: session_name(&caller.agent),
             created_at: now,
-            expires_at: now.plus(self.policy.session_absolute),
-            network: client::network(caller.address),
+            expires_at: now.plus(self.policy.session_max_lifetime),
+            network: user_agent::network(caller.address),
         };
         let expires_at = session.expires_at.to_rfc3339();
         let cap = SessionCap {
@@ -355,14 +355,14 @@ impl Service {
 
 /// A network is what counts as one address. No copy of the database tells which one it is.
 fn network_name(names: &NameKey, address: IpAddr) -> String {
-    let network = client::counted_networks(address).into_iter().next();
+    let network = user_agent::counted_networks(address).into_iter().next();
     let network = network.map_or_else(|| address.to_string(), |(network, _)| network.to_string());
     names.name("network:", &network)
 }
 
-fn held_back(wait: Duration) -> Error {
+fn backoff_error(wait: Duration) -> Error {
     tracing::info!("login held back for its account");
-    Error::throttled(wait)
+    Error::rate_limited(wait)
 }
 
 /// Does work to its end, even if the client goes away meanwhile.

@@ -12,7 +12,7 @@ impl Service {
     /// registering needs.
     ///
     /// # Errors
-    /// [`AppError::Invalid`](crate::error::AppError::Invalid), [`AppError::Throttled`](crate::error::AppError::Throttled),
+    /// [`AppError::Invalid`](crate::error::AppError::Invalid), [`AppError::RateLimited`](crate::error::AppError::RateLimited),
     /// [`AppError::SessionEnded`](crate::error::AppError::SessionEnded),
     /// [`AppError::Unavailable`](crate::error::AppError::Unavailable).
     pub async fn judge_password(
@@ -32,7 +32,7 @@ impl Service {
             None => self.words(email, username),
         };
         let candidate = Candidate::new(&password, &words, 0).map_err(|problem| invalid(Field::Password, problem))?;
-        self.allow("meter", allowance(candidate.cost()), caller).await?;
+        self.check_rate_limit("meter", allowance(candidate.cost()), caller).await?;
         let turn = self.hasher.judge().enqueue_spare()?;
         turn.run(move || candidate.strength()).await
     }

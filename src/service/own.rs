@@ -6,11 +6,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    Bearing, Caller, Error, Service,
+    Caller, Error, Principal, Service,
     entropy::new_token,
-    hasher::Place,
+    hasher::Slot,
     login::Prover,
-    proof::{Proven, asking},
+    reauth::{Proven, asking},
     registration::{collected, invalid},
 };
 use crate::{
@@ -18,18 +18,21 @@ use crate::{
         account::{
             Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork, SessionLine,
         },
-        client,
         password::Password,
         time::{CLOCK_TOLERANCE, Timestamp},
-        token::{Kind, Token},
+        token::{Token, TokenKind},
+        user_agent,
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{Allowance, Authority, Errand, KeptLink, KeptMail, KeptSession, Living, Rename, Session, Telling, User},
+    store::{
+        ActiveSessions, Authority, LimitedAction, LinkRecord, MailKind, MailRecord, RateLimit, RenameOutcome, Session,
+        SessionRecord, User,
+    },
 };
 
 /// Usernames that one address tries: each tells whether somebody has it.
-const RENAMES: Allowance = Allowance { burst: 10, interval: Duration::from_mins(6) };
+const RENAMES: RateLimit = RateLimit { burst: 10, interval: Duration::from_mins(6) };
 
 /// A change of one's password: each field as it was read, or what is wrong with it.
 pub struct PasswordChange {
@@ -77,7 +80,7 @@ impl Service {
     ///
     /// # Errors
     /// [`AppError::WrongPassword`], [`AppError::Invalid`] for a new password that is too weak, or if both passwords are wrong,
-    /// [`AppError::Throttled`], [`AppError::Unavailable`], and as [`Service::authenticate`].
+    /// [`AppError::RateLimited`], [`AppError::Unavailable`], and as [`Service::authenticate`].
     pub async fn change_password(
         &self,
         caller: &Caller,
@@ -90,17 +93,17 @@ impl Service {
         let (old, new, place) = self.compare_and_judge(caller, &session, change).await?;
         let new = place.hash(new, self.new_salt()).await?;
         // Only now, so that looking for a good enough one costs nothing of it.
-        self.allow_telling(Telling::Passwords, &user.id).await?;
-        let renewed = new_token(&*self.entropy, Kind::Session);
-        let told = self.mail_of(if revoke_access_tokens { Errand::PasswordReset } else { Errand::PasswordChanged });
+        self.check_action_limit(LimitedAction::Passwords, &user.id).await?;
+        let renewed = new_token(&*self.entropy, TokenKind::Session);
+        let told = self.mail_of(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
         let passwords = (old.as_str(), new.as_str());
         let (asking, new_hash, now) = (asking(&session), renewed.hash(), self.clock.now());
         let network = self.known_network(caller, &user.id);
         let renewal = (&new_hash, network.as_str());
         let change = self.store.change_password(asking, renewal, passwords, now, told.as_ref(), revoke_access_tokens);
         let changed = change.await?;
-        let Some(sessions_ended) = changed else { return Err(self.overtaken(token).await) };
-        self.wake_postman();
+        let Some(sessions_ended) = changed else { return Err(self.conflict_reason(token).await) };
+        self.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, revoke_access_tokens, "password changed");
         Ok(PasswordChanged { token: renewed, sessions_ended })
     }
@@ -112,7 +115,7 @@ impl Service {
         caller: &Caller,
         session: &Session,
         PasswordChange { current, new, .. }: PasswordChange,
-    ) -> Result<(String, Password, Place<'_>), Error> {
+    ) -> Result<(String, Password, Slot<'_>), Error> {
         let user = &session.user;
         let new = match new {
             Ok(new) => self.judge_for(Some(caller), user, &new).await?.map_or(Ok(new), Err),
@@ -124,14 +127,14 @@ impl Service {
             Ok(current) => current,
             Err(problem) => return both(problem, new.err()),
         };
-        let (old, place) = match (self.compare_own(caller, (user, Prover::Session(&session.id)), &current).await, &new)
-        {
-            (Ok(compared), _) => compared,
-            (Err(Error::Refused(AppError::WrongPassword)), Err(problem)) => {
-                return both(Problem::PasswordWrong, Some(problem.clone()));
-            }
-            (Err(error), _) => return Err(error),
-        };
+        let (old, place) =
+            match (self.verify_current_password(caller, (user, Prover::Session(&session.id)), &current).await, &new) {
+                (Ok(compared), _) => compared,
+                (Err(Error::Refused(AppError::WrongPassword)), Err(problem)) => {
+                    return both(Problem::PasswordWrong, Some(problem.clone()));
+                }
+                (Err(error), _) => return Err(error),
+            };
         let new = new.map_err(|problem| invalid(Field::NewPassword, problem))?;
         if Password::parse(&current).is_ok_and(|current| current == new) {
             return Err(invalid(Field::NewPassword, Problem::PasswordSame));
@@ -142,16 +145,16 @@ impl Service {
     /// The sessions of whoever is logged in: the one that asks, then the last used first.
     ///
     /// # Errors
-    /// As [`Service::identify`].
+    /// As [`Service::authenticate_any`].
     pub async fn list_sessions(&self, token: &Token) -> Result<Vec<SessionLine>, Error> {
-        let asking = self.identify(token).await?;
+        let asking = self.authenticate_any(token).await?;
         let now = self.clock.now();
         let unused_since = now.minus(self.policy.session_idle);
-        let living = Living { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let living = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
         let kept = self.store.list_sessions(&asking.user().id, living).await?;
         let own = match &asking {
-            Bearing::Session(session) => Some(session.id.as_str()),
-            Bearing::Access(_) => None,
+            Principal::Session(session) => Some(session.id.as_str()),
+            Principal::Access(_) => None,
         };
         let mut lines: Vec<SessionLine> = kept.into_iter().map(|session| session_line(session, own)).collect();
         lines.sort_by_key(|line| !line.current);
@@ -200,7 +203,7 @@ impl Service {
     /// Gives their account another username. Returns the account.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] if somebody has it, [`AppError::Throttled`], [`AppError::SessionEnded`],
+    /// [`AppError::Invalid`] if somebody has it, [`AppError::RateLimited`], [`AppError::SessionEnded`],
     /// [`AppError::Unavailable`].
     pub async fn change_username(
         &self,
@@ -208,13 +211,13 @@ impl Service {
         asking: &Proven,
         username: &Username,
     ) -> Result<Account, Error> {
-        self.allow("rename", RENAMES, caller).await?;
+        self.check_rate_limit("rename", RENAMES, caller).await?;
         let user = &asking.session().user;
         let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
         match self.store.rename_user(Authority::Asking(asking.asking()), username, counts).await? {
-            Rename::Done => {}
-            Rename::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
-            Rename::SessionEnded => return Err(AppError::SessionEnded.into()),
+            RenameOutcome::Done => {}
+            RenameOutcome::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
+            RenameOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
         }
         tracing::info!(user = %user.id, "username changed");
         Ok(User { username: username.as_str().to_owned(), ..user.clone() }.into())
@@ -226,7 +229,7 @@ impl Service {
     /// [`AppError::Unavailable`].
     pub async fn export(&self, asking: &Proven) -> Result<Export, Error> {
         let user = &asking.session().user;
-        let kept = self.store.list_sessions(&user.id, Living::EVER).await?;
+        let kept = self.store.list_sessions(&user.id, ActiveSessions::ALL).await?;
         let sessions = kept.into_iter().map(|session| ExportedSession {
             client_name: session.name.clone(),
             previous_login_at: session.previous_login_at.map(rfc3339),
@@ -273,14 +276,14 @@ impl Service {
     }
 }
 
-impl From<KeptMail> for ExportedMail {
-    fn from(KeptMail { kind, address, created_at, due_at, attempts }: KeptMail) -> Self {
+impl From<MailRecord> for ExportedMail {
+    fn from(MailRecord { kind, address, created_at, due_at, attempts }: MailRecord) -> Self {
         Self { kind, address, created_at: rfc3339(created_at), due_at: rfc3339(due_at), attempts }
     }
 }
 
-impl From<KeptLink> for ExportedLink {
-    fn from(KeptLink { kind, address, created_at, expires_at }: KeptLink) -> Self {
+impl From<LinkRecord> for ExportedLink {
+    fn from(LinkRecord { kind, address, created_at, expires_at }: LinkRecord) -> Self {
         Self { kind, address, created_at: rfc3339(created_at), expires_at: rfc3339(expires_at) }
     }
 }
@@ -289,11 +292,11 @@ fn rfc3339(millis: i64) -> String {
     Timestamp::from_millis(millis).to_rfc3339()
 }
 
-fn session_line(session: KeptSession, own: Option<&str>) -> SessionLine {
+fn session_line(session: SessionRecord, own: Option<&str>) -> SessionLine {
     SessionLine {
         current: own == Some(session.id.as_str()),
         id: session.id,
-        client: client::in_words(&session.name),
+        client: user_agent::describe(&session.name),
         network: session.network,
         created_at: rfc3339(session.created_at),
         last_seen_at: rfc3339(session.last_seen_at),

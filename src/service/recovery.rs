@@ -9,11 +9,11 @@ use super::{
 use crate::{
     domain::{email::Email, password::Password, token::Token},
     error::{AppError, Field, Problem},
-    store::{Allowance, Errand, LinkKind, User},
+    store::{LinkKind, MailKind, RateLimit, User},
 };
 
 /// Mails that one address asks for.
-pub(super) const ASKED: Allowance = Allowance { burst: 5, interval: Duration::from_mins(3) };
+pub(super) const ASKED: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins(3) };
 
 /// A link's token and the password that it is to set, each field checked.
 pub struct NewPassword {
@@ -31,7 +31,7 @@ impl NewPassword {
     /// Reads the two fields; a missing one is `None`.
     ///
     /// # Errors
-    /// [`AppError::LinkSpent`] for what is no link's token, [`AppError::Invalid`] with what is wrong with the password.
+    /// [`AppError::LinkInvalid`] for what is no link's token, [`AppError::Invalid`] with what is wrong with the password.
     pub fn parse(link: Option<&str>, password: Option<&str>) -> Result<Self, AppError> {
         let link = Service::read_link(link)?;
         let password = password.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
@@ -45,12 +45,12 @@ impl Service {
     /// answered alike, after the same work.
     ///
     /// # Errors
-    /// [`AppError::MailOff`], [`AppError::Throttled`], [`AppError::Unavailable`].
+    /// [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::Unavailable`].
     pub async fn forgot_password(&self, caller: &Caller, email: &Email) -> Result<(), Error> {
         self.need_mail()?;
-        self.allow("mail", ASKED, caller).await?;
-        self.store.post(&self.new_mail(Errand::Forgot), None, email.as_str()).await?;
-        self.wake_postman();
+        self.check_rate_limit("mail", ASKED, caller).await?;
+        self.store.enqueue_mail(&self.new_mail(MailKind::Forgot), None, email.as_str()).await?;
+        self.notify_worker();
         Ok(())
     }
 
@@ -61,17 +61,17 @@ impl Service {
     /// somebody who registered with it.
     ///
     /// # Errors
-    /// [`AppError::LinkSpent`], [`AppError::Invalid`] for a password that is too weak, [`AppError::Throttled`],
+    /// [`AppError::LinkInvalid`], [`AppError::Invalid`] for a password that is too weak, [`AppError::RateLimited`],
     /// [`AppError::Unavailable`].
     pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::Reset, LinkKind::Verify]).await?;
         let password = self.judge_and_hash(caller, &user, password).await?;
-        let told = self.new_mail(Errand::PasswordReset);
+        let told = self.new_mail(MailKind::PasswordReset);
         let network = self.known_network(caller, &user.id);
         let ended = self.store.reset_password((&hash, &link), &password, &network, &told).await?;
-        let sessions_ended = ended.ok_or(AppError::LinkSpent)?;
-        self.wake_postman();
+        let sessions_ended = ended.ok_or(AppError::LinkInvalid)?;
+        self.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, "password set anew by mail");
         Ok(user.email)
     }
@@ -93,11 +93,11 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::token::Kind;
+    use crate::domain::token::TokenKind;
 
     #[test]
     fn a_new_password_is_never_printed_r29() {
-        let link = Token::generate(Kind::Link, || 7);
+        let link = Token::generate(TokenKind::Link, || 7);
         let new = NewPassword::parse(Some(link.expose()), Some("a secret of some length")).expect("a new password");
         assert_eq!(format!("{new:?}"), "NewPassword");
     }

@@ -12,7 +12,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, FieldProblem, Problem},
-    store::{Errand, LoginMade, Made, NewUser, User, Welcome},
+    store::{LoginMade, MailKind, NewUser, RegisterOutcome, User, Welcome},
 };
 
 /// What somebody who registers sends: each field as it was read, or what is wrong with it.
@@ -99,7 +99,7 @@ impl Service {
     ///
     /// # Errors
     /// [`AppError::Invalid`] with what is wrong with every field, and for a username that is taken where mail is sent,
-    /// [`AppError::Throttled`], [`AppError::Taken`], [`AppError::Unavailable`].
+    /// [`AppError::RateLimited`], [`AppError::Taken`], [`AppError::Unavailable`].
     pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
         Ok(self.make_account(Some(caller), registration).await?.user.into())
     }
@@ -132,7 +132,7 @@ impl Service {
         let Fields { email, username, password } = self.judge_fields(caller, new).await?;
         // Counted only now, so that looking for a good enough password costs nobody their allowance.
         if let Some(caller) = caller {
-            self.allow("register", self.policy.register, caller).await?;
+            self.check_rate_limit("register", self.policy.register, caller).await?;
         }
         let place = self.hasher.enqueue()?;
         let password_hash = place.hash(password, self.new_salt()).await?;
@@ -154,18 +154,20 @@ impl Service {
             verified: user.email_verified_at.is_some(),
             held: self.inherit(username.as_str(), email.as_str()),
         };
-        let (made, taken) = (self.new_mail(Errand::Verify), self.new_mail(Errand::Taken));
+        let (made, taken) = (self.new_mail(MailKind::Verify), self.new_mail(MailKind::Taken));
         let discreet = self.policy.mail == MailPolicy::Sent;
         let welcome = Welcome { made: &made, taken: discreet.then_some(&taken) };
         let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
         match self.store.insert_user(new, mails.then_some(welcome)).await? {
-            Made::Done => tracing::info!(user = %user.id, "account created"),
+            RegisterOutcome::Done => tracing::info!(user = %user.id, "account created"),
             // Only the mailbox tells the two apart.
-            Made::OwnerTold => tracing::info!("somebody tried to register with an email that has an account"),
-            Made::Taken if discreet => return Err(invalid(Field::Username, Problem::UsernameTaken)),
-            Made::Taken => return Err(AppError::Taken.into()),
+            RegisterOutcome::OwnerNotified => {
+                tracing::info!("somebody tried to register with an email that has an account");
+            }
+            RegisterOutcome::Taken if discreet => return Err(invalid(Field::Username, Problem::UsernameTaken)),
+            RegisterOutcome::Taken => return Err(AppError::Taken.into()),
         }
-        self.wake_postman();
+        self.notify_worker();
         Ok(NewAccount { user, password_hash })
     }
 
@@ -175,7 +177,7 @@ impl Service {
         let password = match password {
             Ok(password) => {
                 if let Some(caller) = caller {
-                    self.free_address("register", caller, self.policy.register)?;
+                    self.rate_limit_key("register", caller, self.policy.register)?;
                 }
                 self.judge(caller, &password, [&typed_email, &typed_username]).await?.map_or(Ok(password), Err)
             }

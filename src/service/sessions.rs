@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bearing, Error, Service};
+use super::{Error, Principal, Service};
 use crate::{
     domain::{
         time::CLOCK_TOLERANCE,
-        token::{Kind, Token},
+        token::{Token, TokenKind},
     },
     error::AppError,
     store::Session,
@@ -22,7 +22,7 @@ impl Service {
     /// [`AppError::SessionEnded`] when there is none or it is over; [`AppError::SessionRequired`] for a personal access token,
     /// which is none; [`AppError::Unavailable`].
     pub async fn authenticate(&self, token: &Token) -> Result<Arc<Session>, Error> {
-        if token.kind() == Kind::Personal {
+        if token.kind() == TokenKind::Personal {
             return Err(Box::pin(self.refuse_access(token)).await);
         }
         let hash = token.hash();
@@ -53,12 +53,12 @@ impl Service {
     /// the token in any more.
     ///
     /// # Errors
-    /// As [`Service::identify_to_change`].
+    /// As [`Service::authenticate_for_write`].
     pub async fn log_out(&self, token: &Token) -> Result<(), Error> {
-        let asking = self.identify_to_change(token).await?;
+        let asking = self.authenticate_for_write(token).await?;
         match &asking {
-            Bearing::Session(session) => self.store.end_session(session).await?,
-            Bearing::Access(access) => self.store.revoke_access_token(&access.id).await?,
+            Principal::Session(session) => self.store.end_session(session).await?,
+            Principal::Access(access) => self.store.revoke_access_token(&access.id).await?,
         }
         tracing::info!(user = %asking.user().id, "logged out");
         Ok(())

@@ -67,7 +67,7 @@ impl<C: Send + Sync + 'static> Workers<C> {
     /// [`AppError::Unavailable`] when the turn doesn't come in time.
     pub async fn run<T: Send + 'static>(
         &self,
-        patience: Duration,
+        queue_timeout: Duration,
         work: impl FnOnce(&C) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, mut answer) = oneshot::channel();
@@ -80,7 +80,7 @@ impl<C: Send + Sync + 'static> Workers<C> {
             }
         });
         self.jobs.send(job).map_err(|_| gone())?;
-        let answer = match timeout(patience, &mut answer).await {
+        let answer = match timeout(queue_timeout, &mut answer).await {
             Ok(answer) => answer,
             Err(_) if taken.swap(true, Ordering::Relaxed) => answer.await,
             Err(_) => return Err(busy()),

@@ -19,7 +19,7 @@ use super::LIVE;
 use crate::error::AppError;
 
 /// After this time a call is given up: the server itself answers within 20 s, busy or not.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The browser's client, with `Authorization: Bearer` (RFC 6750, section 2.1) while there is a token.
 pub struct SessionClient;
@@ -83,7 +83,7 @@ fn limit(request: &mut Request) {
     let init = RequestInit::new();
     if let Ok(controller) = AbortController::new() {
         init.set_signal(Some(&controller.signal()));
-        set_timeout(move || controller.abort(), PATIENCE);
+        set_timeout(move || controller.abort(), REQUEST_TIMEOUT);
     }
     let limited = web_sys::Request::new_with_request_and_init(&plain, &init);
     *request = limited.unwrap_or(plain).into();

@@ -1,9 +1,10 @@
 //! Personal access tokens.
 
 use super::{
-    Asking, DURABLE, Error, NewMail, Store, User, UserRow, lock::Locks, mail::post, on_read, on_write, own::living,
+    Asking, DURABLE, Error, NewMail, Store, User, UserRow, lock::Locks, mail::enqueue_mail, on_read, on_write,
+    own::lock_active,
 };
-use crate::domain::{scope::Scope, time::Timestamp, token::TokenHash, token_name::TokenName};
+use crate::domain::{time::Timestamp, token::TokenHash, token_name::TokenName, token_scope::TokenScope};
 
 /// A token to be made.
 #[derive(Clone, Debug)]
@@ -15,7 +16,7 @@ pub struct NewAccessToken {
     /// What its owner calls it.
     pub name: TokenName,
     /// What it may do.
-    pub scope: Scope,
+    pub scope: TokenScope,
     /// Now.
     pub created_at: Timestamp,
     /// When it ends.
@@ -24,7 +25,7 @@ pub struct NewAccessToken {
 
 /// A token in a list of its owner's. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct KeptAccessToken {
+pub struct AccessTokenRecord {
     /// A UUID, version 7.
     pub id: String,
     /// What its owner calls it.
@@ -49,7 +50,7 @@ pub struct AccessToken {
     /// What it hashes to.
     pub token_hash: TokenHash,
     /// What it may do.
-    pub scope: Scope,
+    pub scope: TokenScope,
     /// When it was made.
     pub begun_at: Timestamp,
     /// When it was last used, to the minute, if ever.
@@ -71,7 +72,7 @@ struct AccessTokenRow {
 
 /// What came of the wish for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Issued {
+pub enum IssueOutcome {
     /// It is there.
     Done,
     /// The account has as many as it may.
@@ -100,10 +101,10 @@ impl Store {
         new: NewAccessToken,
         most: u32,
         told: Option<&NewMail>,
-    ) -> Result<Issued, Error> {
+    ) -> Result<IssueOutcome, Error> {
         Ok(on_write!(self, DURABLE, tx => {
             let user = &asking.user;
-            if living!(tx, asking) {
+            if lock_active!(tx, asking) {
                 let sql = "INSERT INTO access_tokens (id, user_id, token_hash, name, scope, created_at, expires_at) \
                            SELECT $1, $2, $3, $4, $5, $6, $7 \
                            WHERE (SELECT COUNT(*) FROM access_tokens WHERE user_id = $2 AND expires_at > $6) < $8";
@@ -121,14 +122,14 @@ impl Store {
                     .rows_affected();
                 if rows == 1 {
                     if let Some(told) = told {
-                        post!(tx, told, Some(user), "");
+                        enqueue_mail!(tx, told, Some(user), "");
                     }
-                    Issued::Done
+                    IssueOutcome::Done
                 } else {
-                    Issued::TooMany
+                    IssueOutcome::TooMany
                 }
             } else {
-                Issued::SessionEnded
+                IssueOutcome::SessionEnded
             }
         }))
     }
@@ -138,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_access_tokens(&self, user: &str, now: Timestamp) -> Result<Vec<KeptAccessToken>, Error> {
+    pub async fn list_access_tokens(&self, user: &str, now: Timestamp) -> Result<Vec<AccessTokenRecord>, Error> {
         let sql = "SELECT id, name, scope, created_at, last_used_at, expires_at FROM access_tokens \
                    WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id DESC";
         Ok(on_read!(self, conn => {
@@ -163,7 +164,7 @@ impl Store {
                 id: row.token_id,
                 user: row.user.into(),
                 token_hash: *hash,
-                scope: Scope::named(&row.scope)?,
+                scope: TokenScope::named(&row.scope)?,
                 begun_at: Timestamp::from_millis(row.begun_at),
                 last_used_at: row.last_used_at.map(Timestamp::from_millis),
                 expires_at: Timestamp::from_millis(row.expires_at),
@@ -189,7 +190,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn revoke_access_token_of(&self, asking: &Asking, id: &str) -> Result<Option<bool>, Error> {
         Ok(on_write!(self, DURABLE, tx => {
-            if living!(tx, asking) {
+            if lock_active!(tx, asking) {
                 let sql = "DELETE FROM access_tokens WHERE id = $1 AND user_id = $2";
                 Some(sqlx::query(sql).bind(id).bind(&asking.user).execute(&mut *tx).await?.rows_affected() == 1)
             } else {

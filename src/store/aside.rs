@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::{
-    Error, PATIENCE,
+    DATABASE_TIMEOUT, Error,
     backup::open,
     files::{LOGS, beside, create_private},
 };
@@ -42,7 +42,7 @@ pub(super) fn refuse_log(path: &Path) -> Result<(), Error> {
 /// Folds the log of the database of before. A damaged database keeps its log: both are set aside.
 pub(super) async fn fold_before(database: &Path) -> Result<(), Error> {
     let folded = async {
-        let mut before = open(database, false, PATIENCE).await?;
+        let mut before = open(database, false, DATABASE_TIMEOUT).await?;
         fold(&mut before, database).await?;
         Ok(before.close().await?)
     };

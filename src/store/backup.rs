@@ -24,7 +24,7 @@ use super::{
 const BEAT: Duration = Duration::from_secs(1);
 
 /// How long a reader waits for a lock.
-const PATIENCE: Duration = Duration::from_secs(30);
+const COPY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a copy is called in words.
 const COPY: &str = "the copy";
@@ -45,7 +45,7 @@ pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl Fn
     }
     refuse_other_name(database)?;
     let name = database.display().to_string();
-    let mut source = open(database, false, PATIENCE).await.map_err(|cause| of(&name, cause.into()))?;
+    let mut source = open(database, false, COPY_TIMEOUT).await.map_err(|cause| of(&name, cause.into()))?;
     if !look_into(&mut source, &name).await.map_err(|error| of(&name, error))? {
         return Err(Error::Refused(format!("{} holds no data yet: start the server first.", database.display())));
     }
@@ -118,7 +118,7 @@ pub(super) async fn open(path: &Path, query_only: bool, patience: Duration) -> R
 
 /// Makes sure that a copy is whole, and a database of this program.
 pub(super) async fn check(path: &Path) -> Result<(), Error> {
-    let mut copy = open(path, true, PATIENCE).await.map_err(|cause| of(COPY, cause.into()))?;
+    let mut copy = open(path, true, COPY_TIMEOUT).await.map_err(|cause| of(COPY, cause.into()))?;
     let checked = async {
         let ours = look_into(&mut copy, COPY).await?;
         let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&mut copy).await?;

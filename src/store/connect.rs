@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 use super::{
-    Db, Error, PATIENCE,
+    DATABASE_TIMEOUT, Db, Error,
     files::{beside, open_private},
     writer::Writer,
 };
@@ -58,21 +58,21 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
         .pragma("secure_delete", "ON")
         .pragma("cache_size", CACHE_SIZE)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        .busy_timeout(PATIENCE);
+        .busy_timeout(DATABASE_TIMEOUT);
     let write = Writer::open(options.clone()).await.map_err(|e| unusable(path, e))?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *write.lock().await?).await?;
     if !is_sound(&version) {
         return Err(Error::Refused(format!("SQLite {version} may lose data: this program needs 3.51.3 or newer.")));
     }
-    let read: SqlitePoolOptions = patient(connections).test_before_acquire(false);
+    let read: SqlitePoolOptions = pool_options(connections).test_before_acquire(false);
     let read = read.connect_with(options.pragma("query_only", "ON")).await?;
     Ok((Db::Sqlite { read, write: Box::new(write) }, lock))
 }
 
-pub fn patient<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
+pub fn pool_options<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
     PoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(DATABASE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(Duration::from_mins(30))
 }
@@ -212,16 +212,16 @@ mod tests {
             assert!(!is_passing_code(code), "{code}");
         }
         assert!(is_passing(&sqlx::Error::PoolClosed) && !is_passing(&sqlx::Error::RowNotFound));
-        let told = |code| is_passing(&sqlx::Error::Database(Box::new(Told(code))));
+        let told = |code| is_passing(&sqlx::Error::Database(Box::new(FakeDbError(code))));
         assert!(told("5") && !told("2067"));
     }
 
     /// What a database tells.
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Told(&'static str);
+    struct FakeDbError(&'static str);
 
-    impl sqlx::error::DatabaseError for Told {
+    impl sqlx::error::DatabaseError for FakeDbError {
         fn message(&self) -> &str {
             self.0
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{
     DURABLE, Error, Inherit, NewMail, RELAXED, Store,
     lock::Locks,
-    mail::post,
+    mail::enqueue_mail,
     on_read, on_write,
-    throttles::{forget_counts, inherit_failures, welcome},
+    rate_limits::{forget_counts, inherit_failures, welcome},
 };
 use crate::domain::{
     email::Email,
@@ -115,17 +115,17 @@ pub struct Decoy<'a> {
 
 /// What came of a link that gives an account another address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moved {
+pub enum MoveEmailOutcome {
     /// It has it.
     Done,
     /// The link was used, is too old, or is void.
-    Spent,
+    LinkInvalid,
     /// Somebody else has the address.
     Taken,
 }
 
 /// Uses a link up, and tells whether it worked. The user's row is locked first, as everywhere.
-macro_rules! use_up {
+macro_rules! redeem_link {
     ($tx:ident, $hash:expr, $user:expr, $now:expr) => {{
         let (user, now): (&str, $crate::domain::time::Timestamp) = ($user, $now);
         $tx.lock_user(user).await?;
@@ -138,7 +138,7 @@ macro_rules! use_up {
 
 /// Voids what somebody who knew the password until now, or had a mail from before, could still use to take the account: links to
 /// a new password and to another address, sent or waiting.
-macro_rules! void_links {
+macro_rules! revoke_links {
     ($tx:ident, $user:expr) => {{
         let sql = "DELETE FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')";
         sqlx::query(sql).bind($user).execute(&mut *$tx).await?;
@@ -152,16 +152,16 @@ macro_rules! void_links {
 macro_rules! end_access {
     ($tx:ident, $user:expr) => {{
         let user: &str = $user;
-        $crate::store::links::void_links!($tx, user);
+        $crate::store::links::revoke_links!($tx, user);
         $crate::store::access_tokens::revoke_access_tokens!($tx, user);
-        $crate::store::throttles::forget_networks!($tx, user);
+        $crate::store::rate_limits::forget_networks!($tx, user);
         let sql = "DELETE FROM sessions WHERE user_id = $1";
         sqlx::query(sql).bind(user).execute(&mut *$tx).await?.rows_affected()
     }};
 }
 
 /// As [`end_access`], for an owner who proves the address anew: links that confirm it are void as well.
-macro_rules! evict {
+macro_rules! revoke_all_access {
     ($tx:ident, $user:expr) => {{
         sqlx::query("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'").bind($user).execute(&mut *$tx).await?;
         end_access!($tx, $user)
@@ -196,11 +196,11 @@ macro_rules! evict_squatter {
     }};
 }
 
-pub(super) use {end_access, void_links};
+pub(super) use {end_access, revoke_links};
 
 /// A link that is kept, in a list of its owner's. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct KeptLink {
+pub struct LinkRecord {
     /// What following it does.
     pub kind: String,
     /// The address that it proves, or brings back.
@@ -341,7 +341,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn links_of(&self, user: &str) -> Result<Vec<KeptLink>, Error> {
+    pub async fn links_of(&self, user: &str) -> Result<Vec<LinkRecord>, Error> {
         let sql = "SELECT kind, address, created_at, expires_at FROM links WHERE user_id = $1 ORDER BY created_at";
         Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
     }
@@ -366,7 +366,7 @@ impl Store {
                 let sql = "SELECT id FROM users WHERE id = $1 AND email = $2 AND password_hash = $3";
                 let query = sqlx::query_scalar(sql).bind(&link.user_id).bind(&link.address).bind(&password_hash);
                 let same: Option<String> = query.fetch_optional(&mut *tx).await?;
-                let verified = same.is_some() && use_up!(tx, &hash, &link.user_id, now);
+                let verified = same.is_some() && redeem_link!(tx, &hash, &link.user_id, now);
                 if verified {
                     let sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2) WHERE id = $1";
                     sqlx::query(sql).bind(&link.user_id).bind(now.as_millis()).execute(&mut *tx).await?;
@@ -404,13 +404,13 @@ impl Store {
                 let sql = "SELECT id FROM users WHERE id = $1 AND email = $2";
                 let same: Option<String> =
                     sqlx::query_scalar(sql).bind(user).bind(&link.address).fetch_optional(&mut *tx).await?;
-                if same.is_some() && use_up!(tx, &hash, user, now) {
+                if same.is_some() && redeem_link!(tx, &hash, user, now) {
                     let sql = "UPDATE users SET password_hash = $2, email_verified_at = COALESCE(email_verified_at, $3) \
                                WHERE id = $1";
                     let query = sqlx::query(sql).bind(user).bind(&password_hash).bind(now.as_millis());
                     query.execute(&mut *tx).await?;
-                    post!(tx, &told, Some(user), "");
-                    let ended = evict!(tx, user);
+                    enqueue_mail!(tx, &told, Some(user), "");
+                    let ended = revoke_all_access!(tx, user);
                     welcome!(tx, user, &network, now);
                     Some(ended)
                 } else {
@@ -433,7 +433,7 @@ impl Store {
         (email, held): (&Email, Inherit),
         (password_hash, network): (&str, &str),
         told: &NewMail,
-    ) -> Result<Moved, Error> {
+    ) -> Result<MoveEmailOutcome, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
         let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
         let network = network.to_owned();
@@ -446,7 +446,7 @@ impl Store {
                 let before: Option<(String, Option<i64>)> =
                     sqlx::query_as(sql).bind(user).bind(&password_hash).fetch_optional(&mut *tx).await?;
                 match before {
-                    Some((before, verified)) if use_up!(tx, &hash, user, now) => {
+                    Some((before, verified)) if redeem_link!(tx, &hash, user, now) => {
                         let mut told = told;
                         let sql = "SELECT MAX(created_at) FROM \
                                    (SELECT created_at FROM links WHERE user_id = $1 AND kind = 'undo_email' UNION ALL \
@@ -456,13 +456,13 @@ impl Store {
                         let after = last.map_or(i64::MIN, |last| last.saturating_add(1));
                         told.created_at = now.max(Timestamp::from_millis(after));
                         set_email!(tx, user, (&email, &held), now);
-                        void_links!(tx, user);
+                        revoke_links!(tx, user);
                         let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
                         sqlx::query(sql).bind(user).execute(&mut *tx).await?;
                         welcome!(tx, user, &network, now);
                         // An address that was mistyped is a stranger's, who must not learn of the right one.
                         if verified.is_some() {
-                            post!(tx, &told, Some(user), &before);
+                            enqueue_mail!(tx, &told, Some(user), &before);
                         }
                         true
                     }
@@ -487,7 +487,7 @@ impl Store {
         (password_hash, network): (&str, &str),
         squatter: Option<(String, Inherit)>,
         told: &NewMail,
-    ) -> Result<Moved, Error> {
+    ) -> Result<MoveEmailOutcome, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
         let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
         let network = network.to_owned();
@@ -503,7 +503,7 @@ impl Store {
                 for account in locked {
                     tx.lock_user(account).await?;
                 }
-                let works = use_up!(tx, &hash, user, now);
+                let works = redeem_link!(tx, &hash, user, now);
                 if works {
                     if let Some((squatter, left)) = &squatter {
                         evict_squatter!(tx, squatter, left, &email);
@@ -517,9 +517,9 @@ impl Store {
                     sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
                     let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'email_changed' AND created_at >= $2";
                     sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
-                    evict!(tx, user);
+                    revoke_all_access!(tx, user);
                     welcome!(tx, user, &network, now);
-                    post!(tx, &told, Some(user), &before);
+                    enqueue_mail!(tx, &told, Some(user), &before);
                 }
                 works
             }))
@@ -528,12 +528,12 @@ impl Store {
     }
 }
 
-fn moved_or_taken(moved: Result<bool, Error>) -> Result<Moved, Error> {
+fn moved_or_taken(moved: Result<bool, Error>) -> Result<MoveEmailOutcome, Error> {
     match moved {
-        Ok(true) => Ok(Moved::Done),
-        Ok(false) => Ok(Moved::Spent),
+        Ok(true) => Ok(MoveEmailOutcome::Done),
+        Ok(false) => Ok(MoveEmailOutcome::LinkInvalid),
         // The database's own uniqueness decides, so that two at once can't both have it.
-        Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(Moved::Taken),
+        Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(MoveEmailOutcome::Taken),
         Err(error) => Err(error),
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{postgres::Session, sweep::Spent};
+use super::{postgres::Session, sweep::Expired};
 
 /// A transaction that can have a user to itself: what a login, a logout of everything, a disabling and a new password
 /// do then comes one after the other.
@@ -20,7 +20,7 @@ pub trait Locks {
     fn noting_a_use(&self) -> [&'static str; 2];
 
     /// The statement that sweeps out rows of a kind. It leaves out a row that another transaction holds.
-    fn purging(&self, kind: Spent) -> &'static str;
+    fn purging(&self, kind: Expired) -> &'static str;
 }
 
 macro_rules! noting_a_use {
@@ -56,7 +56,7 @@ impl Locks for Session<Transaction<'static, Postgres>> {
         noting_a_use!(" FOR UPDATE SKIP LOCKED")
     }
 
-    fn purging(&self, kind: Spent) -> &'static str {
+    fn purging(&self, kind: Expired) -> &'static str {
         let [_, skipping] = kind.delete();
         skipping
     }
@@ -76,7 +76,7 @@ impl Locks for Transaction<'_, Sqlite> {
         noting_a_use!("")
     }
 
-    fn purging(&self, kind: Spent) -> &'static str {
+    fn purging(&self, kind: Expired) -> &'static str {
         let [plain, _] = kind.delete();
         plain
     }

@@ -7,7 +7,7 @@ use crate::domain::time::{CLOCK_TOLERANCE, Timestamp};
 
 /// What a mail is to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Errand {
+pub enum MailKind {
     /// Asks the owner of a new account to confirm the address.
     Verify,
     /// Tells an owner that somebody tried to register with the address.
@@ -28,7 +28,7 @@ pub enum Errand {
     EmailUndone,
 }
 
-impl Errand {
+impl MailKind {
     const ALL: [Self; 9] = [
         Self::Verify,
         Self::Taken,
@@ -73,7 +73,7 @@ impl Errand {
 
 /// A mail that waits, in a list of its owner's. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct KeptMail {
+pub struct MailRecord {
     /// What it is to say.
     pub kind: String,
     /// Where it goes, if the account doesn't tell that.
@@ -92,7 +92,7 @@ pub struct NewMail {
     /// A UUID, version 7.
     pub id: String,
     /// What to say.
-    pub errand: Errand,
+    pub errand: MailKind,
     /// Now. Of a change of an email it may be a moment later, behind the change before.
     pub created_at: Timestamp,
     /// When it is due.
@@ -101,11 +101,11 @@ pub struct NewMail {
 
 /// A mail that waits.
 #[derive(Clone, Debug)]
-pub struct WaitingMail {
+pub struct QueuedMail {
     /// A UUID, version 7.
     pub id: String,
     /// What to say.
-    pub errand: Errand,
+    pub errand: MailKind,
     /// Whose account it is about, where that is known.
     pub user_id: Option<String>,
     /// An address that the account doesn't tell; empty where it does.
@@ -127,7 +127,7 @@ struct MailRow {
 }
 
 /// Puts a mail into the queue.
-macro_rules! post {
+macro_rules! enqueue_mail {
     ($tx:ident, $mail:expr, $user:expr, $address:expr) => {{
         let (mail, user, address): (&$crate::store::NewMail, Option<&str>, &str) = ($mail, $user, $address);
         let sql = "INSERT INTO mails (id, kind, user_id, address, created_at, due_at, attempts) \
@@ -144,13 +144,13 @@ macro_rules! post {
     }};
 }
 
-pub(super) use post;
+pub(super) use enqueue_mail;
 
 /// The longest that a mail waits for another try. One that seems to wait longer was put off before the clock was put back.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// The mail that is due first: $1 now, $2 the time up to which a mail may wait. What tells of a closed account stays out, as
-/// [`Errand::waits_while_closed`] has it.
+/// [`MailKind::waits_while_closed`] has it.
 macro_rules! due {
     () => {
         "SELECT id FROM mails WHERE (due_at <= $1 OR due_at > $2) \
@@ -176,8 +176,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn post(&self, mail: &NewMail, user: Option<&str>, address: &str) -> Result<(), Error> {
-        on_write!(self, DURABLE, tx => post!(tx, mail, user, address));
+    pub async fn enqueue_mail(&self, mail: &NewMail, user: Option<&str>, address: &str) -> Result<(), Error> {
+        on_write!(self, DURABLE, tx => enqueue_mail!(tx, mail, user, address));
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn claim_mail(&self, now: Timestamp, lease: Duration) -> Result<Option<WaitingMail>, Error> {
+    pub async fn claim_mail(&self, now: Timestamp, lease: Duration) -> Result<Option<QueuedMail>, Error> {
         let row: Option<MailRow> = loop {
             let rows: Vec<MailRow> = on_each!(self, RELAXED, tx => sqlx::query_as(CLAIM)
                 .bind(now.as_millis())
@@ -199,9 +199,9 @@ impl Store {
             }
         };
         let Some(row) = row else { return Ok(None) };
-        let errand = Errand::named(&row.kind);
+        let errand = MailKind::named(&row.kind);
         let errand = errand.ok_or_else(|| Error::Refused(format!("the mail {} is of no known kind", row.id)))?;
-        Ok(Some(WaitingMail {
+        Ok(Some(QueuedMail {
             id: row.id,
             errand,
             user_id: row.user_id,
@@ -235,7 +235,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn drop_mail(&self, mail: &str) -> Result<(), Error> {
+    pub async fn delete_mail(&self, mail: &str) -> Result<(), Error> {
         on_write!(self, RELAXED, tx => {
             sqlx::query("DELETE FROM mails WHERE id = $1").bind(mail).execute(&mut *tx).await?;
         });
@@ -246,7 +246,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn mails_of(&self, user: &str) -> Result<Vec<KeptMail>, Error> {
+    pub async fn mails_of(&self, user: &str) -> Result<Vec<MailRecord>, Error> {
         let sql =
             "SELECT kind, address, created_at, due_at, attempts FROM mails WHERE user_id = $1 ORDER BY created_at";
         Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_queue_keeps_back_what_waits_while_an_account_is_closed_and_nothing_else() {
-        for errand in Errand::ALL {
+        for errand in MailKind::ALL {
             let kept_back = CLAIM.contains(&format!("'{}'", errand.name()));
             assert_eq!(kept_back, errand.waits_while_closed(), "{errand:?}");
         }

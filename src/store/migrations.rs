@@ -152,7 +152,7 @@ fn explain(error: Error, server: &Server) -> Error {
              CREATE SCHEMA vestibule AUTHORIZATION the user, and add ?options=-c%20search_path%3Dvestibule to database.url."
         )),
         "42P07" => Error::Refused(format!(
-            "{place} has a table of another program that this version wants to make: {cause}. Rename that table, or move it to \
+            "{place} has a table of another program that this version wants to make: {cause}. RenameOutcome that table, or move it to \
              another schema."
         )),
         "25006" => Error::Refused(format!(

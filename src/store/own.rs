@@ -4,18 +4,18 @@
 use super::{
     DURABLE, Error, Inherit, NewMail, Store,
     access_tokens::revoke_access_tokens,
-    links::void_links,
+    links::revoke_links,
     lock::Locks,
-    mail::post,
+    mail::enqueue_mail,
     on_read, on_write,
+    rate_limits::{forget_counts, forget_networks, inherit_failures, own_counts, welcome},
     sessions::end_session,
-    throttles::{forget_counts, forget_networks, inherit_failures, own_counts, welcome},
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
 /// A session in a list of its owner's. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct KeptSession {
+pub struct SessionRecord {
     /// A UUID, version 7.
     pub id: String,
     /// The client's own name for itself.
@@ -36,7 +36,7 @@ pub struct KeptSession {
 
 /// Which sessions still live.
 #[derive(Clone, Copy, Debug)]
-pub struct Living {
+pub struct ActiveSessions {
     /// Those last used at this time or before have ended.
     pub unused_since: Timestamp,
     /// So have those that end now or ended before.
@@ -45,9 +45,9 @@ pub struct Living {
     pub begun_until: Timestamp,
 }
 
-impl Living {
+impl ActiveSessions {
     /// All that are kept, even if they have ended.
-    pub const EVER: Self = Self {
+    pub const ALL: Self = Self {
         unused_since: Timestamp::from_millis(i64::MIN),
         now: Timestamp::from_millis(i64::MIN),
         begun_until: Timestamp::from_millis(i64::MAX),
@@ -56,7 +56,7 @@ impl Living {
 
 /// What came of a wish for another username.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rename {
+pub enum RenameOutcome {
     /// It is theirs.
     Done,
     /// Somebody has it.
@@ -96,7 +96,7 @@ pub(super) use finds;
 
 /// Locks an account. Then tells whether it is open, and whether what asks still has the token that it asked with. A session that
 /// was renewed since the check has another, and the old token may do nothing any more.
-macro_rules! living {
+macro_rules! lock_active {
     ($tx:ident, $asking:expr) => {{
         let asking: &$crate::store::Asking = $asking;
         $tx.lock_user(&asking.user).await?;
@@ -104,7 +104,7 @@ macro_rules! living {
     }};
 }
 
-pub(super) use living;
+pub(super) use lock_active;
 
 /// By what right an account is changed.
 #[derive(Clone, Debug)]
@@ -132,7 +132,7 @@ macro_rules! allowed {
     ($tx:ident, $authority:expr) => {{
         let authority: &Authority = $authority;
         match authority {
-            Authority::Asking(asking) => living!($tx, asking),
+            Authority::Asking(asking) => lock_active!($tx, asking),
             Authority::Operator { user } => {
                 $tx.lock_user(user).await?;
                 true
@@ -163,7 +163,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn list_sessions(&self, user: &str, living: Living) -> Result<Vec<KeptSession>, Error> {
+    pub async fn list_sessions(&self, user: &str, living: ActiveSessions) -> Result<Vec<SessionRecord>, Error> {
         let sql = "SELECT id, name, network, created_at, last_seen_at, expires_at, previous_login_at, proven_at \
                    FROM sessions WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 AND created_at <= $4 \
                    ORDER BY last_seen_at DESC, id DESC";
@@ -217,7 +217,7 @@ impl Store {
         authority: Authority,
         username: &Username,
         (held, left): (Inherit, Inherit),
-    ) -> Result<Rename, Error> {
+    ) -> Result<RenameOutcome, Error> {
         let (store, username) = (self.clone(), username.clone());
         let renamed = self.uncancelled(async move {
             let _forgotten = store.forget_user_afterwards(authority.user());
@@ -233,10 +233,10 @@ impl Store {
             }))
         });
         match renamed.await {
-            Ok(true) => Ok(Rename::Done),
-            Ok(false) => Ok(Rename::SessionEnded),
+            Ok(true) => Ok(RenameOutcome::Done),
+            Ok(false) => Ok(RenameOutcome::SessionEnded),
             // The database's own uniqueness decides, so that two at once can't both have it.
-            Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(Rename::Taken),
+            Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(RenameOutcome::Taken),
             Err(error) => Err(error),
         }
     }
@@ -246,11 +246,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn post_asked(&self, mail: &NewMail, asking: &Asking, address: &str) -> Result<Option<()>, Error> {
+    pub async fn enqueue_mail_for(&self, mail: &NewMail, asking: &Asking, address: &str) -> Result<Option<()>, Error> {
         Ok(on_write!(self, DURABLE, tx => {
-            let living = living!(tx, asking);
+            let living = lock_active!(tx, asking);
             if living {
-                post!(tx, mail, Some(&asking.user), address);
+                enqueue_mail!(tx, mail, Some(&asking.user), address);
             }
             living.then_some(())
         }))
@@ -314,7 +314,7 @@ impl Store {
         let (store, session) = (self.clone(), session.to_owned());
         self.uncancelled(async move {
             let (ended, _forgotten) = on_write!(store, DURABLE, tx => {
-                let living = living!(tx, &asking);
+                let living = lock_active!(tx, &asking);
                 let ended = if living { end_session!(tx, &asking.user, &session) } else { Vec::new() };
                 (living.then_some(!ended.is_empty()), store.forget_afterwards(&ended))
             });
@@ -346,8 +346,8 @@ impl Store {
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&asking.user);
             Ok(on_write!(store, DURABLE, tx => {
-                if living!(tx, &asking) {
-                    void_links!(tx, &asking.user);
+                if lock_active!(tx, &asking) {
+                    revoke_links!(tx, &asking.user);
                     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
                     let query = sqlx::query(sql).bind(&asking.user).bind(&asking.id);
                     Some(query.execute(&mut *tx).await?.rows_affected())
@@ -405,14 +405,14 @@ impl Store {
                 if renew!(tx, &asking, &new, &old_password, now) {
                     let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
                     sqlx::query(sql).bind(user).bind(&new_password).execute(&mut *tx).await?;
-                    void_links!(tx, user);
+                    revoke_links!(tx, user);
                     forget_networks!(tx, user);
                     welcome!(tx, user, &network, now);
                     if revoke_tokens {
                         revoke_access_tokens!(tx, user);
                     }
                     if let Some(told) = &told {
-                        post!(tx, told, Some(user), "");
+                        enqueue_mail!(tx, told, Some(user), "");
                     }
                     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
                     Some(sqlx::query(sql).bind(user).bind(&asking.id).execute(&mut *tx).await?.rows_affected())

@@ -14,8 +14,8 @@ use sqlx::{
 };
 
 use super::{
-    Beginning, Error, PATIENCE,
-    connect::{is_passing, patient},
+    Beginning, DATABASE_TIMEOUT, Error,
+    connect::{is_passing, pool_options},
     url::{PostgresAddress, describe, read_postgres},
 };
 
@@ -62,11 +62,11 @@ impl Server {
         let place = describe(&address.options);
         let (options, pooled) = reach(&address, &place).await?;
         let release = if pooled { "BEGIN; ROLLBACK" } else { "ROLLBACK" };
-        let pool = patient::<Postgres>(connections).after_release(move |connection: &mut PgConnection, _| {
+        let pool = pool_options::<Postgres>(connections).after_release(move |connection: &mut PgConnection, _| {
             // A caller that leaves while a transaction begins leaves it open; sqlx doesn't notice. And sqlx asks a
             // connection for a sign of life before it keeps it, but without a limit in time: one whose server has vanished
             // would hold its place for as long as TCP tries. Through a pooler a rollback of nothing would be warned of.
-            let clean = async move { tokio::time::timeout(PATIENCE, connection.execute(release)).await };
+            let clean = async move { tokio::time::timeout(DATABASE_TIMEOUT, connection.execute(release)).await };
             Box::pin(async { clean.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|_| true) })
         });
         Ok(Self { pool: pool.connect_with(options).await?, pooled, place })
@@ -126,7 +126,7 @@ impl Session<Box<PgConnection>> {
 /// How to connect so that nothing depends on the defaults of the role or the database, and whether there is a pooler between.
 async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptions, bool), Error> {
     let base = address.options.clone().application_name("vestibule").extra_float_digits(None);
-    let patience = PATIENCE.as_millis().to_string();
+    let patience = DATABASE_TIMEOUT.as_millis().to_string();
     let direct = base.clone().options([
         ("statement_timeout", patience.as_str()),
         ("lock_timeout", patience.as_str()),
@@ -182,7 +182,7 @@ async fn look(options: &PgConnectOptions, place: &str) -> Result<String, Trouble
         sqlx::Connection::close(connection).await?;
         Ok(facts)
     };
-    let looked = tokio::time::timeout(PATIENCE, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let looked = tokio::time::timeout(DATABASE_TIMEOUT, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
     let (limit, encoding, commit) = looked.map_err(|cause| trouble(&cause, place))?;
     if encoding != "UTF8" {
         return Err(Trouble::Other(Error::Refused(format!(

@@ -277,7 +277,7 @@ mod tests {
 
     /// Another program in the middle of reading.
     async fn reader(path: &Path) -> SqliteConnection {
-        let mut reader = open(path, true, super::super::PATIENCE).await.expect("opened");
+        let mut reader = open(path, true, super::super::DATABASE_TIMEOUT).await.expect("opened");
         reader.execute("BEGIN; SELECT COUNT(*) FROM users").await.expect("read");
         reader
     }

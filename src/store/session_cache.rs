@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::token::{Kind, Token},
+        domain::token::{Token, TokenKind},
         store::User,
     };
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn hash(byte: u8) -> TokenHash {
-        Token::generate(Kind::Session, || byte).hash()
+        Token::generate(TokenKind::Session, || byte).hash()
     }
 
     #[test]

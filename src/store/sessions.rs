@@ -7,7 +7,7 @@ use super::{
     links::end_access,
     lock::Locks,
     on_read, on_write,
-    throttles::{LoginCounter, know_network, settle_right},
+    rate_limits::{LoginCounter, know_network, settle_right},
 };
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
@@ -116,7 +116,7 @@ impl SessionRow {
 
 /// What is known once a session has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begun {
+pub struct SessionStart {
     /// When somebody logged in to the account for the last time before, if ever.
     pub previous_login_at: Option<Timestamp>,
 }
@@ -161,7 +161,7 @@ impl Store {
         password_hash: String,
         cap: SessionCap,
         login: LoginMade,
-    ) -> Result<Option<Begun>, Error> {
+    ) -> Result<Option<SessionStart>, Error> {
         let (store, most) = (self.clone(), i64::from(cap.most));
         self.uncancelled(async move {
             let (begun, _evicted) = on_write!(store, RELAXED, tx => {
@@ -200,7 +200,7 @@ impl Store {
                         .await?;
                 }
                 let begun =
-                    added.map(|(_, last)| Begun { previous_login_at: last.map(Timestamp::from_millis) });
+                    added.map(|(_, last)| SessionStart { previous_login_at: last.map(Timestamp::from_millis) });
                 (begun, store.forget_afterwards(&evicted))
             });
             Ok(begun)

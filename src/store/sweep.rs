@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 
 /// The times up to which rows mean nothing any more.
 #[derive(Clone, Copy, Debug)]
-pub struct Horizons {
+pub struct Cutoffs {
     /// Now: an address whose allowance is whole again may do as much as one that was never seen.
     pub allowances: Timestamp,
     /// Failed logins before this are forgotten, and no attempt from before it is under way.
@@ -27,7 +27,7 @@ pub struct Horizons {
 
 /// What a row that means nothing any more was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spent {
+pub enum Expired {
     /// An address's throttle.
     Address,
     /// The throttle of an account, or of a name that is nobody's.
@@ -38,18 +38,18 @@ pub enum Spent {
     Session,
 }
 
-/// How long the writer waits for others: not at all, and [`super::PATIENCE`]. SQLite obeys when it reads the statement, so it must
+/// How long the writer waits for others: not at all, and [`super::DATABASE_TIMEOUT`]. SQLite obeys when it reads the statement, so it must
 /// never be kept for another time, as a prepared one is.
-const IMPATIENT: &str = "PRAGMA busy_timeout = 0";
-const PATIENT: &str = "PRAGMA busy_timeout = 2500";
+const NO_WAIT: &str = "PRAGMA busy_timeout = 0";
+const WAIT: &str = "PRAGMA busy_timeout = 2500";
 
 /// Folds SQLite's log into the file and empties it. A reader that is in the way isn't waited for: SQLite would hold its write
 /// lock meanwhile, and nobody could write. Tells whether the log is empty. It must run to its end: what was dropped half-way would
 /// leave a writer without patience.
 async fn empty(writer: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    sqlx::raw_sql(IMPATIENT).execute(&mut *writer).await?;
+    sqlx::raw_sql(NO_WAIT).execute(&mut *writer).await?;
     let emptied = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *writer).await;
-    sqlx::raw_sql(PATIENT).execute(&mut *writer).await?;
+    sqlx::raw_sql(WAIT).execute(&mut *writer).await?;
     let (busy, _, _): (i64, i64, i64) = emptied?;
     Ok(busy == 0)
 }
@@ -94,7 +94,7 @@ macro_rules! delete {
     };
 }
 
-impl Spent {
+impl Expired {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Address, Self::Account, Self::Network, Self::Session];
 
@@ -118,7 +118,7 @@ impl Spent {
         }
     }
 
-    const fn until(self, horizons: Horizons) -> i64 {
+    const fn until(self, horizons: Cutoffs) -> i64 {
         match self {
             Self::Address => horizons.allowances.as_millis(),
             Self::Account => horizons.failures.as_millis(),
@@ -188,7 +188,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn find_spent(&self, kind: Spent, horizons: Horizons, limit: u32) -> Result<Vec<String>, Error> {
+    pub async fn find_expired(&self, kind: Expired, horizons: Cutoffs, limit: u32) -> Result<Vec<String>, Error> {
         Ok(on_search!(self, conn => sqlx::query_scalar(kind.search())
             .bind(kind.until(horizons))
             .bind(i64::from(limit))
@@ -196,18 +196,18 @@ impl Store {
             .await?))
     }
 
-    /// Deletes rows that [`Store::find_spent`] has found, unless they have been used since, or are in use. Returns how many.
+    /// Deletes rows that [`Store::find_expired`] has found, unless they have been used since, or are in use. Returns how many.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn purge_spent(&self, kind: Spent, keys: &[String], horizons: Horizons) -> Result<u64, Error> {
+    pub async fn purge_expired(&self, kind: Expired, keys: &[String], horizons: Cutoffs) -> Result<u64, Error> {
         let until = kind.until(horizons);
         let (rows, _ended) = on_write!(self, RELAXED, tx => {
             let (sql, mut rows, mut ended) = (tx.purging(kind), 0, Vec::<Vec<u8>>::new());
             for keys in keys.chunks(AT_ONCE) {
                 // The last one fills the places that are left.
                 let keys = keys.iter().chain(keys.iter().rev().cycle()).take(AT_ONCE);
-                if kind == Spent::Session {
+                if kind == Expired::Session {
                     let query = keys.fold(sqlx::query_scalar(sql).bind(until), QueryScalar::bind);
                     ended.extend(query.fetch_all(&mut *tx).await?);
                 } else {
@@ -229,7 +229,7 @@ mod tests {
     use sqlx::{Connection as _, Executor as _, Row as _};
 
     use super::*;
-    use crate::store::{Authority, DatabaseUrl, Inherit, PATIENCE, backup::open};
+    use crate::store::{Authority, DATABASE_TIMEOUT, DatabaseUrl, Inherit, backup::open};
 
     /// Adds an account of this name.
     async fn add(store: &Store, name: &'static str) {
@@ -247,12 +247,12 @@ mod tests {
     }
 
     /// Gives the writer an hour's patience, within which a wait for a reader doesn't end.
-    async fn make_patient(store: &Store) {
+    async fn allow_waiting(store: &Store) {
         let made = async |writer: &mut SqliteConnection| writer.execute("PRAGMA busy_timeout = 3600000").await;
         on_sqlite(store, made).await.expect("patient");
     }
 
-    async fn patience(store: &Store) -> i64 {
+    async fn busy_timeout(store: &Store) -> i64 {
         let sql = sqlx::raw_sql("PRAGMA busy_timeout");
         on_sqlite(store, async |writer| sql.fetch_one(writer).await.expect("a row").get(0)).await
     }
@@ -278,23 +278,23 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("a.db");
         let store = Store::open(&DatabaseUrl::Sqlite(database.clone()), 1).await.expect("a store");
-        let patient = i64::try_from(PATIENCE.as_millis()).expect("a number");
+        let patient = i64::try_from(DATABASE_TIMEOUT.as_millis()).expect("a number");
         for name in ["ann", "bob"] {
             add(&store, name).await;
         }
-        let mut reader = open(&database, true, PATIENCE).await.expect("opened");
+        let mut reader = open(&database, true, DATABASE_TIMEOUT).await.expect("opened");
         let count = "SELECT COUNT(*) FROM users";
         reader.execute("BEGIN").await.expect("begun");
         assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut reader).await.expect("read"), 2);
         // Twice, for a statement that is kept does nothing the second time.
         for name in ["ann", "bob"] {
-            make_patient(&store).await;
+            allow_waiting(&store).await;
             delete(&store, name).await;
-            assert_eq!(patience(&store).await, patient, "it waits for others as before");
+            assert_eq!(busy_timeout(&store).await, patient, "it waits for others as before");
         }
-        make_patient(&store).await;
+        allow_waiting(&store).await;
         assert!(!now(store.rewrite(i64::MAX)).await.expect("tried"), "the reader still needs the old pages");
-        assert_eq!(patience(&store).await, patient);
+        assert_eq!(busy_timeout(&store).await, patient);
         add(&store, "carl").await;
         assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut reader).await.expect("read"), 2);
         assert!(log_len(&database) > 0);

@@ -4,9 +4,9 @@ use super::{
     DURABLE, Error, Inherit, NewMail, Store,
     links::end_access,
     lock::Locks,
-    mail::post,
+    mail::enqueue_mail,
     on_read, on_write,
-    throttles::{forget_own_failures, inherit_failures},
+    rate_limits::{forget_own_failures, inherit_failures},
 };
 use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
 
@@ -40,11 +40,11 @@ pub struct Welcome<'a> {
 
 /// What came of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Made {
+pub enum RegisterOutcome {
     /// The account is there.
     Done,
     /// The address has one, whose owner is told so.
-    OwnerTold,
+    OwnerNotified,
     /// The email or the username is taken.
     Taken,
 }
@@ -165,7 +165,7 @@ macro_rules! find {
             Identifier::Username(username) => {
                 sqlx::query_as(BY_USERNAME).bind(username.key()).fetch_optional(&mut *$conn).await?
             }
-            Identifier::Nobody => None,
+            Identifier::Invalid => None,
         };
         row.map(Credential::from)
     }};
@@ -191,13 +191,13 @@ pub(super) const BY_USERNAME_FOR_LOGIN: &str = for_login!("username_key");
 macro_rules! find_for_login {
     ($conn:ident, $identifier:expr, $network:expr) => {{
         use $crate::store::{
-            throttles::LoginRow,
+            rate_limits::LoginRow,
             users::{BY_EMAIL_FOR_LOGIN, BY_USERNAME_FOR_LOGIN},
         };
         let named = match $identifier {
             Identifier::Email(email) => Some((BY_EMAIL_FOR_LOGIN, email.key())),
             Identifier::Username(username) => Some((BY_USERNAME_FOR_LOGIN, username.key())),
-            Identifier::Nobody => None,
+            Identifier::Invalid => None,
         };
         let row: Option<LoginRow> = match named {
             Some((sql, key)) => sqlx::query_as(sql).bind(key).bind($network).fetch_optional(&mut *$conn).await?,
@@ -215,7 +215,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn insert_user(&self, new: NewUser<'_>, welcome: Option<Welcome<'_>>) -> Result<Made, Error> {
+    pub async fn insert_user(&self, new: NewUser<'_>, welcome: Option<Welcome<'_>>) -> Result<RegisterOutcome, Error> {
         let sql = "INSERT INTO users \
                    (id, email, email_key, username, username_key, password_hash, created_at, email_verified_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id";
@@ -236,10 +236,10 @@ impl Store {
             }
             match (made, welcome) {
                 (Some(user), Some(welcome)) => {
-                    post!(tx, welcome.made, Some(&user), "");
-                    Made::Done
+                    enqueue_mail!(tx, welcome.made, Some(&user), "");
+                    RegisterOutcome::Done
                 }
-                (Some(_), None) => Made::Done,
+                (Some(_), None) => RegisterOutcome::Done,
                 (None, Some(Welcome { taken: Some(taken), .. })) => {
                     // A username that is taken is told in any case, so that one's own is no way to ask for an email.
                     let sql = "SELECT id FROM users WHERE email_key = $1 \
@@ -248,13 +248,13 @@ impl Store {
                     let owner: Option<String> = query.fetch_optional(&mut *tx).await?;
                     match owner {
                         Some(owner) => {
-                            post!(tx, taken, Some(&owner), "");
-                            Made::OwnerTold
+                            enqueue_mail!(tx, taken, Some(&owner), "");
+                            RegisterOutcome::OwnerNotified
                         }
-                        None => Made::Taken,
+                        None => RegisterOutcome::Taken,
                     }
                 }
-                (None, _) => Made::Taken,
+                (None, _) => RegisterOutcome::Taken,
             }
         }))
     }

@@ -75,7 +75,7 @@ on_both! {
 on_both! {
     async fn one_hundred_registrations_of_one_email_make_one_account_r1(app: App) {
         let mut config = app.config.clone();
-        (config.password.hashing_queue, config.password.hashing_patience) = (100, Duration::from_mins(5));
+        (config.password.hashing_queue, config.password.hashing_timeout) = (100, Duration::from_mins(5));
         let app = app.restart_with(config).await;
         let mut siblings = vec![];
         if app.backend == Backend::Postgres {

@@ -38,15 +38,15 @@ pub fn command(folder: &Path) -> Command {
     let mut command = program::program(path, folder);
     // Every client tells its address, and may be one of many who log in to one account: only so can a few do so much.
     command.env("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1");
-    command.env("VESTIBULE_THROTTLE_ACCOUNT_FREE_FAILURES", "100");
-    command.env("VESTIBULE_THROTTLE_TOKEN_CALLS_PER_MINUTE", "60000000");
+    command.env("VESTIBULE_RATE_LIMIT_ACCOUNT_FREE_FAILURES", "100");
+    command.env("VESTIBULE_RATE_LIMIT_TOKEN_CALLS_PER_MINUTE", "60000000");
     command
 }
 
 /// As [`command`], with the limits of accounts that everybody has: a login that a kill broke off must not hold its account back.
 fn limited_command(folder: &Path, url: &str) -> Command {
     let mut command = command(folder);
-    command.env_remove("VESTIBULE_THROTTLE_ACCOUNT_FREE_FAILURES").env("DATABASE_URL", url);
+    command.env_remove("VESTIBULE_RATE_LIMIT_ACCOUNT_FREE_FAILURES").env("DATABASE_URL", url);
     command
 }
 

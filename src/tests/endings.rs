@@ -7,11 +7,11 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use vestibule::{
-    domain::token::{Kind, Token},
+    domain::token::{Token, TokenKind},
     error::AppError,
     mail::MailUrl,
     service::{Caller, Error, NewPassword, PasswordChange, Service, admin::Command},
-    store::Living,
+    store::ActiveSessions,
 };
 
 use crate::{
@@ -45,16 +45,18 @@ fn caller() -> Caller {
 const ENDINGS: [(&str, Act<()>); 12] = [
     ("logout", |service, scene| Box::pin(async move { service.log_out(&scene.here).await })),
     ("ending it from another session", |service, scene| {
-        Box::pin(async move { service.end_session(&service.prove(&scene.there).await?, &scene.here_id).await })
+        Box::pin(async move { service.end_session(&service.require_reauth(&scene.there).await?, &scene.here_id).await })
     }),
     ("ending all others", |service, scene| {
-        Box::pin(async move { service.end_other_sessions(&service.prove(&scene.there).await?).await.map(drop) })
+        Box::pin(
+            async move { service.end_other_sessions(&service.require_reauth(&scene.there).await?).await.map(drop) },
+        )
     }),
     ("deletion", |service, scene| {
-        Box::pin(async move { service.delete_account(&service.prove(&scene.there).await?, &scene.name).await })
+        Box::pin(async move { service.delete_account(&service.require_reauth(&scene.there).await?, &scene.name).await })
     }),
     ("deletion in the session itself", |service, scene| {
-        Box::pin(async move { service.delete_account(&service.prove(&scene.here).await?, &scene.name).await })
+        Box::pin(async move { service.delete_account(&service.require_reauth(&scene.here).await?, &scene.name).await })
     }),
     ("a new password elsewhere", |service, scene| {
         Box::pin(async move {
@@ -122,15 +124,15 @@ async fn set(app: &App, name: String) -> Scene {
     // The session that began first is the one that ends when there are too many.
     app.clock.advance(Duration::from_secs(1));
     let there = app.token(&name).await;
-    let [here, there] = [here, there].map(|token| Token::parse(Kind::Session, &token).unwrap());
-    let link = Token::parse(Kind::Link, &link).unwrap();
+    let [here, there] = [here, there].map(|token| Token::parse(TokenKind::Session, &token).unwrap());
+    let link = Token::parse(TokenKind::Link, &link).unwrap();
     let session = app.service.authenticate(&here).await.unwrap();
     Scene { name, user: session.user.id.clone(), here, here_id: session.id.clone(), there, link }
 }
 
 /// After an ending was acknowledged, the session is gone, whichever token it had in the end.
 async fn expect_ended(servers: [&App; 2], scene: &Scene, renewed: Option<&Token>, what: &str) {
-    let kept = servers[0].store.list_sessions(&scene.user, Living::EVER).await.unwrap();
+    let kept = servers[0].store.list_sessions(&scene.user, ActiveSessions::ALL).await.unwrap();
     assert!(kept.iter().all(|session| session.id != scene.here_id), "{what}: the session is kept");
     for server in servers {
         for token in [Some(&scene.here), renewed].into_iter().flatten() {
@@ -210,11 +212,11 @@ async fn an_ended_session_stays_ended_beside_a_renewal_on_postgres_r41() {
 on_both! {
     async fn a_token_that_was_renewed_does_nothing_more_r17(app: App) {
         app.register("ann").await;
-        let old = Token::parse(Kind::Session, &app.token("ann").await).unwrap();
-        let asking = app.service.prove(&old).await.unwrap();
+        let old = Token::parse(TokenKind::Session, &app.token("ann").await).unwrap();
+        let asking = app.service.require_reauth(&old).await.unwrap();
         let renewed = app.service.confirm_password(&caller(), &old, PASSWORD).await.unwrap().token;
         let username = vestibule::domain::username::Username::parse("annie").unwrap();
-        let wish = vestibule::service::TokenWish::parse(Some("a script"), Some("full"), Some(1)).unwrap();
+        let wish = vestibule::service::NewTokenRequest::parse(Some("a script"), Some("full"), Some(1)).unwrap();
         let outcomes = [
             app.service.change_username(&caller(), &asking, &username).await.map(drop),
             app.service.end_other_sessions(&asking).await.map(drop),

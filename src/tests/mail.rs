@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use vestibule::{
     domain::{
         time::Timestamp,
-        token::{Kind, Token},
+        token::{Token, TokenKind},
     },
     mail::MailUrl,
     server::config::Config,
-    service::Letter,
+    service::MailMessage,
     store::{LinkKind, NewLink},
 };
 

@@ -12,16 +12,16 @@ use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use vestibule::{
     domain::{
         email::Email,
-        token::{Kind, Token},
+        token::{Token, TokenKind},
         username::Username,
     },
     error::AppError,
     mail::MailUrl,
     service::{
-        self, Caller, Letter, NewPassword, PasswordChange, Proven, Service, TokenWish,
+        self, Caller, MailMessage, NewPassword, NewTokenRequest, PasswordChange, Proven, Service,
         admin::{self, Reply},
     },
-    store::{Errand, LinkKind},
+    store::{LinkKind, MailKind},
 };
 
 use self::{
@@ -45,14 +45,14 @@ impl Real {
         let app = App::start_with(backend, |config| {
             config.mail.url = MailUrl::parse("smtp://localhost").unwrap();
             config.session.idle = numbers::IDLE;
-            config.session.absolute = numbers::ABSOLUTE;
+            config.session.max_lifetime = numbers::ABSOLUTE;
             config.session.per_user = numbers::SESSIONS.try_into().unwrap();
-            config.throttle.account_free_failures = numbers::FREE_FAILURES.try_into().unwrap();
-            config.throttle.account_delay = numbers::FIRST_DELAY;
-            config.throttle.account_max_delay = numbers::LONGEST_DELAY;
-            config.throttle.account_memory = numbers::MEMORY;
+            config.rate_limit.account_free_failures = numbers::FREE_FAILURES.try_into().unwrap();
+            config.rate_limit.account_delay = numbers::FIRST_DELAY;
+            config.rate_limit.account_max_delay = numbers::LONGEST_DELAY;
+            config.rate_limit.account_reset_after = numbers::MEMORY;
             // Addresses come again here, and only accounts are to be held back.
-            config.throttle.login_burst = 1_000_000;
+            config.rate_limit.login_burst = 1_000_000;
             // As cheap as argon2 can be: the rules are what is looked at here.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         });
@@ -68,9 +68,9 @@ impl Real {
             Ok(answer) => answer,
             Err(AppError::Taken) => Answer::Taken,
             Err(AppError::BadCredentials | AppError::WrongPassword) => Answer::Wrong,
-            Err(AppError::Throttled { retry_after }) => Answer::Wait(retry_after.into()),
+            Err(AppError::RateLimited { retry_after }) => Answer::Wait(retry_after.into()),
             Err(AppError::SessionEnded) => Answer::Ended,
-            Err(AppError::LinkSpent) => Answer::Spent,
+            Err(AppError::LinkInvalid) => Answer::LinkInvalid,
             Err(AppError::ReauthRequired) => Answer::Unproven,
             Err(AppError::Invalid(_)) => Answer::Invalid,
             Err(other) => panic!("{other:?}"),
@@ -88,7 +88,7 @@ impl Real {
             Step::LogIn { by, who, password, from } => {
                 let name = if by == By::Email { who.email() } else { who.username() };
                 let sign_in = service.log_in(&self.caller_from(from), &name, password.text()).await?;
-                self.tokens.push(Token::parse(Kind::Session, &sign_in.token).unwrap());
+                self.tokens.push(Token::parse(TokenKind::Session, &sign_in.token).unwrap());
                 return Ok(Answer::Is(Person::named(&sign_in.identity.account.username)));
             }
             Step::Check { since } => {
@@ -100,7 +100,7 @@ impl Real {
             Step::Own { since, act: Act::Export } => return self.export(since).await,
             Step::Own { since, act } => self.act(since, act).await?,
             Step::Show { since } => {
-                let bearing = service.identify(nth(&self.access, since)?).await?;
+                let bearing = service.authenticate_any(nth(&self.access, since)?).await?;
                 return Ok(Answer::Is(Person::named(&bearing.user().username)));
             }
             Step::Mail(event) => return self.mail(event).await,
@@ -124,7 +124,7 @@ impl Real {
             }
             Act::Resend => return service.resend_verification(&caller(), &token).await,
             act => {
-                let proven = service.prove(&token).await?;
+                let proven = service.require_reauth(&token).await?;
                 return self.act_proven(&proven, act).await;
             }
         };
@@ -146,7 +146,7 @@ impl Real {
             }
             Act::EndOthers => drop(service.end_other_sessions(proven).await?),
             Act::Issue => {
-                let wish = TokenWish::parse(Some("model"), Some("full"), Some(1)).unwrap();
+                let wish = NewTokenRequest::parse(Some("model"), Some("full"), Some(1)).unwrap();
                 self.access.push(service.issue_access_token(proven, wish).await?.token);
             }
             Act::Leave => {
@@ -162,7 +162,7 @@ impl Real {
 
     /// The links that an export tells of. One whose time is over may be there until it is swept out.
     async fn export(&self, since: usize) -> Result<Answer, service::Error> {
-        let proven = self.app.service.prove(nth(&self.tokens, since)?).await?;
+        let proven = self.app.service.require_reauth(nth(&self.tokens, since)?).await?;
         let links = self.app.store.links_of(&proven.session().user.id).await?;
         let now = self.app.now().as_millis();
         let kept = links.iter().filter(|link| link.expires_at > now);
@@ -182,11 +182,11 @@ impl Real {
                 self.app.letterbox.broken.store(!works, Ordering::SeqCst);
                 let letters = self.app.deliver().await;
                 let links = letters.iter().filter(|letter| letter.to_text().contains('#'));
-                self.links.extend(links.map(|letter| Token::parse(Kind::Link, &token_of(letter)).unwrap()));
+                self.links.extend(links.map(|letter| Token::parse(TokenKind::Link, &token_of(letter)).unwrap()));
                 return Ok(Answer::Mail(letters.iter().map(addressed).collect()));
             }
             Event::Follow { since, to } => {
-                let link = self.links.iter().rev().nth(since).ok_or(AppError::LinkSpent)?;
+                let link = self.links.iter().rev().nth(since).ok_or(AppError::LinkInvalid)?;
                 let new = |phrase: Phrase| NewPassword::parse(Some(link.expose()), Some(phrase.text())).unwrap();
                 let caller = caller();
                 match to {
@@ -242,16 +242,16 @@ fn nth(tokens: &[Token], since: usize) -> Result<&Token, AppError> {
 }
 
 /// To whom a letter goes, and of which kind it is.
-fn addressed(letter: &Letter) -> (Person, Errand) {
+fn addressed(letter: &MailMessage) -> (Person, MailKind) {
     let errand = match letter.subject.as_str() {
-        "Confirm your email for Vestibule" => Errand::Verify,
-        "You have an account at Vestibule already" => Errand::Taken,
-        "Choose a new password for Vestibule" => Errand::Forgot,
-        "Your password at Vestibule was changed" => Errand::PasswordChanged,
-        "A new access token at Vestibule" => Errand::TokenMade,
-        "Confirm your new email for Vestibule" => Errand::ChangeEmail,
-        "Your email at Vestibule was changed" => Errand::EmailChanged,
-        "Your email at Vestibule was changed back" => Errand::EmailUndone,
+        "Confirm your email for Vestibule" => MailKind::Verify,
+        "You have an account at Vestibule already" => MailKind::Taken,
+        "Choose a new password for Vestibule" => MailKind::Forgot,
+        "Your password at Vestibule was changed" => MailKind::PasswordChanged,
+        "A new access token at Vestibule" => MailKind::TokenMade,
+        "Confirm your new email for Vestibule" => MailKind::ChangeEmail,
+        "Your email at Vestibule was changed" => MailKind::EmailChanged,
+        "Your email at Vestibule was changed back" => MailKind::EmailUndone,
         other => panic!("{other}"),
     };
     (Person::named(&letter.to), errand)

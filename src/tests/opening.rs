@@ -118,8 +118,8 @@ async fn no_default_of_a_role_or_database_changes_what_the_server_does() {
     let app = App::start_with(Backend::Postgres, |config| {
         config.database.url = DatabaseUrl::parse(&url).unwrap();
         config.password.hashing_queue = 500;
-        config.password.hashing_patience = Duration::from_mins(1);
-        config.throttle.account_free_failures = 1000;
+        config.password.hashing_timeout = Duration::from_mins(1);
+        config.rate_limit.account_free_failures = 1000;
     })
     .await;
     app.register("ann").await;

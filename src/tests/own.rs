@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use vestibule::{
     domain::{
-        token::{Kind, Token},
+        token::{Token, TokenKind},
         username::Username,
     },
     error::AppError,
     service::Caller,
-    store::{Allowance, Authority, DatabaseUrl, Inherit, Living, Telling},
+    store::{ActiveSessions, Authority, DatabaseUrl, Inherit, LimitedAction, RateLimit},
 };
 
 use crate::{
@@ -432,10 +432,10 @@ on_both! {
         let strangers = app.service.strangers_key("ann@example.org");
         assert!(app.store.attempts_of(&user, &strangers).await.unwrap().1.is_some());
         let whole = async || {
-            let rule = Allowance { burst: 1, interval: Duration::from_hours(1) };
+            let rule = RateLimit { burst: 1, interval: Duration::from_hours(1) };
             let mut whole = Vec::new();
-            for telling in [Telling::Tokens, Telling::Passwords, Telling::Moves] {
-                whole.push(app.store.take_allowance(&telling.key(&user), rule, app.now()).await.unwrap().is_ok());
+            for telling in [LimitedAction::Tokens, LimitedAction::Passwords, LimitedAction::Moves] {
+                whole.push(app.store.take(&telling.key(&user), rule, app.now()).await.unwrap().is_ok());
             }
             whole
         };
@@ -446,7 +446,7 @@ on_both! {
         assert_eq!(living.map(|status| status.as_u16()), [401, 401, 200]);
         assert_eq!(app.store.attempts_of(&user, &strangers).await.unwrap(), (None, None));
         assert_eq!(whole().await, [true; 3]);
-        assert!(app.store.list_sessions(&user, Living::EVER).await.unwrap().is_empty());
+        assert!(app.store.list_sessions(&user, ActiveSessions::ALL).await.unwrap().is_empty());
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
         app.register("ann").await;
         assert_eq!(app.sessions_of(&app.token("ann").await).await.len(), 1, "the email is free again, and starts afresh");
@@ -456,8 +456,8 @@ on_both! {
 on_both! {
     async fn an_act_whose_session_ends_meanwhile_is_not_done_r41(app: App) {
         app.register("ann").await;
-        let token = Token::parse(Kind::Session, &app.token("ann").await).unwrap();
-        let asking = app.service.prove(&token).await.unwrap();
+        let token = Token::parse(TokenKind::Session, &app.token("ann").await).unwrap();
+        let asking = app.service.require_reauth(&token).await.unwrap();
         app.service.log_out(&token).await.unwrap();
         let name = Username::parse("annie").unwrap();
         let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new() };

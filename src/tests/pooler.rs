@@ -71,8 +71,8 @@ async fn works(url: &str) {
         config.database.url = DatabaseUrl::parse(url).unwrap();
         config.database.connections = 8;
         config.password.hashing_queue = 500;
-        config.password.hashing_patience = std::time::Duration::from_mins(1);
-        config.throttle.account_free_failures = 1000;
+        config.password.hashing_timeout = std::time::Duration::from_mins(1);
+        config.rate_limit.account_free_failures = 1000;
     })
     .await;
     let sibling = app.sibling().await;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use vestibule::{
-    domain::token::{Kind, Token},
-    store::Living,
+    domain::token::{Token, TokenKind},
+    store::ActiveSessions,
 };
 
 use crate::{
@@ -46,7 +46,7 @@ on_both! {
 on_both! {
     async fn the_absolute_end_comes_to_the_second_r42(app: App) {
         let mut config = app.config.clone();
-        config.session.idle = config.session.absolute;
+        config.session.idle = config.session.max_lifetime;
         let app = app.restart_with(config).await;
         app.register("ann").await;
         let token = app.token("ann").await;
@@ -209,8 +209,8 @@ on_both! {
     async fn what_is_over_is_swept_out_as_soon_as_the_server_runs_r52(app: App) {
         let mut app = app;
         app.register("ann").await;
-        let user = app.service.authenticate(&Token::parse(Kind::Session, &app.token("ann").await).unwrap()).await.unwrap().user.id.clone();
-        let kept = async || app.store.list_sessions(&user, Living::EVER).await.unwrap();
+        let user = app.service.authenticate(&Token::parse(TokenKind::Session, &app.token("ann").await).unwrap()).await.unwrap().user.id.clone();
+        let kept = async || app.store.list_sessions(&user, ActiveSessions::ALL).await.unwrap();
         assert_eq!(kept().await.len(), 1);
         app.clock.advance(Duration::from_hours(5));
         let upkeep = app.upkeep.take().unwrap();

@@ -30,8 +30,10 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
-    server::{client_ip::Peer, config::Config, front::Front, name_key, routes::Routes, run, state::AppState},
-    service::{Carrier, Postman, Service, Upkeep, clock::Clock, entropy::Entropy, hasher::Hasher, judge::Judge},
+    server::{client_ip::Peer, config::Config, name_key, pipeline::Pipeline, routes::Routes, run, state::AppState},
+    service::{
+        MailTransport, MailWorker, Maintenance, Service, clock::Clock, entropy::Entropy, hasher::Hasher, judge::Judge,
+    },
     store::{DatabaseUrl, Store},
 };
 
@@ -121,15 +123,15 @@ impl Entropy for SeededEntropy {
 
 /// A server without its sockets.
 pub struct App {
-    pub front: Arc<Front>,
+    pub front: Arc<Pipeline>,
     pub service: Service,
     pub store: Store,
     pub clock: Arc<ManualClock>,
     pub config: Config,
     pub backend: Backend,
-    pub upkeep: Option<Upkeep>,
+    pub upkeep: Option<Maintenance>,
     pub letterbox: Arc<Letterbox>,
-    pub postman: Postman,
+    pub postman: MailWorker,
     pub judge: Arc<Judge>,
     folder: Arc<TempDir>,
 }
@@ -151,7 +153,7 @@ impl App {
         // Every test request comes from a loopback proxy and tells its own address.
         config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         // The clock stands still, so that a token would have the calls of one minute for the whole of a test.
-        config.throttle.token_calls_per_minute = 60_000_000;
+        config.rate_limit.token_calls_per_minute = 60_000_000;
         change(&mut config);
         // Sunday, 2026-11-22, 12:00 UTC.
         let clock = Arc::new(ManualClock { millis: AtomicI64::new(1_795_348_800_000), gate: Gate::default() });
@@ -197,10 +199,10 @@ impl App {
         let (service, upkeep) =
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy(), names);
         let state: AppState = run::state(&config, service.clone());
-        let front = Arc::new(Front::new(Routes::of(&state), &state.trust, &config.server));
+        let front = Arc::new(Pipeline::new(Routes::of(&state), &state.trust, &config.server));
         let letterbox = Arc::new(Letterbox::default());
         let head = config.letterhead(config.server.address);
-        let postman = service.postman(Arc::clone(&letterbox) as Arc<dyn Carrier>, head);
+        let postman = service.postman(Arc::clone(&letterbox) as Arc<dyn MailTransport>, head);
         Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), letterbox, postman, judge, folder }
     }
 
@@ -327,7 +329,7 @@ pub fn some_address() -> String {
 
 /// A request to be sent.
 pub struct Call {
-    front: Arc<Front>,
+    front: Arc<Pipeline>,
     request: axum::http::request::Builder,
     body: Body,
 }

@@ -115,7 +115,7 @@ fn row(UserLine { account, disabled, last_login_at }: &UserLine) -> String {
 /// All about one account, as lines or as JSON, with a line break at the end.
 ///
 /// # Errors
-/// [`Failure::Told`] for a fault of ours.
+/// [`Failure::Message`] for a fault of ours.
 pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> {
     if as_json {
         return Ok(json(details)? + "\n");
@@ -139,7 +139,7 @@ pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> 
 /// JSON in one line. `serde_json` escapes the control characters of ASCII only.
 fn json(value: &impl Serialize) -> Result<String, Failure> {
     let json = serde_json::to_string(value);
-    let json = json.map_err(|cause| Failure::Told(format!("no JSON could be made: {cause}")))?;
+    let json = json.map_err(|cause| Failure::Message(format!("no JSON could be made: {cause}")))?;
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() {

@@ -8,9 +8,9 @@ use server_fn::codec::Json;
 use super::delete::DeleteAccount;
 use crate::{
     components::{
-        confirm::Confirm,
+        action_status::{ActionStatus, ActionStatusLine},
         dom,
-        outcome::{Outcome, OutcomeLine},
+        reauth_prompt::ReauthPrompt,
     },
     error::AppError,
     session::SessionClient,
@@ -22,7 +22,7 @@ use crate::{
 /// [`AppError::ReauthRequired`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
 #[server(name = TakeAlong, prefix = "/fn", endpoint = "export", input = Json, output = Json, client = SessionClient)]
 pub async fn export() -> Result<String, AppError> {
-    let export = crate::server::door::Door::open()?.export().await?;
+    let export = crate::server::context::PageContext::from_request()?.export().await?;
     serde_json::to_string_pretty(&export).map_err(|_| AppError::Internal)
 }
 
@@ -30,9 +30,9 @@ pub async fn export() -> Result<String, AppError> {
 #[component]
 pub fn Data(
     /// Asks for the password where it must.
-    confirm: Confirm,
+    confirm: ReauthPrompt,
 ) -> impl IntoView {
-    let outcome = Outcome::none();
+    let outcome = ActionStatus::none();
     let download = move |_| {
         outcome.begin("Gathering your data…");
         let act = Rc::new(|| {
@@ -41,7 +41,7 @@ pub fn Data(
                 Ok("Your data is in the file account.json.".to_owned())
             }) as _
         });
-        confirm.with_proof("download your data", act, Rc::new(move |answer| outcome.end(answer)));
+        confirm.with_reauth("download your data", act, Rc::new(move |answer| outcome.end(answer)));
     };
     view! {
         <h1 tabindex="-1">"Data"</h1>
@@ -54,7 +54,7 @@ pub fn Data(
                 <button class="button button-quiet button-small" type="button" on:click=download>
                     "Download your data"
                 </button>
-                <div class="row-outcome"><OutcomeLine outcome /></div>
+                <div class="row-outcome"><ActionStatusLine outcome /></div>
             </div>
         </section>
         <DeleteAccount confirm />

@@ -7,13 +7,13 @@ use server_fn::codec::Json;
 
 use crate::{
     components::{
-        confirm::Confirm,
         dialog::{Dialog, close},
         field::TextField,
         form::{FormAlert, FormState, SubmitButton},
+        reauth_prompt::ReauthPrompt,
     },
     error::{AppError, Field},
-    session::{Session, SessionClient},
+    session::{AuthState, SessionClient},
 };
 
 /// Removes the account of whoever is logged in, with everything that is kept about them.
@@ -28,14 +28,14 @@ pub async fn delete_account(
     /// Their username, so that nobody does it by mistake.
     username: String,
 ) -> Result<(), AppError> {
-    crate::server::door::Door::open()?.delete_account(&username).await
+    crate::server::context::PageContext::from_request()?.delete_account(&username).await
 }
 
 /// The button, and the dialog that it opens.
 #[component]
 pub fn DeleteAccount(
     /// Asks for the password where it must.
-    confirm: Confirm,
+    confirm: ReauthPrompt,
 ) -> impl IntoView {
     let asked = RwSignal::new(false);
     view! {
@@ -60,8 +60,8 @@ pub fn DeleteAccount(
 
 /// Whoever really wants it types the username.
 #[component]
-fn DeleteDialog(confirm: Confirm, asked: RwSignal<bool>) -> impl IntoView {
-    let session = Session::current();
+fn DeleteDialog(confirm: ReauthPrompt, asked: RwSignal<bool>) -> impl IntoView {
+    let session = AuthState::current();
     let form = FormState::new("delete");
     let dialog = NodeRef::<html::Dialog>::new();
     let submit = move |event: SubmitEvent| {

@@ -9,32 +9,32 @@ use super::row::{Fact, OpenRow, Row, RowButtons};
 use crate::{
     app::settings,
     components::{
+        action_status::ActionStatus,
         breakable::breakable,
-        confirm::Confirm,
         field::TextField,
         form::{FormAlert, FormState},
-        outcome::Outcome,
+        reauth_prompt::ReauthPrompt,
     },
     error::{AppError, Field},
-    session::{Session, SessionClient},
+    session::{AuthState, SessionClient},
 };
 
 /// Sends the mail again that asks whoever is logged in to confirm their email.
 ///
 /// # Errors
-/// [`AppError::MailOff`], [`AppError::Throttled`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
 #[server(
     name = ResendVerification, prefix = "/fn", endpoint = "resend_verification", input = Json, output = Json,
     client = SessionClient
 )]
 pub async fn resend_verification() -> Result<(), AppError> {
-    crate::server::door::Door::open()?.resend_verification().await
+    crate::server::context::PageContext::from_request()?.resend_verification().await
 }
 
 /// Asks at a new email whether it belongs to whoever is logged in.
 ///
 /// # Errors
-/// [`AppError::MailOff`], [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::Throttled`],
+/// [`AppError::MailOff`], [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::RateLimited`],
 /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
 #[server(
     name = ChangeEmail, prefix = "/fn", endpoint = "change_email", input = Json, output = Json, client = SessionClient
@@ -43,7 +43,7 @@ pub async fn change_email(
     /// The email from now on.
     new_email: String,
 ) -> Result<(), AppError> {
-    crate::server::door::Door::open()?.change_email(&new_email).await
+    crate::server::context::PageContext::from_request()?.change_email(&new_email).await
 }
 
 /// The row's name.
@@ -55,9 +55,9 @@ pub fn EmailRow(
     /// Which row is open.
     rows: OpenRow,
     /// Asks for the password where it must.
-    confirm: Confirm,
+    confirm: ReauthPrompt,
 ) -> impl IntoView {
-    let outcome = Outcome::none();
+    let outcome = ActionStatus::none();
     if settings::MAIL.get() == "off" {
         return Either::Left(view! {
             <Fact label="Email">
@@ -83,8 +83,8 @@ pub fn EmailRow(
 
 /// The email, and whether it is confirmed. If not, the mail can be sent again.
 #[component]
-fn Email(outcome: Outcome) -> impl IntoView {
-    let session = Session::current();
+fn Email(outcome: ActionStatus) -> impl IntoView {
+    let session = AuthState::current();
     let resend = move |_| {
         outcome.begin("Sending…");
         spawn_local(async move {
@@ -125,7 +125,7 @@ fn Email(outcome: Outcome) -> impl IntoView {
 
 /// The form for another email.
 #[component]
-fn EmailForm(rows: OpenRow, confirm: Confirm, outcome: Outcome) -> impl IntoView {
+fn EmailForm(rows: OpenRow, confirm: ReauthPrompt, outcome: ActionStatus) -> impl IntoView {
     let form = FormState::new("email");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();

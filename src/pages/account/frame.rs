@@ -3,12 +3,12 @@
 use leptos::prelude::*;
 
 use super::Part;
-use crate::{components::breakable::breakable, session::Session};
+use crate::{components::breakable::breakable, session::AuthState};
 
 /// Whose account it is.
 #[component]
 pub fn Who() -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     let username = move || session.identity().map(|me| me.account.username).unwrap_or_default();
     let initial = move || username().chars().next().map(|first| first.to_uppercase().to_string());
     view! {

@@ -6,20 +6,20 @@ use server_fn::codec::Json;
 use super::row::{OpenRow, Row, RowButtons};
 use crate::{
     components::{
+        action_status::ActionStatus,
         dom,
         field::{HiddenUsername, PasswordField},
         form::{FormAlert, FormState},
-        outcome::Outcome,
     },
     error::{AppError, Field},
     pages::register::password_hint,
-    session::{Session, SessionClient},
+    session::{AuthState, SessionClient},
 };
 
 /// Changes the password of whoever is logged in, and ends all their other sessions. Returns the token of the one that goes on.
 ///
 /// # Errors
-/// [`AppError::WrongPassword`], [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::SessionEnded`],
+/// [`AppError::WrongPassword`], [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::SessionEnded`],
 /// [`AppError::Unavailable`].
 #[server(
     name = ChangeOwnPassword, prefix = "/fn", endpoint = "change_password", input = Json, output = Json,
@@ -34,7 +34,7 @@ pub async fn change_password(
     #[server(default)]
     revoke_access_tokens: bool,
 ) -> Result<String, AppError> {
-    let door = crate::server::door::Door::open()?;
+    let door = crate::server::context::PageContext::from_request()?;
     door.change_password(&current_password, &new_password, revoke_access_tokens).await
 }
 
@@ -49,7 +49,7 @@ pub fn PasswordRow(
     /// Which row is open.
     rows: OpenRow,
 ) -> impl IntoView {
-    let outcome = Outcome::none();
+    let outcome = ActionStatus::none();
     view! {
         <Row
             rows
@@ -70,8 +70,8 @@ pub fn PasswordRow(
 
 /// The form for another password.
 #[component]
-fn PasswordForm(rows: OpenRow, outcome: Outcome) -> impl IntoView {
-    let session = Session::current();
+fn PasswordForm(rows: OpenRow, outcome: ActionStatus) -> impl IntoView {
+    let session = AuthState::current();
     let form = FormState::new("password");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();

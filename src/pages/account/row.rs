@@ -3,9 +3,9 @@
 use leptos::{either::Either, prelude::*};
 
 use crate::components::{
+    action_status::{ActionStatus, ActionStatusLine},
     dom,
     form::{FormState, SubmitButton},
-    outcome::{Outcome, OutcomeLine},
 };
 
 /// Which row of a part is open: one at a time. Cheap to copy.
@@ -60,7 +60,7 @@ pub fn Row<F: Fn() -> AnyView + Send + Sync + 'static>(
     /// The id of the form's first field.
     first: &'static str,
     /// How the last change went.
-    outcome: Outcome,
+    outcome: ActionStatus,
     /// The form.
     form: F,
     /// What it says while it is closed.
@@ -68,7 +68,7 @@ pub fn Row<F: Fn() -> AnyView + Send + Sync + 'static>(
 ) -> impl IntoView {
     let open = Memo::new(move |_| rows.is_open(row));
     let begin = move |_| {
-        outcome.hush();
+        outcome.clear_notice();
         rows.open(row, first);
     };
     view! {
@@ -94,7 +94,7 @@ pub fn Row<F: Fn() -> AnyView + Send + Sync + 'static>(
                     })
                 }
             }}
-            <dd class="row-outcome"><OutcomeLine outcome /></dd>
+            <dd class="row-outcome"><ActionStatusLine outcome /></dd>
         </div>
     }
 }

@@ -2,17 +2,17 @@
 
 use std::rc::Rc;
 
-use leptos::{either::Either, prelude::*, task::spawn_local};
+use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::Part;
 use crate::{
     components::{
-        ask_once::AskOnce,
-        confirm::{Act, Confirm, Done},
+        action_status::{ActionStatus, ActionStatusLine},
+        confirm_button::ConfirmButton,
         dom,
-        loaded::{Away, Loaded},
-        outcome::{Outcome, OutcomeLine},
+        loaded::{Failed, Loaded, Loading},
+        reauth_prompt::{Act, Done, ReauthPrompt},
     },
     domain::account::SessionLine,
     error::AppError,
@@ -25,7 +25,7 @@ use crate::{
 /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
 #[server(name = OwnSessions, prefix = "/fn", endpoint = "sessions", input = Json, output = Json, client = SessionClient)]
 pub async fn sessions() -> Result<Vec<SessionLine>, AppError> {
-    crate::server::door::Door::open()?.sessions().await
+    crate::server::context::PageContext::from_request()?.sessions().await
 }
 
 /// Ends one session of whoever is logged in, by its identifier.
@@ -39,7 +39,7 @@ pub async fn end_session(
     /// The session's identifier.
     id: String,
 ) -> Result<(), AppError> {
-    crate::server::door::Door::open()?.end_session(&id).await
+    crate::server::context::PageContext::from_request()?.end_session(&id).await
 }
 
 /// Ends every other session of whoever is logged in.
@@ -51,7 +51,7 @@ pub async fn end_session(
     client = SessionClient
 )]
 pub async fn end_other_sessions() -> Result<(), AppError> {
-    crate::server::door::Door::open()?.end_other_sessions().await
+    crate::server::context::PageContext::from_request()?.end_other_sessions().await
 }
 
 /// The id of the part's heading.
@@ -61,10 +61,10 @@ const HEADING: &str = "sessions-heading";
 #[component]
 pub fn Sessions(
     /// Asks for the password where it must.
-    confirm: Confirm,
+    confirm: ReauthPrompt,
 ) -> impl IntoView {
-    let list = RwSignal::new(Loaded::Away(None));
-    let outcome = Outcome::none();
+    let list = RwSignal::new(Loaded::Loading);
+    let outcome = ActionStatus::none();
     let load = StoredValue::new_local(Box::new(move || {
         spawn_local(async move {
             let answer = sessions().await;
@@ -96,24 +96,23 @@ pub fn Sessions(
             })
         });
         outcome.begin("Logging it out…");
-        confirm.with_proof("log out a device", act, done.get_value());
+        confirm.with_reauth("log out a device", act, done.get_value());
     };
     let end_others = move || {
         let act: Act = Rc::new(|| {
             Box::pin(async { end_other_sessions().await.map(|()| "All other devices are logged out.".into()) })
         });
         outcome.begin("Logging them out…");
-        confirm.with_proof("log out all other devices", act, done.get_value());
+        confirm.with_reauth("log out all other devices", act, done.get_value());
     };
     let lines = move || match list.get() {
-        Loaded::Away(trouble) => {
-            Either::Left(view! { <Away trouble loading="Loading your sessions…" heading=HEADING load /> })
-        }
-        Loaded::Here(lines) => {
+        Loaded::Loading => EitherOf3::A(view! { <Loading what="your sessions" /> }),
+        Loaded::Failed(error) => EitherOf3::B(view! { <Failed text=error.to_string() heading=HEADING load /> }),
+        Loaded::Ready(lines) => {
             let others = (lines.len() > 1).then(|| {
                 view! {
                     <p class="actions">
-                        <AskOnce
+                        <ConfirmButton
                             label="Log out all other devices"
                             name="Log out all other devices"
                             question="Log out everywhere but here?"
@@ -123,7 +122,7 @@ pub fn Sessions(
                 }
             });
             let alone = others.is_none().then_some("No other devices.");
-            Either::Right(view! {
+            EitherOf3::C(view! {
                 <ul class="rows">{lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}</ul>
                 {others}
                 <p class="hint">{alone}</p>
@@ -136,7 +135,7 @@ pub fn Sessions(
             "Devices where you're logged in. See one you don't recognise? Log it out, then "
             <a href=Part::Security.path()>"change your password"</a> "."
         </p>
-        <OutcomeLine outcome />
+        <ActionStatusLine outcome />
         {lines}
     }
 }
@@ -157,7 +156,7 @@ fn Line<F: Fn(&SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoVi
                 <p class="hint">{since}</p>
             </div>
             {(!current).then(|| view! {
-                <AskOnce label="Log out" name=label question="Log out this device?" act=move || end(&line) />
+                <ConfirmButton label="Log out" name=label question="Log out this device?" act=move || end(&line) />
             })}
         </li>
     }

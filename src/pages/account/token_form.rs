@@ -8,11 +8,11 @@ use server_fn::codec::Json;
 use super::row::{OpenRow, RowButtons, button_id};
 use crate::{
     components::{
-        confirm::Confirm,
         copy::Copyable,
         dom,
         field::{SelectField, TextField},
         form::{FormAlert, FormState},
+        reauth_prompt::ReauthPrompt,
     },
     error::{AppError, Field},
     session::SessionClient,
@@ -21,7 +21,7 @@ use crate::{
 /// Makes a personal access token for whoever is logged in. Returns it, this once.
 ///
 /// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::SessionEnded`],
+/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::SessionEnded`],
 /// [`AppError::Unavailable`].
 #[server(
     name = IssueAccessToken, prefix = "/fn", endpoint = "issue_access_token", input = Json, output = Json,
@@ -35,7 +35,9 @@ pub async fn issue_access_token(
     /// How many days it lasts.
     days: String,
 ) -> Result<String, AppError> {
-    crate::server::door::Door::open()?.issue_access_token(&name, &scope, days.parse().unwrap_or(0)).await
+    crate::server::context::PageContext::from_request()?
+        .issue_access_token(&name, &scope, days.parse().unwrap_or(0))
+        .await
 }
 
 /// The row's name.
@@ -46,7 +48,7 @@ const ROW: &str = "token";
 #[component]
 pub fn NewToken<F: Fn() + Copy + Send + Sync + 'static>(
     /// Asks for the password where it must.
-    confirm: Confirm,
+    confirm: ReauthPrompt,
     /// The token that was made.
     made: RwSignal<Option<String>>,
     /// Loads the list again.
@@ -78,7 +80,7 @@ pub fn NewToken<F: Fn() + Copy + Send + Sync + 'static>(
 
 #[component]
 fn TokenForm<F: Fn() + Copy + 'static>(
-    confirm: Confirm,
+    confirm: ReauthPrompt,
     rows: OpenRow,
     made: RwSignal<Option<String>>,
     reload: F,
@@ -86,7 +88,7 @@ fn TokenForm<F: Fn() + Copy + 'static>(
     let form = FormState::new("token");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let Some(fields) = form.begin([Field::Name, Field::Scope, Field::Days]) else { return };
+        let Some(fields) = form.begin([Field::Name, Field::TokenScope, Field::Days]) else { return };
         let act = Rc::new(move || {
             let [name, scope, days] = fields.clone();
             Box::pin(async move { issue_access_token(name, scope, days).await }) as _
@@ -113,7 +115,7 @@ fn TokenForm<F: Fn() + Copy + 'static>(
             />
             <SelectField
                 form
-                field=Field::Scope
+                field=Field::TokenScope
                 label="Permissions"
                 options=&[("read", "Read only"), ("full", "Read and change")]
             />

@@ -1,16 +1,16 @@
 //! Personal access tokens.
 
-use leptos::{either::Either, prelude::*, task::spawn_local};
+use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::token_form::NewToken;
 use crate::{
     components::{
-        ask_once::AskOnce,
-        confirm::Confirm,
+        action_status::{ActionStatus, ActionStatusLine},
+        confirm_button::ConfirmButton,
         dom,
-        loaded::{Away, Loaded},
-        outcome::{Outcome, OutcomeLine},
+        loaded::{Failed, Loaded, Loading},
+        reauth_prompt::ReauthPrompt,
     },
     domain::account::AccessTokenLine,
     error::AppError,
@@ -29,7 +29,7 @@ const HEADING: &str = "tokens-heading";
     client = SessionClient
 )]
 pub async fn access_tokens() -> Result<Vec<AccessTokenLine>, AppError> {
-    crate::server::door::Door::open()?.access_tokens().await
+    crate::server::context::PageContext::from_request()?.access_tokens().await
 }
 
 /// Revokes a personal access token of whoever is logged in, by its identifier.
@@ -44,17 +44,17 @@ pub async fn revoke_access_token(
     /// The token's identifier.
     id: String,
 ) -> Result<(), AppError> {
-    crate::server::door::Door::open()?.revoke_access_token(&id).await
+    crate::server::context::PageContext::from_request()?.revoke_access_token(&id).await
 }
 
 /// The part: the list of tokens, and the form for another.
 #[component]
 pub fn AccessTokens(
     /// Asks for the password where it must.
-    confirm: Confirm,
+    confirm: ReauthPrompt,
 ) -> impl IntoView {
-    let list = RwSignal::new(Loaded::Away(None));
-    let outcome = Outcome::none();
+    let list = RwSignal::new(Loaded::Loading);
+    let outcome = ActionStatus::none();
     let load = StoredValue::new_local(Box::new(move || {
         spawn_local(async move {
             let answer = access_tokens().await;
@@ -68,7 +68,7 @@ pub fn AccessTokens(
         let (id, told) = (line.id.clone(), [&line.name, " is revoked."].concat());
         // The youngest is the one that is shown.
         if list.with_untracked(
-            |list| matches!(list, Loaded::Here(lines) if lines.first().is_some_and(|first| first.id == id)),
+            |list| matches!(list, Loaded::Ready(lines) if lines.first().is_some_and(|first| first.id == id)),
         ) {
             made.set(None);
         }
@@ -84,12 +84,11 @@ pub fn AccessTokens(
         });
     };
     let lines = move || match list.get() {
-        Loaded::Away(trouble) => {
-            Either::Left(view! { <Away trouble loading="Loading your tokens…" heading=HEADING load /> })
-        }
-        Loaded::Here(lines) => {
+        Loaded::Loading => EitherOf3::A(view! { <Loading what="your tokens" /> }),
+        Loaded::Failed(error) => EitherOf3::B(view! { <Failed text=error.to_string() heading=HEADING load /> }),
+        Loaded::Ready(lines) => {
             let none = lines.is_empty().then(|| view! { <p class="empty">"No tokens yet."</p> });
-            Either::Right(view! {
+            EitherOf3::C(view! {
                 <ul class="rows">{lines.into_iter().map(|line| view! { <Line line revoke /> }).collect_view()}</ul>
                 {none}
             })
@@ -102,7 +101,7 @@ pub fn AccessTokens(
             <a href="/api/docs#personal-access-tokens" target="_blank">"API reference (new tab)"</a>
         </p>
         <NewToken confirm made reload />
-        <OutcomeLine outcome />
+        <ActionStatusLine outcome />
         {lines}
     }
 }
@@ -124,7 +123,7 @@ fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> 
                 <p class="hint">{may} {used}</p>
                 <p class="hint">{lasts}</p>
             </div>
-            <AskOnce label="Revoke" name=label question="Revoke? Scripts that use it stop working." act=move || revoke(&line) />
+            <ConfirmButton label="Revoke" name=label question="Revoke? Scripts that use it stop working." act=move || revoke(&line) />
         </li>
     }
 }

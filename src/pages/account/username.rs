@@ -8,20 +8,20 @@ use server_fn::codec::Json;
 use super::row::{OpenRow, Row, RowButtons};
 use crate::{
     components::{
-        confirm::Confirm,
+        action_status::ActionStatus,
         field::TextField,
         form::{FormAlert, FormState},
-        outcome::Outcome,
+        reauth_prompt::ReauthPrompt,
     },
     domain::account::Account,
     error::{AppError, Field},
-    session::{Session, SessionClient},
+    session::{AuthState, SessionClient},
 };
 
 /// Gives the account of whoever is logged in another username.
 ///
 /// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::Throttled`], [`AppError::SessionEnded`],
+/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::SessionEnded`],
 /// [`AppError::Unavailable`].
 #[server(
     name = ChangeUsername, prefix = "/fn", endpoint = "change_username", input = Json, output = Json,
@@ -31,7 +31,7 @@ pub async fn change_username(
     /// The username from now on.
     username: String,
 ) -> Result<Account, AppError> {
-    crate::server::door::Door::open()?.change_username(&username).await
+    crate::server::context::PageContext::from_request()?.change_username(&username).await
 }
 
 /// The row's name.
@@ -43,10 +43,10 @@ pub fn UsernameRow(
     /// Which row is open.
     rows: OpenRow,
     /// Asks for the password where it must.
-    confirm: Confirm,
+    confirm: ReauthPrompt,
 ) -> impl IntoView {
-    let session = Session::current();
-    let outcome = Outcome::none();
+    let session = AuthState::current();
+    let outcome = ActionStatus::none();
     view! {
         <Row
             rows
@@ -64,8 +64,8 @@ pub fn UsernameRow(
 
 /// The form for another username.
 #[component]
-fn UsernameForm(rows: OpenRow, confirm: Confirm, outcome: Outcome) -> impl IntoView {
-    let session = Session::current();
+fn UsernameForm(rows: OpenRow, confirm: ReauthPrompt, outcome: ActionStatus) -> impl IntoView {
+    let session = AuthState::current();
     let form = FormState::new("username");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();

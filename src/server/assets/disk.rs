@@ -15,7 +15,7 @@ use axum::{
 use tower_http::services::{ServeDir, ServeFile};
 
 use super::PageFiles;
-use crate::{error::AppError, server::answer::Surface};
+use crate::{error::AppError, server::response::ErrorFormat};
 
 /// Where cargo-leptos puts the page, unless it says otherwise.
 const SITE_ROOT: &str = "target/site";
@@ -61,11 +61,11 @@ fn public_files(site: &Path) -> Vec<String> {
 async fn tidy(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.contains("/.") || path.contains('%') {
-        return Surface::Page.refuse(&AppError::NotFound);
+        return ErrorFormat::Page.error_response(&AppError::NotFound);
     }
     let mut response = next.run(request).await;
     if response.status() == StatusCode::NOT_FOUND {
-        return Surface::Page.refuse(&AppError::NotFound);
+        return ErrorFormat::Page.error_response(&AppError::NotFound);
     }
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response

@@ -14,7 +14,7 @@ use axum::{
 use super::PageFiles;
 use crate::{
     error::AppError,
-    server::{answer::Surface, encoding::Encoding},
+    server::{encoding::Encoding, response::ErrorFormat},
 };
 
 /// For a path that changes with the content (RFC 8246).
@@ -55,7 +55,7 @@ pub(super) fn page_files() -> PageFiles {
 }
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let missing = get(async || Surface::Page.refuse(&AppError::NotFound));
+    let missing = get(async || ErrorFormat::Page.error_response(&AppError::NotFound));
     let packages =
         Router::new().route("/pkg", missing.clone()).route("/pkg/", missing).route("/pkg/{*path}", get(serve));
     let public = FILES.iter().filter(|file| !file.path.starts_with("/pkg/"));
@@ -66,7 +66,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     match find(FILES, uri.path()) {
         Some(file) => file.answer(&headers),
-        None => Surface::Page.refuse(&AppError::NotFound),
+        None => ErrorFormat::Page.error_response(&AppError::NotFound),
     }
 }
 

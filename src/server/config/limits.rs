@@ -11,12 +11,12 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.check_numbers()?;
         self.check_times()?;
-        if self.session.idle > self.session.absolute {
-            return Err(ConfigError("session.idle is longer than session.absolute; make it shorter.".to_owned()));
+        if self.session.idle > self.session.max_lifetime {
+            return Err(ConfigError("session.idle is longer than session.max_lifetime; make it shorter.".to_owned()));
         }
-        if self.throttle.account_delay > self.throttle.account_max_delay {
+        if self.rate_limit.account_delay > self.rate_limit.account_max_delay {
             return Err(ConfigError(
-                "throttle.account_delay is longer than throttle.account_max_delay; make it shorter.".to_owned(),
+                "rate_limit.account_delay is longer than rate_limit.account_max_delay; make it shorter.".to_owned(),
             ));
         }
         if matches!(self.mail.url, MailUrl::Smtp(_)) && self.server.public_url.is_none() {
@@ -70,7 +70,7 @@ impl Config {
 impl Config {
     /// Each number has a least and a most: beyond them it would switch off what it is for, or the server would not run.
     fn check_numbers(&self) -> Result<(), ConfigError> {
-        let Self { server, database, password, session, throttle, .. } = self;
+        let Self { server, database, password, session, rate_limit, .. } = self;
         let table = [
             ("server.max_connections", server.max_connections, 1, 1_000_000),
             ("server.max_connections_per_address", server.max_connections_per_address, 1, 1_000_000),
@@ -82,12 +82,12 @@ impl Config {
             ("password.hashing_threads", password.hashing_threads, 0, 1024),
             ("password.hashing_queue", password.hashing_queue, 0, 10_000),
             ("session.per_user", session.per_user, 1, 1000),
-            ("throttle.login_burst", throttle.login_burst, 1, 10_000),
-            ("throttle.login_per_minute", throttle.login_per_minute, 1, 60_000),
-            ("throttle.register_burst", throttle.register_burst, 1, 10_000),
-            ("throttle.register_per_hour", throttle.register_per_hour, 1, 100_000),
-            ("throttle.account_free_failures", throttle.account_free_failures, 1, 100),
-            ("throttle.token_calls_per_minute", throttle.token_calls_per_minute, 1, 60_000_000),
+            ("rate_limit.login_burst", rate_limit.login_burst, 1, 10_000),
+            ("rate_limit.login_per_minute", rate_limit.login_per_minute, 1, 60_000),
+            ("rate_limit.register_burst", rate_limit.register_burst, 1, 10_000),
+            ("rate_limit.register_per_hour", rate_limit.register_per_hour, 1, 100_000),
+            ("rate_limit.account_free_failures", rate_limit.account_free_failures, 1, 100),
+            ("rate_limit.token_calls_per_minute", rate_limit.token_calls_per_minute, 1, 60_000_000),
         ];
         table.into_iter().try_for_each(|(key, value, least, most)| match value {
             v if v < least => Err(ConfigError(format!("{key} is {v}; the least is {least}."))),
@@ -98,23 +98,23 @@ impl Config {
 
     /// As [`Config::check_numbers`], for times.
     fn check_times(&self) -> Result<(), ConfigError> {
-        let Self { server, database, password, session, throttle, .. } = self;
+        let Self { server, database, password, session, rate_limit, .. } = self;
         let (second, minute, hour) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(1));
         let day = 24 * hour;
         let table = [
             ("server.header_timeout", server.header_timeout, second, 10 * minute),
             ("server.body_timeout", server.body_timeout, second, 10 * minute),
-            ("server.answer_timeout", server.answer_timeout, second, 10 * minute),
+            ("server.response_timeout", server.response_timeout, second, 10 * minute),
             ("server.idle_timeout", server.idle_timeout, second, hour),
             ("server.stop_timeout", server.stop_timeout, second, hour),
             ("database.wait", database.wait, second / 1000, hour),
-            ("password.hashing_patience", password.hashing_patience, second / 10, 10 * minute),
+            ("password.hashing_timeout", password.hashing_timeout, second / 10, 10 * minute),
             ("session.idle", session.idle, minute, 90 * day),
-            ("session.absolute", session.absolute, minute, 90 * day),
-            ("session.proof", session.proof, second, hour),
-            ("throttle.account_delay", throttle.account_delay, second / 10, hour),
-            ("throttle.account_max_delay", throttle.account_max_delay, second, day),
-            ("throttle.account_memory", throttle.account_memory, hour, 366 * day),
+            ("session.max_lifetime", session.max_lifetime, minute, 90 * day),
+            ("session.reauth_after", session.reauth_after, second, hour),
+            ("rate_limit.account_delay", rate_limit.account_delay, second / 10, hour),
+            ("rate_limit.account_max_delay", rate_limit.account_max_delay, second, day),
+            ("rate_limit.account_reset_after", rate_limit.account_reset_after, hour, 366 * day),
         ];
         let told = humantime::format_duration;
         table.into_iter().try_for_each(|(key, value, least, most)| match value {

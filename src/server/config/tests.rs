@@ -9,7 +9,7 @@ fn without_file_and_environment_the_documented_defaults_hold() {
     let config = load("", &[]).expect("the defaults are good");
     assert_eq!(config.server.address.to_string(), "127.0.0.1:8000");
     assert_eq!(config.database.url, DatabaseUrl::Sqlite("vestibule.db".into()));
-    assert_eq!(config.session.absolute, Duration::from_hours(24));
+    assert_eq!(config.session.max_lifetime, Duration::from_hours(24));
     assert_eq!(config.policy().login.interval, Duration::from_secs(6));
     assert_eq!(config.policy().register.interval, Duration::from_mins(3));
 }
@@ -69,7 +69,7 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[password]\nmin_length = 100", &[], "password.min_length"),
         ("[session]\nidle = \"2days\"", &[], "session.idle"),
         ("[database]\nurl = \"postgres://ann:secret@h/d", &[], "line 2"),
-        ("[throttle]\nlogin_per_minute = 60001", &[], "throttle.login_per_minute"),
+        ("[rate_limit]\nlogin_per_minute = 60001", &[], "rate_limit.login_per_minute"),
         ("[log]\nformat = \"xml\"", &[], "log.format"),
         ("[log]\nlevel = \"loud=very\"", &[], "log.level"),
         ("[server]\npublic_url = \"accounts.example.org\"", &[], "server.public_url"),
@@ -89,8 +89,8 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[registration]\nallowed_domains = [\"@example.org\"]", &[], "registration.allowed_domains"),
         ("[registration]\nallowed_domains = [\"a.org\"]\ndenied_domains = [\"b.org\"]", &[], "are both set"),
         ("[registration]\nrequire_verified_email = 1", &[], "must be true or false"),
-        ("[brand]\nservice = \" \"", &[], "brand.service"),
-        ("[brand]\nservice = \"two\\nlines\"", &[], "brand.service"),
+        ("[brand]\nservice = \" \"", &[], "brand.service_name"),
+        ("[brand]\nservice = \"two\\nlines\"", &[], "brand.service_name"),
         ("[brand]\napp_url = \"javascript:alert(1)\"", &[], "brand.app_url"),
         ("[brand]\napp_url = \"https://ann:secret@app.example.org\"", &[], "without a user or a password"),
         ("[brand]\napp_url = \"ftp://ann:secret@app.example.org\"", &[], "brand.app_url"),
@@ -181,7 +181,7 @@ fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
         ("server.header_timeout", "\"1ms\""),
         ("server.header_timeout", "\"1h\""),
         ("server.body_timeout", "\"1d\""),
-        ("server.answer_timeout", "\"1ms\""),
+        ("server.response_timeout", "\"1ms\""),
         ("server.idle_timeout", "\"1d\""),
         ("server.stop_timeout", "\"1d\""),
         ("database.connections", "4000000000"),
@@ -192,25 +192,25 @@ fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
         ("password.argon2_parallelism", "4000000000"),
         ("password.hashing_threads", "4000000000"),
         ("password.hashing_queue", "4000000000"),
-        ("password.hashing_patience", "\"1ms\""),
-        ("password.hashing_patience", "\"1h\""),
+        ("password.hashing_timeout", "\"1ms\""),
+        ("password.hashing_timeout", "\"1h\""),
         ("session.idle", "\"1ms\""),
-        ("session.absolute", "\"365d\""),
+        ("session.max_lifetime", "\"365d\""),
         ("session.per_user", "4000000000"),
-        ("session.proof", "\"61m\""),
-        ("throttle.login_burst", "4000000000"),
-        ("throttle.login_per_minute", "60001"),
-        ("throttle.register_burst", "4000000000"),
-        ("throttle.register_per_hour", "4000000000"),
-        ("throttle.account_free_failures", "4000000000"),
-        ("throttle.account_free_failures", "101"),
-        ("throttle.token_calls_per_minute", "0"),
-        ("throttle.token_calls_per_minute", "60000001"),
-        ("throttle.account_delay", "\"1ms\""),
-        ("throttle.account_delay", "\"16m\""),
-        ("throttle.account_max_delay", "\"2d\""),
-        ("throttle.account_max_delay", "\"1ms\""),
-        ("throttle.account_memory", "\"1ms\""),
+        ("session.reauth_after", "\"61m\""),
+        ("rate_limit.login_burst", "4000000000"),
+        ("rate_limit.login_per_minute", "60001"),
+        ("rate_limit.register_burst", "4000000000"),
+        ("rate_limit.register_per_hour", "4000000000"),
+        ("rate_limit.account_free_failures", "4000000000"),
+        ("rate_limit.account_free_failures", "101"),
+        ("rate_limit.token_calls_per_minute", "0"),
+        ("rate_limit.token_calls_per_minute", "60000001"),
+        ("rate_limit.account_delay", "\"1ms\""),
+        ("rate_limit.account_delay", "\"16m\""),
+        ("rate_limit.account_max_delay", "\"2d\""),
+        ("rate_limit.account_max_delay", "\"1ms\""),
+        ("rate_limit.account_reset_after", "\"1ms\""),
     ];
     for (name, value) in beyond {
         let (section, key) = name.split_once('.').expect("a key");

@@ -201,8 +201,8 @@ mod tests {
     }
 
     fn argon(iterations: u32) -> Argon {
-        let (queue, patience) = (1, Duration::ZERO);
-        Argon::new(HashPolicy { memory_kib: 8, iterations, parallelism: 1, permits: 1, queue, patience }, [1; 16])
+        let (queue, queue_timeout) = (1, Duration::ZERO);
+        Argon::new(HashPolicy { memory_kib: 8, iterations, parallelism: 1, permits: 1, queue, queue_timeout }, [1; 16])
             .expect("good parameters")
     }
 
@@ -223,7 +223,7 @@ mod tests {
             parallelism: 1,
             permits: 64,
             queue: 1,
-            patience: Duration::ZERO,
+            queue_timeout: Duration::ZERO,
         };
         let Err(Error::Fault(cause)) = Argon::new(policy, [1; 16]) else { panic!("it starts") };
         assert!(cause.starts_with("there is no memory for 64 password hashes at once"), "{cause}");

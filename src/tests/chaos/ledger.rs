@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr};
 
 use serde_json::{Value, json};
-use vestibule::store::Errand;
+use vestibule::store::MailKind;
 
 use super::mailroom::Mailroom;
 use crate::util::{
@@ -32,7 +32,7 @@ enum Acknowledged {
 /// What is known of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
-    Living,
+    Active,
     /// Its logout was not acknowledged.
     Unknown,
     /// For ever.
@@ -79,7 +79,7 @@ impl Account {
 #[derive(Debug)]
 pub struct Promise {
     address: String,
-    errand: Errand,
+    errand: MailKind,
     subject: &'static str,
 }
 
@@ -191,7 +191,7 @@ impl<'a> Ledger<'a> {
             to_confirm = self.use_account(server);
         }
         if to_confirm {
-            self.promise(Errand::Verify, CONFIRM);
+            self.promise(MailKind::Verify, CONFIRM);
         }
         if self.accounts.len().is_multiple_of(2) {
             self.end_one(server);
@@ -202,16 +202,16 @@ impl<'a> Ledger<'a> {
 
     fn keep(&mut self, answer: &Whole, personal: bool) {
         let token = answer.json()["token"].as_str().unwrap_or_default().to_owned();
-        self.logins.push(Login { token, life: Life::Living, personal });
+        self.logins.push(Login { token, life: Life::Active, personal });
     }
 
     /// A mail to the latest account is owed.
-    fn promise(&mut self, errand: Errand, subject: &'static str) {
+    fn promise(&mut self, errand: MailKind, subject: &'static str) {
         let address = self.latest().email();
         self.promise_to(address, errand, subject);
     }
 
-    fn promise_to(&mut self, address: String, errand: Errand, subject: &'static str) {
+    fn promise_to(&mut self, address: String, errand: MailKind, subject: &'static str) {
         self.promised.push(Promise { address, errand, subject });
     }
 
@@ -238,7 +238,7 @@ impl<'a> Ledger<'a> {
         if let Some(answer) = self.answer(answer, &[200, 401]).filter(|answer| answer.status == 200) {
             self.counts.issued += 1;
             self.keep(&answer, true);
-            self.promise(Errand::TokenMade, TOKEN_MADE);
+            self.promise(MailKind::TokenMade, TOKEN_MADE);
         }
     }
 
@@ -253,7 +253,7 @@ impl<'a> Ledger<'a> {
         if let Some(answer) = answer.filter(|_| done) {
             self.counts.changed += 1;
             self.keep(&answer, false);
-            self.promise(Errand::PasswordChanged, PASSWORD_CHANGED);
+            self.promise(MailKind::PasswordChanged, PASSWORD_CHANGED);
         }
     }
 
@@ -284,7 +284,7 @@ impl<'a> Ledger<'a> {
         if self.answer(asked, &[200]).is_none() {
             return;
         }
-        self.promise(Errand::Forgot, RESET);
+        self.promise(MailKind::Forgot, RESET);
         let Some(link) = self.mailroom.link(&email, RESET) else { return };
         let body = json!({ "token": link, "new_password": CHANGED });
         let reset = self.follow(server, "reset_password/", body);
@@ -295,7 +295,7 @@ impl<'a> Ledger<'a> {
             Some(Acknowledged::Yes) => {
                 self.counts.reset += 1;
                 self.logins[login].life = Life::Ended;
-                self.promise(Errand::PasswordReset, PASSWORD_CHANGED);
+                self.promise(MailKind::PasswordReset, PASSWORD_CHANGED);
             }
         }
     }
@@ -306,7 +306,7 @@ impl<'a> Ledger<'a> {
         if self.answer(asked, &[200, 401]).is_none_or(|answer| answer.status == 401) {
             return;
         }
-        self.promise_to(email.clone(), Errand::ChangeEmail, CONFIRM_NEW);
+        self.promise_to(email.clone(), MailKind::ChangeEmail, CONFIRM_NEW);
         let Some(link) = self.mailroom.link(&email, CONFIRM_NEW) else { return };
         let body = json!({ "token": link, "password": PASSWORD });
         let moved = self.follow(server, "confirm_email/", body);
@@ -339,7 +339,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn end_one(&mut self, server: SocketAddr) {
-        let Some(n) = self.some_login(Life::Living) else { return };
+        let Some(n) = self.some_login(Life::Active) else { return };
         let answer = log_out(server, &self.logins[n].token);
         self.logins[n].life = match self.answer(answer, &[204, 401]).map(|answer| answer.status) {
             Some(204) => {
@@ -403,8 +403,8 @@ impl<'a> Ledger<'a> {
         for n in 0..self.logins.len() {
             let found = me(server, &self.logins[n].token).map_or(0, |answer| answer.status);
             match (self.logins[n].life, found) {
-                (Life::Living, 200) | (Life::Ended, 401) | (Life::Unknown, 200 | 401) => {}
-                (Life::Living, 401) => self.logins[n].life = self.lost(n),
+                (Life::Active, 200) | (Life::Ended, 401) | (Life::Unknown, 200 | 401) => {}
+                (Life::Active, 401) => self.logins[n].life = self.lost(n),
                 (life, other) => self.faults.push(format!("login {n}: {life:?}, and the answer is {other}")),
             }
         }

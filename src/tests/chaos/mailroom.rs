@@ -12,7 +12,7 @@ use std::{
 use super::pause;
 
 /// How long a client waits for a mail: the server may have been killed in the middle of it.
-const PATIENCE: Duration = Duration::from_millis(500);
+const SESSION_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub struct Mailroom {
     folder: PathBuf,
@@ -40,7 +40,7 @@ impl Mailroom {
 
     /// The link of the youngest mail of a kind, if one arrives.
     pub fn link(&self, address: &str, subject: &str) -> Option<String> {
-        let given_up = Instant::now() + PATIENCE;
+        let given_up = Instant::now() + SESSION_TIMEOUT;
         loop {
             let found = self.letters(address).into_iter().rev().find(|letter| letter.subject.starts_with(subject));
             if found.is_some() || Instant::now() > given_up {

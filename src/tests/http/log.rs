@@ -9,7 +9,7 @@ use axum::{
 use tracing::Level;
 use vestibule::{
     mail::MailUrl,
-    server::{config::Config, front::Front, routes::Routes},
+    server::{config::Config, pipeline::Pipeline, routes::Routes},
 };
 
 use super::*;
@@ -108,7 +108,7 @@ async fn answers_of_a_busy_server_are_one_line_and_faults_one_each_r112() {
         .route("/busy", status(StatusCode::SERVICE_UNAVAILABLE))
         .route("/broken", status(StatusCode::INTERNAL_SERVER_ERROR));
     let config = Config::load(None, []).unwrap();
-    let front = Front::new(Routes::from(routes), &Arc::default(), &config.server);
+    let front = Pipeline::new(Routes::from(routes), &Arc::default(), &config.server);
     for (path, status, lines) in [("/busy", "status: 503", 1), ("/broken", "status: 500", REQUESTS)] {
         let (heard, listening) = Heard::listen(|metadata| metadata.is_event() && *metadata.level() <= Level::WARN);
         for _ in 0..REQUESTS {

@@ -66,7 +66,7 @@ async fn the_not_found_page_is_a_404() {
 async fn the_page_tells_the_configured_length_of_a_password() {
     let app = App::start_with(Backend::Sqlite, |config| config.password.min_length = 12).await;
     let page = app.get("/register").send().await.text;
-    assert!(page.contains("data-password-least=\"12\"") && page.contains("At least 12 characters"), "{page}");
+    assert!(page.contains("data-password-min-length=\"12\"") && page.contains("At least 12 characters"), "{page}");
 }
 
 #[tokio::test]

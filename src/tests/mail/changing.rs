@@ -3,7 +3,7 @@
 use sqlx::Executor;
 use vestibule::{
     domain::email::Email,
-    store::{Allowance, Errand, Inherit, Moved, NewMail, Telling},
+    store::{Inherit, LimitedAction, MailKind, MoveEmailOutcome, NewMail, RateLimit},
 };
 
 use super::*;
@@ -170,7 +170,7 @@ on_both! {
         app.register_confirmed("ann").await;
         let user = app.id_of(&app.token("ann").await).await;
         let now = app.now();
-        let token = Token::generate(Kind::Link, || 7);
+        let token = Token::generate(TokenKind::Link, || 7);
         let make = async |mail: &str, address: &str, kind: LinkKind| {
             let link = NewLink {
                 mail,
@@ -314,7 +314,7 @@ on_both! {
         let user = app.id_of(&token).await;
         app.move_to(&token, "new@example.org").await;
         let undo = token_of(&app.deliver_one().await);
-        let hash = Token::parse(Kind::Link, &undo).unwrap().hash();
+        let hash = Token::parse(TokenKind::Link, &undo).unwrap().hash();
         app.store.disable_user(&user, app.now()).await.unwrap();
         app.clock.advance(Duration::from_hours(72));
         // Who follows it now has read that it is over, and then the account is opened.
@@ -354,12 +354,12 @@ on_both! {
 }
 
 /// Undoes a change of ann's as the service does, if it has found that an account keeps her from it.
-async fn undo_beside(app: &App, undo: &str, squatter: &str) -> Moved {
-    let hash = Token::parse(Kind::Link, undo).unwrap().hash();
+async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome {
+    let hash = Token::parse(TokenKind::Link, undo).unwrap().hash();
     let link = app.store.find_link(&hash).await.unwrap().unwrap();
     let (email, at) = (Email::parse("ann@example.org").unwrap(), app.now());
     let inherit = || Inherit { from: String::new(), to: String::new(), since: at };
-    let told = NewMail { id: "told".to_owned(), errand: Errand::EmailUndone, created_at: at, due_at: at };
+    let told = NewMail { id: "told".to_owned(), errand: MailKind::EmailUndone, created_at: at, due_at: at };
     let squatter = Some((squatter.to_owned(), inherit()));
     app.store.undo_email((&hash, &link), (&email, inherit()), ("", "network"), squatter, &told).await.unwrap()
 }
@@ -376,10 +376,10 @@ on_both! {
         let undo = way_back(&app).await;
         app.register("eve").await;
         let eve = app.id_of(&app.token("eve").await).await;
-        let (key, once) = (Telling::Tokens.key(&eve), Allowance { burst: 1, interval: Duration::from_hours(1) });
-        assert!(app.store.take_allowance(&key, once, app.now()).await.unwrap().is_ok());
-        assert_eq!(undo_beside(&app, &undo, &eve).await, Moved::Done);
-        assert!(app.store.take_allowance(&key, once, app.now()).await.unwrap().is_err());
+        let (key, once) = (LimitedAction::Tokens.key(&eve), RateLimit { burst: 1, interval: Duration::from_hours(1) });
+        assert!(app.store.take(&key, once, app.now()).await.unwrap().is_ok());
+        assert_eq!(undo_beside(&app, &undo, &eve).await, MoveEmailOutcome::Done);
+        assert!(app.store.take(&key, once, app.now()).await.unwrap().is_err());
         assert_eq!(app.log_in("eve", PASSWORD).await.status, 200);
     }
 }
@@ -396,7 +396,7 @@ async fn an_undo_that_waits_for_a_squatter_holds_nothing_that_the_squatter_waits
     let first = "SELECT id FROM users WHERE id = '0' FOR UPDATE";
     let then = "UPDATE address_throttles SET full_at = 1 WHERE key = 'token:0'; SELECT id FROM users FOR UPDATE";
     let undone = app.around(first, Box::pin(undo_beside(&app, &undo, "0")), then).await;
-    assert_eq!(undone, Moved::Done);
+    assert_eq!(undone, MoveEmailOutcome::Done);
     let left = "SELECT (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM address_throttles WHERE key = 'token:0')";
     let left: i64 = sqlx::query_scalar(left).fetch_one(&mut app.observer().await).await.unwrap();
     assert_eq!(left, 1, "the squatter gives way");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use vestibule::service::{Carrier, Carrying};
+use vestibule::service::{BoxFuture, MailTransport};
 
 use super::*;
 
@@ -69,7 +69,7 @@ on_both! {
 
 on_both! {
     async fn mail_that_is_refused_for_good_is_given_up_after_a_day(app: App) {
-        app.letterbox.lasting.store(true, Ordering::SeqCst);
+        app.letterbox.permanent.store(true, Ordering::SeqCst);
         let (tries, hours) = try_to_the_end(&app).await;
         assert!(tries == 31 && (24.0..25.0).contains(&hours), "{tries} tries in {hours} hours");
     }
@@ -98,7 +98,7 @@ on_both! {
         app.letterbox.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
         app.clock.advance(Duration::from_hours(24 * 365));
-        app.letterbox.lasting.store(true, Ordering::SeqCst);
+        app.letterbox.permanent.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
         app.letterbox.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_mins(1));
@@ -114,7 +114,7 @@ on_both! {
             assert!(app.deliver().await.is_empty());
             app.clock.advance(Duration::from_hours(1));
         }
-        app.letterbox.lasting.store(true, Ordering::SeqCst);
+        app.letterbox.permanent.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
         app.letterbox.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_hours(1));
@@ -157,7 +157,7 @@ on_both! {
         let now = app.now();
         assert_eq!(app.ask("POST", RESEND, &app.token("ann").await, &json!({})).await.status, 200);
         let mail = app.store.claim_mail(now, Duration::from_mins(10)).await.unwrap().unwrap();
-        let token = Token::generate(Kind::Link, || 7);
+        let token = Token::generate(TokenKind::Link, || 7);
         let link = NewLink {
             mail: &mail.id, token_hash: token.hash(), kind: LinkKind::Verify, user_id: &user, address: "ann@example.org",
             created_at: now, made_at: now,
@@ -242,7 +242,7 @@ async fn several_postmen_send_each_mail_once() {
     for name in ["ann", "bob", "cyd", "dan", "eve", "fay", "gil", "hal"] {
         app.register(name).await;
     }
-    let (here, there): (Vec<Letter>, Vec<Letter>) = tokio::join!(app.deliver(), other.deliver());
+    let (here, there): (Vec<MailMessage>, Vec<MailMessage>) = tokio::join!(app.deliver(), other.deliver());
     let mut addressees: Vec<String> = here.into_iter().chain(there).map(|letter| letter.to).collect();
     addressees.sort();
     assert_eq!(addressees.len(), 8, "{addressees:?}");
@@ -360,8 +360,8 @@ struct Slow {
     go_on: Notify,
 }
 
-impl Carrier for Slow {
-    fn carry<'a>(&'a self, _id: &'a str, _letter: &'a Letter) -> Carrying<'a> {
+impl MailTransport for Slow {
+    fn send<'a>(&'a self, _id: &'a str, _letter: &'a MailMessage) -> BoxFuture<'a> {
         Box::pin(async {
             self.in_hand.notify_one();
             self.go_on.notified().await;
@@ -376,7 +376,7 @@ async fn a_postman_that_is_told_to_stop_brings_the_mail_in_hand_to_an_end_and_ta
     app.register("ann").await;
     let (slow, (stop, stopping)) = (Arc::new(Slow::default()), watch::channel(false));
     let head = app.config.letterhead(app.config.server.address);
-    let postman = app.service.postman(Arc::clone(&slow) as Arc<dyn Carrier>, head);
+    let postman = app.service.postman(Arc::clone(&slow) as Arc<dyn MailTransport>, head);
     let told = async {
         slow.in_hand.notified().await;
         stop.send_replace(true);

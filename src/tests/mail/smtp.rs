@@ -22,7 +22,7 @@ use tokio_rustls::{
 };
 use vestibule::{
     mail::{Mailer, SmtpOptions, TlsMode},
-    service::{Carrier as _, Undelivered},
+    service::{MailTransport as _, SendError},
 };
 
 use super::*;
@@ -76,7 +76,7 @@ const FLOOD: usize = 4 * 1024 * 1024;
 
 /// What a server was told.
 #[derive(Default)]
-struct Told {
+struct Received {
     /// Commands, with a mark on those that came through TLS.
     commands: Vec<String>,
     mails: Vec<String>,
@@ -84,13 +84,13 @@ struct Told {
 
 struct MailServer {
     port: u16,
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<Received>>,
 }
 
 impl MailServer {
     async fn start(ways: Ways) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, told) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Told::default())));
+        let (port, told) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Received::default())));
         let heard = Arc::clone(&told);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -110,7 +110,7 @@ impl MailServer {
     }
 }
 
-async fn serve(stream: TcpStream, ways: &Ways, told: &Mutex<Told>) -> std::io::Result<()> {
+async fn serve(stream: TcpStream, ways: &Ways, told: &Mutex<Received>) -> std::io::Result<()> {
     let Some(tls) = &ways.tls else { return talk(stream, ways, told, false).await.map(drop) };
     if ways.tls_at_once {
         return talk(tls.accept(stream).await?, ways, told, true).await.map(drop);
@@ -125,7 +125,7 @@ async fn serve(stream: TcpStream, ways: &Ways, told: &Mutex<Told>) -> std::io::R
 }
 
 /// Talks until the end, or until TLS is to begin: then the stream comes back.
-async fn talk<S>(stream: S, ways: &Ways, told: &Mutex<Told>, encrypted: bool) -> std::io::Result<Option<S>>
+async fn talk<S>(stream: S, ways: &Ways, told: &Mutex<Received>, encrypted: bool) -> std::io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -228,18 +228,18 @@ impl Certificates {
 }
 
 /// A mail to ann.
-async fn letter() -> Letter {
+async fn letter() -> MailMessage {
     let app = App::start(Backend::Sqlite).await;
     app.register("ann").await;
     app.deliver_one().await
 }
 
 /// Sends a mail to the server that an address names.
-async fn send(letter: &Letter, url: &str, tls: TlsMode, ca_file: Option<&Path>) -> Result<String, Undelivered> {
+async fn send(letter: &MailMessage, url: &str, tls: TlsMode, ca_file: Option<&Path>) -> Result<String, SendError> {
     let options = SmtpOptions { tls, ca_file, hello: "accounts.example.org".to_owned() };
     let from = "Vestibule <no-reply@example.org>".parse().unwrap();
     let mailer = Mailer::new(&MailUrl::parse(url).unwrap(), &from, options).unwrap().unwrap();
-    mailer.carry("the-id", letter).await
+    mailer.send("the-id", letter).await
 }
 
 #[tokio::test]
@@ -264,7 +264,7 @@ async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named_and_no_other
     let url = format!("smtps://127.0.0.1:{}", server.port);
     for ca_file in [None, Some(other.path("leaf.pem"))] {
         let refused = send(&letter, &url, TlsMode::Required, ca_file.as_deref()).await.unwrap_err();
-        assert!(refused.cause.contains("certificate") && !refused.lasting, "{refused:?}");
+        assert!(refused.cause.contains("certificate") && !refused.permanent, "{refused:?}");
     }
     assert!(server.commands().is_empty(), "nothing was said");
     send(&letter, &url, TlsMode::Required, Some(&mine.path("leaf.pem"))).await.unwrap();
@@ -330,13 +330,13 @@ async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_i
     let server = MailServer::start(ways).await;
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", server.port);
     let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
-    assert_eq!((refused.cause.as_str(), refused.lasting), ("the mail server answered 550", true));
+    assert_eq!((refused.cause.as_str(), refused.permanent), ("the mail server answered 550", true));
     let commands = server.commands();
     assert_eq!(commands[1..4], ["AUTH LOGIN", "YW5u", "c2VjcmV0MTI="], "{commands:?}");
     let nobody = MailServer::start(Ways::default()).await;
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", nobody.port);
     let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
-    assert!(refused.cause.contains("offers no login by PLAIN or LOGIN") && !refused.lasting, "{refused:?}");
+    assert!(refused.cause.contains("offers no login by PLAIN or LOGIN") && !refused.permanent, "{refused:?}");
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
             // The server has the mail by then.
             Ok(_) => assert_eq!(step, "QUIT"),
             Err(refused) => {
-                assert!(step != "QUIT" && !refused.lasting, "{step}: {refused:?}");
+                assert!(step != "QUIT" && !refused.permanent, "{step}: {refused:?}");
                 assert_eq!(refused.cause, "the mail server took too long", "{step}");
             }
         }
@@ -405,7 +405,7 @@ async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_t
             } else {
                 "the mail server says too much"
             };
-            assert_eq!((refused.cause.as_str(), refused.lasting), (cause, false), "{answer:?}, {tls_at_once}");
+            assert_eq!((refused.cause.as_str(), refused.permanent), (cause, false), "{answer:?}, {tls_at_once}");
         }
     }
 }
@@ -427,12 +427,12 @@ async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
         (END_OF_MAIL, "452 full", false),
         (END_OF_MAIL, "550 not wanted", true),
     ];
-    for (step, answer, lasting) in table {
+    for (step, answer, permanent) in table {
         let server = MailServer::start(Ways { answer: Some((step, answer)), ..Ways::default() }).await;
         let url = format!("smtp://127.0.0.1:{}", server.port);
         let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
         let cause = format!("the mail server answered {}", &answer[..3]);
-        assert_eq!((refused.cause, refused.lasting), (cause, lasting), "{step}: {answer}");
+        assert_eq!((refused.cause, refused.permanent), (cause, permanent), "{step}: {answer}");
     }
 }
 
@@ -451,7 +451,7 @@ async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
             let server = MailServer::start(Ways { tls: Some(mine.acceptor()), answer, ..Ways::default() }).await;
             let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
             let refused = send(&letter, &url, tls, ca_file.map(PathBuf::as_path)).await.unwrap_err();
-            assert!(refused.cause.contains(cause) && !refused.lasting, "{tls:?}, {cause}: {refused:?}");
+            assert!(refused.cause.contains(cause) && !refused.permanent, "{tls:?}, {cause}: {refused:?}");
             let commands = server.commands();
             assert_eq!(commands[..2], ["EHLO accounts.example.org", "STARTTLS"]);
             assert!(commands[2..].iter().all(|command| command.starts_with("TLS EHLO")), "{tls:?}: {commands:?}");

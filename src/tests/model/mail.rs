@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use vestibule::store::{Errand, LinkKind};
+use vestibule::store::{LinkKind, MailKind};
 
 use super::{
     numbers::{FIRST_RETRY, GIVE_UP, LONGEST_RETRY, MAILBOX, MOVES, RESET, UNDO, VERIFY},
@@ -13,7 +13,7 @@ use super::{
 /// A mail that waits.
 #[derive(Clone, Copy)]
 pub struct Mail {
-    pub errand: Errand,
+    pub errand: MailKind,
     account: Option<usize>,
     pub to: Person,
     posted: Duration,
@@ -63,27 +63,31 @@ impl Model {
     /// What must come of something about mail.
     pub fn mail(&mut self, event: Event) -> Answer {
         match event {
-            Event::Forgot(who) => self.post(Errand::Forgot, None, who),
+            Event::Forgot(who) => self.post(MailKind::Forgot, None, who),
             Event::Deliver { works } => return Answer::Mail(self.deliver(works)),
             Event::Follow { since, to } => {
-                let Some(link) = self.post_office.arrived(since, self.now) else { return Answer::Spent };
+                let Some(link) = self.post_office.arrived(since, self.now) else { return Answer::LinkInvalid };
                 return self.follow(link, to).err().unwrap_or(Answer::Done);
             }
         }
         Answer::Done
     }
 
-    pub fn post(&mut self, errand: Errand, account: Option<usize>, to: Person) {
+    pub fn post(&mut self, errand: MailKind, account: Option<usize>, to: Person) {
         let mail = Mail { errand, account, to, posted: self.now, due: self.now, tries: 0, waited: Duration::ZERO };
         self.post_office.mails.push(mail);
     }
 
     /// Every mail that is due goes out, if it can.
-    fn deliver(&mut self, works: bool) -> Vec<(Person, Errand)> {
+    fn deliver(&mut self, works: bool) -> Vec<(Person, MailKind)> {
         let mut letters = vec![];
         let mails = std::mem::take(&mut self.post_office.mails);
-        let tells =
-            |of| matches!(of, Errand::PasswordChanged | Errand::TokenMade | Errand::EmailChanged | Errand::EmailUndone);
+        let tells = |of| {
+            matches!(
+                of,
+                MailKind::PasswordChanged | MailKind::TokenMade | MailKind::EmailChanged | MailKind::EmailUndone
+            )
+        };
         let waits = |mail: &Mail| tells(mail.errand) && mail.account.is_some_and(|n| !self.accounts[n].open);
         let (mut due, later): (Vec<Mail>, _) = mails.into_iter().partition(|mail| mail.due <= self.now && !waits(mail));
         self.post_office.mails = later;
@@ -94,7 +98,7 @@ impl Model {
             let Some(letter) = self.write(mail) else { continue };
             if works {
                 // A link to an email that has an account is made, and nobody gets it.
-                let arrived = letter.1 != Errand::Taken;
+                let arrived = letter.1 != MailKind::Taken;
                 self.post_office.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
                 letters.push(letter);
             } else if mail.waited < GIVE_UP {
@@ -107,21 +111,21 @@ impl Model {
     }
 
     /// What a mail says by now, and to whom.
-    fn write(&mut self, mail: Mail) -> Option<(Person, Errand)> {
+    fn write(&mut self, mail: Mail) -> Option<(Person, MailKind)> {
         let account = mail.account.or_else(|| self.find(By::Email, mail.to)).filter(|&n| self.accounts[n].open)?;
         let Account { email, verified, .. } = self.accounts[account];
         let (to, letter) = match mail.errand {
-            Errand::Verify if verified => return None,
-            Errand::Verify | Errand::Taken if !verified => (email, Errand::Verify),
-            Errand::ChangeEmail | Errand::EmailChanged | Errand::EmailUndone => (mail.to, mail.errand),
+            MailKind::Verify if verified => return None,
+            MailKind::Verify | MailKind::Taken if !verified => (email, MailKind::Verify),
+            MailKind::ChangeEmail | MailKind::EmailChanged | MailKind::EmailUndone => (mail.to, mail.errand),
             errand => (email, errand),
         };
         let other = self.find(By::Email, to).filter(|&n| n != account && self.accounts[n].open);
         let allowed = match mail.errand {
-            Errand::Verify | Errand::Forgot => Some(Allowed::Needed(to)),
-            Errand::Taken => Some(Allowed::Notices(to)),
-            Errand::ChangeEmail => Some(Allowed::Moves(account)),
-            Errand::PasswordChanged | Errand::TokenMade if !verified => Some(Allowed::Notices(to)),
+            MailKind::Verify | MailKind::Forgot => Some(Allowed::Needed(to)),
+            MailKind::Taken => Some(Allowed::Notices(to)),
+            MailKind::ChangeEmail => Some(Allowed::Moves(account)),
+            MailKind::PasswordChanged | MailKind::TokenMade if !verified => Some(Allowed::Notices(to)),
             _ => None,
         };
         if let Some(allowed) = allowed.filter(|_| mail.tries == 1) {
@@ -132,10 +136,10 @@ impl Model {
             }
         }
         let (kind, lasts) = match letter {
-            Errand::Forgot if verified => (LinkKind::Reset, RESET),
-            Errand::Forgot | Errand::Verify => (LinkKind::Verify, VERIFY),
-            Errand::ChangeEmail => (LinkKind::ChangeEmail, VERIFY),
-            Errand::EmailChanged => (LinkKind::UndoEmail, UNDO),
+            MailKind::Forgot if verified => (LinkKind::Reset, RESET),
+            MailKind::Forgot | MailKind::Verify => (LinkKind::Verify, VERIFY),
+            MailKind::ChangeEmail => (LinkKind::ChangeEmail, VERIFY),
+            MailKind::EmailChanged => (LinkKind::UndoEmail, UNDO),
             _ => return Some((to, letter)),
         };
         if kind != LinkKind::UndoEmail {
@@ -147,7 +151,7 @@ impl Model {
         }
         let (posted, expires) = (mail.posted, self.now + lasts);
         self.post_office.links.push(Link { kind, account, email: to, posted, expires, void: false, arrived: false });
-        Some((to, if letter == Errand::ChangeEmail && other.is_some() { Errand::Taken } else { letter }))
+        Some((to, if letter == MailKind::ChangeEmail && other.is_some() { MailKind::Taken } else { letter }))
     }
 
     fn follow(&mut self, nth: usize, to: Use) -> Result<(), Answer> {
@@ -159,7 +163,7 @@ impl Model {
             Use::Undo(_) => kind == LinkKind::UndoEmail,
         };
         if !fits || !self.accounts[account].open {
-            return Err(Answer::Spent);
+            return Err(Answer::LinkInvalid);
         }
         if let Use::Verify(password) | Use::Confirm(password) = to {
             self.compare(Counted::Link(account), account, password)?;
@@ -183,7 +187,7 @@ impl Model {
                 self.post_office.void(account);
                 self.welcome(account);
                 if verified {
-                    self.post(Errand::EmailChanged, Some(account), before);
+                    self.post(MailKind::EmailChanged, Some(account), before);
                 }
             }
             Use::Reset(new) | Use::Undo(new) => {
@@ -192,9 +196,9 @@ impl Model {
                 self.welcome(account);
                 if let Use::Undo(_) = to {
                     self.post_office.undo(account, posted);
-                    self.post(Errand::EmailUndone, Some(account), before);
+                    self.post(MailKind::EmailUndone, Some(account), before);
                 } else {
-                    self.post(Errand::PasswordChanged, Some(account), email);
+                    self.post(MailKind::PasswordChanged, Some(account), email);
                 }
             }
         }
@@ -207,7 +211,7 @@ impl PostOffice {
     pub fn void(&mut self, account: usize) {
         self.void_kind(account, LinkKind::Reset);
         self.void_kind(account, LinkKind::ChangeEmail);
-        self.mails.retain(|mail| (mail.account, mail.errand) != (Some(account), Errand::ChangeEmail));
+        self.mails.retain(|mail| (mail.account, mail.errand) != (Some(account), MailKind::ChangeEmail));
     }
 
     /// The links about an account that still work, as its owner sees them.
@@ -235,7 +239,7 @@ impl PostOffice {
         let links = self.links.iter_mut().filter(|link| link.kind == LinkKind::UndoEmail);
         links.filter(|link| such(link.account, link.posted)).for_each(|link| link.void = true);
         self.mails.retain(|mail| {
-            mail.errand != Errand::EmailChanged || !mail.account.is_some_and(|of| such(of, mail.posted))
+            mail.errand != MailKind::EmailChanged || !mail.account.is_some_and(|of| such(of, mail.posted))
         });
     }
 

@@ -24,7 +24,7 @@ pub const MAILBOX: (u32, Duration) = (5, Duration::from_mins(10));
 /// Mails that ask one mailbox whether an account may move there, whosever that is.
 pub const MOVES: (u32, Duration) = (30, Duration::from_mins(10));
 /// Access tokens of one account, and changes of its password, alike.
-pub const TOLD: (u32, Duration) = (10, Duration::from_mins(6));
+pub const NOTIFICATION_LIMIT: (u32, Duration) = (10, Duration::from_mins(6));
 pub const FIRST_RETRY: Duration = Duration::from_secs(30);
 pub const LONGEST_RETRY: Duration = Duration::from_hours(1);
 pub const GIVE_UP: Duration = Duration::from_hours(72);

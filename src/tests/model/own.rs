@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use vestibule::store::Errand;
+use vestibule::store::MailKind;
 
 use super::{
     mail::Allowed,
-    numbers::{ACCESS, PROOF, TOLD},
+    numbers::{ACCESS, NOTIFICATION_LIMIT, PROOF},
     rules::{Account, Counted, Model, Session},
     step::{Act, Answer, By, Phrase},
 };
@@ -36,7 +36,7 @@ impl Model {
             Act::Prove(_) => prove(&mut self.sessions[session]),
             Act::ChangePassword { current, new } if current == new => return Answer::Invalid,
             Act::ChangePassword { new, .. } => {
-                if let Err(refused) = self.post_office.take(Allowed::Passwords(account), TOLD, now) {
+                if let Err(refused) = self.post_office.take(Allowed::Passwords(account), NOTIFICATION_LIMIT, now) {
                     return refused;
                 }
                 self.accounts[account].password = new;
@@ -44,7 +44,7 @@ impl Model {
                 self.end_others(account, Some(session));
                 self.forget_networks(account);
                 self.welcome(account);
-                self.post(Errand::PasswordChanged, Some(account), email);
+                self.post(MailKind::PasswordChanged, Some(account), email);
             }
             Act::Rename(name) if self.find(By::Username, name).is_some_and(|n| n != account) => return Answer::Invalid,
             Act::Rename(name) => {
@@ -53,19 +53,19 @@ impl Model {
                 self.inherit((By::Email, email), (By::Username, left));
             }
             Act::ChangeEmail(new) if new == email => return Answer::Invalid,
-            Act::ChangeEmail(new) => self.post(Errand::ChangeEmail, Some(account), new),
+            Act::ChangeEmail(new) => self.post(MailKind::ChangeEmail, Some(account), new),
             Act::Export => return Answer::Links(self.post_office.links_of(account, now)),
-            Act::Resend => self.post(Errand::Verify, Some(account), email),
+            Act::Resend => self.post(MailKind::Verify, Some(account), email),
             Act::EndOthers => self.end_others(account, Some(session)),
             Act::Issue => {
-                if let Err(refused) = self.post_office.take(Allowed::Tokens(account), TOLD, now) {
+                if let Err(refused) = self.post_office.take(Allowed::Tokens(account), NOTIFICATION_LIMIT, now) {
                     return refused;
                 }
                 self.access.push(Access { account, expires: now + ACCESS, revoked: false });
-                self.post(Errand::TokenMade, Some(account), email);
+                self.post(MailKind::TokenMade, Some(account), email);
             }
             Act::Leave => {
-                self.post_office.mails.retain(|mail| !(mail.errand == Errand::Forgot && mail.to == email));
+                self.post_office.mails.retain(|mail| !(mail.errand == MailKind::Forgot && mail.to == email));
                 self.remove(account);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use vestibule::store::Errand;
+use vestibule::store::MailKind;
 
 use super::{
     mail::PostOffice,
@@ -75,9 +75,9 @@ impl Model {
             Step::Register { email, username, password } => {
                 match (self.find(By::Email, email), self.find(By::Username, username)) {
                     (_, Some(_)) => return Answer::Invalid,
-                    (Some(owner), None) => self.post(Errand::Taken, Some(owner), email),
+                    (Some(owner), None) => self.post(MailKind::Taken, Some(owner), email),
                     (None, None) => {
-                        self.post(Errand::Verify, Some(self.accounts.len()), email);
+                        self.post(MailKind::Verify, Some(self.accounts.len()), email);
                         let new = Account { email, username, password, verified: false, open: true, left: false };
                         self.inherit((By::Username, username), (By::Email, email));
                         self.accounts.push(new);

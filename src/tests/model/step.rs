@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
-use vestibule::store::Errand;
+use vestibule::store::MailKind;
 
 /// The time that each step takes, so that no two logins are of the same age.
 pub const MOMENT: Duration = Duration::from_millis(1);
@@ -192,7 +192,7 @@ pub enum Answer {
     /// Done, and by whom.
     Is(Person),
     /// To whom a mail went, and of which kind.
-    Mail(Vec<(Person, Errand)>),
+    Mail(Vec<(Person, MailKind)>),
     /// The links that are kept, by what they do and to whom they went.
     Links(Vec<(&'static str, Person)>),
     Taken,
@@ -201,7 +201,7 @@ pub enum Answer {
     Wait(u128),
     Ended,
     /// The link doesn't work.
-    Spent,
+    LinkInvalid,
     /// The password was proven too long ago.
     Unproven,
     Invalid,

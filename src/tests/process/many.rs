@@ -15,10 +15,10 @@ fn together(url: &str, count: usize) -> Vec<Member> {
         ("DATABASE_URL", url),
         ("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1"),
         ("VESTIBULE_PASSWORD_HASHING_QUEUE", "500"),
-        ("VESTIBULE_PASSWORD_HASHING_PATIENCE", "5m"),
-        ("VESTIBULE_SERVER_ANSWER_TIMEOUT", "5m"),
-        ("VESTIBULE_THROTTLE_ACCOUNT_FREE_FAILURES", "10"),
-        ("VESTIBULE_THROTTLE_ACCOUNT_DELAY", "15m"),
+        ("VESTIBULE_PASSWORD_HASHING_TIMEOUT", "5m"),
+        ("VESTIBULE_SERVER_RESPONSE_TIMEOUT", "5m"),
+        ("VESTIBULE_RATE_LIMIT_ACCOUNT_FREE_FAILURES", "10"),
+        ("VESTIBULE_RATE_LIMIT_ACCOUNT_DELAY", "15m"),
     ];
     let start = || {
         let folder = folder();

@@ -13,7 +13,7 @@ fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
     let mut shell = util::program::program(Path::new("sh"), folder.path());
     // No file may grow past some 500 KB, as on a full disk; there, too, nothing but the failing write tells.
     shell.args(["-c", "trap '' XFSZ; ulimit -S -f 1000; exec \"$0\"", env!("CARGO_BIN_EXE_vestibule")]);
-    shell.env("VESTIBULE_THROTTLE_REGISTER_BURST", "1000").env("VESTIBULE_THROTTLE_LOGIN_BURST", "1000");
+    shell.env("VESTIBULE_RATE_LIMIT_REGISTER_BURST", "1000").env("VESTIBULE_RATE_LIMIT_LOGIN_BURST", "1000");
     let server = Server::start(&mut shell, &folder.path().join("log"));
     server.register();
     let token = server.token();

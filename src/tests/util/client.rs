@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{PASSWORD, some_address};
 
 /// Longer than the server may take for any answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An answer that came whole.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ fn ask(server: SocketAddr, method: &str, path: &str, token: &str, body: &str) ->
 }
 
 fn exchange(mut stream: TcpStream, method: &str, path: &str, token: &str, body: &str) -> Option<Whole> {
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(REQUEST_TIMEOUT)).ok()?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-forwarded-for: {}\r\n\
          authorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -4,12 +4,12 @@ use axum::http::Method;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::{Answer, App, Front, Request};
+use super::{Answer, App, Pipeline, Request};
 
 static DOCUMENT: OnceCell<Value> = OnceCell::const_new();
 
 /// The document, as a server gives it.
-pub async fn document(front: &Front) -> &'static Value {
+pub async fn document(front: &Pipeline) -> &'static Value {
     let read = async || {
         let request = Request::get("/api/openapi.json").header("host", "localhost").body(axum::body::Body::empty());
         Answer::read(front.answer(request.unwrap()).await).await.json()
@@ -30,7 +30,7 @@ pub fn operation<'a>(document: &'a Value, method: &Method, path: &str) -> Option
 }
 
 /// Fails on an answer that the document doesn't tell of: its status, the code of its error, the types and keys of its body.
-pub async fn expect(front: &Front, method: &Method, path: &str, answer: &Answer) {
+pub async fn expect(front: &Pipeline, method: &Method, path: &str, answer: &Answer) {
     if !path.starts_with("/api/accounts/") {
         return;
     }

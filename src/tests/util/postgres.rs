@@ -197,9 +197,9 @@ pub fn free_port() -> u16 {
 /// Waits until something listens.
 #[expect(clippy::disallowed_methods, reason = "no async thread waits here")]
 pub fn await_port(port: u16) {
-    let patience = Instant::now() + Duration::from_mins(1);
+    let queue_timeout = Instant::now() + Duration::from_mins(1);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < patience, "nothing listens on port {port}");
+        assert!(Instant::now() < queue_timeout, "nothing listens on port {port}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

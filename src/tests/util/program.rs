@@ -54,12 +54,12 @@ impl Server {
     /// Waits for its end, which must come within a minute.
     #[expect(clippy::disallowed_methods, reason = "no async thread waits here")]
     pub fn exit(&mut self) -> ExitStatus {
-        let patience = Instant::now() + Duration::from_mins(1);
+        let queue_timeout = Instant::now() + Duration::from_mins(1);
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < patience, "it does not end");
+            assert!(Instant::now() < queue_timeout, "it does not end");
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Scope {
+pub enum TokenScope {
     /// Tell, and change nothing.
     Read,
     /// Change things as well, but for what its owner must prove the password for.
     Full,
 }
 
-impl Scope {
+impl TokenScope {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Read, Self::Full];
 

@@ -44,7 +44,7 @@ const SYSTEMS: [(&str, &str); 8] = [
 /// A client in words, from its own name for itself: "Firefox on Windows". What is not known is told by its first word; a client
 /// without a name is an "Unknown client".
 #[must_use]
-pub fn in_words(agent: &str) -> String {
+pub fn describe(agent: &str) -> String {
     let find = |table: &[(&str, &'static str)]| {
         let found = table.iter().find(|(mark, _)| agent.contains(mark));
         found.map(|(_, name)| *name)
@@ -122,7 +122,7 @@ mod tests {
             ("", "Unknown client"),
         ];
         for (agent, words) in table {
-            assert_eq!(in_words(agent), words, "{agent}");
+            assert_eq!(describe(agent), words, "{agent}");
         }
     }
 

@@ -26,7 +26,7 @@ pub const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data
 
 /// What a path belongs to, by the shape of its errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Surface {
+pub enum ErrorFormat {
     /// `api_register/`: messages under the names of the fields.
     Register,
     /// `api_auth/`: an empty token beside the message.
@@ -39,7 +39,7 @@ pub enum Surface {
     Page,
 }
 
-impl Surface {
+impl ErrorFormat {
     /// What a path belongs to.
     #[must_use]
     pub fn of(path: &str) -> Self {
@@ -56,19 +56,19 @@ impl Surface {
 
     /// An error in this surface's shape.
     #[must_use]
-    pub fn refuse(self, error: &AppError) -> Response {
+    pub fn error_response(self, error: &AppError) -> Response {
         let body = match self {
-            Self::Register => serde_json::to_vec(&RegisterRefusal::from(error)),
-            Self::Auth => serde_json::to_vec(&AuthRefusal::from(error)),
-            Self::Api => serde_json::to_vec(&Refusal::from(error)),
-            Self::Function => return refuse_function(error),
+            Self::Register => serde_json::to_vec(&RegisterErrorBody::from(error)),
+            Self::Auth => serde_json::to_vec(&AuthErrorBody::from(error)),
+            Self::Api => serde_json::to_vec(&ErrorBody::from(error)),
+            Self::Function => return function_error_response(error),
             Self::Page => return answer(error, "text/plain; charset=utf-8", format!("{error}\n").into()),
         };
         answer(error, "application/json; charset=utf-8", body.unwrap_or_default().into())
     }
 }
 
-fn refuse_function(error: &AppError) -> Response {
+fn function_error_response(error: &AppError) -> Response {
     let mut response = answer(error, "application/json; charset=utf-8", error.ser().into());
     response.headers_mut().insert(SERVER_FN_ERROR_HEADER, HeaderValue::from_static("/fn"));
     response
@@ -86,7 +86,7 @@ type Messages = BTreeMap<&'static str, Vec<String>>;
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Refusal {
+pub struct ErrorBody {
     status: Failure,
     /// What programs know the error by.
     #[schema(value_type = String, example = "session_ended")]
@@ -99,7 +99,7 @@ pub struct Refusal {
     errors: Messages,
 }
 
-impl From<&AppError> for Refusal {
+impl From<&AppError> for ErrorBody {
     fn from(error: &AppError) -> Self {
         Self { status: Failure::Fail, code: error.code(), error: error.to_string(), errors: messages(error) }
     }
@@ -107,14 +107,14 @@ impl From<&AppError> for Refusal {
 
 /// An error of a registration.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RegisterRefusal {
+pub struct RegisterErrorBody {
     status: Failure,
     /// What is wrong with which field, for people; what concerns the whole account stands under `account`.
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     errors: Messages,
 }
 
-impl From<&AppError> for RegisterRefusal {
+impl From<&AppError> for RegisterErrorBody {
     fn from(error: &AppError) -> Self {
         let mut errors = messages(error);
         if errors.is_empty() {
@@ -126,7 +126,7 @@ impl From<&AppError> for RegisterRefusal {
 
 /// An error of a login.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AuthRefusal {
+pub struct AuthErrorBody {
     status: Failure,
     /// Empty: clients of the tutorial's backend look for it.
     #[schema(value_type = String, max_length = 0)]
@@ -135,7 +135,7 @@ pub struct AuthRefusal {
     pub error: String,
 }
 
-impl From<&AppError> for AuthRefusal {
+impl From<&AppError> for AuthErrorBody {
     fn from(error: &AppError) -> Self {
         let error = match error {
             AppError::BadRequest => "Please provide both email and password.".to_owned(),
@@ -220,19 +220,19 @@ mod tests {
     #[test]
     fn each_address_has_its_door() {
         let table = [
-            ("/api/accounts/api_register", Surface::Register),
-            ("/api/accounts/api_register/", Surface::Register),
-            ("/api/accounts/api_auth/", Surface::Auth),
-            ("/api/accounts/me", Surface::Api),
-            ("/api", Surface::Api),
-            ("/api/docs", Surface::Page),
-            ("/apiary", Surface::Page),
-            ("/fn/login", Surface::Function),
-            ("/login", Surface::Page),
-            ("/", Surface::Page),
+            ("/api/accounts/api_register", ErrorFormat::Register),
+            ("/api/accounts/api_register/", ErrorFormat::Register),
+            ("/api/accounts/api_auth/", ErrorFormat::Auth),
+            ("/api/accounts/me", ErrorFormat::Api),
+            ("/api", ErrorFormat::Api),
+            ("/api/docs", ErrorFormat::Page),
+            ("/apiary", ErrorFormat::Page),
+            ("/fn/login", ErrorFormat::Function),
+            ("/login", ErrorFormat::Page),
+            ("/", ErrorFormat::Page),
         ];
         for (path, door) in table {
-            assert_eq!(Surface::of(path), door, "{path}");
+            assert_eq!(ErrorFormat::of(path), door, "{path}");
         }
     }
 }

@@ -20,16 +20,16 @@ use utoipa::{
 
 use self::fields::{Answer, Field, example, of_answers, of_request, of_schema};
 use super::{
-    Call, calls,
-    document::{ABOUT, common_refusals, own_refusals, told},
+    Endpoint, endpoints,
+    openapi::{ABOUT, common_refusals, own_refusals, told},
 };
 use crate::{
     app::settings,
     components::icon::Mark,
     error::AppError,
     server::{
-        answer::{Refusal, Surface},
         assets::page_files,
+        response::{ErrorBody, ErrorFormat},
         state::AppState,
     },
 };
@@ -79,16 +79,16 @@ fn address(state: &AppState, request: &HeaderMap) -> String {
 }
 
 /// A call, as it is told of.
-struct Chapter {
+struct EndpointDoc {
     path: String,
     method: &'static str,
     operation: Operation,
     refuses: Vec<AppError>,
 }
 
-impl Chapter {
-    fn of(call: Call) -> Option<Self> {
-        let Call { routes: (_, paths, _), refuses } = call;
+impl EndpointDoc {
+    fn of(call: Endpoint) -> Option<Self> {
+        let Endpoint { routes: (_, paths, _), refuses } = call;
         let (path, item) = paths.paths.into_iter().next()?;
         let methods = [(HttpMethod::Get, item.get), (HttpMethod::Post, item.post), (HttpMethod::Delete, item.delete)];
         let (method, operation) = methods.into_iter().find_map(|(method, operation)| Some((method, operation?)))?;
@@ -115,9 +115,9 @@ impl Chapter {
 }
 
 /// The calls under their headings, in the order in which they are declared.
-fn chapters() -> Vec<(String, Vec<Chapter>)> {
-    let mut parts: Vec<(String, Vec<Chapter>)> = Vec::new();
-    for chapter in calls().filter_map(Chapter::of) {
+fn chapters() -> Vec<(String, Vec<EndpointDoc>)> {
+    let mut parts: Vec<(String, Vec<EndpointDoc>)> = Vec::new();
+    for chapter in endpoints().filter_map(EndpointDoc::of) {
         match parts.iter_mut().find(|(tag, _)| tag == chapter.tag()) {
             Some((_, chapters)) => chapters.push(chapter),
             None => parts.push((chapter.tag().to_owned(), vec![chapter])),
@@ -187,8 +187,8 @@ fn page() -> impl IntoView {
 }
 
 /// One call.
-fn article(chapter: &Chapter) -> impl IntoView + use<> {
-    let Chapter { path, method, operation, refuses } = chapter;
+fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
+    let EndpointDoc { path, method, operation, refuses } = chapter;
     let id = operation.operation_id.clone().unwrap_or_default();
     let asked = operation.request_body.as_ref().map(|_| view! { <h4>"Send"</h4> {listed(of_request(operation))} });
     let given = of_answers(operation).into_iter().map(|Answer { status, about, fields }| {
@@ -196,7 +196,7 @@ fn article(chapter: &Chapter) -> impl IntoView + use<> {
         view! { <dt><code>{status}</code></dt><dd>{prose(&about)}{fields}</dd> }
     });
     let given = given.collect_view();
-    let refused = refuses.iter().map(|error| refused(Surface::of(path), error)).collect_view();
+    let refused = refuses.iter().map(|error| refused(ErrorFormat::of(path), error)).collect_view();
     view! {
         <article class="call" aria-labelledby=id.clone()>
             <h3 id=id.clone()>{operation.summary.clone()}</h3>
@@ -212,19 +212,19 @@ fn article(chapter: &Chapter) -> impl IntoView + use<> {
 
 /// What any call may answer besides.
 fn errors() -> impl IntoView {
-    let all = common_refusals(true).iter().map(|error| refused(Surface::Api, error)).collect_view();
+    let all = common_refusals(true).iter().map(|error| refused(ErrorFormat::Api, error)).collect_view();
     view! {
         <section aria-labelledby="errors">
             <h2 id="errors">"Errors"</h2>
             <p class="lead">"An error's body holds these; what the first two calls answer is told with them."</p>
-            {listed(of_schema(&Refusal::schema()))}
+            {listed(of_schema(&ErrorBody::schema()))}
             <p class="lead">"Besides what stands with each call, any of them may answer:"</p>
             <dl class="answers">{all}</dl>
         </section>
     }
 }
 
-fn refused(surface: Surface, error: &AppError) -> impl IntoView + use<> {
+fn refused(surface: ErrorFormat, error: &AppError) -> impl IntoView + use<> {
     let (code, sentence) = told(surface, error);
     let code = code.map(|code| view! { <code>{code}</code><br /> });
     view! { <dt><code>{error.status()}</code></dt><dd>{code}{sentence}</dd> }

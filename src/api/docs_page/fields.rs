@@ -7,7 +7,7 @@ use utoipa::openapi::{
     schema::{ArrayItems, Object, SchemaType, Type},
 };
 
-use crate::api::document::DOCUMENT;
+use crate::api::openapi::DOCUMENT;
 
 /// A field.
 pub struct Field {

@@ -14,7 +14,7 @@ use crate::domain::{
 
 /// How an account's failed logins are held back.
 #[derive(Clone, Copy, Debug)]
-pub struct AccountAttempt {
+pub struct LoginBackoff {
     /// Failures that cost nothing.
     pub free: u32,
     /// The wait after the last free failure. It doubles with each further one.
@@ -84,7 +84,7 @@ const GIVE_UP: &str = concat!(
 
 /// What an account has an allowance of, besides its failed logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Telling {
+pub enum LimitedAction {
     /// Making personal access tokens.
     Tokens,
     /// Changing its password.
@@ -93,7 +93,7 @@ pub enum Telling {
     Moves,
 }
 
-impl Telling {
+impl LimitedAction {
     /// All of them.
     const ALL: [Self; 3] = [Self::Moves, Self::Passwords, Self::Tokens];
 
@@ -127,7 +127,7 @@ macro_rules! own_counts {
 /// learn from it what becomes of the account.
 macro_rules! forget_own_failures {
     ($tx:ident, $user:expr) => {{
-        use $crate::store::throttles::own_counts;
+        use $crate::store::rate_limits::own_counts;
         let sql = concat!("DELETE FROM account_throttles WHERE key IN (", own_counts!(), ")");
         sqlx::query(sql).bind($user).execute(&mut *$tx).await?;
     }};
@@ -163,8 +163,8 @@ macro_rules! forget_failures_of {
 /// Forgets what an account did, before it is deleted.
 macro_rules! forget_counts {
     ($tx:ident, $user:expr) => {{
-        $crate::store::throttles::forget_own_failures!($tx, $user);
-        for key in $crate::store::throttles::Telling::keys($user) {
+        $crate::store::rate_limits::forget_own_failures!($tx, $user);
+        for key in $crate::store::rate_limits::LimitedAction::keys($user) {
             sqlx::query("DELETE FROM address_throttles WHERE key = $1").bind(key).execute(&mut *$tx).await?;
         }
     }};
@@ -191,7 +191,7 @@ pub(super) use {
 /// decides at once.
 macro_rules! take {
     ($tx:ident, $key:expr, $rule:expr, $now:expr) => {{
-        let (rule, now): (Allowance, Timestamp) = ($rule, $now);
+        let (rule, now): (RateLimit, Timestamp) = ($rule, $now);
         let whole = rule.interval.saturating_mul(rule.burst);
         let latest = now.plus(whole.saturating_sub(rule.interval));
         let taken: Vec<i64> = sqlx::query_scalar(TAKE)
@@ -215,7 +215,7 @@ macro_rules! take {
 /// Reserves one attempt to log in.
 macro_rules! reserve {
     ($tx:ident, $key:expr, $rule:expr, $now:expr) => {{
-        let (rule, now): (AccountAttempt, Timestamp) = ($rule, $now);
+        let (rule, now): (LoginBackoff, Timestamp) = ($rule, $now);
         let reserved: Vec<i64> = sqlx::query_scalar(RESERVE)
             .bind($key)
             .bind(now.as_millis())
@@ -281,14 +281,14 @@ pub(super) const FORGET_COUNTS_OF_OLDER: &str =
 /// Notes that an account knows a network.
 macro_rules! know_network {
     ($tx:ident, $user:expr, $key:expr, $now:expr) => {{
-        let (key, user, most): (&str, &str, i64) = ($key, $user, $crate::store::throttles::KNOWN_NETWORKS);
+        let (key, user, most): (&str, &str, i64) = ($key, $user, $crate::store::rate_limits::KNOWN_NETWORKS);
         let sql = "INSERT INTO known_networks (key, user_id, seen_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (key) DO UPDATE SET seen_at = $3 \
                    RETURNING (SELECT COUNT(*) FROM known_networks WHERE user_id = $2 AND key <> $1)";
         let query = sqlx::query_scalar(sql).bind(key).bind(user).bind($now.as_millis());
         let others: i64 = query.fetch_one(&mut *$tx).await?;
         if others >= most {
-            for sql in [$crate::store::throttles::FORGET_COUNTS_OF_OLDER, $crate::store::throttles::FORGET_OLDER] {
+            for sql in [$crate::store::rate_limits::FORGET_COUNTS_OF_OLDER, $crate::store::rate_limits::FORGET_OLDER] {
                 sqlx::query(sql).bind(key).bind(user).bind(most - 1).execute(&mut *$tx).await?;
             }
         }
@@ -299,8 +299,8 @@ macro_rules! know_network {
 /// often strangers guess.
 macro_rules! welcome {
     ($tx:ident, $user:expr, $network:expr, $now:expr) => {{
-        $crate::store::throttles::know_network!($tx, $user, $network, $now);
-        $crate::store::throttles::forget_failures_of!($tx, $network);
+        $crate::store::rate_limits::know_network!($tx, $user, $network, $now);
+        $crate::store::rate_limits::forget_failures_of!($tx, $network);
     }};
 }
 
@@ -308,7 +308,7 @@ pub(super) use {know_network, settle_right, welcome};
 
 /// An allowance that comes back: so many at once, and then one each interval.
 #[derive(Clone, Copy, Debug)]
-pub struct Allowance {
+pub struct RateLimit {
     /// So many at once.
     pub burst: u32,
     /// The time in which one comes back.
@@ -363,19 +363,19 @@ pub enum Turn {
     /// So are others, but their server has ended: they count as failed.
     Abandoned,
     /// Not before this time has passed.
-    Held(Duration),
+    Wait(Duration),
 }
 
 impl Turn {
     /// Why nothing could be reserved: how many are under way, until when, and when the wait ends.
-    fn of(row: Option<(i64, i64, i64)>, rule: AccountAttempt, now: Timestamp) -> Self {
+    fn of(row: Option<(i64, i64, i64)>, rule: LoginBackoff, now: Timestamp) -> Self {
         let latest = now.plus(rule.settled_within).plus(CLOCK_TOLERANCE).as_millis();
         match row {
             Some((reserved, until, _)) if reserved > 0 && (until <= now.as_millis() || until > latest) => {
                 Self::Abandoned
             }
             Some((0, _, free_at)) if free_at > now.as_millis() => {
-                Self::Held(Timestamp::from_millis(free_at).since(now))
+                Self::Wait(Timestamp::from_millis(free_at).since(now))
             }
             // Between the two statements another one was settled.
             _ => Self::Later,
@@ -387,7 +387,7 @@ impl Turn {
 #[derive(Debug)]
 pub enum LoginCount {
     /// An address or network, by its place among those that were given, must wait so long. The account was not counted.
-    AddressHeld(usize, Duration),
+    AddressLimited(usize, Duration),
     /// The address may.
     Counted(Counted),
 }
@@ -442,7 +442,7 @@ fn canonical(typed: &str, parsed: &Identifier) -> String {
     match parsed {
         Identifier::Email(email) => email.key().to_owned(),
         Identifier::Username(username) => username.key().to_owned(),
-        Identifier::Nobody => typed.trim().to_lowercase(),
+        Identifier::Invalid => typed.trim().to_lowercase(),
     }
 }
 
@@ -494,7 +494,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn take_allowance(&self, key: &str, rule: Allowance, now: Timestamp) -> Result<Verdict, Error> {
+    pub async fn take(&self, key: &str, rule: RateLimit, now: Timestamp) -> Result<Verdict, Error> {
         Ok(on_write!(self, RELAXED, tx => take!(tx, key, rule, now)))
     }
 
@@ -507,8 +507,8 @@ impl Store {
     pub async fn count_login(
         &self,
         of: &LoginOf,
-        addresses: &[(String, Allowance)],
-        (rule, in_line): (AccountAttempt, &(dyn Fn(&str) -> bool + Sync)),
+        addresses: &[(String, RateLimit)],
+        (rule, in_line): (LoginBackoff, &(dyn Fn(&str) -> bool + Sync)),
         now: Timestamp,
     ) -> Result<LoginCount, Error> {
         Ok(on_each!(self, RELAXED, tx => {
@@ -516,7 +516,7 @@ impl Store {
             let mut held = None;
             for (place, (key, allowance)) in addresses.iter().enumerate() {
                 if let Err(wait) = take!(tx, key, *allowance, now) {
-                    held = Some(LoginCount::AddressHeld(place, wait));
+                    held = Some(LoginCount::AddressLimited(place, wait));
                     break;
                 }
             }
@@ -536,7 +536,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn reserve_login(&self, key: &str, rule: AccountAttempt, now: Timestamp) -> Result<Turn, Error> {
+    pub async fn reserve_login(&self, key: &str, rule: LoginBackoff, now: Timestamp) -> Result<Turn, Error> {
         Ok(on_each!(self, RELAXED, tx => reserve!(tx, key, rule, now)))
     }
 
@@ -553,7 +553,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn settle_failed(&self, key: &str, rule: AccountAttempt, now: Timestamp) -> Result<(), Error> {
+    pub async fn settle_failed(&self, key: &str, rule: LoginBackoff, now: Timestamp) -> Result<(), Error> {
         let first = millis(rule.first_delay);
         on_each!(self, RELAXED, tx => {
             sqlx::query(FAIL)

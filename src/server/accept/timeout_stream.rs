@@ -19,7 +19,7 @@ use super::registry::Connection;
 
 /// How long a client may take over each thing.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// To send a request's headers, from their first byte (for the first request, from the beginning).
     pub headers: Duration,
     /// To send the first byte of a further request.
@@ -37,10 +37,10 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The stream. It asks for the time only where a client keeps it waiting, for most never do.
 #[derive(Debug)]
-pub struct PatientStream<S> {
+pub struct TimeoutStream<S> {
     stream: S,
     connection: Arc<Connection>,
-    patience: Patience,
+    timeouts: Timeouts,
     read: Turn,
     write: Turn,
     linger: Linger,
@@ -55,11 +55,11 @@ enum Linger {
     Reading(usize, Turn),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> PatientStream<S> {
-    pub fn new(stream: S, connection: Arc<Connection>, patience: Patience) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> TimeoutStream<S> {
+    pub fn new(stream: S, connection: Arc<Connection>, timeouts: Timeouts) -> Self {
         // The first request's time begins with the connection.
-        let read = Turn { by: Some(Instant::now() + patience.headers), begun: true, alarm: None };
-        Self { stream, connection, patience, read, write: Turn::default(), linger: Linger::Open }
+        let read = Turn { by: Some(Instant::now() + timeouts.headers), begun: true, alarm: None };
+        Self { stream, connection, timeouts, read, write: Turn::default(), linger: Linger::Open }
     }
 
     fn written(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PatientStream<S> {
             }
             Poll::Ready(Err(_)) => polled,
             Poll::Pending => {
-                self.write.poll_over(cx, self.patience.answer).map(|()| Err(io::ErrorKind::TimedOut.into()))
+                self.write.poll_over(cx, self.timeouts.answer).map(|()| Err(io::ErrorKind::TimedOut.into()))
             }
         }
     }
@@ -109,8 +109,8 @@ struct Turn {
 
 impl Turn {
     /// Done when the turn is over. One that has not begun begins now.
-    fn poll_over(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<()> {
-        let by = *self.by.get_or_insert_with(|| Instant::now() + patience);
+    fn poll_over(&mut self, cx: &mut Context<'_>, timeouts: Duration) -> Poll<()> {
+        let by = *self.by.get_or_insert_with(|| Instant::now() + timeouts);
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(by)));
         if by < alarm.deadline() {
             alarm.as_mut().reset(by);
@@ -125,11 +125,11 @@ impl Turn {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for PatientStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let Self { connection, patience, read, write, .. } = &mut *self;
+        let Self { connection, timeouts, read, write, .. } = &mut *self;
         let bytes = buffer.filled().len() - before;
         if bytes > 0 && !connection.received(bytes) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
@@ -140,17 +140,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for PatientStream<S> {
         }
         if polled.is_ready() {
             if !read.begun {
-                (read.by, read.begun) = (Some(Instant::now() + patience.headers), true);
+                (read.by, read.begun) = (Some(Instant::now() + timeouts.headers), true);
                 write.by = None;
                 connection.wait_from_now();
             }
             return polled;
         }
-        read.poll_over(cx, patience.idle).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        read.poll_over(cx, timeouts.idle).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.written(cx, polled)
@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
         // when it is over, the alarm makes hyper try, and `poll_read` say so.
         if !self.connection.is_answering() {
             self.connection.sent();
-            let idle = self.patience.idle;
+            let idle = self.timeouts.idle;
             let _waits = self.read.poll_over(cx, idle);
         }
         Poll::Ready(Ok(()))
@@ -203,14 +203,14 @@ mod tests {
 
     use super::{super::registry::Registry, *};
 
-    const PATIENCE: Patience =
-        Patience { headers: Duration::from_secs(10), idle: Duration::from_secs(75), answer: Duration::from_secs(20) };
+    const TIMEOUTS: Timeouts =
+        Timeouts { headers: Duration::from_secs(10), idle: Duration::from_secs(75), answer: Duration::from_secs(20) };
 
     /// A connection through a small pipe: the server's end with what is known of it, and the client's end.
-    fn connected() -> (PatientStream<DuplexStream>, Arc<Connection>, DuplexStream) {
+    fn connected() -> (TimeoutStream<DuplexStream>, Arc<Connection>, DuplexStream) {
         let (near, far) = duplex(1024);
         let connection = Registry::new(1 << 20).register();
-        (PatientStream::new(near, Arc::clone(&connection), PATIENCE), connection, far)
+        (TimeoutStream::new(near, Arc::clone(&connection), TIMEOUTS), connection, far)
     }
 
     /// Reads so many bytes each second, to the end.

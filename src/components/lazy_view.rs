@@ -12,7 +12,7 @@ pub type Loading = Pin<Box<dyn Future<Output = Result<AnyView, AppError>>>>;
 
 /// Loads a view and shows it under its title; or says that it can't be loaded, and offers to try again. Only the browser ever
 /// shows it.
-pub fn later(title: &'static str, load: fn() -> Loading) -> AnyView {
+pub fn lazy_view(title: &'static str, load: fn() -> Loading) -> AnyView {
     let owner = Owner::current().unwrap_or_default();
     let loaded = StoredValue::new_local(None::<Result<AnyView, AppError>>);
     let arrived = Trigger::new();

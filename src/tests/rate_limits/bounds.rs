@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use vestibule::{
-    domain::token::{Kind, Token},
+    domain::token::{Token, TokenKind},
     store::LoginCounter,
 };
 
@@ -12,7 +12,7 @@ on_both! {
     async fn logins_that_wait_for_one_account_leave_places_for_others_r102(app: App) {
         let mut config = app.config.clone();
         // Twenty may wait, and ten for one account.
-        (config.password.hashing_queue, config.password.hashing_patience) = (20, Duration::from_mins(1));
+        (config.password.hashing_queue, config.password.hashing_timeout) = (20, Duration::from_mins(1));
         let app = app.restart_with(config).await;
         let mut counters = Vec::new();
         for name in ["ann", "bob"] {
@@ -45,7 +45,7 @@ on_both! {
     async fn an_address_tries_sixty_links_that_do_not_work_and_then_one_a_second_r93(app: App) {
         app.register("ann").await;
         let good = token_of(&app.deliver_one().await);
-        let dead = Token::generate(Kind::Link, || 7);
+        let dead = Token::generate(TokenKind::Link, || 7);
         let check = async |link: &str, address: &str| {
             let answer = app.post("/fn/check_link", &json!({ "token": link })).from(address).send().await;
             (answer.status.as_u16(), answer.text)

@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{
     error::{AppError, Field},
-    session::{Session, SessionClient},
+    session::{AuthState, SessionClient},
 };
 
 /// Proves the password again in this session, for some minutes. Returns its token from now on.
 ///
 /// # Errors
-/// [`AppError::WrongPassword`], [`AppError::Throttled`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
 #[server(
     name = ConfirmPassword, prefix = "/fn", endpoint = "confirm_password", input = Json, output = Json,
     client = SessionClient
@@ -27,7 +27,7 @@ pub async fn confirm_password(
     /// The password.
     password: String,
 ) -> Result<String, AppError> {
-    crate::server::door::Door::open()?.confirm_password(&password).await
+    crate::server::context::PageContext::from_request()?.confirm_password(&password).await
 }
 
 /// Something to do. It tells what it has done, in words.
@@ -49,9 +49,9 @@ struct Waiting {
 
 /// Whether something waits for the password. Cheap to copy. Only the browser ever makes one.
 #[derive(Clone, Copy)]
-pub struct Confirm(RwSignal<Option<Waiting>, LocalStorage>);
+pub struct ReauthPrompt(RwSignal<Option<Waiting>, LocalStorage>);
 
-impl Confirm {
+impl ReauthPrompt {
     /// Nothing waits yet.
     #[must_use]
     pub fn idle() -> Self {
@@ -60,7 +60,7 @@ impl Confirm {
 
     /// Does something, asks for the password if the server wants it, and does it again. `what` says what it is, as in "to change
     /// your username". `done` hears what came of it: [`AppError::ReauthRequired`] from somebody who would rather not confirm.
-    pub fn with_proof(self, what: &'static str, act: Act, done: Done) {
+    pub fn with_reauth(self, what: &'static str, act: Act, done: Done) {
         spawn_local(async move {
             match act().await {
                 Err(AppError::ReauthRequired) => {
@@ -75,7 +75,7 @@ impl Confirm {
 
     fn go_on(self, waiting: Option<Waiting>) {
         if let Some(Waiting { what, act, done }) = waiting {
-            self.with_proof(what, act, done);
+            self.with_reauth(what, act, done);
         }
     }
 
@@ -100,7 +100,7 @@ impl Confirm {
                 }
             }
         });
-        self.with_proof(what, act, done);
+        self.with_reauth(what, act, done);
     }
 
     fn give_up(self) {
@@ -118,15 +118,15 @@ impl Confirm {
 #[component]
 pub fn ConfirmDialog(
     /// What waits.
-    confirm: Confirm,
+    confirm: ReauthPrompt,
 ) -> impl IntoView {
     let waits = Memo::new(move |_| confirm.0.with(Option::is_some));
     move || waits.get().then(|| view! { <PasswordDialog confirm /> })
 }
 
 #[component]
-fn PasswordDialog(confirm: Confirm) -> impl IntoView {
-    let session = Session::current();
+fn PasswordDialog(confirm: ReauthPrompt) -> impl IntoView {
+    let session = AuthState::current();
     let form = FormState::new("confirm");
     let dialog = NodeRef::<html::Dialog>::new();
     let what = move || confirm.0.with(|waiting| waiting.as_ref().map(|waiting| waiting.what));

@@ -3,7 +3,7 @@
 use sqlx::Executor;
 use vestibule::{
     domain::time::Timestamp,
-    store::{Horizons, Spent},
+    store::{Cutoffs, Expired},
 };
 
 use super::*;
@@ -120,13 +120,13 @@ async fn a_sweep_waits_for_no_row_that_another_transaction_holds() {
     let mut holding = holder.begin().await.unwrap();
     holding.execute(hold).await.unwrap();
     let long_ago = Timestamp::from_millis(1);
-    let horizons = Horizons { allowances: long_ago, failures: long_ago, networks: long_ago, sessions: long_ago };
-    for kind in Spent::ALL {
-        assert_eq!(app.store.find_spent(kind, horizons, 10).await.unwrap(), keys, "{kind:?}");
-        assert_eq!(app.store.purge_spent(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}");
+    let horizons = Cutoffs { allowances: long_ago, failures: long_ago, networks: long_ago, sessions: long_ago };
+    for kind in Expired::ALL {
+        assert_eq!(app.store.find_expired(kind, horizons, 10).await.unwrap(), keys, "{kind:?}");
+        assert_eq!(app.store.purge_expired(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}");
     }
     holding.commit().await.unwrap();
-    for kind in Spent::ALL {
-        assert_eq!(app.store.purge_spent(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}: the other one");
+    for kind in Expired::ALL {
+        assert_eq!(app.store.purge_expired(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}: the other one");
     }
 }

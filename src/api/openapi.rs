@@ -16,10 +16,10 @@ use utoipa::{
     },
 };
 
-use super::{Call, calls};
+use super::{Endpoint, endpoints};
 use crate::{
     error::AppError,
-    server::answer::{AuthRefusal, Refusal, RegisterRefusal, Surface},
+    server::response::{AuthErrorBody, ErrorBody, ErrorFormat, RegisterErrorBody},
 };
 
 /// What the API is, in paragraphs.
@@ -49,11 +49,11 @@ fn document() -> OpenApi {
         .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
         .schemas_from_iter(refusals());
     let mut paths = Paths::new();
-    for Call { routes: (schemas, mut described, _), refuses } in calls() {
+    for Endpoint { routes: (schemas, mut described, _), refuses } in endpoints() {
         for (path, item) in &mut described.paths {
             let writes = item.get.is_none();
             for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
-                add_refusals(operation, Surface::of(path), writes, &refuses);
+                add_refusals(operation, ErrorFormat::of(path), writes, &refuses);
             }
         }
         components = components.schemas_from_iter(schemas);
@@ -76,11 +76,11 @@ fn document() -> OpenApi {
 /// The shapes of errors, and what they are made of.
 fn refusals() -> Vec<(String, RefOr<Schema>)> {
     let mut schemas = vec![
-        (Refusal::name().into_owned(), Refusal::schema()),
-        (RegisterRefusal::name().into_owned(), RegisterRefusal::schema()),
-        (AuthRefusal::name().into_owned(), AuthRefusal::schema()),
+        (ErrorBody::name().into_owned(), ErrorBody::schema()),
+        (RegisterErrorBody::name().into_owned(), RegisterErrorBody::schema()),
+        (AuthErrorBody::name().into_owned(), AuthErrorBody::schema()),
     ];
-    Refusal::schemas(&mut schemas);
+    ErrorBody::schemas(&mut schemas);
     schemas
 }
 
@@ -88,11 +88,11 @@ fn refusals() -> Vec<(String, RefOr<Schema>)> {
 pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> {
     let given = |condition: bool, error: AppError| condition.then_some(error);
     // A token has only so many calls.
-    let throttled = AppError::Throttled { retry_after: 30 };
+    let rate_limited = AppError::RateLimited { retry_after: 30 };
     let of_its_kind = [
         given(operation.request_body.is_some(), AppError::BadRequest),
         given(operation.security.is_some(), AppError::SessionEnded),
-        given(operation.security.is_some() && !named.contains(&throttled), throttled.clone()),
+        given(operation.security.is_some() && !named.contains(&rate_limited), rate_limited.clone()),
         given(operation.parameters.is_some(), AppError::NotFound),
     ];
     let mut errors: Vec<AppError> = named.iter().cloned().chain(of_its_kind.into_iter().flatten()).collect();
@@ -106,31 +106,33 @@ pub fn common_refusals(writes: bool) -> Vec<AppError> {
         AppError::BadHost,
         AppError::CrossSite,
         AppError::MethodNotAllowed,
-        AppError::SlowRequest,
+        AppError::RequestTimeout,
         AppError::TooLarge,
         AppError::UnknownHost,
         AppError::Internal,
         AppError::Unavailable { retry_after: 5 },
     ];
-    errors.extend(writes.then_some(AppError::NotJson));
+    errors.extend(writes.then_some(AppError::UnsupportedMediaType));
     errors.sort_by_key(AppError::status);
     errors
 }
 
-/// What an error is told as: its code, but for the tutorial's two calls, and its sentence.
-pub fn told(surface: Surface, error: &AppError) -> (Option<&'static str>, String) {
+/// What an error is told as: its code, but for the tutorial's two endpoints, and its sentence.
+pub fn told(surface: ErrorFormat, error: &AppError) -> (Option<&'static str>, String) {
     match (surface, error) {
-        (Surface::Auth, error) => (None, AuthRefusal::from(error).error),
-        (Surface::Register, AppError::Invalid(_)) => {
+        (ErrorFormat::Auth, error) => (None, AuthErrorBody::from(error).error),
+        (ErrorFormat::Register, AppError::Invalid(_)) => {
             (None, "What is wrong with each field stands under its name.".to_owned())
         }
-        (Surface::Register, error) => (None, error.to_string()),
-        (Surface::Api | Surface::Function | Surface::Page, error) => (Some(error.code()), error.to_string()),
+        (ErrorFormat::Register, error) => (None, error.to_string()),
+        (ErrorFormat::Api | ErrorFormat::Function | ErrorFormat::Page, error) => {
+            (Some(error.code()), error.to_string())
+        }
     }
 }
 
 /// Adds the errors that a call may answer.
-fn add_refusals(operation: &mut Operation, surface: Surface, writes: bool, named: &[AppError]) {
+fn add_refusals(operation: &mut Operation, surface: ErrorFormat, writes: bool, named: &[AppError]) {
     let mut by_status: BTreeMap<u16, Vec<AppError>> = BTreeMap::new();
     for error in own_refusals(operation, named).into_iter().chain(common_refusals(writes)) {
         by_status.entry(error.status()).or_default().push(error);
@@ -140,11 +142,11 @@ fn add_refusals(operation: &mut Operation, surface: Surface, writes: bool, named
 }
 
 /// What is said of the errors that share a status.
-fn described(surface: Surface, errors: &[AppError]) -> Described {
+fn described(surface: ErrorFormat, errors: &[AppError]) -> Described {
     let name = match surface {
-        Surface::Register => RegisterRefusal::name(),
-        Surface::Auth => AuthRefusal::name(),
-        Surface::Api | Surface::Function | Surface::Page => Refusal::name(),
+        ErrorFormat::Register => RegisterErrorBody::name(),
+        ErrorFormat::Auth => AuthErrorBody::name(),
+        ErrorFormat::Api | ErrorFormat::Function | ErrorFormat::Page => ErrorBody::name(),
     };
     let lines = errors.iter().map(|error| match told(surface, error) {
         (Some(code), sentence) => format!("`{code}`: {sentence}"),

@@ -14,25 +14,25 @@ const MOST: usize = 10_000;
 
 /// The addresses, by the keys that throttles count them under.
 #[derive(Debug, Default)]
-pub struct Held {
-    told: Mutex<HashMap<String, Told>>,
+pub struct RateLimitCache {
+    told: Mutex<HashMap<String, Entry>>,
 }
 
 /// What an address was told.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct Entry {
     at: Timestamp,
     until: Timestamp,
 }
 
-impl Told {
+impl Entry {
     /// How long it still has to wait. Before it was told the clock has been put back, and the database must be asked.
     fn left(self, now: Timestamp) -> Option<Duration> {
         (self.at <= now && now < self.until).then(|| self.until.since(now))
     }
 }
 
-impl Held {
+impl RateLimitCache {
     /// How long an address still has to wait, as far as is remembered.
     pub fn wait(&self, address: &str, now: Timestamp) -> Option<Duration> {
         self.told().get(address)?.left(now)
@@ -45,12 +45,12 @@ impl Held {
             told.retain(|_, told| told.left(now).is_some());
         }
         if told.len() < MOST {
-            told.insert(address.to_owned(), Told { at: now, until: now.plus(wait) });
+            told.insert(address.to_owned(), Entry { at: now, until: now.plus(wait) });
         }
     }
 
     // The map is whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
-    fn told(&self) -> MutexGuard<'_, HashMap<String, Told>> {
+    fn told(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_address_is_held_until_its_time_and_no_longer() {
-        let held = Held::default();
+        let held = RateLimitCache::default();
         assert_eq!(held.wait("a", second(10)), None);
         held.note("a", second(10), WAIT);
         assert_eq!(held.wait("a", second(10)), Some(WAIT));
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_put_back_holds_nobody() {
-        let held = Held::default();
+        let held = RateLimitCache::default();
         held.note("a", second(10), WAIT);
         assert_eq!(held.wait("a", second(9)), None);
     }
 
     #[test]
     fn the_memory_is_bounded_and_makes_room_again() {
-        let held = Held::default();
+        let held = RateLimitCache::default();
         for number in 0..=MOST {
             held.note(&number.to_string(), second(10), WAIT);
         }

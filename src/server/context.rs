@@ -9,19 +9,19 @@ use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
 use super::{
-    answer::{CLEAR_SITE_DATA, Surface},
     client_ip::caller,
+    response::{CLEAR_SITE_DATA, ErrorFormat},
     state::AppState,
 };
 use crate::{
     domain::{
         account::{AccessTokenLine, Account, Export, Identity, Registered, SessionLine, SignIn, Strength},
         email::Email,
-        token::{Kind, Token},
+        token::{Token, TokenKind},
         username::Username,
     },
     error::{AppError, Field, FieldProblem},
-    service::{Caller, NewPassword, PasswordChange, Proven, Service, TokenWish},
+    service::{Caller, NewPassword, NewTokenRequest, PasswordChange, Proven, Service},
 };
 
 /// The bearer token of a request (RFC 6750, section 2.1), with the scheme `Bearer` or, as Django REST framework's
@@ -39,7 +39,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
         // Any number of spaces may stand between the two (RFC 9110, section 11.4).
         .and_then(|(_, token)| {
             let token = token.trim_start_matches(' ');
-            [Kind::Session, Kind::Personal].iter().find_map(|kind| Token::parse(*kind, token))
+            [TokenKind::Session, TokenKind::Personal].iter().find_map(|kind| Token::parse(*kind, token))
         })
         .ok_or(AppError::SessionEnded)
 }
@@ -52,24 +52,24 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
-        bearer(&parts.headers).map(Self).map_err(|refused| Surface::Api.refuse(&refused))
+        bearer(&parts.headers).map(Self).map_err(|refused| ErrorFormat::Api.error_response(&refused))
     }
 }
 
 /// The service, as a server function reaches it.
 #[derive(Debug)]
-pub struct Door {
+pub struct PageContext {
     state: AppState,
     caller: Caller,
     parts: Parts,
 }
 
-impl Door {
+impl PageContext {
     /// Takes what the router has put into the context.
     ///
     /// # Errors
     /// [`AppError::Internal`] outside of a request.
-    pub fn open() -> Result<Self, AppError> {
+    pub fn from_request() -> Result<Self, AppError> {
         let state = use_context::<AppState>().ok_or(AppError::Internal)?;
         let parts = use_context::<Parts>().ok_or(AppError::Internal)?;
         let caller = caller(&parts, &state.trust.proxies);
@@ -146,19 +146,19 @@ impl Door {
     /// Ends a session; see [`Service::end_session`](crate::service::Service::end_session).
     ///
     /// # Errors
-    /// As [`Service::prove`](crate::service::Service::prove) and
+    /// As [`Service::require_reauth`](crate::service::Service::require_reauth) and
     /// [`Service::end_session`](crate::service::Service::end_session).
     pub async fn end_session(&self, id: &str) -> Result<(), AppError> {
-        Ok(self.state.service.end_session(&self.prove().await?, id).await?)
+        Ok(self.state.service.end_session(&self.require_reauth().await?, id).await?)
     }
 
     /// Ends all other sessions; see [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
     ///
     /// # Errors
-    /// As [`Service::prove`](crate::service::Service::prove) and
+    /// As [`Service::require_reauth`](crate::service::Service::require_reauth) and
     /// [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
     pub async fn end_other_sessions(&self) -> Result<(), AppError> {
-        self.state.service.end_other_sessions(&self.prove().await?).await?;
+        self.state.service.end_other_sessions(&self.require_reauth().await?).await?;
         Ok(())
     }
 
@@ -209,10 +209,10 @@ impl Door {
     /// Asks for another email; see [`Service::change_email`].
     ///
     /// # Errors
-    /// [`AppError::Invalid`], and as [`Service::prove`] and [`Service::change_email`].
+    /// [`AppError::Invalid`], and as [`Service::require_reauth`] and [`Service::change_email`].
     pub async fn change_email(&self, email: &str) -> Result<(), AppError> {
         let email = parse_email(Field::NewEmail, email)?;
-        Ok(self.state.service.change_email(&self.caller, &self.prove().await?, &email).await?)
+        Ok(self.state.service.change_email(&self.caller, &self.require_reauth().await?, &email).await?)
     }
 
     /// Takes another email; see [`Service::confirm_email`].
@@ -236,27 +236,27 @@ impl Door {
     /// Gives the account another username; see [`Service::change_username`].
     ///
     /// # Errors
-    /// [`AppError::Invalid`], and as [`Service::prove`] and [`Service::change_username`].
+    /// [`AppError::Invalid`], and as [`Service::require_reauth`] and [`Service::change_username`].
     pub async fn change_username(&self, username: &str) -> Result<Account, AppError> {
         let invalid = |problem| AppError::Invalid(vec![FieldProblem { field: Field::Username, problem }]);
         let username = Username::choose(username).map_err(invalid)?;
-        Ok(self.state.service.change_username(&self.caller, &self.prove().await?, &username).await?)
+        Ok(self.state.service.change_username(&self.caller, &self.require_reauth().await?, &username).await?)
     }
 
     /// Everything that is kept about them; see [`Service::export`].
     ///
     /// # Errors
-    /// As [`Service::prove`] and [`Service::export`].
+    /// As [`Service::require_reauth`] and [`Service::export`].
     pub async fn export(&self) -> Result<Export, AppError> {
-        Ok(self.state.service.export(&self.prove().await?).await?)
+        Ok(self.state.service.export(&self.require_reauth().await?).await?)
     }
 
     /// Removes the account; see [`Service::delete_account`].
     ///
     /// # Errors
-    /// As [`Service::prove`] and [`Service::delete_account`].
+    /// As [`Service::require_reauth`] and [`Service::delete_account`].
     pub async fn delete_account(&self, typed: &str) -> Result<(), AppError> {
-        self.state.service.delete_account(&self.prove().await?, typed).await?;
+        self.state.service.delete_account(&self.require_reauth().await?, typed).await?;
         forget_storage();
         Ok(())
     }
@@ -272,10 +272,10 @@ impl Door {
     /// Makes a personal access token; see [`Service::issue_access_token`].
     ///
     /// # Errors
-    /// As [`TokenWish::parse`], [`Service::prove`] and [`Service::issue_access_token`].
+    /// As [`NewTokenRequest::parse`], [`Service::require_reauth`] and [`Service::issue_access_token`].
     pub async fn issue_access_token(&self, name: &str, scope: &str, days: i64) -> Result<String, AppError> {
-        let wish = TokenWish::parse(Some(name), Some(scope), Some(days))?;
-        let made = self.state.service.issue_access_token(&self.prove().await?, wish).await?;
+        let wish = NewTokenRequest::parse(Some(name), Some(scope), Some(days))?;
+        let made = self.state.service.issue_access_token(&self.require_reauth().await?, wish).await?;
         Ok(made.token.expose().to_owned())
     }
 
@@ -287,8 +287,8 @@ impl Door {
         Ok(self.state.service.revoke_access_token(&self.token()?, id).await?)
     }
 
-    async fn prove(&self) -> Result<Proven, AppError> {
-        Ok(self.state.service.prove(&self.token()?).await?)
+    async fn require_reauth(&self) -> Result<Proven, AppError> {
+        Ok(self.state.service.require_reauth(&self.token()?).await?)
     }
 
     fn token(&self) -> Result<Token, AppError> {
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_token_is_taken_from_one_well_formed_header_only_r34_r35() {
-        let token = Token::generate(Kind::Session, || 7);
+        let token = Token::generate(TokenKind::Session, || 7);
         let token = token.expose();
         let with = |scheme: &str| format!("{scheme}{token}").into_bytes();
         for good in ["Bearer ", "bearer ", "BEARER ", "Token ", "Bearer  ", "token    "] {

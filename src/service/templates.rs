@@ -4,7 +4,7 @@ mod layout;
 
 use std::{fmt, sync::Arc};
 
-pub use self::layout::{LOGO_ID, Letter};
+pub use self::layout::{LOGO_ID, MailMessage};
 use crate::{
     domain::{colour::Colour, token::Token},
     store::User,
@@ -12,9 +12,9 @@ use crate::{
 
 /// In whose name mails are written, and where their links lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letterhead {
+pub struct MailTemplates {
     /// The service's name.
-    pub service: String,
+    pub service_name: String,
     /// The configured address of the page, without a slash at its end. Never one that a request names (CVE-2025-64101).
     pub url: String,
     /// The colour of buttons and links; `None` for the page's own.
@@ -47,12 +47,12 @@ impl fmt::Debug for Png {
     }
 }
 
-impl Letterhead {
+impl MailTemplates {
     /// Asks the owner of an account to confirm its email.
-    pub(crate) fn verify(&self, to: &str, username: &str, link: &Token) -> Letter {
-        let Self { service, .. } = self;
+    pub(crate) fn verify(&self, to: &str, username: &str, link: &Token) -> MailMessage {
+        let Self { service_name: service, .. } = self;
         let account = nameable(username).map_or("an account".to_owned(), |name| format!("the account {name}"));
-        self.letter(to, format!("Confirm your email for {service}"))
+        self.message(to, format!("Confirm your email for {service}"))
             .text("Hello,")
             .text(format!("Someone created {account} at {service} with this address."))
             .text("If this was you, confirm that the address is yours. You will be asked for your password.")
@@ -65,8 +65,8 @@ impl Letterhead {
     }
 
     /// Tells an owner that somebody tried to use their email for another account.
-    pub(super) fn taken(&self, owner: &User) -> Letter {
-        let Self { service, url, .. } = self;
+    pub(super) fn taken(&self, owner: &User) -> MailMessage {
+        let Self { service_name: service, url, .. } = self;
         let name = match nameable(&owner.username) {
             _ if owner.email_verified_at.is_some() => format!("Its username is {}.", owner.username),
             Some(name) => format!("Its username is {name}."),
@@ -75,7 +75,7 @@ impl Letterhead {
         let known = format!(
             "Someone (probably you) tried to use this address for an account at {service}. There already is one."
         );
-        self.letter(&owner.email, format!("You have an account at {service} already"))
+        self.message(&owner.email, format!("You have an account at {service} already"))
             .text("Hello,")
             .text(format!("{known} {name}").trim_end())
             .text("Log in with it. If you forgot its password, you can reset it.")
@@ -85,12 +85,12 @@ impl Letterhead {
     }
 
     /// Lets the owner choose a new password. Where the email is not `proven`, that proves it.
-    pub(crate) fn reset(&self, to: &str, username: &str, link: &Token, proven: bool) -> Letter {
-        let Self { service, .. } = self;
+    pub(crate) fn reset(&self, to: &str, username: &str, link: &Token, proven: bool) -> MailMessage {
+        let Self { service_name: service, .. } = self;
         let account = if proven { Some(username) } else { nameable(username) };
         let account = account.map_or("an account".to_owned(), |name| format!("the account {name}"));
         let letter = self
-            .letter(to, format!("Choose a new password for {service}"))
+            .message(to, format!("Choose a new password for {service}"))
             .text("Hello,")
             .text(format!("Someone (probably you) asked to reset the password of {account} at {service}."))
             .button("Choose a new password", self.url_of("reset", link));
@@ -115,31 +115,31 @@ impl Letterhead {
     }
 
     /// Tells the owner that the password is another. `tokens_revoked`: whether the access tokens ended with the old one.
-    pub(super) fn password_changed(&self, owner: &User, when: &str, tokens_revoked: bool) -> Letter {
+    pub(super) fn password_changed(&self, owner: &User, when: &str, tokens_revoked: bool) -> MailMessage {
         let tokens = if tokens_revoked {
             "All access tokens were revoked."
         } else {
             "Access tokens were not revoked and still work."
         };
-        self.letter(&owner.email, format!("Your password at {} was changed", self.service))
+        self.message(&owner.email, format!("Your password at {} was changed", self.service_name))
             .text("Hello,")
             .text(format!("The password of {} was changed on {when}. {tokens}", self.account_of(owner)))
             .alarm(&self.url)
     }
 
     /// Tells the owner that there is another token which opens the account.
-    pub(super) fn token_made(&self, owner: &User, when: &str) -> Letter {
-        self.letter(&owner.email, format!("A new access token at {}", self.service))
+    pub(super) fn token_made(&self, owner: &User, when: &str) -> MailMessage {
+        self.message(&owner.email, format!("A new access token at {}", self.service_name))
             .text("Hello,")
             .text(format!("An access token was created for {} on {when}.", self.account_of(owner)))
             .alarm(&self.url)
     }
 
     /// Asks at a new email whether it is the owner's.
-    pub(super) fn change_email(&self, to: &str, username: &str, link: &Token) -> Letter {
-        let Self { service, .. } = self;
+    pub(super) fn change_email(&self, to: &str, username: &str, link: &Token) -> MailMessage {
+        let Self { service_name: service, .. } = self;
         let account = nameable(username).map_or("their account".to_owned(), |name| format!("the account {name}"));
-        self.letter(to, format!("Confirm your new email for {service}"))
+        self.message(to, format!("Confirm your new email for {service}"))
             .text("Hello,")
             .text(format!("Someone (probably you) asked to use this address for {account} at {service}."))
             .text("If this was you, confirm it with the password of that account.")
@@ -149,9 +149,9 @@ impl Letterhead {
     }
 
     /// Tells the email until now that it is another, and lets its owner take that back.
-    pub(super) fn email_changed(&self, to: &str, username: &str, new: &str, link: &Token) -> Letter {
-        let Self { service, .. } = self;
-        self.letter(to, format!("Your email at {service} was changed"))
+    pub(super) fn email_changed(&self, to: &str, username: &str, new: &str, link: &Token) -> MailMessage {
+        let Self { service_name: service, .. } = self;
+        self.message(to, format!("Your email at {service} was changed"))
             .text("Hello,")
             .text(format!("Your account {username} at {service} now uses another email: {new}."))
             .text("If this was you, no action is needed. This is the last email we send to this address.")
@@ -163,9 +163,9 @@ impl Letterhead {
     }
 
     /// Tells the email until now that the one before has been brought back.
-    pub(super) fn email_undone(&self, to: &str, username: &str) -> Letter {
-        let Self { service, .. } = self;
-        self.letter(to, format!("Your email at {service} was changed back"))
+    pub(super) fn email_undone(&self, to: &str, username: &str) -> MailMessage {
+        let Self { service_name: service, .. } = self;
+        self.message(to, format!("Your email at {service} was changed back"))
             .text("Hello,")
             .text(format!(
                 "The account {username} at {service} uses its previous email again, and no longer this address."
@@ -173,15 +173,15 @@ impl Letterhead {
             .text("Someone who reads that mailbox undid the change. If that is wrong, contact support.")
     }
 
-    fn letter(&self, to: &str, subject: String) -> Letter {
-        Letter::new(self, to, subject)
+    fn message(&self, to: &str, subject: String) -> MailMessage {
+        MailMessage::new(self, to, subject)
     }
 
     /// The owner's account in words. As long as the address isn't proven, the username may be a stranger's.
     fn account_of(&self, owner: &User) -> String {
         let name = if owner.email_verified_at.is_some() { Some(&*owner.username) } else { nameable(&owner.username) };
-        name.map_or(format!("your account at {}", self.service), |name| {
-            format!("your account {name} at {}", self.service)
+        name.map_or(format!("your account at {}", self.service_name), |name| {
+            format!("your account {name} at {}", self.service_name)
         })
     }
 
@@ -191,7 +191,7 @@ impl Letterhead {
     }
 }
 
-impl Letter {
+impl MailMessage {
     /// What to do if it was somebody else. A password that is set by mail ends all that an old one has let in.
     fn alarm(self, url: &str) -> Self {
         self.text("If this was you, no action is needed.")
@@ -210,11 +210,11 @@ fn nameable(username: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{time::Timestamp, token::Kind};
+    use crate::domain::{time::Timestamp, token::TokenKind};
 
-    fn head() -> Letterhead {
-        Letterhead {
-            service: "Ann & Sons".into(),
+    fn head() -> MailTemplates {
+        MailTemplates {
+            service_name: "Ann & Sons".into(),
             url: "https://accounts.example.org".into(),
             accent: None,
             logo: None,
@@ -234,8 +234,8 @@ mod tests {
     }
 
     /// Every letter to an address that nobody has proven.
-    fn to_unproven(username: &str) -> Vec<Letter> {
-        let (head, link, owner) = (head(), Token::generate(Kind::Link, || 7), owner(username, false));
+    fn to_unproven(username: &str) -> Vec<MailMessage> {
+        let (head, link, owner) = (head(), Token::generate(TokenKind::Link, || 7), owner(username, false));
         vec![
             head.verify(&owner.email, username, &link),
             head.taken(&owner),
@@ -246,8 +246,8 @@ mod tests {
         ]
     }
 
-    fn to_proven(username: &str) -> Vec<Letter> {
-        let (head, link, owner) = (head(), Token::generate(Kind::Link, || 7), owner(username, true));
+    fn to_proven(username: &str) -> Vec<MailMessage> {
+        let (head, link, owner) = (head(), Token::generate(TokenKind::Link, || 7), owner(username, true));
         vec![
             head.taken(&owner),
             head.reset(&owner.email, username, &link, true),
@@ -304,10 +304,10 @@ mod tests {
 
     #[test]
     fn buttons_have_the_configured_colour_made_readable_in_both_themes() {
-        let link = Token::generate(Kind::Link, || 7);
+        let link = Token::generate(TokenKind::Link, || 7);
         let html = |accent: Option<&str>| {
             let accent = accent.map(|text| Colour::parse(text).expect(text));
-            Letterhead { accent, ..head() }.verify("ann@example.org", "ann", &link).to_html()
+            MailTemplates { accent, ..head() }.verify("ann@example.org", "ann", &link).to_html()
         };
         assert!(html(Some("#0a4fd6")).contains("background:#0a4fd6;color:#ffffff"), "a colour that can be read stays");
         let pale = html(Some("#ffe000"));

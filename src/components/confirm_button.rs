@@ -5,7 +5,7 @@ use leptos::{either::Either, html, prelude::*};
 /// The button. In its place the question comes, with the act and a way out, by Escape as well. The focus goes to the question, not
 /// to the act: whoever presses the key twice has not answered yet.
 #[component]
-pub fn AskOnce<F: Fn() + 'static>(
+pub fn ConfirmButton<F: Fn() + 'static>(
     /// What it does, in one word.
     label: &'static str,
     /// The same for whoever doesn't see where it stands.

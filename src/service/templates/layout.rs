@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use html_escape::{encode_double_quoted_attribute, encode_text};
 
-use super::{Letterhead, Png};
+use super::{MailTemplates, Png};
 use crate::domain::colour::{Accent, Colour};
 
 /// The colour of buttons and links, and that of a button's text, on light ground and on dark ground.
@@ -32,13 +32,13 @@ pub const LOGO_ID: &str = "logo";
 
 /// A mail, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct MailMessage {
     /// The addressee: exactly one.
     pub to: String,
     /// A line.
     pub subject: String,
     /// In whose name it is: at the top, at the bottom, and in its colours.
-    head: Letterhead,
+    head: MailTemplates,
     /// What it says.
     parts: Vec<Part>,
 }
@@ -59,8 +59,8 @@ struct Link {
     url: String,
 }
 
-impl Letter {
-    pub(super) fn new(head: &Letterhead, to: &str, subject: String) -> Self {
+impl MailMessage {
+    pub(super) fn new(head: &MailTemplates, to: &str, subject: String) -> Self {
         Self { to: to.to_owned(), subject, head: head.clone(), parts: Vec::new() }
     }
 
@@ -96,13 +96,13 @@ impl Letter {
     }
 
     fn footer(&self) -> String {
-        format!("You received this email because this address was used at {}.", self.head.service)
+        format!("You received this email because this address was used at {}.", self.head.service_name)
     }
 
     /// As plain text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = format!("{}\n\n", self.head.service);
+        let mut text = format!("{}\n\n", self.head.service_name);
         for part in &self.parts {
             // Writing to a string can't fail.
             let _ = match part {
@@ -145,7 +145,7 @@ impl Letter {
     }
 
     fn opening(&self, Colours { dark, on_dark, .. }: &Colours) -> String {
-        let (subject, service) = (encode_text(&self.subject), encode_text(&self.head.service));
+        let (subject, service) = (encode_text(&self.subject), encode_text(&self.head.service_name));
         let logo = self.logo().map_or_else(String::new, |_| {
             format!("<img src=\"cid:{LOGO_ID}\" alt=\"\" height=\"32\" style=\"height:32px;vertical-align:middle;margin-right:12px\">")
         });

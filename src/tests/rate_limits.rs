@@ -120,8 +120,8 @@ impl App {
 on_both! {
     async fn five_hundred_parallel_wrong_passwords_reach_argon2_at_most_ten_times_r87(app: App) {
         let mut config = app.config.clone();
-        (config.password.hashing_queue, config.password.hashing_patience) = (500, Duration::from_mins(5));
-        (config.throttle.account_free_failures, config.throttle.account_delay) = (10, Duration::from_mins(15));
+        (config.password.hashing_queue, config.password.hashing_timeout) = (500, Duration::from_mins(5));
+        (config.rate_limit.account_free_failures, config.rate_limit.account_delay) = (10, Duration::from_mins(15));
         let app = app.restart_with(config).await;
         app.register("ann").await;
         let siblings = if app.backend == Backend::Postgres { vec![app.sibling().await, app.sibling().await] } else { vec![] };
@@ -196,7 +196,7 @@ on_both! {
             cache-control: no-store
             content-type: application/json
             vary: Authorization, Origin, Sec-Fetch-Site
-            {"throttled":{"retry_after":1}}
+            {"rate_limited":{"retry_after":1}}
             "#);
         }
     }
@@ -446,7 +446,7 @@ on_both! {
 /// The app again, whose logins wait so long for their turn.
 async fn patient(app: App, patience: Duration) -> App {
     let mut config = app.config.clone();
-    config.password.hashing_patience = patience;
+    config.password.hashing_timeout = patience;
     app.restart_with(config).await
 }
 
@@ -550,7 +550,7 @@ on_both! {
 on_both! {
     async fn a_token_has_three_hundred_calls_a_minute_on_the_api_and_the_page_together_r93(app: App) {
         let mut config = app.config.clone();
-        config.throttle.token_calls_per_minute = default_config().throttle.token_calls_per_minute;
+        config.rate_limit.token_calls_per_minute = default_config().rate_limit.token_calls_per_minute;
         let app = app.restart_with(config).await;
         app.register("ann").await;
         let (token, other) = (app.token("ann").await, app.token("ann").await);

@@ -10,21 +10,22 @@ use super::{
     Service,
     clock::Clock,
     entropy::{Entropy, new_token},
-    letters::{Letter, Letterhead},
+    templates::{MailMessage, MailTemplates},
 };
 use crate::{
     domain::{
         email::Email,
         identifier::Identifier,
-        token::{Kind, Token},
+        token::{Token, TokenKind},
     },
     store::{
-        Allowance, Decoy, Errand, Error, LONGEST_WAIT, LinkKind, NameKey, NewLink, Store, Telling, User, WaitingMail,
+        Decoy, Error, LONGEST_WAIT, LimitedAction, LinkKind, MailKind, NameKey, NewLink, QueuedMail, RateLimit, Store,
+        User,
     },
 };
 
 /// How often the postman looks for mail that nobody told it of: another server's, or what waits for another try.
-const ROUND: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Mails under way at once.
 const AT_ONCE: usize = 4;
 /// How long one try may take before somebody else may try. A carrier gives up sooner.
@@ -38,63 +39,63 @@ const GIVE_UP: Duration = Duration::from_hours(72);
 const GIVE_UP_REFUSED: Duration = Duration::from_hours(24);
 
 /// Mails that somebody asked for: of each purpose for a mailbox, and of those by which an account asks to move to one.
-const ASKED_FOR: Allowance = Allowance { burst: 5, interval: Duration::from_mins(10) };
+const ASKED_FOR: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins(10) };
 /// Mails that ask one mailbox whether an account may move there, whosever that is: more, so that no single account uses up what
 /// its owner needs.
-const MOVES: Allowance = Allowance { burst: 30, interval: Duration::from_mins(10) };
+const MOVES: RateLimit = RateLimit { burst: 30, interval: Duration::from_mins(10) };
 /// What carries a link that its owner needs: counted by itself, so that nobody uses that up by what only tells.
 const NEEDED: &str = "mailbox:";
 /// What only tells.
 const NOTICES: &str = "notices:";
 
 /// A delivery under way. It tells where the mail went, or why it could not go.
-pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<String, Undelivered>> + Send + 'a>>;
+pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = Result<String, SendError>> + Send + 'a>>;
 
 /// Why a mail could not go out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undelivered {
+pub struct SendError {
     /// What was wrong, in one line for the log.
     pub cause: String,
     /// Whether the mailbox will take no mail later either (RFC 5321, section 4.2.1).
-    pub lasting: bool,
+    pub permanent: bool,
 }
 
 /// What brings mail to its addressees.
-pub trait Carrier: Debug + Send + Sync {
+pub trait MailTransport: Debug + Send + Sync {
     /// Brings one. `id` is another for every try, for each has a link of its own.
-    fn carry<'a>(&'a self, id: &'a str, letter: &'a Letter) -> Carrying<'a>;
+    fn send<'a>(&'a self, id: &'a str, letter: &'a MailMessage) -> BoxFuture<'a>;
 }
 
 /// Sends what waits.
 #[derive(Debug)]
-pub struct Postman {
+pub struct MailWorker {
     store: Store,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     names: NameKey,
-    carrier: Arc<dyn Carrier>,
-    head: Letterhead,
+    carrier: Arc<dyn MailTransport>,
+    head: MailTemplates,
     mail_waits: Arc<Notify>,
 }
 
 impl Service {
     /// Somebody who sends the mail. Several servers on one database may each have one.
     #[must_use]
-    pub fn postman(&self, carrier: Arc<dyn Carrier>, head: Letterhead) -> Postman {
+    pub fn postman(&self, carrier: Arc<dyn MailTransport>, head: MailTemplates) -> MailWorker {
         let (store, clock, entropy) = (self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.entropy));
         let (names, mail_waits) = (self.names.clone(), Arc::clone(&self.mail_waits));
-        Postman { store, clock, entropy, names, carrier, head, mail_waits }
+        MailWorker { store, clock, entropy, names, carrier, head, mail_waits }
     }
 }
 
-impl Postman {
+impl MailWorker {
     /// Works until it is told to stop, and brings to an end what is in hand then. What is broken off half-way goes out again later.
     pub async fn run(&self, stop: watch::Receiver<bool>) {
         // So that one mail server that takes its time holds up nobody else's mail.
-        futures_util::future::join_all((0..AT_ONCE).map(|_| self.go_round(stop.clone()))).await;
+        futures_util::future::join_all((0..AT_ONCE).map(|_| self.poll(stop.clone()))).await;
     }
 
-    async fn go_round(&self, mut stop: watch::Receiver<bool>) {
+    async fn poll(&self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             match self.deliver_next().await {
                 Ok(true) => continue,
@@ -104,7 +105,7 @@ impl Postman {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 // Whoever tells of a mail in between is heard: the notice is kept.
-                _ = tokio::time::timeout(ROUND, self.mail_waits.notified()) => {}
+                _ = tokio::time::timeout(POLL_INTERVAL, self.mail_waits.notified()) => {}
             }
         }
     }
@@ -123,12 +124,12 @@ impl Postman {
         delivered.map(|()| true)
     }
 
-    async fn deliver(&self, mail: &WaitingMail) -> Result<(), Error> {
+    async fn deliver(&self, mail: &QueuedMail) -> Result<(), Error> {
         let (kind, tried) = (mail.errand.name(), tried_for(mail.attempts));
         // The try before was the last, and failed in another way than below.
         if tried_for(mail.attempts - 1) >= GIVE_UP {
             tracing::error!(mail = mail.id, kind, "a mail could not be handled and is given up");
-            return self.store.drop_mail(&mail.id).await;
+            return self.store.delete_mail(&mail.id).await;
         }
         let user = match &mail.user_id {
             Some(user) => self.store.find_user(user).await?,
@@ -144,19 +145,19 @@ impl Postman {
                 kind,
                 "a mail was not sent: there is no need, or its mailbox has had enough"
             );
-            return self.store.drop_mail(&mail.id).await;
+            return self.store.delete_mail(&mail.id).await;
         };
-        match self.carrier.carry(&format!("{}.{}", mail.id, mail.attempts), &letter).await {
+        match self.carrier.send(&format!("{}.{}", mail.id, mail.attempts), &letter).await {
             Ok(place) => {
                 tracing::info!(mail = mail.id, kind, place, "mail sent");
-                self.store.drop_mail(&mail.id).await
+                self.store.delete_mail(&mail.id).await
             }
-            Err(Undelivered { cause, lasting }) if tried >= if lasting { GIVE_UP_REFUSED } else { GIVE_UP } => {
+            Err(SendError { cause, permanent }) if tried >= if permanent { GIVE_UP_REFUSED } else { GIVE_UP } => {
                 let tried_s = tried.as_secs();
                 tracing::error!(mail = mail.id, kind, cause, tried_s, "a mail could not be sent and is given up");
-                self.store.drop_mail(&mail.id).await
+                self.store.delete_mail(&mail.id).await
             }
-            Err(Undelivered { cause, .. }) => {
+            Err(SendError { cause, .. }) => {
                 let wait = retry_after(mail.attempts);
                 let again_in_s = wait.as_secs();
                 tracing::warn!(mail = mail.id, kind, cause, again_in_s, "a mail could not be sent yet");
@@ -169,12 +170,12 @@ impl Postman {
     /// have it.
     ///
     /// What a stranger asks for takes the same allowances and writes as much, whether or not there is an account.
-    async fn write(&self, mail: &WaitingMail, user: Option<User>) -> Result<Option<Letter>, Error> {
-        if mail.errand == Errand::Forgot {
+    async fn write(&self, mail: &QueuedMail, user: Option<User>) -> Result<Option<MailMessage>, Error> {
+        if mail.errand == MailKind::Forgot {
             return self.write_forgot(mail).await;
         }
         let Some(user) = user else { return Ok(None) };
-        if mail.errand == Errand::Taken {
+        if mail.errand == MailKind::Taken {
             return self.write_taken(mail, &user).await;
         }
         if is_closed(&user) {
@@ -183,29 +184,29 @@ impl Postman {
         let User { email, username, .. } = &user;
         let proven = user.email_verified_at.is_some();
         Ok(match mail.errand {
-            Errand::Verify if !proven => self.write_verify(mail, NEEDED, &user).await?,
+            MailKind::Verify if !proven => self.write_verify(mail, NEEDED, &user).await?,
             // Nobody knows yet whose mailbox it is.
-            Errand::PasswordChanged | Errand::PasswordReset | Errand::TokenMade
+            MailKind::PasswordChanged | MailKind::PasswordReset | MailKind::TokenMade
                 if !proven && !self.may_have(mail, NOTICES, email).await? =>
             {
                 None
             }
-            Errand::PasswordChanged | Errand::PasswordReset => {
-                let tokens_revoked = mail.errand == Errand::PasswordReset;
+            MailKind::PasswordChanged | MailKind::PasswordReset => {
+                let tokens_revoked = mail.errand == MailKind::PasswordReset;
                 Some(self.head.password_changed(&user, &mail.created_at.in_words(), tokens_revoked))
             }
-            Errand::TokenMade => Some(self.head.token_made(&user, &mail.created_at.in_words())),
-            Errand::ChangeEmail => self.write_change(mail, &user).await?,
-            Errand::EmailChanged => {
+            MailKind::TokenMade => Some(self.head.token_made(&user, &mail.created_at.in_words())),
+            MailKind::ChangeEmail => self.write_change(mail, &user).await?,
+            MailKind::EmailChanged => {
                 let link = self.link(mail, LinkKind::UndoEmail, &user, &mail.address).await?;
                 link.map(|link| self.head.email_changed(&mail.address, username, email, &link))
             }
-            Errand::EmailUndone => Some(self.head.email_undone(&mail.address, username)),
-            Errand::Verify | Errand::Taken | Errand::Forgot => None,
+            MailKind::EmailUndone => Some(self.head.email_undone(&mail.address, username)),
+            MailKind::Verify | MailKind::Taken | MailKind::Forgot => None,
         })
     }
 
-    async fn write_verify(&self, mail: &WaitingMail, purpose: &str, user: &User) -> Result<Option<Letter>, Error> {
+    async fn write_verify(&self, mail: &QueuedMail, purpose: &str, user: &User) -> Result<Option<MailMessage>, Error> {
         if !self.may_have(mail, purpose, &user.email).await? {
             return Ok(None);
         }
@@ -214,7 +215,7 @@ impl Postman {
     }
 
     /// Somebody registered with an email that has an account.
-    async fn write_taken(&self, mail: &WaitingMail, owner: &User) -> Result<Option<Letter>, Error> {
+    async fn write_taken(&self, mail: &QueuedMail, owner: &User) -> Result<Option<MailMessage>, Error> {
         if !is_closed(owner) && owner.email_verified_at.is_none() {
             return self.write_verify(mail, NOTICES, owner).await;
         }
@@ -228,7 +229,7 @@ impl Postman {
 
     /// An email that was not proven sets no new password for whoever registered with it: its owner may have been somebody else
     /// all the time. What they get is the link that confirms it, by which they may take the account.
-    async fn write_forgot(&self, mail: &WaitingMail) -> Result<Option<Letter>, Error> {
+    async fn write_forgot(&self, mail: &QueuedMail) -> Result<Option<MailMessage>, Error> {
         let owner = self.owner_of(&mail.address).await?;
         // To the address that is kept, never to the one that was typed (CVE-2019-19844).
         let email = owner.as_ref().map_or(&mail.address, |owner| &owner.email).clone();
@@ -247,9 +248,9 @@ impl Postman {
 
     /// An email that has an account takes the same allowances, and has a link made as well, which nobody gets: whoever asks sees
     /// their own allowances and links.
-    async fn write_change(&self, mail: &WaitingMail, user: &User) -> Result<Option<Letter>, Error> {
+    async fn write_change(&self, mail: &QueuedMail, user: &User) -> Result<Option<MailMessage>, Error> {
         let owner = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id);
-        let asking = Telling::Moves.key(&user.id);
+        let asking = LimitedAction::Moves.key(&user.id);
         let moving = self.mailbox("moves:", &mail.address);
         if !self.take(mail, &asking, ASKED_FOR).await? || !self.take(mail, &moving, MOVES).await? {
             return Ok(None);
@@ -268,24 +269,24 @@ impl Postman {
     }
 
     /// Whether a mailbox may have another mail that somebody asked for.
-    async fn may_have(&self, mail: &WaitingMail, purpose: &str, address: &str) -> Result<bool, Error> {
+    async fn may_have(&self, mail: &QueuedMail, purpose: &str, address: &str) -> Result<bool, Error> {
         self.take(mail, &self.mailbox(purpose, address), ASKED_FOR).await
     }
 
     /// Takes one of an allowance. A further try of a mail that was to go out may always go on.
-    async fn take(&self, mail: &WaitingMail, key: &str, rule: Allowance) -> Result<bool, Error> {
-        Ok(mail.attempts > 1 || self.store.take_allowance(key, rule, self.clock.now()).await?.is_ok())
+    async fn take(&self, mail: &QueuedMail, key: &str, rule: RateLimit) -> Result<bool, Error> {
+        Ok(mail.attempts > 1 || self.store.take(key, rule, self.clock.now()).await?.is_ok())
     }
 
     /// A new link's token. `None` if nobody wants it any more.
     async fn link(
         &self,
-        mail: &WaitingMail,
+        mail: &QueuedMail,
         kind: LinkKind,
         user: &User,
         address: &str,
     ) -> Result<Option<Token>, Error> {
-        let token = new_token(&*self.entropy, Kind::Link);
+        let token = new_token(&*self.entropy, TokenKind::Link);
         let link = NewLink {
             mail: &mail.id,
             token_hash: token.hash(),
@@ -298,9 +299,9 @@ impl Postman {
         Ok(self.store.make_link(link).await?.then_some(token))
     }
 
-    /// Does what [`Postman::link`] does, for a mailbox that gets none.
+    /// Does what [`MailWorker::link`] does, for a mailbox that gets none.
     async fn decoy(&self, kind: LinkKind, address: &str) -> Result<(), Error> {
-        let token_hash = new_token(&*self.entropy, Kind::Link).hash();
+        let token_hash = new_token(&*self.entropy, TokenKind::Link).hash();
         let mailbox = self.mailbox("", address);
         self.store.make_decoy(Decoy { token_hash, kind, mailbox: &mailbox, made_at: self.clock.now() }).await
     }

@@ -6,7 +6,7 @@ use crate::error::AppError;
 
 /// How it went. Cheap to copy.
 #[derive(Clone, Copy)]
-pub struct Outcome(RwSignal<Said>);
+pub struct ActionStatus(RwSignal<Said>);
 
 #[derive(Clone, Default)]
 enum Said {
@@ -17,7 +17,7 @@ enum Said {
     Failed(String),
 }
 
-impl Outcome {
+impl ActionStatus {
     /// Nothing has been done yet.
     #[must_use]
     pub fn none() -> Self {
@@ -39,16 +39,16 @@ impl Outcome {
     }
 
     /// What was said counts no more.
-    pub fn hush(self) {
+    pub fn clear_notice(self) {
         self.0.try_set(Said::Nothing);
     }
 }
 
 /// The line. It is always there, so that a screen reader hears what comes into it.
 #[component]
-pub fn OutcomeLine(
+pub fn ActionStatusLine(
     /// What it tells.
-    outcome: Outcome,
+    outcome: ActionStatus,
 ) -> impl IntoView {
     let class = move || {
         outcome.0.with(|said| match said {

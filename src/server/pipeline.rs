@@ -6,8 +6,8 @@ use axum::{extract::Request, response::Response};
 use futures_util::FutureExt;
 
 use super::{
-    answer::Surface, config::ServerConfig, guard::Limits, headers::CommonHeaders, hourly::Hourly, observe::observe,
-    routes::Routes, state::Trust,
+    config::ServerConfig, guard::Limits, headers::CommonHeaders, hourly::Hourly, observe::observe,
+    response::ErrorFormat, routes::Routes, state::Trust,
 };
 use crate::error::AppError;
 
@@ -15,7 +15,7 @@ use crate::error::AppError;
 /// headers, the net for panics, the guard, and the routes. It is no stack of axum's layers: each of those would clone
 /// and box itself for every request.
 #[derive(Debug)]
-pub struct Front {
+pub struct Pipeline {
     headers: CommonHeaders,
     limits: Limits,
     routes: Routes,
@@ -23,7 +23,7 @@ pub struct Front {
     busy: Hourly,
 }
 
-impl Front {
+impl Pipeline {
     /// Stands before some routes.
     #[must_use]
     pub fn new(routes: Routes, trust: &Arc<Trust>, config: &ServerConfig) -> Self {
@@ -39,7 +39,7 @@ impl Front {
 
     /// Answers a request, whatever happens.
     pub async fn answer(&self, request: Request) -> Response {
-        let surface = Surface::of(request.uri().path());
+        let surface = ErrorFormat::of(request.uri().path());
         let route = self.routes.name(request.uri().path());
         let answer = async |request| {
             let guarded = AssertUnwindSafe(self.limits.guard(surface, request, &self.routes)).catch_unwind().await;
@@ -52,8 +52,8 @@ impl Front {
 }
 
 /// Where it was has been logged by the panic hook. What it said may hold a secret.
-fn panicked(surface: Surface, _panic: &(dyn Any + Send)) -> Response {
-    surface.refuse(&AppError::Internal)
+fn panicked(surface: ErrorFormat, _panic: &(dyn Any + Send)) -> Response {
+    surface.error_response(&AppError::Internal)
 }
 
 #[cfg(test)]
@@ -63,15 +63,15 @@ mod tests {
     use super::*;
     use crate::server::config::Config;
 
-    fn with_panic() -> Front {
+    fn with_panic() -> Pipeline {
         let routes = Router::new()
             .route("/panic", get(async || -> &'static str { panic!("a secret") }))
             .route("/good", get(async || "good"));
         let config = Config::load(None, []).expect("the defaults");
-        Front::new(Routes::from(routes), &Arc::default(), &config.server)
+        Pipeline::new(Routes::from(routes), &Arc::default(), &config.server)
     }
 
-    async fn get_path(front: &Front, path: &str) -> Response {
+    async fn get_path(front: &Pipeline, path: &str) -> Response {
         front.answer(Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request")).await
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{Policy, clock::Clock, hasher::Hasher, login::KNOWN_FOR};
 use crate::{
     domain::{time::Timestamp, token::TokenHash},
-    store::{Error, Horizons, Spent, Store},
+    store::{Cutoffs, Error, Expired, Store},
 };
 
 /// Sessions whose use waits to be noted. When it is full, the next use of a session notes it.
@@ -27,7 +27,7 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// The background work, not yet running.
 #[derive(Debug)]
-pub struct Upkeep {
+pub struct Maintenance {
     store: Store,
     hasher: Arc<Hasher>,
     clock: Arc<dyn Clock>,
@@ -37,7 +37,7 @@ pub struct Upkeep {
     batch: Vec<(TokenHash, Timestamp)>,
 }
 
-impl Upkeep {
+impl Maintenance {
     pub(super) fn new(
         store: Store,
         hasher: Arc<Hasher>,
@@ -140,7 +140,7 @@ impl Upkeep {
             self.flush().await;
             let now = self.clock.now();
             let account = &self.policy.account;
-            let horizons = Horizons {
+            let horizons = Cutoffs {
                 allowances: now,
                 // No attempt that is under way was counted before this.
                 failures: now.minus(account.memory).minus(account.settled_within),
@@ -148,10 +148,10 @@ impl Upkeep {
                 sessions: now.minus(self.policy.session_idle),
             };
             let mut rows = 0;
-            for kind in Spent::ALL {
-                let keys = self.store.find_spent(kind, horizons, SWEEP_SEARCH).await?;
+            for kind in Expired::ALL {
+                let keys = self.store.find_expired(kind, horizons, SWEEP_SEARCH).await?;
                 for batch in keys.chunks(SWEEP_BATCH) {
-                    rows += self.store.purge_spent(kind, batch, horizons).await?;
+                    rows += self.store.purge_expired(kind, batch, horizons).await?;
                     tokio::time::sleep(SWEEP_PAUSE).await;
                 }
             }

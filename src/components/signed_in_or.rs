@@ -3,15 +3,15 @@
 use leptos::{either::EitherOf3, prelude::*};
 
 use super::log_out_here::LogOutHere;
-use crate::session::{Phase, Session};
+use crate::session::{AuthState, Phase};
 
 /// One view for strangers, another for those who are logged in, and a word for those of whom the server can't tell.
-pub fn gate<A, B>(stranger: fn() -> A, signed_in: fn() -> B) -> impl IntoView
+pub fn signed_in_or<A, B>(stranger: fn() -> A, signed_in: fn() -> B) -> impl IntoView
 where
     A: IntoView + 'static,
     B: IntoView + 'static,
 {
-    let session = Session::current();
+    let session = AuthState::current();
     let phase = Memo::new(move |_| session.phase());
     move || match phase.get() {
         Phase::Stranger | Phase::Elsewhere => EitherOf3::A(stranger()),
@@ -23,7 +23,7 @@ where
 /// The token is there, but the server can't say whose it is. Nothing is lost, so it offers to try again.
 #[component]
 fn Trouble() -> impl IntoView {
-    let session = Session::current();
+    let session = AuthState::current();
     view! {
         <h1 tabindex="-1">"Your session could not be checked"</h1>
         <p

@@ -1,0 +1,55 @@
+//! The page behind the link that confirms a new email.
+
+use leptos::prelude::*;
+use server_fn::codec::Json;
+
+use super::View;
+use crate::{
+    components::{
+        link_form::LinkForm,
+        link_token::{LinkToken, WayOut, followed},
+    },
+    error::{AppError, Field},
+    session::SessionClient,
+};
+
+/// Gives an account the email that a link proves, for whoever knows the account's password. Returns the email.
+///
+/// # Errors
+/// [`AppError::LinkInvalid`], [`AppError::WrongPassword`], [`AppError::Taken`], [`AppError::RateLimited`],
+/// [`AppError::Unavailable`].
+#[server(
+    name = ConfirmEmail, prefix = "/fn", endpoint = "confirm_email", input = Json, output = Json, client = SessionClient
+)]
+pub async fn confirm_email(
+    /// The link's token.
+    token: String,
+    /// The account's password.
+    password: String,
+) -> Result<String, AppError> {
+    crate::server::context::PageContext::from_request()?.confirm_email(&token, &password).await
+}
+
+/// Where a link leads that was sent to a new email.
+#[component]
+pub fn ConfirmEmailPage() -> impl IntoView {
+    followed(LinkToken::take(), WayOut::new_link(View::ACCOUNT), |link| view! { <SwitchEmail link /> })
+}
+
+#[component]
+fn SwitchEmail(link: LinkToken) -> impl IntoView {
+    view! {
+        <h1 tabindex="-1">"Confirm your new email"</h1>
+        <p class="lead">
+            "Enter your password to switch to this address. We'll notify the old one, which can undo this for three days."
+        </p>
+        <LinkForm
+            link
+            field=Field::Password
+            label="Use this email"
+            busy="Changing…"
+            send=|token, password| Box::pin(confirm_email(token, password))
+            told="Your email was changed."
+        />
+    }
+}
