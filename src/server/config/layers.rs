@@ -100,8 +100,7 @@ fn key_of(name: &str) -> Option<Cow<'static, str>> {
 
 /// The value of a key that is written as `section_key`.
 fn place_of<'a>(merged: &'a mut Table, key: &str) -> Option<&'a mut Value> {
-    let (section, key) = key.split_once('_')?;
-    merged.get_mut(section)?.get_mut(key)
+    merged.iter_mut().find_map(|(section, keys)| keys.get_mut(key.strip_prefix(section.as_str())?.strip_prefix('_')?))
 }
 
 /// Puts the contents of files in place of the variables that name them, `VESTIBULE_MAIL_URL_FILE` for one.

@@ -20,6 +20,7 @@ fn the_environment_overrides_the_file_and_the_file_the_defaults() {
     let env = [
         ("VESTIBULE_SERVER_ADDRESS", "127.0.0.1:2"),
         ("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1, ::1/128"),
+        ("VESTIBULE_RATE_LIMIT_LOGIN_BURST", "7"),
         ("DATABASE_URL", "postgres://u:p@h/d"),
         ("PATH", "/bin"),
     ];
@@ -28,6 +29,7 @@ fn the_environment_overrides_the_file_and_the_file_the_defaults() {
     assert_eq!(config.session.idle, Duration::from_hours(1));
     assert_eq!(config.session.per_user, 3);
     assert_eq!(config.server.trusted_proxies.len(), 2);
+    assert_eq!(config.rate_limit.login_burst, 7, "a section's name may have an underscore");
     assert!(matches!(config.database.url, DatabaseUrl::Postgres(_)));
 }
 
@@ -89,8 +91,8 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("[registration]\nallowed_domains = [\"@example.org\"]", &[], "registration.allowed_domains"),
         ("[registration]\nallowed_domains = [\"a.org\"]\ndenied_domains = [\"b.org\"]", &[], "are both set"),
         ("[registration]\nrequire_verified_email = 1", &[], "must be true or false"),
-        ("[brand]\nservice = \" \"", &[], "brand.service_name"),
-        ("[brand]\nservice = \"two\\nlines\"", &[], "brand.service_name"),
+        ("[brand]\nservice_name = \" \"", &[], "brand.service_name"),
+        ("[brand]\nservice_name = \"two\\nlines\"", &[], "brand.service_name"),
         ("[brand]\napp_url = \"javascript:alert(1)\"", &[], "brand.app_url"),
         ("[brand]\napp_url = \"https://ann:secret@app.example.org\"", &[], "without a user or a password"),
         ("[brand]\napp_url = \"ftp://ann:secret@app.example.org\"", &[], "brand.app_url"),
