@@ -22,10 +22,9 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::{
     error::{AppError, Field, FieldProblem, Problem},
-    server::{
+    http::{
         response::{CLEAR_SITE_DATA, ErrorFormat},
-        routes::Route,
-        state::AppState,
+        state::{AppState, Route},
     },
     service::Error,
 };

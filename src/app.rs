@@ -1,7 +1,5 @@
 //! The page: its document, its frame and its routes.
 
-mod address;
-pub mod settings;
 #[cfg(feature = "ssr")]
 mod shell;
 #[cfg(feature = "browser")]
@@ -12,24 +10,24 @@ use leptos::{
     prelude::*,
 };
 
-pub use self::address::Address;
 #[cfg(feature = "ssr")]
 pub use self::shell::shell;
 #[cfg(feature = "browser")]
 pub use self::start::start;
 use crate::{
+    browser::settings,
+    browser::{dom, location::Address, typed},
     components::{
-        dom,
         elsewhere::Elsewhere,
         icon::Mark,
         notice::NoticeLine,
         switcher::{self, ViewSwitcher},
-        typed,
     },
     pages::{
-        View, account::Account, confirm_email::ConfirmEmailPage, forgot::Forgot, login::Login, logout::Logout,
+        account::Account, confirm_email::ConfirmEmailPage, forgot::Forgot, login::Login, logout::Logout,
         not_found::NotFound, register::Register, reset::Reset, undo_email::UndoEmailPage, verify::Verify,
     },
+    route::View,
     session::{AuthState, Phase},
 };
 
@@ -112,7 +110,7 @@ fn update_focus(
 ) -> (View, Phase) {
     let phase = session.phase();
     let signed_in = phase == Phase::SignedIn;
-    document().set_title(&view.title(signed_in));
+    document().set_title(&title(view, signed_in));
     let known = |phase| phase != Phase::Checking;
     match last {
         Some((shown, _)) if shown != view => {
@@ -127,4 +125,9 @@ fn update_focus(
         _ => {}
     }
     (view, phase)
+}
+
+/// The document's title while a view is shown.
+fn title(view: View, signed_in: bool) -> String {
+    [view.name(signed_in), " · ", &settings::SERVICE.get()].concat()
 }

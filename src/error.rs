@@ -224,11 +224,7 @@ impl FromServerFnError for AppError {
         }
     }
 
-    /// Encodes the error and, on the server, gives the answer its status and headers: Leptos 0.8 would answer every
-    /// error with 500.
     fn ser(&self) -> Bytes {
-        #[cfg(feature = "ssr")]
-        crate::server::response::mark_error(self);
         <JsonEncoding as server_fn::Encodes<Self>>::encode(self).unwrap_or_default()
     }
 }

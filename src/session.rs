@@ -7,21 +7,20 @@
 
 mod channel;
 mod client;
-mod mirror;
+mod log_out;
 
 use std::{cell::Cell, future::Future, pin::Pin, time::Duration};
 
 use leptos::{ev, prelude::*, task::spawn_local, web_sys::PageTransitionEvent};
 use server_fn::codec::Json;
 
-use self::channel::Message;
-pub use self::{client::SessionClient, mirror::KEY as STORAGE_KEY};
+pub use self::client::SessionClient;
+use self::{channel::Message, log_out::log_out};
 use crate::{
-    app::Address,
-    components::{dom, typed},
+    browser::{dom, location::Address, storage, typed},
     domain::account::{Account, Identity, SignIn},
     error::AppError,
-    pages::{View, logout::log_out},
+    route::View,
 };
 
 /// Tells who is behind the token that is sent along.
@@ -30,7 +29,7 @@ use crate::{
 /// [`AppError::SessionEnded`] without a living session, [`AppError::Unavailable`].
 #[server(name = Me, prefix = "/fn", endpoint = "me", input = Json, output = Json, client = SessionClient)]
 pub async fn me() -> Result<Identity, AppError> {
-    crate::server::context::PageContext::from_request()?.identity().await
+    crate::http::context::PageContext::from_request()?.identity().await
 }
 
 /// A call that gives the session another token.
@@ -202,7 +201,7 @@ impl AuthState {
     /// Begins a session after a login.
     pub fn begin(&self, sign_in: SignIn) {
         let SignIn { token, identity } = sign_in;
-        mirror::write(&token);
+        storage::write(&token);
         self.set_draft(String::new());
         typed::forget();
         self.clear_notice();
@@ -229,7 +228,7 @@ impl AuthState {
         }
         let new = answer?;
         match old {
-            Some(old) if self.token().as_ref() == Some(&old) && mirror::is_kept() => {
+            Some(old) if self.token().as_ref() == Some(&old) && storage::is_kept() => {
                 channel::tell(&Message::Renewed { old: old.clone(), new: new.clone() });
                 self.replace_token(&old, new);
             }
@@ -243,7 +242,7 @@ impl AuthState {
             if let State::SignedIn { token, .. } = state
                 && token == old
             {
-                mirror::write(&new);
+                storage::write(&new);
                 self.replaced.set_value(Some(std::mem::replace(token, new)));
             }
         });
@@ -268,7 +267,7 @@ impl AuthState {
 
     /// Logs out, on the server and here. Here it always succeeds.
     pub async fn log_out(&self) {
-        mirror::clear();
+        storage::clear();
         self.tell_others(Message::LoggedOut);
         let until = self.identity().map(|identity| identity.expires_at);
         let told = log_out().await;
@@ -307,7 +306,7 @@ impl AuthState {
     }
 
     fn forget(&self) {
-        mirror::clear();
+        storage::clear();
         typed::forget();
         self.refused.set_value(None);
         self.replaced.set_value(None);
@@ -330,7 +329,7 @@ impl AuthState {
 
     /// The server has refused this token. A newer one stays, and a logout or a renewal under way tells by itself how it ended.
     fn ended(&self, token: &str) {
-        if !self.renewing.get_value() && self.token().as_deref() == Some(token) && mirror::is_kept() {
+        if !self.renewing.get_value() && self.token().as_deref() == Some(token) && storage::is_kept() {
             self.tell_others(Message::Ended);
             self.forget();
             self.refused.set_value(Some(token.to_owned()));
@@ -347,7 +346,7 @@ impl AuthState {
         // it shows again follows the mirror, which another page of this tab may have changed.
         let transition = ev::Custom::<PageTransitionEvent>::new;
         let kept = window_event_listener(transition("pagehide"), |_| {
-            mirror::restore();
+            storage::restore();
             dom::set_hidden_until_checked(true);
         });
         let shown = window_event_listener(transition("pageshow"), move |event| {
@@ -369,7 +368,7 @@ impl AuthState {
     }
 
     fn read_mirror(&self) {
-        match mirror::read() {
+        match storage::read() {
             Some(token) => self.try_token(token),
             None => self.state.set(State::SignedOut),
         }
@@ -383,7 +382,7 @@ impl AuthState {
     }
 
     fn take_over(&self, token: String) {
-        mirror::write(&token);
+        storage::write(&token);
         self.clear_notice();
         self.try_token(token);
     }
@@ -403,7 +402,7 @@ impl AuthState {
         let own = self.token();
         match message {
             // A logout under way has given the session up.
-            Message::Ask if mirror::is_kept() => self.tell_others(Message::Have),
+            Message::Ask if storage::is_kept() => self.tell_others(Message::Have),
             Message::Have(token) if own.is_none() && self.asking.get_untracked() => self.take_over(token),
             Message::Ask | Message::Have(_) => {}
             Message::Began { token, account, username } => self.hear_login(token, &account, username),
@@ -440,7 +439,7 @@ impl AuthState {
         match (known, self.phase_now()) {
             (Some((old, true)), _) => self.replace_token(&old, new),
             (Some((_, false)), _) | (_, Phase::Elsewhere) => {
-                mirror::clear();
+                storage::clear();
                 self.clear_notice();
                 self.state.set(State::Elsewhere { username });
             }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{account::AccessTokenLine, token_scope::TokenScope},
     error::AppError,
-    server::{context::Bearer, response::ErrorFormat, state::AppState},
+    http::{context::Bearer, response::ErrorFormat, state::AppState},
     service::{NewToken, NewTokenRequest},
 };
 

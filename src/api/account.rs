@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{account::Export, username::Username},
     error::{AppError, Field, Problem},
-    server::{context::Bearer, response::ErrorFormat, state::AppState},
+    http::{context::Bearer, response::ErrorFormat, state::AppState},
     service::{Caller, PasswordChange, PasswordChanged, Renewed},
 };
 

@@ -11,7 +11,7 @@ use axum::{
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{error::AppError, server::response::ErrorFormat};
+use crate::{error::AppError, http::response::ErrorFormat};
 
 /// The body of a request: a JSON object. Keys that aren't known are ignored, and the last of two equal ones counts.
 #[derive(Debug)]

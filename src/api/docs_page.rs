@@ -24,10 +24,10 @@ use super::{
     openapi::{ABOUT, common_refusals, own_refusals, told},
 };
 use crate::{
-    app::settings,
+    browser::settings,
     components::icon::Mark,
     error::AppError,
-    server::{
+    http::{
         assets::page_files,
         response::{ErrorBody, ErrorFormat},
         state::AppState,

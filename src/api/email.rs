@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::email::Email,
     error::{AppError, Field, Problem},
-    server::{context::Bearer, response::ErrorFormat, state::AppState},
+    http::{context::Bearer, response::ErrorFormat, state::AppState},
     service::{Caller, NewPassword, Service},
 };
 

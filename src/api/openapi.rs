@@ -19,7 +19,7 @@ use utoipa::{
 use super::{Endpoint, endpoints};
 use crate::{
     error::AppError,
-    server::response::{AuthErrorBody, ErrorBody, ErrorFormat, RegisterErrorBody},
+    http::response::{AuthErrorBody, ErrorBody, ErrorFormat, RegisterErrorBody},
 };
 
 /// What the API is, in paragraphs.

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use super::{Endpoint, Success, answer, body::Id, empty, no_content};
 use crate::{
     domain::account::SessionLine,
-    server::{context::Bearer, response::ErrorFormat, state::AppState},
+    http::{context::Bearer, response::ErrorFormat, state::AppState},
 };
 
 pub fn endpoints() -> [Endpoint; 3] {

@@ -16,7 +16,7 @@ use crate::{
         token_scope::TokenScope,
     },
     error::AppError,
-    server::{context::Bearer, response::ErrorFormat, state::AppState},
+    http::{context::Bearer, response::ErrorFormat, state::AppState},
     service::{Caller, Principal},
     store::AccessToken,
 };

@@ -1,12 +1,20 @@
 //! The document round the page, which only the server writes.
 
-use axum::extract::FromRef;
+use axum::{
+    extract::FromRef,
+    http::{
+        HeaderValue,
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+    },
+};
 use leptos::{config::LeptosOptions, either::Either, hydration::AutoReload, nonce::use_nonce, prelude::*};
+use leptos_axum::ResponseOptions;
 
-use super::{Address, App, PAGE, settings};
+use super::{App, PAGE, title};
 use crate::{
-    server::{assets::PageFiles, brand::Brand, response::page_headers, state::AppState},
-    session::STORAGE_KEY,
+    browser::storage::KEY as STORAGE_KEY,
+    browser::{location::Address, settings},
+    http::{assets::PageFiles, brand::Brand, state::AppState},
 };
 
 /// The whole document. Takes the page's files and the request from the context, and gives the answer its headers.
@@ -30,7 +38,7 @@ pub fn shell() -> impl IntoView {
         >
             <head>
                 <meta charset="utf-8" />
-                <title>{Address::provide().view_now().title(false)}</title>
+                <title>{title(Address::provide().view_now(), false)}</title>
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="description" content="Register, log in and log out: your account in one place." />
                 <meta name="color-scheme" content="light dark" />
@@ -121,4 +129,23 @@ fn script(constants: &[(&str, &str)], code: &str) -> String {
     let lines = code.lines().map(str::trim).filter(|line| !line.starts_with("//"));
     let (constants, lines) = (constants.collect::<String>(), lines.collect::<Vec<_>>().join("\n"));
     format!("{{{constants}{lines}}}")
+}
+
+/// Gives the page that is being rendered its content security policy, with the nonce of this one answer. Without a
+/// nonce no script may run. `reload` is the port at which `cargo leptos watch` tells the page of changes, if it does.
+fn page_headers(reload: Option<u32>) {
+    let nonce = use_nonce().map(|nonce| format!("'nonce-{nonce}'")).unwrap_or_default();
+    let changes = reload.map(|port| format!(" ws://*:{port}")).unwrap_or_default();
+    // Whatever of the page might still name http is asked for by https.
+    let https = use_context::<AppState>().is_some_and(|state| state.trust.is_https());
+    let upgrade = if https { "; upgrade-insecure-requests" } else { "" };
+    let policy = format!(
+        "default-src 'none'; script-src {nonce} 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self' {nonce}; \
+         img-src 'self'; font-src 'self'; connect-src 'self'{changes}; manifest-src 'self'; form-action 'self'; \
+         base-uri 'none'; object-src 'none'; frame-ancestors 'none'{upgrade}"
+    );
+    if let (Some(options), Ok(policy)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(&policy)) {
+        options.insert_header(CONTENT_SECURITY_POLICY, policy);
+        options.insert_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    }
 }

@@ -11,7 +11,7 @@ use leptos::{
 };
 
 use super::{App, PAGE};
-use crate::components::typed::Typed;
+use crate::browser::typed::Typed;
 
 /// Draws the page. What was typed into the server's, and the focus, go with it.
 pub fn start() {

@@ -20,8 +20,9 @@ use crate::{
     service::entropy::{SystemEntropy, nonce},
     store::{
         DatabaseUrl, backup,
+        draft::is_own,
         draft::{Nonce, are_digits, in_digits},
-        files::{beside, create_private, folder_of, is_own, resolve, sync_folder_of},
+        files::{beside, create_private, folder_of, resolve, sync_folder_of},
     },
 };
 

@@ -14,7 +14,8 @@ use crate::{
     },
     store::{
         self, DatabaseUrl, Forgotten,
-        files::{beside, is_own, resolve},
+        draft::is_own,
+        files::{beside, resolve},
     },
 };
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leptos::{prelude::*, task::spawn_local};
 
-use super::dom;
+use crate::browser::dom;
 
 /// How long the button says that it has copied.
 const SAID: Duration = Duration::from_secs(3);

@@ -6,12 +6,15 @@
 use leptos::prelude::*;
 
 use super::{
-    dom,
     form::FormState,
     icon::{Eye, EyeOff},
     strength::{Meter, StrengthMeter},
 };
-use crate::{error::Field, session::AuthState};
+use crate::{
+    browser::{dom, settings},
+    error::Field,
+    session::AuthState,
+};
 
 /// A line of text.
 #[component]
@@ -179,4 +182,10 @@ pub fn SelectField(
             <FieldNotes form field hint="" />
         </div>
     }
+}
+
+/// What is expected of a new password.
+#[must_use]
+pub fn password_hint() -> String {
+    ["At least ", &settings::PASSWORD_MIN_LENGTH.get(), " characters. Three or four random words work well."].concat()
 }

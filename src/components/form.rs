@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
-use super::dom;
 use crate::{
+    browser::dom,
     error::{AppError, Field, FieldProblem, Problem},
     session::AuthState,
 };

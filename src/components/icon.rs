@@ -2,7 +2,7 @@
 
 use leptos::{either::Either, prelude::*};
 
-use crate::app::settings;
+use crate::browser::settings;
 
 /// The mark: the configured logo, or a doorway.
 #[component]

@@ -4,8 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use leptos::{prelude::*, reactive::computed::ScopedFuture, task::spawn_local};
 
-use super::dom;
-use crate::error::AppError;
+use crate::{browser::dom, error::AppError};
 
 /// A view that may have to be loaded before it can be shown.
 pub type Loading = Pin<Box<dyn Future<Output = Result<AnyView, AppError>>>>;

@@ -8,12 +8,12 @@ use super::{
     field::{HiddenUsername, PasswordField},
     form::{FormAlert, FormState, SubmitButton},
     link_token::LinkToken,
-    typed,
 };
 use crate::{
-    app::Address,
+    browser::{location::Address, typed},
+    components::field::password_hint,
     error::{AppError, Field},
-    pages::{View, register::password_hint},
+    route::View,
     session::{AuthState, Notice, Phase},
 };
 

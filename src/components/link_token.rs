@@ -3,8 +3,7 @@
 use leptos::{either::Either, ev, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::dom;
-use crate::{error::AppError, pages::View, session::SessionClient};
+use crate::{browser::dom, error::AppError, route::View, session::SessionClient};
 
 /// Whether a link still works, so that nobody chooses a password for one that doesn't. Asking uses nothing up.
 ///
@@ -17,7 +16,7 @@ pub async fn check_link(
     /// The link's token.
     token: String,
 ) -> Result<bool, AppError> {
-    crate::server::context::PageContext::from_request()?.check_link(&token).await
+    crate::http::context::PageContext::from_request()?.check_link(&token).await
 }
 
 /// The link's token. It travels behind the `#` of the address, which no server and no log ever sees, and is taken out of the

@@ -2,8 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::dom;
-use crate::error::AppError;
+use crate::{browser::dom, error::AppError};
 
 /// The state of a list.
 #[derive(Clone)]

@@ -2,9 +2,8 @@
 
 use leptos::prelude::*;
 
-use super::dom;
 use crate::{
-    app::settings,
+    browser::{dom, settings},
     session::{AuthState, Notice},
 };
 

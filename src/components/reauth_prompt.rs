@@ -27,7 +27,7 @@ pub async fn confirm_password(
     /// The password.
     password: String,
 ) -> Result<String, AppError> {
-    crate::server::context::PageContext::from_request()?.confirm_password(&password).await
+    crate::http::context::PageContext::from_request()?.confirm_password(&password).await
 }
 
 /// Something to do. It tells what it has done, in words.

@@ -10,7 +10,7 @@ use server_fn::codec::Json;
 
 use super::form::FormState;
 use crate::{
-    app::settings,
+    browser::settings,
     domain::account::Strength,
     error::{AppError, Field},
     session::SessionClient,
@@ -32,7 +32,7 @@ pub async fn judge_password(
     /// The username in the form.
     username: String,
 ) -> Result<Strength, AppError> {
-    crate::server::context::PageContext::from_request()?.judge_password(&password, &email, &username).await
+    crate::http::context::PageContext::from_request()?.judge_password(&password, &email, &username).await
 }
 
 /// How long nothing must have been typed before the server is asked.

@@ -2,10 +2,9 @@
 
 use leptos::{html, prelude::*};
 
-use super::dom;
 use crate::{
-    app::Address,
-    pages::View,
+    browser::{dom, location::Address, settings},
+    route::View,
     session::{AuthState, Phase},
 };
 
@@ -25,7 +24,7 @@ pub fn ViewSwitcher(
             let current = move || (address.view().whole() == view).then_some("page");
             view! { <li><a href=view.path() aria-current=current>{view.name(signed_in.get())}</a></li> }
         };
-        View::offered(signed_in.get()).map(link).collect_view()
+        offered(signed_in.get()).map(link).collect_view()
     };
     view! {
         <nav class="switcher" aria-label="Views">
@@ -43,12 +42,12 @@ fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
         let (view, offers, signed_in) = (address.view().whole(), signed_in, signed_in.get());
         let Some(select) = select.get() else { return };
         // A choice made before the page was live counts.
-        match View::offered(signed_in).find(|offered| offered.path() == select.value()) {
+        match offered(signed_in).find(|offered| offered.path() == select.value()) {
             Some(chosen) if last.is_none() && chosen != view => address.choose(chosen),
             // Once the browser has drawn the views that are offered now.
             _ => request_animation_frame(move || {
                 let view = address.view_now().whole();
-                select.set_value(if view.is_offered(offers.get_untracked()) { view.path() } else { "" });
+                select.set_value(if is_offered(view, offers.get_untracked()) { view.path() } else { "" });
             }),
         }
     });
@@ -59,9 +58,9 @@ fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
     };
     let options = move || {
         let (view, signed_in) = (address.view().whole(), signed_in.get());
-        let unoffered = (!view.is_offered(signed_in))
+        let unoffered = (!is_offered(view, signed_in))
             .then(|| view! { <option value="" hidden selected>{view.name(signed_in)}</option> });
-        let offered = View::offered(signed_in)
+        let offered = offered(signed_in)
             .map(|offered| view! { <option value=offered.path() selected=offered == view>{offered.name(signed_in)}</option> });
         (unoffered, offered.collect_view())
     };
@@ -70,4 +69,16 @@ fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
             {options}
         </select>
     }
+}
+
+/// The views in the select box, in their order. Where registration is closed, it isn't offered.
+fn offered(signed_in: bool) -> impl Iterator<Item = View> {
+    let between = if signed_in { View::ACCOUNT } else { View::Register };
+    [View::LogIn, between, View::LogOut]
+        .into_iter()
+        .filter(|view| *view != View::Register || settings::registration_is_open())
+}
+
+fn is_offered(view: View, signed_in: bool) -> bool {
+    offered(signed_in).any(|offered| offered == view)
 }

@@ -15,7 +15,7 @@ use vestibule::{
         username::Username,
     },
     error::Problem,
-    server::{client_ip::client_ip, context::bearer},
+    http::{client_ip::client_ip, context::bearer},
     service::{
         hasher::StoredHash,
         strength::{Candidate, Words},

@@ -4,7 +4,6 @@ mod data;
 mod delete;
 mod email;
 mod frame;
-mod part;
 mod password;
 mod row;
 mod sessions;
@@ -14,7 +13,6 @@ mod username;
 
 use leptos::{either::EitherOf5, prelude::*};
 
-pub use self::part::Part;
 use self::{
     data::Data,
     email::EmailRow,
@@ -25,16 +23,16 @@ use self::{
     tokens::AccessTokens,
     username::UsernameRow,
 };
-use super::{View, login::LoginForm};
+use super::login::LoginForm;
 use crate::{
-    app::Address,
+    browser::{dom, location::Address},
     components::{
-        dom,
         lazy_view::lazy_view,
         reauth_prompt::{ConfirmDialog, ReauthPrompt},
         signed_in_or::signed_in_or,
     },
     error::AppError,
+    route::{Part, View},
     session::AuthState,
 };
 

@@ -3,13 +3,13 @@
 use leptos::prelude::*;
 use server_fn::codec::Json;
 
-use super::View;
 use crate::{
     components::{
         link_form::LinkForm,
         link_token::{LinkToken, WayOut, followed},
     },
     error::{AppError, Field},
+    route::View,
     session::SessionClient,
 };
 
@@ -27,7 +27,7 @@ pub async fn confirm_email(
     /// The account's password.
     password: String,
 ) -> Result<String, AppError> {
-    crate::server::context::PageContext::from_request()?.confirm_email(&token, &password).await
+    crate::http::context::PageContext::from_request()?.confirm_email(&token, &password).await
 }
 
 /// Where a link leads that was sent to a new email.

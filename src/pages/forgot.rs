@@ -4,10 +4,9 @@ use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use crate::{
-    app::settings,
+    browser::{dom, settings},
     components::{
         breakable::breakable,
-        dom,
         field::TextField,
         form::{FormAlert, FormState, SubmitButton},
     },
@@ -27,7 +26,7 @@ pub async fn forgot_password(
     /// The email address.
     email: String,
 ) -> Result<(), AppError> {
-    crate::server::context::PageContext::from_request()?.forgot_password(&email).await
+    crate::http::context::PageContext::from_request()?.forgot_password(&email).await
 }
 
 /// The view.

@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 
 use crate::{
-    app::settings,
-    components::{breakable::breakable, copy::Copyable, dom, log_out_here::LogOutHere},
+    browser::{dom, settings},
+    components::{breakable::breakable, copy::Copyable, log_out_here::LogOutHere},
     session::AuthState,
 };
 

@@ -5,7 +5,7 @@ use server_fn::codec::Json;
 
 use super::home::Home;
 use crate::{
-    app::settings,
+    browser::settings,
     components::{
         field::{PasswordField, TextField},
         form::{FormAlert, FormState, SubmitButton},
@@ -27,7 +27,7 @@ pub async fn log_in(
     /// The password.
     password: String,
 ) -> Result<SignIn, AppError> {
-    crate::server::context::PageContext::from_request()?.log_in(&email, &password).await
+    crate::http::context::PageContext::from_request()?.log_in(&email, &password).await
 }
 
 /// The view.

@@ -1,22 +1,11 @@
 //! The view for logging out.
 
 use leptos::{either::Either, prelude::*};
-use server_fn::codec::Json;
 
 use crate::{
     components::log_out_here::LogOutHere,
-    error::AppError,
-    session::{AuthState, Phase, SessionClient},
+    session::{AuthState, Phase},
 };
-
-/// Ends the session whose token is sent along, on every server at once.
-///
-/// # Errors
-/// [`AppError::SessionEnded`] if there is none, [`AppError::Unavailable`].
-#[server(name = LogOut, prefix = "/fn", endpoint = "logout", input = Json, output = Json, client = SessionClient)]
-pub async fn log_out() -> Result<(), AppError> {
-    crate::server::context::PageContext::from_request()?.log_out().await
-}
 
 /// The view. A token whose owner isn't known yet can be given up too.
 #[component]

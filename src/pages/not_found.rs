@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::app::settings;
+use crate::browser::settings;
 
 /// The view. On the server it gives the answer the status 404.
 #[component]

@@ -3,11 +3,10 @@
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::View;
 use crate::{
-    app::{Address, settings},
+    browser::{location::Address, settings},
     components::{
-        field::{PasswordField, TextField},
+        field::{PasswordField, TextField, password_hint},
         form::{FormAlert, FormState, SubmitButton},
         log_out_here::LogOutHere,
         notice::registered_and_in,
@@ -15,6 +14,7 @@ use crate::{
     },
     domain::account::Registered,
     error::{AppError, Field},
+    route::View,
     session::{AuthState, Notice, SessionClient},
 };
 
@@ -31,7 +31,7 @@ pub async fn register(
     /// The password.
     password: String,
 ) -> Result<Registered, AppError> {
-    crate::server::context::PageContext::from_request()?.register(&email, &username, &password).await
+    crate::http::context::PageContext::from_request()?.register(&email, &username, &password).await
 }
 
 /// The view.
@@ -108,12 +108,6 @@ fn RegisterForm() -> impl IntoView {
         </form>
         <p class="aside">"Already have an account? " <a href="/login">"Log in"</a></p>
     }
-}
-
-/// What is expected of a new password.
-#[must_use]
-pub fn password_hint() -> String {
-    ["At least ", &settings::PASSWORD_MIN_LENGTH.get(), " characters. Three or four random words work well."].concat()
 }
 
 #[component]

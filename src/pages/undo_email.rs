@@ -3,13 +3,13 @@
 use leptos::prelude::*;
 use server_fn::codec::Json;
 
-use super::View;
 use crate::{
     components::{
         link_form::LinkForm,
         link_token::{LinkToken, WayOut, followed},
     },
     error::{AppError, Field},
+    route::View,
     session::SessionClient,
 };
 
@@ -27,7 +27,7 @@ pub async fn undo_email(
     /// The password from now on.
     new_password: String,
 ) -> Result<String, AppError> {
-    crate::server::context::PageContext::from_request()?.undo_email(&token, &new_password).await
+    crate::http::context::PageContext::from_request()?.undo_email(&token, &new_password).await
 }
 
 /// Where a link leads that was sent to the email before. Nobody can send it again.

@@ -3,15 +3,15 @@
 use leptos::{either::Either, prelude::*};
 use server_fn::codec::Json;
 
-use super::{View, reset::ResetForm};
+use super::reset::ResetForm;
 use crate::{
-    app::settings,
+    browser::{dom, settings},
     components::{
-        dom,
         link_form::LinkForm,
         link_token::{LinkToken, WayOut, followed},
     },
     error::{AppError, Field},
+    route::View,
     session::SessionClient,
 };
 
@@ -28,7 +28,7 @@ pub async fn verify_email(
     /// The account's password.
     password: String,
 ) -> Result<String, AppError> {
-    crate::server::context::PageContext::from_request()?.verify_email(&token, &password).await
+    crate::http::context::PageContext::from_request()?.verify_email(&token, &password).await
 }
 
 /// The view.

@@ -34,8 +34,11 @@ use self::{
     registry::{Connection, Registry},
     timeout_stream::{TimeoutStream, Timeouts},
 };
-use super::{client_ip::Peer, config::ServerConfig, hourly::Hourly, pipeline::Pipeline, state::Trust};
-use crate::domain::user_agent::counted_networks;
+use super::{config::ServerConfig, hourly::Hourly, pipeline::Pipeline};
+use crate::{
+    domain::user_agent::counted_networks,
+    http::{client_ip::Peer, trust::Trust},
+};
 
 /// The buffer of one connection, which a request's headers must fit into.
 const BUFFER: usize = 16 * 1024;

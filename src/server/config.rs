@@ -32,9 +32,13 @@ use self::{
         socket_address,
     },
 };
-use super::brand::{Brand, Logo};
 use crate::{
     domain::email_domain::{DomainRule, EmailDomain},
+    http::{
+        brand::{Brand, Logo},
+        trust::Trust,
+        trust::bare_name,
+    },
     mail::{MailUrl, SmtpOptions, TlsMode},
     service::{
         MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, hasher::HashPolicy,
@@ -294,6 +298,22 @@ impl Config {
             },
             service_names: self.service_names(),
             require_verified_email: self.registration.require_verified_email,
+            log_addresses: self.log.addresses,
+        }
+    }
+
+    /// Which proxies, hosts and origins to trust.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        let server = &self.server;
+        let public = server.public_url.as_ref();
+        let name = public.and_then(|url| url.host_str()).map(str::to_owned);
+        let named = server.hosts.iter().cloned().chain(name);
+        Trust {
+            proxies: server.trusted_proxies.clone(),
+            hosts: named.map(|host| bare_name(&host).to_owned()).collect(),
+            public_origin: public.map(|url| url.origin().ascii_serialization()),
+            allowed_origins: server.allowed_origins.clone(),
             log_addresses: self.log.addresses,
         }
     }

@@ -13,9 +13,9 @@ use axum::{
     response::Response,
 };
 
-use super::{
+use crate::http::{
     response::{CLEAR_SITE_DATA, ErrorFormat},
-    state::Trust,
+    trust::Trust,
 };
 
 /// The origin of a request that the operator allows to read the answer.

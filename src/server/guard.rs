@@ -14,17 +14,15 @@ use axum::{
 };
 use http_body_util::BodyExt;
 
-use super::{
-    config::ServerConfig,
-    cors::Grant,
-    health,
-    notices::Notices,
-    origin::{comes_from_elsewhere, host_of, is_navigation, is_ours},
-    response::ErrorFormat,
-    routes::Routes,
-    state::Trust,
+use super::{config::ServerConfig, cors::Grant, health, notices::Notices, routes::Routes};
+use crate::{
+    error::AppError,
+    http::{
+        origin::{comes_from_elsewhere, host_of, is_navigation, is_ours},
+        response::ErrorFormat,
+        trust::Trust,
+    },
 };
-use crate::error::AppError;
 
 /// The largest body that any address takes.
 pub const BODY_LIMIT: usize = 16 * 1024;

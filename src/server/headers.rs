@@ -8,7 +8,7 @@ use axum::http::{
     },
 };
 
-use super::response::ErrorFormat;
+use crate::http::response::ErrorFormat;
 
 /// For everything but a page, whose policy is set where it is rendered: nothing may be loaded, framed or run.
 const CLOSED_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";

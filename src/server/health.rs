@@ -7,7 +7,7 @@ use axum::{
     routing::get,
 };
 
-use super::{routes::Route, state::AppState};
+use crate::http::state::{AppState, Route};
 
 /// Where a supervisor asks whether the server lives.
 const ALIVE: &str = "/healthz";

@@ -2,11 +2,11 @@
 
 use axum::extract::Request;
 
-use super::{
+use super::hourly::Hourly;
+use crate::http::{
     client_ip::{FORWARDED_FOR, Peer},
-    hourly::Hourly,
     origin::host_of,
-    state::Trust,
+    trust::Trust,
 };
 
 /// What requests show, each logged once an hour.

@@ -6,10 +6,12 @@ use axum::{extract::Request, response::Response};
 use futures_util::FutureExt;
 
 use super::{
-    config::ServerConfig, guard::Limits, headers::CommonHeaders, hourly::Hourly, observe::observe,
-    response::ErrorFormat, routes::Routes, state::Trust,
+    config::ServerConfig, guard::Limits, headers::CommonHeaders, hourly::Hourly, observe::observe, routes::Routes,
 };
-use crate::error::AppError;
+use crate::{
+    error::AppError,
+    http::{response::ErrorFormat, trust::Trust},
+};
 
 /// The server as a whole: a request goes in, an answer comes out. From the outside to the inside stand the log, the
 /// headers, the net for panics, the guard, and the routes. It is no stack of axum's layers: each of those would clone

@@ -11,18 +11,23 @@ use axum::{
         header::{LOCATION, VARY},
     },
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{get, post},
 };
 use leptos::prelude::provide_context;
 use leptos_axum::{handle_server_fns_with_context, render_app_to_stream_with_context};
 use tower::Service;
 
-use super::{assets, brand, gzip, health, response::ErrorFormat, state::AppState};
+use super::{brand, health};
 use crate::{
     api,
     app::shell,
     error::AppError,
-    pages::{View, account::Part},
+    http::{
+        assets, gzip,
+        response::{ErrorFormat, function_response},
+        state::{AppState, Route},
+    },
+    route::{Part, View},
 };
 
 /// The routes, and the paths of all but those of the page's files.
@@ -83,9 +88,6 @@ impl From<Router> for Routes {
     }
 }
 
-/// A path with its handlers.
-pub type Route = (String, MethodRouter<AppState>);
-
 /// Whether a path is one that a route stands for: a part in braces stands for any.
 fn matches(route: &str, path: &str) -> bool {
     let (mut parts, mut given) = (route.split('/'), path.split('/'));
@@ -104,7 +106,10 @@ fn functions(state: &AppState) -> impl Iterator<Item = Route> {
     let called = server_fn::axum::server_fn_paths().filter(|(_, method)| *method == Method::POST);
     called.map(|(path, _)| {
         let context = context(state);
-        (path.to_owned(), post(move |request: Request| handle_server_fns_with_context(context, request)))
+        let answer = async move |request: Request| {
+            function_response(handle_server_fns_with_context(context, request).await.into_response()).await
+        };
+        (path.to_owned(), post(answer))
     })
 }
 

@@ -10,14 +10,17 @@ use tokio::{
 };
 
 use super::{
-    accept, assets,
+    accept,
     config::{Config, Origin},
     control, hourly, name_key,
     pipeline::Pipeline,
     routes::Routes,
-    state::{AppState, Shared, Trust},
 };
 use crate::{
+    http::{
+        assets,
+        state::{AppState, Shared},
+    },
     mail::Mailer,
     service::{
         self, Maintenance, Service,
@@ -227,7 +230,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
 #[must_use]
 pub fn state(config: &Config, service: Service) -> AppState {
     let leptos = LeptosOptions::builder().output_name("vestibule").site_addr(config.server.address).build();
-    let trust = Arc::new(Trust::new(config));
+    let trust = Arc::new(config.trust());
     AppState::new(Shared { service, brand: config.brand.clone(), leptos, files: assets::page_files(), trust })
 }
 

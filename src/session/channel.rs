@@ -9,7 +9,7 @@ use leptos::{
     web_sys::{BroadcastChannel, MessageEvent},
 };
 
-use super::mirror;
+use crate::browser::storage;
 
 /// What a tab tells the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ thread_local! {
 
 /// Opens the channel, and hears what other tabs tell.
 pub fn listen(hear: impl Fn(Message) + 'static) {
-    let Ok(channel) = BroadcastChannel::new(mirror::KEY) else { return };
+    let Ok(channel) = BroadcastChannel::new(storage::KEY) else { return };
     let heard = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
         if let Some(message) = Message::read(&event.data()) {
             hear(message);

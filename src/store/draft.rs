@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use super::{
     Error,
     connect::cannot_open,
-    files::{NO_LINK, beside, create_private, folder_of},
+    files::{LOGS, NO_LINK, OURS, beside, create_private, folder_of, resolve},
 };
 
 /// The random part of a name.
@@ -159,8 +159,18 @@ fn remove_leftovers(database: &Path, purpose: Purpose) {
     }
 }
 
+/// Whether a resolved path is the database's own, or one that this program or SQLite uses beside it.
+#[must_use]
+pub fn is_own(database: &Path, path: &Path) -> bool {
+    let database = resolve(database);
+    let mut own = [""].iter().chain(&LOGS).chain(&OURS).map(|suffix| beside(&database, suffix));
+    own.any(|name| name == path) || is_draft(&database, path)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -168,6 +178,31 @@ mod tests {
         let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn names_that_the_program_uses_are_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("vestibule.db");
+        symlink(folder.path(), folder.path().join("link")).expect("a link");
+        for name in [
+            "",
+            "-wal",
+            "-shm",
+            "-journal",
+            ".lock",
+            ".sock",
+            ".mark",
+            ".mark.new",
+            ".key",
+            ".backup-0123456789abcdef.draft",
+        ] {
+            let named = folder.path().join(format!("link/vestibule.db{name}"));
+            assert!(is_own(&database, &resolve(&named)), "{name}");
+        }
+        for name in [".backup", ".restore", ".bak", ".before-20260101T000000Z", ".backup-0123456789abcdeX.draft"] {
+            assert!(!is_own(&database, &resolve(&beside(&database, name))), "{name}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 pub(super) const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// What this program keeps beside a database.
-const OURS: [&str; 5] = [".lock", ".sock", ".mark", ".mark.new", ".key"];
+pub(super) const OURS: [&str; 5] = [".lock", ".sock", ".mark", ".mark.new", ".key"];
 
 /// A file next to another, named after it. The path stays as short as it was written: a socket's has at most 108 bytes.
 #[must_use]
@@ -50,14 +50,6 @@ pub fn resolve(path: &Path) -> PathBuf {
     fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
-/// Whether a resolved path is the database's own, or one that this program or SQLite uses beside it.
-#[must_use]
-pub fn is_own(database: &Path, path: &Path) -> bool {
-    let database = resolve(database);
-    let mut own = [""].iter().chain(&LOGS).chain(&OURS).map(|suffix| beside(&database, suffix));
-    own.any(|name| name == path) || super::draft::is_draft(&database, path)
-}
-
 /// Makes a file that only its owner may read. Whatever has this name already stays as it is.
 ///
 /// # Errors
@@ -88,31 +80,6 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-
-    #[test]
-    fn names_that_the_program_uses_are_its_own() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let database = folder.path().join("vestibule.db");
-        symlink(folder.path(), folder.path().join("link")).expect("a link");
-        for name in [
-            "",
-            "-wal",
-            "-shm",
-            "-journal",
-            ".lock",
-            ".sock",
-            ".mark",
-            ".mark.new",
-            ".key",
-            ".backup-0123456789abcdef.draft",
-        ] {
-            let named = folder.path().join(format!("link/vestibule.db{name}"));
-            assert!(is_own(&database, &resolve(&named)), "{name}");
-        }
-        for name in [".backup", ".restore", ".bak", ".before-20260101T000000Z", ".backup-0123456789abcdeX.draft"] {
-            assert!(!is_own(&database, &resolve(&beside(&database, name))), "{name}");
-        }
-    }
 
     #[test]
     fn a_new_file_takes_the_place_of_nothing() {

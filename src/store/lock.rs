@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{postgres::Session, sweep::Expired};
+use super::postgres::Session;
 
 /// A transaction that can have a user to itself: what a login, a logout of everything, a disabling and a new password
 /// do then comes one after the other.
@@ -19,8 +19,8 @@ pub trait Locks {
     /// other rows noted before, might be waited for by the other one.
     fn noting_a_use(&self) -> [&'static str; 2];
 
-    /// The statement that sweeps out rows of a kind. It leaves out a row that another transaction holds.
-    fn purging(&self, kind: Expired) -> &'static str;
+    /// Chooses between a plain statement and one that skips rows which another transaction holds.
+    fn skipping_locked(&self, statements: [&'static str; 2]) -> &'static str;
 }
 
 macro_rules! noting_a_use {
@@ -56,8 +56,7 @@ impl Locks for Session<Transaction<'static, Postgres>> {
         noting_a_use!(" FOR UPDATE SKIP LOCKED")
     }
 
-    fn purging(&self, kind: Expired) -> &'static str {
-        let [_, skipping] = kind.delete();
+    fn skipping_locked(&self, [_, skipping]: [&'static str; 2]) -> &'static str {
         skipping
     }
 }
@@ -76,8 +75,7 @@ impl Locks for Transaction<'_, Sqlite> {
         noting_a_use!("")
     }
 
-    fn purging(&self, kind: Expired) -> &'static str {
-        let [plain, _] = kind.delete();
+    fn skipping_locked(&self, [plain, _]: [&'static str; 2]) -> &'static str {
         plain
     }
 }

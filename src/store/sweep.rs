@@ -203,7 +203,7 @@ impl Store {
     pub async fn purge_expired(&self, kind: Expired, keys: &[String], horizons: Cutoffs) -> Result<u64, Error> {
         let until = kind.until(horizons);
         let (rows, _ended) = on_write!(self, RELAXED, tx => {
-            let (sql, mut rows, mut ended) = (tx.purging(kind), 0, Vec::<Vec<u8>>::new());
+            let (sql, mut rows, mut ended) = (tx.skipping_locked(kind.delete()), 0, Vec::<Vec<u8>>::new());
             for keys in keys.chunks(AT_ONCE) {
                 // The last one fills the places that are left.
                 let keys = keys.iter().chain(keys.iter().rev().cycle()).take(AT_ONCE);

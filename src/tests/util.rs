@@ -30,7 +30,8 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
-    server::{client_ip::Peer, config::Config, name_key, pipeline::Pipeline, routes::Routes, run, state::AppState},
+    http::{client_ip::Peer, state::AppState},
+    server::{config::Config, name_key, pipeline::Pipeline, routes::Routes, run},
     service::{
         MailTransport, MailWorker, Maintenance, Service, clock::Clock, entropy::Entropy, hasher::Hasher, judge::Judge,
     },

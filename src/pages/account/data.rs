@@ -7,9 +7,9 @@ use server_fn::codec::Json;
 
 use super::delete::DeleteAccount;
 use crate::{
+    browser::dom,
     components::{
         action_status::{ActionStatus, ActionStatusLine},
-        dom,
         reauth_prompt::ReauthPrompt,
     },
     error::AppError,
@@ -22,7 +22,7 @@ use crate::{
 /// [`AppError::ReauthRequired`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
 #[server(name = TakeAlong, prefix = "/fn", endpoint = "export", input = Json, output = Json, client = SessionClient)]
 pub async fn export() -> Result<String, AppError> {
-    let export = crate::server::context::PageContext::from_request()?.export().await?;
+    let export = crate::http::context::PageContext::from_request()?.export().await?;
     serde_json::to_string_pretty(&export).map_err(|_| AppError::Internal)
 }
 

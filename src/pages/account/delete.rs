@@ -28,7 +28,7 @@ pub async fn delete_account(
     /// Their username, so that nobody does it by mistake.
     username: String,
 ) -> Result<(), AppError> {
-    crate::server::context::PageContext::from_request()?.delete_account(&username).await
+    crate::http::context::PageContext::from_request()?.delete_account(&username).await
 }
 
 /// The button, and the dialog that it opens.

@@ -7,7 +7,7 @@ use server_fn::codec::Json;
 
 use super::row::{Fact, OpenRow, Row, RowButtons};
 use crate::{
-    app::settings,
+    browser::settings,
     components::{
         action_status::ActionStatus,
         breakable::breakable,
@@ -28,7 +28,7 @@ use crate::{
     client = SessionClient
 )]
 pub async fn resend_verification() -> Result<(), AppError> {
-    crate::server::context::PageContext::from_request()?.resend_verification().await
+    crate::http::context::PageContext::from_request()?.resend_verification().await
 }
 
 /// Asks at a new email whether it belongs to whoever is logged in.
@@ -43,7 +43,7 @@ pub async fn change_email(
     /// The email from now on.
     new_email: String,
 ) -> Result<(), AppError> {
-    crate::server::context::PageContext::from_request()?.change_email(&new_email).await
+    crate::http::context::PageContext::from_request()?.change_email(&new_email).await
 }
 
 /// The row's name.

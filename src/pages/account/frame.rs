@@ -2,8 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::Part;
-use crate::{components::breakable::breakable, session::AuthState};
+use crate::{components::breakable::breakable, route::Part, session::AuthState};
 
 /// Whose account it is.
 #[component]

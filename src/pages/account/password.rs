@@ -5,14 +5,13 @@ use server_fn::codec::Json;
 
 use super::row::{OpenRow, Row, RowButtons};
 use crate::{
+    browser::dom,
     components::{
         action_status::ActionStatus,
-        dom,
-        field::{HiddenUsername, PasswordField},
+        field::{HiddenUsername, PasswordField, password_hint},
         form::{FormAlert, FormState},
     },
     error::{AppError, Field},
-    pages::register::password_hint,
     session::{AuthState, SessionClient},
 };
 
@@ -34,7 +33,7 @@ pub async fn change_password(
     #[server(default)]
     revoke_access_tokens: bool,
 ) -> Result<String, AppError> {
-    let door = crate::server::context::PageContext::from_request()?;
+    let door = crate::http::context::PageContext::from_request()?;
     door.change_password(&current_password, &new_password, revoke_access_tokens).await
 }
 

@@ -2,10 +2,12 @@
 
 use leptos::{either::Either, prelude::*};
 
-use crate::components::{
-    action_status::{ActionStatus, ActionStatusLine},
-    dom,
-    form::{FormState, SubmitButton},
+use crate::{
+    browser::dom,
+    components::{
+        action_status::{ActionStatus, ActionStatusLine},
+        form::{FormState, SubmitButton},
+    },
 };
 
 /// Which row of a part is open: one at a time. Cheap to copy.

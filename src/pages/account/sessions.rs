@@ -5,17 +5,17 @@ use std::rc::Rc;
 use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::Part;
 use crate::{
+    browser::dom,
     components::{
         action_status::{ActionStatus, ActionStatusLine},
         confirm_button::ConfirmButton,
-        dom,
         loaded::{Failed, Loaded, Loading},
         reauth_prompt::{Act, Done, ReauthPrompt},
     },
     domain::account::SessionLine,
     error::AppError,
+    route::Part,
     session::SessionClient,
 };
 
@@ -25,7 +25,7 @@ use crate::{
 /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
 #[server(name = OwnSessions, prefix = "/fn", endpoint = "sessions", input = Json, output = Json, client = SessionClient)]
 pub async fn sessions() -> Result<Vec<SessionLine>, AppError> {
-    crate::server::context::PageContext::from_request()?.sessions().await
+    crate::http::context::PageContext::from_request()?.sessions().await
 }
 
 /// Ends one session of whoever is logged in, by its identifier.
@@ -39,7 +39,7 @@ pub async fn end_session(
     /// The session's identifier.
     id: String,
 ) -> Result<(), AppError> {
-    crate::server::context::PageContext::from_request()?.end_session(&id).await
+    crate::http::context::PageContext::from_request()?.end_session(&id).await
 }
 
 /// Ends every other session of whoever is logged in.
@@ -51,7 +51,7 @@ pub async fn end_session(
     client = SessionClient
 )]
 pub async fn end_other_sessions() -> Result<(), AppError> {
-    crate::server::context::PageContext::from_request()?.end_other_sessions().await
+    crate::http::context::PageContext::from_request()?.end_other_sessions().await
 }
 
 /// The id of the part's heading.

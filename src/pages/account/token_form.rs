@@ -7,9 +7,9 @@ use server_fn::codec::Json;
 
 use super::row::{OpenRow, RowButtons, button_id};
 use crate::{
+    browser::dom,
     components::{
         copy::Copyable,
-        dom,
         field::{SelectField, TextField},
         form::{FormAlert, FormState},
         reauth_prompt::ReauthPrompt,
@@ -35,7 +35,7 @@ pub async fn issue_access_token(
     /// How many days it lasts.
     days: String,
 ) -> Result<String, AppError> {
-    crate::server::context::PageContext::from_request()?
+    crate::http::context::PageContext::from_request()?
         .issue_access_token(&name, &scope, days.parse().unwrap_or(0))
         .await
 }

@@ -5,10 +5,10 @@ use server_fn::codec::Json;
 
 use super::token_form::NewToken;
 use crate::{
+    browser::dom,
     components::{
         action_status::{ActionStatus, ActionStatusLine},
         confirm_button::ConfirmButton,
-        dom,
         loaded::{Failed, Loaded, Loading},
         reauth_prompt::ReauthPrompt,
     },
@@ -29,7 +29,7 @@ const HEADING: &str = "tokens-heading";
     client = SessionClient
 )]
 pub async fn access_tokens() -> Result<Vec<AccessTokenLine>, AppError> {
-    crate::server::context::PageContext::from_request()?.access_tokens().await
+    crate::http::context::PageContext::from_request()?.access_tokens().await
 }
 
 /// Revokes a personal access token of whoever is logged in, by its identifier.
@@ -44,7 +44,7 @@ pub async fn revoke_access_token(
     /// The token's identifier.
     id: String,
 ) -> Result<(), AppError> {
-    crate::server::context::PageContext::from_request()?.revoke_access_token(&id).await
+    crate::http::context::PageContext::from_request()?.revoke_access_token(&id).await
 }
 
 /// The part: the list of tokens, and the form for another.

@@ -31,7 +31,7 @@ pub async fn change_username(
     /// The username from now on.
     username: String,
 ) -> Result<Account, AppError> {
-    crate::server::context::PageContext::from_request()?.change_username(&username).await
+    crate::http::context::PageContext::from_request()?.change_username(&username).await
 }
 
 /// The row's name.

@@ -384,7 +384,7 @@ fn an_allowed_origin_is_exactly_one_origin_r74() {
 #[test]
 fn a_host_may_have_an_underscore_or_end_in_a_dot_r78() {
     let config = load("[server]\nhosts = [\"auth_server\", \"example.org.\"]", &[]).expect("good");
-    let trust = crate::server::state::Trust::new(&config);
+    let trust = config.trust();
     for host in ["auth_server", "Auth_Server.", "example.org", "EXAMPLE.org."] {
         assert!(trust.names(host), "{host}");
     }

@@ -11,10 +11,9 @@ use axum::{
     routing::get,
 };
 
-use super::PageFiles;
 use crate::{
     error::AppError,
-    server::{encoding::Encoding, response::ErrorFormat},
+    http::{assets::PageFiles, encoding::Encoding, response::ErrorFormat},
 };
 
 /// For a path that changes with the content (RFC 8246).

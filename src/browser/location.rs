@@ -10,7 +10,7 @@ use leptos::{
     web_sys::{Element, History, MouseEvent},
 };
 
-use crate::{components::typed, pages::View};
+use crate::{browser::typed, route::View};
 
 /// The view that the address names. Cheap to copy.
 #[derive(Clone, Copy)]

@@ -11,8 +11,7 @@ use axum::{
 };
 use ipnet::IpNet;
 
-use super::state::AppState;
-use crate::service::Caller;
+use crate::{http::state::AppState, service::Caller};
 
 /// Where a proxy writes the addresses that a request came from.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";

@@ -8,11 +8,6 @@ use axum::{
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
-use super::{
-    client_ip::caller,
-    response::{CLEAR_SITE_DATA, ErrorFormat},
-    state::AppState,
-};
 use crate::{
     domain::{
         account::{AccessTokenLine, Account, Export, Identity, Registered, SessionLine, SignIn, Strength},
@@ -21,6 +16,11 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, FieldProblem},
+    http::{
+        client_ip::caller,
+        response::{CLEAR_SITE_DATA, ErrorFormat},
+        state::AppState,
+    },
     service::{Caller, NewPassword, NewTokenRequest, PasswordChange, Proven, Service},
 };
 

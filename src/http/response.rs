@@ -6,19 +6,15 @@ use axum::{
     body::Body,
     http::{
         HeaderValue, StatusCode,
-        header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
-        },
+        header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::Response,
 };
-use leptos::{nonce::use_nonce, prelude::use_context};
-use leptos_axum::ResponseOptions;
+use http_body_util::{BodyExt, Collected};
 use serde::Serialize;
 use server_fn::error::{FromServerFnError, SERVER_FN_ERROR_HEADER};
 use utoipa::ToSchema;
 
-use super::state::AppState;
 use crate::error::{AppError, Field};
 
 /// `Clear-Site-Data` (W3C), for a logout: the browser forgets what the page kept.
@@ -181,36 +177,18 @@ fn add_headers(error: &AppError, headers: &mut HeaderMap) {
     }
 }
 
-/// Gives the answer of the server function that is running the error's status and headers. Leptos 0.8 answers every
-/// error with 500; 0.9 will make this needless.
-pub fn mark_error(error: &AppError) {
-    if let Some(options) = use_context::<ResponseOptions>() {
-        options.set_status(status(error));
-        let mut headers = HeaderMap::new();
-        add_headers(error, &mut headers);
-        for (name, value) in &headers {
-            options.insert_header(name.clone(), value.clone());
-        }
+/// The response of a server function, with the status and the headers of its error if it failed. Leptos 0.8 sends every error with
+/// the status 500.
+pub async fn function_response(response: Response) -> Response {
+    if !response.headers().contains_key(SERVER_FN_ERROR_HEADER) {
+        return response;
     }
-}
-
-/// Gives the page that is being rendered its content security policy, with the nonce of this one answer. Without a
-/// nonce no script may run. `reload` is the port at which `cargo leptos watch` tells the page of changes, if it does.
-pub fn page_headers(reload: Option<u32>) {
-    let nonce = use_nonce().map(|nonce| format!("'nonce-{nonce}'")).unwrap_or_default();
-    let changes = reload.map(|port| format!(" ws://*:{port}")).unwrap_or_default();
-    // Whatever of the page might still name http is asked for by https.
-    let https = use_context::<AppState>().is_some_and(|state| state.trust.is_https());
-    let upgrade = if https { "; upgrade-insecure-requests" } else { "" };
-    let policy = format!(
-        "default-src 'none'; script-src {nonce} 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self' {nonce}; \
-         img-src 'self'; font-src 'self'; connect-src 'self'{changes}; manifest-src 'self'; form-action 'self'; \
-         base-uri 'none'; object-src 'none'; frame-ancestors 'none'{upgrade}"
-    );
-    if let (Some(options), Ok(policy)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(&policy)) {
-        options.insert_header(CONTENT_SECURITY_POLICY, policy);
-        options.insert_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    }
+    let (mut parts, body) = response.into_parts();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let error = AppError::de(body.clone());
+    parts.status = status(&error);
+    add_headers(&error, &mut parts.headers);
+    Response::from_parts(parts, body.into())
 }
 
 #[cfg(test)]

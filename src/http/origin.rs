@@ -11,8 +11,10 @@ use axum::{
     },
 };
 
-use super::state::Trust;
-use crate::error::AppError;
+use crate::{
+    error::AppError,
+    http::trust::{Trust, bare_name},
+};
 
 /// The host that a request names, if it names one. HTTP/1.0 needs none, and in HTTP/1.1 its name may be empty.
 ///
@@ -43,11 +45,6 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
 pub fn is_ours(host: &str, trust: &Trust) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.parse::<IpAddr>().is_ok() || bare_name(host).eq_ignore_ascii_case("localhost") || trust.names(host)
-}
-
-/// A host name without the dot of the root, which changes nothing.
-pub fn bare_name(host: &str) -> &str {
-    host.strip_suffix('.').unwrap_or(host)
 }
 
 /// Whether a browser says that a page of another site sends this.

@@ -14,8 +14,10 @@ use axum::{
 };
 use tower_http::services::{ServeDir, ServeFile};
 
-use super::PageFiles;
-use crate::{error::AppError, server::response::ErrorFormat};
+use crate::{
+    error::AppError,
+    http::{assets::PageFiles, response::ErrorFormat},
+};
 
 /// Where cargo-leptos puts the page, unless it says otherwise.
 const SITE_ROOT: &str = "target/site";

@@ -31,15 +31,15 @@ impl Setting {
     #[must_use]
     pub fn get(self) -> String {
         #[cfg(feature = "ssr")]
-        return leptos::prelude::use_context::<crate::server::state::AppState>()
+        return leptos::prelude::use_context::<crate::http::state::AppState>()
             .map(|state| self.of(&state))
             .unwrap_or_default();
         #[cfg(not(feature = "ssr"))]
-        crate::components::dom::root_attribute(self.0)
+        crate::browser::dom::root_attribute(self.0)
     }
 
     #[cfg(feature = "ssr")]
-    fn of(self, state: &crate::server::state::AppState) -> String {
+    fn of(self, state: &crate::http::state::AppState) -> String {
         use crate::service::{MailPolicy, RegistrationMode};
         let (policy, brand) = (state.service.policy(), &state.brand);
         match self.0 {

@@ -17,8 +17,10 @@ use axum::{
 use flate2::{Compress, Compression, FlushCompress, Status};
 use http_body_util::BodyExt;
 
-use super::{encoding::Encoding, response::ErrorFormat};
-use crate::error::AppError;
+use crate::{
+    error::AppError,
+    http::{encoding::Encoding, response::ErrorFormat},
+};
 
 /// A member without a name or a time, from any system.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -78,7 +80,7 @@ mod tests {
 
     #[test]
     fn what_is_compressed_unpacks_to_the_same() {
-        for plain in [include_str!("gzip.rs"), include_str!("routes.rs")] {
+        for plain in [include_str!("gzip.rs"), include_str!("response.rs")] {
             let packed = gzip(plain.as_bytes()).expect("shorter");
             assert!(packed.len() < plain.len());
             assert_eq!(unpacked(&packed), plain.as_bytes());

@@ -1,0 +1,12 @@
+//! What requests and responses share: the state, the request's context, errors as responses, the page's files.
+
+pub mod assets;
+pub mod brand;
+pub mod client_ip;
+pub mod context;
+pub mod encoding;
+pub mod gzip;
+pub mod origin;
+pub mod response;
+pub mod state;
+pub mod trust;
