@@ -39,7 +39,7 @@ assemble_page() {
     # The parts find each other by what the linker exports.
     "$wasm_bindgen" --target web --no-typescript --keep-lld-exports --out-dir "$bound" --out-name vestibule \
         "$bound/vestibule.wasm"
-    node .ci/trim.mjs "$bound/vestibule_bg.wasm" "$bound/vestibule.js"
+    node .ci/trim.mjs "$bound/vestibule_bg.wasm" "$bound/vestibule.js" "$bound/__wasm_split.js"
     shrink "$bound/vestibule_bg.wasm" "$site/pkg/vestibule.wasm"
     for part in "$bound"/split_*.wasm "$bound"/chunk_*.wasm; do
         [ ! -e "$part" ] || shrink "$part" "$site/pkg/${part##*/}"

@@ -1,13 +1,14 @@
-// Trims what wasm-bindgen has made: node .ci/trim.mjs <wasm> <script>. Both are changed in place.
+// Trims what wasm-bindgen and wasm-split have made: node .ci/trim.mjs <wasm> <script> <loader>. All are changed in place.
 //
 // 1. The WebAssembly imports each function of the script by a name that ends in a hash, which doesn't compress. Both get short
 //    names.
 // 2. The classes of wasm-streams, by which a script reads what Rust streams, are exported always. The page streams nothing, so
 //    they go, and with them the code behind them.
+// 3. The loader lists what the parts share in the order of a hash table, so two builds would differ. The list is sorted.
 import { readFileSync, writeFileSync } from "node:fs";
 
-const [wasmPath, scriptPath] = process.argv.slice(2);
-if (!wasmPath || !scriptPath) throw new Error("usage: node .ci/trim.mjs <wasm> <script>");
+const [wasmPath, scriptPath, loaderPath] = process.argv.slice(2);
+if (!wasmPath || !scriptPath || !loaderPath) throw new Error("usage: node .ci/trim.mjs <wasm> <script> <loader>");
 
 const IMPORTS = 2;
 const EXPORTS = 7;
@@ -104,3 +105,8 @@ script = script.replace(/^const IntoUnderlying\w+Finalization = [^]*?;\n/gm, "")
 if (short.size === 0 || STREAMS.test(script)) throw new Error("wasm-bindgen writes its script in another way by now");
 writeFileSync(wasmPath, Buffer.concat(trimmed));
 writeFileSync(scriptPath, script);
+
+const loader = readFileSync(loaderPath, "utf8");
+const list = /\{ ((?:\w+, )+) \}/g;
+if (!list.test(loader)) throw new Error("wasm-split writes its loader in another way by now");
+writeFileSync(loaderPath, loader.replace(list, (_, names) => `{ ${names.match(/\w+/g).sort().join(", ")} }`));
