@@ -33,6 +33,12 @@ need_npm_packages() {
     [ -x "$npm_programs/lightningcss" ] || (cd end2end/node_modules/lightningcss-cli && node postinstall.js)
 }
 
+# install_program <options of cargo install>: compiles a program that the build runs for seconds. To optimise it would take minutes.
+install_program() {
+    env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_DEBUG=0 cargo install "$@"
+}
+
 # The version of a crate in Cargo.lock.
 locked_version() {
     awk -v name="name = \"$1\"" '$0 == name { getline; gsub(/[^0-9.]/, ""); print; exit }' Cargo.lock
@@ -51,7 +57,7 @@ need_wasm_bindgen() {
     is_wasm_bindgen "$wasm_bindgen" "$version" && return
     say "Compiling wasm-bindgen $version. It is kept for the next time."
     # Without --locked: the lock file of its release names versions that are no longer served.
-    env -u CARGO_TARGET_DIR cargo install wasm-bindgen-cli --version "$version" --root "$cache" ||
+    install_program wasm-bindgen-cli --version "$version" --root "$cache" ||
         fail "wasm-bindgen $version could not be installed. Check the network and try again."
 }
 
@@ -122,7 +128,7 @@ need_cargo_program() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/$1-$2 program=${3:-$1}
     if [ ! -x "$cache/bin/$program" ]; then
         say "Compiling $1 $2. It is kept for the next time." >&2
-        env -u CARGO_TARGET_DIR cargo install "$1" --version "$2" --locked --root "$cache" "${@:4}" >&2 ||
+        install_program "$1" --version "$2" --locked --root "$cache" "${@:4}" >&2 ||
             fail "$1 $2 could not be installed. Check the network and try again."
     fi
     printf '%s' "$cache/bin/$program"
