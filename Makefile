@@ -1,5 +1,5 @@
 # Each target is a script in .ci, which says what it does.
-.PHONY: run build test bench watch chaos fuzz mutants dist
+.PHONY: run build test check rust e2e audit bench watch chaos fuzz mutants dist
 
 # Builds what has changed, then serves on http://127.0.0.1:8000.
 run:
@@ -10,9 +10,25 @@ run:
 build:
 	@.ci/build
 
-# Formatting, lints, documentation, every test, the size budget, the browser.
+# Every check and every test: the four parts below, with one summary.
 test:
 	@.ci/test
+
+# Formatting, lints, documentation, types of the browser tests.
+check:
+	@.ci/test check
+
+# Unit, store and router tests.
+rust:
+	@.ci/test rust
+
+# The page's size, the API against its document, the browser, README's blocks.
+e2e:
+	@.ci/test e2e
+
+# Licences, sources and known faults of the dependencies.
+audit:
+	@.ci/test audit
 
 # How good it is, in figures: against a bare handler, bare argon2, and itself with a million accounts.
 bench:
