@@ -1,4 +1,4 @@
-//! The command line: a door like the others, thin over the service.
+//! The command line: an entry point beside the page and the API, and a thin layer over the service.
 
 mod backup;
 mod check;
@@ -24,15 +24,16 @@ use crate::{
     store::files::folder_of,
 };
 
-/// The exit code for a command that failed.
+/// Exit code of a failed command.
 const FAILED: u8 = 1;
-/// The exit code for a configuration, or a command line, that can't be used.
+/// Exit code for an invalid configuration or command line.
 const BAD_CONFIGURATION: u8 = 2;
 
 /// Accounts for your app in one program.
 ///
-/// Without a command it serves: the page and the JSON API on <http://127.0.0.1:8000>, the data in vestibule.db in this
-/// folder. It needs no configuration; vestibule.toml in this folder, or environment variables, can change everything.
+/// Without a command, it serves the page and the JSON API on <http://127.0.0.1:8000>. The database is vestibule.db in the
+/// current folder. No configuration is needed. vestibule.toml in that folder, or environment variables, override the
+/// defaults.
 #[derive(Debug, Parser)]
 #[command(
     name = "vestibule",
@@ -40,20 +41,20 @@ const BAD_CONFIGURATION: u8 = 2;
     after_help = "Examples:\n  \
         vestibule                                  serve on http://127.0.0.1:8000\n  \
         vestibule --port 8001                      serve on another port\n  \
-        vestibule user add ann@example.org ann     create an account; asks for the password\n  \
+        vestibule user add ann@example.org ann     create an account; prompts for the password\n  \
         vestibule user list --json                 list all accounts, for programs\n  \
         DATABASE_URL=postgres://… vestibule        serve with PostgreSQL\n\n\
-        For a server that runs as a service, name the folder and the files of its unit:\n  \
+        If the server runs as a service, pass its folder and its files:\n  \
         vestibule -C /var/lib/vestibule --config /etc/vestibule.toml --env-file /etc/vestibule.env user list"
 )]
 pub struct Cli {
-    /// The configuration file [default: vestibule.toml in this folder, if there is one]
+    /// The configuration file [default: vestibule.toml in the current folder, if it exists]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A file of environment variables, in the format of systemd. The environment itself overrides it
+    /// A file of environment variables, in systemd's format. The process's environment overrides it
     #[arg(long, global = true, value_name = "FILE")]
     env_file: Option<PathBuf>,
-    /// Run in this folder. Relative paths start there
+    /// Run in this folder. Relative paths are resolved against it
     #[arg(long, short = 'C', global = true, value_name = "FOLDER")]
     folder: Option<PathBuf>,
     #[command(flatten)]
@@ -62,43 +63,40 @@ pub struct Cli {
     command: Option<Command>,
 }
 
-/// Where the server listens. Only commands that have to do with that take it.
+/// Where the server listens. Only the commands that use the address accept it.
 #[derive(Clone, Copy, Debug, Default, Args)]
 struct Listening {
-    /// Listen on this port, in place of the one in server.address
+    /// Use this port instead of the one in server.address
     #[arg(long, short, value_name = "PORT")]
     port: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the page and the JSON API (what happens without a command)
+    /// Serve the page and the JSON API (default)
     Serve(Listening),
-    /// Manage accounts, whether a server is running or not
+    /// Manage accounts, with or without a running server
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Copy the database into a file, whether a server is running or not
+    /// Copy the database into a file, with or without a running server
     Backup(backup::Backup),
-    /// Put a copy in the place of the database. Stop the server first. All sessions, links and access tokens end
+    /// Replace the database with a backup. Stop the server first. Revokes all sessions, links and access tokens
     Restore(restore::Restore),
-    /// End all sessions, links and access tokens, after a database was restored by other means
+    /// Revoke all sessions, links and access tokens after the database was restored by other means
     Restored(restore::Restored),
-    /// Make the database, or bring its tables up to date, and end
+    /// Create the database or migrate its tables, then exit
     Migrate,
-    /// Say whether the configuration can be used, and end
+    /// Check the configuration, then exit
     CheckConfig(Listening),
-    /// Ask the running server whether it is alive (GET /healthz), and end with status 0 if it is
+    /// Check that the server is alive (GET /healthz). Exits with status 0 if it is
     Health(Listening),
 }
 
 impl Cli {
-    /// Reads the command line.
-    ///
-    /// # Errors
-    /// The exit code, after the help, the version, or what is wrong has been printed.
+    /// Reads the command line. An error is an exit code: the help, the version or the error message was already printed.
     pub fn read() -> Result<Self, ExitCode> {
-        Self::try_parse().map_err(|told| match told.print() {
-            Ok(()) => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(BAD_CONFIGURATION)),
+        Self::try_parse().map_err(|error| match error.print() {
+            Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIGURATION)),
             Err(cause) => fail(FAILED, &Failure::Output(cause)),
         })
     }
@@ -114,7 +112,8 @@ impl Cli {
         if let Err((code, error)) = prepared {
             return fail(code, &error);
         }
-        // On a thread of its own, which gives up root's rights. This one keeps them, for the files that were named to it.
+        // The command runs on a separate thread, which drops root's privileges. This thread keeps them to access the files
+        // named on the command line.
         let joined = std::thread::scope(|scope| scope.spawn(|| self.work(&mut command)).join());
         let done = joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let outcome = done.and_then(|()| command.keep_files().map_err(|error| (FAILED, error)));
@@ -125,14 +124,14 @@ impl Cli {
         let Some(folder) = &self.folder else { return Ok(()) };
         let name = folder.display();
         let words = |cause: io::Error| match cause.kind() {
-            io::ErrorKind::NotFound => format!("the folder {name} doesn't exist: check what follows -C."),
-            io::ErrorKind::NotADirectory => format!("{name} is no folder: check what follows -C."),
+            io::ErrorKind::NotFound => format!("the folder {name} doesn't exist: check the option -C."),
+            io::ErrorKind::NotADirectory => format!("{name} is not a folder: check the option -C."),
             kind => format!("the folder {name} can't be entered: {kind}."),
         };
         std::env::set_current_dir(folder).map_err(|cause| (BAD_CONFIGURATION, words(cause).into()))
     }
 
-    /// Everything that a command does with the configuration and the database.
+    /// Runs the part of a command that uses the configuration and the database.
     fn work(&self, command: &mut Command) -> Result<(), (u8, Failure)> {
         let badly = |error: String| (BAD_CONFIGURATION, Failure::Message(error));
         let become_owner = |of: &Path| {
@@ -152,13 +151,13 @@ impl Cli {
         runtime.block_on(command.run(config)).map_err(|error| (FAILED, error))
     }
 
-    /// The configuration that the options name.
+    /// Loads the configuration from the options and the variables.
     fn configuration(
         &self,
         variables: impl Iterator<Item = (String, String)>,
         port: Option<u16>,
     ) -> Result<Config, String> {
-        // What comes later counts.
+        // Later variables override earlier ones.
         let variables = variables.chain(environment());
         let mut config = Config::load(self.config.as_deref(), variables).map_err(|error| error.to_string())?;
         if let Some(port) = port {
@@ -169,7 +168,7 @@ impl Cli {
 }
 
 impl Command {
-    /// The port that was written behind the command.
+    /// The `--port` option that follows the command's name.
     const fn port(&self) -> Option<u16> {
         match self {
             Self::Serve(listening) | Self::CheckConfig(listening) | Self::Health(listening) => listening.port,
@@ -177,7 +176,7 @@ impl Command {
         }
     }
 
-    /// Opens what the operator named, with the operator's own rights.
+    /// Opens the files named on the command line with the operator's privileges.
     fn open_files(&mut self) -> Result<(), String> {
         match self {
             Self::Backup(backup) => backup.open_files(),
@@ -186,7 +185,7 @@ impl Command {
         }
     }
 
-    /// Gives what was made its name, once it is whole.
+    /// Gives a complete backup its final name.
     fn keep_files(self) -> Result<(), Failure> {
         match self {
             Self::Backup(backup) => backup.keep_files(),
@@ -217,16 +216,17 @@ async fn migrate(config: &Config) -> Result<(), Failure> {
     print_line("The tables are up to date.")
 }
 
-/// The environment as text. A name that isn't text is none of ours; a value that isn't becomes one that nothing takes.
+/// The environment as text. Skips names that aren't UTF-8, because no setting has such a name. Replaces a value that isn't
+/// UTF-8 with one that every setting rejects.
 fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |value: OsString| value.into_string().unwrap_or_else(|_| NOT_TEXT.to_owned());
     std::env::vars_os().filter_map(move |(name, value)| Some((name.into_string().ok()?, text(value))))
 }
 
-/// In place of a value that isn't text.
+/// Replaces a value that isn't UTF-8.
 const NOT_TEXT: &str = "\0";
 
 fn fail(code: u8, failure: &Failure) -> ExitCode {
-    failure.tell();
+    failure.print();
     ExitCode::from(code)
 }

@@ -26,10 +26,10 @@ use crate::{
     },
 };
 
-/// A copy of the database.
+/// The options and the files of `backup`.
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// Where the copy goes. There must be no such file yet
+    /// The file to create. It must not exist yet
     file: PathBuf,
     #[arg(skip)]
     draft: Option<Draft>,
@@ -38,10 +38,7 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// Begins the file.
-    ///
-    /// # Errors
-    /// One line that says what is wrong.
+    /// Creates the backup's file under a temporary name.
     pub fn open_files(&mut self) -> Result<(), String> {
         self.draft = Some(Draft::begin(&self.file, nonce(&SystemEntropy))?);
         self.resolved = resolve(&self.file);
@@ -49,18 +46,18 @@ impl Backup {
     }
 
     /// Copies the database.
-    ///
-    /// # Errors
-    /// One line that says what is wrong.
     pub async fn run(&mut self, config: &Config) -> Result<(), String> {
         let database = match &config.database.url {
             DatabaseUrl::Sqlite(path) => path,
             server @ DatabaseUrl::Postgres(_) => return Err(with_postgres(server)),
         };
         if is_own(database, &self.resolved) {
-            return Err(format!("{} is a name that the database itself uses; name another file", self.file.display()));
+            return Err(format!(
+                "{} is a name that the database itself uses; choose another file",
+                self.file.display()
+            ));
         }
-        let draft = self.draft.as_ref().ok_or("the backup was not begun")?;
+        let draft = self.draft.as_ref().ok_or("the backup's file was not created")?;
         let target = draft.file.try_clone().map_err(|cause| draft.unwritable(&cause))?;
         let mut shown = false;
         let progress = |done: u64, all: u64| {
@@ -76,16 +73,13 @@ impl Backup {
         copied.map_err(|error| error.to_string())
     }
 
-    /// Gives the copy its name.
-    ///
-    /// # Errors
-    /// What is wrong, or that it can't be told.
+    /// Gives the backup its final name, and prints a summary.
     pub fn keep_files(self) -> Result<(), Failure> {
         let Some(draft) = self.draft else { return Ok(()) };
         let bytes = draft.file.metadata().map_or(0, |metadata| metadata.len());
         draft.finish()?;
         let mut text = format!(
-            "The backup is in {} ({} KiB). Only its owner can read it: it holds every account's data.\n",
+            "The backup is in {} ({} KiB). Only its owner can read it, because it holds every account's data.\n",
             full_path(&self.file),
             bytes.div_ceil(1024)
         );
@@ -102,7 +96,7 @@ impl Backup {
     }
 }
 
-/// A file that is being written under another name, and that goes away if it isn't finished.
+/// A file that is written under a temporary name, and deleted on drop unless it is finished.
 #[derive(Debug)]
 struct Draft {
     file: File,
@@ -114,17 +108,19 @@ struct Draft {
 impl Draft {
     fn begin(target: &Path, nonce: Nonce) -> Result<Self, String> {
         if target.as_os_str() == "-" {
-            return Err("a backup can't go to standard output; name a file, such as vestibule-backup.db".to_owned());
+            return Err(
+                "a backup can't be written to standard output; choose a file, such as vestibule-backup.db".to_owned()
+            );
         }
         if let Ok(found) = fs::symlink_metadata(target) {
             let what = if found.file_type().is_char_device() {
-                "is a terminal or a device; name a file that doesn't exist yet"
+                "is a terminal or a device; choose a file that doesn't exist yet"
             } else {
-                "exists already, and a backup overwrites nothing; name another file"
+                "exists already and is not overwritten; choose another file"
             };
             return Err(format!("{} {what}", target.display()));
         }
-        // A random name, so that no finished backup is overwritten.
+        // The name is random, so that no finished backup is overwritten.
         let path = beside(target, &format!(".{}{PART}", in_digits(nonce)));
         let file = create_private(&path).map_err(|cause| format!("{} can't be written: {cause}", path.display()))?;
         Ok(Self { file, path, target: target.to_owned(), finished: false })
@@ -134,26 +130,27 @@ impl Draft {
         format!("{} can't be written: {cause}", self.path.display())
     }
 
-    /// Gives the file its name, unless somebody else has taken it meanwhile. From here on it is whole, so it stays in any case.
+    /// Gives the file its final name, unless another file has that name by now. The file is complete, so it is kept even if
+    /// this fails.
     fn finish(mut self) -> Result<(), String> {
         self.finished = true;
         let here = rustix::fs::CWD;
         let renamed = renameat_with(here, &self.path, here, &self.target, RenameFlags::NOREPLACE);
         give_name(&self.path, &self.target, renamed).map_err(|cause| {
             let (target, path) = (self.target.display(), self.path.display());
-            format!("the backup is whole, but {target} can't be its name: {cause}. It is kept as {path}")
+            format!("the backup is complete, but it can't be renamed to {target}: {cause}. It is kept as {path}")
         })?;
         sync_folder_of(&self.target).map_err(|cause| format!("{} can't be written: {cause}", self.target.display()))
     }
 }
 
-/// Makes sure that a file was renamed. Some file systems, such as NFS, know no renaming that overwrites nothing. A second name
-/// doesn't overwrite either.
+/// Completes a renaming. Some file systems, such as NFS, don't support `RENAME_NOREPLACE`. There, a hard link is created
+/// instead, which doesn't overwrite a file either.
 fn give_name(path: &Path, target: &Path, renamed: Result<(), Errno>) -> io::Result<()> {
     match renamed {
         Err(Errno::INVAL | Errno::NOSYS) => {
             fs::hard_link(path, target)?;
-            // The backup has its name. Another one left is only untidy.
+            // The backup has its final name. A leftover temporary name is harmless.
             drop(fs::remove_file(path));
             Ok(())
         }
@@ -169,10 +166,10 @@ impl Drop for Draft {
     }
 }
 
-/// How the name of a backup ends that isn't finished.
+/// The file name extension of an unfinished backup.
 const PART: &str = ".part";
 
-/// Unfinished backups in a folder. They may be of other names, such as yesterday's.
+/// Lists unfinished backups in a folder, including those of other target names, such as yesterday's.
 fn unfinished(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -187,9 +184,9 @@ fn unfinished(folder: &Path) -> Vec<String> {
 
 fn with_postgres(server: &DatabaseUrl) -> String {
     format!(
-        "the data is in {server}. PostgreSQL has its own backup: run `pg_dump --format=custom --file=FILE \
+        "the data is in {server}. Use PostgreSQL's own backup: run `pg_dump --format=custom --file=FILE \
          \"$DATABASE_URL\"`. To restore, stop every server, run `pg_restore --clean --if-exists --dbname=\"$DATABASE_URL\" \
-         FILE`, and then `vestibule restored`, which ends all sessions and access tokens"
+         FILE`, and then `vestibule restored`, which revokes all sessions and access tokens"
     )
 }
 
@@ -231,10 +228,10 @@ mod tests {
         let draft = finished(&target);
         let path = draft.path.clone();
         fs::write(&target, "another's").expect("written");
-        let told = draft.finish().expect_err("refused");
-        assert!(told.ends_with(&format!("It is kept as {}", path.display())), "{told}");
+        let error = draft.finish().expect_err("refused");
+        assert!(error.ends_with(&format!("It is kept as {}", path.display())), "{error}");
         assert_eq!((text(&path), text(&target)), ("whole".to_owned(), "another's".to_owned()));
         drop(finished(&folder.path().join("other.db")));
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "an unfinished one goes away");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "an unfinished one is deleted");
     }
 }

@@ -3,13 +3,10 @@
 use super::output::{Failure, print_text};
 use crate::server::config::Config;
 
-/// Tells what the configuration is made of, and what in it may be a mistake.
-///
-/// # Errors
-/// [`Failure::Output`].
+/// Prints the configuration's origin and main settings, with warnings about likely mistakes.
 pub fn report(config: &Config) -> Result<(), Failure> {
     let mut lines = vec![
-        format!("The configuration is good: {}.", config.origin),
+        format!("The configuration is valid: {}.", config.origin),
         format!("Listens on: {}", config.server.address),
         format!("Database: {}", config.database.url),
         format!("Mail: {:?}", config.mail.url),

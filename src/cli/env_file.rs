@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-/// Reads the variables of a file.
-///
-/// # Errors
-/// One line that says what is wrong. It repeats no value: many are secrets.
+/// Reads the variables of a file. Error messages contain no values, because many are secrets.
 pub fn read(path: &Path) -> Result<Vec<(String, String)>, String> {
     let text = std::fs::read_to_string(path).map_err(|cause| format!("{} can't be read: {cause}.", path.display()))?;
-    parse(&text).map_err(|line| format!("{}: line {line} is no variable; write NAME=value.", path.display()))
+    parse(&text).map_err(|line| format!("{}: line {line} is not a variable; write NAME=value.", path.display()))
 }
 
-/// The variables of a text, or the number of the first line that is none.
+/// Parses the variables of a text. The error is the number of the first invalid line.
 fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     let mut variables = Vec::new();
     let mut rest = text;
@@ -37,11 +34,11 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     }
 }
 
-/// A value and what comes after its line. Quotes keep what is in them, a backslash keeps the next character and goes on in the next
-/// line; but for single quotes, in which it is a backslash.
+/// Reads a value, and returns it with the text after its line. Quotes preserve their content. A backslash escapes the next
+/// character, or continues the line. Within single quotes it is an ordinary character.
 fn read_value(text: &str) -> (String, &str) {
     let mut value = String::new();
-    // How much of it white space at the end of the line doesn't belong to.
+    // The length of the value without white space at the end of the line.
     let mut kept = 0;
     let mut quote = None;
     let mut characters = text.char_indices();

@@ -1,4 +1,4 @@
-//! `vestibule health`: asks the server that the configuration names, for containers that carry no other HTTP client.
+//! `vestibule health`: a health check of the configured server, for containers without another HTTP client.
 
 use std::{
     io::{Read, Write},
@@ -6,34 +6,31 @@ use std::{
     time::Duration,
 };
 
-/// How long connecting may take, and each part of the answer.
+/// The timeout of connecting, and of each read and write.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks `/healthz` of the server on an address.
-///
-/// # Errors
-/// One line that says why it isn't alive.
+/// Requests `/healthz` from the server on an address.
 pub fn check(address: SocketAddr) -> Result<(), String> {
     let address = reachable(address);
-    let answer = ask(address).map_err(|cause| format!("{address} doesn't answer: {cause}"))?;
-    let status = answer.lines().next().unwrap_or_default();
+    let response = request_health(address).map_err(|cause| format!("{address} doesn't respond: {cause}"))?;
+    let status = response.lines().next().unwrap_or_default();
     match status.split(' ').nth(1) {
         Some("200") => Ok(()),
-        _ => Err(format!("{address} isn't well: it answers {status:?}")),
+        _ => Err(format!("{address} is not healthy: it responded with {status:?}")),
     }
 }
 
-fn ask(address: SocketAddr) -> std::io::Result<String> {
+fn request_health(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
     stream.set_write_timeout(Some(HEALTH_TIMEOUT))?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.take(64 * 1024).read_to_string(&mut response)?;
+    Ok(response)
 }
 
-/// Where a server can be reached that listens on every address.
+/// Replaces an unspecified address, which listens on every interface, with the loopback address.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! What a command prints, and how it fails. `println!` would panic when nobody can take what it prints.
+//! Output and errors of commands. `println!` isn't used because it panics when its output can't be written.
 
 use std::{
     fmt,
@@ -6,21 +6,22 @@ use std::{
     path::Path,
 };
 
-/// What stands for a control character.
+/// Replaces a control character.
 const REPLACEMENT: &str = "\u{fffd}";
 
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// One line that says what is wrong and what to do.
+    /// One line with the cause and the remedy.
     Message(String),
-    /// What it had to say could not be written.
+    /// Standard output can't be written.
     Output(io::Error),
 }
 
 impl Failure {
-    /// Tells it on standard error, which may be closed as well. A reader that has closed the pipe, as `head` does, is told nothing.
-    pub fn tell(&self) {
+    /// Prints the failure on standard error, which may be closed as well. Prints nothing if the reader closed the pipe, as
+    /// `head` does.
+    pub fn print(&self) {
         if !matches!(self, Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe) {
             drop(writeln!(io::stderr(), "vestibule: {}", without_controls(&self.to_string())));
         }
@@ -42,14 +43,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A text as a terminal can show it in one line. A database that was tampered with may hold control characters, and they could
-/// give commands to the terminal, or pass for other lines.
+/// Makes a text safe to print on one line of a terminal. A manipulated database may hold control characters. They could
+/// send commands to the terminal or fake further lines.
 #[must_use]
 pub fn in_one_line(text: &str) -> String {
     text.replace(char::is_control, REPLACEMENT)
 }
 
-/// A path from the root on, as a terminal can show it: what a command is told by may be a path in another folder.
+/// An absolute path, safe to print on a terminal. A relative path may be ambiguous because of `-C`.
 #[must_use]
 pub fn full_path(path: &Path) -> String {
     in_one_line(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string())
@@ -60,17 +61,11 @@ fn without_controls(text: &str) -> String {
 }
 
 /// Prints a line.
-///
-/// # Errors
-/// [`Failure::Output`].
 pub fn print_line(line: &str) -> Result<(), Failure> {
     print_text(&(in_one_line(line) + "\n"))
 }
 
-/// Prints lines that end in a line break. What comes from a database belongs through [`in_one_line`] first.
-///
-/// # Errors
-/// [`Failure::Output`].
+/// Prints lines that end in a line break. Pass values from the database through [`in_one_line`] first.
 pub fn print_text(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(without_controls(text).as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)

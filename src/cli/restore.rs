@@ -19,15 +19,15 @@ use crate::{
     },
 };
 
-/// A copy in the place of the database.
+/// The options and the files of `restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// The copy, as `vestibule backup` has made it
+    /// The backup, as created by `vestibule backup`
     file: PathBuf,
-    /// Leave personal access tokens as the backup has them. One that was revoked since then works again
+    /// Keep the backup's personal access tokens. Those revoked since the backup become valid again
     #[arg(long)]
     keep_access_tokens: bool,
-    /// Leave accounts open that were disabled or deleted, or moved to another email, since then
+    /// Keep accounts enabled that were disabled or deleted, or changed their email, since the backup
     #[arg(long)]
     trust_backup: bool,
     #[arg(skip)]
@@ -35,18 +35,15 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Opens the copy.
-    ///
-    /// # Errors
-    /// One line that says what is wrong.
+    /// Opens the backup.
     pub fn open_files(&mut self) -> Result<(), String> {
         let name = self.file.display();
         if self.file.as_os_str() == "-" {
-            return Err("a backup can't be read from standard input; name its file".to_owned());
+            return Err("a backup can't be read from standard input; pass the name of its file".to_owned());
         }
         let unreadable = |cause: io::Error| format!("{name} can't be read: {cause}");
         if !std::fs::metadata(&self.file).map_err(unreadable)?.is_file() {
-            return Err(format!("{name} is no file; name what `vestibule backup` has made"));
+            return Err(format!("{name} is not a file; pass a file that `vestibule backup` created"));
         }
         let log = beside(&self.file, "-wal");
         if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
@@ -59,10 +56,7 @@ impl Restore {
         Ok(())
     }
 
-    /// Puts it in the place of the database, and says what that means.
-    ///
-    /// # Errors
-    /// What is wrong, or that it can't be told.
+    /// Replaces the database with the backup, and prints what was lost.
     pub async fn run(&mut self, config: &Config) -> Result<(), Failure> {
         let database = match &config.database.url {
             DatabaseUrl::Sqlite(path) => path,
@@ -76,7 +70,7 @@ impl Restore {
         let (source, path) = self.source.take().ok_or_else(|| "the backup was not opened".to_owned())?;
         if is_own(database, &path) {
             let file = self.file.display();
-            return Err(Failure::Message(format!("{file} belongs to the database itself; name another file")));
+            return Err(Failure::Message(format!("{file} belongs to the database itself; choose another file")));
         }
         let wish = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
         let report =
@@ -85,19 +79,16 @@ impl Restore {
     }
 }
 
-/// After a database was restored by other means.
+/// The options of `restored`.
 #[derive(Debug, Args)]
 pub struct Restored {
-    /// Leave personal access tokens. One that was revoked since the backup works again
+    /// Keep personal access tokens. Those revoked since the backup become valid again
     #[arg(long)]
     keep_access_tokens: bool,
 }
 
 impl Restored {
-    /// Ends what a restored database brings back.
-    ///
-    /// # Errors
-    /// One line that says what is wrong.
+    /// Revokes the sessions, links and access tokens that a restored database brings back.
     pub async fn run(&mut self, config: &Config) -> Result<(), Failure> {
         let parts = run::assemble_restored(config).await.map_err(|error| match error {
             run::Error::Store(error) => explain(error),
@@ -123,46 +114,46 @@ fn explain(error: store::Error) -> String {
 fn ended(forgotten: &Forgotten, wish: restore::Wish) -> String {
     let Forgotten { sessions, links, access_tokens, mails } = forgotten;
     let tokens = if wish.keep_access_tokens {
-        "Access tokens are as they were in the backup: revoke those that are not wanted.".to_owned()
+        "Access tokens are valid as in the backup: revoke those that are no longer needed.".to_owned()
     } else {
         format!("Access tokens revoked: {access_tokens}.")
     };
     format!(
-        "Everybody has to log in again. Sessions ended: {sessions}. Links in mails voided: {links}. {tokens} \
-         Old mails dropped: {mails}.\n"
+        "All users have to log in again. Sessions ended: {sessions}. Links in mails revoked: {links}. {tokens} \
+         Old mails deleted: {mails}.\n"
     )
 }
 
 fn words(report: &Report, wish: restore::Wish) -> String {
     let mut text = format!("The backup is in place: {}. ", full_path(&report.database));
     if let Some(newest) = &report.newest {
-        let _ = write!(text, "Its newest entry is of {newest}. ");
+        let _ = write!(text, "Its newest entry is from {newest}. ");
     }
     text.push('\n');
     if !report.kept.is_empty() {
         let kept: Vec<String> = report.kept.iter().map(|path| full_path(path)).collect();
-        let _ = writeln!(text, "What was there before is kept as {}.", kept.join(", "));
+        let _ = writeln!(text, "The previous database is kept as {}.", kept.join(", "));
     }
     text.push_str(&ended(&report.forgotten, wish));
     let Some(since) = &report.since else {
         text.push_str(
-            "What has changed since then is lost, and can't be told: there was no database that could be read.\n",
+            "Changes since then are lost. They can't be listed, because no previous database could be read.\n",
         );
         return text;
     };
-    let _ = writeln!(text, "Accounts made since then, which are lost: {}.", since.made);
+    let _ = writeln!(text, "Accounts created since then (lost): {}.", since.made);
     let (state, moved, claimed) = if wish.trust_backup {
-        ("which are open again", "whose old one is back", "which have their old password again")
+        ("enabled again", "old email restored", "old password valid again")
     } else {
-        ("which are disabled", "which are disabled, with the old one", "which are disabled")
+        ("now disabled", "old email restored, now disabled", "now disabled")
     };
     for (what, names) in [
-        (format!("Accounts deleted since then, {state}"), &since.deleted),
-        (format!("Accounts disabled since then, {state}"), &since.disabled),
-        (format!("Accounts with another email since then, {moved}"), &since.emails),
-        (format!("Accounts claimed since then by the owner of their email, {claimed}"), &since.claimed),
-        ("Accounts with another username since then, whose old one is back".to_owned(), &since.usernames),
-        ("Accounts with another password since then, whose old one works again".to_owned(), &since.passwords),
+        (format!("Accounts deleted since then ({state})"), &since.deleted),
+        (format!("Accounts disabled since then ({state})"), &since.disabled),
+        (format!("Accounts with a new email since then ({moved})"), &since.emails),
+        (format!("Accounts claimed since then by the owner of their email ({claimed})"), &since.claimed),
+        ("Accounts with a new username since then (old username restored)".to_owned(), &since.usernames),
+        ("Accounts with a new password since then (old password valid again)".to_owned(), &since.passwords),
     ] {
         if !names.is_empty() {
             let names: Vec<String> = names.iter().map(|account| in_one_line(&account.username)).collect();

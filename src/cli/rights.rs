@@ -1,4 +1,4 @@
-//! Whose rights a command has: never more than it needs.
+//! The privileges of a command: never more than it needs.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
@@ -8,31 +8,25 @@ use rustix::{
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
-/// Makes everything that this process makes private from its first moment on: files, folders and sockets.
+/// Sets the umask so that every file, folder and socket that this process creates is private from the start.
 pub fn keep_files_private() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Lets this process leave no core dump: passwords and tokens pass through its memory.
-///
-/// # Errors
-/// One line that says what is wrong.
+/// Disables core dumps of this process, because its memory holds passwords and tokens.
 pub fn forbid_core_dumps() -> Result<(), String> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
         .map_err(|cause| format!("core dumps can't be turned off: {cause}"))
 }
 
-/// As root, takes on the rights of a folder's owner, for good, for this thread and the threads that it starts. The owner might
-/// have put links or a configuration there which lead root to other files.
-///
-/// # Errors
-/// One line that says what is wrong.
+/// If run as root, switches permanently to the folder's owner, for this thread and the threads that it starts. The owner
+/// could have placed links or a configuration there that lead root to other files.
 pub fn become_owner_of(folder: &Path) -> Result<(), String> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    // A folder that isn't there makes no trouble here; opening the file in it will.
+    // A missing folder is no error here. Opening the file in it will fail.
     let Ok(metadata) = fs::metadata(folder) else { return Ok(()) };
     if metadata.uid() == 0 {
         return Ok(());
@@ -41,7 +35,7 @@ pub fn become_owner_of(folder: &Path) -> Result<(), String> {
     set_thread_groups(&[])
         .and_then(|()| set_thread_res_gid(group, group, group))
         .and_then(|()| set_thread_res_uid(user, user, user))
-        .map_err(|cause| format!("the rights of {}'s owner can't be taken on: {cause}", folder.display()))?;
-    // A change of the user undoes it where `fs.suid_dumpable` is not 0 (PR_SET_DUMPABLE(2const)).
+        .map_err(|cause| format!("can't switch to the owner of {}: {cause}", folder.display()))?;
+    // Changing the user re-enables core dumps if `fs.suid_dumpable` is not 0 (PR_SET_DUMPABLE(2const)).
     forbid_core_dumps()
 }

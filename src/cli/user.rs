@@ -1,4 +1,4 @@
-//! `vestibule user …`: done here, or by the server that has the database open.
+//! `vestibule user …`: runs in this process, or in the server that has the database open.
 
 mod listing;
 
@@ -15,20 +15,20 @@ use crate::{
     store,
 };
 
-/// How often a new password is asked for at a terminal.
+/// How many times a terminal prompts for a new password.
 const ATTEMPTS: u32 = 3;
 
-/// What can be done with accounts.
+/// The subcommands of `user`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum UserCommand {
-    /// Create an account. The password is asked for, or read from standard input
+    /// Create an account. Prompts for the password, or reads it from standard input
     Add {
-        /// Its email address
+        /// The email address
         email: String,
-        /// Its username; reserved names such as admin are allowed
+        /// The username; reserved names such as admin are allowed
         username: String,
     },
-    /// List accounts: when created, last login, state, email
+    /// List accounts: username, creation date, last login, state, confirmed email, id, email
     List(listing::ListOptions),
     /// Show one account
     Show {
@@ -50,7 +50,7 @@ pub enum UserCommand {
         /// Email, username or id
         who: String,
     },
-    /// Disable an account: it can't log in, its sessions end now, and its access tokens are revoked
+    /// Disable an account: ends its sessions, revokes its access tokens and prevents logins
     Disable {
         /// Email, username or id
         who: String,
@@ -60,31 +60,28 @@ pub enum UserCommand {
         /// Email, username or id
         who: String,
     },
-    /// Set a new password, end all sessions and revoke all access tokens. The password is asked for, or read from standard input
+    /// Set a new password, end all sessions and revoke all access tokens. Prompts for the password, or reads it from standard input
     SetPassword {
         /// Email, username or id
         who: String,
     },
-    /// End all sessions of an account now, and revoke its access tokens
+    /// End all sessions of an account and revoke its access tokens
     RevokeSessions {
         /// Email, username or id
         who: String,
     },
-    /// Delete an account with all its data. Its username is asked for, or read from standard input, to make sure
+    /// Delete an account with all its data. Prompts for the username as a confirmation, or reads it from standard input
     Delete {
         /// Email, username or id
         who: String,
-        /// Don't ask
+        /// Skip the confirmation
         #[arg(long)]
         yes: bool,
     },
 }
 
 impl UserCommand {
-    /// Carries it out and tells what came of it.
-    ///
-    /// # Errors
-    /// What is wrong, or that it can't be told.
+    /// Runs the command and prints its result.
     pub async fn run(self, config: &Config) -> Result<(), Failure> {
         if !matches!(self, Self::Add { .. }) {
             need_database(config)?;
@@ -94,10 +91,10 @@ impl UserCommand {
             Self::Show { who, json } => return print_text(&listing::details(&show(config, who).await?, json)?),
             _ => {}
         }
-        let (command, deed, reply) = self.carry_out(config).await?;
+        let (command, done, reply) = self.carry_out(config).await?;
         match reply {
             Reply::Added { account } => {
-                print_line(&format!("The account {} <{}> {deed}.", account.username, account.email))
+                print_line(&format!("The account {} <{}> {done}.", account.username, account.email))
             }
             Reply::Done { username, sessions } => {
                 let ended = match &command {
@@ -105,34 +102,34 @@ impl UserCommand {
                     Command::Delete { .. } => format!(" Sessions ended: {sessions}."),
                     _ => format!(" Sessions ended: {sessions}. Access tokens are revoked."),
                 };
-                print_line(&format!("The account {username} {deed}.{ended}"))
+                print_line(&format!("The account {username} {done}.{ended}"))
             }
             other => Err(explain(other)),
         }
     }
 
-    /// Carries it out. At a terminal a new password that is refused is asked for again.
+    /// Runs the command. At a terminal, prompts again if the new password is rejected.
     async fn carry_out(self, config: &Config) -> Result<(Command, &'static str, Reply), Failure> {
         let at_terminal = std::io::stdin().is_terminal();
         for _ in 1..ATTEMPTS {
-            let (command, deed) = self.clone().command(config).await?;
+            let (command, done) = self.clone().command(config).await?;
             let reply = ask(config, &command).await?;
             if !(at_terminal && is_about_password_alone(&reply)) {
-                return Ok((command, deed, reply));
+                return Ok((command, done, reply));
             }
-            explain(reply).tell();
+            explain(reply).print();
         }
-        let (command, deed) = self.command(config).await?;
+        let (command, done) = self.command(config).await?;
         let reply = ask(config, &command).await?;
-        Ok((command, deed, reply))
+        Ok((command, done, reply))
     }
 
-    /// The command for the service, with what is asked for first, and what is said once it is done. Nobody must wait for the database
-    /// while somebody thinks of a password.
+    /// Builds the command for the service, and the words that report its success. All prompts come first, so that the
+    /// database isn't blocked while the operator thinks of a password.
     async fn command(self, config: &Config) -> Result<(Command, &'static str), Failure> {
         Ok(match self {
             Self::Add { email, username } => {
-                (Command::Add { email, username, password: read_password()?.to_string() }, "is created")
+                (Command::Add { email, username, password: read_password()?.to_string() }, "was created")
             }
             Self::SetPassword { who } => {
                 (Command::SetPassword { who, password: read_password()?.to_string() }, "has a new password")
@@ -142,10 +139,10 @@ impl UserCommand {
                 if !yes {
                     make_sure(&account.username, &account.email)?;
                 }
-                (Command::Delete { who: account.id }, "is deleted")
+                (Command::Delete { who: account.id }, "was deleted")
             }
-            Self::Rename { who, username } => (Command::Rename { who, username }, "has its new username"),
-            Self::Confirm { who } => (Command::Confirm { who }, "has a confirmed email"),
+            Self::Rename { who, username } => (Command::Rename { who, username }, "was renamed"),
+            Self::Confirm { who } => (Command::Confirm { who }, "has a confirmed email now"),
             Self::Disable { who } => (Command::Disable { who }, "is disabled"),
             Self::Enable { who } => (Command::Enable { who }, "is enabled"),
             Self::RevokeSessions { who } => (Command::RevokeSessions { who }, "is logged out everywhere"),
@@ -161,14 +158,14 @@ fn is_about_password_alone(reply: &Reply) -> bool {
     problems.iter().all(|problem| problem.field == Field::Password)
 }
 
-/// A command in the wrong folder must not make a database there.
+/// Prevents a command in the wrong folder from creating a database there.
 fn need_database(config: &Config) -> Result<(), Failure> {
     let missing = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)));
     let Some(file) = missing else { return Ok(()) };
     let folder = std::env::current_dir().unwrap_or_default();
     Err(Failure::Message(format!(
-        "there is no {} in {}: name the server's folder by -C FOLDER, and its configuration by --config and --env-file, or set \
-         database.url",
+        "there is no {} in {}: pass the server's folder with -C FOLDER and its configuration with --config and --env-file, or \
+         set database.url",
         file.display(),
         folder.display()
     )))
@@ -195,11 +192,11 @@ fn explain(reply: Reply) -> Failure {
         }
         Reply::Refused { error: AppError::Taken } => "an account with this email or username exists already".to_owned(),
         Reply::Refused { error } => error.to_string(),
-        _ => "the server gave an answer to another question; is it of another version?".to_owned(),
+        _ => "the server sent an unexpected reply; check that it has the same version as this program".to_owned(),
     })
 }
 
-/// Asks one thing.
+/// Sends one command.
 async fn ask(config: &Config, command: &Command) -> Result<Reply, Failure> {
     let operator = Operator::open(config).await?;
     let reply = operator.ask(command).await;
@@ -207,7 +204,7 @@ async fn ask(config: &Config, command: &Command) -> Result<Reply, Failure> {
     Ok(reply?)
 }
 
-/// Has the username typed before an account is deleted.
+/// Requires the username as a confirmation before an account is deleted.
 fn make_sure(username: &str, email: &str) -> Result<(), Failure> {
     let (shown, email) = (in_one_line(username), in_one_line(email));
     if std::io::stdin().is_terminal() {
@@ -220,10 +217,10 @@ fn make_sure(username: &str, email: &str) -> Result<(), Failure> {
     if typed.trim().eq_ignore_ascii_case(username) {
         return Ok(());
     }
-    Err(Failure::Message(format!("nothing is deleted: type the username {shown}, or use --yes")))
+    Err(Failure::Message(format!("nothing was deleted: type the username {shown}, or use --yes")))
 }
 
-/// Who carries commands out.
+/// Where commands are executed.
 enum Operator {
     /// This process: it has the database open.
     Here(Box<run::Parts>),
@@ -244,7 +241,9 @@ impl Operator {
         match self {
             Self::Here(parts) => Ok(parts.service.administer(command.clone()).await),
             Self::There(socket) => control::ask(socket, command).await.map_err(|cause| {
-                format!("another process has the database open and can't be asked ({cause}); stop it and try again")
+                format!(
+                    "another process has the database open and doesn't accept commands ({cause}); stop it and try again"
+                )
             }),
         }
     }
@@ -256,7 +255,7 @@ impl Operator {
     }
 }
 
-/// Ends the program on Ctrl-C, and shows what is typed again first.
+/// On Ctrl-C, turns the terminal's echo on again and exits.
 fn restore_echo_on_interrupt() {
     let Ok(before) = rustix::termios::tcgetattr(std::io::stdin()) else { return };
     tokio::spawn(async move {
@@ -269,21 +268,21 @@ fn restore_echo_on_interrupt() {
     });
 }
 
-/// Asks twice at a terminal, without showing what is typed; elsewhere takes the first line of standard input. Never
-/// an argument: other users of the machine could see it.
+/// Prompts twice at a terminal, without echo. Otherwise reads the first line of standard input. A password is never an
+/// argument, because other users of the machine could see it.
 fn read_password() -> Result<Zeroizing<String>, String> {
     let unreadable = |cause: std::io::Error| format!("the password can't be read: {cause}");
     if std::io::stdin().is_terminal() {
         restore_echo_on_interrupt();
         for _ in 0..ATTEMPTS {
             let first = Zeroizing::new(rpassword::prompt_password("New password: ").map_err(unreadable)?);
-            let again = Zeroizing::new(rpassword::prompt_password("Once more: ").map_err(unreadable)?);
+            let again = Zeroizing::new(rpassword::prompt_password("Repeat it: ").map_err(unreadable)?);
             if first == again {
                 return Ok(first);
             }
-            Failure::Message("the two passwords differ".to_owned()).tell();
+            Failure::Message("the two passwords differ".to_owned()).print();
         }
-        return Err("no password is set: type the same one twice".to_owned());
+        return Err("no password was set: type the same one twice".to_owned());
     }
     let mut line = Zeroizing::new(String::new());
     std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;

@@ -1,4 +1,4 @@
-//! Accounts as a table, as lines, and as JSON.
+//! `user list` and `user show`: accounts as a table, as lines, and as JSON.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::{
     service::admin::{Command, Reply, UserDetails, UserLine},
 };
 
-/// Which accounts, and how.
+/// The options of `user list`.
 #[derive(Clone, Debug, Args)]
 pub struct ListOptions {
     /// Print JSON: an array of accounts
@@ -32,7 +32,6 @@ pub struct ListOptions {
     never: bool,
 }
 
-/// Whether an account may log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum State {
     Enabled,
@@ -40,7 +39,7 @@ enum State {
 }
 
 impl ListOptions {
-    fn wants(&self, UserLine { account, disabled, last_login_at }: &UserLine) -> bool {
+    fn matches(&self, UserLine { account, disabled, last_login_at }: &UserLine) -> bool {
         let found = self.search.as_ref().is_none_or(|text| {
             let text = text.to_lowercase();
             account.email.to_lowercase().contains(&text) || account.username.to_lowercase().contains(&text)
@@ -54,9 +53,6 @@ impl ListOptions {
 }
 
 /// Lists accounts, some hundred at a time.
-///
-/// # Errors
-/// What is wrong, or that it can't be told.
 pub async fn list(config: &Config, options: &ListOptions) -> Result<(), Failure> {
     let operator = Operator::open(config).await?;
     let listed = list_all(&operator, options).await;
@@ -80,7 +76,7 @@ async fn list_all(operator: &Operator, options: &ListOptions) -> Result<(), Fail
         let Some(last) = users.last() else { break };
         after.clone_from(&last.account.id);
         let mut text = String::new();
-        for user in users.iter().filter(|user| options.wants(user)) {
+        for user in users.iter().filter(|user| options.matches(user)) {
             if options.json {
                 text.push_str(if count == 0 { "\n  " } else { ",\n  " });
                 text.push_str(&json(user)?);
@@ -112,10 +108,7 @@ fn row(UserLine { account, disabled, last_login_at }: &UserLine) -> String {
     )
 }
 
-/// All about one account, as lines or as JSON, with a line break at the end.
-///
-/// # Errors
-/// [`Failure::Message`] for a fault of ours.
+/// Formats one account's details as lines or as JSON, with a line break at the end.
 pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> {
     if as_json {
         return Ok(json(details)? + "\n");
@@ -136,10 +129,10 @@ pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> 
     Ok(lines.map(|(name, value)| format!("{:<15}{}\n", format!("{name}:"), in_one_line(&value))).concat())
 }
 
-/// JSON in one line. `serde_json` escapes the control characters of ASCII only.
+/// JSON on one line. `serde_json` escapes ASCII control characters only, so this escapes the others.
 fn json(value: &impl Serialize) -> Result<String, Failure> {
     let json = serde_json::to_string(value);
-    let json = json.map_err(|cause| Failure::Message(format!("no JSON could be made: {cause}")))?;
+    let json = json.map_err(|cause| Failure::Message(format!("the account can't be written as JSON: {cause}")))?;
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() {
@@ -151,7 +144,7 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A time of RFC 3339 without its seconds.
+/// Drops the seconds of an RFC 3339 time.
 fn to_the_minute(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
 }

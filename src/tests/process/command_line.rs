@@ -43,7 +43,7 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     let folder = folder();
     let user = |args: &[&str], input: &str| run(folder.path(), &[&["user"], args].concat(), &[], input);
     let (code, out, error) = user(&["add", "ann@example.org", "ann"], &format!("{PASSWORD}\n"));
-    assert_eq!((code, out.as_str()), (0, "The account ann <ann@example.org> is created.\n"), "{error}");
+    assert_eq!((code, out.as_str()), (0, "The account ann <ann@example.org> was created.\n"), "{error}");
     let (code, _, error) = user(&["add", "ann@example.org", "ann"], &format!("{PASSWORD}\n"));
     assert!(code == 1 && error.contains("exists already"), "{error}");
 
@@ -79,7 +79,7 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
 /// How often a terminal was asked for a password.
 fn prompts(seen: &[u8]) -> usize {
     let seen = String::from_utf8_lossy(seen);
-    seen.matches("New password: ").count() + seen.matches("Once more: ").count()
+    seen.matches("New password: ").count() + seen.matches("Repeat it: ").count()
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_terminal_is_asked_again_for_a_password_that_is_refused() {
     let seen = String::from_utf8(seen).unwrap();
     assert!(process.wait().unwrap().success(), "{seen}");
     assert!(seen.contains("too easy to guess") && seen.contains("the two passwords differ"), "{seen}");
-    assert!(seen.contains("The account ann <ann@example.org> is created."), "{seen}");
+    assert!(seen.contains("The account ann <ann@example.org> was created."), "{seen}");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn commands_find_what_the_unit_of_the_server_names() {
     for (option, word) in [
         (["--env-file", "none"], "none can't be read"),
         (["-C", "none"], "the folder none doesn't exist"),
-        (["-C", "/dev/null"], "/dev/null is no folder"),
+        (["-C", "/dev/null"], "/dev/null is not a folder"),
     ] {
         let (code, _, error) = run(elsewhere.path(), &[&option[..], &["check-config"]].concat(), &[], "");
         assert!(code == 2 && error.contains(word), "{error}");
@@ -200,8 +200,8 @@ fn an_operator_shows_renames_confirms_and_deletes_accounts_with_and_without_a_se
     assert!(ann["last_login_at"].is_string() && ann["email_verified_at"].is_null(), "{ann}");
     let id = ann["id"].as_str().unwrap();
     assert_eq!(show(id), show("ann@example.org"), "known by its id, too");
-    assert_eq!(user(&["rename", id, "Admin"], "").1, "The account Admin has its new username.\n");
-    assert_eq!(user(&["confirm", "admin"], "").1, "The account Admin has a confirmed email.\n");
+    assert_eq!(user(&["rename", id, "Admin"], "").1, "The account Admin was renamed.\n");
+    assert_eq!(user(&["confirm", "admin"], "").1, "The account Admin has a confirmed email now.\n");
     let (_, me) = server.call("GET", "/api/accounts/me/", &token, "");
     let me: serde_json::Value = serde_json::from_str(&me).unwrap();
     assert_eq!(
@@ -210,8 +210,8 @@ fn an_operator_shows_renames_confirms_and_deletes_accounts_with_and_without_a_se
         "at once, in sessions that live"
     );
     let (code, out, error) = user(&["delete", "admin"], "ann\n");
-    assert!(code == 1 && out.is_empty() && error.contains("nothing is deleted"), "{error}");
-    assert_eq!(user(&["delete", "admin"], "ADMIN\n").1, "The account Admin is deleted. Sessions ended: 1.\n");
+    assert!(code == 1 && out.is_empty() && error.contains("nothing was deleted"), "{error}");
+    assert_eq!(user(&["delete", "admin"], "ADMIN\n").1, "The account Admin was deleted. Sessions ended: 1.\n");
     assert_eq!(server.me(&token), 401, "at once, in the running server");
     assert!(user(&["show", id], "").2.contains("there is no account"));
     server.register();

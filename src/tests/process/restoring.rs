@@ -71,13 +71,13 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
     assert_eq!(code, 0, "{error}");
     for words in [
-        &format!("The backup is in place: {}. Its newest entry is of ", folder.path().join("vestibule.db").display()),
-        "Sessions ended: 1. Links in mails voided: ",
+        &format!("The backup is in place: {}. Its newest entry is from ", folder.path().join("vestibule.db").display()),
+        "Sessions ended: 1. Links in mails revoked: ",
         "Access tokens revoked: 1.",
-        "Accounts made since then, which are lost: 1.",
-        "Accounts deleted since then, which are disabled: dave.",
-        "Accounts disabled since then, which are disabled: bob.",
-        "Accounts with another password since then, whose old one works again: carl.",
+        "Accounts created since then (lost): 1.",
+        "Accounts deleted since then (now disabled): dave.",
+        "Accounts disabled since then (now disabled): bob.",
+        "Accounts with a new password since then (old password valid again): carl.",
     ] {
         assert!(out.contains(words), "{words}: {out}");
     }
@@ -109,7 +109,7 @@ fn access_tokens_and_open_accounts_come_back_if_the_operator_says_so() {
     let Before { folder, access_token, .. } = before();
     let args = ["restore", "copy.db", "--keep-access-tokens", "--trust-backup"];
     let (code, out, error) = run(folder.path(), &args, &[], "");
-    assert!(code == 0 && out.contains("which are open again: bob."), "{out}{error}");
+    assert!(code == 0 && out.contains("(enabled again): bob."), "{out}{error}");
     let server = start(folder.path(), &[]);
     assert_eq!((server.me(&access_token), server.log_in_as("bob").0, server.log_in_as("dave").0), (200, 200, 200));
     assert!(server.stop().success());
@@ -128,8 +128,8 @@ fn change(file: &Path, sql: &'static str) {
 #[test]
 fn an_account_that_moved_to_another_email_since_is_disabled_by_a_restore_r107() {
     for (option, fay, words) in [
-        (&[][..], 400, "Accounts with another email since then, which are disabled, with the old one: fay."),
-        (&["--trust-backup"], 200, "Accounts with another email since then, whose old one is back: fay."),
+        (&[][..], 400, "Accounts with a new email since then (old email restored, now disabled): fay."),
+        (&["--trust-backup"], 200, "Accounts with a new email since then (old email restored): fay."),
     ] {
         let folder = folder();
         let user = |args: &[&str], input: &str| {
@@ -145,7 +145,7 @@ fn an_account_that_moved_to_another_email_since_is_disabled_by_a_restore_r107() 
         change(&folder.path().join("vestibule.db"), moved);
         let (code, out, error) = run(folder.path(), &[&["restore", "copy.db"], option].concat(), &[], "");
         assert!(code == 0 && out.contains(words), "{out}{error}");
-        assert!(out.contains("Accounts with another username since then, whose old one is back: gina."), "{out}");
+        assert!(out.contains("Accounts with a new username since then (old username restored): gina."), "{out}");
         let server = start(folder.path(), &[]);
         assert_eq!(["fay", "gina", "hal"].map(|name| server.log_in_as(name).0), [fay, 200, 200]);
         assert!(server.stop().success());
@@ -187,7 +187,7 @@ fn an_account_that_was_claimed_since_is_disabled_by_a_restore_r107() {
     let confirmed = "UPDATE users SET email_verified_at = 1 WHERE username = 'gina'";
     let (folder, _) = backed_up(&["fay", "gina", "hal"], confirmed, claimed);
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
-    let words = "Accounts claimed since then by the owner of their email, which are disabled: fay.\n";
+    let words = "Accounts claimed since then by the owner of their email (now disabled): fay.\n";
     assert!(code == 0 && out.contains(words), "{out}{error}");
     let server = start(folder.path(), &[]);
     assert_eq!(["fay", "gina", "hal"].map(|name| server.log_in_as(name).0), [400, 200, 200]);
@@ -210,7 +210,7 @@ fn a_restore_leaves_the_links_that_undo_a_change_of_the_email_if_they_still_work
                  SELECT x'cc', 'reset', id, 'ann@example.net', 0, 9000000000000 FROM users";
     let (folder, file) = backed_up(&["ann"], links, "DELETE FROM links WHERE token_hash = x'bb'");
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
-    assert!(code == 0 && out.contains("Links in mails voided: 3."), "{out}{error}");
+    assert!(code == 0 && out.contains("Links in mails revoked: 3."), "{out}{error}");
     assert_eq!(count(&file, "SELECT COUNT(*) FROM links WHERE token_hash = x'aa'"), 1);
     assert_eq!(count(&file, "SELECT COUNT(*) FROM links"), 1);
 }
@@ -374,7 +374,7 @@ fn a_file_that_is_no_whole_backup_is_refused_and_nothing_is_changed() {
     for (file, words) in [
         ("-", "can't be read from standard input"),
         ("none.db", "can't be read"),
-        (".", "is no file"),
+        (".", "is not a file"),
         ("notes.txt", "no SQLite database"),
         ("cut.db", "the copy is damaged"),
         ("empty.db", "the copy is empty"),
@@ -580,6 +580,6 @@ fn no_control_character_of_an_account_in_a_backup_reaches_the_terminal() {
     assert_eq!(run(&["backup", "copy.db"]).0, 0);
     assert_eq!(run(&["user", "disable", "ann@example.org"]).0, 0);
     let (code, out, error) = run(&["restore", "copy.db"]);
-    let line = "Accounts disabled since then, which are disabled: ann\u{fffd}]0;\u{fffd}root.\n";
+    let line = "Accounts disabled since then (now disabled): ann\u{fffd}]0;\u{fffd}root.\n";
     assert!(code == 0 && out.contains(line), "{out:?}{error}");
 }
