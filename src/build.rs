@@ -1,8 +1,8 @@
-//! The build script: puts the built page into the program.
+//! The build script: embeds the built page into the program.
 //!
-//! `VESTIBULE_SITE` names the folder of a built page (`make` sets it). Each of its files is hashed and compressed
-//! here, once, and listed in a table that `server::assets` includes. Without the variable the table is empty, and
-//! the program serves the page from the disk: that is how `cargo leptos watch` works.
+//! `VESTIBULE_SITE` names the folder of a built page (`make` sets it). Each of its files is hashed and compressed once, and
+//! listed in a table that `server::assets` includes. Without the variable the table is empty, and the program serves the
+//! page from disk, as `cargo leptos watch` requires.
 
 use std::{
     env,
@@ -16,12 +16,12 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// The variable with the folder of the built page.
+/// The environment variable with the folder of the built page.
 const SITE: &str = "VESTIBULE_SITE";
-/// The page's main files: the name in the generated code, and the path in the site.
+/// The page's main files: the constant in the generated code, and the path in the site.
 const MAIN_FILES: [(&str, &str); 3] =
     [("STYLE", "pkg/vestibule.css"), ("SCRIPT", "pkg/vestibule.js"), ("WASM", "pkg/vestibule.wasm")];
-/// The folder whose files change together.
+/// The folder with the files that change together.
 const PACKAGE: &str = "pkg/";
 /// Hexadecimal digits of a content hash in a path: 64 bits.
 const HASH_DIGITS: usize = 16;
@@ -43,12 +43,12 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// One file of the page, ready for the table.
+/// One file of the page.
 struct Embedded {
-    /// Where it lies in the site, with `/` between the parts.
+    /// The path in the site, with `/` as the separator.
     source: String,
     content_type: &'static str,
-    /// The content's hash; also the name of its copies in the output folder.
+    /// The hash of the content. It is also the name of its copies in the output folder.
     hash: String,
     has_brotli: bool,
     has_gzip: bool,
@@ -69,11 +69,11 @@ fn embed(site: &Path, out: &Path) -> Outcome<Vec<Embedded>> {
     }
     let files: Vec<Embedded> =
         sources.into_iter().map(|source| embed_file(site, source, &cache)).collect::<Outcome<_>>()?;
-    forget_others(&cache, &files)?;
+    remove_stale(&cache, &files)?;
     Ok(files)
 }
 
-/// Lists the files below a folder, hidden ones and source maps aside.
+/// Lists the files below a folder, except hidden files and source maps.
 fn collect(folder: &Path, prefix: &str, sources: &mut Vec<String>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -105,13 +105,13 @@ fn embed_file(site: &Path, source: String, cache: &Path) -> Outcome<Embedded> {
 }
 
 impl Embedded {
-    /// Whether the path names the content, so that the answer never changes.
+    /// Whether the path contains a hash of the content, so that the response never changes.
     fn immutable(&self) -> bool {
         self.source.starts_with(PACKAGE)
     }
 
-    /// The URL path: `pkg/app.js` becomes `/pkg/<release>/app.js`. The files name each other, some in a ring, so it is the
-    /// folder that is called by its content.
+    /// The URL path: `pkg/app.js` becomes `/pkg/<release>/app.js`. The hash is in the folder's name, because the files refer
+    /// to each other, some in a cycle.
     fn path(&self, release: &str) -> String {
         match self.source.strip_prefix(PACKAGE) {
             Some(name) => format!("/{PACKAGE}{release}/{name}"),
@@ -120,7 +120,7 @@ impl Embedded {
     }
 }
 
-/// What the files that change together are called by: a hash of their names and contents.
+/// The version of the files that change together: a hash of their names and contents.
 fn release(files: &[Embedded]) -> String {
     let mut digest = Sha256::new();
     for file in files.iter().filter(|file| file.immutable()) {
@@ -137,7 +137,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The media type by the file's ending (RFC 9239 for scripts, the WebAssembly Web API for wasm).
+/// The media type by file name extension (RFC 9239 for scripts, the WebAssembly Web API for wasm).
 fn content_type(source: &str) -> Option<&'static str> {
     let (_, extension) = source.rsplit_once('.')?;
     Some(match extension {
@@ -159,18 +159,18 @@ fn content_type(source: &str) -> Option<&'static str> {
     })
 }
 
-/// Keeps the compressed form in the cache; tells whether it is worth sending.
+/// Stores the compressed form in the cache, and returns whether it is smaller.
 fn smaller(path: &Path, bytes: &[u8], compress: fn(&[u8]) -> io::Result<Vec<u8>>) -> io::Result<bool> {
     store(path, || compress(bytes))?;
     Ok(fs::metadata(path)?.len() < bytes.len() as u64)
 }
 
-/// Writes a file that is named by its content, unless it is there already.
+/// Writes a file that is named by its content, unless it exists already.
 fn store(path: &Path, content: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
-    // A build that is broken off must not leave half a file under the final name.
+    // An interrupted build must not leave an incomplete file under the final name.
     let draft = path.with_extension("draft");
     fs::write(&draft, content()?)?;
     fs::rename(draft, path)
@@ -191,7 +191,7 @@ fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Removes copies of files that the site no longer has.
-fn forget_others(cache: &Path, files: &[Embedded]) -> io::Result<()> {
+fn remove_stale(cache: &Path, files: &[Embedded]) -> io::Result<()> {
     for entry in fs::read_dir(cache)? {
         let path = entry?.path();
         let known = path.file_stem().is_some_and(|stem| files.iter().any(|file| stem == OsStr::new(&file.hash)));
@@ -202,8 +202,8 @@ fn forget_others(cache: &Path, files: &[Embedded]) -> io::Result<()> {
     Ok(())
 }
 
-/// The generated code: the main files' paths, those of the scripts that the main one imports, and every file sorted by its
-/// path.
+/// The generated code: the paths of the main files and of the scripts that the main script imports, and a table of all
+/// files, sorted by path.
 fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
     let mut code = String::new();
     let release = release(files);

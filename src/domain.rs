@@ -1,7 +1,7 @@
-//! The words of the field as types: parsed once at the edge, so that the inside can't hold a wrong value.
+//! Domain types. Input is parsed once, at the entry points, so that the rest of the program can't hold an invalid value.
 //!
-//! [`account`] is what travels between the server and the page. The parsers are the server's alone: the page asks
-//! the server instead of carrying the tables for internationalised domain names, which keeps the first visit small.
+//! [`account`] holds the data that the server sends to the page. The parsers exist on the server only. The page asks the
+//! server instead, and so needs no tables for internationalised domain names. That keeps the first visit small.
 
 pub mod account;
 #[cfg(feature = "ssr")]

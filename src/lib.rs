@@ -1,17 +1,17 @@
 //! Vestibule: accounts for your app in one program.
 //!
-//! | room | what is in it | which side |
+//! | module | content | built for |
 //! |---|---|---|
-//! | [`app`], [`pages`], [`components`], [`session`] | the page: its shell, its views, what they share, who is logged in | both |
-//! | [`domain`], [`error`] | the words of the field as types; what can go wrong | both |
-//! | [`server`], [`api`], [`cli`] | the doors: HTTP for the page, JSON for programs, the command line | server |
-//! | [`service`] | the rules | server |
-//! | [`mail`] | what brings mail to its addressees | server |
+//! | [`app`], [`pages`], [`components`], [`session`] | the page: shell, views, shared components, login state | browser and server |
+//! | [`domain`], [`error`] | domain types and errors | browser and server |
+//! | [`server`], [`api`], [`cli`] | the entry points: HTTP for the page, JSON for programs, the command line | server |
+//! | [`service`] | the business rules | server |
+//! | [`mail`] | templates and delivery of mail | server |
 //! | [`store`] | the database, and all SQL | server |
 //!
-//! Arrows run one way: doors → service → store. `ARCHITECTURE.md` tells the rest.
+//! Dependencies run one way: entry points → service → store. `ARCHITECTURE.md` has the details.
 
-// A view is one type, as deep as its elements.
+// Each view is one type, nested as deeply as its elements.
 #![recursion_limit = "256"]
 
 #[cfg(feature = "ssr")]
@@ -37,7 +37,7 @@ pub mod session;
 #[cfg(feature = "ssr")]
 pub mod store;
 
-/// Starts the page in the browser. The page's loader calls it once.
+/// Starts the page in the browser. The page's loader script calls it once.
 #[cfg(feature = "browser")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn start() {

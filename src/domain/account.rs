@@ -1,5 +1,5 @@
-//! What both doors tell about an account and a session: the wire's types, and nothing that must stay inside. None of them
-//! is flattened into another: reading that would cost every visitor 7 kB.
+//! Data of accounts and sessions as the page and the API return it, without anything internal. No type is flattened into
+//! another, because serde's code for that would add 7 kB to every first visit.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,85 +9,85 @@ use crate::error::Advice;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct Account {
-    /// The account's identifier: a UUID, version 7.
+    /// A UUID, version 7.
     pub id: String,
     /// The email address as it was registered.
     pub email: String,
-    /// Whether its owner has proven that it is theirs.
+    /// Whether the owner has confirmed the email.
     pub email_verified: bool,
     /// The username as it was registered.
     pub username: String,
-    /// When the account was made, RFC 3339 in UTC.
+    /// When the account was created, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
 }
 
-/// Everything that is kept about somebody, for themselves to take along.
+/// An export of all data that is stored about a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct Export {
-    /// The account.
+    /// The account itself.
     pub account: Account,
-    /// When somebody logged in to it for the last time, RFC 3339 in UTC, if ever.
+    /// The time of the last login, RFC 3339 in UTC; null if there was none.
     #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub last_login_at: Option<String>,
-    /// Failed logins that are remembered, if there are any: of strangers, and from where its owner has logged in.
+    /// Recent failed logins, from known and unknown networks; null if there were none.
     #[cfg_attr(feature = "ssr", schema(required))]
     pub failed_logins: Option<FailedLogins>,
-    /// When its owner proved that the email is theirs, RFC 3339 in UTC, if so.
+    /// When the owner confirmed the email, RFC 3339 in UTC; null if it is not confirmed.
     #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub email_verified_at: Option<String>,
-    /// The networks that it knows for 90 days after a login. Each is kept as a hash, by which only the same network is known again.
+    /// Networks of logins in the last 90 days. Each is stored as a hash that only identifies the same network again.
     pub known_networks: Vec<KnownNetwork>,
-    /// Its sessions, those that have ended and are not swept out yet among them.
+    /// Sessions, including expired ones that are not deleted yet.
     pub sessions: Vec<ExportedSession>,
-    /// Its personal access tokens, those that have ended and are not swept out yet among them.
+    /// Personal access tokens, including expired ones that are not deleted yet.
     pub access_tokens: Vec<AccessTokenLine>,
-    /// Mail about it that waits to be sent.
+    /// Mails about the account in the queue.
     pub mails: Vec<ExportedMail>,
-    /// Links in mails about it that can still be followed, or are not swept out yet; without what would open them.
+    /// Links in mails that are valid, or expired and not deleted yet; without their tokens.
     pub links: Vec<ExportedLink>,
 }
 
-/// A mail that waits to be sent.
+/// A mail in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ExportedMail {
-    /// What it is to say.
+    /// The kind of mail.
     pub kind: String,
-    /// Where it goes, if not to the account's address; else empty.
+    /// The recipient; empty if it is the account's address.
     pub address: String,
-    /// Since when it waits, RFC 3339 in UTC.
+    /// When it was queued, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
-    /// When it is due, RFC 3339 in UTC.
+    /// The time of the next attempt to send it, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub due_at: String,
-    /// How often it could not be sent.
+    /// The number of failed attempts to send it.
     pub attempts: i64,
 }
 
-/// A link that was sent.
+/// A link in a mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ExportedLink {
-    /// What following it does.
+    /// What the link does.
     pub kind: String,
-    /// The address that it proves, or brings back.
+    /// The address that it confirms or restores.
     pub address: String,
-    /// When its mail was asked for, RFC 3339 in UTC.
+    /// When its mail was requested, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
-    /// Until when it works, RFC 3339 in UTC.
+    /// When it expires, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub expires_at: String,
 }
 
-/// A network from which somebody has logged in.
+/// A network of an earlier login.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct KnownNetwork {
-    /// When last, to the day, RFC 3339 in UTC.
+    /// The time of the last login from it, to the day, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub last_login_at: String,
 }
@@ -96,107 +96,107 @@ pub struct KnownNetwork {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct FailedLogins {
-    /// How many.
+    /// The number of failed logins.
     pub count: i64,
-    /// When the last one was, RFC 3339 in UTC.
+    /// The time of the last one, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub last_at: String,
 }
 
-/// A session with all that is kept of it, but for the hash of its token.
+/// All stored data of a session, except the hash of its token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ExportedSession {
-    /// As in the list of sessions.
+    /// The session as in the list of sessions.
     pub session: SessionLine,
-    /// The client's own name for itself.
+    /// The client's `User-Agent`.
     pub client_name: String,
-    /// When somebody logged in for the last time before, RFC 3339 in UTC, if ever.
+    /// The time of the login before this session, RFC 3339 in UTC; null if there was none.
     #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub previous_login_at: Option<String>,
-    /// When the password was last proven in it, RFC 3339 in UTC.
+    /// When the password was last checked in it, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub proven_at: String,
 }
 
-/// The answer to a successful login: the only time that a token leaves the server.
+/// The result of a successful login. The server returns the token only here.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct SignIn {
     /// The bearer token.
     pub token: String,
-    /// Who has signed in.
+    /// The account and the session.
     pub identity: Identity,
 }
 
 /// How hard a password is to guess.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Strength {
-    /// From 0, which is guessed at once, to 4. A new password needs 3.
+    /// From 0 (guessed at once) to 4. A new password requires 3.
     pub score: u8,
-    /// Why it is easy to guess, and how to find a better one; empty where it isn't.
+    /// Why the password is easy to guess, and how to choose a better one; empty if it is strong enough.
     pub advice: Vec<Advice>,
 }
 
-/// The page's answer to a registration.
+/// The result of a registration on the page.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Registered {
-    /// The account.
+    /// The new account.
     pub account: Account,
-    /// The session that has begun, where one may begin at once.
+    /// The new session; `None` if the email must be confirmed before a login.
     pub sign_in: Option<SignIn>,
 }
 
-/// Who is behind a token.
+/// The account and the session of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The account.
+    /// The session's account.
     pub account: Account,
-    /// When this session ends at the latest, RFC 3339 in UTC.
+    /// The latest time at which this session expires, RFC 3339 in UTC.
     pub expires_at: String,
-    /// When somebody logged in to the account for the last time before this session, RFC 3339 in UTC, if ever.
+    /// The time of the login before this session, RFC 3339 in UTC; `None` if there was none.
     pub previous_login_at: Option<String>,
 }
 
-/// One of an account's personal access tokens, as its owner sees it.
+/// A personal access token, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct AccessTokenLine {
-    /// The token's identifier: a UUID, version 7. It lets nobody in.
+    /// A UUID, version 7. It can't be used to authenticate.
     pub id: String,
-    /// What its owner calls it.
+    /// The name chosen by the owner.
     pub name: String,
     /// `read` or `full`.
     pub scope: String,
-    /// When it was made, RFC 3339 in UTC.
+    /// When it was created, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
-    /// When it was last used, to the minute, RFC 3339 in UTC, if ever.
+    /// When it was last used, to the minute, RFC 3339 in UTC; null if never.
     #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub last_used_at: Option<String>,
-    /// When it ends, RFC 3339 in UTC.
+    /// When it expires, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub expires_at: String,
 }
 
-/// One of an account's sessions, as its owner sees it.
+/// A session, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct SessionLine {
-    /// The session's identifier: a UUID, version 7. It lets nobody in.
+    /// A UUID, version 7. It can't be used to authenticate.
     pub id: String,
-    /// The client in words, such as "Firefox on Windows".
+    /// A description of the client, such as "Firefox on Windows".
     pub client: String,
-    /// The network that it began from, such as `192.0.2.x`; empty if it isn't known.
+    /// The network of its login, such as `192.0.2.x`; empty if unknown.
     pub network: String,
-    /// When it began, RFC 3339 in UTC.
+    /// The time of its login, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
     /// When it was last used, to the minute, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub last_seen_at: String,
-    /// When it ends at the latest, RFC 3339 in UTC.
+    /// The latest time at which it expires, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub expires_at: String,
-    /// Whether it is the session that asks.
+    /// Whether it is the session of this request.
     pub current: bool,
 }

@@ -1,11 +1,11 @@
-//! Colours, and whether they can be read on each other (WCAG 2.2, 1.4.3).
+//! Colours and their contrast (WCAG 2.2, 1.4.3).
 
 use std::fmt;
 
-/// The least contrast of text and its ground.
+/// The minimum contrast of text and its background.
 const READABLE: f64 = 4.5;
 
-/// A colour of the screen (sRGB).
+/// An sRGB colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour([u8; 3]);
 
@@ -13,7 +13,7 @@ impl Colour {
     const BLACK: Self = Self([0; 3]);
     const WHITE: Self = Self([255; 3]);
 
-    /// Reads `#rrggbb`.
+    /// Parses `#rrggbb`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6)?;
@@ -24,7 +24,7 @@ impl Colour {
         Some(Self([red, green, blue]))
     }
 
-    /// This colour with a share of another in it, from 0 to 1.
+    /// Mixes in a share of another colour, from 0 to 1.
     fn mixed(self, other: Self, share: f64) -> Self {
         let mut mixed = self.0;
         for (own, theirs) in mixed.iter_mut().zip(other.0) {
@@ -60,36 +60,37 @@ impl fmt::Display for Colour {
     }
 }
 
-/// A colour that can be read, with what goes with it, in one theme.
+/// A readable accent colour and its variants for one theme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accent {
     /// For links and buttons.
     pub plain: Colour,
-    /// The same under the pointer.
+    /// For links and buttons under the pointer.
     pub strong: Colour,
-    /// A ground for what is chosen.
+    /// The background of a selected item.
     pub soft: Colour,
-    /// For text on it.
+    /// For text on the accent colour.
     pub on: Colour,
 }
 
 impl Accent {
-    /// For the light theme: the wished colour, darkened as far as it must be.
+    /// For the light theme: the configured colour, darkened until it is readable.
     #[must_use]
-    pub fn light(wish: Colour) -> Self {
-        Self::derive(wish, Colour([0xf3, 0xf3, 0xf7]), Colour::BLACK, Colour::WHITE)
+    pub fn light(configured: Colour) -> Self {
+        Self::derive(configured, Colour([0xf3, 0xf3, 0xf7]), Colour::BLACK, Colour::WHITE)
     }
 
-    /// For the dark theme: the wished colour, lightened as far as it must be.
+    /// For the dark theme: the configured colour, lightened until it is readable.
     #[must_use]
-    pub fn dark(wish: Colour) -> Self {
-        Self::derive(wish, Colour([0x1a, 0x1b, 0x23]), Colour::WHITE, Colour([0x11, 0x12, 0x18]))
+    pub fn dark(configured: Colour) -> Self {
+        Self::derive(configured, Colour([0x1a, 0x1b, 0x23]), Colour::WHITE, Colour([0x11, 0x12, 0x18]))
     }
 
-    /// `panel` is the ground of the theme with the least contrast, as `style/tokens.css` has it; `away` leads away from it.
-    fn derive(wish: Colour, panel: Colour, away: Colour, on: Colour) -> Self {
+    /// `panel` is the theme's background with the least contrast, as in `style/tokens.css`. Mixing in `away` raises the
+    /// contrast.
+    fn derive(configured: Colour, panel: Colour, away: Colour, on: Colour) -> Self {
         let candidate = |step: u32| {
-            let plain = wish.mixed(away, f64::from(step) / 50.0);
+            let plain = configured.mixed(away, f64::from(step) / 50.0);
             Self { plain, strong: plain.mixed(away, 0.2), soft: panel.mixed(plain, 0.1), on }
         };
         let is_readable = |accent: &Self| {
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn contrast_is_that_of_the_standard() {
         assert!((Colour::BLACK.contrast(Colour::WHITE) - 21.0).abs() < 1e-9);
-        // The lightest grey that may stand on white.
+        // The lightest grey with enough contrast on white.
         assert!(colour("#767676").contrast(Colour::WHITE) >= READABLE);
         assert!(colour("#777777").contrast(Colour::WHITE) < READABLE);
     }

@@ -5,15 +5,15 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Problem;
 
-/// The longest address that mail can be sent to, in bytes (RFC 5321, section 4.5.3.1.3, and RFC 3696, erratum 1690).
+/// The maximum length of an address, in bytes (RFC 5321, section 4.5.3.1.3, and RFC 3696, erratum 1690).
 const MAX_BYTES: usize = 254;
-/// The longest local part, in bytes (RFC 5321, section 4.5.3.1.1).
+/// The maximum length of the local part, in bytes (RFC 5321, section 4.5.3.1.1).
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// An email address in its one canonical form.
+/// An email address in its canonical form.
 ///
-/// The text is normalised first, then checked, then stored, so that what is looked up is what was checked
-/// (CVE-2024-12224 and GHSA-7rqj-j65f-68wh are about doing it in another order).
+/// The text is normalised first, then checked, then stored, so that lookups use the text that was checked. CVE-2024-12224
+/// and GHSA-7rqj-j65f-68wh resulted from another order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email {
     address: String,
@@ -21,12 +21,10 @@ pub struct Email {
 }
 
 impl Email {
-    /// Reads an address: white space around it is dropped, the domain goes through IDNA (UTS #46) to its ASCII form.
-    ///
-    /// # Errors
-    /// The first rule that the text breaks.
+    /// Parses an address, and reports the first rule that the text breaks. White space around it is removed. The domain is
+    /// converted to its ASCII form by IDNA (UTS #46).
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        // Anything longer is refused before it costs work. Normalising can at most triple what is left.
+        // Longer texts are rejected before they cost work. Normalising at most triples the length of the rest.
         if text.len() > 4 * MAX_BYTES {
             return Err(Problem::EmailTooLong);
         }
@@ -48,27 +46,27 @@ impl Email {
         Ok(Self { address, key })
     }
 
-    /// The address as mail is sent to it: the local part as it was typed, the domain in lower-case ASCII.
+    /// The address to send mail to: the local part as it was typed, the domain in lower-case ASCII.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.address
     }
 
-    /// The part behind the `@`, in its canonical form.
+    /// The canonical domain.
     #[must_use]
     pub fn domain(&self) -> &str {
         self.key.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// The form in which two spellings of one address are equal.
+    /// The form that is equal for all spellings of an address.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 }
 
-/// The local part: RFC 5322's dot-atom, in ASCII. Quoted local parts and non-ASCII ones are refused; hardly any
-/// mailbox has one, and each is a way to spell an address twice.
+/// Checks the local part: RFC 5322's dot-atom, in ASCII. Quoted and non-ASCII local parts are rejected. Hardly any mailbox
+/// has one, and each would allow a second spelling of an address.
 fn check_local(local: &str) -> Result<(), Problem> {
     if local.len() > MAX_LOCAL_BYTES {
         return Err(Problem::EmailTooLong);
@@ -91,13 +89,14 @@ fn canonical_domain(domain: &str) -> Result<String, Problem> {
     Ok(ascii)
 }
 
-/// A name of the domain name system in its ASCII form.
+/// Converts a domain name to its ASCII form.
 ///
-/// IDNA (UTS #46) refuses what is no letter, digit or hyphen, and labels that are empty, too long, or begin or end with a hyphen.
-/// Hyphens in the third and fourth place are allowed: UTS #46 forbids them as `CheckHyphens`, but such names are registered and get
-/// mail. A label that begins with `xn--` must still be valid Punycode.
+/// IDNA (UTS #46) allows letters, digits and hyphens only. It rejects labels that are empty, too long, or begin or end with
+/// a hyphen. Hyphens in the third and fourth place are allowed. UTS #46 forbids them (`CheckHyphens`), but such names are
+/// registered and receive mail. A label that begins with `xn--` must still be valid Punycode.
 pub(super) fn ascii_domain(domain: &str) -> Result<String, Problem> {
-    // IDNA maps the fullwidth "＠" and friends to ASCII: nothing that is no letter, digit, hyphen or dot may get that far.
+    // IDNA maps characters such as the fullwidth "＠" to ASCII. So other ASCII characters than letters, digits, hyphens and
+    // dots are rejected before.
     if domain.chars().any(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '-' && c != '.') {
         return Err(if domain.contains('@') { Problem::EmailShape } else { Problem::EmailCharacter });
     }

@@ -1,45 +1,42 @@
-//! Domains of email addresses, and which of them may be used.
+//! Email domains, and the rule that allows or denies them.
 
 use super::email::{Email, ascii_domain};
 use crate::error::Problem;
 
-/// Domains that a refusal names; more would not help its reader.
+/// The maximum number of domains in an error message. More would not help its reader.
 const NAMED: usize = 5;
 
-/// A domain in its canonical form (IDNA, lower case), which stands for everything below it, too: `example.org`, `edu`.
+/// A domain in its canonical form (IDNA, lower case), such as `example.org` or `edu`. It includes its subdomains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailDomain(String);
 
 impl EmailDomain {
-    /// Reads a domain. `None` for anything else.
+    /// Parses a domain.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         ascii_domain(text.trim()).ok().map(Self)
     }
 
-    /// Whether a canonical domain is this one or lies below it.
+    /// Whether a canonical domain is this domain or one of its subdomains.
     fn covers(&self, domain: &str) -> bool {
         domain.strip_suffix(&self.0).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 }
 
-/// Which emails an account may have.
+/// The email domains that accounts may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DomainRule {
-    /// Those of any domain.
+    /// Any domain.
     #[default]
     Any,
-    /// Those of these domains.
+    /// Only these domains.
     Only(Vec<EmailDomain>),
-    /// Those of any other domain.
+    /// Any domain except these.
     Except(Vec<EmailDomain>),
 }
 
 impl DomainRule {
-    /// Whether an account may have an email.
-    ///
-    /// # Errors
-    /// Why it may not.
+    /// Checks that an account may have an email.
     pub fn check(&self, email: &Email) -> Result<(), Problem> {
         let covered = |domains: &[EmailDomain]| domains.iter().any(|domain| domain.covers(email.domain()));
         match self {

@@ -1,21 +1,20 @@
-//! What somebody calls their account by.
+//! The identifier that a user logs in with.
 
 use super::{email::Email, username::Username};
 
 /// An email or a username.
 #[derive(Clone, Debug)]
 pub enum Identifier {
-    /// Its email.
+    /// An email.
     Email(Email),
-    /// Its username.
+    /// A username.
     Username(Username),
-    /// Nothing that any account could have.
+    /// Neither: no account can have this identifier.
     Invalid,
 }
 
 impl Identifier {
-    /// Reads an email or a username. Never fails: what can't be either is nobody's, and is treated like a name that
-    /// nobody has.
+    /// Parses an email or a username. Never fails: an invalid text is treated like the identifier of an unknown account.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         Email::parse(text)

@@ -1,4 +1,4 @@
-//! Passwords, in the clear for as short a time as can be.
+//! Passwords. Plain text is held in memory for as short a time as possible.
 
 use std::fmt;
 
@@ -7,14 +7,15 @@ use zeroize::Zeroizing;
 
 use crate::error::Problem;
 
-/// The most code points that a password may have.
+/// The maximum length of a password in code points.
 pub const MAX_CHARS: usize = 256;
-/// The most bytes that a password may have, checked before anything else is done with it (CVE-2013-1443).
+/// The maximum length of a password in bytes, checked before any other work (CVE-2013-1443).
 pub const MAX_BYTES: usize = 1024;
 
-/// A password as somebody typed it, in Unicode's form NFC, so that two keyboards agree (NIST SP 800-63B-4, 3.1.1.2).
+/// A password in plain text. It is normalised to NFC, so that different keyboards produce the same password (NIST SP
+/// 800-63B-4, 3.1.1.2).
 ///
-/// It is wiped from memory when dropped, and it can be neither printed nor serialised:
+/// It is wiped from memory on drop, and it can be neither printed nor serialised:
 ///
 /// ```compile_fail
 /// fn printable<T: std::fmt::Display>(_: T) {}
@@ -28,10 +29,7 @@ pub const MAX_BYTES: usize = 1024;
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Takes a password of any strength, for comparing with a stored one.
-    ///
-    /// # Errors
-    /// [`Problem::Missing`] and [`Problem::PasswordTooLong`].
+    /// Accepts a password of any strength, for comparison with a stored hash.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         if text.is_empty() {
             return Err(Problem::Missing);
@@ -39,17 +37,17 @@ impl Password {
         if text.len() > MAX_BYTES {
             return Err(Problem::PasswordTooLong);
         }
-        // Sized so that it never grows: a grown string leaves its old copy in memory.
+        // The capacity is sufficient. A string that grows would leave its old copy in memory.
         let mut normal = Zeroizing::new(String::with_capacity(3 * MAX_BYTES));
         normal.extend(text.nfc());
-        // So many code points are 1,024 bytes at the most.
+        // 256 code points are at most 1,024 bytes.
         if normal.chars().count() > MAX_CHARS {
             return Err(Problem::PasswordTooLong);
         }
         Ok(Self(normal))
     }
 
-    /// The text itself. Only the hasher and the strength estimator look at it.
+    /// The plain text. Only the hasher and the strength estimator read it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

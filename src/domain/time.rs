@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// How far in the future what was written may seem to lie: requests side by side overtake each other, and servers differ a
-/// little. What lies further ahead was written before the clock was put back.
+/// How far in the future a stored time may lie. Concurrent requests overtake each other, and servers' clocks differ a
+/// little. A later time was stored before the clock was set back.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
-/// A point in time: milliseconds since 1970 in UTC, as the database keeps it.
+/// A point in time: milliseconds since 1970 in UTC, as stored in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// A point so many milliseconds after 1970 began.
+    /// From milliseconds since 1970.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
@@ -25,26 +25,26 @@ impl Timestamp {
         self.0
     }
 
-    /// The point so much later. Stops at the end of time instead of overflowing.
+    /// Adds a duration. Saturates instead of overflowing.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// The point so much earlier. Stops at the beginning of time instead of overflowing.
+    /// Subtracts a duration. Saturates instead of overflowing.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long it is from `earlier` to this point; nothing if `earlier` is later, as after a clock was put back.
+    /// The duration from `earlier` to this point. Zero if `earlier` is later, as after a clock was set back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// RFC 3339 in UTC, to the second, such as `2026-11-24T09:30:00Z`. Points outside of the years 0 to 9999, which
-    /// RFC 3339 can't write, are told as the nearest that it can.
+    /// RFC 3339 in UTC, to the second, such as `2026-11-24T09:30:00Z`. RFC 3339 covers the years 0 to 9999. Points outside of
+    /// them are clamped.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         let seconds = self.0.div_euclid(1000).clamp(-62_167_219_200, 253_402_300_799);
@@ -56,25 +56,25 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// For people, in UTC, to the minute: `24 November 2026, 09:30 UTC`.
+    /// A human-readable form in UTC, to the minute: `24 November 2026, 09:30 UTC`.
     #[must_use]
     pub fn in_words(self) -> String {
         let seconds = self.0.div_euclid(1000).clamp(-62_167_219_200, 253_402_300_799);
-        let told = |time: OffsetDateTime| {
+        let format = |time: OffsetDateTime| {
             let (day, month, year) = (time.day(), time.month(), time.year());
             format!("{day} {month} {year}, {:02}:{:02} UTC", time.hour(), time.minute())
         };
-        OffsetDateTime::from_unix_timestamp(seconds).map(told).unwrap_or_default()
+        OffsetDateTime::from_unix_timestamp(seconds).map(format).unwrap_or_default()
     }
 }
 
-/// A duration in whole milliseconds, as the database keeps it.
+/// A duration in whole milliseconds, as stored in the database.
 #[must_use]
 pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A duration in whole seconds, rounded up and never zero: what a `Retry-After` header says.
+/// A duration in whole seconds for a `Retry-After` header: rounded up and never zero.
 #[must_use]
 pub fn retry_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)

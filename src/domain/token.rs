@@ -1,29 +1,29 @@
-//! Tokens: a prefix that tells the kind, 43 random characters, 6 of checksum.
+//! Tokens: a prefix for the kind, 43 random characters and a checksum of 6.
 //!
-//! The form follows GitHub's of 2021: a prefix that secret scanners know, and a checksum that tells a mistyped or
-//! made-up token without asking the database. As a regular expression: `vs[tlp]_[0-9A-Za-z]{49}`.
+//! The format follows GitHub's of 2021. Secret scanners recognise the prefix. The checksum detects mistyped or made-up
+//! tokens without a database query. As a regular expression: `vs[tlp]_[0-9A-Za-z]{49}`.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// What a token is for. None can be taken for one of another kind.
+/// The purpose of a token. The prefix ensures that a token of one kind is never accepted as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
     /// A session's bearer token.
     Session,
-    /// In a link that was sent by mail. It works once.
+    /// The token of a link in a mail. It works once.
     Link,
     /// A personal access token.
     Personal,
 }
 
 impl TokenKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Session, Self::Link, Self::Personal];
 
-    /// What every token of the kind begins with. Changing it revokes all of them.
+    /// The prefix of all tokens of the kind. Changing it revokes them all.
     #[must_use]
     pub const fn prefix(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl TokenKind {
     }
 }
 
-/// Bytes of every kind's prefix.
+/// Bytes of each prefix.
 const PREFIX_BYTES: usize = 4;
 /// Characters of the random part: 43 × log2(62) = 256 bits.
 const RANDOM_CHARS: usize = 43;
@@ -43,7 +43,7 @@ const CHECKSUM_CHARS: usize = 6;
 const TOKEN_BYTES: usize = PREFIX_BYTES + RANDOM_CHARS + CHECKSUM_CHARS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A token in the clear. Wiped from memory when dropped.
+/// A token in plain text. It is wiped from memory on drop.
 ///
 /// ```compile_fail
 /// fn printable<T: std::fmt::Display>(_: T) {}
@@ -54,8 +54,8 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 pub struct Token(Zeroizing<String>);
 
 impl Token {
-    /// Makes a new token from a source of random bytes, which must be fit for cryptography. Each character is drawn
-    /// without bias: bytes past the last whole multiple of 62 are drawn again.
+    /// Generates a token from a source of random bytes, which must be cryptographically secure. Each character is drawn
+    /// without bias: bytes from 248 (the last multiple of 62) upwards are drawn again.
     pub fn generate(kind: TokenKind, mut random_byte: impl FnMut() -> u8) -> Self {
         let mut token = Zeroizing::new(String::with_capacity(TOKEN_BYTES));
         token.push_str(kind.prefix());
@@ -70,7 +70,7 @@ impl Token {
         Self(token)
     }
 
-    /// Reads a token of a kind. Nothing is trimmed, folded or forgiven: the whole text must match.
+    /// Parses a token of a kind. The whole text must match exactly, including white space and case.
     #[must_use]
     pub fn parse(kind: TokenKind, text: &str) -> Option<Self> {
         if text.len() != TOKEN_BYTES || !text.bytes().skip(PREFIX_BYTES).all(|b| b.is_ascii_alphanumeric()) {
@@ -80,19 +80,19 @@ impl Token {
         (body.starts_with(kind.prefix()) && checksum(body) == sum).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// What it is for.
+    /// The token's kind.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
         TokenKind::ALL.into_iter().find(|kind| self.0.starts_with(kind.prefix())).unwrap_or(TokenKind::Session)
     }
 
-    /// The text itself, to hand to its owner once.
+    /// The plain text, to give to its owner once.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What the database keeps.
+    /// The hash that the database stores.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
@@ -105,18 +105,18 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The SHA-256 of a token. A plain hash is enough, for there is nothing to guess in 256 random bits.
+/// The SHA-256 of a token. An unsalted, fast hash is sufficient, because 256 random bits can't be guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// Takes a hash as the database keeps it. `None` unless it is 32 bytes.
+    /// Reads a hash from the database. `None` unless it has 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// The 32 bytes.
+    /// The hash as bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

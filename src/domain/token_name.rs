@@ -1,26 +1,23 @@
-//! What people call their personal access tokens.
+//! Names of personal access tokens.
 
 use crate::error::Problem;
 
-/// The longest name, in characters.
-const MOST_CHARS: usize = 64;
+/// The maximum length, in characters.
+const MAX_CHARS: usize = 64;
 
-/// A name that tells its owner which program has the token.
+/// A name by which the owner recognises the program that uses the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenName(String);
 
 impl TokenName {
-    /// Reads a name: white space around it is dropped.
-    ///
-    /// # Errors
-    /// [`Problem::Missing`], [`Problem::TokenNameTooLong`], [`Problem::TokenNameCharacter`] for what can't be seen or would
-    /// turn the text around it.
+    /// Parses a name. White space around it is removed. [`Problem::TokenNameCharacter`] rejects characters that are
+    /// invisible or change the direction of the surrounding text.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let name = text.trim();
         if name.is_empty() {
             return Err(Problem::Missing);
         }
-        if name.chars().count() > MOST_CHARS {
+        if name.chars().count() > MAX_CHARS {
             return Err(Problem::TokenNameTooLong);
         }
         if name.chars().any(|c| c.is_control() || is_format(c)) {
@@ -29,14 +26,14 @@ impl TokenName {
         Ok(Self(name.to_owned()))
     }
 
-    /// The name.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Characters that direct text or can't be seen: Unicode's bidirectional controls and what it ignores by default (UAX #44).
+/// Unicode's bidirectional controls and the characters that it ignores by default (UAX #44).
 const fn is_format(c: char) -> bool {
     matches!(
         c,

@@ -2,22 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a personal access token may do. An app that is shown one learns it from `me/`.
+/// What a personal access token may do. `me/` returns it, so that an app that receives a token can check it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TokenScope {
-    /// Tell, and change nothing.
+    /// Read only.
     Read,
-    /// Change things as well, but for what its owner must prove the password for.
+    /// Read and write, except for operations that require a password check.
     Full,
 }
 
 impl TokenScope {
-    /// Both.
+    /// All scopes.
     pub const ALL: [Self; 2] = [Self::Read, Self::Full];
 
-    /// The scope's name, on the wire and in the database.
+    /// The scope's name in the API and the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -26,7 +26,7 @@ impl TokenScope {
         }
     }
 
-    /// The scope of a name.
+    /// The scope with a name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.name() == name)

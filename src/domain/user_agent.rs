@@ -1,11 +1,11 @@
-//! What is known of a client: its program and system, and the networks that its address lies in.
+//! Information about a client: its program and system, and the networks of its address.
 
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Programs by what they call themselves (RFC 9110, section 10.1.5). The first that is found counts: most browsers name
-/// older ones, too, for servers that look for these.
+/// Programs by their product name in `User-Agent` (RFC 9110, section 10.1.5). The first match wins. Most browsers also name
+/// older browsers, for servers that look for these.
 const PROGRAMS: [(&str, &str); 20] = [
     ("Edg/", "Edge"),
     ("EdgA/", "Edge"),
@@ -29,7 +29,7 @@ const PROGRAMS: [(&str, &str); 20] = [
     ("node-fetch", "Node.js"),
 ];
 
-/// Systems by their names in the same text. Android calls itself a Linux, and iPads call themselves a Mac, too.
+/// Systems by their names in `User-Agent`. The first match wins: Android also names Linux, and iPads also name the Mac.
 const SYSTEMS: [(&str, &str); 8] = [
     ("Windows", "Windows"),
     ("Android", "Android"),
@@ -41,16 +41,16 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("FreeBSD", "FreeBSD"),
 ];
 
-/// A client in words, from its own name for itself: "Firefox on Windows". What is not known is told by its first word; a client
-/// without a name is an "Unknown client".
+/// Describes a client by its `User-Agent`, such as "Firefox on Windows". An unknown program is described by the first word,
+/// and a client without a name as "Unknown client".
 #[must_use]
 pub fn describe(agent: &str) -> String {
     let find = |table: &[(&str, &'static str)]| {
         let found = table.iter().find(|(mark, _)| agent.contains(mark));
         found.map(|(_, name)| *name)
     };
-    let own = agent.split([' ', '/']).next().filter(|name| !name.is_empty() && *name != "Mozilla");
-    let program = find(&PROGRAMS).or(own);
+    let first_word = agent.split([' ', '/']).next().filter(|name| !name.is_empty() && *name != "Mozilla");
+    let program = find(&PROGRAMS).or(first_word);
     match (program, find(&SYSTEMS)) {
         (Some(program), Some(system)) => [program, " on ", system].concat(),
         (Some(program), None) => program.to_owned(),
@@ -59,8 +59,8 @@ pub fn describe(agent: &str) -> String {
     }
 }
 
-/// The network of an address: enough to know a place again, too little to follow a person. The first three of four numbers
-/// of IPv4, the first three of eight of IPv6.
+/// The network of an address: enough to recognise a place, too little to track a person. It has the first three of four
+/// numbers of IPv4, and the first three of eight of IPv6.
 #[must_use]
 pub fn network(address: IpAddr) -> String {
     match address.to_canonical() {
@@ -75,13 +75,13 @@ pub fn network(address: IpAddr) -> String {
     }
 }
 
-/// Networks of IPv6 that limits count, the narrowest first, and how many times the allowance of one address each has. A /64 is
-/// one local network, so it counts as one address. A home gets a /56 and rarely has more than two local networks in use
-/// (RIPE-690). A /48 is a business, or 256 homes of a provider that counts on the few who log in at the same moment.
+/// Prefix lengths of the IPv6 networks that are rate-limited, the narrowest first. Each has a multiple of one address's
+/// limit. A /64 is one local network, so it has the limit of one address. A home gets a /56 and rarely uses more than two
+/// local networks (RIPE-690). A /48 is a business, or 256 homes of a provider, few of which log in at the same moment.
 const IPV6_NETWORKS: [(u8, u32); 3] = [(64, 1), (56, 2), (48, 8)];
 
-/// The networks that limits count an address in, the narrowest first, and how many times the allowance of one address each has.
-/// An address of IPv4 counts by itself.
+/// The networks in which an address is rate-limited, the narrowest first, each with its multiple of one address's limit. An
+/// IPv4 address is its own network.
 #[must_use]
 pub fn counted_networks(address: IpAddr) -> Vec<(IpNet, u32)> {
     match address.to_canonical() {

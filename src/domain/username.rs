@@ -2,7 +2,7 @@
 
 use crate::error::Problem;
 
-/// Names that a service keeps for itself, so that nobody can pose as its operator. The operator may give them to accounts.
+/// Reserved names, so that no user can pose as the service's operator. The operator may assign them to accounts.
 const RESERVED: [&str; 28] = [
     "abuse",
     "account",
@@ -36,7 +36,7 @@ const RESERVED: [&str; 28] = [
 
 /// A username: 3 to 32 of `a-z 0-9 . _ -`, beginning with a letter or a digit.
 ///
-/// It holds no `@`, so that no username can be somebody's email address (CVE-2024-1722), and only ASCII, so that no
+/// It contains no `@`, so that no username can be another user's email address (CVE-2024-1722). It is ASCII, so that no
 /// two names look alike (UTS #39).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username {
@@ -45,11 +45,8 @@ pub struct Username {
 }
 
 impl Username {
-    /// Reads the username that somebody chooses. One that a service keeps for itself is refused, and so is one that looks like
-    /// the identifier of an account.
-    ///
-    /// # Errors
-    /// The first rule that the text breaks.
+    /// Parses a username that a user chooses. Rejects reserved names and names that look like an account's id. Reports the
+    /// first rule that the text breaks.
     pub fn choose(text: &str) -> Result<Self, Problem> {
         let name = Self::parse(text)?;
         if RESERVED.contains(&name.key.as_str()) || is_like_an_identifier(&name.key) {
@@ -58,10 +55,8 @@ impl Username {
         Ok(name)
     }
 
-    /// Reads any username. White space around it is dropped; capitals are kept for showing and folded for comparing.
-    ///
-    /// # Errors
-    /// The first rule that the text breaks.
+    /// Parses any username, and reports the first rule that the text breaks. White space around the name is removed.
+    /// Capitals are preserved for display and folded for comparison.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let name = text.trim();
         if name.is_empty() {
@@ -85,14 +80,14 @@ impl Username {
         &self.name
     }
 
-    /// The form in which two spellings of one name are equal.
+    /// The canonical form, which is equal for all spellings of a name.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 }
 
-/// Whether a name is a UUID without its hyphens.
+/// Whether a name looks like a UUID without its hyphens.
 fn is_like_an_identifier(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
