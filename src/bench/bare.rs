@@ -1,4 +1,4 @@
-//! What the program is measured against: the same answer without anything behind it, and the hash alone.
+//! The baselines of the benchmark: a handler that returns the same response without any work, and argon2 alone.
 
 use std::{
     net::SocketAddr,
@@ -15,14 +15,14 @@ use axum::{
 
 use crate::Outcome;
 
-/// Serves a recorded answer, head and body, with `axum::serve` and one handler. Prints its address; never ends.
+/// Serves a recorded response, head and body, with `axum::serve` and one handler. Prints its address, and never returns.
 pub fn serve(recorded: &Path) -> Outcome<()> {
     let recorded = std::fs::read_to_string(recorded)?;
-    let (head, body) = recorded.split_once("\r\n\r\n").ok_or("the recorded answer has no end of its head")?;
+    let (head, body) = recorded.split_once("\r\n\r\n").ok_or("the recorded response has no end of its head")?;
     let mut headers = HeaderMap::new();
     for line in head.lines().skip(1) {
         let (name, value) = line.split_once(": ").ok_or("a recorded header has no value")?;
-        // Hyper writes these two by itself.
+        // Hyper adds these headers itself.
         if !["content-length", "date", "connection"].contains(&name) {
             headers.append(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
         }
@@ -38,7 +38,7 @@ pub fn serve(recorded: &Path) -> Outcome<()> {
     })
 }
 
-/// Hashes a second with the argon2 crate alone, on so many threads, with the default parameters.
+/// Measures hashes per second of the argon2 crate alone, with the default parameters, on a number of threads.
 pub fn hashes_a_second(threads: usize, duration: Duration) -> Outcome<f64> {
     let params = Params::new(19_456, 2, 1, Some(32)).map_err(|cause| cause.to_string())?;
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Databases of any size, filled faster than through the front door.
+//! Fills databases of any size with SQL, which is faster than through the API.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -12,23 +12,23 @@ use vestibule::{
 
 use crate::Outcome;
 
-/// Every account's password.
+/// The password of all accounts.
 pub const PASSWORD: &str = "tidal marmot kettle";
-/// Sessions written by one statement.
+/// Sessions inserted by one statement.
 const BATCH: usize = 2000;
-/// The identifier of the account number `n`, in SQL.
+/// SQL for the id of account number `n`.
 const ID: &str = "printf('01900000-0000-7000-8000-%012x', n)";
 
-/// The names of the accounts, and tokens of some of their sessions.
+/// Files with sample data of a filled database.
 pub struct Filled {
-    /// A token on each line, of as many sessions.
+    /// One session token on each line.
     pub tokens: std::path::PathBuf,
-    /// A login on each line, of as many accounts.
+    /// One login's JSON on each line.
     pub logins: std::path::PathBuf,
 }
 
-/// Makes a database in a folder with the program itself, and fills it with accounts and as many sessions in all as
-/// there are accounts, but at least `sessions`. Up to `sessions` of them are told, evenly spread.
+/// Creates a database in a folder with the program itself, and fills it with accounts. It gets one session per account, but
+/// at least `sessions` in total. About `sessions` tokens and logins, evenly spread, are written to the sample files.
 pub fn fill(program: &Path, folder: &Path, users: usize, sessions: usize) -> Outcome<Filled> {
     fs::create_dir_all(folder)?;
     let made = Command::new(program).arg("migrate").current_dir(folder).env_remove("DATABASE_URL").output()?;
@@ -84,7 +84,7 @@ async fn write(file: &Path, users: usize, sessions: usize) -> Outcome<Vec<Token>
     Ok(tokens)
 }
 
-/// One hash for all: what it costs to compare with it is the same.
+/// Hashes the password once for all accounts. A comparison costs the same as with separate hashes.
 fn hash() -> Outcome<String> {
     let params = Params::new(19_456, 2, 1, Some(32)).map_err(|cause| cause.to_string())?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

@@ -1,6 +1,6 @@
--- What wrk sends, at what pace, and what came of it as one line of JSON.
--- Arguments: "me" or "login"; a file with a token or a login's JSON on each line; the mean number of milliseconds that
--- a connection pauses before each request, 0 for none.
+-- The script for wrk: prepares the requests, sets their pace, and prints the results as one line of JSON.
+-- Arguments: "me" or "login"; a file with a token or a login's JSON on each line; the mean pause of a connection before
+-- each request in milliseconds, 0 for none.
 local prepared, at = {}, 0
 
 function init(args)
@@ -14,11 +14,11 @@ function init(args)
       prepared[#prepared + 1] = wrk.format("POST", "/api/accounts/api_auth/", headers, line)
     end
   end
-  -- Not always at the first line: the requests under way at a load's end are broken off, and would be the same ones.
+  -- Start at a random line. A load's end aborts the requests in progress, which would otherwise always be the same ones.
   math.randomseed(os.time())
   at = math.random(#prepared)
   if pause > 0 then
-    -- Spread out, or all connections would send at the same moment.
+    -- Vary the pause. Otherwise all connections would send at the same moment.
     delay = function() return math.random(math.floor(pause / 2), math.floor(pause * 3 / 2)) end
   end
 end

@@ -1,14 +1,14 @@
-//! `make bench`: how good it is, in figures.
+//! `make bench`: the benchmark.
 //!
-//! The released program and what it is compared with take turns on the same machine in the same run, and the middle of
-//! several rounds counts: machines are noisy, ratios less so. Loads come from wrk, on this machine too, so the
-//! processors are shared with it on both sides.
+//! The release program and its baseline take turns on the same machine in the same run. The result is the median of several
+//! rounds, because machines are noisy, and ratios less so. wrk generates the loads on the same machine, so it uses
+//! processor time on both sides.
 
 mod bare;
 mod fill;
 mod load;
-#[expect(clippy::unwrap_used, clippy::panic, reason = "shared with the tests; a measurement may end by panicking")]
-#[expect(dead_code, reason = "the tests need more of it")]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "shared with the tests; a benchmark may panic")]
+#[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/util/program.rs"]
 mod program;
 mod report;
@@ -30,17 +30,17 @@ use self::{
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Rounds of what takes turns. Odd, so that there is a middle.
+/// Rounds of most comparisons. Odd, so that there is a median.
 const ROUNDS: usize = 5;
-/// Rounds of what takes a second or two.
+/// Rounds of measurements that take a second or two.
 const QUICK_ROUNDS: usize = 9;
-/// Rounds of logins, whose two sides are so close that all of them count.
+/// Rounds of logins. The two sides are so close that the result is the mean of all rounds.
 const LOGIN_ROUNDS: u32 = 10;
-/// Memory of one hash under the defaults, in MiB.
+/// Memory of one hash with the default parameters, in MiB.
 const HASH_MIB: f64 = 19.0;
 const MANY_USERS: usize = 1_000_000;
 const FEW_USERS: usize = 1_000;
-/// Sessions and accounts that a load goes round.
+/// Sessions and accounts that a load cycles through.
 const SAMPLE: usize = 10_000;
 
 fn main() -> ExitCode {
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bare", recorded] => bare::serve(Path::new(recorded)).map(|()| true),
         [program, ref parts @ ..] => measure(Path::new(program), parts),
-        _ => Err("say which program to measure: vestibule-bench target/release/vestibule".into()),
+        _ => Err("pass the program to measure: vestibule-bench target/release/vestibule".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -60,19 +60,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// The parts, in the order in which they run: sizes before those that log in so often that the oldest sessions, whose
-/// tokens are known here, end.
+/// The parts, in the order in which they run. The last two log in so often that the oldest sessions end, and the benchmark
+/// uses the tokens of those. So they come after `sizes`.
 const PARTS: [&str; 5] = ["start", "checks", "sizes", "logins", "flood"];
 
-/// Measures some parts, or all of them where none is named.
+/// Measures some parts, or all if none is named.
 fn measure(program: &Path, parts: &[&str]) -> Outcome<bool> {
     if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(part)) {
-        return Err(format!("there is no part called {unknown}; there are {}", PARTS.join(", ")).into());
+        return Err(format!("there is no part called {unknown}; the parts are {}", PARTS.join(", ")).into());
     }
     let program = program.canonicalize()?;
     let folder = tempfile::tempdir()?;
     let permits = std::thread::available_parallelism()?.get().min(8);
-    println!("{permits} processors, so as many hashes at once; {ROUNDS} rounds, of which the middle counts.\n");
+    println!("{permits} hashes in parallel, as many as processors; median of {ROUNDS} rounds.\n");
     let mut report = Report::default();
     let bench = Bench { program, folder: folder.path().to_owned(), permits };
     let few = fill(&bench.program, &bench.folder.join("few"), FEW_USERS, SAMPLE)?;
@@ -91,23 +91,23 @@ fn measure(program: &Path, parts: &[&str]) -> Outcome<bool> {
 struct Bench {
     program: PathBuf,
     folder: PathBuf,
-    /// Hashes at once: the program's default.
+    /// Parallel hashes, by the program's default.
     permits: usize,
 }
 
 impl Bench {
-    /// Starts the program on a folder, without the limits that would stop a load from one address.
+    /// Starts the program in a folder, with rate limits high enough for a load from one address.
     fn serve(&self, folder: &str) -> Server {
         let folder = self.folder.join(folder);
         let mut command = program(&self.program, &folder);
         command.env("VESTIBULE_RATE_LIMIT_LOGIN_BURST", "10000").env("VESTIBULE_RATE_LIMIT_LOGIN_PER_MINUTE", "60000");
-        // One a microsecond: a few tokens make all calls here.
+        // One per microsecond, because all requests use a few tokens.
         command.env("VESTIBULE_RATE_LIMIT_TOKEN_CALLS_PER_MINUTE", "60000000");
         command.env("VESTIBULE_SERVER_MAX_CONNECTIONS_PER_ADDRESS", "4096");
         Server::start(&mut command, &folder.join("log"))
     }
 
-    /// How soon it answers in an empty folder, and what it takes when nobody asks anything.
+    /// Measures the time from a start in an empty folder to the first response, and the memory of an idle server.
     fn start_and_idle(&self, report: &mut Report) -> Outcome<()> {
         let (mut starts, mut memory) = (Vec::new(), Vec::new());
         for round in 0..QUICK_ROUNDS {
@@ -118,7 +118,7 @@ impl Bench {
             let (status, _) = server.call("GET", "/login", "", "");
             starts.push(started.elapsed().as_secs_f64() * 1e3);
             if status != 200 {
-                return Err(format!("the first answer has the status {status}").into());
+                return Err(format!("the first response has the status {status}").into());
             }
             memory.push(mib(&server, "VmRSS")?);
         }
@@ -133,7 +133,7 @@ impl Bench {
         Ok(())
     }
 
-    /// `GET me/` against a bare handler that returns the same bytes, as fast as they can.
+    /// Compares `GET me/` at full speed with a bare handler that returns the same bytes.
     fn checks(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
         let server = self.serve("few");
         let token = fs::read_to_string(&few.tokens)?.lines().next().unwrap_or_default().to_owned();
@@ -161,7 +161,7 @@ impl Bench {
         let ratio = middle(&|(bare, ours)| ours.rate() / bare.rate());
         let (bare_rate, our_rate) = (middle(&|(bare, _)| bare.rate()), middle(&|(_, ours)| ours.rate()));
         report.add(
-            "GET me/, answers a second",
+            "GET me/, responses per second",
             &format!("{our_rate:.0}, bare handler {bare_rate:.0}: {ratio:.2} of it"),
             "at least 0.80 of it",
             ratio >= 0.8,
@@ -176,19 +176,19 @@ impl Bench {
         );
         let access_rate = median(access_rates);
         report.note(
-            "    with a personal access token, answers a second",
+            "    with a personal access token, per second",
             &format!("{access_rate:.0}: {:.2} of a session's", access_rate / our_rate),
         );
         Ok(())
     }
 
-    /// Logins against the argon2 crate alone.
+    /// Compares logins with the argon2 crate alone.
     fn logins(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
         let server = self.serve("few");
         let load = self.log_ins(few);
         let (mut ours, mut bare) = (0.0, 0.0);
         for round in 0..LOGIN_ROUNDS {
-            // Taking turns at going first, so that a machine that grows faster or slower favours nobody.
+            // The order alternates, so that a machine that gets faster or slower favours neither side.
             if round % 2 == 0 {
                 bare += bare::hashes_a_second(self.permits, load.duration)?;
             }
@@ -200,7 +200,7 @@ impl Bench {
         let ratio = ours / bare;
         let (ours, bare) = (ours / f64::from(LOGIN_ROUNDS), bare / f64::from(LOGIN_ROUNDS));
         report.add(
-            "logins a second",
+            "logins per second",
             &format!("{ours:.1}, argon2 alone {bare:.1}: {ratio:.3} of it"),
             "at least 0.95 of it",
             ratio >= 0.95,
@@ -208,7 +208,7 @@ impl Bench {
         Ok(())
     }
 
-    /// A load that keeps every hashing thread busy, well within what may wait for one.
+    /// A load of logins that keeps every hashing thread busy, without filling the hashing queue.
     fn log_ins<'a>(&self, few: &'a Filled) -> Load<'a> {
         let connections = u32::try_from(16 * self.permits).unwrap_or(32).min(60);
         Load {
@@ -220,7 +220,7 @@ impl Bench {
         }
     }
 
-    /// `GET me/` and the memory while four times as many log in as can.
+    /// Measures `GET me/` and the memory during four times as many login attempts as the server can process.
     fn flood(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
         let server = self.serve("few");
         let idle_memory = mib(&server, "VmRSS")?;
@@ -240,7 +240,7 @@ impl Bench {
         let connections = (4.0 * able * pause.as_secs_f64()).ceil() as u32;
         let flood = Load { connections, pause, duration: Duration::from_secs(12), ..self.log_ins(few) };
         let flood = flood.start(server.address)?;
-        // The flood swells for as long as its connections pause at the most.
+        // The flood reaches its full rate after the longest pause of its connections.
         std::thread::park_timeout(Duration::from_millis(2500));
         let flooded = visits.run(server.address)?.all_good()?;
         let flood = flood.finish()?;
@@ -253,8 +253,8 @@ impl Bench {
         );
         let (offered, rate, broken) = (flood.offered(), flood.rate(), flood.broken);
         report.note(
-            "    the flood, logins a second",
-            &format!("{offered:.0} offered, {rate:.1} carried out, {broken} broken; {able:.1} without it"),
+            "    the flood, logins per second",
+            &format!("{offered:.0} offered, {rate:.1} successful, {broken} failed; {able:.1} without it"),
         );
         let (peak, permits) = (mib(&server, "VmHWM")?, u32::try_from(self.permits)?);
         let bound = idle_memory + f64::from(permits) * HASH_MIB + 64.0;
@@ -267,8 +267,8 @@ impl Bench {
         Ok(())
     }
 
-    /// The same with a thousand accounts and with a million, one request at a time. Tokens in use are checked from
-    /// memory; a token's first check since the start asks the database.
+    /// Compares a thousand accounts with a million, one request at a time. Tokens in use are checked from memory. The first
+    /// check of a token since the start queries the database.
     fn sizes(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
         println!("Filling a database with {MANY_USERS} accounts…");
         let many = fill(&self.program, &self.folder.join("many"), MANY_USERS, SAMPLE)?;
@@ -304,36 +304,36 @@ impl Bench {
     }
 }
 
-/// Mean microseconds of one request after the other.
+/// Mean latencies of sequential requests, in microseconds.
 struct Costs {
     first_check: f64,
     check: f64,
     login: f64,
 }
 
-/// Logs the first account in.
+/// Logs in to the first account.
 fn token(server: &Server) -> Outcome<String> {
     let login = format!(r#"{{"email":"user0","password":"{}"}}"#, fill::PASSWORD);
-    let (_, answer) = server.call("POST", "/api/accounts/api_auth/", "", &login);
-    told_token(&answer)
+    let (_, response) = server.call("POST", "/api/accounts/api_auth/", "", &login);
+    token_in(&response)
 }
 
-fn told_token(answer: &str) -> Outcome<String> {
-    let answer: serde_json::Value = serde_json::from_str(answer)?;
-    Ok(answer.get("token").and_then(serde_json::Value::as_str).ok_or("the answer brought no token")?.to_owned())
+fn token_in(response: &str) -> Outcome<String> {
+    let response: serde_json::Value = serde_json::from_str(response)?;
+    Ok(response.get("token").and_then(serde_json::Value::as_str).ok_or("the response has no token")?.to_owned())
 }
 
-/// A personal access token of the first account.
+/// Creates a personal access token of the first account.
 fn access_token(server: &Server) -> Outcome<String> {
-    let wish = r#"{"name":"bench","scope":"read","days":1}"#;
-    let (_, answer) = server.call("POST", "/api/accounts/tokens/", &token(server)?, wish);
-    told_token(&answer)
+    let request = r#"{"name":"bench","scope":"read","days":1}"#;
+    let (_, response) = server.call("POST", "/api/accounts/tokens/", &token(server)?, request);
+    token_in(&response)
 }
 
-/// A figure of a process's memory, in MiB: `VmRSS` now, `VmHWM` at its highest.
+/// The memory of the server's process, in MiB: `VmRSS` is the current value, `VmHWM` the peak.
 fn mib(server: &Server, figure: &str) -> Outcome<f64> {
     let status = fs::read_to_string(format!("/proc/{}/status", server.process.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(figure)).ok_or("no such figure of the process")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).ok_or("the process has no such figure")?;
     let kib: f64 = line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
 }

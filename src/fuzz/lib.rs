@@ -1,6 +1,6 @@
-//! What the fuzz targets share with the tests, which replay the corpus on stable Rust.
+//! Code that the fuzz targets share with the tests. The tests replay the corpus on stable Rust.
 
-#![allow(dead_code, clippy::all, reason = "this package uses a part of what it borrows")]
+#![allow(dead_code, clippy::all, reason = "this package uses only a part of the shared code")]
 
 pub mod oracles;
 #[path = "../tests"]

@@ -1,4 +1,4 @@
-//! What must hold for whatever a stranger sends. An oracle panics where it doesn't.
+//! Properties that must hold for any input from a client. An oracle panics if a property is violated.
 
 use std::{net::IpAddr, sync::Mutex, time::Duration};
 
@@ -24,10 +24,10 @@ use vestibule::{
 
 use crate::util::{Answer, App, Backend, PASSWORD, some_address};
 
-/// Takes what a stranger sent.
+/// Checks one input.
 pub type Oracle = fn(&[u8]);
 
-/// Each parser by the name of its corpus.
+/// The oracles by the names of their corpora.
 pub const ORACLES: [(&str, Oracle); 8] = [
     ("token", token),
     ("email", email),
@@ -39,22 +39,22 @@ pub const ORACLES: [(&str, Oracle); 8] = [
     ("password", password),
 ];
 
-/// A token is taken whole or not at all, and tells its text as it came; so is the header that carries it. One that is made
-/// from the data is taken, as one of its own kind only, and not once a character of it is another.
+/// A token, or a header with a token, is accepted only as a whole, and its text is unchanged. A token generated from the
+/// data is accepted as its own kind only, and no longer after one character is changed.
 pub fn token(data: &[u8]) {
     const KINDS: [TokenKind; 3] = [TokenKind::Session, TokenKind::Personal, TokenKind::Link];
     if let Some((&[place, other], random)) = data.split_first_chunk()
         && !random.is_empty()
     {
         for kind in KINDS {
-            // Bytes from 248 on would be drawn again.
+            // Bytes from 248 upwards would be drawn again.
             let mut random = random.iter().cycle().map(|byte| byte % 248);
-            let made = Token::generate(kind, || random.next().expect("an endless source"));
+            let generated = Token::generate(kind, || random.next().expect("an endless source"));
             let kinds: Vec<TokenKind> =
-                KINDS.into_iter().filter(|kind| Token::parse(*kind, made.expose()).is_some()).collect();
-            assert_eq!(kinds, [kind], "{}", made.expose());
-            assert_eq!(Token::parse(kind, made.expose()).as_ref(), Some(&made));
-            let mut changed = made.expose().as_bytes().to_vec();
+                KINDS.into_iter().filter(|kind| Token::parse(*kind, generated.expose()).is_some()).collect();
+            assert_eq!(kinds, [kind], "{}", generated.expose());
+            assert_eq!(Token::parse(kind, generated.expose()).as_ref(), Some(&generated));
+            let mut changed = generated.expose().as_bytes().to_vec();
             let place = usize::from(place) % changed.len();
             if changed[place] != other && other.is_ascii() {
                 changed[place] = other;
@@ -86,22 +86,23 @@ pub fn token(data: &[u8]) {
     }
 }
 
-/// What a token's name is kept as reads back as the same, is a short line, and turns no text around it.
+/// The stored form of a token's name parses to the same name. It is one short line and doesn't change the direction of the
+/// surrounding text.
 pub fn token_name(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Ok(name) = TokenName::parse(text) else { return };
-    let kept = name.as_str();
-    assert_eq!(TokenName::parse(kept).as_ref(), Ok(&name), "canonical");
-    assert!(kept == kept.trim() && (1..=64).contains(&kept.chars().count()), "{kept:?}");
+    let stored = name.as_str();
+    assert_eq!(TokenName::parse(stored).as_ref(), Ok(&name), "canonical");
+    assert!(stored == stored.trim() && (1..=64).contains(&stored.chars().count()), "{stored:?}");
     assert!(
-        !kept.contains(
+        !stored.contains(
             |c: char| c.is_control() || "\u{200b}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}".contains(c)
         ),
-        "{kept:?}"
+        "{stored:?}"
     );
 }
 
-/// What an address is kept as reads back as the same; every spelling of it has the same key.
+/// The stored form of an address parses to the same address. All its spellings have the same key.
 pub fn email(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Ok(email) = Email::parse(text) else { return };
@@ -121,7 +122,7 @@ pub fn email(data: &[u8]) {
     }
 }
 
-/// The same address with its domain as its owners read it.
+/// The same address with its domain in Unicode.
 fn in_unicode(address: &str) -> String {
     let (local, domain) = address.split_once('@').expect("an address");
     let (domain, read) = idna::domain_to_unicode(domain);
@@ -129,7 +130,7 @@ fn in_unicode(address: &str) -> String {
     format!("{local}@{}", domain.replace('.', "\u{3002}"))
 }
 
-/// What a username is kept as reads back as the same; every spelling of it has the same key, and none is an email.
+/// The stored form of a username parses to the same username. All its spellings have the same key, and it is no email.
 pub fn username(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Ok(username) = Username::parse(text) else { return };
@@ -149,17 +150,17 @@ pub fn username(data: &[u8]) {
     }
 }
 
-/// Other ways of typing the same, which must do.
+/// Other spellings of the same text, which must be accepted.
 fn plain_spellings(text: &str) -> [String; 4] {
     [text.to_ascii_uppercase(), text.to_ascii_lowercase(), format!("\t {text}\n"), text.trim().to_owned()]
 }
 
-/// Other ways of writing the same, which may do.
+/// Other spellings of the same text, which may be accepted.
 fn odd_spellings(text: &str) -> [String; 3] {
     [text.nfc().collect(), text.nfd().collect(), text.nfkc().collect()]
 }
 
-/// Nothing that a client writes changes what a trusted proxy, or the connection itself, says of its address.
+/// No header of a client changes its address as reported by a trusted proxy or by the connection itself.
 pub fn forwarded_for(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
     let proxies = ["127.0.0.0/8".parse().expect("a network"), "10.0.0.0/8".parse().expect("a network")];
@@ -172,16 +173,16 @@ pub fn forwarded_for(data: &[u8]) {
         }
         client_ip(peer, &headers, &proxies)
     };
-    assert_eq!(through(&[&value], stranger), stranger, "a stranger's own word");
-    let told = HeaderValue::from_static("198.51.100.7");
-    assert_eq!(through(&[&value, &told], proxy), IpAddr::from([198, 51, 100, 7]), "the proxy's word comes last");
+    assert_eq!(through(&[&value], stranger), stranger, "an untrusted peer's header is ignored");
+    let added = HeaderValue::from_static("198.51.100.7");
+    assert_eq!(through(&[&value, &added], proxy), IpAddr::from([198, 51, 100, 7]), "the proxy's entry is the last");
     let client = through(&[&value], proxy);
     if !trusted(&client) {
-        assert_eq!(through(&[&told, &value], proxy), client, "what stands further left counts for nothing");
+        assert_eq!(through(&[&added, &value], proxy), client, "entries further left are ignored");
     }
 }
 
-/// What is read as a stored hash is written as one that reads back as the same.
+/// A stored hash that was parsed can be written, and parses to the same hash again.
 pub fn stored_hash(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Some(hash) = StoredHash::parse(text) else { return };
@@ -189,8 +190,8 @@ pub fn stored_hash(data: &[u8]) {
     assert_eq!(StoredHash::parse(&written).as_ref(), Some(&hash));
 }
 
-/// Where bodies go. The first byte's lower half chooses, and the next two bits which token goes with it.
-const DOORS: [&str; 33] = [
+/// The paths that bodies are sent to. The first byte of the data chooses one, and its bits 5 and 6 choose the token.
+const PATHS: [&str; 33] = [
     "/api/accounts/api_register/",
     "/api/accounts/api_auth/",
     "/api/accounts/logout/",
@@ -226,18 +227,18 @@ const DOORS: [&str; 33] = [
     "/fn/check_link",
 ];
 
-/// A server that lives from one body to the next, with somebody who is logged in and has a token for programs.
+/// A server that is shared by all bodies, with a user who is logged in and has a personal access token.
 struct Host {
     runtime: Runtime,
     app: App,
-    people: u32,
+    users: u32,
     session: String,
     access: String,
 }
 
 static HOST: Mutex<Option<Host>> = Mutex::new(None);
 
-/// A password is judged within its budget and without a panic, and one that is a person's own name is refused.
+/// A password is checked within its time budget and without a panic. A password that equals the user's name is rejected.
 pub fn password(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(password) = Password::parse(text.trim()) else { return };
@@ -253,7 +254,7 @@ pub fn password(data: &[u8]) {
         Err(Problem::PasswordGuessable(advice)) => assert!(!advice.is_empty(), "{text:?}"),
         Err(other) => panic!("{text:?}: {other:?}"),
     }
-    // Whatever a form sends beside it.
+    // The other fields of the form may hold any text.
     drop(judge(&Words::new(&text, &text, &[])));
     drop(judge(&Words::new(&"bbbb.bbbbb.abcd.".repeat(1_000), &text, &names)));
     for words in [
@@ -265,7 +266,7 @@ pub fn password(data: &[u8]) {
     }
 }
 
-/// Ends that server and removes its folder.
+/// Stops that server and removes its folder.
 pub fn stop_server() {
     drop(HOST.lock().expect("no oracle has failed before").take());
 }
@@ -274,29 +275,30 @@ impl Host {
     fn start() -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let app = runtime.block_on(App::start_with(Backend::Sqlite, |config| {
-            // As cheap as argon2 can be: what is looked at here is what comes before it.
+            // As cheap as argon2 allows, because this oracle is about the code before the hashing.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         }));
-        let mut host = Self { runtime, app, people: 0, session: String::new(), access: String::new() };
-        host.welcome();
+        let mut host = Self { runtime, app, users: 0, session: String::new(), access: String::new() };
+        host.add_user();
         host
     }
 
-    /// Somebody new, for the one before may have changed the password, or left.
-    fn welcome(&mut self) {
-        self.people += 1;
-        // So that nobody has to wait for what others sent before.
+    /// Registers a new user, because the previous one may have changed the password or deleted the account.
+    fn add_user(&mut self) {
+        self.users += 1;
+        // Earlier requests must not cause rate limits.
         self.app.clock.advance(Duration::from_mins(20));
-        let name = format!("ann{}", self.people);
+        let name = format!("ann{}", self.users);
         self.runtime.block_on(self.app.register(&name));
         self.session = self.runtime.block_on(self.app.token(&name));
-        let wish = json!({ "name": "fuzz", "scope": "read", "days": 366 });
-        let made = self.runtime.block_on(self.app.ask("POST", "/api/accounts/tokens/", &self.session, &wish)).json();
-        made["token"].as_str().expect("a token").clone_into(&mut self.access);
+        let request = json!({ "name": "fuzz", "scope": "read", "days": 366 });
+        let created =
+            self.runtime.block_on(self.app.ask("POST", "/api/accounts/tokens/", &self.session, &request)).json();
+        created["token"].as_str().expect("a token").clone_into(&mut self.access);
     }
 
     fn send(&self, path: &str, body: Vec<u8>, token: Option<&str>) -> Answer {
-        // So that nobody has to wait for what others sent before.
+        // Earlier requests must not cause rate limits.
         self.app.clock.advance(Duration::from_mins(20));
         let mut call = self.app.call("POST", path).body("application/json", body).from(&some_address());
         if let Some(token) = token {
@@ -306,14 +308,14 @@ impl Host {
     }
 }
 
-/// A body of any kind is answered by a success or by what the client did wrong: never by a fault of ours. And once an email
-/// has an account, no other spelling of it makes a second one.
+/// Any body results in success or a client error, never in a server error. If an email has an account, no other spelling of
+/// it can be registered.
 pub fn body(data: &[u8]) {
     let mut host = HOST.lock().expect("no oracle has failed before");
     let host = host.get_or_insert_with(Host::start);
-    let Some((door, body)) = data.split_first() else { return };
-    let path = DOORS[usize::from(*door) % DOORS.len()];
-    let token = match door >> 5 & 3 {
+    let Some((choice, body)) = data.split_first() else { return };
+    let path = PATHS[usize::from(*choice) % PATHS.len()];
+    let token = match choice >> 5 & 3 {
         0 => None,
         1 => Some(host.access.clone()),
         _ => Some(host.session.clone()),
@@ -322,19 +324,19 @@ pub fn body(data: &[u8]) {
     let status = answer.status.as_u16();
     assert!((200..300).contains(&status) || (400..500).contains(&status), "{path}: {} {}", answer.status, answer.text);
     if status >= 400 {
-        let marked: serde_json::Value = serde_json::from_str(&answer.text).expect("an error is told in JSON");
+        let marked: serde_json::Value = serde_json::from_str(&answer.text).expect("an error is JSON");
         assert!(!marked.is_null(), "{path}");
     } else if path.ends_with("register") || path.ends_with("register/") {
         let sent: serde_json::Value = serde_json::from_slice(body).expect("what was accepted is JSON");
         let email = sent["email"].as_str().expect("what was accepted has an email");
         for spelling in plain_spellings(email).into_iter().chain(odd_spellings(email)) {
             let again = json!({ "email": spelling, "username": "somebody.else", "password": PASSWORD });
-            let again = host.send(DOORS[0], again.to_string().into_bytes(), None).status;
+            let again = host.send(PATHS[0], again.to_string().into_bytes(), None).status;
             assert!([400, 409].contains(&again.as_u16()), "{spelling:?} has an account beside {email:?}: {again}");
         }
     }
 
     if host.runtime.block_on(host.app.me(&host.session)) != 200 {
-        host.welcome();
+        host.add_user();
     }
 }
