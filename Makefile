@@ -1,36 +1,36 @@
-# Each target is a script in .ci, which says what it does.
+# Each target runs scripts in .ci, which describe what they do.
 .PHONY: run build test check rust e2e audit bench watch chaos fuzz mutants dist
 
-# Builds what has changed, then serves on http://127.0.0.1:8000.
+# Builds what has changed, then starts the server on http://127.0.0.1:8000.
 run:
 	@.ci/build
 	@.ci/serve
 
-# Builds the page and the release program that carries it: target/release/vestibule.
+# Builds the page and the release program that embeds it: target/release/vestibule.
 build:
 	@.ci/build
 
-# Every check and every test: the four parts below, with one summary.
+# Runs all checks and tests: the four parts below, with one summary.
 test:
 	@.ci/test
 
-# Formatting, lints, documentation, types of the browser tests.
+# Checks formatting, lints, documentation and the types of the browser tests.
 check:
 	@.ci/test check
 
-# Unit, store and router tests.
+# Runs the unit, store and router tests.
 rust:
 	@.ci/test rust
 
-# The page's size, the API against its document, the browser, README's blocks.
+# Checks the page's size and the API's document, and runs the browser tests and README's code blocks.
 e2e:
 	@.ci/test e2e
 
-# Licences, sources and known faults of the dependencies.
+# Checks licences, sources and advisories of the dependencies.
 audit:
 	@.ci/test audit
 
-# How good it is, in figures: against a bare handler, bare argon2, and itself with a million accounts.
+# Benchmarks: compares with a bare handler, with argon2 alone, and a small database with a million accounts.
 bench:
 	@.ci/bench
 
@@ -38,18 +38,18 @@ bench:
 watch:
 	@.ci/watch
 
-# Its worst day: killed, attacked, and played against its model, for half an hour.
+# Chaos tests: kills and attacks the program, and compares it with its model. Takes half an hour.
 chaos:
 	@.ci/chaos
 
-# Looks for input that breaks a parser: a minute for each.
+# Fuzzes the parsers, one minute each.
 fuzz:
 	@.ci/fuzz
 
-# Whether the tests notice a change of the words, the rules and the store. Takes hours; .ci/mutants tells how to do a part.
+# Mutation tests of the domain types, the service and the store. Takes hours; .ci/mutants describes how to run a part.
 mutants:
 	@.ci/mutants
 
-# The archive to deploy: the program, its configuration, a unit for systemd, and a bill of materials.
+# Builds the archive to deploy: the program, its configuration, a systemd unit, and a bill of materials.
 dist:
 	@.ci/dist

@@ -1,4 +1,4 @@
-# Shared by the scripts beside it; they source it first.
+# Functions for the scripts in this folder, which source it first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,23 +16,23 @@ fail() {
     exit 1
 }
 
-# step <what> [how long it takes where nothing is built yet]
+# step <what> [how long it takes if nothing is built yet]
 step() {
     step_number=$((step_number + 1))
     printf '\n[%s/%s] %s%s\n' "$step_number" "$step_count" "$1" "${2:+ (on a cold machine: $2)}"
 }
 
-# One checksum over the contents and names of files and folders.
+# Prints one checksum of the contents and names of files and folders.
 fingerprint() { find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 cksum | cksum; }
 
 is_root() { [ "$(id -u)" = 0 ]; }
 
-# Installs a Debian package, where that is possible.
+# Installs Debian packages, if run as root with apt-get.
 apt_install() {
     is_root && command -v apt-get >/dev/null || return 1
     say "Installing with apt-get: $*"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# A path as it is from every folder.
+# Prints the absolute form of a path.
 absolute() { case $1 in /*) printf '%s' "$1" ;; *) printf '%s' "$PWD/$1" ;; esac }

@@ -1,5 +1,5 @@
-// Prints the licences of everything that the program and its page are built from, with their texts as the crates carry them:
-// most of them ask that whoever passes the program on passes these on, too.
+// Prints the licences of all crates in the program and its page, with the texts that the crates contain. Most licences
+// require that a distribution of the program includes them.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -11,8 +11,8 @@ const builds = [
 
 /** The crates that one build links, by name and version. */
 function linked(options) {
-  const told = execFileSync("cargo", ["metadata", "--locked", "--format-version", "1", ...options], { maxBuffer: 1 << 28 });
-  const { packages, resolve } = JSON.parse(told);
+  const metadata = execFileSync("cargo", ["metadata", "--locked", "--format-version", "1", ...options], { maxBuffer: 1 << 28 });
+  const { packages, resolve } = JSON.parse(metadata);
   const nodes = new Map(resolve.nodes.map((node) => [node.id, node]));
   const seen = new Set();
   const queue = [resolve.root];
@@ -42,6 +42,6 @@ for (const [name, crate] of crates) {
   }
 }
 const rule = "=".repeat(80);
-console.log("What Vestibule is built from, and under which licences.\n");
+console.log("Third-party software in Vestibule, and its licences.\n");
 for (const [name, crate] of crates) console.log(`${name}: ${crate.license ?? "see below"}`);
 for (const [text, names] of texts) console.log(`\n${rule}\n${names.join(", ")}\n${rule}\n\n${text}`);

@@ -1,6 +1,6 @@
 # Builds the page into target/site.
 
-# Paths of this machine have no place in what is sent to every visitor.
+# Compiler flags that remove paths of this machine from the files that visitors download.
 page_flags() {
     local folder
     printf '%s' "--remap-path-prefix=$PWD=."
@@ -12,19 +12,20 @@ page_flags() {
 
 compile_page() {
     cargo fetch --locked
-    # With the relocations, by which wasm-split knows what needs what.
+    # wasm-split needs the relocations to find dependencies between functions.
     CARGO_ENCODED_RUSTFLAGS=$(page_flags) cargo rustc --locked --lib --crate-type cdylib --profile wasm-release \
         --target "$wasm_target" --no-default-features --features split -- -Clink-arg=--emit-relocs
 }
 
-# Flattened first, the code is laid out anew, which is a little smaller.
+# Flattening first lets wasm-opt restructure the code, which makes it a little smaller.
 shrink() {
     "$npm_programs/wasm-opt" --flatten --rereloop -Oz -Oz --converge --enable-bulk-memory \
         --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
         --enable-multivalue --strip-debug --strip-producers -o "$2" "$1"
 }
 
-# Takes apart, binds, shrinks and bundles, unless neither what goes in nor what came out has changed since the last time.
+# Splits, binds, shrinks and bundles the page. Skips this if neither inputs nor outputs have changed since the last
+# build.
 assemble_page() {
     local wasm=$target/$wasm_target/wasm-release/vestibule.wasm stamp=$target/site.stamp bound=$target/bound inputs part
     inputs=$(fingerprint "$wasm" style public end2end/package-lock.json .ci/page.sh .ci/trim.mjs)
@@ -34,9 +35,9 @@ assemble_page() {
     fi
     rm -rf "$site" "$bound"
     mkdir -p "$site/pkg" "$bound"
-    # Sets what only those who log in want apart from what everybody does.
+    # Separates the code that only logged-in users need from the rest.
     "$wasm_split" "$wasm" "$bound" --out-name vestibule
-    # The parts find each other by what the linker exports.
+    # The parts are linked at run time by the linker's exports.
     "$wasm_bindgen" --target web --no-typescript --keep-lld-exports --out-dir "$bound" --out-name vestibule \
         "$bound/vestibule.wasm"
     node .ci/trim.mjs "$bound/vestibule_bg.wasm" "$bound/vestibule.js" "$bound/__wasm_split.js"
@@ -44,10 +45,10 @@ assemble_page() {
     for part in "$bound"/split_*.wasm "$bound"/chunk_*.wasm; do
         [ ! -e "$part" ] || shrink "$part" "$site/pkg/${part##*/}"
     done
-    # TypeScript's compiler takes the comments out.
+    # TypeScript's compiler removes the comments.
     "$npm_programs/tsc" --allowJs --checkJs false --removeComments --target es2022 --module esnext \
         --moduleResolution bundler --skipLibCheck --outDir "$site/pkg" "$bound/vestibule.js" "$bound/__wasm_split.js"
-    [ ! -d "$bound/snippets" ] || fail "The page has script snippets, which this build doesn't know how to name."
+    [ ! -d "$bound/snippets" ] || fail "The page has script snippets, which this build doesn't support."
     "$npm_programs/lightningcss" --bundle --minify --output-file "$site/pkg/vestibule.css" style/main.css
     cp -R public/. "$site/"
     say "$inputs $(fingerprint "$site")" >"$stamp"

@@ -1,10 +1,10 @@
-# What the builds and the tests need from outside. Each function installs what is missing, or says what to do.
+# External programs for the builds and the tests. Each function installs a missing program, or prints how to install it.
 
-# Programs that only the owner of the machine can install.
+# Programs that must be installed by the owner of the machine.
 need_programs() {
     command -v cargo >/dev/null || fail "cargo is missing. Install Rust 1.95 or newer: https://rustup.rs"
     command -v node >/dev/null || fail "node is missing. Install Node.js 20 or newer."
-    command -v npm >/dev/null || fail "npm is missing. Install npm; it comes with Node.js, on Debian as a package of its own."
+    command -v npm >/dev/null || fail "npm is missing. Install npm; it is part of Node.js, but a separate package on Debian."
     local major
     major=$(node -p 'process.versions.node.split(".")[0]')
     [ "$major" -ge 20 ] || fail "Node.js $major is too old. Install version 20 or newer."
@@ -29,11 +29,12 @@ need_npm_packages() {
             fail "npm could not install the packages in end2end/. Check the network and try again."
         say "$wanted" >"$stamp"
     fi
-    # npm may be set to run no install scripts; this one only puts a program into place.
+    # npm may be configured not to run install scripts. This one only copies a program.
     [ -x "$npm_programs/lightningcss" ] || (cd end2end/node_modules/lightningcss-cli && node postinstall.js)
 }
 
-# install_program <options of cargo install>: compiles a program that the build runs for seconds. To optimise it would take minutes.
+# install_program <arguments of cargo install>: compiles without optimisation. The build runs these programs for seconds, and
+# optimising them takes minutes.
 install_program() {
     env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_DEBUG=0 cargo install "$@"
@@ -55,13 +56,13 @@ need_wasm_bindgen() {
     is_wasm_bindgen "$wasm_bindgen" "$version" && return
     wasm_bindgen=$cache/bin/wasm-bindgen
     is_wasm_bindgen "$wasm_bindgen" "$version" && return
-    say "Compiling wasm-bindgen $version. It is kept for the next time."
+    say "Compiling wasm-bindgen $version. It is cached for the next time."
     # Without --locked: the lock file of its release names versions that are no longer served.
     install_program wasm-bindgen-cli --version "$version" --root "$cache" ||
         fail "wasm-bindgen $version could not be installed. Check the network and try again."
 }
 
-# The store's tests start a PostgreSQL of their own.
+# The store's tests start a separate PostgreSQL server.
 need_postgres() {
     local folder
     for folder in "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin; do
@@ -77,7 +78,7 @@ need_pgbouncer() {
         say "PgBouncer is missing, and its tests will fail. Install it (Debian: apt-get install pgbouncer)."
 }
 
-# One test runs README's lines for nginx.
+# One test runs README's nginx configuration.
 need_nginx() {
     local program
     for program in /usr/sbin/nginx /usr/bin/nginx; do
@@ -100,18 +101,18 @@ need_chromium() {
     export CHROMIUM
 }
 
-# Chaos puts the program's clock elsewhere.
+# The chaos tests change the program's clock with libfaketime.
 need_faketime() {
     ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || apt_install faketime ||
         say "libfaketime is missing, and the test of the clock will fail. Install it (Debian: apt-get install faketime)."
 }
 
-# The benchmark's loads come from wrk.
+# wrk generates the benchmark's loads.
 need_wrk() {
     command -v wrk >/dev/null || apt_install wrk || fail "wrk is missing. Install it (Debian: apt-get install wrk)."
 }
 
-# Sets cargo_fuzz to a program, which wants a nightly compiler.
+# Sets cargo_fuzz to the path of cargo-fuzz, and selects the nightly compiler that it requires.
 need_cargo_fuzz() {
     cargo_fuzz=$(need_cargo_program cargo-fuzz 0.13.2)
     export RUSTUP_TOOLCHAIN=nightly
@@ -122,19 +123,19 @@ need_cargo_fuzz() {
     esac
 }
 
-# need_cargo_program <crate> <version> [<program> <options of cargo install…>]: prints the path of a program from crates.io,
-# which it compiles once.
+# need_cargo_program <crate> <version> [<program> <options of cargo install…>]: prints the path of a program from
+# crates.io. Compiles it once.
 need_cargo_program() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/$1-$2 program=${3:-$1}
     if [ ! -x "$cache/bin/$program" ]; then
-        say "Compiling $1 $2. It is kept for the next time." >&2
+        say "Compiling $1 $2. It is cached for the next time." >&2
         install_program "$1" --version "$2" --locked --root "$cache" "${@:4}" >&2 ||
             fail "$1 $2 could not be installed. Check the network and try again."
     fi
     printf '%s' "$cache/bin/$program"
 }
 
-# Sets and exports SCHEMATHESIS to a program, from PyPI in an environment of its own.
+# Sets and exports SCHEMATHESIS to the path of schemathesis, installed from PyPI in a virtual environment.
 need_schemathesis() {
     local version=4.32.5 cache
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/schemathesis-$version
@@ -142,24 +143,24 @@ need_schemathesis() {
     [ -e "$cache/complete" ] && return
     python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ||
         fail "Python 3.10 or newer with venv is missing. Install it (Debian: apt-get install python3-venv)."
-    say "Installing schemathesis $version. It is kept for the next time."
+    say "Installing schemathesis $version. It is cached for the next time."
     rm -rf "$cache"
     { python3 -m venv "$cache" && "$cache/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; } ||
         fail "schemathesis $version could not be installed. Check the network and try again."
     touch "$cache/complete"
 }
 
-# Sets wasm_split to the program that takes the page apart.
+# Sets wasm_split to the path of wasm-split, which splits the page.
 need_wasm_split() {
     wasm_split=$(need_cargo_program wasm_split_cli_support "$(locked_version wasm_split_helpers)" wasm-split-cli \
         --features build-binary)
 }
 
-# Sets cargo_deny to a program.
+# Sets cargo_deny to the path of cargo-deny.
 need_cargo_deny() { cargo_deny=$(need_cargo_program cargo-deny 0.20.2); }
 
-# Sets and exports README_PYTHON and README_OLD_PYTHON, Pythons with what README's examples need, and sees to the programs of its
-# other blocks. Streamlit 1.45 is the first that knows `st.context.ip_address`.
+# Sets and exports README_PYTHON and README_OLD_PYTHON to Pythons with the packages of README's examples. Installs the
+# programs for its other code blocks. Streamlit 1.45 is the oldest version with `st.context.ip_address`.
 need_readme_programs() {
     local program missing=
     for program in jq nginx caddy ip systemd-analyze pkill fail2ban-regex openssl update-ca-certificates unshare setpriv; do
@@ -167,13 +168,13 @@ need_readme_programs() {
     done
     [ -z "$missing" ] ||
         apt_install jq nginx-light caddy iproute2 systemd procps fail2ban openssl ca-certificates util-linux ||
-        say "Missing, and the blocks of README that need them will fail:$missing. Install them."
+        say "These programs are missing, and README's blocks that need them will fail:$missing. Install them."
     README_PYTHON=$(need_streamlit 1.67.0)
     README_OLD_PYTHON=$(need_streamlit 1.45.1)
     export README_PYTHON README_OLD_PYTHON
 }
 
-# Prints the path of a Python with a version of Streamlit.
+# Prints the path of a Python with the given version of Streamlit.
 need_streamlit() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/streamlit-$1
     printf '%s' "$cache/bin/python"
@@ -181,7 +182,7 @@ need_streamlit() {
     {
         python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ||
             fail "Python 3.10 or newer with venv is missing. Install it (Debian: apt-get install python3-venv)."
-        say "Installing Streamlit $1. It is kept for the next time."
+        say "Installing Streamlit $1. It is cached for the next time."
         rm -rf "$cache"
         { python3 -m venv "$cache" && "$cache/bin/pip" install --quiet --disable-pip-version-check "streamlit==$1" requests; } ||
             fail "Streamlit $1 could not be installed. Check the network and try again."

@@ -1,9 +1,9 @@
-// Trims what wasm-bindgen and wasm-split have made: node .ci/trim.mjs <wasm> <script> <loader>. All are changed in place.
+// Trims the output of wasm-bindgen and wasm-split: node .ci/trim.mjs <wasm> <script> <loader>. The files are changed in place.
 //
-// 1. The WebAssembly imports each function of the script by a name that ends in a hash, which doesn't compress. Both get short
-//    names.
-// 2. The classes of wasm-streams, by which a script reads what Rust streams, are exported always. The page streams nothing, so
-//    they go, and with them the code behind them.
+// 1. The WebAssembly imports each function of the script by a name that ends in a hash, which doesn't compress. The
+//    functions get short names in both files.
+// 2. The classes of wasm-streams, with which a script reads streams from Rust, are always exported. The page streams
+//    nothing, so they are removed, together with the code that they use.
 // 3. The loader lists what the parts share in the order of a hash table, so two builds would differ. The list is sorted.
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -16,7 +16,7 @@ const FUNCTION = 0;
 const HASHED = /^__wbg_\w+_[0-9a-f]{16}$/;
 const STREAMS = /intounderlying/i;
 
-/** Reads a module or a section from its beginning to its end. */
+/** Reads a module or a section sequentially. */
 class Reader {
   #at = 0;
 
@@ -70,8 +70,8 @@ function renameImports(section) {
   const entries = [number(count)];
   for (let entry = 0; entry < count; entry++) {
     const [module, name, kind] = [reader.name(), reader.name(), reader.number()];
-    if (kind !== FUNCTION) throw new Error(`${name} is no function, and nothing else is imported`);
-    if (STREAMS.test(name)) throw new Error(`${name} hands a stream to the script: it can't be trimmed`);
+    if (kind !== FUNCTION) throw new Error(`${name} is not a function, but only functions may be imported`);
+    if (STREAMS.test(name)) throw new Error(`${name} passes a stream to the script, so it can't be trimmed`);
     if (HASHED.test(name)) short.set(name, `_${short.size.toString(36)}`);
     entries.push(sized(module), sized(short.get(name) ?? name), number(kind), number(reader.number()));
   }
@@ -102,11 +102,11 @@ let script = readFileSync(scriptPath, "utf8");
 script = script.replace(/\b__wbg_\w+_[0-9a-f]{16}\b/g, (name) => short.get(name) ?? name);
 script = script.replace(/^export class IntoUnderlying\w+ \{\n[^]*?^\}\n(if \(Symbol\.dispose\).*\n)?/gm, "");
 script = script.replace(/^const IntoUnderlying\w+Finalization = [^]*?;\n/gm, "");
-if (short.size === 0 || STREAMS.test(script)) throw new Error("wasm-bindgen writes its script in another way by now");
+if (short.size === 0 || STREAMS.test(script)) throw new Error("the format of wasm-bindgen's script has changed; adapt .ci/trim.mjs");
 writeFileSync(wasmPath, Buffer.concat(trimmed));
 writeFileSync(scriptPath, script);
 
 const loader = readFileSync(loaderPath, "utf8");
 const list = /\{ ((?:\w+, )+) \}/g;
-if (!list.test(loader)) throw new Error("wasm-split writes its loader in another way by now");
+if (!list.test(loader)) throw new Error("the format of wasm-split's loader has changed; adapt .ci/trim.mjs");
 writeFileSync(loaderPath, loader.replace(list, (_, names) => `{ ${names.match(/\w+/g).sort().join(", ")} }`));

@@ -1,8 +1,8 @@
 //! The build script: embeds the built page into the program.
 //!
-//! `VESTIBULE_SITE` names the folder of a built page (`make` sets it). Each of its files is hashed and compressed once, and
-//! listed in a table that `server::assets` includes. Without the variable the table is empty, and the program serves the
-//! page from disk, as `cargo leptos watch` requires.
+//! `VESTIBULE_SITE` names the folder of a built page (`make` sets it). Each of its files is hashed and compressed
+//! once, and listed in a table that `server::assets` includes. Without the variable the table is empty, and the
+//! program serves the page from disk, as `cargo leptos watch` requires.
 
 use std::{
     env,
@@ -110,8 +110,8 @@ impl Embedded {
         self.source.starts_with(PACKAGE)
     }
 
-    /// The URL path: `pkg/app.js` becomes `/pkg/<release>/app.js`. The hash is in the folder's name, because the files refer
-    /// to each other, some in a cycle.
+    /// The URL path: `pkg/app.js` becomes `/pkg/<release>/app.js`. The hash is in the folder's name, because the
+    /// files refer to each other, some in a cycle.
     fn path(&self, release: &str) -> String {
         match self.source.strip_prefix(PACKAGE) {
             Some(name) => format!("/{PACKAGE}{release}/{name}"),
@@ -202,8 +202,8 @@ fn remove_stale(cache: &Path, files: &[Embedded]) -> io::Result<()> {
     Ok(())
 }
 
-/// The generated code: the paths of the main files and of the scripts that the main script imports, and a table of all
-/// files, sorted by path.
+/// The generated code: the paths of the main files, the paths of the scripts that the main script imports, and a
+/// table of all files. The table is sorted by path.
 fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
     let mut code = String::new();
     let release = release(files);

@@ -31,9 +31,9 @@ const BAD_CONFIGURATION: u8 = 2;
 
 /// Accounts for your app in one program.
 ///
-/// Without a command, it serves the page and the JSON API on <http://127.0.0.1:8000>. The database is vestibule.db in the
-/// current folder. No configuration is needed. vestibule.toml in that folder, or environment variables, override the
-/// defaults.
+/// Without a command, it serves the page and the JSON API on <http://127.0.0.1:8000>. The database is vestibule.db in
+/// the current folder. No configuration is needed. vestibule.toml in that folder, or environment variables, override
+/// the defaults.
 #[derive(Debug, Parser)]
 #[command(
     name = "vestibule",
@@ -93,7 +93,8 @@ enum Command {
 }
 
 impl Cli {
-    /// Reads the command line. An error is an exit code: the help, the version or the error message was already printed.
+    /// Reads the command line. An error is an exit code: the help, the version or the error message was already
+    /// printed.
     pub fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| match error.print() {
             Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIGURATION)),
@@ -112,8 +113,8 @@ impl Cli {
         if let Err((code, error)) = prepared {
             return fail(code, &error);
         }
-        // The command runs on a separate thread, which drops root's privileges. This thread keeps them to access the files
-        // named on the command line.
+        // The command runs on a separate thread, which drops root's privileges. This thread keeps them to access the
+        // files named on the command line.
         let joined = std::thread::scope(|scope| scope.spawn(|| self.work(&mut command)).join());
         let done = joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let outcome = done.and_then(|()| command.keep_files().map_err(|error| (FAILED, error)));
@@ -216,8 +217,8 @@ async fn migrate(config: &Config) -> Result<(), Failure> {
     print_line("The tables are up to date.")
 }
 
-/// The environment as text. Skips names that aren't UTF-8, because no setting has such a name. Replaces a value that isn't
-/// UTF-8 with one that every setting rejects.
+/// The environment as text. Skips names that aren't UTF-8, because no setting has such a name. Replaces a value that
+/// isn't UTF-8 with one that every setting rejects.
 fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |value: OsString| value.into_string().unwrap_or_else(|_| NOT_TEXT.to_owned());
     std::env::vars_os().filter_map(move |(name, value)| Some((name.into_string().ok()?, text(value))))

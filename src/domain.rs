@@ -1,7 +1,8 @@
-//! Domain types. Input is parsed once, at the entry points, so that the rest of the program can't hold an invalid value.
+//! Domain types. Input is parsed once, at the entry points, so that the rest of the program can't hold an invalid
+//! value.
 //!
-//! [`account`] holds the data that the server sends to the page. The parsers exist on the server only. The page asks the
-//! server instead, and so needs no tables for internationalised domain names. That keeps the first visit small.
+//! [`account`] holds the data that the server sends to the page. The parsers exist on the server only. The page asks
+//! the server instead, and so needs no tables for internationalised domain names. That keeps the first visit small.
 
 pub mod account;
 #[cfg(feature = "ssr")]

@@ -15,7 +15,8 @@ use axum::{
 
 use crate::Outcome;
 
-/// Serves a recorded response, head and body, with `axum::serve` and one handler. Prints its address, and never returns.
+/// Serves a recorded response, head and body, with `axum::serve` and one handler. Prints its address, and never
+/// returns.
 pub fn serve(recorded: &Path) -> Outcome<()> {
     let recorded = std::fs::read_to_string(recorded)?;
     let (head, body) = recorded.split_once("\r\n\r\n").ok_or("the recorded response has no end of its head")?;

@@ -27,8 +27,9 @@ pub struct Filled {
     pub logins: std::path::PathBuf,
 }
 
-/// Creates a database in a folder with the program itself, and fills it with accounts. It gets one session per account, but
-/// at least `sessions` in total. About `sessions` tokens and logins, evenly spread, are written to the sample files.
+/// Creates a database in a folder with the program itself, and fills it with accounts. It gets one session per
+/// account, but at least `sessions` in total. About `sessions` tokens and logins, evenly spread, are written to the
+/// sample files.
 pub fn fill(program: &Path, folder: &Path, users: usize, sessions: usize) -> Outcome<Filled> {
     fs::create_dir_all(folder)?;
     let made = Command::new(program).arg("migrate").current_dir(folder).env_remove("DATABASE_URL").output()?;

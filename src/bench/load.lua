@@ -1,6 +1,6 @@
 -- The script for wrk: prepares the requests, sets their pace, and prints the results as one line of JSON.
--- Arguments: "me" or "login"; a file with a token or a login's JSON on each line; the mean pause of a connection before
--- each request in milliseconds, 0 for none.
+-- Arguments: 1. "me" or "login". 2. A file with a token or a login's JSON on each line. 3. The mean pause of a
+-- connection before each request, in milliseconds; 0 for none.
 local prepared, at = {}, 0
 
 function init(args)
@@ -14,7 +14,8 @@ function init(args)
       prepared[#prepared + 1] = wrk.format("POST", "/api/accounts/api_auth/", headers, line)
     end
   end
-  -- Start at a random line. A load's end aborts the requests in progress, which would otherwise always be the same ones.
+  -- Start at a random line. A load's end aborts the requests in progress, which would otherwise always be the same
+  -- ones.
   math.randomseed(os.time())
   at = math.random(#prepared)
   if pause > 0 then

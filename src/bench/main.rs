@@ -1,8 +1,8 @@
 //! `make bench`: the benchmark.
 //!
-//! The release program and its baseline take turns on the same machine in the same run. The result is the median of several
-//! rounds, because machines are noisy, and ratios less so. wrk generates the loads on the same machine, so it uses
-//! processor time on both sides.
+//! The release program and its baseline take turns on the same machine in the same run. The result is the median of
+//! several rounds, because machines are noisy, and ratios less so. wrk generates the loads on the same machine, so it
+//! uses processor time on both sides.
 
 mod bare;
 mod fill;
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The parts, in the order in which they run. The last two log in so often that the oldest sessions end, and the benchmark
-/// uses the tokens of those. So they come after `sizes`.
+/// The parts, in the order in which they run. The last two log in so often that the oldest sessions end, and the
+/// benchmark uses the tokens of those. So they come after `sizes`.
 const PARTS: [&str; 5] = ["start", "checks", "sizes", "logins", "flood"];
 
 /// Measures some parts, or all if none is named.
@@ -267,8 +267,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Compares a thousand accounts with a million, one request at a time. Tokens in use are checked from memory. The first
-    /// check of a token since the start queries the database.
+    /// Compares a thousand accounts with a million, one request at a time. Tokens in use are checked from memory. The
+    /// first check of a token since the start queries the database.
     fn sizes(&self, report: &mut Report, few: &Filled) -> Outcome<()> {
         println!("Filling a database with {MANY_USERS} accounts…");
         let many = fill(&self.program, &self.folder.join("many"), MANY_USERS, SAMPLE)?;

@@ -130,8 +130,8 @@ impl Draft {
         format!("{} can't be written: {cause}", self.path.display())
     }
 
-    /// Gives the file its final name, unless another file has that name by now. The file is complete, so it is kept even if
-    /// this fails.
+    /// Gives the file its final name, unless another file has that name by now. The file is complete, so it is kept
+    /// even if this fails.
     fn finish(mut self) -> Result<(), String> {
         self.finished = true;
         let here = rustix::fs::CWD;
@@ -144,8 +144,8 @@ impl Draft {
     }
 }
 
-/// Completes a renaming. Some file systems, such as NFS, don't support `RENAME_NOREPLACE`. There, a hard link is created
-/// instead, which doesn't overwrite a file either.
+/// Completes a renaming. Some file systems, such as NFS, don't support `RENAME_NOREPLACE`. There, a hard link is
+/// created instead, which doesn't overwrite a file either.
 fn give_name(path: &Path, target: &Path, renamed: Result<(), Errno>) -> io::Result<()> {
     match renamed {
         Err(Errno::INVAL | Errno::NOSYS) => {

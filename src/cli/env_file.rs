@@ -34,8 +34,8 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     }
 }
 
-/// Reads a value, and returns it with the text after its line. Quotes preserve their content. A backslash escapes the next
-/// character, or continues the line. Within single quotes it is an ordinary character.
+/// Reads a value, and returns it with the text after its line. Quotes preserve their content. A backslash escapes the
+/// next character, or continues the line. Within single quotes it is an ordinary character.
 fn read_value(text: &str) -> (String, &str) {
     let mut value = String::new();
     // The length of the value without white space at the end of the line.

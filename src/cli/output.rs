@@ -19,8 +19,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Prints the failure on standard error, which may be closed as well. Prints nothing if the reader closed the pipe, as
-    /// `head` does.
+    /// Prints the failure on standard error, which may be closed as well. Prints nothing if the reader closed the
+    /// pipe, as `head` does.
     pub fn print(&self) {
         if !matches!(self, Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe) {
             drop(writeln!(io::stderr(), "vestibule: {}", without_controls(&self.to_string())));

@@ -20,8 +20,8 @@ pub fn forbid_core_dumps() -> Result<(), String> {
         .map_err(|cause| format!("core dumps can't be turned off: {cause}"))
 }
 
-/// If run as root, switches permanently to the folder's owner, for this thread and the threads that it starts. The owner
-/// could have placed links or a configuration there that lead root to other files.
+/// If run as root, switches permanently to the folder's owner, for this thread and the threads that it starts. The
+/// owner could have placed links or a configuration there that lead root to other files.
 pub fn become_owner_of(folder: &Path) -> Result<(), String> {
     if !geteuid().is_root() {
         return Ok(());

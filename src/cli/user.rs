@@ -60,7 +60,8 @@ pub enum UserCommand {
         /// Email, username or id
         who: String,
     },
-    /// Set a new password, end all sessions and revoke all access tokens. Prompts for the password, or reads it from standard input
+    /// Set a new password, end all sessions and revoke all access tokens. Prompts for the password, or reads it from
+    /// standard input
     SetPassword {
         /// Email, username or id
         who: String,

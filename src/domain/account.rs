@@ -1,5 +1,5 @@
-//! Data of accounts and sessions as the page and the API return it, without anything internal. No type is flattened into
-//! another, because serde's code for that would add 7 kB to every first visit.
+//! Data of accounts and sessions as the page and the API return it, without anything internal. No type is flattened
+//! into another, because serde's code for that would add 7 kB to every first visit.
 
 use serde::{Deserialize, Serialize};
 

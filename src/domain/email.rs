@@ -12,8 +12,8 @@ const MAX_LOCAL_BYTES: usize = 64;
 
 /// An email address in its canonical form.
 ///
-/// The text is normalised first, then checked, then stored, so that lookups use the text that was checked. CVE-2024-12224
-/// and GHSA-7rqj-j65f-68wh resulted from another order.
+/// The text is normalised first, then checked, then stored, so that lookups use the text that was checked.
+/// CVE-2024-12224 and GHSA-7rqj-j65f-68wh resulted from another order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email {
     address: String,
@@ -21,8 +21,8 @@ pub struct Email {
 }
 
 impl Email {
-    /// Parses an address, and reports the first rule that the text breaks. White space around it is removed. The domain is
-    /// converted to its ASCII form by IDNA (UTS #46).
+    /// Parses an address, and reports the first rule that the text breaks. White space around it is removed. The
+    /// domain is converted to its ASCII form by IDNA (UTS #46).
     pub fn parse(text: &str) -> Result<Self, Problem> {
         // Longer texts are rejected before they cost work. Normalising at most triples the length of the rest.
         if text.len() > 4 * MAX_BYTES {
@@ -65,8 +65,8 @@ impl Email {
     }
 }
 
-/// Checks the local part: RFC 5322's dot-atom, in ASCII. Quoted and non-ASCII local parts are rejected. Hardly any mailbox
-/// has one, and each would allow a second spelling of an address.
+/// Checks the local part: RFC 5322's dot-atom, in ASCII. Quoted and non-ASCII local parts are rejected. Hardly any
+/// mailbox has one, and each would allow a second spelling of an address.
 fn check_local(local: &str) -> Result<(), Problem> {
     if local.len() > MAX_LOCAL_BYTES {
         return Err(Problem::EmailTooLong);
@@ -91,12 +91,12 @@ fn canonical_domain(domain: &str) -> Result<String, Problem> {
 
 /// Converts a domain name to its ASCII form.
 ///
-/// IDNA (UTS #46) allows letters, digits and hyphens only. It rejects labels that are empty, too long, or begin or end with
-/// a hyphen. Hyphens in the third and fourth place are allowed. UTS #46 forbids them (`CheckHyphens`), but such names are
-/// registered and receive mail. A label that begins with `xn--` must still be valid Punycode.
+/// IDNA (UTS #46) allows letters, digits and hyphens only. It rejects labels that are empty, too long, or begin or
+/// end with a hyphen. Hyphens in the third and fourth place are allowed. UTS #46 forbids them (`CheckHyphens`), but
+/// such names are registered and receive mail. A label that begins with `xn--` must still be valid Punycode.
 pub(super) fn ascii_domain(domain: &str) -> Result<String, Problem> {
-    // IDNA maps characters such as the fullwidth "＠" to ASCII. So other ASCII characters than letters, digits, hyphens and
-    // dots are rejected before.
+    // IDNA maps characters such as the fullwidth "＠" to ASCII. So other ASCII characters than letters, digits,
+    // hyphens and dots are rejected before.
     if domain.chars().any(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '-' && c != '.') {
         return Err(if domain.contains('@') { Problem::EmailShape } else { Problem::EmailCharacter });
     }

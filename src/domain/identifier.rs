@@ -14,7 +14,8 @@ pub enum Identifier {
 }
 
 impl Identifier {
-    /// Parses an email or a username. Never fails: an invalid text is treated like the identifier of an unknown account.
+    /// Parses an email or a username. Never fails: an invalid text is treated like the identifier of an unknown
+    /// account.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         Email::parse(text)

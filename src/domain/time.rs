@@ -43,8 +43,8 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// RFC 3339 in UTC, to the second, such as `2026-11-24T09:30:00Z`. RFC 3339 covers the years 0 to 9999. Points outside of
-    /// them are clamped.
+    /// RFC 3339 in UTC, to the second, such as `2026-11-24T09:30:00Z`. RFC 3339 covers the years 0 to 9999. Points
+    /// outside of them are clamped.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         let seconds = self.0.div_euclid(1000).clamp(-62_167_219_200, 253_402_300_799);

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Programs by their product name in `User-Agent` (RFC 9110, section 10.1.5). The first match wins. Most browsers also name
-/// older browsers, for servers that look for these.
+/// Programs by their product name in `User-Agent` (RFC 9110, section 10.1.5). The first match wins. Most browsers
+/// also name older browsers, for servers that look for these.
 const PROGRAMS: [(&str, &str); 20] = [
     ("Edg/", "Edge"),
     ("EdgA/", "Edge"),
@@ -41,8 +41,8 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("FreeBSD", "FreeBSD"),
 ];
 
-/// Describes a client by its `User-Agent`, such as "Firefox on Windows". An unknown program is described by the first word,
-/// and a client without a name as "Unknown client".
+/// Describes a client by its `User-Agent`, such as "Firefox on Windows". An unknown program is described by the first
+/// word, and a client without a name as "Unknown client".
 #[must_use]
 pub fn describe(agent: &str) -> String {
     let find = |table: &[(&str, &'static str)]| {
@@ -76,12 +76,13 @@ pub fn network(address: IpAddr) -> String {
 }
 
 /// Prefix lengths of the IPv6 networks that are rate-limited, the narrowest first. Each has a multiple of one address's
-/// limit. A /64 is one local network, so it has the limit of one address. A home gets a /56 and rarely uses more than two
-/// local networks (RIPE-690). A /48 is a business, or 256 homes of a provider, few of which log in at the same moment.
+/// limit. A /64 is one local network, so it has the limit of one address. A home gets a /56 and rarely uses more than
+/// two local networks (RIPE-690). A /48 is a business, or 256 homes of a provider, few of which log in at the same
+/// moment.
 const IPV6_NETWORKS: [(u8, u32); 3] = [(64, 1), (56, 2), (48, 8)];
 
-/// The networks in which an address is rate-limited, the narrowest first, each with its multiple of one address's limit. An
-/// IPv4 address is its own network.
+/// The networks in which an address is rate-limited, the narrowest first, each with its multiple of one address's
+/// limit. An IPv4 address is its own network.
 #[must_use]
 pub fn counted_networks(address: IpAddr) -> Vec<(IpNet, u32)> {
     match address.to_canonical() {

@@ -45,8 +45,8 @@ pub struct Username {
 }
 
 impl Username {
-    /// Parses a username that a user chooses. Rejects reserved names and names that look like an account's id. Reports the
-    /// first rule that the text breaks.
+    /// Parses a username that a user chooses. Rejects reserved names and names that look like an account's id.
+    /// Reports the first rule that the text breaks.
     pub fn choose(text: &str) -> Result<Self, Problem> {
         let name = Self::parse(text)?;
         if RESERVED.contains(&name.key.as_str()) || is_like_an_identifier(&name.key) {

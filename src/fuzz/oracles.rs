@@ -39,8 +39,8 @@ pub const ORACLES: [(&str, Oracle); 8] = [
     ("password", password),
 ];
 
-/// A token, or a header with a token, is accepted only as a whole, and its text is unchanged. A token generated from the
-/// data is accepted as its own kind only, and no longer after one character is changed.
+/// A token, or a header with a token, is accepted only as a whole, and its text is unchanged. A token generated from
+/// the data is accepted as its own kind only, and no longer after one character is changed.
 pub fn token(data: &[u8]) {
     const KINDS: [TokenKind; 3] = [TokenKind::Session, TokenKind::Personal, TokenKind::Link];
     if let Some((&[place, other], random)) = data.split_first_chunk()
@@ -86,8 +86,8 @@ pub fn token(data: &[u8]) {
     }
 }
 
-/// The stored form of a token's name parses to the same name. It is one short line and doesn't change the direction of the
-/// surrounding text.
+/// The stored form of a token's name parses to the same name. It is one short line and doesn't change the direction
+/// of the surrounding text.
 pub fn token_name(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Ok(name) = TokenName::parse(text) else { return };
@@ -238,7 +238,8 @@ struct Host {
 
 static HOST: Mutex<Option<Host>> = Mutex::new(None);
 
-/// A password is checked within its time budget and without a panic. A password that equals the user's name is rejected.
+/// A password is checked within its time budget and without a panic. A password that equals the user's name is
+/// rejected.
 pub fn password(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(password) = Password::parse(text.trim()) else { return };
@@ -308,8 +309,8 @@ impl Host {
     }
 }
 
-/// Any body results in success or a client error, never in a server error. If an email has an account, no other spelling of
-/// it can be registered.
+/// Any body results in success or a client error, never in a server error. If an email has an account, no other
+/// spelling of it can be registered.
 pub fn body(data: &[u8]) {
     let mut host = HOST.lock().expect("no oracle has failed before");
     let host = host.get_or_insert_with(Host::start);
