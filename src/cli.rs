@@ -117,7 +117,7 @@ impl Cli {
         // files named on the command line.
         let joined = std::thread::scope(|scope| scope.spawn(|| self.work(&mut command)).join());
         let done = joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let outcome = done.and_then(|()| command.keep_files().map_err(|error| (FAILED, error)));
+        let outcome = done.and_then(|()| command.finish_files().map_err(|error| (FAILED, error)));
         outcome.map_or_else(|(code, error)| fail(code, &error), |()| ExitCode::SUCCESS)
     }
 
@@ -187,9 +187,9 @@ impl Command {
     }
 
     /// Gives a complete backup its final name.
-    fn keep_files(self) -> Result<(), Failure> {
+    fn finish_files(self) -> Result<(), Failure> {
         match self {
-            Self::Backup(backup) => backup.keep_files(),
+            Self::Backup(backup) => backup.finish_files(),
             _ => Ok(()),
         }
     }

@@ -40,7 +40,7 @@ pub struct Backup {
 impl Backup {
     /// Creates the backup's file under a temporary name.
     pub fn open_files(&mut self) -> Result<(), String> {
-        self.draft = Some(Draft::begin(&self.file, nonce(&SystemEntropy))?);
+        self.draft = Some(Draft::create(&self.file, nonce(&SystemEntropy))?);
         self.resolved = resolve(&self.file);
         Ok(())
     }
@@ -74,7 +74,7 @@ impl Backup {
     }
 
     /// Gives the backup its final name, and prints a summary.
-    pub fn keep_files(self) -> Result<(), Failure> {
+    pub fn finish_files(self) -> Result<(), Failure> {
         let Some(draft) = self.draft else { return Ok(()) };
         let bytes = draft.file.metadata().map_or(0, |metadata| metadata.len());
         draft.finish()?;
@@ -106,7 +106,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn begin(target: &Path, nonce: Nonce) -> Result<Self, String> {
+    fn create(target: &Path, nonce: Nonce) -> Result<Self, String> {
         if target.as_os_str() == "-" {
             return Err(
                 "a backup can't be written to standard output; choose a file, such as vestibule-backup.db".to_owned()
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     fn finished(target: &Path) -> Draft {
-        let draft = Draft::begin(target, [1; 8]).expect("begun");
+        let draft = Draft::create(target, [1; 8]).expect("begun");
         fs::write(&draft.path, "whole").expect("written");
         draft
     }

@@ -72,10 +72,10 @@ impl Restore {
             let file = self.file.display();
             return Err(Failure::Message(format!("{file} belongs to the database itself; choose another file")));
         }
-        let wish = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
+        let options = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
         let report =
-            restore::restore(database, source, wish, SystemClock.now(), &SystemEntropy).await.map_err(explain)?;
-        print_text(&words(&report, wish))
+            restore::restore(database, source, options, SystemClock.now(), &SystemEntropy).await.map_err(explain)?;
+        print_text(&summary(&report, options))
     }
 }
 
@@ -94,11 +94,11 @@ impl Restored {
             run::Error::Store(error) => explain(error),
             error => error.to_string(),
         })?;
-        let wish = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: true };
-        let forgotten = parts.service.forget_after_restore(wish).await;
+        let options = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: true };
+        let forgotten = parts.service.forget_after_restore(options).await;
         parts.service.close().await;
         let forgotten = forgotten.map_err(|error| error.to_string())?;
-        print_text(&ended(&forgotten, wish))
+        print_text(&revoked_summary(&forgotten, options))
     }
 }
 
@@ -111,9 +111,9 @@ fn explain(error: store::Error) -> String {
     }
 }
 
-fn ended(forgotten: &Forgotten, wish: restore::Wish) -> String {
+fn revoked_summary(forgotten: &Forgotten, options: restore::Wish) -> String {
     let Forgotten { sessions, links, access_tokens, mails } = forgotten;
-    let tokens = if wish.keep_access_tokens {
+    let tokens = if options.keep_access_tokens {
         "Access tokens are valid as in the backup: revoke those that are no longer needed.".to_owned()
     } else {
         format!("Access tokens revoked: {access_tokens}.")
@@ -124,7 +124,7 @@ fn ended(forgotten: &Forgotten, wish: restore::Wish) -> String {
     )
 }
 
-fn words(report: &Report, wish: restore::Wish) -> String {
+fn summary(report: &Report, options: restore::Wish) -> String {
     let mut text = format!("The backup is in place: {}. ", full_path(&report.database));
     if let Some(newest) = &report.newest {
         let _ = write!(text, "Its newest entry is from {newest}. ");
@@ -134,7 +134,7 @@ fn words(report: &Report, wish: restore::Wish) -> String {
         let kept: Vec<String> = report.kept.iter().map(|path| full_path(path)).collect();
         let _ = writeln!(text, "The previous database is kept as {}.", kept.join(", "));
     }
-    text.push_str(&ended(&report.forgotten, wish));
+    text.push_str(&revoked_summary(&report.forgotten, options));
     let Some(since) = &report.since else {
         text.push_str(
             "Changes since then are lost. They can't be listed, because no previous database could be read.\n",
@@ -142,7 +142,7 @@ fn words(report: &Report, wish: restore::Wish) -> String {
         return text;
     };
     let _ = writeln!(text, "Accounts created since then (lost): {}.", since.made);
-    let (state, moved, claimed) = if wish.trust_backup {
+    let (state, moved, claimed) = if options.trust_backup {
         ("enabled again", "old email restored", "old password valid again")
     } else {
         ("now disabled", "old email restored, now disabled", "now disabled")

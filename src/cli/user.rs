@@ -85,7 +85,7 @@ impl UserCommand {
     /// Runs the command and prints its result.
     pub async fn run(self, config: &Config) -> Result<(), Failure> {
         if !matches!(self, Self::Add { .. }) {
-            need_database(config)?;
+            require_database(config)?;
         }
         match self {
             Self::List(options) => return listing::list(config, &options).await,
@@ -115,7 +115,7 @@ impl UserCommand {
         for _ in 1..ATTEMPTS {
             let (command, done) = self.clone().command(config).await?;
             let reply = ask(config, &command).await?;
-            if !(at_terminal && is_about_password_alone(&reply)) {
+            if !(at_terminal && is_password_problem(&reply)) {
                 return Ok((command, done, reply));
             }
             explain(reply).print();
@@ -138,7 +138,7 @@ impl UserCommand {
             Self::Delete { who, yes } => {
                 let account = show(config, who).await?.line.account;
                 if !yes {
-                    make_sure(&account.username, &account.email)?;
+                    confirm_deletion(&account.username, &account.email)?;
                 }
                 (Command::Delete { who: account.id }, "was deleted")
             }
@@ -154,13 +154,13 @@ impl UserCommand {
     }
 }
 
-fn is_about_password_alone(reply: &Reply) -> bool {
+fn is_password_problem(reply: &Reply) -> bool {
     let Reply::Refused { error: AppError::Invalid(problems) } = reply else { return false };
     problems.iter().all(|problem| problem.field == Field::Password)
 }
 
 /// Prevents a command in the wrong folder from creating a database there.
-fn need_database(config: &Config) -> Result<(), Failure> {
+fn require_database(config: &Config) -> Result<(), Failure> {
     let missing = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)));
     let Some(file) = missing else { return Ok(()) };
     let folder = std::env::current_dir().unwrap_or_default();
@@ -206,7 +206,7 @@ async fn ask(config: &Config, command: &Command) -> Result<Reply, Failure> {
 }
 
 /// Requires the username as a confirmation before an account is deleted.
-fn make_sure(username: &str, email: &str) -> Result<(), Failure> {
+fn confirm_deletion(username: &str, email: &str) -> Result<(), Failure> {
     let (shown, email) = (in_one_line(username), in_one_line(email));
     if std::io::stdin().is_terminal() {
         let question = format!("Type {shown} to delete the account {shown} <{email}> with all its data: ");
