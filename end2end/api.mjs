@@ -1,5 +1,5 @@
-// Tries the JSON API with what its own document makes possible, and with what it forbids: schemathesis against the real
-// program. SCHEMATHESIS is the program's path; further words are options of its own.
+// Tests the JSON API with valid and invalid requests that its document implies: schemathesis against the real program.
+// SCHEMATHESIS is the program's path. Further arguments are passed to it.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ try {
   [status] = await once(run, "exit");
   const faults = server.log.split("\n").filter((line) => /panicked|"level":"ERROR"/.test(line));
   if (faults.length > 0) {
-    console.error(`The server's log tells of faults:\n${faults.slice(0, 20).join("\n")}`);
+    console.error(`The server's log contains errors:\n${faults.slice(0, 20).join("\n")}`);
     status = 1;
   }
 } finally {

@@ -1,4 +1,4 @@
-// Takes the README's pictures again: the page as somebody who has logged in sees it, light and dark.
+// Takes the README's screenshots again: the page of a logged-in user, light and dark.
 import { chromium } from "@playwright/test";
 import { findChromium } from "./support/chromium.mjs";
 import { Server } from "./support/server.mjs";

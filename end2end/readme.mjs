@@ -1,6 +1,6 @@
-// Runs every code block of README.md, top to bottom, in one go, with the real program on its real port.
-// `.ci/readme` starts it in a world of its own, where it may install services and change /etc.
-// Arguments: the program, a Python with requests and Streamlit, one with Streamlit 1.45, and the built app of the Rust block.
+// Runs every code block of README.md, top to bottom, in one go, with the real program on its real port. `.ci/readme`
+// starts it in an isolated environment, where it may install services and change /etc. Arguments: the program, a Python
+// with requests and Streamlit, one with Streamlit 1.45, and the built app of the Rust block.
 import { createServer } from "node:http";
 import { spawn, spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,8 +15,8 @@ import { findChromium } from "./support/chromium.mjs";
 const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
 const [program = "", python = "", oldPython = "", rustApp = ""] = process.argv.slice(2);
 const home = mkdtempSync(join(tmpdir(), "vestibule-readme-"));
-const PATIENCE_MS = 30_000;
-/** Where README's server is. */
+const TIMEOUT_MS = 30_000;
+/** The address of README's server. */
 const URL_HERE = "http://127.0.0.1:8000";
 /** Variables that a reader's shell would still have in the next block. */
 const shell = new Map([["PATH", `${home}/bin:${process.env.PATH}`]]);
@@ -60,7 +60,7 @@ function run(command, words, options = {}) {
 }
 
 /**
- * Starts a program that goes on running. The world around it ends with it.
+ * Starts a program that keeps running. The isolated environment ends with it.
  * @param {string} command
  * @param {string[]} words
  * @param {string} cwd
@@ -77,17 +77,17 @@ function start(command, words, cwd = home, environment = {}) {
 }
 
 /**
- * Waits until an address answers with a status.
+ * Waits until a URL responds with a status.
  * @param {string} url
  * @param {RequestInit} request
  */
 async function answer(url, request = {}) {
-  const end = Date.now() + PATIENCE_MS;
+  const end = Date.now() + TIMEOUT_MS;
   for (;;) {
     try {
       return await fetch(url, request);
     } catch (cause) {
-      if (Date.now() > end) throw new Error(`${url} does not answer`, { cause });
+      if (Date.now() > end) throw new Error(`${url} does not respond`, { cause });
       await new Promise((next) => setTimeout(next, 50));
     }
   }
@@ -101,7 +101,7 @@ function expect(holds, what) {
   if (!holds) throw new Error(`expected: ${what}`);
 }
 
-/** Runs a block of shell as a reader types it: the variables stay, and a curl that is refused is a fault. */
+/** Runs a block of shell as a reader types it: variables persist, and a curl with an error status fails the block. */
 function inShell(/** @type {string} */ text, cwd = home) {
   const script = `
     set -euo pipefail
@@ -114,7 +114,7 @@ function inShell(/** @type {string} */ text, cwd = home) {
   return printed;
 }
 
-/** Writes the block as the configuration and has the program read it. */
+/** Writes the block into the configuration file and lets the program read it. */
 function checkConfiguration(/** @type {Block} */ block) {
   const folder = mkdtempSync(join(home, "config-"));
   writeFileSync(join(folder, "vestibule.toml"), block.text);
@@ -157,7 +157,7 @@ const sections = {
 /** @type {{ stop: () => Promise<unknown>, printed: () => string } | undefined} */
 let server;
 const data = join(home, "data");
-/** What `make dist` packs. */
+/** The files that `make dist` packs. */
 const archive = join(home, "archive");
 
 /** @param {Record<string, string>} environment */
@@ -167,7 +167,7 @@ async function serve(environment = {}) {
   expect((await answer(`${URL_HERE}/readyz`)).status === 200, "a server that is ready");
 }
 
-/** Enables the unit, or runs a command beside the server that it has started. */
+/** Enables the unit, or runs a command beside the server of the unit. */
 async function useUnit(/** @type {Block} */ { heading, text }) {
   if (text.includes("systemctl")) await server?.stop();
   inShell(text, archive);
@@ -175,10 +175,10 @@ async function useUnit(/** @type {Block} */ { heading, text }) {
   if (heading === "On a server" && !text.includes("systemctl")) await replace("nobody");
 }
 
-/** Ends the server of another user, and starts that of the reader. */
+/** Stops the server of another user, and starts the reader's server. */
 async function replace(/** @type {string} */ user) {
   run("pkill", ["--uid", user, "vestibule"]);
-  const end = Date.now() + PATIENCE_MS;
+  const end = Date.now() + TIMEOUT_MS;
   while (await fetch(`${URL_HERE}/healthz`).then(() => true, () => false)) {
     expect(Date.now() < end, `the server of ${user} stops`);
     await new Promise((next) => setTimeout(next, 50));
@@ -208,12 +208,12 @@ async function useNginx(/** @type {Block} */ { text }) {
 }
 
 async function useCaddy(/** @type {Block} */ { text }) {
-  // A certificate of its own making, for the world outside can't be asked for one.
+  // A self-made certificate, because no public CA can be reached.
   writeFileSync(join(home, "Caddyfile"), `{\n local_certs\n skip_install_trust\n}\n${text}`);
   await logInThrough(start("caddy", ["run", "--config", join(home, "Caddyfile"), "--adapter", "caddyfile"]));
 }
 
-/** The filter finds a failed login, and the jail takes the filter. */
+/** Checks that the filter finds a failed login, and that the jail accepts the filter. */
 async function useFail2ban(/** @type {Block} */ { text }) {
   if (!text.includes("[Definition]")) {
     writeFileSync("/etc/fail2ban/jail.d/vestibule.conf", text);
@@ -229,7 +229,7 @@ async function useFail2ban(/** @type {Block} */ { text }) {
   expect(/Failregex: [1-9]\d* total/.test(printed), `failed logins in the log: ${printed}`);
 }
 
-/** Logs in through a proxy under the public name, as the page does, and ends the proxy. */
+/** Logs in through a proxy under the public name, as the page does, and stops the proxy. */
 async function logInThrough(/** @type {ReturnType<typeof start>} */ proxy) {
   await server?.stop();
   await serve({
@@ -239,7 +239,7 @@ async function logInThrough(/** @type {ReturnType<typeof start>} */ proxy) {
   const origin = "https://accounts.example.org";
   const login = JSON.stringify({ email: "ann@example.org", password: "violet-anchor-37-meadow" });
   const page = ["-H", `Origin: ${origin}`, "-H", "Sec-Fetch-Site: same-origin", "-H", "Content-Type: application/json"];
-  run("bash", ["-c", `until curl --silent --insecure --fail ${origin}/readyz; do sleep 0.05; done`], { timeout: PATIENCE_MS });
+  run("bash", ["-c", `until curl --silent --insecure --fail ${origin}/readyz; do sleep 0.05; done`], { timeout: TIMEOUT_MS });
   const printed = run("curl", ["--silent", "--insecure", "--fail-with-body", ...page, "-d", login, `${origin}/fn/login`]);
   expect(printed.includes("vst_"), "a token");
   await proxy.stop();
@@ -247,7 +247,7 @@ async function logInThrough(/** @type {ReturnType<typeof start>} */ proxy) {
   await serve();
 }
 
-/** A PostgreSQL with nothing in it, as a reader has installed it. */
+/** An empty PostgreSQL, as a reader has installed it. */
 function startPostgres() {
   const folder = join(home, "postgres");
   const bin = run("pg_config", ["--bindir"]).trim();
@@ -258,7 +258,7 @@ function startPostgres() {
   run("setpriv", [...as, join(bin, "initdb"), "--auth=trust", "--pgdata", folder], { cwd: "/" });
   const options = ["-D", folder, "-c", "listen_addresses=127.0.0.1", "-c", `unix_socket_directories=${folder}`];
   start("setpriv", [...as, join(bin, "postgres"), ...options], "/");
-  run("bash", ["-c", `until pg_isready -q -h 127.0.0.1; do :; done`], { timeout: PATIENCE_MS });
+  run("bash", ["-c", `until pg_isready -q -h 127.0.0.1; do :; done`], { timeout: TIMEOUT_MS });
   shell.set("PGHOST", "127.0.0.1").set("PGUSER", "postgres");
 }
 

@@ -1,4 +1,4 @@
-// What a first visit costs: the bytes of the page, its style, script and WebAssembly as a browser is sent them.
+// The cost of a first visit: the bytes of the page, its style, script and WebAssembly as sent to a browser.
 import { get } from "node:http";
 import { gunzipSync } from "node:zlib";
 import { Server } from "./support/server.mjs";
@@ -6,7 +6,7 @@ import { Server } from "./support/server.mjs";
 const BUDGET = 160_000;
 
 /**
- * The bytes as a browser is sent them: files in Brotli, which is done once, and pages in gzip.
+ * The bytes as sent to a browser: files in Brotli, compressed once, and pages in gzip.
  * @param {string} url
  * @returns {Promise<Buffer>}
  */
@@ -18,7 +18,7 @@ function fetchRaw(url) {
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("end", () => {
         if (response.statusCode === 200) resolve(Buffer.concat(chunks));
-        else reject(new Error(`${url} answers ${response.statusCode}`));
+        else reject(new Error(`${url} returns ${response.statusCode}`));
       });
     });
     request.on("error", reject);
@@ -32,7 +32,7 @@ try {
   const text = gunzipSync(html).toString();
   // Each of these spares a first visit a round trip.
   if (!text.includes("<style nonce") || text.includes('rel="stylesheet"')) throw new Error("the style is not in the page");
-  if (!/rel="preload" href="[^"]*\.wasm"/.test(text)) throw new Error("the page doesn't ask for its WebAssembly at once");
+  if (!/rel="preload" href="[^"]*\.wasm"/.test(text)) throw new Error("the page doesn't preload its WebAssembly");
   const links = [...new Set(text.match(/\/pkg\/[\w./-]+/g))];
   const sizes = [["HTML", html.length]];
   for (const link of links) sizes.push([link, (await fetchRaw(server.url + link)).length]);

@@ -1,4 +1,4 @@
-"""What schemathesis must know of this API: how one logs in, what only the owner knows, and whose a thing is."""
+"""Teaches schemathesis this API: how to log in, the values that only the owner knows, and the owner of each object."""
 
 import itertools
 import json
@@ -10,12 +10,12 @@ import schemathesis
 SERVER = os.environ["VESTIBULE_URL"]
 PASSWORD = "seven green lanterns"
 numbers = itertools.count(1)
-# The token by which a session or an access token, named by its id, was made or listed.
+# The token that created or listed a session or an access token, by that object's id.
 owners = {}
 
 
 def address():
-    """An address that no other request has: the server believes its proxy, and holds back each address by itself."""
+    """An address that no other request has. The server trusts its proxy, and rate-limits each address separately."""
     number = next(numbers)
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
@@ -29,7 +29,10 @@ def call(path, body):
 
 @schemathesis.auth(refresh_interval=None)
 class Account:
-    """A new account for every request, so that none finds what another has ended; but the same for what belongs to it."""
+    """A new account for every request, so that no request finds objects that another has deleted.
+
+    Requests for an existing object use the account that owns it.
+    """
 
     def get(self, case, context):
         token = owners.get((case.path_parameters or {}).get("id"))
@@ -45,7 +48,7 @@ class Account:
         generation = case.meta.generation if case.meta else None
         if not name or not generation or not generation.mode.is_positive or not isinstance(case.body, dict):
             return
-        # Nobody guesses these. Every other request gets them right.
+        # Generated values never match these. Every other request gets the right ones.
         known = {"/delete/": ("username", name), "_password/": ("password", PASSWORD)}
         for ending, (field, value) in known.items():
             for field in (field, f"current_{field}"):

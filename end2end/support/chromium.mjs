@@ -1,4 +1,4 @@
-// Finds a Chromium. Run as a program, it prints the path, or ends with status 1 when there is none.
+// Finds a Chromium. Run as a program, it prints the path, or exits with status 1 when there is none.
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -17,7 +17,7 @@ function isProgram(path) {
 }
 
 /**
- * The variable CHROMIUM, then PATH, then the one that Playwright may have installed.
+ * The variable CHROMIUM, then PATH, then Playwright's installation, if there is one.
  * @returns {string | undefined}
  */
 export function findChromium() {

@@ -1,4 +1,4 @@
-// What every test starts with: a running server, an address of its own, and a page that must not complain.
+// The fixtures of every test: a running server, a fresh address, and a page that must report no errors.
 import { test as base, expect, type APIRequestContext, type BrowserContext, type Page } from "@playwright/test";
 import { Server } from "./server.mjs";
 
@@ -11,46 +11,46 @@ export interface User {
   password: string;
 }
 
-/** What the browser complained about. A test must say what it expects; anything else fails it. */
+/** Errors and warnings of the browser. A test must list those that it expects; any other fails it. */
 export class Complaints {
-  readonly #heard: string[] = [];
+  readonly #seen: string[] = [];
   readonly #expected: RegExp[] = [];
 
-  /** Complaints that match are part of this test. */
+  /** Expects the complaints that match. */
   expect(...patterns: RegExp[]): void {
     this.#expected.push(...patterns);
   }
 
   listen(context: BrowserContext): void {
     context.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) this.#hear(`console: ${message.text()}`);
+      if (["error", "warning"].includes(message.type())) this.#add(`console: ${message.text()}`);
     });
-    context.on("weberror", (error) => this.#hear(`page: ${error.error().message}`));
+    context.on("weberror", (error) => this.#add(`page: ${error.error().message}`));
     context.on("requestfailed", (request) => {
-      // A page that is left gives up what it was still loading.
+      // A page that the browser navigates away from aborts its pending requests.
       if (request.failure()?.errorText !== "net::ERR_ABORTED") {
-        this.#hear(`request: ${request.url()} ${request.failure()?.errorText}`);
+        this.#add(`request: ${request.url()} ${request.failure()?.errorText}`);
       }
     });
     context.on("response", (response) => {
-      if (response.status() >= 400) this.#hear(`response: ${response.status()} ${response.url()}`);
+      if (response.status() >= 400) this.#add(`response: ${response.status()} ${response.url()}`);
     });
   }
 
   unexpected(): string[] {
-    return this.#heard.filter((text) => !this.#expected.some((pattern) => pattern.test(text)));
+    return this.#seen.filter((text) => !this.#expected.some((pattern) => pattern.test(text)));
   }
 
-  #hear(text: string): void {
-    this.#heard.push(text);
+  #add(text: string): void {
+    this.#seen.push(text);
   }
 }
 
 interface TestFixtures {
-  /** The client's address, as a proxy would tell it. No two tests share one, so they share no limits. */
+  /** The client's address, as a proxy would send it. No two tests share one, so they share no rate limits. */
   address: string;
   complaints: Complaints;
-  /** A registered account of this test's own. */
+  /** An account that only this test uses. */
   user: User;
 }
 
@@ -79,7 +79,7 @@ export const test = base.extend<TestFixtures, WorkerFixtures>({
   context: async ({ context, complaints }, use) => {
     complaints.listen(context);
     await use(context);
-    expect(complaints.unexpected(), "the browser must have nothing to complain about").toEqual([]);
+    expect(complaints.unexpected(), "the browser must report no errors").toEqual([]);
   },
   user: async ({ request }, use) => use(await register(request)),
 });
@@ -93,27 +93,27 @@ export function somebody(): User {
 /** Registers a new person through the JSON API. */
 export async function register(request: APIRequestContext): Promise<User> {
   const user = somebody();
-  const answer = await request.post("/api/accounts/api_register/", { data: user });
-  expect(answer.status(), await answer.text()).toBe(200);
+  const response = await request.post("/api/accounts/api_register/", { data: user });
+  expect(response.status(), await response.text()).toBe(200);
   return user;
 }
 
 /** Logs in through the JSON API. */
 export async function token(request: APIRequestContext, user: User): Promise<string> {
-  const answer = await request.post("/api/accounts/api_auth/", { data: user });
-  expect(answer.status(), await answer.text()).toBe(200);
-  return (await answer.json()).token;
+  const response = await request.post("/api/accounts/api_auth/", { data: user });
+  expect(response.status(), await response.text()).toBe(200);
+  return (await response.json()).token;
 }
 
-/** A browser's console message for an answer with this status. */
+/** A browser's console message for a response with this status. */
 export function status(code: number): RegExp {
   return new RegExp(`responded with a status of ${code}|^response: ${code} `);
 }
 
-/** What a browser says when the server can't be reached. */
+/** A browser's messages when the server can't be reached. */
 export const UNREACHABLE = /ERR_CONNECTION_(REFUSED|RESET)|ERR_INTERNET_DISCONNECTED|ERR_EMPTY_RESPONSE|ERR_FAILED/;
 
-/** The parts of the page, by what a person reads. */
+/** The parts of the page, by their visible labels. */
 export class Vestibule {
   constructor(readonly page: Page) {}
 
@@ -145,13 +145,13 @@ export class Vestibule {
     return this.page.getByRole("heading", { level: 1 });
   }
 
-  /** Opens a view and waits until it works. */
+  /** Opens a view and waits until it is interactive. */
   async open(path: string): Promise<void> {
     await this.page.goto(path);
     await this.live();
   }
 
-  /** Waits until the page has come alive: nothing is veiled, and no button is the server's. */
+  /** Waits until the page is hydrated: nothing is hidden, and every button works. */
   async live(): Promise<void> {
     await expect(this.page.locator("html[data-session]")).toHaveCount(0);
     await expect(this.page.locator("main [data-busy]")).toHaveCount(0);
@@ -169,7 +169,7 @@ export class Vestibule {
     await expect(this.welcome).toBeVisible();
   }
 
-  /** What the tab keeps. */
+  /** The data that the tab stores. */
   async storage(): Promise<{ session: string; local: string; cookies: string }> {
     return this.page.evaluate(() => ({
       session: JSON.stringify({ ...sessionStorage }),

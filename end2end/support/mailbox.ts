@@ -1,10 +1,10 @@
-// A real SMTP server, which keeps what it is sent.
+// A real SMTP server, which stores the mail that it receives.
 import { once } from "node:events";
 import { type AddressInfo } from "node:net";
 import { type ParsedMail, simpleParser } from "mailparser";
 import { SMTPServer } from "smtp-server";
 
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 export interface Mail {
   from: string;
@@ -12,7 +12,7 @@ export interface Mail {
   subject: string;
   text: string;
   html: string;
-  /** The first link in it. */
+  /** The first link in the text. */
   link: string;
 }
 
@@ -47,7 +47,7 @@ export class Mailbox {
   readonly #mails: Mail[] = [];
   readonly #listeners = new Set<() => void>();
 
-  /** On a port of its own choice, or on a given one. */
+  /** On the given port, or on any free one. */
   constructor(public port = 0) {}
 
   async start(): Promise<this> {
@@ -61,8 +61,8 @@ export class Mailbox {
     return `smtp://127.0.0.1:${this.port}`;
   }
 
-  /** The next mail to an address, which may be yet to come. */
-  async next(to: string, patience = PATIENCE_MS): Promise<Mail> {
+  /** Waits for the next mail to an address. */
+  async next(to: string, timeout = TIMEOUT_MS): Promise<Mail> {
     const take = () => {
       const at = this.#mails.findIndex((mail) => mail.to === to);
       return at < 0 ? undefined : this.#mails.splice(at, 1)[0];
@@ -77,8 +77,8 @@ export class Mailbox {
       };
       const late = setTimeout(() => {
         this.#listeners.delete(look);
-        reject(new Error(`no mail to ${to} has come; there are ${JSON.stringify(this.#mails)}`));
-      }, patience);
+        reject(new Error(`no mail to ${to} has arrived; there are ${JSON.stringify(this.#mails)}`));
+      }, timeout);
       this.#listeners.add(look);
       look();
     });

@@ -1,4 +1,4 @@
-// The real program, started in an empty folder of its own.
+// The real program, started in an empty temporary folder.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -11,14 +11,14 @@ const PROGRAM = resolve(
   process.env.VESTIBULE_BIN ?? "../target/release/vestibule",
 );
 const READY = /Vestibule is ready: (http:\/\/127\.0\.0\.1:(\d+))/;
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 export class Server {
   /** The address, such as http://127.0.0.1:40123. It stays the same through restarts. */
   url = "";
-  /** Everything that the program has printed. */
+  /** The program's output so far. */
   log = "";
-  /** Its folder, with its database. */
+  /** The folder with its database. */
   folder = mkdtempSync(join(tmpdir(), "vestibule-e2e-"));
   #port = "0";
   /** @type {import("node:child_process").ChildProcess | undefined} */
@@ -56,7 +56,7 @@ export class Server {
   #announcement(child) {
     return new Promise((resolve, reject) => {
       let printed = "";
-      const late = setTimeout(() => reject(new Error(`the server is not ready:\n${printed}`)), PATIENCE_MS);
+      const late = setTimeout(() => reject(new Error(`the server is not ready:\n${printed}`)), TIMEOUT_MS);
       const listen = (/** @type {Buffer} */ chunk) => {
         this.log += chunk;
         printed += chunk;
@@ -79,7 +79,7 @@ export class Server {
   }
 
   /**
-   * Ends the program: in good order, or at once with SIGKILL.
+   * Stops the program: gracefully, or immediately with SIGKILL.
    * @param {NodeJS.Signals} signal
    */
   async stop(signal = "SIGTERM") {
@@ -88,7 +88,7 @@ export class Server {
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");
     child.kill(signal);
-    const late = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+    const late = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
     await ended;
     clearTimeout(late);
   }
@@ -97,13 +97,13 @@ export class Server {
     await this.stop("SIGKILL");
   }
 
-  /** On the same address and the same database. */
+  /** Restarts on the same address and the same database. */
   async restart() {
     await this.kill();
     await this.start();
   }
 
-  /** Ends the program and removes its folder. */
+  /** Stops the program and removes its folder. */
   async remove() {
     await this.kill();
     rmSync(this.folder, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-// Everybody can use it: axe on every view in both themes and two widths, narrow screens, reduced motion.
+// Accessibility: axe on every view in both themes and two widths, narrow screens, reduced motion.
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, Server, somebody, status, test, Vestibule } from "../support/fixtures.js";
 
@@ -61,7 +61,7 @@ for (const colorScheme of ["light", "dark"] as const) {
 
 test("nothing has to be scrolled sideways at 320 pixels", async ({ page, request, complaints }) => {
   complaints.expect(status(404));
-  // As long a name as there can be, in the widest letter.
+  // The longest possible username, in the widest letter.
   const user = somebody();
   user.username = `${"w".repeat(32 - user.username.length)}${user.username}`;
   expect((await request.post("/api/accounts/api_register/", { data: user })).status()).toBe(200);
@@ -93,7 +93,7 @@ test("the description of the API is found from the account, and read by keyboard
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.open("/account/tokens");
-  // In a tab of its own, for a token that was just made is shown this once.
+  // In a separate tab, because a new token is shown only once.
   const opened = page.waitForEvent("popup");
   await page.getByRole("link", { name: "API reference (new tab)" }).press("Enter");
   const manual = await opened;

@@ -1,4 +1,4 @@
-// What people do with accounts of their own (R20, R27, R44, R47, R110).
+// Operations of users on their accounts (R20, R27, R44, R47, R110).
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { AxeBuilder } from "@axe-core/playwright";
@@ -7,7 +7,7 @@ import { expect, register, Server, status, test, token, Vestibule } from "../sup
 
 const NEW = "orchard-walrus-lantern-quilt";
 
-/** A row of the account view, by what stands before its value. */
+/** A row of the account view, by its label. */
 const row = (page: Page, label: string) =>
   page.locator(".row").filter({ has: page.getByRole("term").getByText(label, { exact: true }) });
 
@@ -22,7 +22,7 @@ test("the account is in the switcher once one has logged in", async ({ page, use
   await expect(page).toHaveURL(/\/account$/);
   await expect(row(page, "Email")).toContainText(user.email);
   const pieces = await row(page, "Email").locator("dd").first().evaluate((value) => value.innerHTML.split("<wbr>"));
-  expect(pieces.map((piece) => piece.replace(/<[^>]*>/g, "")).slice(0, 3), "it breaks behind @ and dots alone").toEqual([
+  expect(pieces.map((piece) => piece.replace(/<[^>]*>/g, "")).slice(0, 3), "it breaks only behind @ and dots").toEqual([
     ...user.email.split(/(?<=[@.])/),
   ]);
   await expect(row(page, "Username")).toContainText(user.username);
@@ -93,7 +93,7 @@ test("a row opens its form in place, one at a time, and the focus follows", asyn
   await expect(name).toHaveAttribute("aria-invalid", "true");
   await page.getByRole("button", { name: "Cancel" }).click();
   await changeName.click();
-  await expect(name, "a form begins anew").toHaveAttribute("aria-invalid", "false");
+  await expect(name, "the form is reset").toHaveAttribute("aria-invalid", "false");
   await expect(name).toHaveValue(user.username);
 });
 
@@ -207,7 +207,7 @@ test("one sees where one is logged in and ends it there_r44", async ({ page, use
   const end = page.getByRole("button", { name: /^Log out Safari on iPhone/ });
   await end.click();
   await expect(page.getByText("Log out this device?")).toBeVisible();
-  await expect(page.getByRole("group", { name: /Log out this device\?$/ }), "the focus is at the question").toBeFocused();
+  await expect(page.getByRole("group", { name: /Log out this device\?$/ }), "the focus is on the question").toBeFocused();
   await page.keyboard.press("Enter");
   await page.keyboard.press("Tab");
   await expect(end).toBeFocused();
@@ -219,7 +219,7 @@ test("one sees where one is logged in and ends it there_r44", async ({ page, use
   await page.keyboard.press("Escape");
   await expect(page.getByText("Log out this device?")).toBeHidden();
   await expect(end).toBeFocused();
-  expect(await me(lost), "who asked has thought better of it").toBe(200);
+  expect(await me(lost), "the user cancelled").toBe(200);
   await page.keyboard.press("Enter");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await end.click();
@@ -252,7 +252,8 @@ test("what matters asks for the password again_r47", async ({ page, playwright, 
     await page.getByRole("link", { name: "Sessions" }).click();
     const lines = page.locator(".part").getByRole("listitem");
     await expect(lines).toHaveCount(2);
-    // Until its proof is over, a session hears that there is no such session; then, that it must prove itself.
+    // While its proof is recent, a session gets the response that no such session exists. Afterwards, it must confirm
+    // the password.
     const own = `Bearer ${JSON.parse((await page.evaluate(() => sessionStorage.getItem("vestibule.session"))) ?? "")}`;
     const asked = async () =>
       (await request.delete("/api/accounts/sessions/none/", { headers: { Authorization: own } })).status();
@@ -311,7 +312,7 @@ test("a username is changed, and shown everywhere at once", async ({ page, user,
   await expect(change).toBeFocused();
   await expect(row(page, "Username")).toContainText(next);
   await expect(page.locator(".account-name")).toHaveText(next);
-  await expect(page.getByText("Logged in as"), "the account view has the name itself").toHaveCount(0);
+  await expect(page.getByText("Logged in as"), "the account view shows the name itself").toHaveCount(0);
   await app.switcher.selectOption("Log out");
   await expect(page.getByText(`Logged in as ${next}`)).toBeVisible();
   await app.switcher.selectOption("Home");
@@ -427,7 +428,7 @@ test("an access token is made, shown once, used by a program, and revoked", asyn
 });
 
 test("where no page may write to the clipboard, the token is selected and copied all the same", async ({ page, user }) => {
-  // As on plain HTTP, where browsers have no such thing.
+  // As on plain HTTP, where browsers lack this API.
   await page.addInitScript(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
   const app = new Vestibule(page);
   await app.logIn(user);

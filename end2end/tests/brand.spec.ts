@@ -1,4 +1,4 @@
-// The service's own name, colour, logo and way to the app, in both themes.
+// The service's name, colour, logo and link to the app, in both themes.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

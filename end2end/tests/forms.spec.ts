@@ -1,4 +1,4 @@
-// The forms: errors next to their fields, nothing typed is lost, one request at a time (R20, R77).
+// The forms: errors next to their fields, typed text is never lost, one request at a time (R20, R77).
 import { expect, somebody, status, test, Vestibule } from "../support/fixtures.js";
 
 test("errors stand next to their fields, are tied to them, and get the focus", async ({ page, complaints }) => {
@@ -91,7 +91,7 @@ test("a wait is counted down before the eye, read once, and over by itself", asy
   await expect(app.loginButton).toBeDisabled();
   await page.clock.runFor(3_000);
   await expect(seen).toHaveText("Too many attempts. Try again in 9 seconds.");
-  await expect(alert, "no screen reader hears each second").toHaveCount(1);
+  await expect(alert, "screen readers don't announce each second").toHaveCount(1);
   await app.password.press("Enter");
   await page.clock.runFor(9_000);
   await expect(seen).toBeHidden();

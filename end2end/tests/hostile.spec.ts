@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, somebody, status, test, Vestibule } from "../support/fixtures.js";
 
-// Ways out of a text, an attribute, a title, a script, a style, a comment and a template, and addresses that are scripts.
+// Texts that break out of a text, an attribute, a title, a script, a style, a comment and a template, and script URLs.
 const POLYGLOTS = [
   `"><img src=x onerror=alert(1)>`,
   `'><svg/onload=alert(1)>`,
@@ -19,7 +19,7 @@ const POLYGLOTS = [
   `\u2028</script><iframe srcdoc="<script>parent.alert(1)</script>">`,
 ];
 
-// Without the policy, which would stop a script that gets through: none may get that far.
+// Without the policy, which would block an injected script: the markup itself must not be injected.
 test.describe("with the policy switched off", () => {
   test.use({ bypassCSP: true });
 
@@ -33,7 +33,7 @@ test.describe("with the policy switched off", () => {
   });
   test.afterEach(() => expect(alerts).toEqual([]));
 
-  // What the polyglots would make of the page if one got through, whether it has run yet or not.
+  // What a polyglot would add to the page if it were injected, whether it has run yet or not.
   const INJECTED = "img[src='x'], svg[onload], iframe[srcdoc], [onfocus], [onerror], script:not([nonce])";
 
   test("a script that got through would run", async ({ page }) => {
@@ -129,7 +129,8 @@ test("an injected script does not run, and each answer has a nonce of its own_r6
     Object.assign(window, { refused });
     document.addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
   });
-  // As if a hole in the server let markup through: scripts of which one guesses the nonce, and a handler in an attribute.
+  // Simulates a server that lets markup through: scripts, one of which guesses the nonce, and a handler in an
+  // attribute.
   await page.route("**/login", async (route) => {
     const response = await route.fetch();
     const markup = `<script>window.injected = 1</script><script nonce="guessed">window.injected = 2</script>

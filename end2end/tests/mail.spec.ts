@@ -10,7 +10,7 @@ const SENDING = {
   VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
 };
 
-/** A server that sends its mail. */
+/** A server that sends mail. */
 interface Fixtures {
   mailbox: Mailbox;
   sending: Server;
@@ -38,13 +38,13 @@ const test = base.extend<{}, Fixtures>({
   ],
 });
 
-/** A link as it stands in a mail, on the address where the server of the test really is. */
+/** A link from a mail, with the real address of the test's server. */
 function here(link: string, server: Server): string {
   expect(link).toMatch(/^http:\/\/accounts\.localhost\//);
   return link.replace("http://accounts.localhost", server.url);
 }
 
-/** Registers. Where mail is sent, that logs nobody in. */
+/** Registers. Where mail is sent, this doesn't log in. */
 async function registerInPage(page: Page, server: Server, user: User, sends = true): Promise<void> {
   const app = new Vestibule(page);
   await app.open(`${server.url}/register`);
@@ -87,14 +87,14 @@ test("an email is confirmed by a link that looking at doesn't use up_r6_r58", as
   await page.reload();
   await app.live();
   await expect(app.heading, "a reload doesn't lose the link").toHaveText("Confirm your email");
-  expect(await app.storage(), "only the history keeps it").toMatchObject({ session: "{}", local: "{}", cookies: "" });
+  expect(await app.storage(), "only the history stores it").toMatchObject({ session: "{}", local: "{}", cookies: "" });
   await app.password.fill("not my password");
   await page.getByRole("button", { name: "Confirm email" }).click();
   await expect(app.password).toHaveAccessibleDescription(/That is not your password/);
   await app.password.fill(user.password);
   await page.getByRole("button", { name: "Confirm email" }).click();
   await expect(page.getByText("Your email is confirmed.")).toBeVisible();
-  expect(sent.filter((text) => text.includes(token)), "the token is in no address and no header").toEqual([]);
+  expect(sent.filter((text) => text.includes(token)), "the token is in no URL and no header").toEqual([]);
   await page.goBack();
   expect(page.url()).not.toContain("vsl_");
   expect(await page.evaluate(() => JSON.stringify(history.state)), "a used link is forgotten").not.toContain("vsl_");
@@ -104,7 +104,7 @@ test("an email is confirmed by a link that looking at doesn't use up_r6_r58", as
   await expect(app.heading).toHaveText("This link no longer works");
   await expect(app.heading).toBeFocused();
   await expect(page.getByRole("main").getByRole("link")).toHaveText(["Send a new link"]);
-  await expect(app.password, "nobody types a password for nothing").toHaveCount(0);
+  await expect(app.password, "no password is requested in vain").toHaveCount(0);
 });
 
 for (const [path, label, leadsTo] of [
@@ -158,7 +158,7 @@ test("whoever owns an email takes the account that a stranger made with it_r6", 
   await page.getByLabel("New password").fill(NEW);
   await page.getByRole("button", { name: "Set password" }).click();
   await expect(page.getByText("Your password was changed. Log in with the new one.")).toBeVisible();
-  await expect(app.email, "the server says whose link it was").toHaveValue(user.email);
+  await expect(app.email, "the server returns the email of the link").toHaveValue(user.email);
   await app.password.fill(user.password);
   await app.loginButton.click();
   await expect(page.getByRole("alert").filter({ hasText: "Wrong email or password." })).toBeVisible();
@@ -173,11 +173,11 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   await app.open(here((await mailbox.next(user.email)).link, sending));
   await app.password.fill(user.password);
   await page.getByRole("button", { name: "Confirm email" }).click();
-  await expect(app.email, "the server says whose link it was").toHaveValue(user.email);
+  await expect(app.email, "the server returns the email of the link").toHaveValue(user.email);
   await page.getByRole("link", { name: "Forgot your password?" }).click();
   await expect(app.heading).toHaveText("Reset your password");
   await expect(page).toHaveTitle("Reset password · Vestibule");
-  await expect(app.email, "nobody types it twice").toHaveValue(user.email);
+  await expect(app.email, "the email is already filled in").toHaveValue(user.email);
   await app.email.clear();
   await page.getByRole("button", { name: "Send reset link" }).click();
   await expect(app.email).toHaveAccessibleDescription(/Please fill in this field/);
@@ -188,7 +188,7 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   const mail = await mailbox.next(user.email);
   expect(mail.subject).toBe("Choose a new password for Vestibule");
   await app.open(here(mail.link, sending));
-  // A password manager reads it before the view goes.
+  // A password manager reads the field before the view is removed.
   const filled = await page.locator("input[autocomplete=username]").evaluateHandle((input: HTMLInputElement) => {
     const seen = { email: input.value };
     new MutationObserver(() => (seen.email = input.value)).observe(input, { attributes: true });
@@ -200,7 +200,7 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   await page.getByLabel("New password").fill(NEW);
   await page.getByRole("button", { name: "Set password" }).click();
   await expect(page.getByText("Your password was changed. Log in with the new one.")).toBeVisible();
-  expect(await filled.evaluate((seen) => seen.email), "the server's answer fills it").toBe(user.email);
+  expect(await filled.evaluate((seen) => seen.email), "the server's response fills it").toBe(user.email);
   await logInAt(page, sending, { ...user, password: NEW });
   expect((await mailbox.next(user.email)).subject).toBe("Your password at Vestibule was changed");
 });
@@ -238,7 +238,7 @@ test("an email is changed in the account view, and given back at the old one_r59
   await expect(page).toHaveURL(/\/account$/);
   await expect(page.locator(".row").filter({ hasText: next })).toContainText("Confirmed");
 
-  // The email until now was never confirmed: whoever reads it is told nothing. The next one is told.
+  // The former email was never confirmed, so it gets no notice. The next one does.
   const last = somebody().email;
   await page.getByRole("button", { name: "Change email" }).click();
   await page.getByLabel("New email").fill(last);

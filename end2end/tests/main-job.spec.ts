@@ -1,4 +1,4 @@
-// The main job: register, log in, reload and still be logged in, log out.
+// Registers, logs in, reloads while logged in, and logs out.
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, somebody, test, token, Vestibule } from "../support/fixtures.js";
 

@@ -1,4 +1,4 @@
-// Where registration is closed, nobody is led to it, and who comes by its address is told so.
+// Where registration is closed, no link leads to it, and a visitor of its address sees a message.
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, Server, test, Vestibule } from "../support/fixtures.js";
 

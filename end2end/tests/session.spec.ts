@@ -1,4 +1,4 @@
-// The session in the browser (R48, R49, R73): where the token is kept, and what happens when it ends.
+// The session in the browser (R48, R49, R73): where the token is stored, and what happens when it ends.
 import { expect, status, test, token, Vestibule } from "../support/fixtures.js";
 
 const ENDED = "Your session has ended. Log in again.";
@@ -17,7 +17,7 @@ test("the token is kept in sessionStorage and nowhere else_r73", async ({ page, 
   await app.logOutButton.click();
   await expect(app.heading).toHaveText("You are logged out");
   expect((await app.storage()).session).not.toContain("vst_");
-  expect(await context.cookies(), "the cookie jar is empty after it all").toEqual([]);
+  expect(await context.cookies(), "no cookie was ever set").toEqual([]);
 });
 
 test("the server renders a logged-in reload as for a stranger_r49", async ({ page, request, user }) => {

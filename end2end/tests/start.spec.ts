@@ -1,8 +1,8 @@
-// The page's start, whatever a translator, a password manager or another extension makes of the document.
+// The page's start, whatever a translator, a password manager or another extension changes in the document.
 import type { Page } from "@playwright/test";
 import { expect, status, test, Vestibule } from "../support/fixtures.js";
 
-/** What others do to a page, as scripts that run in it. */
+/** Changes that other programs make to a page, as scripts that run in it. */
 const CHANGES: Record<string, () => void> = {
   "a translator wraps each text": () => {
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -51,7 +51,7 @@ const CHANGES: Record<string, () => void> = {
   },
 };
 
-/** Opens a page and holds its WebAssembly back, until the returned function is called. */
+/** Opens a page and delays its WebAssembly until the returned function is called. */
 async function openHeld(page: Page, path: string): Promise<() => void> {
   let release = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));

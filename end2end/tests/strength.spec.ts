@@ -1,4 +1,4 @@
-// How hard a new password is to guess is said while it is typed.
+// The strength of a new password is shown while it is typed.
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 import { expect, status, test, Vestibule } from "../support/fixtures.js";
@@ -6,7 +6,7 @@ import { expect, status, test, Vestibule } from "../support/fixtures.js";
 const GOOD = "orchard walrus lantern quilt";
 const PAUSE_MS = 400;
 
-/** The passwords that the server was asked about. */
+/** The passwords that the server was asked to judge. */
 function asked(page: Page): string[] {
   const passwords: string[] = [];
   page.on("request", (request) => {
@@ -15,7 +15,7 @@ function asked(page: Page): string[] {
   return passwords;
 }
 
-/** The form to register, on a page whose clock the test moves. */
+/** The form to register, on a page with a clock that the test controls. */
 async function registerByOwnClock(page: Page): Promise<Vestibule> {
   await page.clock.install();
   const app = new Vestibule(page);
@@ -44,7 +44,7 @@ test("a new password is judged while it is typed, in words, and beside the names
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await app.password.fill("");
   await expect(says(page)).toHaveText("");
-  expect(passwords, "nobody needs a server to find that it is too short").not.toContain("short");
+  expect(passwords, "the page itself finds that it is too short").not.toContain("short");
 });
 
 test("the server is asked once nothing more is typed, and once at a time", async ({ page }) => {

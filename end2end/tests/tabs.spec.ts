@@ -1,8 +1,8 @@
-// One session for all tabs of a browser. Logging out in one of them makes all forget (R48).
+// One session for all tabs of a browser. Logging out in one of them logs out all (R48).
 import type { BrowserContext, Page } from "@playwright/test";
 import { expect, register, status, test, Vestibule } from "../support/fixtures.js";
 
-/** The token that a tab keeps; empty without one. */
+/** The token that a tab stores, or an empty text. */
 async function kept(page: Page): Promise<string> {
   return (await new Vestibule(page).storage()).session.match(/vst_[0-9A-Za-z]{49}/)?.[0] ?? "";
 }
@@ -90,7 +90,7 @@ test("a logout with a token that was renewed meanwhile ends the session", async 
   const before = await kept(page);
   await changePassword(app, user.password);
   const renewed = await kept(page);
-  // What a tab says that hasn't heard of the renewal yet.
+  // The message of a tab that hasn't received the renewal yet.
   await page.evaluate((token) => {
     const other = new BroadcastChannel("vestibule.session");
     other.postMessage(["logged out", token]);
@@ -167,7 +167,7 @@ test("a renewal under way undoes no logout in its own tab", async ({ page, reque
   expect(await kept(page)).toBe("");
 });
 
-/** Lets a call reach the server and holds its answer back. */
+/** Lets a request reach the server and delays its response. */
 function hold(page: Page, path: string): { answered: Promise<string>; release: () => void } {
   let release = () => {};
   const released = new Promise<void>((done) => (release = done));
@@ -182,7 +182,7 @@ function hold(page: Page, path: string): { answered: Promise<string>; release: (
   return { answered, release };
 }
 
-/** Sends a password much like the present one, which gives the session another token. */
+/** Sends a new password that is similar to the current one, which gives the session another token. */
 async function sendNewPassword(app: Vestibule, password: string): Promise<void> {
   await app.open("/account/security");
   const page = app.page;
@@ -192,7 +192,7 @@ async function sendNewPassword(app: Vestibule, password: string): Promise<void> 
   await page.getByRole("button", { name: "Change password" }).click();
 }
 
-/** Changes the password, and waits until that is done. */
+/** Changes the password, and waits for the result. */
 async function changePassword(app: Vestibule, password: string): Promise<void> {
   await sendNewPassword(app, password);
   await expect(app.page.getByText("Password changed.")).toBeVisible();
@@ -202,7 +202,7 @@ test("a tab never acts for one person while another has logged in elsewhere", as
   const ann = new Vestibule(page);
   await ann.logIn(user);
   const bob = await register(request);
-  // A tab that hears nobody, as if the others were asleep.
+  // A tab that receives no messages, as if the others were asleep.
   const other = await context.newPage();
   await other.addInitScript(() => {
     const Channel = BroadcastChannel;
@@ -257,7 +257,7 @@ test("a page that the browser kept follows what happened meanwhile", async ({ pa
   await app.logIn(user);
   await page.goto("/api/docs");
   const other = await tab(context, "/login");
-  // Nobody answers: the only tab with the session shows another page.
+  // No tab responds: the only tab with the session shows another page.
   await other.live();
   await expect(other.loginButton).toBeVisible();
   await page.goBack();

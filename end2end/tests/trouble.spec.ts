@@ -1,4 +1,4 @@
-// Faults (issue: bad input and faults): no network, no server, too many attempts.
+// Faults: no network, no server, too many attempts.
 import { expect, Server, somebody, status, test, UNREACHABLE, Vestibule } from "../support/fixtures.js";
 
 test("without a network nobody is logged in, nothing typed is lost, and the page says so", async (
@@ -81,7 +81,7 @@ test("a check that the server can't answer keeps the session, and can be tried a
   await page.route("**/fn/me", (route) => route.abort());
   await page.reload();
   await expect(page.getByRole("alert").filter({ hasText: "can't be reached" })).toBeVisible();
-  await expect(page.locator(".button:not(.button-quiet)"), "one button stands out").toHaveText(["Try again"]);
+  await expect(page.locator(".button:not(.button-quiet)"), "only one button is highlighted").toHaveText(["Try again"]);
   expect((await app.storage()).session).toContain("vst_");
   await page.unroute("**/fn/me");
   await page.getByRole("button", { name: "Try again" }).click();

@@ -83,8 +83,8 @@ on_both! {
                 could += usize::from(code == "read_only");
             }
         }
-        assert_eq!((refused, could), (11, 3), "the changes that there are, and those that another token could make");
-        assert_eq!(app.get(ME).bearer(&read).send().await.status, 200, "and it still works");
+        assert_eq!((refused, could), (11, 3), "the existing changes, and those that another token could make");
+        assert_eq!(app.get(ME).bearer(&read).send().await.status, 200, "the token still works");
     }
 }
 
@@ -107,8 +107,8 @@ on_both! {
         let (_, other) = app.access(&session, "full").await;
         let resent = app.ask("POST", "/api/accounts/resend_verification/", &full, &json!({})).await;
         let revoked = app.ask("DELETE", &format!("{TOKENS}{other}/"), &full, &json!({})).await;
-        assert_eq!((resent.status.as_u16(), revoked.status.as_u16()), (200, 204), "what wants no password");
-        assert_eq!(app.ask("POST", "/api/accounts/logout/", &full, &json!({})).await.status, 204, "it may end itself");
+        assert_eq!((resent.status.as_u16(), revoked.status.as_u16()), (200, 204), "operations that require no password");
+        assert_eq!(app.ask("POST", "/api/accounts/logout/", &full, &json!({})).await.status, 204, "a token may revoke itself");
         assert_eq!(app.me(&full).await, 401);
         assert_eq!(app.access_tokens(&session).await.iter().filter(|line| line["id"] == id.as_str()).count(), 0);
         app.clock.advance(Duration::from_mins(10));
@@ -130,7 +130,7 @@ on_both! {
             app.ask("POST", "/api/accounts/change_password/", session, &body).await
         };
         for odd in [json!("true"), json!(1), json!([])] {
-            assert_eq!(change(&session, PASSWORD, NEW, odd).await.status, 400, "nobody is left to believe that it was done");
+            assert_eq!(change(&session, PASSWORD, NEW, odd).await.status, 400, "an invalid request must not look successful");
         }
         let kept = change(&session, PASSWORD, NEW, Value::Null).await;
         assert_eq!((kept.status.as_u16(), app.me(&access).await.as_u16()), (200, 200));
@@ -231,7 +231,7 @@ on_both! {
         let mut app = app;
         let user = app.get(ME).bearer(&app.token("ann").await).send().await.json()["id"].as_str().unwrap().to_owned();
         let ever = Timestamp::from_millis(0);
-        assert_eq!(app.store.list_access_tokens(&user, ever).await.unwrap().len(), 1, "ended for good, whatever the clock does");
+        assert_eq!(app.store.list_access_tokens(&user, ever).await.unwrap().len(), 1, "it stays revoked, whatever the clock does");
         app.clock.advance(Duration::from_hours(24 * 30));
         app.upkeep.take().unwrap().sweep_all().await.unwrap();
         assert!(app.store.list_access_tokens(&user, ever).await.unwrap().is_empty(), "swept out");
@@ -259,7 +259,7 @@ on_both! {
         assert_eq!(left.status, 204);
         app.store.enable_user(&disabled, app.now()).await.unwrap();
         for token in &tokens {
-            assert_eq!(app.me(token).await, 401, "nothing brings it back");
+            assert_eq!(app.me(token).await, 401, "it stays invalid");
         }
     }
 }
@@ -345,7 +345,7 @@ on_both! {
         app.register("ann").await;
         let (early, _) = app.access(&app.token("ann").await, "read").await;
         app.clock.go_back(Duration::from_mins(5));
-        assert_eq!(app.me(&early).await, 200, "servers may differ as much");
+        assert_eq!(app.me(&early).await, 200, "the clocks of servers may differ that much");
         app.clock.go_back(Duration::from_millis(1));
         assert_eq!(app.me(&early).await, 401);
         assert_eq!(app.access_tokens(&app.token("ann").await).await.len(), 1, "it can be revoked");

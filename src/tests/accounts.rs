@@ -1,4 +1,4 @@
-//! The main job over JSON, on both databases.
+//! Registration, login and logout through the JSON API, on both databases.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,7 +13,7 @@ on_both! {
     async fn a_person_registers_logs_in_and_logs_out_r37(app: App) {
         app.register("ann").await;
         let (one, two) = (app.token("ann@example.org").await, app.token("ANN").await);
-        assert_ne!(one, two, "every login has a token of its own");
+        assert_ne!(one, two, "every login has its own token");
         let me = app.get("/api/accounts/me").bearer(&one).send().await.json();
         assert_eq!((&me["email"], &me["username"]), (&json!("ann@example.org"), &json!("ann")));
         let out = app.post("/api/accounts/logout/", &json!({})).bearer(&one).send().await;
@@ -26,7 +26,7 @@ on_both! {
             "#);
         }
         assert_eq!(app.me(&one).await, 401);
-        assert_eq!(app.me(&two).await, 200, "the other session lives on");
+        assert_eq!(app.me(&two).await, 200, "the other session stays active");
     }
 }
 
@@ -58,7 +58,7 @@ on_both! {
         let body = json!({ "email": "eve@example.org", "username": bare, "password": PASSWORD });
         let refused = app.post("/api/accounts/api_register/", &body).send().await;
         assert!(refused.status == 400 && refused.text.contains("reserved"), "{}", refused.text);
-        // An account may have such a name from before, or from the operator.
+        // An account may have such a username from an earlier version or from the operator.
         let (email, password) = ("eve@example.org".to_owned(), PASSWORD.to_owned());
         app.service.administer(Command::Add { email, username: bare.clone(), password }).await;
         for who in [id.clone(), bare.clone(), bare.to_uppercase()] {
@@ -67,7 +67,7 @@ on_both! {
         }
         app.service.administer(Command::Delete { who: id.clone() }).await;
         for who in [id, bare] {
-            assert_eq!(app.service.administer(Command::Disable { who }).await, Reply::NoSuchUser, "nor later");
+            assert_eq!(app.service.administer(Command::Disable { who }).await, Reply::NoSuchUser, "nor is it later");
         }
     }
 }
@@ -90,8 +90,8 @@ on_both! {
         });
         let answers = futures_util::future::join_all(calls).await;
         let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-        assert_eq!(count(200), 1, "exactly one wins");
-        assert_eq!(count(409), 99, "and nobody sees a fault");
+        assert_eq!(count(200), 1, "exactly one succeeds");
+        assert_eq!(count(409), 99, "and no request ends in an error");
         assert_eq!(app.store.list_users("", 100).await.unwrap().len(), 1);
     }
 }
@@ -144,7 +144,7 @@ on_both! {
         for (who, password) in ways {
             let before = app.service.hashes_run();
             let answer = app.log_in(who, password).await;
-            assert_eq!(app.service.hashes_run() - before, 1, "{who}: the same work");
+            assert_eq!(app.service.hashes_run() - before, 1, "{who}: the same amount of work");
             insta::allow_duplicates! {
                 insta::assert_snapshot!(answer.shape(), @r#"
                 400 Bad Request
@@ -219,7 +219,7 @@ on_both! {
         app.clock.advance(Duration::from_hours(99));
         let mut app = app;
         let over = app.upkeep.as_mut().unwrap().sweep_all().await.unwrap();
-        assert_eq!(over, 2, "nothing is kept of them: these are of the registration's address");
+        assert_eq!(over, 2, "nothing of them is stored: these belong to the registration's address");
     }
 }
 
@@ -271,7 +271,7 @@ on_both! {
         assert!(new.password_hash.contains("m=19456,t=3,p=1"), "{}", new.password_hash);
         assert_eq!(stronger.log_in("ann", PASSWORD).await.status, 200);
         let lost = stronger.store.renew_hash(&new.user.id, &old.password_hash, "stale").await.unwrap();
-        assert!(!lost, "compare and swap: a hash that is no longer there is not replaced");
+        assert!(!lost, "compare and swap: a hash that was replaced in the meantime is not overwritten");
     }
 }
 
@@ -292,7 +292,7 @@ on_both! {
         let mut asked = 0;
         while judge("password", "").await.status == 200 {
             asked += 1;
-            assert!(asked < 40, "somebody who asks without end is held back");
+            assert!(asked < 40, "frequent requests are rate-limited");
         }
         let new = json!({ "email": "bee@example.org", "username": "bee", "password": PASSWORD });
         assert_eq!(app.post("/fn/register", &new).from("192.0.2.7").send().await.status, 200);
@@ -302,13 +302,13 @@ on_both! {
 on_both! {
     async fn a_password_that_keeps_the_estimator_busy_takes_more_of_the_allowance_r24_r102(app: App) {
         let judged = async |function: &str, password: &str| {
-            // The email is none, so that nobody is registered.
+            // The email is invalid, so that no account is registered.
             let body = json!({ "email": "nope", "username": "ann", "password": password });
             let address = some_address();
             let mut judged = 0;
             while app.post(&format!("/fn/{function}"), &body).from(&address).send().await.status != 429 {
                 judged += 1;
-                assert!(judged < 100, "{function} has no allowance");
+                assert!(judged < 100, "{function} has no rate limit");
             }
             judged
         };
@@ -328,13 +328,13 @@ on_both! {
         };
         for (function, wrong) in [("register", "short"), ("judge_password", "")] {
             let address = some_address();
-            assert_eq!(ask(function, &address, wrong).await, 400, "{function} looks at it");
+            assert_eq!(ask(function, &address, wrong).await, 400, "{function} checks it");
             let mut asked = 0;
             while ask(function, &address, "password").await != 429 {
                 asked += 1;
-                assert!(asked < 100, "{function} has no allowance");
+                assert!(asked < 100, "{function} has no rate limit");
             }
-            assert_eq!(ask(function, &address, wrong).await, 429, "{function} doesn't look at it");
+            assert_eq!(ask(function, &address, wrong).await, 429, "{function} doesn't check it");
         }
     }
 }
@@ -443,9 +443,9 @@ on_both! {
         let page = app.post("/fn/register", &body).from(&some_address()).send().await;
         let token = page.json()["sign_in"]["token"].as_str().unwrap_or_else(|| panic!("{}", page.text)).to_owned();
         assert_eq!(app.me(&token).await, 200);
-        assert_eq!(app.ask("DELETE", "/api/accounts/sessions/", &token, &json!({})).await.status, 200, "the password is proven");
+        assert_eq!(app.ask("DELETE", "/api/accounts/sessions/", &token, &json!({})).await.status, 200, "registering proves the password");
         let body = json!({ "email": "bob@example.org", "username": "bob", "password": PASSWORD });
         let api = app.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
-        assert_eq!(api.json(), json!({ "status": "ok", "response": "The account is created!" }), "the API keeps its answer");
+        assert_eq!(api.json(), json!({ "status": "ok", "response": "The account is created!" }), "the API's response stays the same");
     }
 }

@@ -1,4 +1,4 @@
-//! The real program under attack: what its users notice of it.
+//! The real program under attack, and what its users notice.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use crate::{
     util::{PASSWORD, client, figure, program::Server},
 };
 
-/// So many times each kind of attack.
+/// How many times each kind of attack runs at once.
 #[derive(Clone, Copy)]
 struct Force {
     idle: u8,
@@ -34,7 +34,7 @@ struct Force {
     floods: u8,
 }
 
-/// How long the attack lasts.
+/// Duration of the attack.
 const QUICK: Duration = Duration::from_secs(4);
 const LONG: Duration = Duration::from_mins(1);
 
@@ -45,7 +45,7 @@ fn started(folder: &TempDir) -> Server {
     Server::start(&mut chaos::command(folder.path()), &folder.path().join("log"))
 }
 
-/// An attacker's connection, from an address of its own.
+/// Opens an attacker's connection, from the attacker's address.
 async fn connect(server: SocketAddr, attacker: u8) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::new(127, 0, 0, attacker), 0).into())?;
@@ -56,7 +56,7 @@ const SLOW_HEADERS: &[u8] = b"GET /login HTTP/1.1\r\nx-slow: ";
 const SLOW_BODY: &[u8] =
     b"POST /fn/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n";
 
-/// How it goes: what is open now, and how many requests were blamed on their client.
+/// Progress of an attack: open connections, and requests answered with a client error.
 #[derive(Debug, Default)]
 struct Progress {
     idle: AtomicUsize,
@@ -64,7 +64,7 @@ struct Progress {
     blamed: [AtomicUsize; 4],
 }
 
-/// Counts something for as long as it lives.
+/// Increments a counter, and decrements it when dropped.
 struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -80,7 +80,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Keeps as many connections open as an address may have, and sends a text on each, a byte at a time.
+/// Opens as many connections as an address may have, and sends a text on each, a byte at a time.
 async fn trickle(server: SocketAddr, attacker: u8, text: &'static [u8], progress: Arc<Progress>) {
     let one = || async {
         while let Ok(mut stream) = connect(server, attacker).await {
@@ -96,7 +96,7 @@ async fn trickle(server: SocketAddr, attacker: u8, text: &'static [u8], progress
     futures_util::future::join_all((0..EACH).map(|_| one())).await;
 }
 
-/// Keeps as many connections open as an address may have, and sends nothing.
+/// Opens as many connections as an address may have, and sends nothing.
 async fn idle(server: SocketAddr, attacker: u8, progress: Arc<Progress>) {
     let one = || async {
         while let Ok(mut stream) = connect(server, attacker).await {
@@ -107,11 +107,11 @@ async fn idle(server: SocketAddr, attacker: u8, progress: Arc<Progress>) {
     futures_util::future::join_all((0..EACH).map(|_| one())).await;
 }
 
-/// Sends a request again and again. Every answer must lay the blame on the client.
+/// Sends a request again and again. Every response must be a client error (4xx).
 async fn flood(server: SocketAddr, attacker: u8, kind: usize, request: Vec<u8>, progress: Arc<Progress>) {
     loop {
         let Ok(mut stream) = connect(server, attacker).await else { return };
-        // The server may close before it has read everything.
+        // The server may close the connection before it has read everything.
         drop(stream.write_all(&request).await);
         let mut head = [0; 12];
         if stream.read_exact(&mut head).await.is_ok() {
@@ -130,7 +130,7 @@ fn posted(body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Requests that want too much.
+/// Requests that exceed a limit.
 fn greedy() -> [Vec<u8>; 4] {
     let megabyte = "x".repeat(1 << 20);
     let headers = "x-header: value\r\n".repeat(4000);
@@ -142,10 +142,10 @@ fn greedy() -> [Vec<u8>; 4] {
     ]
 }
 
-/// What users do, by turns, and how long each took.
+/// Durations of each user operation, by name.
 type Times = BTreeMap<&'static str, Vec<Duration>>;
 
-/// One who is logged in goes on, one comes to the page, one logs in.
+/// Runs each user operation: checks of a token, a page, a login.
 fn use_it(server: SocketAddr, token: &str, times: &mut Times) {
     let mut time = |what, one: &dyn Fn() -> u16| {
         let begun = Instant::now();
@@ -157,7 +157,7 @@ fn use_it(server: SocketAddr, token: &str, times: &mut Times) {
         time("checks of a token", &me);
     }
     time("pages", &|| client::get(server, "/login").map_or(0, |answer| answer.status));
-    // Another account, whose sessions may give way to younger ones.
+    // Uses another account, where older sessions may be removed for new ones.
     time("logins", &|| client::log_in(server, "bob").map_or(0, |answer| answer.status));
 }
 
@@ -188,16 +188,16 @@ fn attack(server: &Server, token: &str, force: Force, time: Duration) -> Times {
     }
     assert_eq!(most, (EACH * usize::from(force.idle), EACH * 2 * usize::from(force.slow)), "the attack takes place");
     assert!(progress.blamed.iter().all(|count| count.load(Ordering::Relaxed) > 0), "{progress:?}");
-    // One ends when it can't connect, or when a flood is answered by anything but a 4xx.
-    assert!(attackers.iter().all(|attacker| !attacker.is_finished()), "the attack lasts to its end");
+    // An attacker ends when it can't connect, or when a flood's response isn't a 4xx.
+    assert!(attackers.iter().all(|attacker| !attacker.is_finished()), "the attack continues to its end");
     times
 }
 
-/// Requests that never end, each on a connection of its own, and so many of them: headers up to the limit, and bodies in
-/// chunks of one byte.
+/// Number of unfinished requests, each on its own connection. They send headers up to the limit, or bodies in chunks of
+/// one byte.
 const UNFINISHED: usize = 4000;
 
-/// A request that never ends, as far as it is sent.
+/// The sent part of a request that never ends.
 fn unfinished(number: usize) -> Vec<u8> {
     let head = "POST /api/accounts/api_auth/ HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     match number % 2 {
@@ -206,11 +206,11 @@ fn unfinished(number: usize) -> Vec<u8> {
     }
 }
 
-/// Holds as many connections open as attackers can have, each with an unfinished request, and returns them.
+/// Opens as many connections as the attackers may have, each with an unfinished request, and returns them.
 async fn pile_up(server: SocketAddr) -> Vec<TcpStream> {
     let one = async |number: usize| {
         let mut stream = connect(server, 1 + u8::try_from(number / EACH).unwrap()).await.unwrap();
-        // The server may close it while it is being written to.
+        // The server may close the connection during the write.
         for bytes in unfinished(number).chunks(1500) {
             if stream.write_all(bytes).await.is_err() {
                 break;
@@ -233,7 +233,7 @@ fn four_thousand_requests_that_never_end_stay_within_the_promised_memory_r80_r10
     let idle = reset_peak(&server);
     let runtime = Runtime::new().unwrap();
     let held = runtime.block_on(pile_up(server.address));
-    // Users are served meanwhile, and take the hashes' share of the memory.
+    // Users are served meanwhile, and use the hashes' share of the memory.
     for _ in 0..4 {
         use_it(server.address, &token, &mut Times::new());
     }
@@ -245,27 +245,27 @@ fn four_thousand_requests_that_never_end_stay_within_the_promised_memory_r80_r10
     assert!(server.stop().success());
 }
 
-/// Lets this process open so many files.
+/// Raises this process's limit of open files.
 fn allow_files(needed: u64) {
     let files = getrlimit(Resource::Nofile);
     assert!(files.maximum.is_none_or(|most| most >= needed), "ulimit -Hn {needed} is needed");
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
 }
 
-/// Counts the peak of memory anew from here on (proc(5), `clear_refs`), and returns what it is now.
+/// Resets the peak of the server's memory (proc(5), `clear_refs`), and returns the current value.
 fn reset_peak(server: &Server) -> u64 {
     std::fs::write(format!("/proc/{}/clear_refs", server.process.id()), "5").unwrap();
     peak(server)
 }
 
-/// Memory of the process, in MiB: the most that it had.
+/// Peak memory of the process, in MiB.
 fn peak(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// What the memory may grow by: what the hashes take, and 64 MiB.
+/// Permitted growth of memory: the hashes' share, and 64 MiB.
 fn allowed(folder: &TempDir) -> u64 {
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     let started = log.lines().find(|line| line.contains("hashing_threads")).unwrap();
@@ -273,7 +273,7 @@ fn allowed(folder: &TempDir) -> u64 {
     started["hashing_threads"].as_u64().unwrap() * 19 + 64
 }
 
-/// Attacks a server and holds it to its promises. Returns the 99th percentile of each thing that users do.
+/// Attacks a server and checks its limits. Returns the 99th percentile of the duration of each user operation.
 fn stand(force: Force, time: Duration) -> BTreeMap<&'static str, Duration> {
     allow_files(EACH as u64 * u64::from(force.idle + 2 * force.slow) + 500);
     let folder = TempDir::new().unwrap();
@@ -310,7 +310,7 @@ fn chaos_attack() {
     assert!(p99.values().all(|p99| *p99 < Duration::from_millis(500)), "{p99:?}");
 }
 
-/// Samples of each way to fail.
+/// Samples of each kind of failure.
 const SAMPLES: usize = 500;
 
 #[test]
@@ -350,7 +350,7 @@ fn chaos_enumeration() {
     for ((name, _), median) in ways.iter().zip(&medians) {
         figure(&format!("a login that fails, {name}: median of {SAMPLES} {median:?}"));
     }
-    figure(&format!("these medians lie within {apart:.1} %, of 5 %"));
+    figure(&format!("these medians are within {apart:.1} %, of 5 %"));
     assert!(apart <= 5.0, "{medians:?}");
     assert!(server.stop().success());
 }

@@ -1,4 +1,4 @@
-//! The real program killed in the middle of its work, again and again, and its acknowledgements held against it.
+//! Kills the real program during its work, again and again, and checks that everything it acknowledged is stored.
 
 mod ledger;
 mod mailroom;
@@ -31,26 +31,27 @@ use crate::util::{figure, postgres::Cluster, program, program::Server};
 
 const CLIENTS: usize = 4;
 
-/// The program that is to stand this: the one named in the environment, or the tests' own.
+/// The program under test: the one named in the environment, or the tests' build.
 pub fn command(folder: &Path) -> Command {
     let named = std::env::var_os("PROGRAM_UNDER_TEST");
     let path = named.as_deref().map_or(Path::new(env!("CARGO_BIN_EXE_vestibule")), Path::new);
     let mut command = program::program(path, folder);
-    // Every client tells its address, and may be one of many who log in to one account: only so can a few do so much.
+    // Every client sends its address, and many clients may log in to one account. Otherwise so few clients couldn't do
+    // so much.
     command.env("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1");
     command.env("VESTIBULE_RATE_LIMIT_ACCOUNT_FREE_FAILURES", "100");
     command.env("VESTIBULE_RATE_LIMIT_TOKEN_CALLS_PER_MINUTE", "60000000");
     command
 }
 
-/// As [`command`], with the limits of accounts that everybody has: a login that a kill broke off must not hold its account back.
+/// As [`command`], with the default limits per account. A login that a kill interrupts must not rate-limit its account.
 fn limited_command(folder: &Path, url: &str) -> Command {
     let mut command = command(folder);
     command.env_remove("VESTIBULE_RATE_LIMIT_ACCOUNT_FREE_FAILURES").env("DATABASE_URL", url);
     command
 }
 
-/// Tells clients to end when it is dropped, also by a panic.
+/// Stops the clients when it is dropped, also by a panic.
 pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -59,7 +60,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// A server that is killed, and perhaps its database, while clients write.
+/// A server, and optionally its database, that are killed while clients write.
 struct Storm {
     rng: StdRng,
     folder: TempDir,
@@ -70,12 +71,12 @@ struct Storm {
     kills: Kills,
 }
 
-/// What was killed, how often.
+/// Number of kills of each process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Kills {
     program: usize,
     database: usize,
-    /// Of both of these, before they had started.
+    /// Kills of either process during its start.
     starting: usize,
 }
 
@@ -88,8 +89,8 @@ impl Storm {
         Self { rng, folder, url: url.to_owned(), database, runtime, server, kills: Kills::default() }
     }
 
-    /// Kills in the middle of the work, the program and the database in turn, and starts what was killed again. Every
-    /// fourth time that takes two attempts, for the first is killed, too.
+    /// Kills the program and the database in turn during the work, and starts the killed one again. Every fourth kill
+    /// comes in two steps: the first restart is killed, too.
     fn kill(&mut self, nth: usize) {
         let twice = nth % 8 > 5;
         let moment = Duration::from_millis(self.rng.random_range(0..100));
@@ -123,7 +124,7 @@ impl Storm {
         }
     }
 
-    /// Kills so many times while clients write, and audits what they were told.
+    /// Kills that many times while clients write, and audits the responses that they received.
     fn rage(mut self, kills: usize) -> Counts {
         let (address, over, written) = (Mutex::new(self.server.address), AtomicBool::new(false), AtomicUsize::new(0));
         let with_database = self.database.is_some();
@@ -145,10 +146,10 @@ impl Storm {
             for nth in 1..=kills {
                 let (before, patience) = (written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
                 pause(Duration::from_millis(self.rng.random_range(20..500)));
-                // However slow the machine is, there is something to lose: one of them has done both rounds, of which the
-                // second ends a session.
+                // However slow the machine is, there must be something to lose: one client has done both rounds. The
+                // second of them ends a session.
                 while written.load(Ordering::Relaxed) < before + 2 * CLIENTS {
-                    assert!(Instant::now() < patience, "nothing is acknowledged any more");
+                    assert!(Instant::now() < patience, "no operation is acknowledged any more");
                     thread::yield_now();
                 }
                 self.kill(nth);
@@ -161,7 +162,7 @@ impl Storm {
         self.settle(ledgers)
     }
 
-    /// What the clients were told, held against the server, and its files.
+    /// Compares the responses that the clients received with the server and its files.
     fn settle(self, mut ledgers: Vec<Ledger<'_>>) -> Counts {
         let counts = audit(&mut ledgers, self.server.address);
         let stopped = self.server.stop();
@@ -184,7 +185,7 @@ impl Storm {
         let Counts { logged_out, changed, issued, deleted, confirmed, reset, moved, .. } = counts;
         let done = [logged_out, changed, issued, deleted, confirmed + reset + moved];
         assert!(done.iter().all(|count| *count > 0), "hardly anything was done: {counts:?}");
-        // Between a few kills chance may leave one of these out.
+        // In a few kills, one of these may not occur by chance.
         let few = program < 20;
         assert!(
             few || [confirmed, reset, moved].iter().all(|count| *count > 0),
@@ -214,7 +215,7 @@ fn on_postgres(seed: u64, kills: usize) {
     let cluster = Cluster::new(true);
     let fresh = || Runtime::new().unwrap().block_on(cluster.fresh_database());
     let (one, another) = (fresh(), fresh());
-    // While the database lives, no session is lost either.
+    // As long as the database isn't killed, no session may be lost either.
     Storm::new(seed, &one, None).rage(kills / 2);
     let counts = Storm::new(seed, &another, Some(cluster)).rage(kills);
     assert!(counts.lost * 4 < counts.logged_in, "the last sessions, not any: {counts:?}");
@@ -242,7 +243,7 @@ fn chaos_kills_on_postgres() {
     on_postgres(seed(), 100);
 }
 
-/// Another one in each run; it is printed, though no seed brings the same interleaving back.
+/// A new seed in each run. It is printed, though no seed reproduces the same interleaving.
 #[expect(clippy::disallowed_methods, reason = "chance is what is wanted here")]
 fn seed() -> u64 {
     rand::random()

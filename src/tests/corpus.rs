@@ -1,11 +1,11 @@
-//! What fuzzing has kept, replayed: the targets' oracles on every input of their corpus.
+//! Replays the stored inputs of fuzzing: runs each target's oracle on every input of its corpus.
 
 #[path = "../fuzz/oracles.rs"]
 mod oracles;
 
 use std::path::Path;
 
-/// Replays one corpus. What breaks the oracle is named.
+/// Replays one corpus. Reports the inputs that violate the oracle.
 fn replay(name: &str) {
     let (_, oracle) = oracles::ORACLES.into_iter().find(|(known, _)| *known == name).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/fuzz/corpus").join(name);
@@ -15,7 +15,7 @@ fn replay(name: &str) {
     for input in inputs {
         let data = std::fs::read(&input).unwrap();
         let outcome = std::panic::catch_unwind(|| oracle(&data));
-        assert!(outcome.is_ok(), "{} breaks a promise", input.display());
+        assert!(outcome.is_ok(), "{} violates the oracle", input.display());
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the API tells of itself, to programs and to people. That its answers are as told, every test of the API looks at:
-//! see `util::document`.
+//! The API's description for programs and for people. Every test of the API compares its responses with the
+//! description: see `util::document`.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ async fn the_documents_references_lead_somewhere_and_its_names_are_one_calls_eac
         match value {
             Value::Object(object) => {
                 references.extend(object.get("$ref").and_then(Value::as_str));
-                // What a link leads to is named, too.
+                // The target of a link must exist, too.
                 assert!(object.get("operationId").is_none_or(|name| names.contains(name.as_str().unwrap())));
                 open.extend(object.values());
             }
@@ -76,10 +76,10 @@ async fn the_readable_page_tells_of_every_call_and_loads_nothing_from_elsewhere(
     let policy = page.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'self'; img-src 'self';"), "{policy}");
     assert!(!page.text.contains("<script") && !page.text.contains("=\"http") && !page.text.contains(" style="));
-    assert!(!page.text.contains("=\"//") && !page.text.contains("$SERVER"), "the page knows its own address");
+    assert!(!page.text.contains("=\"//") && !page.text.contains("$SERVER"), "the page knows its address");
     assert!(page.text.contains("curl -X POST \"http://localhost:8000/api/accounts/api_auth/\""));
     let odd = app.get("/api/docs").replace_host("localhost:80<b>").send().await;
-    assert!(!odd.text.contains("<b>"), "a host name is never taken as it is");
+    assert!(!odd.text.contains("<b>"), "a host name is always escaped");
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, told) in item.as_object().unwrap() {
             let address = format!("<strong>{}</strong> <code>{path}</code>", method.to_uppercase());

@@ -1,4 +1,4 @@
-//! Each act that ends a session, beside each act that renews its token, with a stop between check and change.
+//! Runs each operation that ends a session beside each that renews its token, with a stop between check and change.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -27,21 +27,21 @@ const OTHER: &str = "copper thimble avalanche";
 struct Scene {
     name: String,
     user: String,
-    /// The session that one act ends and the other renews.
+    /// The session that one operation ends and the other renews.
     here: Token,
     here_id: String,
     there: Token,
     link: Token,
 }
 
-/// An act, and whether it was acknowledged.
+/// An operation, and whether it was acknowledged.
 type Act<T> = fn(Service, Scene) -> BoxFuture<'static, Result<T, Error>>;
 
 fn caller() -> Caller {
     Caller { address: some_address().parse().unwrap(), agent: String::new() }
 }
 
-/// What ends the session `here`.
+/// The operations that end the session `here`.
 const ENDINGS: [(&str, Act<()>); 12] = [
     ("logout", |service, scene| Box::pin(async move { service.log_out(&scene.here).await })),
     ("ending it from another session", |service, scene| {
@@ -81,7 +81,7 @@ const ENDINGS: [(&str, Act<()>); 12] = [
     }),
 ];
 
-/// What gives the session `here` another token.
+/// The operations that give the session `here` another token.
 const RENEWALS: [(&str, Act<Token>); 2] = [
     ("confirming the password", |service, scene| {
         Box::pin(async move { Ok(service.confirm_password(&caller(), &scene.here, PASSWORD).await?.token) })
@@ -105,7 +105,7 @@ fn administer(service: Service, command: Command) -> BoxFuture<'static, Result<(
     })
 }
 
-/// A server whose mail is sent, with hashes that cost little.
+/// A server that sends mail, with cheap hashes.
 async fn start(backend: Backend) -> App {
     App::start_with(backend, |config| {
         config.mail.url = MailUrl::parse("smtp://localhost").unwrap();
@@ -121,7 +121,7 @@ async fn set(app: &App, name: String) -> Scene {
     app.register(&name).await;
     let link = token_of(&app.deliver_one().await);
     let here = app.token(&name).await;
-    // The session that began first is the one that ends when there are too many.
+    // The oldest session is the one that is removed when there are too many.
     app.clock.advance(Duration::from_secs(1));
     let there = app.token(&name).await;
     let [here, there] = [here, there].map(|token| Token::parse(TokenKind::Session, &token).unwrap());
@@ -130,20 +130,20 @@ async fn set(app: &App, name: String) -> Scene {
     Scene { name, user: session.user.id.clone(), here, here_id: session.id.clone(), there, link }
 }
 
-/// After an ending was acknowledged, the session is gone, whichever token it had in the end.
+/// After the end of a session was acknowledged, no token of it may be valid.
 async fn expect_ended(servers: [&App; 2], scene: &Scene, renewed: Option<&Token>, what: &str) {
     let kept = servers[0].store.list_sessions(&scene.user, ActiveSessions::ALL).await.unwrap();
-    assert!(kept.iter().all(|session| session.id != scene.here_id), "{what}: the session is kept");
+    assert!(kept.iter().all(|session| session.id != scene.here_id), "{what}: the session still exists");
     for server in servers {
         for token in [Some(&scene.here), renewed].into_iter().flatten() {
             let answer = server.service.authenticate(token).await;
-            assert_eq!(answer.map(drop).map_err(AppError::from), Err(AppError::SessionEnded), "{what}: a token lives");
+            assert_eq!(answer.map(drop).map_err(AppError::from), Err(AppError::SessionEnded), "{what}: a token is still valid");
         }
     }
 }
 
-/// Runs `second` while `first` is stopped at each place at which it can be, and hands both outcomes to `judge`. Tells how many places
-/// there were.
+/// Runs `second` while `first` is stopped at each possible place, and passes both outcomes to `judge`. Returns the
+/// number of places.
 async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
     app: &App,
     other: &App,
@@ -170,7 +170,7 @@ async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
 
 async fn an_ended_session_stays_ended_beside_a_renewal(backend: Backend) {
     let app = start(backend).await;
-    // SQLite has one server only, which the lock sees to; there the two are the same.
+    // SQLite allows one server only, which the lock enforces. There, both apps are the same.
     let sibling = if backend == Backend::Postgres { Some(app.sibling().await) } else { None };
     let other = sibling.as_ref().unwrap_or(&app);
     for (ending, end) in ENDINGS {
@@ -194,7 +194,7 @@ async fn an_ended_session_stays_ended_beside_a_renewal(backend: Backend) {
                 })
                 .await;
             assert!(stops > 3, "{renewal} was stopped at {stops} places");
-            assert!(acknowledged > 0, "{ending} never came about beside {renewal}");
+            assert!(acknowledged > 0, "{ending} was never acknowledged beside {renewal}");
         }
     }
 }

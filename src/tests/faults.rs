@@ -1,4 +1,4 @@
-//! The database locked or away: an honest answer in time, and everything resumes by itself.
+//! The database is locked or away: responses report this in time, and the service recovers by itself.
 
 use std::{
     future::{Future, poll_fn},
@@ -41,7 +41,7 @@ async fn a_locked_database_is_a_503_in_time_and_passes_r96() {
     let (log_in, register, me) = tokio::join!(app.log_in("ann", PASSWORD), register, app.me(&token));
     assert!(is_unavailable(&log_in) && is_unavailable(&register), "{log_in:?} {register:?}");
     in_time(started, "SQLite locked by another process");
-    assert_eq!(me, 200, "who is logged in stays so");
+    assert_eq!(me, 200, "a logged-in user stays logged in");
     other.execute("ROLLBACK").await.unwrap();
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
     assert_eq!(app.log_in("bob", PASSWORD).await.status, 400, "nothing was stored in part");
@@ -57,7 +57,7 @@ async fn readers_and_writers_side_by_side_never_find_the_database_locked_r95() {
     let writers =
         futures_util::future::join_all((0..60).map(|n| app.log_in(if n % 2 == 0 { "ghost" } else { "ann" }, "x")));
     let readers = futures_util::future::join_all((0..200).map(|_| app.me(&token)));
-    // Clients that go away in the middle leave no transaction open.
+    // Clients that disconnect during a request leave no transaction open.
     let leavers = futures_util::future::join_all((0..40).map(|n| {
         let call = app.log_in("nobody", "x");
         async move { tokio::time::timeout(Duration::from_millis(n), call).await.is_ok() }
@@ -68,21 +68,21 @@ async fn readers_and_writers_side_by_side_never_find_the_database_locked_r95() {
     app.register("bob").await;
 }
 
-/// What happens to a connection.
+/// The treatment of a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Gate {
-    /// It is passed on.
+    /// Data is forwarded.
     Open,
-    /// It is passed on, each piece after a while.
+    /// Data is forwarded, each piece after a delay.
     Slow(Duration),
-    /// It is broken off.
+    /// The connection is closed.
     Shut,
-    /// It swallows everything, and does so for ever, as one to a machine that has vanished.
+    /// All data is discarded and nothing is ever sent back, as with a machine that has vanished.
     Stuck,
 }
 
-/// A server that passes connections on to the tests' PostgreSQL as long as the gate is open: its database's URL, and
-/// the gate.
+/// Starts a proxy that forwards connections to the tests' PostgreSQL as long as the gate is open. Returns the URL of
+/// its database, and the gate.
 async fn gated_database() -> (DatabaseUrl, watch::Sender<Gate>) {
     let url = crate::util::postgres::fresh_database().await;
     let target = url.split('@').nth(1).unwrap().split('/').next().unwrap().to_owned();
@@ -180,7 +180,7 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
     let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
     app.register("ann").await;
     let token = app.token("ann").await;
-    // It vanishes while statements are under way on every connection.
+    // The database vanishes while every connection runs a statement.
     let asking = futures_util::future::join_all((0..16).map(async |_| while app.me(&token).await == 200 {}));
     let vanishing = async {
         for _ in 0..20 {
@@ -189,7 +189,7 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
         gate.send(Gate::Stuck).unwrap();
     };
     tokio::join!(asking, vanishing);
-    // More than there are connections, so that each of them is caught.
+    // More requests than there are connections, so that each connection is affected.
     for _ in 0..2 {
         let started = Instant::now();
         let calls =
@@ -201,7 +201,7 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
     gate.send(Gate::Open).unwrap();
     let patience = Instant::now() + Duration::from_secs(10);
     while app.me(&token).await != 200 {
-        assert!(Instant::now() < patience, "the connections of before hold their places");
+        assert!(Instant::now() < patience, "the earlier connections still occupy their places");
     }
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
 }
@@ -210,7 +210,7 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
 async fn an_address_that_was_told_to_wait_does_not_reach_the_database() {
     let app = App::start(Backend::Sqlite).await;
     let address = some_address();
-    // A name of its own each time, so that it is the address that has to wait and no account.
+    // A different username each time, so that the address is rate-limited and no account.
     let log_in = async |n: u32| {
         let body = json!({ "email": format!("ghost{n}"), "password": PASSWORD });
         app.post("/api/accounts/api_auth/", &body).from(&address).send().await.status
@@ -222,10 +222,10 @@ async fn an_address_that_was_told_to_wait_does_not_reach_the_database() {
     app.store.close().await;
     assert_eq!(log_in(11).await, 429);
     app.clock.advance(Duration::from_mins(1));
-    assert_eq!(log_in(12).await, 503, "its time is over, and the database is asked");
+    assert_eq!(log_in(12).await, 503, "the cached rate limit has expired, and the database is queried");
 }
 
-/// Runs work until it has waited for something so many times, and gives it up there.
+/// Polls work until it has waited that many times, and drops it there.
 async fn give_up_after<T>(waits: u32, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut left = waits;
@@ -248,7 +248,8 @@ async fn a_login_that_is_given_up_anywhere_leaves_no_transaction_open() {
     let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("a PostgreSQL") };
     let mut observer = sqlx::PgConnection::connect(url).await.unwrap();
     let mut given_up = 0;
-    // How often a login waits depends on how quickly its answers come, so each number is tried several times.
+    // The number of waits of a login depends on how quickly the database responds, so each number is tried several
+    // times.
     for waits in (0..8).cycle().take(80) {
         app.clock.advance(Duration::from_hours(1));
         let login = Box::pin(app.service.log_in(&caller, "ann", PASSWORD));
@@ -259,7 +260,7 @@ async fn a_login_that_is_given_up_anywhere_leaves_no_transaction_open() {
             assert!(Instant::now() < patience, "after {waits} waits a transaction stays open");
         }
     }
-    assert!(given_up >= 20, "it was given up {given_up} times only");
+    assert!(given_up >= 20, "it was dropped only {given_up} times");
 }
 
 async fn open_transactions(observer: &mut sqlx::PgConnection) -> i64 {
@@ -289,7 +290,7 @@ on_both! {
 async fn a_postgres_elsewhere_that_offers_no_tls_is_refused_unless_the_address_allows_it() {
     let (url, _gate) = gated_database().await;
     let DatabaseUrl::Postgres(url) = url else { panic!("a PostgreSQL") };
-    // A spelling of this machine that is not known to be one.
+    // A spelling of this machine's address that the program doesn't recognize as loopback.
     let elsewhere = url.replace("127.0.0.1", "127.1");
     let refused = vestibule::store::Store::open(&DatabaseUrl::parse(&elsewhere).unwrap(), 1).await.unwrap_err();
     let refused = refused.to_string();

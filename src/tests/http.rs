@@ -1,5 +1,5 @@
-//! What any request meets at the HTTP doors: headers, refusals, hostile input. One database is enough here unless a
-//! test says otherwise.
+//! HTTP in general: headers, error responses, hostile input. These tests use one database, unless a test states
+//! otherwise.
 
 mod cors;
 mod guards;
@@ -102,7 +102,7 @@ async fn a_token_counts_only_in_the_authorization_header_r34() {
     ];
     let stranger = app.get(ME).send().await.shape();
     for call in elsewhere {
-        assert_eq!(call.send().await.shape(), stranger, "one answer for all");
+        assert_eq!(call.send().await.shape(), stranger, "the same response for all");
     }
     let path = app.get(&format!("{ME}{token}")).send().await;
     assert_eq!(path.status, 404);
@@ -121,7 +121,7 @@ async fn a_malformed_authorization_header_is_a_401_r35() {
     }
 }
 
-/// What anybody may ask without a token. A new route that is not in this list must want one.
+/// The routes that need no token. A new route that is not in this list must require one.
 const PUBLIC: [&str; 30] = [
     "/",
     "/login",
@@ -155,7 +155,7 @@ const PUBLIC: [&str; 30] = [
     "/undo-email",
 ];
 
-/// What is opened by a link from a mail, or asks for one.
+/// The routes that redeem or request a link in a mail.
 const BY_LINK: [&str; 11] = [
     "/api/accounts/verify_email",
     "/api/accounts/forgot_password",
@@ -176,9 +176,9 @@ async fn everything_but_the_public_list_wants_a_token_r46() {
     let paths = app.front.routes().paths();
     assert!(
         PUBLIC.iter().chain(&BY_LINK).all(|public| paths.iter().any(|path| path == public)),
-        "the list names what is there"
+        "the list contains only existing routes"
     );
-    // Whatever any of them takes, so that nothing but the token is missing.
+    // Contains every field that any of the routes requires, so that only the token is missing.
     let fields = json!({ "id": "0", "username": "annie", "password": "x", "current_password": "x", "new_password": "x",
         "email": "new@example.org", "new_email": "new@example.org", "name": "x", "scope": "read", "days": "1" });
     let mut closed = 0;
@@ -212,7 +212,7 @@ async fn one_users_token_never_reaches_anothers_account_r45() {
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let id = app.get(ME).bearer(&bob).send().await.json()["id"].clone();
     let me = app.get(&format!("{ME}?id={}", id.as_str().unwrap())).bearer(&ann).send().await.json();
-    assert_eq!(me["username"], "ann", "no identifier in a request chooses the account");
+    assert_eq!(me["username"], "ann", "no identifier in a request selects the account");
     let body = json!({ "id": id, "user_id": id, "token": bob });
     assert_eq!(app.post(LOGOUT, &body).bearer(&ann).send().await.status, 204);
     assert_eq!((app.me(&ann).await.as_u16(), app.me(&bob).await.as_u16()), (401, 200));

@@ -1,4 +1,4 @@
-//! Mail: what is sent to whom, what its links do, and what happens when it can't be sent.
+//! Mail: its recipients, its links, and failures to send it.
 
 mod changing;
 mod confirming;
@@ -67,14 +67,14 @@ impl App {
         self.send(UNDO_EMAIL, json!({ "token": link, "new_password": NEW })).await.status.as_u16()
     }
 
-    /// Registers somebody whose email is confirmed.
+    /// Registers an account and confirms its email.
     async fn register_confirmed(&self, name: &str) {
         self.register(name).await;
         let link = token_of(&self.deliver_one().await);
         assert_eq!(self.verify(&link, PASSWORD).await, 200);
     }
 
-    /// A link to a new password for somebody.
+    /// Requests a link to a new password, and returns its token.
     async fn reset_link(&self, name: &str) -> String {
         assert_eq!(self.forgot(&format!("{name}@example.org")).await.status, 200);
         let letter = self.deliver_one().await;
@@ -82,7 +82,7 @@ impl App {
         token_of(&letter)
     }
 
-    /// Asks for another email and returns the link that arrives there.
+    /// Requests a change of email, and returns the link that arrives there.
     async fn email_link(&self, token: &str, email: &str) -> String {
         let asked = self.ask("POST", CHANGE_EMAIL, token, &json!({ "new_email": email })).await;
         assert_eq!(asked.status, 200, "{}", asked.text);
@@ -91,7 +91,7 @@ impl App {
         token_of(&letter)
     }
 
-    /// Gives an account another email, by the link that arrives there.
+    /// Changes an account's email by the link that arrives there.
     async fn move_to(&self, token: &str, email: &str) {
         let link = self.email_link(token, email).await;
         assert_eq!(self.confirm_email(&link).await, 200);
@@ -113,7 +113,7 @@ impl App {
     }
 }
 
-/// A server whose mail is sent.
+/// Configures a server that sends mail.
 fn sends(config: &mut Config) {
     config.mail.url = MailUrl::parse("smtp://localhost").unwrap();
     config.server.public_url = Some("https://accounts.example.org".parse().unwrap());

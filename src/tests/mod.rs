@@ -1,6 +1,6 @@
 //! Integration tests: the router through HTTP, the store on both databases, and the real program as a process.
 //!
-//! A test's name ends in the number of the requirement that it holds; `SECURITY.md` lists them.
+//! A test's name ends in the number of its requirement. `SECURITY.md` lists them.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail by panicking")]
 

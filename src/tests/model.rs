@@ -1,4 +1,4 @@
-//! The service driven side by side with a model of it, by scripts that chance writes, on both databases.
+//! Compares the service with a model of it, by randomly generated scripts, on both databases.
 
 mod mail;
 mod numbers;
@@ -30,13 +30,13 @@ use self::{
 };
 use crate::util::{App, Backend, figure, letterbox::token_of, some_address};
 
-/// The real service, and the tokens of the logins that succeeded, of personal access tokens and of links that arrived.
+/// The real service, with the tokens of successful logins, of personal access tokens, and of links that arrived.
 struct Real {
     app: App,
     tokens: Vec<Token>,
     access: Vec<Token>,
     links: Vec<Token>,
-    /// Where somebody last proved that an account is theirs, by a link or by a change of the password.
+    /// The address where a person last proved that an account is theirs, by a link or by a change of the password.
     follower: Option<IpAddr>,
 }
 
@@ -51,9 +51,9 @@ impl Real {
             config.rate_limit.account_delay = numbers::FIRST_DELAY;
             config.rate_limit.account_max_delay = numbers::LONGEST_DELAY;
             config.rate_limit.account_reset_after = numbers::MEMORY;
-            // Addresses come again here, and only accounts are to be held back.
+            // Addresses repeat here, and only accounts are to be rate-limited.
             config.rate_limit.login_burst = 1_000_000;
-            // As cheap as argon2 can be: the rules are what is looked at here.
+            // The cheapest argon2 parameters, because these tests check only the rules.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         });
         Self { app: app.await, tokens: vec![], access: vec![], links: vec![], follower: None }
@@ -62,7 +62,7 @@ impl Real {
     async fn take(&mut self, step: Step) -> Answer {
         self.app.clock.advance(MOMENT);
         let done = self.try_to(step).await;
-        // On PostgreSQL the use of a session is known once it is written.
+        // On PostgreSQL, the use of a session is visible only once it is written.
         self.app.upkeep.as_mut().unwrap().flush().await;
         match done.map_err(AppError::from) {
             Ok(answer) => answer,
@@ -160,7 +160,7 @@ impl Real {
         Ok(())
     }
 
-    /// The links that an export tells of. One whose time is over may be there until it is swept out.
+    /// The links that an export lists. An expired one may be there until it is swept.
     async fn export(&self, since: usize) -> Result<Answer, service::Error> {
         let proven = self.app.service.require_reauth(nth(&self.tokens, since)?).await?;
         let links = self.app.store.links_of(&proven.session().user.id).await?;
@@ -231,17 +231,17 @@ async fn operate(service: &Service, who: Person, command: Command) -> Answer {
     }
 }
 
-/// Somebody at an address of their own, so that only the account's throttle holds them back.
+/// A caller at a fresh address, so that only the account's rate limit applies.
 fn caller() -> Caller {
     Caller { address: some_address().parse::<IpAddr>().unwrap(), agent: "model".to_owned() }
 }
 
-/// The token, by how many were made since.
+/// The token with that many newer ones.
 fn nth(tokens: &[Token], since: usize) -> Result<&Token, AppError> {
     tokens.iter().rev().nth(since).ok_or(AppError::SessionEnded)
 }
 
-/// To whom a letter goes, and of which kind it is.
+/// The recipient and the kind of a mail.
 fn addressed(letter: &MailMessage) -> (Person, MailKind) {
     let errand = match letter.subject.as_str() {
         "Confirm your email for Vestibule" => MailKind::Verify,
@@ -257,7 +257,7 @@ fn addressed(letter: &MailMessage) -> (Person, MailKind) {
     (Person::named(&letter.to), errand)
 }
 
-/// Plays a script on both. The first step where they differ, if there is one.
+/// Runs a script on both. Returns the first step where they differ, if there is one.
 async fn play(backend: Backend, script: &Script) -> Result<(), String> {
     let (mut real, mut model) = (Real::start(backend).await, Model::default());
     for (n, step) in script.0.iter().enumerate() {
@@ -266,7 +266,7 @@ async fn play(backend: Backend, script: &Script) -> Result<(), String> {
         }
         let (expected, found) = (model.take(*step), real.take(*step).await);
         if found != expected {
-            return Err(format!("step {n}, {step:?}: {expected:?} was expected, {found:?} came"));
+            return Err(format!("step {n}, {step:?}: {expected:?} was expected, {found:?} was returned"));
         }
     }
     real.app.discard().await;

@@ -1,4 +1,4 @@
-//! Opening a database, and what a pool of connections may take.
+//! Opening a database, and the limits of a pool of connections.
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -32,7 +32,7 @@ async fn a_file_that_others_could_read_is_made_private_r111() {
     drop(store);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)).unwrap();
     open(&file).await.unwrap().close().await;
-    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o700, "what is private stays as it is");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o700, "a private folder stays unchanged");
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn ending_all_sessions_waits_for_a_login_under_way_r41() {
     assert_eq!(revoked, Reply::Done { username: "ann".to_owned(), sessions: 1 });
 }
 
-/// A new, empty PostgreSQL database after some changes of it.
+/// A new, empty PostgreSQL database with some changes.
 async fn database_after(changes: &[&str]) -> String {
     let url = postgres::fresh_database().await;
     let name = url.rsplit_once('/').unwrap().1.to_owned();
@@ -155,7 +155,7 @@ async fn a_role_that_may_not_make_tables_is_told_the_way_out() {
     let store = Store::open(&own, 1).await.unwrap();
     store.ping().await.unwrap();
     store.close().await;
-    // Once there is nothing to do, it may not even be allowed to.
+    // Once there is nothing to do, the server may lack the permission.
     let sql = format!("ALTER SCHEMA vestibule OWNER TO postgres; GRANT USAGE ON SCHEMA vestibule TO lowly_{name}");
     admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     Store::open(&own, 1).await.unwrap().close().await;
@@ -221,10 +221,10 @@ async fn tables_that_are_in_use_are_changed_without_keeping_others_waiting_r100(
     let starting = tokio::spawn(async move { Store::open(&url, 1).await });
     let (mut observer, mut other) = (app.observer().await, app.observer().await);
     until("the start waits", async || is_waited(&mut observer).await).await;
-    // As long as a server has patience with a statement.
+    // The server's timeout for a statement.
     other.execute("SET statement_timeout = 2500").await.unwrap();
     other.execute("SELECT * FROM account_throttles").await.unwrap();
-    assert!(!starting.is_finished(), "the tables are in use still");
+    assert!(!starting.is_finished(), "the tables are still in use");
     reading.commit().await.unwrap();
     starting.await.unwrap().unwrap().close().await;
     other.execute("SELECT reserved FROM account_throttles").await.unwrap();
@@ -240,10 +240,10 @@ async fn a_sqlite_file_of_another_program_is_refused() {
     let refused = open(&file).await.unwrap_err().to_string();
     assert!(refused.contains("app.sqlite3 has tables of another program, such as auth_user"), "{refused}");
     let sql = "SELECT COUNT(*) FROM sqlite_schema";
-    assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut other).await.unwrap(), 1, "it is left alone");
+    assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut other).await.unwrap(), 1, "it is left unchanged");
 }
 
-/// Passes a connection on to a server.
+/// Forwards a connection to a server.
 async fn pass_on(mut here: impl AsyncRead + AsyncWrite + Unpin, target: &str) {
     let mut there = TcpStream::connect(target).await.unwrap();
     drop(copy_bidirectional(&mut here, &mut there).await);
@@ -284,7 +284,7 @@ async fn postgres_is_reached_by_an_ipv6_address_and_by_a_socket() {
 
 #[tokio::test]
 async fn every_table_is_either_ended_by_a_restore_or_harmless_in_an_old_copy_r107() {
-    // What lets nobody in. Whatever does must be deleted by `Store::forget_after_restore`.
+    // Tables that grant no access. `Store::forget_after_restore` must clear all others.
     let harmless = [
         "_sqlx_migrations",
         "account_throttles",

@@ -1,4 +1,4 @@
-//! What people do with accounts of their own, on both databases and through both doors.
+//! Operations of users on their accounts, on both databases, through the API and the page.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl App {
         self.ask("POST", CONFIRM, token, &json!({ "password": password })).await
     }
 
-    /// Confirms the password, and returns the session's token from then on.
+    /// Confirms the password, and returns the session's new token.
     pub async fn proof(&self, token: &str) -> String {
         let answer = self.confirm(token, PASSWORD).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -71,7 +71,7 @@ on_both! {
             "#);
         }
         let living = [app.me(&renewed).await, app.me(&here).await, app.me(&there).await, app.me(&bob).await];
-        assert_eq!(living.map(|status| status.as_u16()), [200, 401, 401, 200], "R17: a copy of the token gains nothing");
+        assert_eq!(living.map(|status| status.as_u16()), [200, 401, 401, 200], "R17: a copied token is useless");
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
         assert_eq!(app.log_in("ann", NEW).await.status, 200);
     }
@@ -119,7 +119,7 @@ on_both! {
         assert_eq!(app.confirm(&token, PASSWORD).await.status, 429, "even with the right one");
         app.clock.advance(Duration::from_secs(1));
         let token = app.proof(&token).await;
-        assert_eq!(app.confirm(&token, "wrong").await.status, 403, "and its owner starts afresh");
+        assert_eq!(app.confirm(&token, "wrong").await.status, 403, "and its owner's count is reset");
     }
 }
 
@@ -147,7 +147,7 @@ on_both! {
         assert!(!text.contains(&first) && !text.contains(&second) && !text.contains("192.0.2.77"), "{text}");
         app.clock.advance(Duration::from_hours(3));
         let living: Vec<Value> = app.sessions_of(&second).await.iter().map(|line| line["current"].clone()).collect();
-        assert_eq!(living, [true], "one that was not used for four hours has ended");
+        assert_eq!(living, [true], "a session that was not used for four hours has ended");
     }
 }
 
@@ -161,7 +161,7 @@ on_both! {
         assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         let second = app.token("ann").await;
         assert_eq!(me(&second).await["previous_login_at"], "2026-11-22T12:00:00Z");
-        assert_eq!(me(&first).await.get("previous_login_at"), None, "it is the session's own");
+        assert_eq!(me(&first).await.get("previous_login_at"), None, "it belongs to the session");
     }
 }
 
@@ -184,10 +184,10 @@ on_both! {
         assert_eq!(app.end(&here, &id).await, 403);
         assert_eq!(app.me(&there).await, 200, "nothing has changed");
         let there = app.proof(&there).await;
-        assert_eq!(app.end(&here, &id).await, 403, "a proof counts in its own session alone");
+        assert_eq!(app.end(&here, &id).await, 403, "a confirmed password is valid only in its session");
         let confirmed = app.confirm(&here, PASSWORD).await.json();
         assert_eq!(confirmed["until"], "2026-11-22T12:20:00Z");
-        assert_eq!(app.me(&here).await, 401, "R17: a copy of the token gains nothing");
+        assert_eq!(app.me(&here).await, 401, "R17: a copied token is useless");
         let here = confirmed["token"].as_str().unwrap().to_owned();
         app.clock.advance(Duration::from_millis(599_999));
         assert_eq!((app.end(&here, &id).await, app.me(&there).await.as_u16()), (204, 401));
@@ -295,10 +295,10 @@ on_both! {
         assert_eq!(app.get("/api/accounts/me/").bearer(&token).send().await.json()["username"], "Annie", "at once");
         assert_eq!(app.log_in("annie", PASSWORD).await.status, 200);
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
-        assert_eq!(rename("annie").await.status, 200, "another spelling of one's own");
+        assert_eq!(rename("annie").await.status, 200, "another spelling of the same username");
         let body = json!({ "email": "another@example.org", "username": "ann", "password": PASSWORD });
         let free = app.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
-        assert_eq!(free.status, 200, "the old one is free");
+        assert_eq!(free.status, 200, "the old one is available");
     }
 }
 
@@ -319,12 +319,12 @@ on_both! {
     }
 }
 
-/// What is kept about a person, and not exported: secrets, and what follows from what is.
+/// Personal data that is stored but not exported: secrets, and values that follow from exported ones.
 const NOT_EXPORTED: [&str; 18] = [
     "users.password_hash",
     "users.email_key",
     "users.username_key",
-    // Whoever is disabled can't ask.
+    // A disabled account can't request an export.
     "users.disabled_at",
     "sessions.token_hash",
     "sessions.user_id",
@@ -335,16 +335,16 @@ const NOT_EXPORTED: [&str; 18] = [
     "access_tokens.token_hash",
     "access_tokens.user_id",
     "links.user_id",
-    // It follows from the count.
+    // The value follows from the count.
     "account_throttles.delay",
-    // What is under way at this moment, and ends within seconds.
+    // Operations that run at this moment, and end within seconds.
     "account_throttles.reserved",
     "account_throttles.reserved_until",
     "known_networks.key",
     "known_networks.user_id",
 ];
 
-/// Where each other column stands in the export.
+/// The place of each other column in the export.
 fn place<'a>(export: &'a Value, table: &str, column: &str) -> Option<&'a Value> {
     let (session, mail, link) = (&export["sessions"][0], &export["mails"][0], &export["links"][0]);
     match (table, column) {
@@ -369,7 +369,7 @@ on_both! {
         let first = app.token("ann").await;
         app.clock.advance(Duration::from_mins(1));
         let token = app.token("ann").await;
-        // One mail was sent, with a link, and another waits.
+        // One mail with a link was sent, and another is queued.
         app.deliver().await;
         assert_eq!(app.ask("POST", "/api/accounts/resend_verification/", &token, &json!({})).await.status, 200);
         let wish = json!({ "name": "a script", "scope": "read", "days": 1 });
@@ -387,11 +387,12 @@ on_both! {
         assert!(columns.len() > 20, "{columns:?}");
         for (table, column) in columns {
             let name = format!("{table}.{column}");
-            // What an address or a mailbox may still do says nothing of a person, and what an account may goes with it.
-            // A decoy says only that somebody asked about a mailbox, and not which. A fact of the server is about no account.
+            // The limits of an address or a mailbox contain no personal data. The limits of an account are deleted with
+            // it. A decoy records only that a mailbox was asked about, and not which one. Facts of the server concern
+            // no account.
             let of_nobody = ["address_throttles", "decoy_links", "server_facts"].contains(&table.as_str());
             let told = of_nobody || place(&export, &table, &column).is_some();
-            assert!(told || NOT_EXPORTED.contains(&name.as_str()), "{name} is kept, but not exported");
+            assert!(told || NOT_EXPORTED.contains(&name.as_str()), "{name} is stored, but not exported");
         }
     }
 }
@@ -449,7 +450,7 @@ on_both! {
         assert!(app.store.list_sessions(&user, ActiveSessions::ALL).await.unwrap().is_empty());
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
         app.register("ann").await;
-        assert_eq!(app.sessions_of(&app.token("ann").await).await.len(), 1, "the email is free again, and starts afresh");
+        assert_eq!(app.sessions_of(&app.token("ann").await).await.len(), 1, "the email is available again, for a new account");
     }
 }
 
@@ -487,7 +488,7 @@ on_both! {
     }
 }
 
-/// What wants a proof, at both doors.
+/// Operations that require a recent proof of the password, through the API and the page.
 const SENSITIVE: [(&str, &str); 7] = [
     ("POST", USERNAME),
     ("GET", EXPORT),
@@ -526,11 +527,11 @@ async fn what_was_deleted_is_not_to_be_found_in_the_file_r110() {
     assert!(holds("vestibule.db-wal", "annabel"));
     let gone = app.ask("POST", DELETE, &token, &json!({ "username": "annabel" })).await;
     assert_eq!(gone.status, 204);
-    assert!(holds("vestibule.db", "bob@example.org"), "the log is folded into the file");
+    assert!(holds("vestibule.db", "bob@example.org"), "the log is merged into the file");
     assert!(!holds("vestibule.db", "annabel") && !holds("vestibule.db-wal", "annabel"));
 }
 
-/// Only a name that is taken is told as such: another refusal of the database is a fault of ours.
+/// Only a name that is in use is reported as such. Any other rejection by the database is an internal error.
 #[tokio::test]
 async fn a_rename_that_the_database_refuses_is_no_name_that_is_taken() {
     let app = App::start(Backend::Sqlite).await;
@@ -541,7 +542,7 @@ async fn a_rename_that_the_database_refuses_is_no_name_that_is_taken() {
     assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str().unwrap()), (500, "internal"), "{}", answer.text);
 }
 
-/// How many of the deleted accounts have bytes in the file, or in its log.
+/// The number of deleted accounts with bytes left in the file or in its log.
 fn remains(app: &App, deleted: &[String]) -> usize {
     let read = |name: &str| std::fs::read(app.folder().join(name)).unwrap();
     let bytes = [read("vestibule.db"), read("vestibule.db-wal")].concat();
@@ -553,7 +554,7 @@ fn id_of(name: &str) -> String {
     format!("user-{name}-0000")
 }
 
-/// Adds accounts in one transaction, without the cost of a hash and of a write for each. The connection is set up as the server's.
+/// Adds accounts in one transaction, without a hash and a write for each. The connection has the server's settings.
 async fn add_all(app: &App, names: &[String]) {
     let file = app.folder().join("vestibule.db");
     let mut connection = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
@@ -579,9 +580,9 @@ async fn of_hundreds_of_deleted_accounts_no_byte_stays_in_the_file_r110() {
     let mut app = App::start(Backend::Sqlite).await;
     let mut chance = StdRng::seed_from_u64(110);
     let mut deleted = Vec::new();
-    // Accounts come and go, until SQLite has left a copy of one of them.
+    // Creates and deletes accounts until SQLite has left a copy of one of them.
     while remains(&app, &deleted) == 0 {
-        assert!(deleted.len() < 1000, "SQLite leaves no copies any more, and the file need not be rewritten");
+        assert!(deleted.len() < 1000, "SQLite no longer leaves copies, and the file need not be rewritten");
         let mut names = Vec::new();
         for _ in 0..400 {
             let (length, name) =
@@ -610,7 +611,7 @@ async fn a_plain_copy_of_the_file_lacks_little_as_its_log_is_folded_now_and_then
         let file = std::fs::read(app.folder().join("vestibule.db")).unwrap();
         String::from_utf8_lossy(&file).contains("ann@example.org")
     };
-    assert!(!is_in_the_file(&app), "it is in the log alone");
+    assert!(!is_in_the_file(&app), "it is only in the log");
     app.upkeep.take().unwrap().sweep().await;
     assert!(is_in_the_file(&app));
 }
@@ -620,7 +621,7 @@ async fn a_file_too_large_to_be_rewritten_while_the_server_runs_is_rewritten_at_
     let app = App::start(Backend::Sqlite).await;
     add_all(&app, &["ann".to_owned()]).await;
     delete(&app, "ann").await;
-    assert!(!app.store.rewrite(4096).await.unwrap(), "it is larger");
+    assert!(!app.store.rewrite(4096).await.unwrap(), "the file is larger");
     let app = app.restart().await;
-    assert!(!app.store.rewrite(i64::MAX).await.unwrap(), "the start has done it");
+    assert!(!app.store.rewrite(i64::MAX).await.unwrap(), "the start has rewritten it");
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL behind a pooler that lends connections for one transaction each.
+//! PostgreSQL behind a pooler that assigns connections per transaction.
 
 use std::{
     path::Path,
@@ -13,7 +13,7 @@ use crate::util::{
     postgres::{await_port, free_port, fresh_database},
 };
 
-/// A running PgBouncer, which ends with this value.
+/// A running PgBouncer, which stops when this value is dropped.
 struct Pooler {
     process: Child,
     port: u16,
@@ -27,7 +27,7 @@ impl Drop for Pooler {
     }
 }
 
-/// Starts one in transaction mode, with fewer connections than its clients want, before the server of a database.
+/// Starts a PgBouncer in transaction mode in front of a database server, with fewer connections than its clients need.
 fn pooler(server: &str, more: &str) -> Pooler {
     let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).exists());
     let program = program.expect("PgBouncer is needed: apt-get install pgbouncer");
@@ -43,7 +43,7 @@ fn pooler(server: &str, more: &str) -> Pooler {
     let file = folder.path().join("pgbouncer.ini");
     std::fs::write(&file, settings).unwrap();
     let mut command = if rustix::process::geteuid().is_root() {
-        // It refuses to run as root.
+        // PgBouncer refuses to run as root.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
         let mut command = Command::new("setpriv");

@@ -149,7 +149,7 @@ fn no_secret_reaches_the_log_r112() {
 
 /// Asserts that a process can leave no core dump.
 fn assert_no_core(process: u32) {
-    // A process that can't be dumped hides its limits from everybody but root.
+    // A process that can't be dumped hides its limits from every user except root.
     let Ok(limits) = std::fs::read_to_string(format!("/proc/{process}/limits")) else { return };
     let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(line.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{line}");
@@ -161,7 +161,7 @@ fn no_core_dump_can_be_written_r29() {
     let server = start(folder.path(), &[]);
     assert_no_core(server.process.id());
     assert!(server.stop().success());
-    // A command reads this file from a pipe, and so waits there until it is looked at.
+    // A command reads this file from a pipe, and so waits there until the test has examined it.
     let pipe = folder.path().join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
     for args in [&["user", "add", "bob@example.org", "bob"][..], &["check-config"], &["backup", "copy.db"]] {

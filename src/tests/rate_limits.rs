@@ -1,4 +1,4 @@
-//! How attempts are held back, on both databases and through both doors.
+//! Rate limits of logins, on both databases, through the API and the page.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ mod taking_back;
 const AUTH: &str = "/api/accounts/api_auth/";
 const REGISTER: &str = "/api/accounts/api_register/";
 const NEW: &str = "walrus orchard lantern";
-/// Where an owner logs in.
+/// The address where an owner logs in.
 const HOME: &str = "192.0.2.7";
 
 impl App {
@@ -27,7 +27,7 @@ impl App {
         self.post(AUTH, &json!({ "email": who, "password": password })).from(address).send().await
     }
 
-    /// The statuses of attempts by strangers, each from another network, one after the other.
+    /// The statuses of attempts by strangers, each from another network, in sequence.
     async fn guesses(&self, who: &str, count: usize) -> Vec<u16> {
         let mut statuses = Vec::new();
         for _ in 0..count {
@@ -36,7 +36,7 @@ impl App {
         statuses
     }
 
-    /// Lets strangers guess until the wait is as long as it gets, and returns at its end.
+    /// Makes strangers guess until the wait reaches its maximum, and returns when it ends.
     async fn guess_up_to_the_longest_wait(&self, who: &str) {
         self.guesses(who, 5).await;
         loop {
@@ -56,25 +56,25 @@ impl App {
         token_of(self.deliver().await.last().unwrap())
     }
 
-    /// What failed logins of an account from the one network that it knows are counted under.
+    /// The key that counts an account's failed logins from the one network that it remembers.
     async fn known_key(&self, who: &str) -> String {
         let sql = "SELECT key FROM known_networks JOIN users ON users.id = user_id WHERE username_key = $1";
         self.query(sql, who).await
     }
 
-    /// How many attempts are under way.
+    /// The number of attempts in progress.
     async fn reserved(&self, key: &str) -> i64 {
         let sql = "SELECT CAST(COALESCE(MAX(reserved), 0) AS TEXT) FROM account_throttles WHERE key = $1";
         self.query(sql, key).await.parse().unwrap()
     }
 
-    /// How many failures are remembered.
+    /// The number of stored failures.
     async fn failures(&self, key: &str) -> i64 {
         let sql = "SELECT CAST(COALESCE(MAX(failures), 0) AS TEXT) FROM account_throttles WHERE key = $1";
         self.query(sql, key).await.parse().unwrap()
     }
 
-    /// The one text that a statement finds.
+    /// The one text that a statement returns.
     async fn query(&self, sql: &'static str, value: &str) -> String {
         match &self.config.database.url {
             DatabaseUrl::Sqlite(file) => {
@@ -88,7 +88,7 @@ impl App {
         }
     }
 
-    /// What some of the owners do while a stranger guesses.
+    /// Runs an owner's operation while a stranger guesses.
     async fn act_as(&self, person: &str, name: &str) {
         match person {
             "ann" => drop(self.token(name).await),
@@ -153,13 +153,13 @@ on_both! {
             assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]);
-        assert_eq!(app.me(&session).await, 200, "a session lives on");
+        assert_eq!(app.me(&session).await, 200, "a session stays active");
         app.clock.advance(Duration::from_mins(15));
-        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200, "its owner gets in");
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200, "the owner can log in");
         assert_eq!(app.log_in_from(HOME, "ann", "wrong").await.status, 400, "and has free failures again: the network is known now");
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
         assert_eq!(app.log_in("ann", "wrong").await.status, 400);
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 429, "strangers don't");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 429, "strangers can't");
     }
 }
 
@@ -213,7 +213,7 @@ on_both! {
         assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "6"));
         app.clock.advance(Duration::from_secs(6));
         assert_eq!(log_in("ann".to_owned()).await.status, 200);
-        assert_eq!(log_in("ann".to_owned()).await.status, 429, "R91: a success gives nothing back");
+        assert_eq!(log_in("ann".to_owned()).await.status, 429, "R91: a success resets nothing");
         app.clock.advance(Duration::from_mins(1));
         for n in 0..10 {
             assert_eq!(log_in(format!("phantom{n}")).await.status, 400);
@@ -230,7 +230,7 @@ on_both! {
         };
         let weak = json!({ "email": "a@example.org", "username": "ann", "password": "password" });
         for _ in 0..8 {
-            assert_eq!(app.post(REGISTER, &weak).from("192.0.2.1").send().await.status, 400, "a weak try costs nothing");
+            assert_eq!(app.post(REGISTER, &weak).from("192.0.2.1").send().await.status, 400, "a try with a weak password isn't counted");
         }
         for n in 0..5 {
             assert_eq!(register(n).await.status, 200);
@@ -247,7 +247,7 @@ on_both! {
             "#);
         }
         let body = json!({ "email": "b@example.org", "username": "bob", "password": PASSWORD });
-        assert_eq!(app.post("/fn/register", &body).from("192.0.2.1").send().await.status, 429, "the other door too");
+        assert_eq!(app.post("/fn/register", &body).from("192.0.2.1").send().await.status, 429, "the page, too");
         app.clock.advance(Duration::from_mins(3));
         assert_eq!(register(6).await.status, 200);
         assert_eq!(register(7).await.status, 429);
@@ -270,7 +270,7 @@ on_both! {
         for n in 0..30_u32 {
             let body = json!({ "email": format!("ghost{n}"), "password": "x", format!("extra{n}"): n });
             let answer = app.post(AUTH, &body)
-                // What a client writes to the left of the trusted proxy's word counts for nothing.
+                // Addresses that the client writes before the trusted proxy's entry are ignored.
                 .header("x-forwarded-for", format!("203.0.113.{n}, 192.0.2.1"))
                 .header("forwarded", format!("for=203.0.113.{n}"))
                 .header("x-real-ip", format!("203.0.113.{n}"))
@@ -287,12 +287,12 @@ on_both! {
         let (moment, mut waits) = (Duration::from_millis(3), 0);
         for n in 0..30 {
             let body = json!({ "email": format!("ghost{n}"), "password": "x" });
-            // Each reads the clock a little earlier than the one before, as requests side by side do.
+            // Each attempt reads the clock slightly earlier than the one before, as concurrent requests do.
             app.clock.go_back(moment);
             let answer = app.post(AUTH, &body).from("192.0.2.1").send().await;
             waits += u32::from(answer.status == 429);
         }
-        assert!(waits >= 20, "ten got through, and no more: {waits}");
+        assert!(waits >= 20, "ten succeeded, and no more: {waits}");
         for n in 0..20 {
             app.clock.go_back(moment);
             let expected = if n < 5 { 400 } else { 429 };
@@ -333,7 +333,7 @@ on_both! {
             }
             app.clock.advance(Duration::from_secs(13));
         }
-        // And one guess in each window, when the wait is at its longest.
+        // Then one guess in each window, when the wait is at its maximum.
         app.guess_up_to_the_longest_wait("ann").await;
         for _ in 0..3 {
             assert_eq!(app.guesses("ann", 2).await, [400, 429]);
@@ -351,10 +351,10 @@ on_both! {
             assert_eq!(app.log_in_from(HOME, "ann", "wrong").await.status, 400);
         }
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 429);
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "strangers have theirs");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "strangers have their own count");
         app.clock.advance(Duration::from_hours(24 * 90));
         assert_eq!(app.guesses("ann", 6).await.last(), Some(&429));
-        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 429, "nobody knows it any more after 90 days");
+        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 429, "the network is forgotten after 90 days");
     }
 }
 
@@ -366,7 +366,7 @@ on_both! {
             assert_eq!(app.log_in_from(&format!("192.0.2.{home}"), "ann", PASSWORD).await.status, 200);
         }
         app.guesses("ann", 6).await;
-        assert_eq!(app.log_in_from("192.0.2.1", "ann", PASSWORD).await.status, 429, "the oldest has given way");
+        assert_eq!(app.log_in_from("192.0.2.1", "ann", PASSWORD).await.status, 429, "the oldest was removed");
         for home in 2..=11 {
             assert_eq!(app.log_in_from(&format!("192.0.2.{home}"), "ann", PASSWORD).await.status, 200, "{home}");
         }
@@ -381,9 +381,9 @@ on_both! {
         assert_eq!(app.guesses("ann", 2).await, [400, 429]);
         assert_eq!(app.set_password_from("198.51.100.9", &link).await, 200);
         app.guesses("ann", 60).await;
-        assert_eq!(app.log_in_from("198.51.100.9", "ann", PASSWORD).await.status, 400, "the old one is still the old one");
+        assert_eq!(app.log_in_from("198.51.100.9", "ann", PASSWORD).await.status, 400, "the former one is still known");
         assert_eq!(app.log_in_from("198.51.100.9", "ann", NEW).await.status, 200);
-        assert_eq!(app.log_in_from("198.51.100.10", "ann", NEW).await.status, 429, "a link carries nobody else");
+        assert_eq!(app.log_in_from("198.51.100.10", "ann", NEW).await.status, 429, "a link helps no other person");
     }
 }
 
@@ -404,7 +404,7 @@ on_both! {
     async fn a_throttle_tells_no_stranger_of_an_account_or_of_what_its_owner_does_r13_r88(app: App) {
         let people = ["idle", "ghost", "ann", "bob", "cyd", "dan", "eve"];
         let mut answers = Vec::new();
-        // Those who guess know the email, or the username.
+        // Guessers know the email, or the username.
         for domain in ["@example.org", ""] {
             let names = people.map(|person| if domain.is_empty() { format!("{person}.2") } else { person.to_owned() });
             for name in names.iter().filter(|name| !name.starts_with("ghost")) {
@@ -443,7 +443,7 @@ on_both! {
     }
 }
 
-/// The app again, whose logins wait so long for their turn.
+/// Restarts the app with another time limit for the wait in the hashing queue.
 async fn patient(app: App, patience: Duration) -> App {
     let mut config = app.config.clone();
     config.password.hashing_timeout = patience;
@@ -456,7 +456,7 @@ on_both! {
         app.register("ann").await;
         let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
         let all: Vec<&App> = sibling.iter().chain([&app]).collect();
-        // With all free failures, with one left, and with none, when one is tried at a time.
+        // With all free failures, with one left, and with none, when attempts run one at a time.
         for failures in [0, 4, 1] {
             assert!(app.guesses("ann", failures).await.iter().all(|status| *status == 400));
             if failures == 1 {
@@ -466,7 +466,7 @@ on_both! {
             let statuses: Vec<u16> = logins.iter().map(|answer| answer.status.as_u16()).collect();
             assert_eq!(statuses, [200; 20], "after {failures} more failures");
         }
-        assert_eq!(app.guesses("ann", 2).await, [400, 429], "strangers' failures are as many as before");
+        assert_eq!(app.guesses("ann", 2).await, [400, 429], "strangers' failures are unchanged");
     }
 }
 
@@ -492,12 +492,12 @@ on_both! {
         app.register("ann").await;
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
         let key = app.known_key("ann").await;
-        // What a server leaves behind that ends in the middle of five logins.
+        // The state after a server ends during five logins.
         for _ in 0..5 {
             assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Turn::Now);
         }
         let waited = app.log_in_from(HOME, "ann", PASSWORD).await;
-        assert_eq!((waited.status.as_u16(), waited.header("retry-after")), (429, "1"), "it waited in vain");
+        assert_eq!((waited.status.as_u16(), waited.header("retry-after")), (429, "1"), "the wait was in vain");
         app.clock.advance(rule.settled_within);
         let held = app.log_in_from(HOME, "ann", PASSWORD).await;
         assert_eq!(held.status, 429, "five guesses may have been made");
@@ -519,7 +519,7 @@ on_both! {
                 answer = &mut broken_off => assert_eq!(answer.status, 200),
             }
             drop(broken_off);
-            until("it is settled", async || app.reserved(&key).await == 0).await;
+            until("the attempt is settled", async || app.reserved(&key).await == 0).await;
         }
     }
 }
@@ -542,8 +542,8 @@ on_both! {
         assert_eq!(last_of(1..4, |lan| format!("2001:db8:0:{lan}::1")).await, 10, "a /56 has twice as much");
         assert_eq!(last_of(1..12, |home| format!("2001:db8:0:{home:x}00::1")).await, 60, "a /48 has eight times as much");
         let refused = app.log_in_from("2001:db8:0:ff00::1", "ann", "x").await;
-        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "it gets it back as much faster");
-        assert_eq!(app.log_in_from("2001:db8:1::1", "ann", "x").await.status, 400, "the next one has its own");
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "its limit refills as much faster");
+        assert_eq!(app.log_in_from("2001:db8:1::1", "ann", "x").await.status, 400, "the next network has its own limit");
     }
 }
 
@@ -562,7 +562,7 @@ on_both! {
         let refused = app.get("/api/accounts/me/").bearer(&token).send().await;
         assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "{}", refused.text);
         assert_eq!(page().await.status, 429);
-        assert_eq!(app.me(&other).await, 200, "another token has calls of its own");
+        assert_eq!(app.me(&other).await, 200, "another token has its own limit");
         app.clock.advance(Duration::from_millis(200));
         assert_eq!((app.me(&token).await.as_u16(), app.me(&token).await.as_u16()), (200, 429));
         app.clock.advance(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! Who may register, and which emails accounts may have, at every way in.
+//! Who may register, and which emails accounts may have, through every entry point.
 
 use serde_json::{Value, json};
 use vestibule::{
@@ -63,7 +63,7 @@ on_both! {
         }
         assert_eq!(app.accounts().await, 0);
         assert!(matches!(app.add("ann@example.org", "ann").await, Reply::Added { .. }));
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "accounts that are there go on as before");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "existing accounts still work");
     }
 }
 
@@ -95,7 +95,7 @@ on_both! {
             let body = json!({ "email": email, "username": format!("eve{at}"), "password": "" });
             let api = app.post_from_anywhere(REGISTER[0], body.clone()).await;
             assert_eq!((api.status.as_u16(), &api.json()["errors"]["email"]), (400, &json!([said])), "{email}");
-            assert!(api.json()["errors"]["password"].is_array(), "beside what else is wrong");
+            assert!(api.json()["errors"]["password"].is_array(), "beside the other errors");
             assert_eq!(app.post_from_anywhere(REGISTER[1], body).await.status, 400, "{email}");
         }
         for (at, email) in ["ann@example.org", "ann@mail.EXAMPLE.org", "ann@BÜCHER.example"].iter().enumerate() {
@@ -110,8 +110,8 @@ on_both! {
             assert_eq!(answer.status, 400, "{path}: {}", answer.text);
             assert!(answer.text.contains("example.org"), "{}", answer.text);
         }
-        assert!(app.deliver().await.is_empty(), "nothing is mailed there");
-        assert!(matches!(app.add("guest@example.com", "guest").await, Reply::Added { .. }), "the operator may");
+        assert!(app.deliver().await.is_empty(), "no mail is sent there");
+        assert!(matches!(app.add("guest@example.com", "guest").await, Reply::Added { .. }), "the operator may add it");
     }
 }
 
@@ -165,7 +165,7 @@ on_both! {
         let new = "walrus orchard lantern";
         let change = json!({ "current_password": PASSWORD, "new_password": new });
         let changed = app.ask("POST", "/api/accounts/change_password/", &token, &change).await;
-        assert_eq!(changed.status, 200, "its owner has all that others have: {}", changed.text);
+        assert_eq!(changed.status, 200, "its owner has the same rights as all others: {}", changed.text);
         let token = changed.json()["token"].as_str().unwrap().to_owned();
         for (path, status) in [("/api/accounts/change_username/", 400), ("/fn/change_username", 400)] {
             let answer = app.ask("POST", path, &token, &json!({ "username": "root" })).await;

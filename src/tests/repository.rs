@@ -1,4 +1,4 @@
-//! Facts about the repository itself: the files that must agree, and the rules that a compiler doesn't know.
+//! Facts about the repository: files that must agree, and rules that the compiler doesn't check.
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ fn sql_stays_inside_the_store_r82() {
     }
 }
 
-/// `println!` and its like panic when nobody can take what they print, such as a full disk.
+/// `println!` and similar macros panic when the output can't be written, for example on a full disk.
 #[test]
 fn nothing_is_printed_in_a_way_that_panics() {
     let rooms = ["src/tests", "src/bench", "src/fuzz"].map(|room| root().join(room));
@@ -114,7 +114,7 @@ fn the_security_document_lists_each_test_of_a_requirement_and_no_other_r120() {
         assert!(!tests.is_empty(), "R{number} has no test");
         for test in tests {
             if test.starts_with("end2end/") {
-                assert!(read(test).contains(&format!("R{number}")), "{test} says nothing of R{number}");
+                assert!(read(test).contains(&format!("R{number}")), "{test} doesn't mention R{number}");
             } else {
                 let declared = format!("fn {test}(");
                 assert!(code.iter().any(|code| code.contains(&declared)), "R{number}: there is no test {test}");

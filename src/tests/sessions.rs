@@ -1,4 +1,4 @@
-//! How sessions live and end, on both databases.
+//! How sessions begin and end, on both databases.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ on_both! {
                 break;
             }
         }
-        assert_eq!(app.me(&busy).await, 401, "use never carries a session past its absolute end");
+        assert_eq!(app.me(&busy).await, 401, "use never extends a session past its maximum lifetime");
     }
 }
 
@@ -72,7 +72,7 @@ on_both! {
         let young = app.token("ann").await;
         app.clock.go_back(year);
         assert_eq!(app.me(&old).await, 401, "an ended session stays ended");
-        assert_eq!(app.me(&young).await, 401, "a session from the future would outlive its time");
+        assert_eq!(app.me(&young).await, 401, "a session from the future would outlive its lifetime");
         let now = app.token("ann").await;
         assert_eq!(app.me(&now).await, 200);
         for _ in 0..20 {
@@ -81,9 +81,9 @@ on_both! {
         }
         app.clock.go_back(Duration::from_hours(21));
         let newest = app.token("ann").await;
-        assert_eq!(app.me(&newest).await, 200, "a new session never gives way to those of the future");
+        assert_eq!(app.me(&newest).await, 200, "a new session is never removed in favour of those from the future");
         let now = app.token("ann").await;
-        assert_eq!(app.me(&newest).await, 200, "and those of the future never take its place");
+        assert_eq!(app.me(&newest).await, 200, "and those from the future never replace it");
         app.clock.go_back(60 * year);
         assert_eq!(app.me(&now).await, 401, "before 1970");
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "before 1970");
@@ -114,8 +114,8 @@ on_both! {
         let refused = app.log_in("ann", PASSWORD).await;
         app.service.administer(Command::Enable { who: who() }).await;
         let wrong = app.log_in("ann", "wrong").await;
-        assert_eq!(refused.shape(), wrong.shape(), "a disabled account answers like a wrong password");
-        assert_eq!(app.me(&token).await, 401, "opening it again brings no token back");
+        assert_eq!(refused.shape(), wrong.shape(), "a disabled account gets the same response as a wrong password");
+        assert_eq!(app.me(&token).await, 401, "enabling it again makes no token valid");
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
     }
 }
@@ -183,12 +183,13 @@ on_both! {
         }
         app.log_in("ghost", "x").await;
         let mut upkeep = app.upkeep.take().unwrap();
-        assert_eq!(upkeep.sweep_all().await.unwrap(), 0, "nothing is over yet");
+        assert_eq!(upkeep.sweep_all().await.unwrap(), 0, "nothing has expired yet");
         app.clock.advance(Duration::from_hours(25));
-        // 3 sessions; 6 counts of addresses: two of the registration, three logins, one failure; one ghost's failures.
+        // 3 sessions; 6 counters of addresses: two of the registration, three logins, one failure; one failure of an
+        // unknown name.
         assert_eq!(upkeep.sweep_all().await.unwrap(), 10);
         assert_eq!(upkeep.sweep_all().await.unwrap(), 0);
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "accounts stay");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "accounts remain");
     }
 }
 
@@ -218,7 +219,7 @@ on_both! {
         let running = tokio::spawn(upkeep.run(async { drop(stopped.await) }));
         let patience = Instant::now() + Duration::from_mins(1);
         while !kept().await.is_empty() {
-            assert!(Instant::now() < patience, "nothing is swept out");
+            assert!(Instant::now() < patience, "nothing is swept");
         }
         drop(stop);
         running.await.unwrap();
@@ -232,17 +233,17 @@ on_both! {
         let token = app.token("ann").await;
         app.clock.advance(Duration::from_hours(3));
         assert_eq!(app.me(&token).await, 200);
-        // Stopping the background work writes what it still holds.
+        // Stopping the background work writes its pending data.
         app.upkeep.take().unwrap().run(std::future::ready(())).await;
         let app = app.restart().await;
         app.clock.advance(Duration::from_hours(2));
-        assert_eq!(app.me(&token).await, 200, "its use three hours after the login was kept over the restart");
+        assert_eq!(app.me(&token).await, 200, "its use three hours after the login survived the restart");
     }
 }
 
 on_both! {
     async fn a_logout_is_known_to_every_server_at_once_r41(app: App) {
-        // SQLite has one server only, which the lock sees to; there the two are the same.
+        // SQLite allows one server only, which the lock enforces. There, both apps are the same.
         let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
         let other = sibling.as_ref().unwrap_or(&app);
         app.register("ann").await;

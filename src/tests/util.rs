@@ -1,4 +1,4 @@
-//! What the tests share: a server on each database, a clock that only moves when told, and requests to it.
+//! What the tests share: a server on each database, a clock that the test controls, and requests to the server.
 
 pub mod client;
 pub mod document;
@@ -38,23 +38,23 @@ use vestibule::{
     store::{DatabaseUrl, Store},
 };
 
-/// Waits until something holds. What hasn't held for a minute never will.
+/// Waits until a condition holds. The test fails after a minute.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let holding = async {
         while !holds().await {
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_mins(1), holding).await.is_ok(), "it never came: {what}");
+    assert!(tokio::time::timeout(Duration::from_mins(1), holding).await.is_ok(), "timed out: {what}");
 }
 
-/// Whether somebody waits for a lock in the database of a connection.
+/// Whether a connection in the same database waits for a lock.
 pub async fn is_waited(observer: &mut PgConnection) -> bool {
     let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     sqlx::query_scalar::<_, i64>(sql).fetch_one(observer).await.unwrap() > 0
 }
 
-/// A password that nobody guesses.
+/// A strong password.
 pub const PASSWORD: &str = "tidal marmot kettle";
 
 /// Runs a test on SQLite and on PostgreSQL, as two tests.
@@ -81,14 +81,13 @@ macro_rules! on_both {
     };
 }
 
-/// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     Sqlite,
     Postgres,
 }
 
-/// A clock that moves only when a test moves it. A test can stop an act where it reads the clock.
+/// A clock that moves only when a test moves it. A test can stop an operation where it reads the clock.
 #[derive(Debug)]
 pub struct ManualClock {
     millis: AtomicI64,
@@ -112,7 +111,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Randomness that is the same in every run, and different in every app.
+/// Random bytes that are the same in every run, and different in every app.
 #[derive(Debug)]
 struct SeededEntropy(Mutex<StdRng>);
 
@@ -151,9 +150,9 @@ impl App {
             Backend::Postgres => DatabaseUrl::Postgres(postgres::fresh_database().await),
         };
         config.database.connections = 4;
-        // Every test request comes from a loopback proxy and tells its own address.
+        // Every test request comes from a loopback proxy and carries its client's address.
         config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-        // The clock stands still, so that a token would have the calls of one minute for the whole of a test.
+        // The clock stands still, so a token would have the calls of one minute for a whole test.
         config.rate_limit.token_calls_per_minute = 60_000_000;
         change(&mut config);
         // Sunday, 2026-11-22, 12:00 UTC.
@@ -161,7 +160,7 @@ impl App {
         Self::assemble(backend, config, clock, folder).await
     }
 
-    /// Another server on the same database, as far as there can be one.
+    /// A second server on the same database. It shares the clock, the configuration and the folder.
     pub async fn sibling(&self) -> Self {
         Self::assemble(self.backend, self.config.clone(), Arc::clone(&self.clock), Arc::clone(&self.folder)).await
     }
@@ -172,7 +171,7 @@ impl App {
         self.restart_with(config).await
     }
 
-    /// Stops this server and starts it again on the same database, configured anew.
+    /// Stops this server and starts it again on the same database, with another configuration.
     pub async fn restart_with(self, config: Config) -> Self {
         let Self { front, service, store, clock, backend, upkeep, postman, folder, .. } = self;
         drop((front, upkeep, postman));
@@ -181,7 +180,7 @@ impl App {
         Self::assemble(backend, config, clock, folder).await
     }
 
-    /// Stops this server and throws its database away: one that many tests make many of would fill the disk.
+    /// Stops this server and drops its database. Tests that create many databases would fill the disk.
     pub async fn discard(self) {
         self.store.close().await;
         if let DatabaseUrl::Postgres(url) = &self.config.database.url {
@@ -207,7 +206,6 @@ impl App {
         Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), letterbox, postman, judge, folder }
     }
 
-    /// What the clock shows.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -216,18 +214,18 @@ impl App {
         self.folder.path()
     }
 
-    /// A connection to its PostgreSQL beside the server's own.
+    /// A separate connection to its PostgreSQL.
     pub async fn observer(&self) -> PgConnection {
         let DatabaseUrl::Postgres(url) = &self.config.database.url else { panic!("a PostgreSQL") };
         PgConnection::connect(url).await.unwrap()
     }
 
-    /// What comes of something that has to wait on PostgreSQL for a transaction in which another has done `first`.
+    /// Runs `act` on PostgreSQL while another transaction, which has run `first`, blocks it. Returns its result.
     pub async fn behind<T>(&self, first: &'static str, act: Pin<Box<impl Future<Output = T>>>) -> T {
         self.around(first, act, "SELECT 1").await
     }
 
-    /// As [`App::behind`], with what the other does while it is waited for.
+    /// As [`App::behind`]. The other transaction runs `then` while `act` waits for it.
     pub async fn around<T>(
         &self,
         first: &'static str,
@@ -246,7 +244,7 @@ impl App {
         act.await
     }
 
-    /// Lets the SQLite file refuse every change of a kind, for no reason that anybody knows.
+    /// Makes the SQLite file reject every change of a kind with an unexpected error.
     pub async fn refuse(&self, change: &str) {
         let file = format!("sqlite:{}", self.folder().join("vestibule.db").display());
         let mut other = SqliteConnection::connect(&file).await.unwrap();
@@ -272,27 +270,27 @@ impl App {
         Call { front: Arc::clone(&self.front), request, body: Body::empty() }
     }
 
-    /// Asks with a token, from an address of its own.
+    /// Sends a request with a token, from a fresh address.
     pub async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
         let call = self.call(method, path).body("application/json", body.to_string());
         call.bearer(token).from(&some_address()).send().await
     }
 
-    /// Registers `<name>@example.org` with the username `name`, from an address of its own.
+    /// Registers `<name>@example.org` with the username `name`, from a fresh address.
     pub async fn register(&self, name: &str) {
         let body = json!({ "email": format!("{name}@example.org"), "username": name, "password": PASSWORD });
         let answer = self.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
-    /// Logs in with [`PASSWORD`], from an address of its own, and returns the token.
+    /// Logs in with [`PASSWORD`], from a fresh address, and returns the token.
     pub async fn token(&self, who: &str) -> String {
         let answer = self.log_in(who, PASSWORD).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()["token"].as_str().unwrap().to_owned()
     }
 
-    /// Tries to log in, from an address of its own.
+    /// Tries to log in, from a fresh address.
     pub async fn log_in(&self, who: &str, password: &str) -> Answer {
         let body = json!({ "email": who, "password": password });
         self.post("/api/accounts/api_auth/", &body).from(&some_address()).send().await
@@ -304,24 +302,24 @@ impl App {
     }
 }
 
-/// The documented defaults, whatever the environment of the tests is.
+/// The documented defaults, independent of the tests' environment.
 pub fn default_config() -> Config {
     Config::load(None, []).unwrap()
 }
 
-/// Tells something that was measured, on a line that `.ci/chaos` gathers.
+/// Prints a measurement, on a line that `.ci/chaos` collects.
 pub fn figure(text: &str) {
     println!("\nfigure: {text}");
 }
 
-/// Holds an answer to the time in which a visitor must have one (R96 to R98), and tells how long it took.
+/// Checks that a response came within the time limit for visitors (R96 to R98), and prints how long it took.
 pub fn in_time(started: Instant, what: &str) {
     let taken = started.elapsed();
     figure(&format!("{what}: answered after {:.1} s", taken.as_secs_f64()));
     assert!(taken < Duration::from_secs(5), "{taken:?}");
 }
 
-/// An address that no other call of this run has.
+/// An address that no other request of this run has.
 pub fn some_address() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let [_, b, c, d] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
@@ -341,7 +339,7 @@ impl Call {
         self
     }
 
-    /// Names another host than our own.
+    /// Replaces the host.
     pub fn replace_host(mut self, host: &str) -> Self {
         if let Some(headers) = self.request.headers_mut() {
             headers.insert("host", host.parse().unwrap());
@@ -349,7 +347,7 @@ impl Call {
         self
     }
 
-    /// Names no host.
+    /// Removes the host.
     pub fn without_host(mut self) -> Self {
         if let Some(headers) = self.request.headers_mut() {
             headers.remove("host");
@@ -357,7 +355,7 @@ impl Call {
         self
     }
 
-    /// Speaks another version of HTTP than 1.1.
+    /// Sets another version of HTTP than 1.1.
     pub fn version(mut self, version: Version) -> Self {
         self.request = self.request.version(version);
         self
@@ -367,7 +365,7 @@ impl Call {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    /// The client's address, as the proxy tells it.
+    /// Sets the client's address, as a proxy does.
     pub fn from(self, address: &str) -> Self {
         self.header("x-forwarded-for", address)
     }
@@ -377,7 +375,7 @@ impl Call {
         self.header("content-type", kind)
     }
 
-    /// Sends it. An answer of the JSON API that the API's document doesn't tell of fails the test.
+    /// Sends it. The test fails if the API's document doesn't describe the response.
     pub async fn send(self) -> Answer {
         let request = self.request.body(self.body).unwrap();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -387,7 +385,7 @@ impl Call {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -408,12 +406,12 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 
-    /// A header's value, or nothing.
+    /// A header's value, or an empty text.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Status, the headers that say something, and the body: for comparing and for snapshots.
+    /// Status, the relevant headers, and the body: for comparisons and for snapshots.
     pub fn shape(&self) -> String {
         let mut lines = vec![self.status.to_string()];
         for name in

@@ -1,4 +1,4 @@
-//! What was acknowledged, and whether it is so.
+//! Records what a server acknowledged, and checks that it is stored.
 
 use std::{fmt, net::SocketAddr};
 
@@ -11,53 +11,54 @@ use crate::util::{
     client::{Failure, Whole, call, log_in, log_in_with, log_out, me, register},
 };
 
-/// What a password is changed to.
+/// The password after a change.
 const CHANGED: &str = "walrus orchard lantern";
 
-/// Mails, by what their subjects begin with.
+/// The first words of each mail's subject.
 const CONFIRM: &str = "Confirm your email";
 const RESET: &str = "Choose a new password";
 const CONFIRM_NEW: &str = "Confirm your new email";
 const PASSWORD_CHANGED: &str = "Your password";
 const TOKEN_MADE: &str = "A new access token";
 
-/// Whether an acknowledgement came.
+/// Whether the response arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Acknowledged {
     Yes,
-    /// No whole answer came back, or that the database is away: it may have been done or not.
+    /// No complete response arrived, or it reported that the database is unavailable. The operation may have been done
+    /// or not.
     Unknown,
 }
 
-/// What is known of a session.
+/// The known state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Active,
     /// Its logout was not acknowledged.
     Unknown,
-    /// For ever.
+    /// Ended permanently.
     Ended,
 }
 
 struct Login {
     token: String,
     life: Life,
-    /// Whether it is a personal access token: no end of the database may cost one of those.
+    /// Whether it is a personal access token. A crash of the database must not lose one.
     personal: bool,
 }
 
-/// An account that somebody tried to register.
+/// An account that a client tried to register.
 #[derive(Debug)]
 struct Account {
     name: String,
     registered: Acknowledged,
-    /// Whether its password was changed, if somebody tried to.
+    /// State of the password change, if one was tried.
     changed: Option<Acknowledged>,
-    /// Whether it was deleted, if somebody tried to.
+    /// State of the deletion, if one was tried.
     deleted: Option<Acknowledged>,
-    /// Whether its email was confirmed, if somebody tried to.
+    /// State of the email's confirmation, if one was tried.
     verified: Option<Acknowledged>,
-    /// Whether it has another email, if somebody tried that.
+    /// State of the change of email, if one was tried.
     moved: Option<Acknowledged>,
 }
 
@@ -75,7 +76,7 @@ impl Account {
     }
 }
 
-/// A mail that must arrive: where, of which kind it is in the database, and what its subject begins with.
+/// A mail that must arrive: its address, its kind in the database, and the first words of its subject.
 #[derive(Debug)]
 pub struct Promise {
     address: String,
@@ -83,48 +84,49 @@ pub struct Promise {
     subject: &'static str,
 }
 
-/// One client's book.
+/// The record of one client.
 pub struct Ledger<'a> {
     client: usize,
     mailroom: &'a Mailroom,
-    /// Whether an end of the database may cost the last sessions: on PostgreSQL, where logins don't wait for its log.
+    /// Whether a crash of the database may lose the latest sessions. On PostgreSQL it may, because logins don't wait
+    /// for its log.
     sessions_may_be_lost: bool,
     accounts: Vec<Account>,
     logins: Vec<Login>,
-    /// Links that were followed and work no more: where, and what was sent there.
+    /// Used links that must no longer work: the path, and the request body.
     spent: Vec<(&'static str, Value)>,
     promised: Vec<Promise>,
     pub counts: Counts,
-    /// What must never be.
+    /// Violations that the audit found.
     pub faults: Vec<String>,
 }
 
-/// How much there is in it.
+/// Totals of a ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Accounts that somebody tried to register.
+    /// Accounts that a client tried to register.
     pub accounts: usize,
-    /// Registrations that were acknowledged.
+    /// Acknowledged registrations.
     pub registered: usize,
-    /// Logins that were acknowledged.
+    /// Acknowledged logins.
     pub logged_in: usize,
-    /// Logouts that were acknowledged.
+    /// Acknowledged logouts.
     pub logged_out: usize,
-    /// Changes of a password that were acknowledged.
+    /// Acknowledged changes of a password.
     pub changed: usize,
-    /// Personal access tokens that were acknowledged.
+    /// Acknowledged personal access tokens.
     pub issued: usize,
-    /// Deletions that were acknowledged.
+    /// Acknowledged deletions.
     pub deleted: usize,
-    /// Emails that were confirmed by a link, acknowledged.
+    /// Acknowledged confirmations of an email by a link.
     pub confirmed: usize,
-    /// Passwords that were set by a link, acknowledged.
+    /// Acknowledged passwords that were set by a link.
     pub reset: usize,
-    /// Emails that were changed by a link, acknowledged.
+    /// Acknowledged changes of an email by a link.
     pub moved: usize,
-    /// Mails that were promised by an acknowledgement.
+    /// Mails that an acknowledged operation must send.
     pub promised: usize,
-    /// Acknowledged logins whose sessions are gone.
+    /// Acknowledged logins with a lost session.
     pub lost: usize,
 }
 
@@ -169,8 +171,8 @@ impl<'a> Ledger<'a> {
         Self { client, mailroom, sessions_may_be_lost, accounts, logins, spent, promised, counts, faults }
     }
 
-    /// One round of what people do: one registers and logs in, and then does something with the account; every other time one
-    /// of those before logs out, and one who has is still out. Whether the registration was acknowledged.
+    /// Runs one round of user operations: registers, logs in, and uses the account. Every other round, an earlier login
+    /// logs out, and one that is logged out must stay so. Returns whether the registration was acknowledged.
     pub fn write(&mut self, server: SocketAddr) -> bool {
         let name = format!("user{}-{}", self.client, self.accounts.len());
         let answer = register(server, &name);
@@ -205,7 +207,7 @@ impl<'a> Ledger<'a> {
         self.logins.push(Login { token, life: Life::Active, personal });
     }
 
-    /// A mail to the latest account is owed.
+    /// Records that the latest account must receive a mail.
     fn promise(&mut self, errand: MailKind, subject: &'static str) {
         let address = self.latest().email();
         self.promise_to(address, errand, subject);
@@ -215,11 +217,12 @@ impl<'a> Ledger<'a> {
         self.promised.push(Promise { address, errand, subject });
     }
 
-    /// What the latest login does with its account. Whether the mail that confirms the email is still owed: not to whoever leaves,
-    /// or proves an email by another mail.
+    /// Runs an operation with the account of the latest login. Returns whether the confirmation mail must still arrive.
+    /// It needn't after the account is deleted, or after another mail confirms an email.
     fn use_account(&mut self, server: SocketAddr) -> bool {
         let login = self.logins.len() - 1;
-        // By logins, not by accounts: between two kills a client gets as far as two of those, and would always do the same.
+        // Selected by logins, not by accounts: between two kills a client completes about two logins, and would always
+        // run the same operation.
         let act = (self.client + self.counts.logged_in) % 6;
         match act {
             0 => self.make_token(server, login),
@@ -248,7 +251,7 @@ impl<'a> Ledger<'a> {
         let answer = self.answer(answer, &[200, 401]);
         let done = answer.as_ref().is_some_and(|answer| answer.status == 200);
         self.latest().changed = Some(acknowledged(done));
-        // The session goes on under another token, of which nobody heard if the answer got lost.
+        // The session continues under another token, which the client doesn't know if the response was lost.
         self.logins[login].life = if answer.is_some() { Life::Ended } else { Life::Unknown };
         if let Some(answer) = answer.filter(|_| done) {
             self.counts.changed += 1;
@@ -277,7 +280,7 @@ impl<'a> Ledger<'a> {
         self.latest().verified = verified;
     }
 
-    /// Sets another password by a mail, whose link confirms the email as well.
+    /// Sets another password by a link in a mail, which confirms the email as well.
     fn forget_password(&mut self, server: SocketAddr, login: usize) {
         let email = self.latest().email();
         let asked = send(server, "forgot_password/", "", &json!({ "email": email }));
@@ -314,7 +317,7 @@ impl<'a> Ledger<'a> {
         (self.latest().verified, self.latest().moved) = (moved, moved);
     }
 
-    /// Follows a link. `None` if it doesn't work, for a mail that went out again has a younger one.
+    /// Follows a link. Returns `None` if the link doesn't work, because a mail that was sent again has a newer one.
     fn follow(&mut self, server: SocketAddr, path: &'static str, body: Value) -> Option<Acknowledged> {
         let answer = self.answer(send(server, path, "", &body), &[200, 410]);
         match answer.map(|answer| answer.status) {
@@ -331,7 +334,7 @@ impl<'a> Ledger<'a> {
         self.accounts.last_mut().unwrap()
     }
 
-    /// One of those in a given state, another one each time, of old ones and young ones.
+    /// A login in the given state. Each call selects another one, both old and new.
     fn some_login(&self, life: Life) -> Option<usize> {
         let found: Vec<usize> = (0..self.logins.len()).filter(|n| self.logins[*n].life == life).collect();
         let nth = self.accounts.len() * 31 % found.len().max(1);
@@ -357,16 +360,17 @@ impl<'a> Ledger<'a> {
         self.answer(answer, &[401]);
     }
 
-    /// A session that should live doesn't.
+    /// Records that a session that should be active isn't.
     fn lost(&mut self, n: usize) -> Life {
         self.counts.lost += 1;
         if !self.sessions_may_be_lost || self.logins[n].personal {
-            self.faults.push(format!("login {n}: what its token opens is lost"));
+            self.faults.push(format!("login {n}: its token no longer works"));
         }
         Life::Ended
     }
 
-    /// The answer, if it is one of those that may be. One that is neither of them nor "not just now" is a fault.
+    /// Returns the response if it has an expected status. A status that is neither expected nor "temporarily
+    /// unavailable" is recorded as a fault.
     fn answer(&mut self, answer: Result<Whole, Failure>, expected: &[u16]) -> Option<Whole> {
         let answer = answer.ok()?;
         let found = expected.contains(&answer.status);
@@ -376,13 +380,13 @@ impl<'a> Ledger<'a> {
         Some(answer).filter(|_| found)
     }
 
-    /// After a restore nothing opens anything any more, and everybody logs in anew.
+    /// Marks every login as ended: after a restore no token is valid, and everyone must log in again.
     pub fn end_every_login(&mut self) {
         self.logins.iter_mut().for_each(|login| login.life = Life::Ended);
     }
 
-    /// After a restore of a backup that was made meanwhile each of these acts was done, or wasn't. A used link is gone in any
-    /// case.
+    /// Marks every change as unknown. A backup was made during the changes and restored, so each was done or wasn't. A
+    /// used link is invalid in any case.
     pub fn doubt_everything(&mut self) {
         self.end_every_login();
         for account in &mut self.accounts {
@@ -393,7 +397,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Compares every entry with a server that runs undisturbed. Afterwards every account of this ledger is there.
+    /// Compares every entry with a server that runs undisturbed. Afterwards every account of this ledger exists.
     pub fn audit(&mut self, server: SocketAddr) -> Counts {
         for account in &self.accounts {
             if let Err(fault) = audit_account(server, account) {
@@ -405,19 +409,19 @@ impl<'a> Ledger<'a> {
             match (self.logins[n].life, found) {
                 (Life::Active, 200) | (Life::Ended, 401) | (Life::Unknown, 200 | 401) => {}
                 (Life::Active, 401) => self.logins[n].life = self.lost(n),
-                (life, other) => self.faults.push(format!("login {n}: {life:?}, and the answer is {other}")),
+                (life, other) => self.faults.push(format!("login {n}: {life:?}, but the response is {other}")),
             }
         }
         for (path, body) in std::mem::take(&mut self.spent) {
             let found = send(server, path, "", &body).map_or(0, |answer| answer.status);
             if found != 410 {
-                self.faults.push(format!("a link that was used at {path} is answered by {found}"));
+                self.faults.push(format!("a used link at {path} got the response {found}"));
             }
         }
         Counts { accounts: self.accounts.len(), promised: self.promised.len(), ..self.counts }
     }
 
-    /// Every mail that was promised has arrived, or is among those that wait.
+    /// Checks that every expected mail has arrived or is still queued.
     pub fn audit_mail(&mut self, waiting: &[(String, String)]) {
         let absent = self.missing_from(waiting).into_iter();
         let lost = absent.filter(|promise| !self.mailroom.has(&promise.address, promise.subject));
@@ -425,7 +429,7 @@ impl<'a> Ledger<'a> {
         self.faults.extend(lost);
     }
 
-    /// The promised mails that are missing from a list of kinds and addresses.
+    /// The expected mails that are missing from a list of kinds and addresses.
     pub fn missing_from(&self, mails: &[(String, String)]) -> Vec<&Promise> {
         let listed = |promise: &Promise| {
             mails.iter().any(|(kind, address)| *kind == promise.errand.name() && *address == promise.address)
@@ -442,7 +446,7 @@ fn acknowledged(yes: bool) -> Acknowledged {
     if yes { Acknowledged::Yes } else { Acknowledged::Unknown }
 }
 
-/// The values that something may have that was changed, or perhaps.
+/// The possible values of something that was changed, or may have been.
 fn possible<T>(changed: Option<Acknowledged>, before: T, after: T) -> Vec<T> {
     match changed {
         None => vec![before],
@@ -451,14 +455,14 @@ fn possible<T>(changed: Option<Acknowledged>, before: T, after: T) -> Vec<T> {
     }
 }
 
-/// An account logs in by its username and one of its emails, with one password, and is who it is; or it isn't there, and then
-/// nothing of it is.
+/// Checks that an account can log in by its username and one of its emails, with one password, and is the right
+/// account. Otherwise it must not exist, and nothing of it may remain.
 fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
     let Account { name, registered, changed, deleted, verified, moved } = account;
     let (emails, passwords) =
         (possible(*moved, account.email(), account.new_email()), possible(*changed, PASSWORD, CHANGED));
     let mut living = 0;
-    // What is wrong only where it was changed: each costs a hash.
+    // The wrong password is tried only where it was changed, because each try costs a hash.
     for password in [PASSWORD, CHANGED].into_iter().filter(|password| *password == PASSWORD || changed.is_some()) {
         let status = |by: &str| log_in_with(server, by, password).map_or(0, |answer| answer.status);
         let opened = log_in_with(server, name, password).map_err(|failure| format!("{failure:?}"))?;
@@ -484,9 +488,9 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
         1 if may_live => Ok(()),
         0 if !must_live => match register(server, name).map(|made| made.status) {
             Ok(200) => Ok(()),
-            other => Err(format!("half an account: {other:?}")),
+            other => Err(format!("part of an account remains: {other:?}")),
         },
-        other => Err(format!("{other} passwords open it")),
+        other => Err(format!("{other} passwords are accepted")),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use super::pause;
 
-/// How long a client waits for a mail: the server may have been killed in the middle of it.
+/// How long a client waits for a mail. The server may have been killed while it sent the mail.
 const SESSION_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub struct Mailroom {
@@ -22,7 +22,7 @@ pub struct Mailroom {
 #[derive(Default)]
 struct Arrived {
     files: BTreeSet<OsString>,
-    /// By their address, in the order in which they were found.
+    /// By address, in the order in which they were found.
     letters: HashMap<String, Vec<Letter>>,
 }
 
@@ -33,12 +33,12 @@ struct Letter {
 }
 
 impl Mailroom {
-    /// That of a server that runs in a folder.
+    /// The mail folder of a server that runs in the folder `server`.
     pub fn new(server: &Path) -> Self {
         Self { folder: server.join("mail"), arrived: Mutex::default() }
     }
 
-    /// The link of the youngest mail of a kind, if one arrives.
+    /// The link in the newest mail of a kind, if one arrives.
     pub fn link(&self, address: &str, subject: &str) -> Option<String> {
         let given_up = Instant::now() + SESSION_TIMEOUT;
         loop {
@@ -57,7 +57,7 @@ impl Mailroom {
 
     fn letters(&self, address: &str) -> Vec<Letter> {
         let mut arrived = self.arrived.lock().unwrap();
-        // Before the first mail there is no folder.
+        // The folder doesn't exist before the first mail.
         let files = fs::read_dir(&self.folder).into_iter().flatten().map(|entry| entry.unwrap().file_name());
         let whole = files.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "eml"));
         let new: BTreeSet<OsString> = whole.filter(|name| !arrived.files.contains(name)).collect();

@@ -1,4 +1,5 @@
-//! Whether a ledger expects each mail by the kind that the queue has. A storm rarely tells: few mails still wait at its end.
+//! Checks that a ledger expects each mail by its kind in the queue. A storm rarely shows this, because few mails are
+//! still queued at its end.
 
 use std::{
     path::Path,
@@ -29,7 +30,7 @@ async fn open(folder: &Path) -> SqliteConnection {
     SqliteConnection::connect(&format!("sqlite:{}", folder.join("vestibule.db").display())).await.unwrap()
 }
 
-/// Whether each act that promises a mail was done.
+/// Whether each operation that sends a mail was done.
 fn all_done(counts: Counts) -> bool {
     let Counts { changed, issued, confirmed, reset, moved, .. } = counts;
     [changed, issued, confirmed, reset, moved].iter().all(|count| *count > 0)
@@ -45,7 +46,7 @@ fn each_mail_that_a_ledger_promises_is_in_the_queue_by_the_same_kind_r94() {
     let mut ledger = Ledger::new(0, &mailroom, false);
     let patience = Instant::now() + Duration::from_mins(1);
     while !all_done(ledger.counts) {
-        assert!(Instant::now() < patience, "some acts are never done: {:?}", ledger.counts);
+        assert!(Instant::now() < patience, "some operations are never done: {:?}", ledger.counts);
         ledger.write(server.address);
     }
     assert!(server.stop().success());

@@ -1,4 +1,4 @@
-//! A backup in the middle of a storm, restored, and its promises held against it.
+//! Makes a backup during a storm, restores it, and checks the guarantees of a restore.
 
 use std::{
     path::Path,
@@ -29,7 +29,7 @@ fn run(folder: &Path, args: &[&str]) {
     assert!(status.success(), "{args:?}: {}", String::from_utf8_lossy(&text));
 }
 
-/// Clients that write until they are told to stop.
+/// Clients that write until they are stopped.
 struct Writers<'a> {
     written: AtomicUsize,
     ledgers: Vec<Mutex<Ledger<'a>>>,
@@ -41,7 +41,7 @@ impl<'a> Writers<'a> {
         Self { written: AtomicUsize::new(0), ledgers: ledgers.collect() }
     }
 
-    /// Writes while something goes on.
+    /// Lets the clients write while `act` runs.
     fn write_while(&self, server: &Server, act: impl FnOnce(&Self)) {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -60,11 +60,11 @@ impl<'a> Writers<'a> {
         });
     }
 
-    /// Waits for so many more rounds.
+    /// Waits for that many more rounds.
     fn await_rounds(&self, rounds: usize) {
         let (before, patience) = (self.written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
         while self.written.load(Ordering::Relaxed) < before + rounds {
-            assert!(Instant::now() < patience, "nothing is acknowledged any more");
+            assert!(Instant::now() < patience, "no operation is acknowledged any more");
             thread::yield_now();
         }
     }
@@ -74,8 +74,8 @@ impl<'a> Writers<'a> {
     }
 }
 
-/// One drill: those who wrote before the backup find everything, but must log in; of those who wrote meanwhile there is nothing
-/// by half. How many accounts there were.
+/// Runs one drill. Clients that wrote before the backup find everything, but must log in again. Of what clients wrote
+/// during the backup, nothing is half done. Returns the number of accounts.
 fn drill(rounds: usize) -> usize {
     let folder = TempDir::new().unwrap();
     let mailroom = Mailroom::new(folder.path());
@@ -89,7 +89,7 @@ fn drill(rounds: usize) -> usize {
     });
     server.process.kill().unwrap();
     server.process.wait().unwrap();
-    // What they did after the backup is undone on purpose, and it is what the ledgers know.
+    // Operations after the backup are undone on purpose, and the ledgers contain them.
     run(folder.path(), &["restore", "copy.db", "--trust-backup"]);
     let server = start(folder.path());
     let (mut before, mut meanwhile) = (before.into_ledgers(), meanwhile.into_ledgers());

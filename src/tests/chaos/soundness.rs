@@ -1,4 +1,4 @@
-//! What a database says of itself after all this.
+//! Checks a database's consistency after a test.
 
 use std::path::Path;
 
@@ -7,24 +7,24 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 const ACCOUNTS: &str = "SELECT COUNT(*) FROM users";
 const STRAYS: &str = "SELECT COUNT(*) FROM sessions WHERE user_id NOT IN (SELECT id FROM users)";
 
-/// What every mail that waits is about, and where it goes.
+/// The kind and the recipient of every queued mail.
 const MAILS: &str = "SELECT kind, CASE WHEN address = '' THEN email ELSE address END \
     FROM mails LEFT JOIN users ON users.id = user_id";
 
-/// Every index agrees with its table, where PostgreSQL has the means to tell.
+/// Checks that every index agrees with its table, where PostgreSQL has the extension for it.
 const CHECK_INDEXES: &str = "SELECT bt_index_check(indexrelid, true) FROM pg_index \
     JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace \
     WHERE nspname = 'public'";
 
-/// What a database holds.
+/// The contents of a database.
 struct Held {
     accounts: i64,
     strays: i64,
     mails: Vec<(String, String)>,
 }
 
-/// What is wrong with the database of a server that ran in `folder` and that should have so many accounts, and the mails that
-/// wait in it.
+/// Returns the errors in the database of a server that ran in `folder`, and the queued mails. `accounts` is the expected
+/// number of accounts.
 pub async fn look_into(url: &str, folder: &Path, accounts: usize) -> (Vec<String>, Vec<(String, String)>) {
     let (mut found, held) = match url.strip_prefix("sqlite:") {
         Some(file) => in_sqlite(&folder.join(file)).await,

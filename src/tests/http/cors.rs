@@ -1,4 +1,4 @@
-//! Browser apps of other origins, which the operator names one by one.
+//! Browser apps of other origins, each of which the operator allows by name.
 
 use super::*;
 use crate::util::Call;
@@ -10,7 +10,7 @@ async fn app_with(origins: &[&str]) -> App {
     App::start_with(Backend::Sqlite, |config| config.server.allowed_origins = origins).await
 }
 
-/// As a browser sends it from a page of another origin.
+/// Adds the headers that a browser sends from a page of another origin.
 fn from_page(call: Call, origin: &str) -> Call {
     let call = call.from(&some_address()).header("origin", origin).header("sec-fetch-mode", "cors");
     call.header("sec-fetch-site", "cross-site").header("sec-fetch-dest", "empty")
@@ -30,7 +30,7 @@ async fn an_app_of_a_named_origin_uses_the_api_r74() {
         assert_eq!((asked.status.as_u16(), asked.header("access-control-allow-origin")), (204, origin));
         assert!(asked.header("access-control-allow-methods").contains("POST"));
         assert_eq!(asked.header("access-control-allow-headers"), "Authorization, Content-Type");
-        assert!(asked.header("vary").contains("Origin"), "no cache gives it to another origin");
+        assert!(asked.header("vary").contains("Origin"), "no cache serves it to another origin");
         let login = from_page(app.post(AUTH, &json!({ "email": "ann", "password": PASSWORD })), origin).send().await;
         assert_eq!((login.status.as_u16(), login.header("access-control-allow-origin")), (200, origin));
         assert!(login.header("vary").contains("Origin"));
@@ -94,7 +94,7 @@ async fn no_other_origin_is_let_in_r74() {
         }
     }
     let twice = from_page(app.post(AUTH, &body), APP).header("origin", "https://evil.example").send().await;
-    assert_eq!(twice.status, 403, "two origins are none");
+    assert_eq!(twice.status, 403, "two origins are invalid");
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_named_origin_gets_nothing_but_the_api_r72_r74() {
         assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
     }
     let api = from_page(app.get(ME), APP).send().await;
-    assert!(!api.headers.contains_key("access-control-allow-credentials"), "no cookie is ever meant");
+    assert!(!api.headers.contains_key("access-control-allow-credentials"), "cookies are never allowed");
     let host = from_page(app.get(ME), APP).replace_host("evil.example").send().await;
-    assert_eq!(host.status, 421, "the host is looked at first");
+    assert_eq!(host.status, 421, "the host is checked first");
 }

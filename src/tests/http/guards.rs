@@ -1,4 +1,4 @@
-//! What is refused whatever the address: methods, media types, other sites, other hosts, files. And the headers.
+//! Requests that are rejected on any path, by method, media type, site, host or file. Also the headers.
 
 use axum::http::Version;
 
@@ -198,7 +198,7 @@ async fn a_host_is_named_once_in_http_1_1_and_needs_not_be_before_r78() {
     assert_eq!(app.get(ME).header("host", "localhost").send().await.status, 400, "two");
     assert_eq!(app.get(ME).without_host().version(Version::HTTP_10).send().await.status, 401);
     let old = app.post(AUTH, &json!({})).without_host().version(Version::HTTP_10);
-    assert_eq!(old.header("origin", "http://localhost:8000").send().await.status, 403, "a browser names the host");
+    assert_eq!(old.header("origin", "http://localhost:8000").send().await.status, 403, "a browser sends the host");
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn a_link_on_another_site_opens_and_its_scripts_read_nothing_r72() {
     }
     let post = app.post(AUTH, &json!({})).header("sec-fetch-site", "cross-site");
     let post = post.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document");
-    assert_eq!(post.send().await.status, 403, "a form of another site's");
+    assert_eq!(post.send().await.status, 403, "a form on another site");
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn the_identifier_of_a_request_tells_nothing_of_others() {
         seen.insert(id);
     }
     assert_eq!(seen.len(), 64);
-    // Of numbers that count up, the first digits would be the same.
+    // If the ids counted up, their first digits would be the same.
     let beginnings: BTreeSet<&str> = seen.iter().map(|id| &id[..8]).collect();
     assert!(beginnings.len() > 60, "{seen:?}");
 }
@@ -285,7 +285,7 @@ async fn password_managers_find_the_page_for_a_new_password() {
     let answer = app.get("/.well-known/change-password").send().await;
     assert_eq!((answer.status.as_u16(), answer.header("location")), (302, "/account/security"));
     assert_eq!(app.get("/account/security").send().await.status, 200);
-    // The specification's way to find out whether the answer means anything.
+    // The specification's test of whether the response is reliable.
     let probe = "/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200";
     assert_eq!(app.get(probe).send().await.status, 404);
 }

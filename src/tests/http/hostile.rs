@@ -1,4 +1,4 @@
-//! Input that means harm.
+//! Malicious input.
 
 use super::*;
 
@@ -13,7 +13,7 @@ async fn a_body_that_is_too_large_is_refused_everywhere_r25_r80() {
         let chunked = app.call("POST", path).body("application/json", axum::body::Body::from_stream(chunks));
         assert_eq!(chunked.send().await.status, 413, "{path} in chunks");
     }
-    assert_eq!(app.service.hashes_run(), before, "no hash is spent on it");
+    assert_eq!(app.service.hashes_run(), before, "no hash is computed for it");
     let long = json!({ "email": "ann@example.org", "username": "ann", "password": "x".repeat(1025) });
     let answer = app.post(REGISTER, &long).send().await;
     assert_eq!((answer.status.as_u16(), app.service.hashes_run()), (400, before));
@@ -37,7 +37,7 @@ on_both! {
                 let answer = app.call("POST", path).from(&some_address()).body("application/json", body.clone()).send().await;
                 let text = String::from_utf8_lossy(body);
                 assert!(answer.status.is_client_error(), "{path} {text}: {}", answer.status);
-                assert!(!answer.text.is_empty(), "{path} {text}: it says what to do");
+                assert!(!answer.text.is_empty(), "{path} {text}: the text says what to do");
             }
         }
         assert!(app.store.list_users("", 9).await.unwrap().is_empty());
@@ -87,5 +87,5 @@ async fn markup_in_a_field_is_never_taken_over_r83() {
     let body = json!({ "email": polyglot, "username": polyglot, "password": PASSWORD });
     let answer = app.post(REGISTER, &body).send().await;
     assert_eq!(answer.status, 400);
-    assert!(!answer.text.contains("alert"), "what a stranger wrote is not repeated");
+    assert!(!answer.text.contains("alert"), "a stranger's input is not repeated");
 }

@@ -1,4 +1,4 @@
-//! How much a stranger makes the log grow.
+//! How much a stranger can make the log grow.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::util::heard::Heard;
 /// Requests of one kind from one address.
 const REQUESTS: usize = 20;
 
-/// Every path with its method: of the API, of the page's server functions, and of nothing.
+/// Every path with its method: of the API, of the page's server functions, and one that doesn't exist.
 async fn routes(app: &App) -> Vec<(String, String)> {
     let document = app.get("/api/openapi.json").send().await.json();
     let paths = document["paths"].as_object().unwrap().clone();
@@ -50,7 +50,7 @@ fn endpoints() -> Vec<String> {
     found
 }
 
-/// The ways in which a request is refused, or isn't.
+/// The kinds of requests, which are rejected or not.
 const WAYS: [&str; 8] = ["bare", "empty", "junk", "filled", "no token", "old proof", "other host", "other site"];
 
 fn request(app: &App, (method, path): &(String, String), way: &str, token: &str) -> crate::util::Call {

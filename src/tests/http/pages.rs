@@ -50,7 +50,7 @@ async fn password_forms_are_safe_before_the_page_lives_r20_r77() {
             "{path}"
         );
         let button = form.split("type=\"submit\"").next().unwrap().len();
-        assert!(form[button.saturating_sub(200)..].contains("disabled"), "{path}: the submit button waits");
+        assert!(form[button.saturating_sub(200)..].contains("disabled"), "{path}: the submit button is disabled");
     }
 }
 
@@ -93,7 +93,7 @@ async fn pages_are_compressed_for_those_who_can_read_it_and_secrets_never_are() 
     }
 }
 
-/// A page's text without what differs from one answer to the next.
+/// A page's text without the parts that differ in each response.
 fn without_nonce(answer: &crate::util::Answer, text: &str) -> String {
     let policy = answer.header("content-security-policy");
     text.replace(policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap(), "")

@@ -1,4 +1,4 @@
-//! Changing an email, and taking that back.
+//! Changing an email, and undoing the change.
 
 use sqlx::Executor;
 use vestibule::{
@@ -15,7 +15,7 @@ on_both! {
         let first = app.email_link(&token, "first@example.org").await;
         let second = app.email_link(&token, "second@example.org").await;
         assert_eq!(app.who(&token).await["email"], "ann@example.org", "until it is confirmed");
-        assert_eq!(app.confirm_email(&first).await, 410, "the younger wish counts");
+        assert_eq!(app.confirm_email(&first).await, 410, "only the newer link is valid");
         assert_eq!(app.undo_email(&second).await, 410, "a link does one thing");
         assert_eq!(app.confirm_email_with(&second, "wrong").await, 403, "a click alone proves nothing");
         assert_eq!(app.confirm_email(&second).await, 200);
@@ -30,7 +30,7 @@ on_both! {
         let token = app.token("second@example.org").await;
         assert_eq!(app.send(UNDO_EMAIL, json!({ "token": undo, "new_password": "short" })).await.status, 400);
         assert_eq!(app.undo_email(&undo).await, 200);
-        assert_eq!(app.me(&token).await, 401, "somebody else may have done it");
+        assert_eq!(app.me(&token).await, 401, "another person may have done it");
         assert_eq!(app.undo_email(&undo).await, 410);
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400, "they may know the password");
         let told = app.deliver_one().await;
@@ -65,7 +65,7 @@ on_both! {
         assert_eq!((told.to.as_str(), told.subject.as_str()), ("bob@example.org", "You have an account at Vestibule already"));
         let free = app.ask("POST", CHANGE_EMAIL, &token, &wish("free@example.org")).await;
         assert_eq!(refused.shape(), free.shape());
-        // Somebody registers with it before it is confirmed.
+        // Another person registers with the email before it is confirmed.
         let link = token_of(&app.deliver_one().await);
         app.send(REGISTER, json!({ "email": "free@example.org", "username": "fred", "password": PASSWORD })).await;
         assert_eq!(app.confirm_email(&link).await, 409);
@@ -90,7 +90,7 @@ on_both! {
         let body = json!({ "current_password": PASSWORD, "new_password": NEW });
         assert_eq!(app.ask("POST", CHANGE_PASSWORD, &mine, &body).await.status, 200);
         assert_eq!(app.confirm_email(&sent).await, 410);
-        assert_eq!(app.deliver_one().await.subject, "Your password at Vestibule was changed", "the second wish is not sent");
+        assert_eq!(app.deliver_one().await.subject, "Your password at Vestibule was changed", "the second request sends nothing");
     }
 }
 
@@ -113,9 +113,9 @@ on_both! {
         let wish = json!({ "new_email": "worst@example.org" });
         assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish).await.status, 200);
         assert_eq!(app.undo_email(&token_of(&owners)).await, 200);
-        assert_eq!(app.undo_email(&token_of(&intruders)).await, 410, "what counts is when it happened");
+        assert_eq!(app.undo_email(&token_of(&intruders)).await, 410, "the time of the change decides");
         let subjects: Vec<String> = app.deliver().await.into_iter().map(|letter| letter.subject).collect();
-        assert_eq!(subjects, ["Your email at Vestibule was changed back"], "the last wish is void");
+        assert_eq!(subjects, ["Your email at Vestibule was changed back"], "the last request is revoked");
     }
 }
 
@@ -133,7 +133,7 @@ on_both! {
         assert!(app.store.attempts_of(&squatters, &strangers).await.unwrap().1.is_some());
         assert_eq!(app.undo_email(&undo).await, 200);
         assert_eq!(app.me(&squatter).await, 401);
-        assert_eq!(app.store.attempts_of(&squatters, &strangers).await.unwrap().1, None, "nothing of them stays");
+        assert_eq!(app.store.attempts_of(&squatters, &strangers).await.unwrap().1, None, "nothing of them remains");
         assert_eq!(app.who(&app.new_token("ann").await).await["email"], "ann@example.org");
     }
 }
@@ -191,7 +191,7 @@ on_both! {
     }
 }
 
-/// Only an email that is taken is told as such: another refusal of the database is a fault of ours.
+/// Only an email that is in use is reported as such. Any other rejection by the database is an internal error.
 #[tokio::test]
 async fn an_email_that_the_database_refuses_is_none_that_is_taken() {
     let app = App::start(Backend::Sqlite).await;
@@ -217,9 +217,9 @@ on_both! {
             assert!(app.deliver().await.is_empty());
             app.upkeep.as_mut().unwrap().sweep_all().await.unwrap();
         }
-        assert_eq!(app.undo_email(&owners).await, 410, "while it is closed");
+        assert_eq!(app.undo_email(&owners).await, 410, "while it is disabled");
         app.store.enable_user(&user, app.now()).await.unwrap();
-        assert_eq!(app.deliver_one().await.to, "evil@example.org", "what waited goes out");
+        assert_eq!(app.deliver_one().await.to, "evil@example.org", "the queued mail is sent");
         app.clock.advance(Duration::from_hours(2) - Duration::from_millis(1));
         assert_eq!(app.undo_email(&owners).await, 200);
         assert_eq!(app.who(&app.new_token("ann@example.org").await).await["email"], "ann@example.org");
@@ -265,7 +265,7 @@ on_both! {
         let user = app.id_of(&token).await;
         app.move_to(&token, "evil@example.org").await;
         app.letterbox.broken.store(true, Ordering::SeqCst);
-        assert!(app.deliver().await.is_empty(), "the owner's mail has to wait");
+        assert!(app.deliver().await.is_empty(), "the owner's mail is delayed");
         app.letterbox.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_secs(1));
         app.move_to(&token, "worse@example.org").await;
@@ -317,7 +317,7 @@ on_both! {
         let hash = Token::parse(TokenKind::Link, &undo).unwrap().hash();
         app.store.disable_user(&user, app.now()).await.unwrap();
         app.clock.advance(Duration::from_hours(72));
-        // Who follows it now has read that it is over, and then the account is opened.
+        // A person who follows the link now has read that it expired. The account is enabled afterwards.
         let now = app.now();
         app.store.enable_user(&user, now).await.unwrap();
         app.store.void_link(&hash, now).await.unwrap();
@@ -353,7 +353,7 @@ on_both! {
     }
 }
 
-/// Undoes a change of ann's as the service does, if it has found that an account keeps her from it.
+/// Undoes a change of ann's email as the service does after it has found an account that prevents it.
 async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome {
     let hash = Token::parse(TokenKind::Link, undo).unwrap().hash();
     let link = app.store.find_link(&hash).await.unwrap().unwrap();
@@ -364,7 +364,7 @@ async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome 
     app.store.undo_email((&hash, &link), (&email, inherit()), ("", "network"), squatter, &told).await.unwrap()
 }
 
-/// A link that gives ann her email back.
+/// A link that restores ann's former email.
 async fn way_back(app: &App) -> String {
     app.register_confirmed("ann").await;
     app.move_to(&app.token("ann").await, "evil@example.org").await;
@@ -384,7 +384,7 @@ on_both! {
     }
 }
 
-/// A login locks its account first and its counts afterwards.
+/// A login locks its account first, and its counters afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_undo_that_waits_for_a_squatter_holds_nothing_that_the_squatter_waits_for_r59() {
     let app = App::start(Backend::Postgres).await;
@@ -399,5 +399,5 @@ async fn an_undo_that_waits_for_a_squatter_holds_nothing_that_the_squatter_waits
     assert_eq!(undone, MoveEmailOutcome::Done);
     let left = "SELECT (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM address_throttles WHERE key = 'token:0')";
     let left: i64 = sqlx::query_scalar(left).fetch_one(&mut app.observer().await).await.unwrap();
-    assert_eq!(left, 1, "the squatter gives way");
+    assert_eq!(left, 1, "the squatter is removed");
 }

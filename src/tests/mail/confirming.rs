@@ -75,7 +75,7 @@ on_both! {
         assert_eq!(letter.subject, "Choose a new password for Vestibule");
         let text = letter.to_text();
         assert!(text.contains("for 24 hours, and confirms that this address is yours") && text.contains("/reset#"), "{text}");
-        assert_eq!(app.reset(&link, NEW).await, 410, "the younger letter counts");
+        assert_eq!(app.reset(&link, NEW).await, 410, "only the newer link is valid");
         assert_eq!(app.reset(&token_of(&letter), NEW).await, 200);
         assert_eq!(app.me(&squatter).await, 401);
         assert_eq!((app.log_in("ann", PASSWORD).await.status.as_u16(), app.log_in("ann", NEW).await.status.as_u16()), (400, 200));
@@ -99,7 +99,7 @@ async fn where_it_is_wanted_nobody_logs_in_before_the_email_is_confirmed_r6() {
             {"status":"fail","token":"","error":"Confirm your email first: open the link in the email that we sent you."}
             "#);
         }
-        assert_eq!(app.log_in("ann", "wrong").await.status, 400, "only who knows the password is told");
+        assert_eq!(app.log_in("ann", "wrong").await.status, 400, "only a person with the password gets a response");
         let link = token_of(&app.deliver_one().await);
         assert_eq!(app.verify(&link, PASSWORD).await, 200);
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);

@@ -1,4 +1,4 @@
-//! What those who ask can find out about others, by everything that they can read and by how much work it is.
+//! What a client can find out about other accounts, from everything that it can read and from the amount of work.
 
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, Row as _, SqliteConnection};
@@ -9,7 +9,7 @@ use crate::util::heard::Heard;
 const SESSIONS: &str = "/api/accounts/sessions/";
 const TOKENS: &str = "/api/accounts/tokens/";
 
-/// A text without what is different in every run.
+/// A text without the parts that differ in every run.
 fn plain(mut value: Value, asked: &str) -> String {
     fn strip(value: &mut Value) {
         match value {
@@ -25,7 +25,7 @@ fn plain(mut value: Value, asked: &str) -> String {
     value.to_string().replace(asked, "<asked>")
 }
 
-/// Everything that somebody sees who asks to move to an email, before and after.
+/// Everything that a client sees before and after it asks to change its email.
 async fn traces_of_a_move(app: &App, asked: &str) -> Vec<String> {
     let mut seen = Vec::new();
     let token = app.token("ann").await;
@@ -37,7 +37,7 @@ async fn traces_of_a_move(app: &App, asked: &str) -> Vec<String> {
             seen.push(plain(answer.json(), asked));
         }
     };
-    // A link to a mailbox of one's own, which a further wish voids.
+    // A link to the account's own new mailbox, which a further request revokes.
     let own = app.email_link(&token, "ann2@example.org").await;
     app.clock.advance(Duration::from_secs(1));
     app.letterbox.broken.store(true, Ordering::SeqCst);
@@ -50,7 +50,7 @@ async fn traces_of_a_move(app: &App, asked: &str) -> Vec<String> {
     app.deliver().await;
     read(&mut seen).await;
     seen.push(app.send("/fn/check_link", json!({ "token": own })).await.text);
-    // How many wishes are left.
+    // The number of requests that remain.
     for at in 0..6 {
         app.clock.advance(Duration::from_secs(1));
         seen.push(wish(&format!("own{at}@example.org")).await);
@@ -61,7 +61,7 @@ async fn traces_of_a_move(app: &App, asked: &str) -> Vec<String> {
     seen
 }
 
-/// Somebody who asks, an account whose email may be asked for, and others who have asked for it before.
+/// An account that asks, an account with an email that can be asked for, and others that have asked for it before.
 async fn world(backend: Backend, closed: bool) -> App {
     let app = App::start_with(backend, sends).await;
     app.register_confirmed("ann").await;
@@ -89,7 +89,7 @@ async fn whoever_asks_to_move_sees_no_difference_between_an_email_that_is_free_a
     }
 }
 
-/// So many others have asked whether they may move to an email.
+/// Lets that many other accounts ask to change to an email.
 async fn ask_before(app: &App, asked: &str, others: u32) {
     for at in 0..others.div_ceil(5) {
         let name = format!("eve{at}");
@@ -102,7 +102,8 @@ async fn ask_before(app: &App, asked: &str, others: u32) {
     app.deliver().await;
 }
 
-/// Commits in SQLite's log: frames that say how large the database is after them (sqlite.org/fileformat2.html, section 4.1).
+/// Number of commits in SQLite's log: frames that contain the database's size after them (sqlite.org/fileformat2.html,
+/// section 4.1).
 fn commits(app: &App) -> usize {
     let log = std::fs::read(app.folder().join("vestibule.db-wal")).unwrap();
     let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
@@ -112,7 +113,7 @@ fn commits(app: &App) -> usize {
     current.filter(|at| number(at + 4) != 0).count()
 }
 
-/// How much the postman writes for what was asked: commits on SQLite, statements on PostgreSQL.
+/// How much the mail worker writes for a request: commits on SQLite, statements on PostgreSQL.
 async fn work_of_the_postman(app: &App) -> usize {
     match app.backend {
         Backend::Sqlite => {
@@ -124,7 +125,7 @@ async fn work_of_the_postman(app: &App) -> usize {
             let (statements, listening) = Heard::listen(|metadata| metadata.target() == "sqlx::query");
             app.deliver().await;
             drop(listening);
-            // Not what a connection says of itself when it is made or given back.
+            // Excludes the statements that a connection sends when it is opened or returned to the pool.
             let ours = |statement: &&String| {
                 ["users", "mails", "links", "throttles"].iter().any(|table| statement.contains(table))
             };
@@ -202,7 +203,7 @@ on_both! {
     }
 }
 
-/// Everything that lies in the database, in bytes and in letters.
+/// All contents of the database, in binary and in text form.
 async fn contents(app: &App) -> Vec<u8> {
     match app.backend {
         Backend::Sqlite => {

@@ -7,10 +7,10 @@ on_both! {
         app.register_confirmed("ann").await;
         let (here, there) = (app.token("ann").await, app.token("ann").await);
         let link = app.reset_link("ann").await;
-        assert_eq!((app.me(&here).await.as_u16(), app.log_in("ann", PASSWORD).await.status.as_u16()), (200, 200), "asking changes nothing");
-        assert_eq!((app.reset(&link, "ann@example.org").await, app.reset(&link, "short").await), (400, 400), "it works still");
+        assert_eq!((app.me(&here).await.as_u16(), app.log_in("ann", PASSWORD).await.status.as_u16()), (200, 200), "a request changes nothing");
+        assert_eq!((app.reset(&link, "ann@example.org").await, app.reset(&link, "short").await), (400, 400), "it still works");
         let done = app.send(RESET, json!({ "token": link, "new_password": NEW })).await;
-        assert_eq!((done.status.as_u16(), done.json()), (200, json!({ "status": "ok" })), "nobody is logged in by it");
+        assert_eq!((done.status.as_u16(), done.json()), (200, json!({ "status": "ok" })), "the link creates no session");
         assert_eq!((app.me(&here).await.as_u16(), app.me(&there).await.as_u16()), (401, 401));
         assert_eq!((app.log_in("ann", PASSWORD).await.status.as_u16(), app.log_in("ann", NEW).await.status.as_u16()), (400, 200));
         assert_eq!(app.reset(&link, PASSWORD).await, 410);
@@ -39,7 +39,7 @@ on_both! {
         app.clock.advance(Duration::from_mins(30));
         assert_eq!(app.reset(&old, NEW).await, 410);
         let (first, second) = (app.reset_link("ann").await, app.reset_link("ann").await);
-        assert_eq!(app.reset(&first, NEW).await, 410, "a younger one");
+        assert_eq!(app.reset(&first, NEW).await, 410, "a newer link");
         let body = json!({ "current_password": PASSWORD, "new_password": NEW });
         assert_eq!(app.ask("POST", CHANGE_PASSWORD, &app.token("ann").await, &body).await.status, 200);
         assert_eq!(app.reset(&second, PASSWORD).await, 410, "another password");
@@ -115,7 +115,7 @@ on_both! {
             assert_eq!(answer.shape(), known.shape());
         }
         app.letterbox.broken.store(true, Ordering::SeqCst);
-        assert_eq!(app.forgot("ann@example.org").await.shape(), known.shape(), "with the mail out of order, too");
+        assert_eq!(app.forgot("ann@example.org").await.shape(), known.shape(), "also while mail can't be sent");
         let addressees: Vec<String> = app.deliver().await.into_iter().map(|letter| letter.to).collect();
         assert!(addressees.is_empty(), "{addressees:?}");
     }
@@ -141,7 +141,7 @@ on_both! {
             let answer = app.send(FORGOT, json!({ "email": email })).await;
             assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (400, &json!("invalid")), "{email}");
         }
-        assert_eq!(app.forgot("änn@example.org").await.status, 400, "what looks alike is no address of hers");
+        assert_eq!(app.forgot("änn@example.org").await.status, 400, "a similar address isn't hers");
         assert!(app.deliver().await.is_empty());
     }
 }
@@ -175,7 +175,7 @@ on_both! {
         for _ in 0..20 {
             assert_eq!(app.forgot("ann@example.org").await.status, 200);
         }
-        // The one of the registration counts, too.
+        // The mail of the registration is one of them.
         assert_eq!(app.deliver().await.len(), 4);
         app.clock.advance(Duration::from_mins(10));
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
@@ -215,7 +215,7 @@ on_both! {
             assert_eq!(asked.status, 200);
         }
         let to_ann = app.deliver().await.into_iter().filter(|letter| letter.to == "ann@example.org").count();
-        assert_eq!(to_ann, 6, "as many as ask for any other email");
+        assert_eq!(to_ann, 6, "as many as for any other email");
         app.reset_link("ann").await;
     }
 }

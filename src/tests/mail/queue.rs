@@ -1,4 +1,4 @@
-//! The queue: what is sent when, and what happens when it can't be.
+//! The queue: when each mail is sent, and failures to send it.
 
 use std::sync::Arc;
 
@@ -45,14 +45,15 @@ on_both! {
     }
 }
 
-/// Delivers each time that the one mail of an account is due, until it is given up. Returns the tries, and the hours of them.
+/// Delivers the one mail of an account each time it is due, until the worker gives up. Returns the number of tries, and
+/// the hours they took.
 async fn try_to_the_end(app: &App) -> (usize, f64) {
     app.register("ann").await;
     app.letterbox.broken.store(true, Ordering::SeqCst);
     let user = app.id_of(&app.token("ann").await).await;
     let (start, mut tries) = (app.now(), 0);
     while let Some(mail) = app.store.mails_of(&user).await.unwrap().pop() {
-        assert!(tries < 100, "it is never given up");
+        assert!(tries < 100, "the worker never gives up");
         app.clock.advance(Timestamp::from_millis(mail.due_at).since(app.now()));
         assert!(app.deliver().await.is_empty());
         tries += 1;
@@ -145,7 +146,7 @@ on_both! {
         app.clock.advance(Duration::from_secs(1));
         let link = app.reset_link("ann").await;
         app.clock.advance(Duration::from_mins(5));
-        assert!(app.deliver().await.is_empty(), "nobody needs the first one any more");
+        assert!(app.deliver().await.is_empty(), "the first one is obsolete");
         assert_eq!(app.reset(&link, NEW).await, 200);
     }
 }
@@ -184,7 +185,7 @@ on_both! {
         assert_eq!(app.confirm_email_with(&link, NEW).await, 200);
         app.store.disable_user(&user, app.now()).await.unwrap();
         app.clock.advance(Duration::from_hours(24 * 7));
-        assert!(app.deliver().await.is_empty(), "while it is closed");
+        assert!(app.deliver().await.is_empty(), "while it is disabled");
         app.store.enable_user(&user, app.now()).await.unwrap();
         let told = app.deliver().await;
         let mut subjects: Vec<&str> = told.iter().map(|letter| letter.subject.as_str()).collect();
@@ -195,7 +196,7 @@ on_both! {
         app.store.disable_user(&user, app.now()).await.unwrap();
         assert!(app.deliver().await.is_empty());
         app.store.enable_user(&user, app.now()).await.unwrap();
-        assert_eq!(app.deliver_one().await.to, "new@example.org", "and who lost the email again");
+        assert_eq!(app.deliver_one().await.to, "new@example.org", "also after the account has lost the email again");
     }
 }
 
@@ -217,7 +218,7 @@ async fn a_mail_over_which_its_postman_panics_keeps_no_other_from_going_out() {
         }
     };
     tokio::select! {
-        () = app.postman.run(unstopped) => panic!("nobody told the postman to stop"),
+        () = app.postman.run(unstopped) => panic!("the mail worker was not stopped"),
         in_time = tokio::time::timeout(Duration::from_mins(1), others) => assert!(in_time.is_ok()),
     }
 }
@@ -228,7 +229,7 @@ on_both! {
         let now = app.now();
         let lease = Duration::from_mins(10);
         let claimed = app.store.claim_mail(now, lease).await.unwrap().unwrap();
-        assert!(app.deliver().await.is_empty(), "it is in other hands");
+        assert!(app.deliver().await.is_empty(), "another worker has it");
         app.clock.advance(lease);
         assert_eq!(app.deliver().await.len(), 1);
         assert_eq!(claimed.attempts, 1);
@@ -261,7 +262,7 @@ on_both! {
         let mut ids: Vec<String> = claimed.into_iter().map(|claim| claim.unwrap().expect("one for each").id).collect();
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 8, "a mail of their own for each");
+        assert_eq!(ids.len(), 8, "each worker has its own mail");
     }
 }
 
@@ -342,18 +343,18 @@ async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
         }
     };
     let asked = async {
-        // The postman has found nothing, and waits for its next round in ten seconds.
+        // The mail worker has found nothing, and polls again in ten seconds.
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
         tokio::time::timeout(Duration::from_secs(5), arrives).await
     };
     tokio::select! {
-        () = app.postman.run(unstopped) => panic!("nobody told the postman to stop"),
-        in_time = asked => assert!(in_time.is_ok(), "long before the next round"),
+        () = app.postman.run(unstopped) => panic!("the mail worker was not stopped"),
+        in_time = asked => assert!(in_time.is_ok(), "long before the next poll"),
     }
 }
 
-/// A carrier that is told when it may put a mail down, and tells when it has one in hand.
+/// A mail transport that finishes each mail when the test allows it, and notifies the test when it has begun one.
 #[derive(Debug, Default)]
 struct Slow {
     in_hand: Notify,

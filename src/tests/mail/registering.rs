@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Runs a test with a server that sends its mail, on both databases.
+/// Runs a test with a server that sends mail, on both databases.
 async fn on_both_sending(test: impl AsyncFn(App)) {
     for backend in [Backend::Sqlite, Backend::Postgres] {
         test(App::start_with(backend, sends).await).await;
@@ -22,18 +22,18 @@ async fn registering_tells_no_stranger_who_has_an_account_r2() {
         let new = register("new@example.org", "new").await;
         assert_eq!(app.deliver_one().await.subject, "Confirm your email for Vestibule");
         let taken = register("ANN@example.org", "another").await;
-        assert_eq!(taken, new, "the same answer, after the same work");
+        assert_eq!(taken, new, "the same response, after the same work");
         let told = app.deliver_one().await;
         assert_eq!(
             (told.to.as_str(), told.subject.as_str()),
             ("ann@example.org", "You have an account at Vestibule already")
         );
         assert!(told.to_text().contains("https://accounts.example.org/forgot"));
-        assert_eq!(app.log_in("another", PASSWORD).await.status, 400, "nothing was made");
+        assert_eq!(app.log_in("another", PASSWORD).await.status, 400, "no account was created");
         let (username, _) = register("third@example.org", "ANN").await;
         assert!(username.contains("This name is taken. Choose another."), "names are public: {username}");
         assert!(app.deliver().await.is_empty());
-        // Whoever registered with an email that isn't theirs is found out in the same way.
+        // A second registration with an email that belongs to another person looks the same.
         let again = register("new@example.org", "newer").await;
         assert_eq!(again, new);
         assert_eq!(app.deliver_one().await.subject, "Confirm your email for Vestibule");

@@ -30,23 +30,23 @@ use super::*;
 /// How a server behaves.
 #[derive(Clone, Default)]
 struct Ways {
-    /// Whether its answers have no text.
+    /// Whether its replies have no text.
     bare: bool,
-    /// What it offers besides STARTTLS.
+    /// Extensions that it offers besides STARTTLS.
     offers: &'static [&'static str],
     tls: Option<TlsAcceptor>,
     /// Whether connections begin with TLS.
     tls_at_once: bool,
-    /// A step, and its answer there in place of the usual one.
+    /// A step, and the reply there in place of the usual one.
     answer: Option<(&'static str, &'static str)>,
-    /// Whether it sends that answer over and over.
+    /// Whether it repeats that reply without end.
     floods: bool,
-    /// A step from which on it answers nothing, and whom it tells once it is there.
+    /// A step after which the server sends nothing, and the handle it notifies once it is there.
     stall: Option<(&'static str, Arc<Notify>)>,
 }
 
 impl Ways {
-    /// Waits for ever at the step at which this server stops answering. Steps are commands, and those below.
+    /// Waits forever at the step at which this server stops replying. Steps are commands, and those below.
     async fn reach(&self, step: &str) {
         if let Some((stall, reached)) = &self.stall
             && *stall == step
@@ -56,11 +56,11 @@ impl Ways {
         }
     }
 
-    /// The answer at a step, as a line.
+    /// The reply at a step, as a line.
     fn answer(&self, step: &str, usual: &str) -> String {
         let own = self.answer.filter(|(other, _)| *other == step);
         if let Some((_, answer)) = own.filter(|_| self.floods) {
-            // Then nonsense: a client that reads on so far has another error.
+            // Then invalid text: a client that reads this far reports another error.
             return answer.repeat(FLOOD / answer.len()) + "\r\n";
         }
         let answer = own.map_or(usual, |(_, answer)| answer);
@@ -71,10 +71,10 @@ impl Ways {
 const GREETING: &str = "greeting";
 const HANDSHAKE: &str = "handshake";
 const END_OF_MAIL: &str = "end of mail";
-/// How many bytes a server sends that floods.
+/// Bytes that a flooding server sends.
 const FLOOD: usize = 4 * 1024 * 1024;
 
-/// What a server was told.
+/// What a server received.
 #[derive(Default)]
 struct Received {
     /// Commands, with a mark on those that came through TLS.
@@ -94,7 +94,7 @@ impl MailServer {
         let heard = Arc::clone(&told);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A client that doesn't like the certificate is gone.
+                // A client that rejects the certificate has closed the connection.
                 drop(serve(stream, &ways, &heard).await);
             }
         });
@@ -124,7 +124,7 @@ async fn serve(stream: TcpStream, ways: &Ways, told: &Mutex<Received>) -> std::i
     }
 }
 
-/// Talks until the end, or until TLS is to begin: then the stream comes back.
+/// Serves a connection until it ends, or until TLS begins. In that case it returns the stream.
 async fn talk<S>(stream: S, ways: &Ways, told: &Mutex<Received>, encrypted: bool) -> std::io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -160,7 +160,7 @@ where
             "EHLO" if ways.answer.is_none_or(|(step, _)| step != "EHLO") => {
                 let starttls = (ways.tls.is_some() && !encrypted).then_some("STARTTLS");
                 let offers = ways.offers.iter().copied().chain(starttls);
-                // Only the answer to EHLO must have a text (RFC 5321, section 4.1.1.1).
+                // Only the reply to EHLO must have a text (RFC 5321, section 4.1.1.1).
                 offers.fold("250-a test\r\n".to_owned(), |all, offer| format!("{all}250-{offer}\r\n"))
                     + "250 8BITMIME\r\n"
             }
@@ -184,11 +184,11 @@ where
     }
 }
 
-/// Certificates that `openssl` makes.
+/// Certificates that `openssl` creates.
 struct Certificates(TempDir);
 
 impl Certificates {
-    /// Runs lines of `openssl` in a folder of its own.
+    /// Runs `openssl` command lines in a temporary folder.
     fn make(lines: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("names"), "subjectAltName = IP:127.0.0.1\n").unwrap();
@@ -199,12 +199,12 @@ impl Certificates {
         Self(folder)
     }
 
-    /// What most people make for a mail server at home. Its name is no address under which it is reached.
+    /// The usual certificate of a mail server at home. Its name differs from every address of the server.
     fn self_signed() -> Self {
         Self::make(&["req -x509 -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.pem -days 2 -subj /CN=mail.home"])
     }
 
-    /// A CA with a key on P-256, which signs with SHA-512 a server's RSA key.
+    /// A CA with a P-256 key, which signs a server's RSA key with SHA-512.
     fn by_a_ca() -> Self {
         Self::make(&[
             "ecparam -name prime256v1 -genkey -noout -out ca.key",
@@ -234,7 +234,7 @@ async fn letter() -> MailMessage {
     app.deliver_one().await
 }
 
-/// Sends a mail to the server that an address names.
+/// Sends a mail to the server at a URL.
 async fn send(letter: &MailMessage, url: &str, tls: TlsMode, ca_file: Option<&Path>) -> Result<String, SendError> {
     let options = SmtpOptions { tls, ca_file, hello: "accounts.example.org".to_owned() };
     let from = "Vestibule <no-reply@example.org>".parse().unwrap();
@@ -266,7 +266,7 @@ async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named_and_no_other
         let refused = send(&letter, &url, TlsMode::Required, ca_file.as_deref()).await.unwrap_err();
         assert!(refused.cause.contains("certificate") && !refused.permanent, "{refused:?}");
     }
-    assert!(server.commands().is_empty(), "nothing was said");
+    assert!(server.commands().is_empty(), "no command was sent");
     send(&letter, &url, TlsMode::Required, Some(&mine.path("leaf.pem"))).await.unwrap();
     assert_eq!(server.mails().len(), 1);
 }
@@ -286,7 +286,7 @@ async fn a_private_ca_is_trusted_for_its_names_also_with_p256_and_sha512() {
     assert_eq!(server.mails().len(), 1);
 }
 
-/// The loopback address as IPv6 writes that of another machine, which it therefore counts as.
+/// The loopback address in IPv6 notation, which is treated as another machine.
 const ELSEWHERE: &str = "[::ffff:127.0.0.1]";
 
 #[tokio::test]
@@ -355,13 +355,13 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
             done = &mut sending => panic!("{step}: {done:?}"),
             () = reached.notified() => {}
         }
-        // From here on nothing happens but that time goes by.
+        // After this line, only time passes.
         tokio::time::pause();
         let begun = tokio::time::Instant::now();
         let done = sending.await;
         let waited = begun.elapsed();
         tokio::time::resume();
-        assert!(waited < Duration::from_mins(10), "{step}: another may try after ten minutes, this took {waited:?}");
+        assert!(waited < Duration::from_mins(10), "{step}: another worker may try after ten minutes, this took {waited:?}");
         match done {
             // The server has the mail by then.
             Ok(_) => assert_eq!(step, "QUIT"),
@@ -399,7 +399,7 @@ async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_t
             let scheme = if tls_at_once { "smtps" } else { "smtp" };
             let url = format!("{scheme}://ann:secret12@{ELSEWHERE}:{}", server.port);
             let refused = send(&letter, &url, TlsMode::Required, Some(&ca_file)).await.unwrap_err();
-            // Long lines, and long replies to EHLO, are refused by the reader of replies.
+            // The reader of replies rejects long lines, and long replies to EHLO.
             let cause = if step == "EHLO" || answer.is_some_and(|(_, line)| line.contains("without an end")) {
                 "the mail server closed the connection, says too much, or doesn't speak SMTP there"
             } else {
@@ -443,7 +443,7 @@ async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
     let table = [
         (Some(("STARTTLS", "454 not now")), Some(&known), "answered 454"),
         (None, None, "certificate"),
-        // What comes in the clear behind the answer counts for nothing (CVE-2011-0411): in TLS there is no AUTH.
+        // Plaintext behind the reply is ignored (CVE-2011-0411): inside TLS there is no AUTH.
         (Some(("STARTTLS", "220 go on\r\n250-a test\r\n250 AUTH PLAIN")), Some(&known), "offers no login"),
     ];
     for (answer, ca_file, cause) in table {

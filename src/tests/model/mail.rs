@@ -1,4 +1,4 @@
-//! The rules of mail and of the links in it, told once more, without a queue in a database.
+//! The rules of mail and of its links, as a model without a queue in a database.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
     step::{Answer, By, Command, Event, Person, Use},
 };
 
-/// A mail that waits.
+/// A queued mail.
 #[derive(Clone, Copy)]
 pub struct Mail {
     pub errand: MailKind,
@@ -19,11 +19,11 @@ pub struct Mail {
     posted: Duration,
     due: Duration,
     tries: u32,
-    /// All waits between the tries.
+    /// Total wait between the tries.
     waited: Duration,
 }
 
-/// A link that was made.
+/// A link that was created.
 struct Link {
     kind: LinkKind,
     account: usize,
@@ -34,16 +34,16 @@ struct Link {
     arrived: bool,
 }
 
-/// What there is an allowance of.
+/// What a rate limit applies to.
 #[derive(PartialEq, Eq, Hash)]
 pub enum Allowed {
     /// Mails with a link that a mailbox's owner needs.
     Needed(Person),
-    /// Mails that only tell.
+    /// Notices without a link.
     Notices(Person),
-    /// An account's attempts to move to a mailbox.
+    /// One account's attempts to move to a mailbox.
     Moves(usize),
-    /// Everybody's attempts to move to one.
+    /// All accounts' attempts to move to a mailbox.
     MovesTo(Person),
     Tokens(usize),
     Passwords(usize),
@@ -53,14 +53,14 @@ pub enum Allowed {
 pub struct PostOffice {
     pub mails: Vec<Mail>,
     links: Vec<Link>,
-    /// When each is whole again.
+    /// When each limit is full again.
     allowances: HashMap<Allowed, Duration>,
-    /// Since when accounts are closed.
+    /// Disabled accounts, and since when.
     closed: HashMap<usize, Duration>,
 }
 
 impl Model {
-    /// What must come of something about mail.
+    /// The expected result of a mail event.
     pub fn mail(&mut self, event: Event) -> Answer {
         match event {
             Event::Forgot(who) => self.post(MailKind::Forgot, None, who),
@@ -78,7 +78,7 @@ impl Model {
         self.post_office.mails.push(mail);
     }
 
-    /// Every mail that is due goes out, if it can.
+    /// Sends every mail that is due, if the server works.
     fn deliver(&mut self, works: bool) -> Vec<(Person, MailKind)> {
         let mut letters = vec![];
         let mails = std::mem::take(&mut self.post_office.mails);
@@ -97,7 +97,7 @@ impl Model {
             let made = self.post_office.links.len();
             let Some(letter) = self.write(mail) else { continue };
             if works {
-                // A link to an email that has an account is made, and nobody gets it.
+                // A link to an email that has an account is created, but never sent.
                 let arrived = letter.1 != MailKind::Taken;
                 self.post_office.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
                 letters.push(letter);
@@ -110,7 +110,7 @@ impl Model {
         letters
     }
 
-    /// What a mail says by now, and to whom.
+    /// The content and the recipient of a mail at the time it is sent.
     fn write(&mut self, mail: Mail) -> Option<(Person, MailKind)> {
         let account = mail.account.or_else(|| self.find(By::Email, mail.to)).filter(|&n| self.accounts[n].open)?;
         let Account { email, verified, .. } = self.accounts[account];
@@ -207,14 +207,14 @@ impl Model {
 }
 
 impl PostOffice {
-    /// Voids what could still be used to take an account.
+    /// Revokes the links that could still be used to take over an account.
     pub fn void(&mut self, account: usize) {
         self.void_kind(account, LinkKind::Reset);
         self.void_kind(account, LinkKind::ChangeEmail);
         self.mails.retain(|mail| (mail.account, mail.errand) != (Some(account), MailKind::ChangeEmail));
     }
 
-    /// The links about an account that still work, as its owner sees them.
+    /// The valid links of an account, as its owner sees them.
     pub fn links_of(&self, account: usize, now: Duration) -> Vec<(&'static str, Person)> {
         let works = |link: &&Link| link.account == account && !link.void && now < link.expires;
         let mut links: Vec<_> = self.links.iter().filter(works).map(|link| (link.kind.name(), link.email)).collect();
@@ -222,7 +222,7 @@ impl PostOffice {
         links
     }
 
-    /// Forgets everything about an account.
+    /// Removes everything about an account.
     pub fn forget(&mut self, account: usize) {
         self.mails.retain(|mail| mail.account != Some(account));
         self.links.iter_mut().filter(|link| link.account == account).for_each(|link| link.void = true);
@@ -233,7 +233,7 @@ impl PostOffice {
         such.for_each(|link| link.void = true);
     }
 
-    /// Voids what would bring an email back that was given up since a time.
+    /// Revokes the links that would restore an email that was given up after `since`.
     fn undo(&mut self, account: usize, since: Duration) {
         let such = |of, posted| of == account && posted >= since;
         let links = self.links.iter_mut().filter(|link| link.kind == LinkKind::UndoEmail);
@@ -243,13 +243,13 @@ impl PostOffice {
         });
     }
 
-    /// The link, by how many have arrived since, if it works.
+    /// The link with that many newer arrivals, if it is valid.
     fn arrived(&self, since: usize, now: Duration) -> Option<usize> {
         let mut arrived = self.links.iter().enumerate().rev().filter(|(_, link)| link.arrived);
         arrived.nth(since).filter(|(_, link)| !link.void && now < link.expires).map(|(nth, _)| nth)
     }
 
-    /// Takes one of an allowance, by the generic cell rate algorithm.
+    /// Takes one from a limit, by the generic cell rate algorithm.
     pub fn take(&mut self, of: Allowed, (burst, interval): (u32, Duration), now: Duration) -> Result<(), Answer> {
         let whole = self.allowances.entry(of).or_default();
         let wait = whole.saturating_sub(now + interval * (burst - 1));
@@ -260,7 +260,7 @@ impl PostOffice {
         Ok(())
     }
 
-    /// What brings an email back has as much time left when an account is opened again as it had when it was closed.
+    /// A link that restores an email keeps its remaining time while the account is disabled.
     pub fn note(&mut self, account: usize, command: Command, now: Duration) {
         if command == Command::Disable {
             self.closed.entry(account).or_insert(now);

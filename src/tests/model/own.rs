@@ -1,4 +1,4 @@
-//! The rules of what people do with accounts of their own, told once more.
+//! The rules of operations on the user's account, as a model.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct Access {
 }
 
 impl Model {
-    /// What must come of an act in a session.
+    /// The expected result of an operation in a session.
     pub fn act(&mut self, since: usize, act: Act) -> Answer {
         let Some(session) = self.authenticate(since) else { return Answer::Ended };
         let account = self.sessions[session].account;
@@ -72,7 +72,7 @@ impl Model {
         Answer::Done
     }
 
-    /// Counts a password, and compares it.
+    /// Counts an attempt with a password, and compares it.
     pub fn compare(&mut self, counted: Counted, account: usize, password: Phrase) -> Result<(), Answer> {
         self.count(counted)?;
         if self.accounts[account].password != password {
@@ -82,20 +82,20 @@ impl Model {
         Ok(())
     }
 
-    /// What must come of showing a personal access token.
+    /// The expected result of a request with a personal access token.
     pub fn show(&self, since: usize) -> Answer {
         let token = self.access.iter().rev().nth(since).filter(|token| !token.revoked && self.now < token.expires);
         token.map_or(Answer::Ended, |token| Answer::Is(self.accounts[token.account].username))
     }
 
-    /// Ends whatever may have been stolen.
+    /// Ends everything that may have been stolen.
     pub fn evict(&mut self, account: usize) {
         self.end_others(account, None);
         self.forget_networks(account);
         self.access.iter_mut().filter(|token| token.account == account).for_each(|token| token.revoked = true);
     }
 
-    /// Removes an account with everything of its own.
+    /// Removes an account with everything that belongs to it.
     pub fn remove(&mut self, account: usize) {
         self.evict(account);
         let Account { email, username, .. } = self.accounts[account];

@@ -1,4 +1,4 @@
-//! The rules of accounts, sessions and failed logins, told once more, without a database, a hash or a cache.
+//! The rules of accounts, sessions and failed logins, as a model without a database, a hash or a cache.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -31,24 +31,24 @@ pub struct Session {
     pub ended: bool,
 }
 
-/// Whose failed logins are counted together.
+/// The groups in which failed logins are counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counted {
-    /// Strangers', for an account by its email, or for a name that is nobody's.
+    /// Strangers' logins, to an account by its email, or by a name that no account has.
     Strangers(By, Person),
-    /// Those from a network that an account knows.
+    /// Logins from a network that the account remembers.
     Known(usize, Network),
-    /// Those who have a session.
+    /// Attempts in a session.
     Session(usize),
-    /// Those who have a link in a mail about an account.
+    /// Attempts with a link in a mail about an account.
     Link(usize),
 }
 
-/// A network that somebody comes from.
+/// A network that a login comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Network {
     Of(Place),
-    /// One that nobody has come from before.
+    /// A network that was not used before.
     Other(u32),
 }
 
@@ -58,17 +58,17 @@ pub struct Model {
     pub accounts: Vec<Account>,
     pub sessions: Vec<Session>,
     pub failures: HashMap<Counted, Vec<Duration>>,
-    /// The networks that each account knows, and when they were noted.
+    /// The networks that each account remembers, and when each was noted.
     pub known: HashMap<usize, Vec<(Network, Duration)>>,
     networks: u32,
-    /// Where somebody last proved that an account is theirs, by a link or by a change of the password.
+    /// The network where a person last proved that an account is theirs, by a link or by a change of the password.
     pub follower: Option<Network>,
     pub access: Vec<Access>,
     pub post_office: PostOffice,
 }
 
 impl Model {
-    /// What must come of a step. Each takes a moment.
+    /// The expected result of a step. Each step takes a moment.
     pub fn take(&mut self, step: Step) -> Answer {
         self.now += MOMENT;
         match step {
@@ -137,7 +137,7 @@ impl Model {
         }
     }
 
-    /// When an account's network was noted, if the account still knows it.
+    /// When an account's network was noted, if the account still remembers it.
     fn seen(&self, account: usize, network: Network) -> Option<Duration> {
         let known = self.known.get(&account)?.iter().find(|(known, _)| *known == network)?;
         Some(known.1).filter(|seen| self.now < *seen + KNOWN_FOR)
@@ -151,7 +151,7 @@ impl Model {
         known.drain(..most);
     }
 
-    /// Notes the network where somebody proves that an account is theirs.
+    /// Notes the network where a person proves that an account is theirs.
     pub fn welcome(&mut self, account: usize) {
         let network = self.network(Place::Anywhere);
         self.follower = Some(network);
@@ -159,14 +159,14 @@ impl Model {
         self.failures.remove(&Counted::Known(account, network));
     }
 
-    /// Forgets the networks that an account knows, with their failures.
+    /// Removes the networks that an account remembers, with their failures.
     pub fn forget_networks(&mut self, account: usize) {
         for (network, _) in self.known.remove(&account).unwrap_or_default() {
             self.failures.remove(&Counted::Known(account, network));
         }
     }
 
-    /// An attempt that was counted as failed was right. Strangers' failures stay.
+    /// Clears an attempt that was counted as failed but succeeded. Strangers' failures remain.
     pub fn right(&mut self, counted: Counted) {
         match counted {
             Counted::Strangers(..) => drop(self.failures.get_mut(&counted).and_then(Vec::pop)),
@@ -174,7 +174,7 @@ impl Model {
         }
     }
 
-    /// A name that becomes an account's, or stops being one's, is held back as strictly as the other is.
+    /// When an account gains or loses a name, `to` becomes at least as strictly rate-limited as `from`.
     pub fn inherit(&mut self, from: (By, Person), to: (By, Person)) {
         let to = Counted::Strangers(to.0, to.1);
         let counted = |of: &Counted| {
@@ -244,7 +244,7 @@ impl Model {
     }
 }
 
-/// The wait after so many failures.
+/// The wait after that many failures.
 fn delay(failures: usize) -> Duration {
     let over = failures.checked_sub(FREE_FAILURES);
     over.map_or(Duration::ZERO, |n| LONGEST_DELAY.min(FIRST_DELAY * (1 << n.min(20))))

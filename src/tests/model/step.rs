@@ -1,14 +1,14 @@
-//! What may be done, and how a script of it is made and told.
+//! The possible steps, and how a script of them is generated and printed.
 
 use std::{fmt, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
 use vestibule::store::MailKind;
 
-/// The time that each step takes, so that no two logins are of the same age.
+/// Duration of each step, so that no two logins have the same age.
 pub const MOMENT: Duration = Duration::from_millis(1);
 
-/// Three people, so that they meet often.
+/// Only three people, so that they often meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Person {
     Ann,
@@ -17,7 +17,7 @@ pub enum Person {
 }
 
 impl Person {
-    /// Who is called so, or has this email.
+    /// The person with this username or email.
     pub fn named(name: &str) -> Self {
         let people = [Self::Ann, Self::Bob, Self::Cyd];
         people.into_iter().find(|person| person.username() == name || person.email() == name).unwrap()
@@ -32,21 +32,21 @@ impl Person {
     }
 }
 
-/// What somebody logs in by.
+/// What a person logs in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
     Email,
     Username,
 }
 
-/// Where somebody logs in from.
+/// Where a person logs in from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// A network that nobody has come from before.
+    /// A network that was not used before.
     Anywhere,
     Home,
     Cafe,
-    /// Where somebody last proved that an account is theirs, by a link or by a change of the password.
+    /// The network where a person last proved that an account is theirs, by a link or by a change of the password.
     Follower,
 }
 
@@ -66,7 +66,7 @@ impl Phrase {
     }
 }
 
-/// Times that lie close to the rules' own.
+/// Durations close to the limits of the rules.
 #[derive(Clone, Copy, Debug)]
 pub enum Span {
     Second,
@@ -84,14 +84,14 @@ impl Span {
             Self::Minute => Duration::from_mins(1),
             Self::QuarterOfAnHour => Duration::from_mins(15),
             Self::JustUnderIdle => Duration::from_secs(4 * 60 * 60 - 1),
-            // With the moments that this step and the next one take, exactly as long as a session lasts.
+            // With the moments of this step and the next one, exactly the lifetime of a session.
             Self::Idle => Duration::from_millis(4 * 60 * 60 * 1000 - 2),
             Self::Day => Duration::from_millis(24 * 60 * 60 * 1000 - 2),
         }
     }
 }
 
-/// Something that is done. A login is called by how many have succeeded since.
+/// A step. It identifies a login by the number of newer successful ones.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     Register {
@@ -111,17 +111,17 @@ pub enum Step {
     LogOut {
         since: usize,
     },
-    /// Something that an operator does.
+    /// An operator's command.
     Operate {
         who: Person,
         command: Command,
     },
-    /// Something that somebody does with their own account, in the session of a login.
+    /// An operation on the user's account, in the session of a login.
     Own {
         since: usize,
         act: Act,
     },
-    /// A personal access token is shown. It is called by how many were made since.
+    /// A request with a personal access token. It is identified by the number of newer ones.
     Show {
         since: usize,
     },
@@ -140,7 +140,7 @@ pub enum Command {
     Revoke,
 }
 
-/// What somebody does with their own account.
+/// What a person does with their account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Prove(Phrase),
@@ -149,26 +149,26 @@ pub enum Act {
         new: Phrase,
     },
     Rename(Person),
-    /// Asks for the email of one of the three.
+    /// Requests the email of one of the three.
     ChangeEmail(Person),
-    /// Asks again for the mail that confirms the email.
+    /// Requests the confirmation mail again.
     Resend,
     EndOthers,
-    /// Reads everything that is kept.
+    /// Exports everything that is stored.
     Export,
-    /// Makes a personal access token.
+    /// Creates a personal access token.
     Issue,
     Leave,
 }
 
-/// Something about mail.
+/// An event of the mail system.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
-    /// Somebody asks for a new password.
+    /// A person requests a new password.
     Forgot(Person),
-    /// All mail that is due is sent, by a mail server that takes it or doesn't.
+    /// All mail that is due is sent to a mail server, which accepts it or doesn't.
     Deliver { works: bool },
-    /// A link is followed. It is called by how many have arrived since.
+    /// A link is followed. It is identified by the number of newer arrivals.
     Follow { since: usize, to: Use },
 }
 
@@ -179,36 +179,36 @@ pub enum Use {
     Verify(Phrase),
     /// To set a new password.
     Reset(Phrase),
-    /// To give an account another email, by its password.
+    /// To change an account's email, by its password.
     Confirm(Phrase),
-    /// To bring the email before back, with a new password.
+    /// To restore the former email, with a new password.
     Undo(Phrase),
 }
 
-/// What comes of it.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Done,
-    /// Done, and by whom.
+    /// Success, as the given person.
     Is(Person),
-    /// To whom a mail went, and of which kind.
+    /// The recipient and the kind of each mail.
     Mail(Vec<(Person, MailKind)>),
-    /// The links that are kept, by what they do and to whom they went.
+    /// The stored links: the purpose and the recipient of each.
     Links(Vec<(&'static str, Person)>),
     Taken,
     Wrong,
-    /// For so many seconds.
+    /// The wait in seconds.
     Wait(u128),
     Ended,
-    /// The link doesn't work.
+    /// The link is invalid.
     LinkInvalid,
-    /// The password was proven too long ago.
+    /// The last proof of the password is too old.
     Unproven,
     Invalid,
     NoSuchUser,
 }
 
-/// Steps, told as a list.
+/// Steps, printed as a list.
 #[derive(Clone)]
 pub struct Script(pub Vec<Step>);
 
@@ -223,7 +223,7 @@ pub fn scripts(longest: usize) -> impl Strategy<Value = Script> {
     vec(scene(), 1..=longest).prop_map(|scenes| Script(scenes.concat()))
 }
 
-/// A step, or some that lead further than chance alone would.
+/// A step, or a sequence of steps that random choice would rarely find.
 fn scene() -> impl Strategy<Value = Vec<Step>> {
     let log_in = |who, password| Step::LogIn { by: By::Username, who, password, from: Place::Home };
     let deliver = Step::Mail(Event::Deliver { works: true });
@@ -233,7 +233,7 @@ fn scene() -> impl Strategy<Value = Vec<Step>> {
     let own = move |(who, password, act)| vec![log_in(who, password), Step::Own { since: 0, act }];
     let confirm = move |phrase| vec![deliver, follow(0, Use::Verify(phrase))];
     let forget = move |(who, new)| vec![Step::Mail(Event::Forgot(who)), deliver, follow(0, Use::Reset(new))];
-    // Strangers guess, and somebody who may be known tries after them.
+    // Strangers guess, and a person at a network that may be known tries after them.
     let storm = move |(who, password, from, by, guesses)| {
         let guess = Step::LogIn { by, who, password: Phrase::Lantern, from: Place::Anywhere };
         [vec![guess; guesses], vec![Step::LogIn { by: By::Email, who, password, from }]].concat()
@@ -271,7 +271,7 @@ fn person() -> impl Strategy<Value = Person> {
     prop_oneof![8 => Just(Person::Ann), 2 => Just(Person::Bob), 1 => Just(Person::Cyd)]
 }
 
-/// Anybody alike, so that names and emails are taken.
+/// Every person with the same probability, so that names and emails are taken.
 fn anybody() -> impl Strategy<Value = Person> {
     prop_oneof![Just(Person::Ann), Just(Person::Bob), Just(Person::Cyd)]
 }
@@ -331,7 +331,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Span::Idle),
         1 => Just(Span::Day),
     ];
-    // The same person for both names, most of the time: then the others exist, too.
+    // Mostly the same person for both names, so that the other accounts exist, too.
     let register = prop_oneof![4 => person().prop_map(|who| (who, who)), 1 => (person(), person())];
     prop_oneof![
         6 => (register, phrase()).prop_map(|((email, username), password)| Step::Register { email, username, password }),

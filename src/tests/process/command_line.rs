@@ -25,7 +25,7 @@ fn a_bad_configuration_stops_the_start_in_one_line_r105() {
     std::fs::write(folder.path().join("vestibule.toml"), "[password]\nargon2_memory_kib = 8\n").unwrap();
     let (code, _, error) = run(folder.path(), &["check-config"], &[], "");
     assert_eq!((code, error.lines().count()), (2, 1), "R21: {error}");
-    assert!(!folder.path().join("vestibule.db").exists(), "nothing is made");
+    assert!(!folder.path().join("vestibule.db").exists(), "nothing is created");
     let (code, _, _) = run(folder.path(), &["--config", "none.toml"], &[], "");
     assert_eq!(code, 2);
 }
@@ -76,7 +76,7 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     assert!(server.stop().success());
 }
 
-/// How often a terminal was asked for a password.
+/// How often a terminal showed a password prompt.
 fn prompts(seen: &[u8]) -> usize {
     let seen = String::from_utf8_lossy(seen);
     seen.matches("New password: ").count() + seen.matches("Repeat it: ").count()
@@ -169,7 +169,7 @@ fn commands_find_what_the_unit_of_the_server_names() {
     assert!(server.path().join("accounts.db").exists());
     let mut process = program(server.path());
     let running = Server::start(process.args(["--config", &config, "--env-file", &env]), &server.path().join("log"));
-    assert!(user(&["list"], "").1.contains("ann@example.org"), "a server that runs is asked");
+    assert!(user(&["list"], "").1.contains("ann@example.org"), "the running server is asked");
     assert_eq!(user(&["disable", "ann"], "").0, 0);
     assert_eq!(running.log_in().0, 400);
     assert!(running.stop().success());
@@ -199,7 +199,7 @@ fn an_operator_shows_renames_confirms_and_deletes_accounts_with_and_without_a_se
     assert_eq!((&ann["email_verified"], &ann["sessions"], &ann["disabled"]), (&json!(false), &json!(1), &json!(false)));
     assert!(ann["last_login_at"].is_string() && ann["email_verified_at"].is_null(), "{ann}");
     let id = ann["id"].as_str().unwrap();
-    assert_eq!(show(id), show("ann@example.org"), "known by its id, too");
+    assert_eq!(show(id), show("ann@example.org"), "its id works, too");
     assert_eq!(user(&["rename", id, "Admin"], "").1, "The account Admin was renamed.\n");
     assert_eq!(user(&["confirm", "admin"], "").1, "The account Admin has a confirmed email now.\n");
     let (_, me) = server.call("GET", "/api/accounts/me/", &token, "");
@@ -207,7 +207,7 @@ fn an_operator_shows_renames_confirms_and_deletes_accounts_with_and_without_a_se
     assert_eq!(
         (&me["username"], &me["email_verified"]),
         (&json!("Admin"), &json!(true)),
-        "at once, in sessions that live"
+        "at once, in active sessions"
     );
     let (code, out, error) = user(&["delete", "admin"], "ann\n");
     assert!(code == 1 && out.is_empty() && error.contains("nothing was deleted"), "{error}");
@@ -261,7 +261,7 @@ fn accounts_are_listed_for_people_and_for_programs_all_or_some() {
     assert!(server.stop().success());
 }
 
-/// A name as somebody writes it into the database who wants to give commands to the operator's terminal.
+/// A username from an attacker who has written it into the database to send commands to the operator's terminal.
 const HOSTILE: &str = "ann\u{1b}]0;title\u{7}\r\u{9b}2J\u{7f}\nroot";
 
 #[test]
@@ -338,7 +338,7 @@ fn an_address_in_use_is_told_with_the_way_to_another_port() {
     let port = server.address.port().to_string();
     let (code, _, error) = run(other.path(), &["--port", &port], &[], "");
     assert!(code == 1 && error.contains("vestibule --port "), "{error}");
-    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0, "nothing is made");
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0, "nothing is created");
     let next = Server::start(program(other.path()).args(["--port", "0"]), &other.path().join("log"));
     assert_ne!(next.address.port(), server.address.port());
     let health = |port: u16| run(other.path(), &["--port", &port.to_string(), "health"], &[], "");
@@ -388,7 +388,7 @@ fn a_start_waits_for_a_postgres_that_is_not_up_yet_and_says_so_once() {
         let patience = Instant::now() + Duration::from_secs(20);
         let log = folder.path().join("log");
         while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for the database")) {
-            assert!(Instant::now() < patience, "it doesn't say that it waits");
+            assert!(Instant::now() < patience, "it doesn't report that it waits");
             thread::yield_now();
         }
         assert!(TcpStream::connect(&own).is_err(), "nothing is accepted before it is ready");

@@ -1,4 +1,4 @@
-//! Clients that are slow, or that take too much.
+//! Clients that are slow, or that use too much.
 
 use super::*;
 
@@ -28,12 +28,12 @@ fn slow_clients_are_given_up_on_and_others_served_r102() {
     let idle = begin(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
     assert_eq!(server.call("GET", "/healthz", "", "").0, 200, "others are served meanwhile");
     for stream in silent.into_iter().chain(headers) {
-        assert_ne!(read_answer(stream).0, 200, "closed without an answer that means yes");
+        assert_ne!(read_answer(stream).0, 200, "closed without a success response");
     }
     for stream in bodies {
         assert_eq!(read_answer(stream).0, 408);
     }
-    assert_eq!(read_answer(idle).0, 200, "answered, and closed when nothing more came");
+    assert_eq!(read_answer(idle).0, 200, "gets a response, and is closed when nothing more arrives");
     assert!(server.stop().success());
 }
 
@@ -54,7 +54,7 @@ fn one_address_cannot_take_every_connection_r102() {
     drop(refused.write_all(request("GET", "/healthz", "", "").as_bytes()));
     let mut answer = Vec::new();
     let read = refused.read_to_end(&mut answer);
-    assert!(answer.is_empty(), "closed without an answer: {read:?} {answer:?}");
+    assert!(answer.is_empty(), "closed without a response: {read:?} {answer:?}");
     drop(held);
     let patience = Instant::now() + Duration::from_secs(10);
     loop {
@@ -64,12 +64,12 @@ fn one_address_cannot_take_every_connection_r102() {
         if sent.is_ok() && stream.read_to_string(&mut text).is_ok() && text.starts_with("HTTP/1.1 200") {
             break;
         }
-        assert!(Instant::now() < patience, "room again when the others are gone");
+        assert!(Instant::now() < patience, "there are free places when the others are gone");
     }
     assert!(server.stop().success());
 }
 
-/// The log, once it has so many lines with a text.
+/// The log, once it has that many lines with a text.
 fn log_with(folder: &Path, text: &str, lines: usize) -> String {
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
@@ -90,7 +90,7 @@ fn a_client_that_sends_everything_before_it_reads_sees_why_it_was_refused_r80() 
     let (json, length) = ("content-type: application/json\r\n", 8 << 20);
     let announced = format!("content-length: {length}\r\n\r\n");
     let chunked = "transfer-encoding: chunked\r\n\r\n800000\r\n";
-    // No 401 and no 429: both are said once a body has been read, which is 16 KiB at most.
+    // No 401 and no 429: both are sent only once a body has been read, which is at most 16 KiB.
     let cases = [
         (413, format!("{post}localhost\r\n{json}{announced}")),
         (413, format!("{post}localhost\r\n{json}{chunked}")),
@@ -122,7 +122,7 @@ fn when_all_connections_are_taken_the_longest_idle_one_gives_way_r102() {
     assert!(idle.iter_mut().all(|stream| ask(stream) > 0));
     assert_eq!(ask(&mut idle[0]), ask(&mut idle[1]), "these two were used last");
     for _ in 0..3 {
-        assert_eq!(server.call("GET", "/healthz", "", "").0, 200, "a newcomer is served");
+        assert_eq!(server.call("GET", "/healthz", "", "").0, 200, "a new client is served");
     }
     assert_eq!(idle[2].read(&mut [0; 16]).unwrap_or(0), 0, "the longest idle one is closed");
     assert!(ask(&mut idle[0]) > 0 && ask(&mut idle[1]) > 0, "others are not");
@@ -136,7 +136,7 @@ fn a_server_that_is_out_of_files_says_so_once_and_goes_on_r97() {
     shell.args(["-c", "ulimit -n 64; exec \"$0\"", env!("CARGO_BIN_EXE_vestibule")]);
     let server = Server::start(&mut shell, &folder.path().join("log"));
     let held: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(server.address).unwrap()).collect();
-    assert_eq!(server.call("GET", "/healthz", "", "").0, 200, "the longest idle ones made room");
+    assert_eq!(server.call("GET", "/healthz", "", "").0, 200, "the longest idle ones were closed");
     drop(held);
     server.register();
     assert!(server.stop().success());
@@ -203,10 +203,10 @@ fn a_server_on_an_open_address_warns_of_what_it_lacks() {
     assert!(start(folder.path(), &[]).stop().success());
     let log = log_of(folder.path());
     let silent = !log.contains("plain HTTP") && !log.contains("server.public_url");
-    assert!(silent, "on this machine alone nothing is wrong: {log}");
+    assert!(silent, "without a network there is nothing to report: {log}");
 }
 
-/// README's filter for fail2ban: what it searches for, in turn, round an address.
+/// README's filter for fail2ban: the texts that it searches for, in order, around an address.
 fn filter() -> Vec<String> {
     let readme = include_str!("../../../README.md");
     let line = readme.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("a filter");

@@ -1,4 +1,4 @@
-//! Several servers on one PostgreSQL, each a process of its own.
+//! Several servers on one PostgreSQL, each as a process.
 
 use super::*;
 use crate::util::{client, postgres};
@@ -9,7 +9,7 @@ struct Member {
     _folder: TempDir,
 }
 
-/// Starts so many servers at once on one empty database. None turns anybody away because its queue is full.
+/// Starts that many servers at once on one empty database. No server rejects a login because its queue is full.
 fn together(url: &str, count: usize) -> Vec<Member> {
     let settings = [
         ("DATABASE_URL", url),
@@ -41,7 +41,7 @@ fn count_accounts(url: &str) -> i64 {
     })
 }
 
-/// Makes so many requests at once, each to the server whose turn it is, and counts the answers of each status.
+/// Sends that many requests at once, distributed evenly over the servers, and counts the responses by status.
 fn at_once(servers: &[Member], requests: usize, one: impl Fn(SocketAddr, usize) -> u16 + Sync) -> BTreeMap<u16, usize> {
     let (ready, one) = (Barrier::new(requests), &one);
     thread::scope(|scope| {
@@ -104,6 +104,6 @@ fn five_hundred_wrong_passwords_over_three_programs_reach_argon2_at_most_ten_tim
     let servers = together(&empty_database(), 3);
     assert_eq!(client::register(servers[0].server.address, "ann").unwrap().status, 200);
     let counts = at_once(&servers, 500, |address, _| client::log_in_with(address, "ann", "wrong").unwrap().status);
-    // Only a password that was hashed is called wrong.
+    // A password is reported as wrong only after it was hashed.
     assert_eq!(counts, BTreeMap::from([(400, 10), (429, 490)]));
 }

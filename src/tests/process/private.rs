@@ -1,4 +1,4 @@
-//! Whose files they are, and whose commands count.
+//! Ownership of files, and which users may send commands.
 
 use std::{
     io::{BufRead, BufReader},
@@ -12,14 +12,14 @@ use rustix::process::{Uid, geteuid};
 
 use super::*;
 
-/// The user called nobody.
+/// The user `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// Whether the tests run as root, as they do where they must pass. Elsewhere the test says that it was left out.
+/// Whether the tests run as root, as they do in CI. Elsewhere the test prints that it was skipped.
 fn is_root(test: &str) -> bool {
     let root = geteuid().is_root();
     if !root {
-        eprintln!("{test} was left out: it needs root");
+        eprintln!("{test} was skipped: it requires root");
     }
     root
 }
@@ -38,13 +38,13 @@ fn everything_is_made_private_whatever_the_umask_is_r111() {
     };
     let server = Server::start(&mut open(""), &folder.path().join("log"));
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
-    assert!(status.contains("Umask:\t0077"), "what is made is private before its mode can be set: {status}");
+    assert!(status.contains("Umask:\t0077"), "new files are private before their mode can be set: {status}");
     server.register();
     assert!(open("backup copy.db").output().unwrap().status.success());
     let mail = folder.path().join("mail");
     let patience = Instant::now() + Duration::from_secs(10);
     while std::fs::read_dir(&mail).into_iter().flatten().count() == 0 {
-        assert!(Instant::now() < patience, "no mail comes");
+        assert!(Instant::now() < patience, "no mail arrives");
         thread::yield_now();
     }
     for entry in
@@ -59,14 +59,14 @@ fn everything_is_made_private_whatever_the_umask_is_r111() {
     assert!(server.stop().success());
 }
 
-/// Gives a command to a socket as another user: the answer.
+/// Sends a command to a socket as another user, and returns the response.
 fn ask_as(user: u32, socket: &Path) -> String {
     let socket = socket.to_owned();
     let asked = thread::spawn(move || {
         let user = Uid::from_raw(user);
         rustix::thread::set_thread_res_uid(user, user, user).unwrap();
         let mut stream = UnixStream::connect(socket).unwrap();
-        // The server may have hung up already.
+        // The server may have closed the connection already.
         drop(stream.write_all(b"{\"command\":\"list\",\"after\":\"\"}\n"));
         let mut answer = String::new();
         drop(BufReader::new(stream).read_line(&mut answer));
@@ -91,7 +91,7 @@ fn the_control_socket_obeys_its_own_user_and_root_alone_r111() {
     assert_eq!(ask_as(0, &socket).trim(), r#"{"reply":"users","users":[]}"#);
     assert!(server.stop().success());
     let log = log_of(folder.path());
-    assert_eq!(log.matches("a command of another user was refused").count(), 1, "once an hour: {log}");
+    assert_eq!(log.matches("a command of another user was refused").count(), 1, "logged once an hour: {log}");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_file_with_two_names_has_one_server_r104() {
     assert!(code == 1 && error.contains("other.db is in use by another process under another name"), "{error}");
     assert!(!folder.path().join("copy.db").exists());
     let (code, _, error) = run(folder.path(), &["backup", "copy.db"], &[], "");
-    assert_eq!(code, 0, "by the name that the server uses: {error}");
+    assert_eq!(code, 0, "with the name that the server uses: {error}");
     assert!(server.stop().success());
 }
 
@@ -200,7 +200,7 @@ fn a_mail_folder_that_others_may_read_is_closed_and_a_shared_one_refused() {
     server.register();
     let patience = Instant::now() + Duration::from_secs(10);
     while std::fs::read_dir(&mail).unwrap().count() == 0 {
-        assert!(Instant::now() < patience, "no mail comes");
+        assert!(Instant::now() < patience, "no mail arrives");
         thread::yield_now();
     }
     assert_eq!(mode_of(&mail), 0o700);
@@ -208,9 +208,9 @@ fn a_mail_folder_that_others_may_read_is_closed_and_a_shared_one_refused() {
     assert_eq!(server.try_to_register("bob").0, 200);
     let patience = Instant::now() + Duration::from_secs(10);
     while !log_of(folder.path()).contains("is open to other users") {
-        assert!(Instant::now() < patience, "nothing is said");
+        assert!(Instant::now() < patience, "nothing is logged");
         thread::yield_now();
     }
-    assert_eq!(mail.metadata().unwrap().permissions().mode() & 0o7777, 0o1777, "what is shared stays as it is");
+    assert_eq!(mail.metadata().unwrap().permissions().mode() & 0o7777, 0o1777, "a shared folder stays unchanged");
     assert!(server.stop().success());
 }

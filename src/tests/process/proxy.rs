@@ -1,4 +1,4 @@
-//! Behind a real nginx, with the lines that README gives.
+//! Behind a real nginx, with the lines from the README.
 
 use std::{fs, net::TcpListener, process::Child};
 
@@ -22,7 +22,8 @@ impl Drop for Nginx {
     }
 }
 
-/// README's lines for the location in nginx, which lead to this server. `.ci/readme` runs the whole block, with its port 443.
+/// README's lines for the location in nginx, changed to point to this server. `.ci/readme` runs the whole block, with
+/// its port 443.
 fn readme_lines(server: &Server) -> String {
     let readme = include_str!("../../../README.md");
     let block = readme.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
@@ -86,11 +87,11 @@ fn people_log_in_through_nginx_on_any_port_r72() {
     let hosts = ["localhost", "127.0.0.1", "[::1]"];
     for host in hosts.into_iter().filter(|host| nginx.v6 || *host != "[::1]") {
         assert_eq!(nginx.log_in(host, Some("same-origin")), 200, "{host}");
-        assert_eq!(nginx.log_in(host, None), 200, "{host}, as by a browser that tells no site");
+        assert_eq!(nginx.log_in(host, None), 200, "{host}, as by a browser that sends no site");
         assert_eq!(nginx.log_in(host, Some("same-site")), 403, "{host}");
     }
     drop(nginx);
-    // Many write it like this, and it leaves the port out.
+    // Many configurations use this variable, which omits the port.
     let short = lines.replace("$http_host", "$host");
     assert_ne!(short, lines);
     let nginx = Nginx::start(place.path(), &short);

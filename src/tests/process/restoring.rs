@@ -1,8 +1,8 @@
-//! Copies of the database, and putting them back.
+//! Backups of the database, and restoring them.
 
 use super::*;
 
-/// Logs out, disables and so on, as happens between a backup and its restoring.
+/// A database with logouts, disabled accounts and other changes between a backup and its restore.
 struct Before {
     folder: TempDir,
     ann: String,
@@ -22,7 +22,7 @@ fn access_token(server: &Server, session: &str) -> String {
     serde_json::from_str::<serde_json::Value>(&text).unwrap()["token"].as_str().unwrap().to_owned()
 }
 
-/// A server of which a backup was made, and which then did what a restore must not undo in silence. It is stopped.
+/// A server with a backup, and with later changes that a restore must not undo silently. It is stopped.
 fn before() -> Before {
     let folder = folder();
     let server = start(folder.path(), &[]);
@@ -34,7 +34,7 @@ fn before() -> Before {
         code == 0 && out.starts_with(&format!("The backup is in {}", folder.path().join("copy.db").display())),
         "{out}{error}"
     );
-    assert_eq!(server.me(&ann), 200, "the server goes on");
+    assert_eq!(server.me(&ann), 200, "the server keeps running");
     assert_eq!(server.call("POST", "/api/accounts/logout/", &ann, "{}").0, 204);
     register_all(&server, &["eve"]);
     let user = |args: &[&str], input: &str| {
@@ -66,7 +66,7 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
     assert_eq!(
         names(folder.path()),
         ["copy.db", "vestibule.db", "vestibule.db.key", "vestibule.db.lock", "vestibule.db.mark"],
-        "nothing is left over"
+        "nothing is left behind"
     );
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
     assert_eq!(code, 0, "{error}");
@@ -95,8 +95,8 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
     let opened = ["ann", "bob", "carl", "dave", "eve"].map(|name| server.log_in_as(name).0);
     assert_eq!(opened, [200, 400, 200, 400, 400]);
     assert!(server.stop().success());
-    // The database of before is whole, and comes back in the same way. The present one knows nothing of eve, as if she had been
-    // deleted since.
+    // The former database is complete, and can be restored in the same way. The present one has no record of eve, as if
+    // she had been deleted since.
     let (code, _, error) = run(folder.path(), &["restore", &aside, "--trust-backup"], &[], "");
     assert_eq!(code, 0, "{error}");
     let server = start(folder.path(), &[]);
@@ -152,7 +152,7 @@ fn an_account_that_moved_to_another_email_since_is_disabled_by_a_restore_r107() 
     }
 }
 
-/// Asks a database that no server has open for a number.
+/// Queries a number from a database that no server has open.
 fn count(file: &Path, sql: &'static str) -> i64 {
     Runtime::new().unwrap().block_on(async {
         let url = format!("sqlite:{}", file.display());
@@ -163,8 +163,8 @@ fn count(file: &Path, sql: &'static str) -> i64 {
     })
 }
 
-/// A folder with a database that a server made, which has stopped, and a backup of it; `before` is done to it first, `since` after
-/// the backup.
+/// A folder with the database of a stopped server, and a backup of it. `before` runs on it first, `since` after the
+/// backup.
 fn backed_up(register: &[&str], before: &'static str, since: &'static str) -> (TempDir, std::path::PathBuf) {
     let folder = folder();
     let file = folder.path().join("vestibule.db");
@@ -286,7 +286,7 @@ fn a_backup_overwrites_nothing_and_goes_into_a_file_alone() {
     let empty = self::folder();
     let (code, _, error) = run(empty.path(), &["backup", "copy.db"], &[], "");
     assert!(code == 1 && error.contains("there is no vestibule.db"), "{error}");
-    assert_eq!(names(empty.path()), [""; 0], "nothing is left over");
+    assert_eq!(names(empty.path()), [""; 0], "nothing is left behind");
 }
 
 /// A file's bytes.
@@ -386,7 +386,7 @@ fn a_file_that_is_no_whole_backup_is_refused_and_nothing_is_changed() {
         assert!(code == 1 && error.contains(words) && error.lines().count() == 1, "{file}: {error}");
     }
     let server = start(folder.path(), &[]);
-    assert_eq!(server.me(&token), 200, "nothing was ended either");
+    assert_eq!(server.me(&token), 200, "no session was ended either");
     assert!(server.stop().success());
 }
 
@@ -508,8 +508,8 @@ fn a_copy_that_was_put_back_by_hand_is_noticed_and_one_command_ends_what_came_ba
     assert!(server.stop().success());
 }
 
-/// A server with one account, which has started a few times and is stopped. Its session, and copies of its file: an early one, and
-/// one from the last stop.
+/// A stopped server with one account, which has started a few times. Returns its session, and copies of its file: an
+/// early one, and one from the last stop.
 fn used() -> (TempDir, String) {
     let folder = folder();
     let server = start(folder.path(), &[]);
@@ -525,7 +525,7 @@ fn used() -> (TempDir, String) {
     (folder, token)
 }
 
-/// Puts a file in the database's place by hand, which is noticed.
+/// Replaces the database file manually, which the server must detect.
 fn put_back(folder: &Path, file: &str) {
     std::fs::rename(folder.join(file), folder.join("vestibule.db")).unwrap();
     let (code, _, error) = run(folder, &["user", "list"], &[], "");

@@ -1,4 +1,4 @@
-//! Stopping while clients write, and exchanging servers one by one under them.
+//! Stopping while clients write, and replacing servers one by one under load.
 
 use std::sync::{
     Mutex,
@@ -14,9 +14,8 @@ use crate::{
     },
 };
 
-/// Clients that log in to whichever server is next in turn, and to the one after it when that one refuses the
-/// connection, until what happens meanwhile is over; that sees how many answers there were. Returns what went wrong, and
-/// how many answers there were.
+/// Runs clients that log in to each server in turn until `meanwhile` ends. When a server refuses the connection, they
+/// use the next one. `meanwhile` sees the number of responses. Returns the failures, and the number of responses.
 fn in_turn(addresses: &Mutex<Vec<SocketAddr>>, meanwhile: impl FnOnce(&AtomicUsize)) -> (Vec<String>, usize) {
     let (over, turn) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (faults, answers) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
@@ -73,7 +72,7 @@ fn three_servers_are_restarted_one_by_one_without_a_failed_request_r100() {
             addresses.lock().unwrap()[n] = servers[n].address;
             let patience = Instant::now() + Duration::from_mins(1);
             while answers.load(Ordering::Relaxed) < before + 8 {
-                assert!(Instant::now() < patience, "nothing is answered any more");
+                assert!(Instant::now() < patience, "no request is answered any more");
                 thread::yield_now();
             }
         }
@@ -91,9 +90,9 @@ fn a_signal_under_load_breaks_off_no_request_r100() {
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                // Until the server takes no more.
+                // Until the server accepts no more.
                 loop {
-                    assert!(Instant::now() < patience, "it still takes requests");
+                    assert!(Instant::now() < patience, "it still accepts requests");
                     match client::log_in(server.address, "ann") {
                         Ok(Whole { status: 200, .. }) => drop(answers.fetch_add(1, Ordering::Relaxed)),
                         Err(Failure::Refused) => return,
@@ -107,6 +106,6 @@ fn a_signal_under_load_breaks_off_no_request_r100() {
         }
         server.signal(Signal::TERM);
     });
-    assert_eq!(broken.into_inner().unwrap(), Vec::<String>::new(), "every request that was taken is answered");
+    assert_eq!(broken.into_inner().unwrap(), Vec::<String>::new(), "every accepted request gets a response");
     assert!(server.exit().success());
 }

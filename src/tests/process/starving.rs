@@ -1,4 +1,4 @@
-//! The database locked, the disk full, the folder read-only, the clock somewhere else.
+//! A locked database, a full disk, a read-only folder, a wrong clock.
 
 use std::os::unix::fs::chown;
 
@@ -11,7 +11,7 @@ use super::*;
 fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
     let folder = folder();
     let mut shell = util::program::program(Path::new("sh"), folder.path());
-    // No file may grow past some 500 KB, as on a full disk; there, too, nothing but the failing write tells.
+    // No file may grow past some 500 KB, as on a full disk. As there, only the failing write shows this.
     shell.args(["-c", "trap '' XFSZ; ulimit -S -f 1000; exec \"$0\"", env!("CARGO_BIN_EXE_vestibule")]);
     shell.env("VESTIBULE_RATE_LIMIT_REGISTER_BURST", "1000").env("VESTIBULE_RATE_LIMIT_LOGIN_BURST", "1000");
     let server = Server::start(&mut shell, &folder.path().join("log"));
@@ -30,11 +30,11 @@ fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
         }
         assert!(kept.len() < 500, "the disk is never full");
     };
-    assert_eq!((server.me(&token), server.log_in().0), (200, 503), "who is logged in stays so");
+    assert_eq!((server.me(&token), server.log_in().0), (200, 503), "a logged-in user stays logged in");
     let endless = Rlimit { current: None, maximum: None };
     prlimit(Some(Pid::from_child(&server.process)), Resource::Fsize, endless).unwrap();
     for name in &kept {
-        assert_eq!(server.log_in_as(name).0, 200, "{name}: what was acknowledged is there");
+        assert_eq!(server.log_in_as(name).0, 200, "{name}: an acknowledged account exists");
     }
     assert_eq!(server.try_to_register(&refused).0, 200, "nothing was stored in part");
     assert!(server.stop().success());
@@ -49,7 +49,7 @@ fn a_full_disk_keeps_the_file_from_being_rewritten_and_no_server_from_starting_r
     let runtime = Runtime::new().unwrap();
     let file = format!("sqlite:{}", folder.path().join("vestibule.db").display());
     let mut connection = runtime.block_on(SqliteConnection::connect(&file)).unwrap();
-    // Rows for about 1 MB, and the sign that accounts were deleted.
+    // Rows for about 1 MB, and the mark that accounts were deleted.
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) \
                INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
                SELECT i, i || 'x', i || 'x', i || 'y', i || 'y', hex(zeroblob(60)), 0 FROM n; PRAGMA user_version = 1";
@@ -62,7 +62,7 @@ fn a_full_disk_keeps_the_file_from_being_rewritten_and_no_server_from_starting_r
     assert!(log_of(folder.path()).contains("the database file was not rewritten"), "{}", log_of(folder.path()));
     assert!(server.stop().success());
     let server = start(folder.path(), &[]);
-    assert!(log_of(folder.path()).contains("the database file was rewritten"), "it is made up for");
+    assert!(log_of(folder.path()).contains("the database file was rewritten"), "the rewrite is done later");
     assert!(server.stop().success());
 }
 
@@ -80,21 +80,21 @@ fn a_database_locked_by_another_process_is_a_503_in_time_and_passes_r96() {
     let (status, head, _) = server.try_to_register("bob");
     assert!(status == 503 && head.contains("retry-after: "), "{head}");
     util::in_time(started, "database locked by another process");
-    assert_eq!((server.me(&token), server.log_in().0), (200, 503), "who is logged in stays so");
+    assert_eq!((server.me(&token), server.log_in().0), (200, 503), "a logged-in user stays logged in");
     runtime.block_on(other.close()).unwrap();
     assert_eq!((server.try_to_register("bob").0, server.log_in().0), (200, 200), "nothing was stored in part");
     assert!(server.stop().success());
 }
 
-/// The user called nobody.
+/// The user `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// The program as a user who may not write where it is forbidden: nobody, if the tests run as root.
+/// The program as a user who can't write to read-only folders: `nobody`, if the tests run as root.
 fn unprivileged(folder: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
         return program(folder);
     }
-    // Where the tests were built, nobody may look.
+    // The user `nobody` may not read the build folder.
     let copy = folder.join("vestibule");
     if !copy.exists() {
         std::fs::copy(env!("CARGO_BIN_EXE_vestibule"), &copy).unwrap();
@@ -116,7 +116,7 @@ fn a_read_only_folder_stops_no_server_and_is_told_at_the_next_start_r97() {
     let server = begin();
     server.register();
     set_mode(folder.path(), 0o555);
-    assert_eq!(server.try_to_register("bob").0, 200, "its files are open");
+    assert_eq!(server.try_to_register("bob").0, 200, "its files are already open");
     assert!(server.stop().success());
     set_mode(folder.path(), 0o755);
     assert!(begin().stop().success());
@@ -131,7 +131,7 @@ fn a_read_only_folder_stops_no_server_and_is_told_at_the_next_start_r97() {
     assert!(server.stop().success());
 }
 
-/// The library that tells a program another time.
+/// The library that gives a program a different time.
 fn faketime() -> String {
     let folders = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
     let found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
@@ -156,11 +156,11 @@ fn chaos_clock() {
     let old = server.token();
     assert_eq!(server.me(&old), 200);
     set("+365d");
-    assert_eq!(server.me(&old), 401, "a year later its session is over");
+    assert_eq!(server.me(&old), 401, "a year later its session has expired");
     let young = server.token();
     assert_eq!(server.me(&young), 200);
     set("+0");
-    assert_eq!((server.me(&old), server.me(&young)), (401, 401), "no token comes back, and none outlives its time");
+    assert_eq!((server.me(&old), server.me(&young)), (401, 401), "no expired token becomes valid, and none outlives its lifetime");
     let now = server.token();
     assert_eq!(server.me(&now), 200);
     set("-365d");
@@ -168,7 +168,7 @@ fn chaos_clock() {
     let early = server.token();
     assert_eq!((server.me(&early), server.try_to_register("bob").0), (200, 200));
     set("+0");
-    assert_eq!([&old, &young, &early].map(|token| server.me(token)), [401; 3], "nor does any on the way back");
+    assert_eq!([&old, &young, &early].map(|token| server.me(token)), [401; 3], "nor does any after the clock moves back");
     assert_eq!(server.log_in().0, 200);
     util::figure("the clock a year forward, back, and a year back: no token came to life, nobody was locked out");
     assert!(server.stop().success());

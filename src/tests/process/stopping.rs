@@ -1,4 +1,4 @@
-//! How it ends, in good order and otherwise.
+//! How the server stops, gracefully and otherwise.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn a_kill_loses_nothing_and_brings_nothing_back_r41() {
     assert!(server.stop().success());
 }
 
-/// A request whose body the server waits for.
+/// A request with a body that the server waits for.
 struct UnderWay {
     stream: TcpStream,
     body: String,
@@ -76,13 +76,13 @@ fn mail_goes_out_while_requests_under_way_finish_r100() {
     let mut server = start(folder.path(), &[]);
     let mails = || std::fs::read_dir(folder.path().join("mail")).into_iter().flatten().count();
     server.register();
-    wait_until("no mail confirms the email", || mails() == 1);
+    wait_until("no mail arrives", || mails() == 1);
     let login = UnderWay::login(&server);
     let forgotten = r#"{"email":"ann@example.org"}"#.to_owned();
     let forgotten = UnderWay::begin(&server, "/api/accounts/forgot_password/", forgotten);
     stop_accepting(&server);
     forgotten.finish();
-    wait_until("the mail waits for another server", || mails() == 2);
+    wait_until("the mail is not sent during the stop", || mails() == 2);
     login.finish();
     assert!(server.exit().success());
 }
@@ -91,7 +91,7 @@ fn mail_goes_out_while_requests_under_way_finish_r100() {
 fn what_the_kernel_took_before_a_signal_is_answered_r100() {
     let folder = folder();
     let mut server = start(folder.path(), &[]);
-    // While it stands still, connections are made and requests arrive, of which it knows nothing.
+    // While the server is suspended, connections are opened and requests arrive without its knowledge.
     server.signal(Signal::STOP);
     let waiting: Vec<TcpStream> = (0..100)
         .map(|_| {
@@ -129,6 +129,6 @@ fn a_hangup_lets_requests_under_way_finish_unless_it_is_to_be_ignored_r100() {
     let mut shell = util::program::program(Path::new("nohup"), folder.path());
     let server = Server::start(shell.arg(env!("CARGO_BIN_EXE_vestibule")), &folder.path().join("log"));
     server.signal(Signal::HUP);
-    assert_eq!(server.log_in().0, 200, "it outlives its terminal");
+    assert_eq!(server.log_in().0, 200, "it keeps running after its terminal closes");
     assert!(server.stop().success());
 }

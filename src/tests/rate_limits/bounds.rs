@@ -1,4 +1,4 @@
-//! How much one account or one address may keep busy.
+//! How much of the server one account or one address can occupy.
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use vestibule::{
@@ -37,7 +37,7 @@ on_both! {
         };
         let (waited, ()) = tokio::join!(logins.collect::<Vec<Answer>>(), settle);
         let statuses: Vec<u16> = waited.iter().map(|answer| answer.status.as_u16()).collect();
-        assert_eq!(statuses, [200; 13], "those who wait get their turn, and somebody else found a place");
+        assert_eq!(statuses, [200; 13], "the waiting logins get their turn, and another account found a place");
     }
 }
 
@@ -51,7 +51,7 @@ on_both! {
             (answer.status.as_u16(), answer.text)
         };
         for _ in 0..70 {
-            assert_eq!(check(&good, HOME).await, (200, "true".to_owned()), "a link that works costs nothing");
+            assert_eq!(check(&good, HOME).await, (200, "true".to_owned()), "a valid link isn't counted");
         }
         for _ in 0..60 {
             assert_eq!(check(dead.expose(), HOME).await, (200, "false".to_owned()));
@@ -62,7 +62,7 @@ on_both! {
             let refused = app.post(&path, &body).from(HOME).send().await;
             assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "{path}");
         }
-        assert_eq!(check(&good, "192.0.2.8").await.0, 200, "another address has its own");
+        assert_eq!(check(&good, "192.0.2.8").await.0, 200, "another address has its own limit");
         app.clock.advance(Duration::from_secs(1));
         assert_eq!((check(dead.expose(), HOME).await.0, check(&good, HOME).await.0), (200, 200));
         assert_eq!((check(dead.expose(), HOME).await.0, check(&good, HOME).await.0), (429, 429));

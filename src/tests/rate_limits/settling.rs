@@ -1,4 +1,4 @@
-//! What becomes of attempts that are broken off, swept over, or counted under another name.
+//! Attempts that are interrupted, swept, or counted under another name.
 
 use sqlx::Executor;
 use vestibule::{
@@ -19,7 +19,7 @@ async fn a_login_that_is_broken_off_while_its_session_begins_is_settled_once_r87
     let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("PostgreSQL") };
     let mut holder = PgConnection::connect(url).await.unwrap();
     sqlx::query("BEGIN").execute(&mut holder).await.unwrap();
-    // A login counts without this lock, and begins its session with it.
+    // A login counts its attempt without this lock, and needs it to create its session.
     sqlx::query("SELECT id FROM users FOR UPDATE").execute(&mut holder).await.unwrap();
     let mut observer = app.observer().await;
     let mut broken_off = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
@@ -34,7 +34,7 @@ async fn a_login_that_is_broken_off_while_its_session_begins_is_settled_once_r87
         "SELECT CAST(COUNT(*) AS TEXT) FROM sessions JOIN users ON users.id = user_id WHERE username_key = $1";
     until("its session", async || app.query(sessions, "ann").await == "2").await;
     assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
-    assert_eq!(app.reserved(&key).await, 1, "the other attempt is still under way");
+    assert_eq!(app.reserved(&key).await, 1, "the other attempt is still in progress");
 }
 
 on_both! {
@@ -78,12 +78,12 @@ on_both! {
         reserve("before").await;
         app.clock.advance(2 * moment);
         upkeep.sweep_all().await.unwrap();
-        assert_eq!(app.reserved("before").await, 1, "failures are forgotten while it is under way");
+        assert_eq!(app.reserved("before").await, 1, "failures are forgotten while an attempt is in progress");
         app.clock.advance(rule.settled_within.saturating_sub(moment));
         reserve("after").await;
         app.clock.advance(moment);
         upkeep.sweep_all().await.unwrap();
-        assert_eq!(app.reserved("after").await, 1, "failures were forgotten before it");
+        assert_eq!(app.reserved("after").await, 1, "failures were forgotten before the attempt");
     }
 }
 
@@ -127,6 +127,6 @@ async fn a_sweep_waits_for_no_row_that_another_transaction_holds() {
     }
     holding.commit().await.unwrap();
     for kind in Expired::ALL {
-        assert_eq!(app.store.purge_expired(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}: the other one");
+        assert_eq!(app.store.purge_expired(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}: only the other one");
     }
 }

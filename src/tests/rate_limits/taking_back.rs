@@ -1,4 +1,4 @@
-//! Which networks an account knows after its owner has proven whose it is.
+//! Which networks an account remembers after its owner has proven the ownership.
 
 use vestibule::service::admin::{Command, Reply};
 
@@ -15,13 +15,13 @@ impl App {
         networks
     }
 
-    /// Follows a link from an email at [`HOME`] to confirm that email.
+    /// Confirms an email at [`HOME`] by a link in a mail.
     async fn confirm_at_home(&self, door: &str) -> u16 {
         let body = json!({ "token": token_of(&self.deliver_one().await), "password": PASSWORD });
         self.post(&format!("/api/accounts/{door}/"), &body).from(HOME).send().await.status.as_u16()
     }
 
-    /// Takes an account back. Returns the password from then on.
+    /// Recovers an account. Returns its password afterwards.
     async fn take_back(&self, who: &str, by: &str) -> &'static str {
         let operate = async |command| {
             assert!(matches!(self.service.administer(command).await, Reply::Done { .. }), "{by}");
@@ -64,10 +64,10 @@ on_both! {
             let intruders = app.intrude(who).await;
             let password = app.take_back(who, act).await;
             let counts = "SELECT CAST(COUNT(*) AS TEXT) FROM account_throttles WHERE key LIKE 'known:%' AND $1 = $1";
-            assert_eq!(app.query(counts, "").await, "0", "{act}: their counts are gone as well");
+            assert_eq!(app.query(counts, "").await, "0", "{act}: their counts are deleted as well");
             assert_eq!(app.guesses(who, 6).await.last(), Some(&429));
             for network in intruders {
-                // Where a network is known, the right password gets in.
+                // From a known network, the right password is accepted.
                 assert_eq!(app.log_in_from(&network, who, password).await.status, 429, "{act}");
             }
             assert_eq!(app.log_in_from(HOME, who, password).await.status, at_home, "{act}");
@@ -97,7 +97,7 @@ on_both! {
         assert_eq!(app.confirm_at_home("verify_email").await, 200);
         let home = app.log_in_from(HOME, "ann", PASSWORD).await;
         assert_eq!(home.status, 200);
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 429, "a link carries nobody else");
+        assert_eq!(app.log_in("ann", PASSWORD).await.status, 429, "a link helps no other person");
         app.clock.advance(Duration::from_hours(24 * 91));
         let token = app.token("ann").await;
         assert_eq!(app.guesses("new@example.org", 6).await.last(), Some(&429));

@@ -1,4 +1,4 @@
-//! A client that takes a broken answer for what it is: not knowing.
+//! A client that treats a broken response as an unknown result.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::{PASSWORD, some_address};
 
-/// Longer than the server may take for any answer.
+/// Longer than the server may take for any response.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An answer that came whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Whole {
     pub status: u16,
@@ -26,21 +26,21 @@ impl Whole {
     }
 }
 
-/// Why there is none.
+/// Why there is no complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Nobody listens: nothing was sent.
+    /// No server listens: nothing was sent.
     Refused,
-    /// The connection broke off: the request may have been carried out or not.
+    /// The connection was closed: the request may have been carried out or not.
     Broken,
 }
 
-/// One request to the API on a connection of its own, from an address that no other has.
+/// Sends one request to the API on a new connection, from an address that no other request has.
 pub fn call(server: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> Result<Whole, Failure> {
     ask(server, method, &format!("/api/accounts/{path}"), token, body)
 }
 
-/// One request for a page.
+/// Sends one request for a page.
 pub fn get(server: SocketAddr, path: &str) -> Result<Whole, Failure> {
     ask(server, "GET", path, "", "")
 }

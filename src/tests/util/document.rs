@@ -1,4 +1,4 @@
-//! What the API's document tells, held against what the API answers.
+//! Compares the API's responses with its document.
 
 use axum::http::Method;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::{Answer, App, Pipeline, Request};
 
 static DOCUMENT: OnceCell<Value> = OnceCell::const_new();
 
-/// The document, as a server gives it.
+/// The document, as a server returns it.
 pub async fn document(front: &Pipeline) -> &'static Value {
     let read = async || {
         let request = Request::get("/api/openapi.json").header("host", "localhost").body(axum::body::Body::empty());
@@ -17,7 +17,7 @@ pub async fn document(front: &Pipeline) -> &'static Value {
     DOCUMENT.get_or_init(read).await
 }
 
-/// What it tells of a call.
+/// The description of an operation.
 pub fn operation<'a>(document: &'a Value, method: &Method, path: &str) -> Option<&'a Value> {
     let parts = |path: &str| path.trim_end_matches('/').split('/').map(str::to_owned).collect::<Vec<_>>();
     let given = parts(path);
@@ -29,7 +29,7 @@ pub fn operation<'a>(document: &'a Value, method: &Method, path: &str) -> Option
     item.get(method.as_str().to_lowercase())
 }
 
-/// Fails on an answer that the document doesn't tell of: its status, the code of its error, the types and keys of its body.
+/// Fails on a response that the document doesn't describe: its status, its error code, the types and keys of its body.
 pub async fn expect(front: &Pipeline, method: &Method, path: &str, answer: &Answer) {
     if !path.starts_with("/api/accounts/") {
         return;
@@ -37,11 +37,11 @@ pub async fn expect(front: &Pipeline, method: &Method, path: &str, answer: &Answ
     let document = document(front).await;
     let Some(operation) = operation(document, method, path) else {
         let untold = answer.status.is_client_error() || *method == Method::HEAD || *method == Method::OPTIONS;
-        assert!(untold, "{method} {path} isn't told of");
+        assert!(untold, "{method} {path} is not described");
         return;
     };
     let told = &operation["responses"][answer.status.as_str()];
-    assert!(!told.is_null(), "{method} {path}: the document tells nothing of {}", answer.status);
+    assert!(!told.is_null(), "{method} {path}: the document doesn't describe {}", answer.status);
     let schema = &told["content"]["application/json"]["schema"];
     if schema.is_null() {
         assert_eq!(answer.text, "", "{method} {path}");
@@ -49,7 +49,7 @@ pub async fn expect(front: &Pipeline, method: &Method, path: &str, answer: &Answ
     }
     let body = answer.json();
     if let Err(fault) = compare(document, schema, &body) {
-        panic!("{method} {path}: {fault}, and {body} came");
+        panic!("{method} {path}: {fault}, in {body}");
     }
     if let Some(code) = body.get("code").and_then(Value::as_str) {
         let about = told["description"].as_str().unwrap();
@@ -57,7 +57,7 @@ pub async fn expect(front: &Pipeline, method: &Method, path: &str, answer: &Answ
     }
 }
 
-/// Whether a value is of the types, and has the keys, that a schema tells; and no others.
+/// Checks that a value has exactly the types and keys of a schema.
 fn compare(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(options) = schema.get("oneOf").and_then(Value::as_array) {
         let fits = options.iter().any(|option| compare(document, option, value).is_ok());
@@ -102,7 +102,7 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     place.map_or(schema, |place| document.pointer(place.trim_start_matches('#')).unwrap())
 }
 
-/// The properties of an object, or of one that is put together, and those that it always has.
+/// The properties of an object or of a composed schema, and the required ones.
 fn keys<'a>(document: &'a Value, schema: &'a Value) -> (Vec<(&'a str, &'a Value)>, Vec<&'a str>) {
     let schema = resolve(document, schema);
     if let Some(parts) = schema.get("allOf").and_then(Value::as_array) {

@@ -1,14 +1,14 @@
-//! A place where an act of the service can be stopped in the middle, so that another runs between its check and its change.
+//! Stops an operation of the service between its check and its change, so that another can run there.
 
 use std::sync::{Mutex, mpsc};
 
 use tokio::{runtime::Handle, task::JoinHandle};
 
-/// Where acts pass. It is open, unless a stop is set.
+/// A gate that operations pass. It is open, unless a stop is set.
 #[derive(Debug, Default)]
 pub struct Gate(Mutex<Option<Stop>>);
 
-/// Stops one act, after some have passed.
+/// Stops one operation, after some have passed.
 #[derive(Debug)]
 struct Stop {
     before: usize,
@@ -16,16 +16,16 @@ struct Stop {
     resume: mpsc::Receiver<()>,
 }
 
-/// An act that has begun.
+/// An operation that has begun.
 pub struct Begun<T> {
     running: JoinHandle<T>,
     resume: mpsc::Sender<()>,
-    /// Whether it waits at the gate. If not, it has come to its end.
+    /// Whether it waits at the gate. If not, it has ended.
     pub stopped: bool,
 }
 
 impl Gate {
-    /// Passes, and waits here if a stop is set for this passage.
+    /// Passes the gate, and waits here if a stop is set for this passage.
     pub fn pass(&self) {
         let stop = {
             let mut stop = self.0.lock().unwrap();
@@ -40,13 +40,13 @@ impl Gate {
         };
         if let Some(Stop { reached, resume, .. }) = stop {
             reached.send(()).unwrap();
-            // An error means that nobody holds it back any more.
+            // An error means that the test no longer holds the operation.
             resume.recv().ok();
         }
     }
 
-    /// Begins an act and lets it run up to its passage number `before`, counted from 0, or to its end. Nothing else may read the
-    /// clock meanwhile.
+    /// Starts an operation and runs it up to its passage number `before`, counted from 0, or to its end. Nothing else
+    /// may read the clock meanwhile.
     pub async fn begin<T: Send + 'static>(
         &self,
         before: usize,
@@ -54,7 +54,7 @@ impl Gate {
     ) -> Begun<T> {
         let ((reached, at_gate), (resume, resumed)) = (mpsc::channel(), mpsc::channel());
         *self.0.lock().unwrap() = Some(Stop { before, reached, resume: resumed });
-        // On a thread of its own, which alone waits.
+        // On a separate thread, which is the only one to wait.
         let running = tokio::task::spawn_blocking(|| Handle::current().block_on(act));
         let stopped = async {
             loop {
@@ -74,7 +74,7 @@ impl Gate {
 }
 
 impl<T> Begun<T> {
-    /// Lets it run to its end.
+    /// Runs it to its end.
     pub async fn end(self) -> T {
         drop(self.resume);
         self.running.await.unwrap()

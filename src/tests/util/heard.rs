@@ -1,4 +1,4 @@
-//! What this thread tells the log, or sends to PostgreSQL.
+//! Captures what this thread logs, or sends to PostgreSQL.
 
 use std::{
     fmt::{self, Write as _},
@@ -12,27 +12,28 @@ use tracing::{
     subscriber::DefaultGuard,
 };
 
-/// The events of one kind, in their order, as `field: value` pairs.
+/// The events of one kind, in order, as `field: value` pairs.
 #[derive(Clone)]
 pub struct Heard {
     wanted: fn(&Metadata<'_>) -> bool,
     events: Arc<Mutex<Vec<String>>>,
 }
 
-/// A second subscriber, which hears nothing. While there is only one, tracing asks the thread that first comes by a place in the
-/// code whether anybody listens there, and not the subscriber: a test on another thread would then switch the place off.
+/// A second subscriber, which captures nothing. With only one, tracing asks the thread that first reaches a log
+/// statement whether it is enabled there, and not the subscriber. A test on another thread would then disable the
+/// statement.
 static SECOND: LazyLock<Dispatch> =
     LazyLock::new(|| Dispatch::new(Heard { wanted: |_| false, events: Arc::default() }));
 
 impl Heard {
-    /// Listens on this thread until the guard is dropped.
+    /// Captures this thread's events until the guard is dropped.
     pub fn listen(wanted: fn(&Metadata<'_>) -> bool) -> (Self, DefaultGuard) {
         LazyLock::force(&SECOND);
         let heard = Self { wanted, events: Arc::default() };
         (heard.clone(), tracing::subscriber::set_default(heard))
     }
 
-    /// What was heard since the last time.
+    /// The events captured since the last call.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.events.lock().unwrap())
     }

@@ -1,4 +1,4 @@
-//! Where the mail of a test arrives.
+//! The mailbox of a test's server.
 
 use std::sync::{
     Mutex,
@@ -9,14 +9,14 @@ use vestibule::service::{BoxFuture, MailMessage, MailTransport, SendError};
 
 use super::App;
 
-/// A carrier that keeps what it is given, unless it is out of order.
+/// A mail transport that stores its mails, unless it is broken.
 #[derive(Debug, Default)]
 pub struct Letterbox {
     letters: Mutex<Vec<MailMessage>>,
     pub broken: AtomicBool,
-    /// Whether it says that no mail will ever be taken.
+    /// Whether its failures are permanent.
     pub permanent: AtomicBool,
-    /// Whether it panics over the next mail.
+    /// Whether it panics at the next mail.
     pub panics: AtomicBool,
 }
 
@@ -29,7 +29,7 @@ impl Letterbox {
 impl MailTransport for Letterbox {
     fn send<'a>(&'a self, _id: &'a str, letter: &'a MailMessage) -> BoxFuture<'a> {
         Box::pin(async move {
-            assert!(!self.panics.swap(false, Ordering::SeqCst), "a fault of ours");
+            assert!(!self.panics.swap(false, Ordering::SeqCst), "an internal error");
             if self.broken.load(Ordering::SeqCst) {
                 let permanent = self.permanent.load(Ordering::SeqCst);
                 return Err(SendError { cause: "out of order".to_owned(), permanent });
@@ -41,7 +41,7 @@ impl MailTransport for Letterbox {
 }
 
 impl App {
-    /// Sends every mail that is due, and returns what has arrived since the last time.
+    /// Sends every mail that is due, and returns the new arrivals.
     pub async fn deliver(&self) -> Vec<MailMessage> {
         while self.postman.deliver_next().await.unwrap() {}
         std::mem::take(&mut *self.letterbox.letters.lock().unwrap())
@@ -55,7 +55,7 @@ impl App {
     }
 }
 
-/// The token in a letter's link.
+/// The token in a mail's link.
 pub fn token_of(letter: &MailMessage) -> String {
     let text = letter.to_text();
     let (_, token) = text.split_once('#').unwrap_or_else(|| panic!("there is no link in {text}"));

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of the tests' own, on loopback, in a temporary folder, gone with the test process.
+//! A PostgreSQL server for the tests, on loopback, in a temporary folder, which is removed when the test process ends.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -14,8 +14,9 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection};
 
-/// Runs a server on the folder `$2` and obeys the orders on standard input: `kill` ends it and all its processes at once,
-/// `start` starts it again. When standard input ends, as this process does, however it does, the server is stopped.
+/// Runs a server on the folder `$2` and reads commands from standard input. `kill` ends it and all its processes at
+/// once, and `start` starts it again. The server stops when standard input ends, which happens however this process
+/// ends.
 const KEEPER: &str = r#"
     start() {
         "$1/postgres" -D "$2" -h 127.0.0.1 -p "$3" -k "" $4 -c max_connections=400 -c shared_buffers=32MB \
@@ -26,12 +27,12 @@ const KEEPER: &str = r#"
     while read -r order; do
         case $order in
             kill)
-                # So that it makes no others meanwhile.
+                # So that it starts no other processes meanwhile.
                 kill -STOP $server
                 others=$(cat /proc/$server/task/$server/children)
                 kill -KILL $server $others
                 wait $server 2>/dev/null
-                # Until its last process is gone, its shared memory keeps another from starting.
+                # Until its last process is gone, its shared memory prevents another server from starting.
                 for other in $others; do
                     while grep -qs '^State:.[^ZX]' "/proc/$other/status"; do sleep 0.01; done
                 done
@@ -45,7 +46,7 @@ const KEEPER: &str = r#"
     rm -rf "$2" "$2.log"
 "#;
 
-/// A running server of PostgreSQL, which ends with this value or with the process.
+/// A running PostgreSQL server, which stops with this value or with the process.
 pub struct Cluster {
     port: u16,
     keeper: Child,
@@ -53,7 +54,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a new one. With `durable`, what it commits waits for the disk.
+    /// Starts a new server. With `durable`, its commits wait for the disk.
     pub fn new(durable: bool) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let programs = programs();
@@ -84,7 +85,7 @@ impl Cluster {
         Self { port, keeper, answers }
     }
 
-    /// The address of a new, empty database.
+    /// The URL of a new, empty database.
     pub async fn fresh_database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let port = self.port;
@@ -95,7 +96,7 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{port}/{name}")
     }
 
-    /// Ends it at once, in the middle of whatever it does.
+    /// Kills it immediately.
     pub fn kill(&mut self) {
         self.order("kill");
     }
@@ -105,7 +106,7 @@ impl Cluster {
         self.order("start");
     }
 
-    /// Waits until it takes connections.
+    /// Waits until it accepts connections.
     pub async fn await_start(&self) {
         await_port(self.port);
         connect(&format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)).await.close().await.unwrap();
@@ -126,15 +127,15 @@ impl Drop for Cluster {
     }
 }
 
-/// The address of a new, empty database on the one server that most tests share.
+/// The URL of a new, empty database on the one server that most tests share.
 pub async fn fresh_database() -> String {
-    // Never dropped: the end of the process ends it.
+    // Never dropped: it stops when the process ends.
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Cluster::new(false))).await.unwrap();
     shared.fresh_database().await
 }
 
-/// Removes a database that [`fresh_database`] made.
+/// Removes a database that [`fresh_database`] created.
 pub async fn drop_database(url: &str) {
     let (server, name) = url.rsplit_once('/').unwrap();
     let mut admin = connect(&format!("{server}/postgres")).await;
@@ -155,7 +156,7 @@ async fn connect(url: &str) -> PgConnection {
     }
 }
 
-/// Where `initdb` and `postgres` are.
+/// The folder with `initdb` and `postgres`.
 fn programs() -> PathBuf {
     let told = Command::new("pg_config").arg("--bindir").output().ok();
     let told = told.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
@@ -168,7 +169,7 @@ fn programs() -> PathBuf {
     found.expect("PostgreSQL's server programs (initdb, postgres) are needed: apt-get install postgresql")
 }
 
-/// PostgreSQL refuses to run as root; then somebody else must.
+/// The user for PostgreSQL if the tests run as root, because it refuses to run as root.
 fn unprivileged_user() -> Option<String> {
     rustix::process::geteuid().is_root().then(|| {
         let known = std::fs::read_to_string("/etc/passwd").unwrap();
@@ -194,7 +195,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Waits until something listens.
+/// Waits until a server listens.
 #[expect(clippy::disallowed_methods, reason = "no async thread waits here")]
 pub fn await_port(port: u16) {
     let queue_timeout = Instant::now() + Duration::from_mins(1);

@@ -12,13 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// A running server. It is killed when it is dropped.
 pub struct Server {
-    /// The process.
     pub process: Child,
-    /// Where it listens.
     pub address: SocketAddr,
 }
 
-/// The program in a folder, listening on a free port, without the configuration of whoever runs this.
+/// The program in a folder, listening on a free port, without the configuration in the environment.
 pub fn program(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
     let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("VESTIBULE_") || name == "DATABASE_URL";
@@ -30,7 +28,7 @@ pub fn program(program: &Path, folder: &Path) -> Command {
 }
 
 impl Server {
-    /// Starts a command that serves and waits until it tells its address. Its log goes into the file `log`.
+    /// Starts a command that serves, and waits until it prints its address. Its log goes into the file `log`.
     pub fn start(command: &mut Command, log: &Path) -> Self {
         let file = std::fs::File::create(log).unwrap();
         let mut process = command.stdout(Stdio::piped()).stderr(file).spawn().unwrap();
@@ -45,7 +43,7 @@ impl Server {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
-    /// Stops it in good order.
+    /// Stops it gracefully.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.exit()
@@ -64,13 +62,13 @@ impl Server {
         }
     }
 
-    /// One request on a connection of its own: the status and the body.
+    /// Sends one request on a new connection. Returns the status and the body.
     pub fn call(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
         let (status, _, body) = self.exchange(method, path, token, body);
         (status, body)
     }
 
-    /// One request on a connection of its own: the status, the head and the body.
+    /// Sends one request on a new connection. Returns the status, the head and the body.
     pub fn exchange(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.write_all(request(method, path, token, body).as_bytes()).unwrap();
@@ -85,7 +83,7 @@ impl Drop for Server {
     }
 }
 
-/// The text of a request, after whose answer the connection ends.
+/// The text of a request that closes the connection after its response.
 pub fn request(method: &str, path: &str, token: &str, body: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
@@ -94,7 +92,7 @@ pub fn request(method: &str, path: &str, token: &str, body: &str) -> String {
     )
 }
 
-/// Reads to the connection's end: the status, the head and the body. The status is 0 without an answer.
+/// Reads to the connection's end: the status, the head and the body. The status is 0 without a response.
 pub fn read_answer(mut stream: TcpStream) -> (u16, String, String) {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
