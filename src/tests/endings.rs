@@ -137,7 +137,11 @@ async fn expect_ended(servers: [&App; 2], scene: &Scene, renewed: Option<&Token>
     for server in servers {
         for token in [Some(&scene.here), renewed].into_iter().flatten() {
             let answer = server.service.authenticate(token).await;
-            assert_eq!(answer.map(drop).map_err(AppError::from), Err(AppError::SessionEnded), "{what}: a token is still valid");
+            assert_eq!(
+                answer.map(drop).map_err(AppError::from),
+                Err(AppError::SessionEnded),
+                "{what}: a token is still valid"
+            );
         }
     }
 }

@@ -361,7 +361,10 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
         let done = sending.await;
         let waited = begun.elapsed();
         tokio::time::resume();
-        assert!(waited < Duration::from_mins(10), "{step}: another worker may try after ten minutes, this took {waited:?}");
+        assert!(
+            waited < Duration::from_mins(10),
+            "{step}: another worker may try after ten minutes, this took {waited:?}"
+        );
         match done {
             // The server has the mail by then.
             Ok(_) => assert_eq!(step, "QUIT"),

@@ -160,7 +160,11 @@ fn chaos_clock() {
     let young = server.token();
     assert_eq!(server.me(&young), 200);
     set("+0");
-    assert_eq!((server.me(&old), server.me(&young)), (401, 401), "no expired token becomes valid, and none outlives its lifetime");
+    assert_eq!(
+        (server.me(&old), server.me(&young)),
+        (401, 401),
+        "no expired token becomes valid, and none outlives its lifetime"
+    );
     let now = server.token();
     assert_eq!(server.me(&now), 200);
     set("-365d");
@@ -168,7 +172,11 @@ fn chaos_clock() {
     let early = server.token();
     assert_eq!((server.me(&early), server.try_to_register("bob").0), (200, 200));
     set("+0");
-    assert_eq!([&old, &young, &early].map(|token| server.me(token)), [401; 3], "nor does any after the clock moves back");
+    assert_eq!(
+        [&old, &young, &early].map(|token| server.me(token)),
+        [401; 3],
+        "nor does any after the clock moves back"
+    );
     assert_eq!(server.log_in().0, 200);
     util::figure("the clock a year forward, back, and a year back: no token came to life, nobody was locked out");
     assert!(server.stop().success());
