@@ -247,9 +247,9 @@ test("an email is changed in the account view, and given back at the old one_r59
   await app.password.fill(user.password);
   await page.getByRole("button", { name: "Use this email" }).click();
   await expect(page.locator(".row").filter({ hasText: last })).toContainText("Confirmed");
-  const told = await mailbox.next(next);
-  expect(told.text).toContain(`now uses another email: ${last}.`);
-  await app.open(here(told.link, sending));
+  const notice = await mailbox.next(next);
+  expect(notice.text).toContain(`now uses another email: ${last}.`);
+  await app.open(here(notice.link, sending));
   await expect(app.heading).toHaveText("Undo the email change");
   await page.getByLabel("New password").fill(NEW);
   await page.getByRole("button", { name: "Undo the change" }).click();

@@ -16,13 +16,13 @@ const ME: &str = "/api/accounts/me/";
 const NEW: &str = "walrus orchard lantern";
 
 impl App {
-    async fn wish(&self, token: &str, name: &str, scope: &str, days: i64) -> Answer {
+    async fn request_token(&self, token: &str, name: &str, scope: &str, days: i64) -> Answer {
         self.ask("POST", TOKENS, token, &json!({ "name": name, "scope": scope, "days": days })).await
     }
 
     /// A personal access token, and its identifier.
     async fn access(&self, token: &str, scope: &str) -> (String, String) {
-        let made = self.wish(token, "a script", scope, 30).await;
+        let made = self.request_token(token, "a script", scope, 30).await;
         assert_eq!(made.status, 200, "{}", made.text);
         let part = |key: &str| made.json()[key].as_str().unwrap().to_owned();
         (part("token"), part("id"))
@@ -42,7 +42,7 @@ on_both! {
     async fn a_personal_access_token_is_shown_once_and_tells_whose_it_is_r29_r31(app: App) {
         app.register("ann").await;
         let session = app.token("ann").await;
-        let made = app.wish(&session, " Backup ", "read", 30).await;
+        let made = app.request_token(&session, " Backup ", "read", 30).await;
         let (token, id) = (made.json()["token"].as_str().unwrap().to_owned(), made.json()["id"].clone());
         assert!(token.starts_with("vsp_") && token.len() == 53, "{token}");
         assert_eq!(made.json()["expires_at"], "2026-12-22T12:00:00Z");
@@ -50,7 +50,7 @@ on_both! {
         assert_eq!((&me.json()["username"], &me.json()["scope"]), (&json!("ann"), &json!("read")));
         assert_eq!(app.get(ME).bearer(&session).send().await.json().get("scope"), None);
         let mut app = app;
-        app.upkeep.as_mut().unwrap().flush().await;
+        app.maintenance.as_mut().unwrap().flush().await;
         let listed = app.get(TOKENS).bearer(&session).send().await;
         assert!(!listed.text.contains(&token));
         assert_eq!(app.access_tokens(&session).await, [json!({
@@ -71,7 +71,7 @@ on_both! {
         });
         let public = ["api_register", "api_auth", "verify_email", "forgot_password", "reset_password", "confirm_email", "undo_email"];
         let (mut refused, mut could) = (0, 0);
-        for path in app.front.routes().paths().iter().filter(|path| path.starts_with("/api/accounts/") && path.ends_with('/')) {
+        for path in app.pipeline.routes().paths().iter().filter(|path| path.starts_with("/api/accounts/") && path.ends_with('/')) {
             if public.iter().any(|name| path.contains(name)) {
                 continue;
             }
@@ -101,8 +101,8 @@ on_both! {
             ("POST", "change_password/"), ("POST", "change_username/"), ("POST", "change_email/"), ("POST", "delete/"),
             ("POST", "tokens/"), ("POST", "confirm_password/"), ("GET", "export/"), ("DELETE", "sessions/"),
         ] {
-            let told = app.code(method, &format!("/api/accounts/{path}"), &full, &fields).await;
-            assert_eq!(told, (403, "session_required".to_owned()), "{method} {path}");
+            let refusal = app.code(method, &format!("/api/accounts/{path}"), &full, &fields).await;
+            assert_eq!(refusal, (403, "session_required".to_owned()), "{method} {path}");
         }
         let (_, other) = app.access(&session, "full").await;
         let resent = app.ask("POST", "/api/accounts/resend_verification/", &full, &json!({})).await;
@@ -112,7 +112,7 @@ on_both! {
         assert_eq!(app.me(&full).await, 401);
         assert_eq!(app.access_tokens(&session).await.iter().filter(|line| line["id"] == id.as_str()).count(), 0);
         app.clock.advance(Duration::from_mins(10));
-        assert_eq!(app.wish(&session, "late", "read", 1).await.json()["code"], "reauth_required");
+        assert_eq!(app.request_token(&session, "late", "read", 1).await.json()["code"], "reauth_required");
     }
 }
 
@@ -134,13 +134,13 @@ on_both! {
         }
         let kept = change(&session, PASSWORD, NEW, Value::Null).await;
         assert_eq!((kept.status.as_u16(), app.me(&access).await.as_u16()), (200, 200));
-        let told = app.deliver_one().await.to_text();
-        assert!(told.contains("Access tokens were not revoked and still work."), "{told}");
+        let text = app.deliver_one().await.to_text();
+        assert!(text.contains("Access tokens were not revoked and still work."), "{text}");
         let session = kept.json()["token"].as_str().unwrap().to_owned();
         let revoked = change(&session, NEW, PASSWORD, json!(true)).await;
         assert_eq!((revoked.status.as_u16(), app.me(&access).await.as_u16()), (200, 401));
-        let told = app.deliver_one().await.to_text();
-        assert!(told.contains("All access tokens were revoked."), "{told}");
+        let text = app.deliver_one().await.to_text();
+        assert!(text.contains("All access tokens were revoked."), "{text}");
         let session = revoked.json()["token"].as_str().unwrap().to_owned();
         let (access, _) = app.access(&session, "full").await;
         let body = json!({ "current_password": PASSWORD, "new_password": NEW, "revoke_access_tokens": true });
@@ -154,11 +154,11 @@ on_both! {
         app.register("ann").await;
         app.deliver().await;
         let session = app.token("ann").await;
-        assert_eq!(app.wish(&session, "", "read", 30).await.status, 400);
+        assert_eq!(app.request_token(&session, "", "read", 30).await.status, 400);
         app.access(&session, "read").await;
-        let told = app.deliver_one().await;
-        assert_eq!((told.to.as_str(), told.subject.as_str()), ("ann@example.org", "A new access token at Vestibule"));
-        assert!(told.to_text().contains("account ann at Vestibule on 22 November 2026, 12:00 UTC"), "{}", told.to_text());
+        let notice = app.deliver_one().await;
+        assert_eq!((notice.to.as_str(), notice.subject.as_str()), ("ann@example.org", "A new access token at Vestibule"));
+        assert!(notice.to_text().contains("account ann at Vestibule on 22 November 2026, 12:00 UTC"), "{}", notice.to_text());
     }
 }
 
@@ -172,7 +172,7 @@ on_both! {
         for wait in [0, 59, 1, 60] {
             app.clock.advance(Duration::from_secs(wait));
             assert_eq!(app.me(&token).await, 200);
-            app.upkeep.as_mut().unwrap().flush().await;
+            app.maintenance.as_mut().unwrap().flush().await;
             seen.push(app.access_tokens(&session).await[0]["last_used_at"].as_str().unwrap().to_owned());
         }
         assert_eq!(seen, ["2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:01:00Z", "2026-11-22T12:02:00Z"]);
@@ -195,7 +195,7 @@ async fn noting_uses_waits_for_nobody_who_holds_some_of_the_rows_r98() {
         let sql = format!("SELECT 1 FROM {table} ORDER BY id LIMIT 1 FOR UPDATE");
         holder.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     }
-    app.upkeep.as_mut().unwrap().flush().await;
+    app.maintenance.as_mut().unwrap().flush().await;
     holder.rollback().await.unwrap();
     let mut used = async |table, column| {
         let sql = format!("SELECT {column} FROM {table} ORDER BY id");
@@ -233,7 +233,7 @@ on_both! {
         let ever = Timestamp::from_millis(0);
         assert_eq!(app.store.list_access_tokens(&user, ever).await.unwrap().len(), 1, "it stays revoked, whatever the clock does");
         app.clock.advance(Duration::from_hours(24 * 30));
-        app.upkeep.take().unwrap().sweep_all().await.unwrap();
+        app.maintenance.take().unwrap().sweep_all().await.unwrap();
         assert!(app.store.list_access_tokens(&user, ever).await.unwrap().is_empty(), "swept out");
         assert_eq!(app.me(&third).await, 401);
     }
@@ -268,12 +268,12 @@ on_both! {
     async fn a_wish_for_a_token_is_checked_field_by_field(app: App) {
         app.register("ann").await;
         let session = app.token("ann").await;
-        let refused = app.wish(&session, "", "write", 0).await;
+        let refused = app.request_token(&session, "", "write", 0).await;
         insta::allow_duplicates! {
             insta::assert_snapshot!(refused.text, @r#"{"status":"fail","code":"invalid","error":"Please correct the marked fields.","errors":{"days":["Choose 1 to 366 days."],"name":["Please fill in this field."],"scope":["Choose read or full."]}}"#);
         }
         for days in [367, -1, i64::MAX] {
-            let refused = app.wish(&session, "x", "read", days).await;
+            let refused = app.request_token(&session, "x", "read", days).await;
             assert_eq!((refused.status.as_u16(), &refused.json()["errors"]["days"]), (400, &json!(["Choose 1 to 366 days."])), "{days}");
         }
         for body in [json!({}), json!({ "name": 1, "scope": true, "days": "30" }), json!({ "name": "x", "scope": "read", "days": 1.5 })] {
@@ -287,12 +287,12 @@ on_both! {
     async fn nobody_has_more_than_fifty_tokens(app: App) {
         app.register("ann").await;
         for _ in 0..50 {
-            assert_eq!(app.wish(&app.token("ann").await, "x", "read", 1).await.status, 200);
+            assert_eq!(app.request_token(&app.token("ann").await, "x", "read", 1).await.status, 200);
             app.clock.advance(Duration::from_mins(6));
         }
         let session = app.token("ann").await;
         for _ in 0..11 {
-            assert!(app.wish(&session, "x", "read", 1).await.text.contains("You have 50 tokens"));
+            assert!(app.request_token(&session, "x", "read", 1).await.text.contains("You have 50 tokens"));
         }
         let address = some_address();
         assert_eq!(app.get(TOKENS).bearer(&session).from(&address).send().await.json()["tokens"].as_array().unwrap().len(), 50);
@@ -308,12 +308,12 @@ on_both! {
             let (_, id) = app.access(&token, "read").await;
             assert_eq!(app.ask("DELETE", &format!("{TOKENS}{id}/"), &token, &json!({})).await.status, 204);
         }
-        let held = app.wish(&token, "one more", "read", 30).await;
+        let held = app.request_token(&token, "one more", "read", 30).await;
         assert_eq!((held.status.as_u16(), held.header("retry-after")), (429, "360"));
         app.access(&other, "read").await;
         app.clock.advance(Duration::from_mins(6));
         app.access(&token, "read").await;
-        assert_eq!(app.wish(&token, "one more", "read", 30).await.status, 429);
+        assert_eq!(app.request_token(&token, "one more", "read", 30).await.status, 429);
     }
 }
 
@@ -367,7 +367,7 @@ on_both! {
         app.register("ann").await;
         let (read, _) = app.access(&app.token("ann").await, "read").await;
         let refused = app.ask("DELETE", "/api/accounts/sessions/", &read, &json!({})).await;
-        let told = refused.header("www-authenticate");
-        assert_eq!((refused.status.as_u16(), told), (403, "Bearer error=\"insufficient_scope\""));
+        let challenge = refused.header("www-authenticate");
+        assert_eq!((refused.status.as_u16(), challenge), (403, "Bearer error=\"insufficient_scope\""));
     }
 }

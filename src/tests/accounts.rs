@@ -218,7 +218,7 @@ on_both! {
         }
         app.clock.advance(Duration::from_hours(99));
         let mut app = app;
-        let over = app.upkeep.as_mut().unwrap().sweep_all().await.unwrap();
+        let over = app.maintenance.as_mut().unwrap().sweep_all().await.unwrap();
         assert_eq!(over, 2, "nothing of them is stored: these belong to the registration's address");
     }
 }
@@ -417,13 +417,13 @@ on_both! {
         ];
         for (function, call, body, fields) in table {
             let api = app.ask("POST", &format!("/api/accounts/{call}"), &token, body).await;
-            let told = api.json()["errors"].as_object().unwrap_or_else(|| panic!("{}", api.text)).clone();
-            let told: Vec<&str> = told.keys().map(String::as_str).collect();
-            assert_eq!((api.status.as_u16(), told), (400, sorted(fields)), "{body}");
+            let invalid = api.json()["errors"].as_object().unwrap_or_else(|| panic!("{}", api.text)).clone();
+            let invalid: Vec<&str> = invalid.keys().map(String::as_str).collect();
+            assert_eq!((api.status.as_u16(), invalid), (400, sorted(fields)), "{body}");
             let page = app.ask("POST", &format!("/fn/{function}"), &token, body).await;
-            let told = page.json()["invalid"].as_array().unwrap_or_else(|| panic!("{}", page.text)).clone();
-            let told: Vec<_> = told.iter().map(|problem| problem["field"].as_str().unwrap()).collect();
-            assert_eq!((page.status.as_u16(), told.as_slice()), (400, fields), "{body}");
+            let invalid = page.json()["invalid"].as_array().unwrap_or_else(|| panic!("{}", page.text)).clone();
+            let invalid: Vec<_> = invalid.iter().map(|problem| problem["field"].as_str().unwrap()).collect();
+            assert_eq!((page.status.as_u16(), invalid.as_slice()), (400, fields), "{body}");
         }
         let change = json!({ "current_password": "wrong", "new_password": "walrus orchard lantern" });
         let refused = app.ask("POST", "/api/accounts/change_password/", &token, &change).await;

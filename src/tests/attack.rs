@@ -148,9 +148,9 @@ type Times = BTreeMap<&'static str, Vec<Duration>>;
 /// Runs each user operation: checks of a token, a page, a login.
 fn use_it(server: SocketAddr, token: &str, times: &mut Times) {
     let mut time = |what, one: &dyn Fn() -> u16| {
-        let begun = Instant::now();
+        let start = Instant::now();
         assert_eq!(one(), 200, "a user is served: {what}");
-        times.entry(what).or_default().push(begun.elapsed());
+        times.entry(what).or_default().push(start.elapsed());
     };
     let me = || client::me(server, token).map_or(0, |answer| answer.status);
     for _ in 0..5 {
@@ -332,9 +332,9 @@ fn chaos_enumeration() {
     let mut times = vec![Vec::new(); ways.len()];
     for n in 0..SAMPLES {
         for (way, (name, password)) in ways.iter().enumerate() {
-            let begun = Instant::now();
+            let start = Instant::now();
             let answer = client::log_in_with(server.address, &format!("{name}{n}"), password).unwrap();
-            times[way].push(begun.elapsed());
+            times[way].push(start.elapsed());
             assert_eq!(answer.status, 400, "{name}: {}", answer.body);
         }
     }

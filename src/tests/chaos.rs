@@ -144,12 +144,12 @@ impl Storm {
                 });
             }
             for nth in 1..=kills {
-                let (before, patience) = (written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
+                let (before, deadline) = (written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
                 pause(Duration::from_millis(self.rng.random_range(20..500)));
                 // However slow the machine is, there must be something to lose: one client has done both rounds. The
                 // second of them ends a session.
                 while written.load(Ordering::Relaxed) < before + 2 * CLIENTS {
-                    assert!(Instant::now() < patience, "no operation is acknowledged any more");
+                    assert!(Instant::now() < deadline, "no operation is acknowledged any more");
                     thread::yield_now();
                 }
                 self.kill(nth);

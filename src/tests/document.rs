@@ -15,12 +15,12 @@ async fn the_document_tells_of_every_call_and_of_nothing_else() {
     let app = App::start(Backend::Sqlite).await;
     let document = app.document().await;
     assert_eq!(document["openapi"], "3.1.0");
-    let told: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    let routes = app.front.routes().paths().iter().map(String::as_str);
+    let described: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let routes = app.pipeline.routes().paths().iter().map(String::as_str);
     let there: BTreeSet<&str> =
         routes.filter(|path| path.starts_with("/api/accounts/") && path.ends_with('/')).collect();
-    assert_eq!(told, there);
-    for path in told {
+    assert_eq!(described, there);
+    for path in described {
         for method in METHODS {
             let given = app.call(method.as_str(), &path.replace("{id}", "0")).send().await.status;
             assert_eq!(given == 405, operation(document, &method, path).is_none(), "{method} {path}: {given}");
@@ -33,10 +33,10 @@ async fn the_document_tells_which_calls_want_a_token_r46() {
     let app = App::start(Backend::Sqlite).await;
     let document = app.document().await;
     for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, told) in item.as_object().unwrap() {
+        for (method, entry) in item.as_object().unwrap() {
             let call = app.call(&method.to_uppercase(), &path.replace("{id}", "0"));
             let given = call.body("application/json", "{}").send().await.status;
-            assert_eq!(given == 401, told["security"] == json!([{ "bearer": [] }]), "{method} {path}: {given}");
+            assert_eq!(given == 401, entry["security"] == json!([{ "bearer": [] }]), "{method} {path}: {given}");
         }
     }
 }
@@ -81,10 +81,10 @@ async fn the_readable_page_tells_of_every_call_and_loads_nothing_from_elsewhere(
     let odd = app.get("/api/docs").replace_host("localhost:80<b>").send().await;
     assert!(!odd.text.contains("<b>"), "a host name is always escaped");
     for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, told) in item.as_object().unwrap() {
+        for (method, entry) in item.as_object().unwrap() {
             let address = format!("<strong>{}</strong> <code>{path}</code>", method.to_uppercase());
             assert!(page.text.contains(&address), "{address}");
-            let name = told["operationId"].as_str().unwrap();
+            let name = entry["operationId"].as_str().unwrap();
             assert!(page.text.contains(&format!("<h3 id=\"{name}\">")), "{name}");
         }
     }

@@ -16,7 +16,7 @@ use vestibule::{
 
 use crate::{
     on_both,
-    util::{App, Backend, PASSWORD, letterbox::token_of, some_address},
+    util::{App, Backend, PASSWORD, mail_capture::token_of, some_address},
 };
 
 const NEW: &str = "walrus orchard lantern";
@@ -160,13 +160,13 @@ async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let scene = set(app, format!("ann{number}")).await;
-        let begun = app.clock.gate.begin(stop, first(app.service.clone(), scene.clone())).await;
-        if !begun.stopped {
-            begun.end().await.ok();
+        let operation = app.clock.gate.begin(stop, first(app.service.clone(), scene.clone())).await;
+        if !operation.stopped {
+            operation.end().await.ok();
             return stop;
         }
         let between = second(other.service.clone(), scene.clone()).await;
-        let outcome = begun.end().await;
+        let outcome = operation.end().await;
         judge(scene, outcome, between, format!("{second_name} within {first_name}, stopped at {stop}")).await;
         stop += 1;
     }
@@ -220,12 +220,12 @@ on_both! {
         let asking = app.service.require_reauth(&old).await.unwrap();
         let renewed = app.service.confirm_password(&caller(), &old, PASSWORD).await.unwrap().token;
         let username = vestibule::domain::username::Username::parse("annie").unwrap();
-        let wish = vestibule::service::NewTokenRequest::parse(Some("a script"), Some("full"), Some(1)).unwrap();
+        let request = vestibule::service::NewTokenRequest::parse(Some("a script"), Some("full"), Some(1)).unwrap();
         let outcomes = [
             app.service.change_username(&caller(), &asking, &username).await.map(drop),
             app.service.end_other_sessions(&asking).await.map(drop),
             app.service.end_session(&asking, &asking.session().id).await,
-            app.service.issue_access_token(&asking, wish).await.map(drop),
+            app.service.issue_access_token(&asking, request).await.map(drop),
             app.service.delete_account(&asking, "ann").await,
         ];
         for outcome in outcomes {

@@ -199,9 +199,9 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
         in_time(started, "PostgreSQL vanished");
     }
     gate.send(Gate::Open).unwrap();
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while app.me(&token).await != 200 {
-        assert!(Instant::now() < patience, "the earlier connections still occupy their places");
+        assert!(Instant::now() < deadline, "the earlier connections still occupy their places");
     }
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
 }
@@ -255,9 +255,9 @@ async fn a_login_that_is_given_up_anywhere_leaves_no_transaction_open() {
         let login = Box::pin(app.service.log_in(&caller, "ann", PASSWORD));
         let done = give_up_after(waits, login).await;
         given_up += u32::from(done.is_none());
-        let patience = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + Duration::from_secs(2);
         while open_transactions(&mut observer).await > 0 {
-            assert!(Instant::now() < patience, "after {waits} waits a transaction stays open");
+            assert!(Instant::now() < deadline, "after {waits} waits a transaction stays open");
         }
     }
     assert!(given_up >= 20, "it was dropped only {given_up} times");

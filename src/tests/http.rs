@@ -60,8 +60,8 @@ async fn the_contract_of_the_json_api_holds_to_the_letter() {
     ] {
         let answer = app.post(AUTH, &incomplete).from(&some_address()).send().await;
         assert_eq!(answer.status, 400);
-        let told = r#"{"status":"fail","token":"","error":"Please provide both email and password."}"#;
-        assert_eq!(answer.text, told, "{incomplete}");
+        let expected = r#"{"status":"fail","token":"","error":"Please provide both email and password."}"#;
+        assert_eq!(answer.text, expected, "{incomplete}");
     }
     let stranger = app.get(ME).send().await;
     insta::assert_snapshot!(stranger.shape(), @r#"
@@ -173,7 +173,7 @@ const BY_LINK: [&str; 11] = [
 #[tokio::test]
 async fn everything_but_the_public_list_wants_a_token_r46() {
     let app = app().await;
-    let paths = app.front.routes().paths();
+    let paths = app.pipeline.routes().paths();
     assert!(
         PUBLIC.iter().chain(&BY_LINK).all(|public| paths.iter().any(|path| path == public)),
         "the list contains only existing routes"

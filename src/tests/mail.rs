@@ -24,7 +24,7 @@ use vestibule::{
 
 use crate::{
     on_both,
-    util::{Answer, App, Backend, PASSWORD, letterbox::token_of, some_address},
+    util::{Answer, App, Backend, PASSWORD, mail_capture::token_of, some_address},
 };
 
 const REGISTER: &str = "/api/accounts/api_register/";
@@ -77,18 +77,18 @@ impl App {
     /// Requests a link to a new password, and returns its token.
     async fn reset_link(&self, name: &str) -> String {
         assert_eq!(self.forgot(&format!("{name}@example.org")).await.status, 200);
-        let letter = self.deliver_one().await;
-        assert_eq!(letter.subject, "Choose a new password for Vestibule");
-        token_of(&letter)
+        let message = self.deliver_one().await;
+        assert_eq!(message.subject, "Choose a new password for Vestibule");
+        token_of(&message)
     }
 
     /// Requests a change of email, and returns the link that arrives there.
     async fn email_link(&self, token: &str, email: &str) -> String {
         let asked = self.ask("POST", CHANGE_EMAIL, token, &json!({ "new_email": email })).await;
         assert_eq!(asked.status, 200, "{}", asked.text);
-        let letter = self.deliver_one().await;
-        assert_eq!((letter.to.as_str(), letter.subject.as_str()), (email, "Confirm your new email for Vestibule"));
-        token_of(&letter)
+        let message = self.deliver_one().await;
+        assert_eq!((message.to.as_str(), message.subject.as_str()), (email, "Confirm your new email for Vestibule"));
+        token_of(&message)
     }
 
     /// Changes an account's email by the link that arrives there.

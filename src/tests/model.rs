@@ -28,7 +28,7 @@ use self::{
     rules::Model,
     step::{Act, Answer, By, Command, Event, MOMENT, Person, Phrase, Place, Script, Step, Use, scripts},
 };
-use crate::util::{App, Backend, figure, letterbox::token_of, some_address};
+use crate::util::{App, Backend, figure, mail_capture::token_of, some_address};
 
 /// The real service, with the tokens of successful logins, of personal access tokens, and of links that arrived.
 struct Real {
@@ -63,7 +63,7 @@ impl Real {
         self.app.clock.advance(MOMENT);
         let done = self.try_to(step).await;
         // On PostgreSQL, the use of a session is visible only once it is written.
-        self.app.upkeep.as_mut().unwrap().flush().await;
+        self.app.maintenance.as_mut().unwrap().flush().await;
         match done.map_err(AppError::from) {
             Ok(answer) => answer,
             Err(AppError::Taken) => Answer::Taken,
@@ -105,7 +105,7 @@ impl Real {
             }
             Step::Mail(event) => return self.mail(event).await,
             Step::Wait(span) => self.app.clock.advance(span.duration()),
-            Step::Sweep => drop(self.app.upkeep.as_mut().unwrap().sweep_all().await?),
+            Step::Sweep => drop(self.app.maintenance.as_mut().unwrap().sweep_all().await?),
             Step::Restart => {}
         }
         Ok(Answer::Done)
@@ -146,8 +146,8 @@ impl Real {
             }
             Act::EndOthers => drop(service.end_other_sessions(proven).await?),
             Act::Issue => {
-                let wish = NewTokenRequest::parse(Some("model"), Some("full"), Some(1)).unwrap();
-                self.access.push(service.issue_access_token(proven, wish).await?.token);
+                let request = NewTokenRequest::parse(Some("model"), Some("full"), Some(1)).unwrap();
+                self.access.push(service.issue_access_token(proven, request).await?.token);
             }
             Act::Leave => {
                 let name = proven.session().user.username.clone();
@@ -179,11 +179,11 @@ impl Real {
                 service.forgot_password(&caller(), &Email::parse(&who.email()).unwrap()).await?;
             }
             Event::Deliver { works } => {
-                self.app.letterbox.broken.store(!works, Ordering::SeqCst);
-                let letters = self.app.deliver().await;
-                let links = letters.iter().filter(|letter| letter.to_text().contains('#'));
-                self.links.extend(links.map(|letter| Token::parse(TokenKind::Link, &token_of(letter)).unwrap()));
-                return Ok(Answer::Mail(letters.iter().map(addressed).collect()));
+                self.app.mail_capture.broken.store(!works, Ordering::SeqCst);
+                let messages = self.app.deliver().await;
+                let links = messages.iter().filter(|message| message.to_text().contains('#'));
+                self.links.extend(links.map(|message| Token::parse(TokenKind::Link, &token_of(message)).unwrap()));
+                return Ok(Answer::Mail(messages.iter().map(addressed).collect()));
             }
             Event::Follow { since, to } => {
                 let link = self.links.iter().rev().nth(since).ok_or(AppError::LinkInvalid)?;
@@ -242,8 +242,8 @@ fn nth(tokens: &[Token], since: usize) -> Result<&Token, AppError> {
 }
 
 /// The recipient and the kind of a mail.
-fn addressed(letter: &MailMessage) -> (Person, MailKind) {
-    let errand = match letter.subject.as_str() {
+fn addressed(message: &MailMessage) -> (Person, MailKind) {
+    let errand = match message.subject.as_str() {
         "Confirm your email for Vestibule" => MailKind::Verify,
         "You have an account at Vestibule already" => MailKind::Taken,
         "Choose a new password for Vestibule" => MailKind::Forgot,
@@ -254,7 +254,7 @@ fn addressed(letter: &MailMessage) -> (Person, MailKind) {
         "Your email at Vestibule was changed back" => MailKind::EmailUndone,
         other => panic!("{other}"),
     };
-    (Person::named(&letter.to), errand)
+    (Person::named(&message.to), errand)
 }
 
 /// Runs a script on both. Returns the first step where they differ, if there is one.

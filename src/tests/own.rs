@@ -70,8 +70,8 @@ on_both! {
             {"status":"ok","token":"…","sessions_ended":1}
             "#);
         }
-        let living = [app.me(&renewed).await, app.me(&here).await, app.me(&there).await, app.me(&bob).await];
-        assert_eq!(living.map(|status| status.as_u16()), [200, 401, 401, 200], "R17: a copied token is useless");
+        let statuses = [app.me(&renewed).await, app.me(&here).await, app.me(&there).await, app.me(&bob).await];
+        assert_eq!(statuses.map(|status| status.as_u16()), [200, 401, 401, 200], "R17: a copied token is useless");
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
         assert_eq!(app.log_in("ann", NEW).await.status, 200);
     }
@@ -146,8 +146,8 @@ on_both! {
         let text = app.get(SESSIONS).bearer(&second).send().await.text;
         assert!(!text.contains(&first) && !text.contains(&second) && !text.contains("192.0.2.77"), "{text}");
         app.clock.advance(Duration::from_hours(3));
-        let living: Vec<Value> = app.sessions_of(&second).await.iter().map(|line| line["current"].clone()).collect();
-        assert_eq!(living, [true], "a session that was not used for four hours has ended");
+        let current: Vec<Value> = app.sessions_of(&second).await.iter().map(|line| line["current"].clone()).collect();
+        assert_eq!(current, [true], "a session that was not used for four hours has ended");
     }
 }
 
@@ -372,8 +372,8 @@ on_both! {
         // One mail with a link was sent, and another is queued.
         app.deliver().await;
         assert_eq!(app.ask("POST", "/api/accounts/resend_verification/", &token, &json!({})).await.status, 200);
-        let wish = json!({ "name": "a script", "scope": "read", "days": 1 });
-        assert_eq!(app.ask("POST", "/api/accounts/tokens/", &token, &wish).await.status, 200);
+        let request = json!({ "name": "a script", "scope": "read", "days": 1 });
+        assert_eq!(app.ask("POST", "/api/accounts/tokens/", &token, &request).await.status, 200);
         assert_eq!(app.log_in("ann", "wrong").await.status, 400);
         let answer = app.get(EXPORT).bearer(&token).send().await;
         assert_eq!(answer.header("content-disposition"), "attachment; filename=\"account.json\"");
@@ -391,8 +391,8 @@ on_both! {
             // it. A decoy records only that a mailbox was asked about, and not which one. Facts of the server concern
             // no account.
             let of_nobody = ["address_throttles", "decoy_links", "server_facts"].contains(&table.as_str());
-            let told = of_nobody || place(&export, &table, &column).is_some();
-            assert!(told || NOT_EXPORTED.contains(&name.as_str()), "{name} is stored, but not exported");
+            let exported = of_nobody || place(&export, &table, &column).is_some();
+            assert!(exported || NOT_EXPORTED.contains(&name.as_str()), "{name} is stored, but not exported");
         }
     }
 }
@@ -443,8 +443,8 @@ on_both! {
         assert_eq!((whole().await, whole().await), (vec![true; 3], vec![false; 3]));
         let gone = app.ask("POST", DELETE, &here, &json!({ "username": "Ann" })).await;
         assert_eq!((gone.status.as_u16(), gone.header("clear-site-data")), (204, "\"storage\""));
-        let living = [app.me(&here).await, app.me(&there).await, app.me(&bob).await];
-        assert_eq!(living.map(|status| status.as_u16()), [401, 401, 200]);
+        let statuses = [app.me(&here).await, app.me(&there).await, app.me(&bob).await];
+        assert_eq!(statuses.map(|status| status.as_u16()), [401, 401, 200]);
         assert_eq!(app.store.attempts_of(&user, &strangers).await.unwrap(), (None, None));
         assert_eq!(whole().await, [true; 3]);
         assert!(app.store.list_sessions(&user, ActiveSessions::ALL).await.unwrap().is_empty());
@@ -598,7 +598,7 @@ async fn of_hundreds_of_deleted_accounts_no_byte_stays_in_the_file_r110() {
             deleted.push(name);
         }
     }
-    app.upkeep.take().unwrap().sweep().await;
+    app.maintenance.take().unwrap().sweep().await;
     assert_eq!(remains(&app, &deleted), 0, "accounts remain in the file");
     assert!(!app.store.rewrite(i64::MAX).await.unwrap(), "once is enough");
 }
@@ -612,7 +612,7 @@ async fn a_plain_copy_of_the_file_lacks_little_as_its_log_is_folded_now_and_then
         String::from_utf8_lossy(&file).contains("ann@example.org")
     };
     assert!(!is_in_the_file(&app), "it is only in the log");
-    app.upkeep.take().unwrap().sweep().await;
+    app.maintenance.take().unwrap().sweep().await;
     assert!(is_in_the_file(&app));
 }
 

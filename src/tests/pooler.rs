@@ -88,8 +88,8 @@ async fn works(url: &str) {
     let failed: Vec<_> = logins.iter().filter(|answer| answer.status != 200).collect();
     assert!(failed.is_empty(), "{} of 24: {:?}", failed.len(), failed.first());
     assert!(checks.iter().all(|status| *status == 200), "{checks:?}");
-    let mut upkeep = app.upkeep.unwrap();
-    upkeep.sweep_all().await.unwrap();
+    let mut maintenance = app.maintenance.unwrap();
+    maintenance.sweep_all().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use vestibule::store::{DatabaseUrl, Turn};
 
 use crate::{
     on_both,
-    util::{Answer, App, Backend, PASSWORD, default_config, is_waited, letterbox::token_of, some_address, until},
+    util::{Answer, App, Backend, PASSWORD, default_config, is_waited, mail_capture::token_of, some_address, until},
 };
 
 mod bounds;
@@ -130,9 +130,9 @@ on_both! {
         let body = json!({ "email": "ann", "password": "wrong" });
         let calls = (0..500).map(|n| all[n % all.len()].post(AUTH, &body).from(&some_address()).send());
         let answers = join_all(calls).await;
-        let spent: u64 = all.iter().map(|app| app.service.hashes_run()).sum::<u64>() - before;
+        let hashes: u64 = all.iter().map(|app| app.service.hashes_run()).sum::<u64>() - before;
         let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-        assert_eq!((spent, count(400), count(429)), (10, 10, 490));
+        assert_eq!((hashes, count(400), count(429)), (10, 10, 490));
     }
 }
 
@@ -444,15 +444,15 @@ on_both! {
 }
 
 /// Restarts the app with another time limit for the wait in the hashing queue.
-async fn patient(app: App, patience: Duration) -> App {
+async fn with_hashing_timeout(app: App, timeout: Duration) -> App {
     let mut config = app.config.clone();
-    config.password.hashing_timeout = patience;
+    config.password.hashing_timeout = timeout;
     app.restart_with(config).await
 }
 
 on_both! {
     async fn right_logins_of_one_account_at_the_same_moment_all_succeed_r87(app: App) {
-        let app = patient(app, Duration::from_mins(5)).await;
+        let app = with_hashing_timeout(app, Duration::from_mins(5)).await;
         app.register("ann").await;
         let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
         let all: Vec<&App> = sibling.iter().chain([&app]).collect();
@@ -472,7 +472,7 @@ on_both! {
 
 on_both! {
     async fn of_guesses_at_one_moment_only_one_is_tried_once_there_was_a_wait_r87(app: App) {
-        let app = patient(app, Duration::from_mins(5)).await;
+        let app = with_hashing_timeout(app, Duration::from_mins(5)).await;
         app.register("ann").await;
         let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
         let all: Vec<&App> = sibling.iter().chain([&app]).collect();
@@ -487,7 +487,7 @@ on_both! {
 
 on_both! {
     async fn an_attempt_whose_server_has_died_counts_as_failed_after_its_time_r87(app: App) {
-        let app = patient(app, Duration::from_millis(100)).await;
+        let app = with_hashing_timeout(app, Duration::from_millis(100)).await;
         let rule = app.service.policy().account;
         app.register("ann").await;
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
@@ -566,8 +566,8 @@ on_both! {
         app.clock.advance(Duration::from_millis(200));
         assert_eq!((app.me(&token).await.as_u16(), app.me(&token).await.as_u16()), (200, 429));
         app.clock.advance(Duration::from_secs(1));
-        let wish = json!({ "name": "a script", "scope": "read", "days": 1 });
-        let made = app.ask("POST", "/api/accounts/tokens/", &token, &wish).await;
+        let request = json!({ "name": "a script", "scope": "read", "days": 1 });
+        let made = app.ask("POST", "/api/accounts/tokens/", &token, &request).await;
         let personal = made.json()["token"].as_str().unwrap().to_owned();
         for call in 0..300 {
             assert_eq!(app.me(&personal).await, 200, "call {call}");

@@ -12,7 +12,7 @@ use vestibule::{
 
 use crate::{
     on_both,
-    util::{Answer, App, Backend, PASSWORD, letterbox::token_of, some_address},
+    util::{Answer, App, Backend, PASSWORD, mail_capture::token_of, some_address},
 };
 
 const REGISTER: [&str; 2] = ["/api/accounts/api_register/", "/fn/register"];
@@ -126,8 +126,8 @@ on_both! {
         assert_eq!((api.status.as_u16(), &api.json()["errors"]["email"]), (400, &json!([said])));
         assert_eq!(app.post_from_anywhere(REGISTER[1], body).await.status, 400);
         let token = app.token("ann").await;
-        let wish = json!({ "new_email": "ann@mailinator.com" });
-        let moved = app.ask("POST", CHANGE_EMAIL[0], &token, &wish).await;
+        let request = json!({ "new_email": "ann@mailinator.com" });
+        let moved = app.ask("POST", CHANGE_EMAIL[0], &token, &request).await;
         assert_eq!(&moved.json()["errors"]["new_email"], &json!([said]));
         assert_eq!(app.accounts().await, 1);
     }

@@ -148,11 +148,11 @@ on_both! {
             app.clock.advance(Duration::from_millis(5));
             assert_eq!(app.me(tokens.last().unwrap()).await, 200);
         }
-        let mut living = Vec::new();
+        let mut active = Vec::new();
         for token in &tokens {
-            living.push(app.me(token).await == 200);
+            active.push(app.me(token).await == 200);
         }
-        assert_eq!(living, [vec![false; 5], vec![true; 20]].concat());
+        assert_eq!(active, [vec![false; 5], vec![true; 20]].concat());
     }
 }
 
@@ -182,13 +182,13 @@ on_both! {
             app.token("ann").await;
         }
         app.log_in("ghost", "x").await;
-        let mut upkeep = app.upkeep.take().unwrap();
-        assert_eq!(upkeep.sweep_all().await.unwrap(), 0, "nothing has expired yet");
+        let mut maintenance = app.maintenance.take().unwrap();
+        assert_eq!(maintenance.sweep_all().await.unwrap(), 0, "nothing has expired yet");
         app.clock.advance(Duration::from_hours(25));
         // 3 sessions; 6 counters of addresses: two of the registration, three logins, one failure; one failure of an
         // unknown name.
-        assert_eq!(upkeep.sweep_all().await.unwrap(), 10);
-        assert_eq!(upkeep.sweep_all().await.unwrap(), 0);
+        assert_eq!(maintenance.sweep_all().await.unwrap(), 10);
+        assert_eq!(maintenance.sweep_all().await.unwrap(), 0);
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "accounts remain");
     }
 }
@@ -200,7 +200,7 @@ on_both! {
         let token = app.token("ann").await;
         assert_eq!(app.me(&token).await, 200);
         app.clock.advance(Duration::from_hours(5));
-        assert!(app.upkeep.as_mut().unwrap().sweep_all().await.unwrap() > 0);
+        assert!(app.maintenance.as_mut().unwrap().sweep_all().await.unwrap() > 0);
         app.clock.go_back(Duration::from_hours(2));
         assert_eq!(app.me(&token).await, 401);
     }
@@ -214,12 +214,12 @@ on_both! {
         let kept = async || app.store.list_sessions(&user, ActiveSessions::ALL).await.unwrap();
         assert_eq!(kept().await.len(), 1);
         app.clock.advance(Duration::from_hours(5));
-        let upkeep = app.upkeep.take().unwrap();
+        let maintenance = app.maintenance.take().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let running = tokio::spawn(upkeep.run(async { drop(stopped.await) }));
-        let patience = Instant::now() + Duration::from_mins(1);
+        let running = tokio::spawn(maintenance.run(async { drop(stopped.await) }));
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !kept().await.is_empty() {
-            assert!(Instant::now() < patience, "nothing is swept");
+            assert!(Instant::now() < deadline, "nothing is swept");
         }
         drop(stop);
         running.await.unwrap();
@@ -234,7 +234,7 @@ on_both! {
         app.clock.advance(Duration::from_hours(3));
         assert_eq!(app.me(&token).await, 200);
         // Stopping the background work writes its pending data.
-        app.upkeep.take().unwrap().run(std::future::ready(())).await;
+        app.maintenance.take().unwrap().run(std::future::ready(())).await;
         let app = app.restart().await;
         app.clock.advance(Duration::from_hours(2));
         assert_eq!(app.me(&token).await, 200, "its use three hours after the login survived the restart");

@@ -1,10 +1,10 @@
 //! What the tests share: a server on each database, a clock that the test controls, and requests to the server.
 
+pub mod captured_log;
 pub mod client;
 pub mod document;
 pub mod gate;
-pub mod heard;
-pub mod letterbox;
+pub mod mail_capture;
 pub mod postgres;
 pub mod program;
 
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{gate::Gate, letterbox::Letterbox};
+use self::{gate::Gate, mail_capture::MailCapture};
 use axum::{
     body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Request, StatusCode, Version},
@@ -123,15 +123,15 @@ impl Entropy for SeededEntropy {
 
 /// A server without its sockets.
 pub struct App {
-    pub front: Arc<Pipeline>,
+    pub pipeline: Arc<Pipeline>,
     pub service: Service,
     pub store: Store,
     pub clock: Arc<ManualClock>,
     pub config: Config,
     pub backend: Backend,
-    pub upkeep: Option<Maintenance>,
-    pub letterbox: Arc<Letterbox>,
-    pub postman: MailWorker,
+    pub maintenance: Option<Maintenance>,
+    pub mail_capture: Arc<MailCapture>,
+    pub mail_worker: MailWorker,
     pub judge: Arc<Judge>,
     folder: Arc<TempDir>,
 }
@@ -173,8 +173,8 @@ impl App {
 
     /// Stops this server and starts it again on the same database, with another configuration.
     pub async fn restart_with(self, config: Config) -> Self {
-        let Self { front, service, store, clock, backend, upkeep, postman, folder, .. } = self;
-        drop((front, upkeep, postman));
+        let Self { pipeline, service, store, clock, backend, maintenance, mail_worker, folder, .. } = self;
+        drop((pipeline, maintenance, mail_worker));
         store.close().await;
         drop((service, store));
         Self::assemble(backend, config, clock, folder).await
@@ -196,14 +196,26 @@ impl App {
         let names = name_key::of(&config.database.url, &*entropy).unwrap();
         let hasher = Hasher::new(config.hash_policy(), [7; 16]).unwrap();
         let judge = Arc::clone(hasher.judge());
-        let (service, upkeep) =
+        let (service, maintenance) =
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy(), names);
         let state: AppState = run::state(&config, service.clone());
-        let front = Arc::new(Pipeline::new(Routes::of(&state), &state.trust, &config.server));
-        let letterbox = Arc::new(Letterbox::default());
+        let pipeline = Arc::new(Pipeline::new(Routes::of(&state), &state.trust, &config.server));
+        let mail_capture = Arc::new(MailCapture::default());
         let head = config.letterhead(config.server.address);
-        let postman = service.postman(Arc::clone(&letterbox) as Arc<dyn MailTransport>, head);
-        Self { front, service, store, clock, config, backend, upkeep: Some(upkeep), letterbox, postman, judge, folder }
+        let mail_worker = service.postman(Arc::clone(&mail_capture) as Arc<dyn MailTransport>, head);
+        Self {
+            pipeline,
+            service,
+            store,
+            clock,
+            config,
+            backend,
+            maintenance: Some(maintenance),
+            mail_capture,
+            mail_worker,
+            judge,
+            folder,
+        }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -267,7 +279,7 @@ impl App {
             .uri(path)
             .header("host", "localhost:8000")
             .extension(Peer(SocketAddr::from(([127, 0, 0, 1], 40_000))));
-        Call { front: Arc::clone(&self.front), request, body: Body::empty() }
+        Call { pipeline: Arc::clone(&self.pipeline), request, body: Body::empty() }
     }
 
     /// Sends a request with a token, from a fresh address.
@@ -328,7 +340,7 @@ pub fn some_address() -> String {
 
 /// A request to be sent.
 pub struct Call {
-    front: Arc<Pipeline>,
+    pipeline: Arc<Pipeline>,
     request: axum::http::request::Builder,
     body: Body,
 }
@@ -379,8 +391,8 @@ impl Call {
     pub async fn send(self) -> Answer {
         let request = self.request.body(self.body).unwrap();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answer = Answer::read(self.front.answer(request).await).await;
-        document::expect(&self.front, &method, &path, &answer).await;
+        let answer = Answer::read(self.pipeline.answer(request).await).await;
+        document::expect(&self.pipeline, &method, &path, &answer).await;
         answer
     }
 }

@@ -94,7 +94,7 @@ pub struct Ledger<'a> {
     accounts: Vec<Account>,
     logins: Vec<Login>,
     /// Used links that must no longer work: the path, and the request body.
-    spent: Vec<(&'static str, Value)>,
+    used_links: Vec<(&'static str, Value)>,
     promised: Vec<Promise>,
     pub counts: Counts,
     /// Violations that the audit found.
@@ -166,9 +166,9 @@ impl std::iter::Sum for Counts {
 
 impl<'a> Ledger<'a> {
     pub fn new(client: usize, mailroom: &'a Mailroom, sessions_may_be_lost: bool) -> Self {
-        let (accounts, logins, spent, promised) = (vec![], vec![], vec![], vec![]);
+        let (accounts, logins, used_links, promised) = (vec![], vec![], vec![], vec![]);
         let (faults, counts) = (vec![], Counts::default());
-        Self { client, mailroom, sessions_may_be_lost, accounts, logins, spent, promised, counts, faults }
+        Self { client, mailroom, sessions_may_be_lost, accounts, logins, used_links, promised, counts, faults }
     }
 
     /// Runs one round of user operations: registers, logs in, and uses the account. Every other round, an earlier login
@@ -236,8 +236,8 @@ impl<'a> Ledger<'a> {
     }
 
     fn make_token(&mut self, server: SocketAddr, login: usize) {
-        let wish = json!({ "name": "backup", "scope": "full", "days": 30 });
-        let answer = send(server, "tokens/", &self.logins[login].token, &wish);
+        let request = json!({ "name": "backup", "scope": "full", "days": 30 });
+        let answer = send(server, "tokens/", &self.logins[login].token, &request);
         if let Some(answer) = self.answer(answer, &[200, 401]).filter(|answer| answer.status == 200) {
             self.counts.issued += 1;
             self.keep(&answer, true);
@@ -322,7 +322,7 @@ impl<'a> Ledger<'a> {
         let answer = self.answer(send(server, path, "", &body), &[200, 410]);
         match answer.map(|answer| answer.status) {
             Some(200) => {
-                self.spent.push((path, body));
+                self.used_links.push((path, body));
                 Some(Acknowledged::Yes)
             }
             Some(_) => None,
@@ -412,7 +412,7 @@ impl<'a> Ledger<'a> {
                 (life, other) => self.faults.push(format!("login {n}: {life:?}, but the response is {other}")),
             }
         }
-        for (path, body) in std::mem::take(&mut self.spent) {
+        for (path, body) in std::mem::take(&mut self.used_links) {
             let found = send(server, path, "", &body).map_or(0, |answer| answer.status);
             if found != 410 {
                 self.faults.push(format!("a used link at {path} got the response {found}"));
@@ -461,7 +461,7 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
     let Account { name, registered, changed, deleted, verified, moved } = account;
     let (emails, passwords) =
         (possible(*moved, account.email(), account.new_email()), possible(*changed, PASSWORD, CHANGED));
-    let mut living = 0;
+    let mut accepted = 0;
     // The wrong password is tried only where it was changed, because each try costs a hash.
     for password in [PASSWORD, CHANGED].into_iter().filter(|password| *password == PASSWORD || changed.is_some()) {
         let status = |by: &str| log_in_with(server, by, password).map_or(0, |answer| answer.status);
@@ -470,7 +470,7 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
         let by_new = if moved.is_some() { status(&account.new_email()) } else { 400 };
         match (opened.status, by_old, by_new) {
             (200, 200, 400) | (200, 400, 200) if passwords.contains(&password) => {
-                living += 1;
+                accepted += 1;
                 let email = if by_old == 200 { account.email() } else { account.new_email() };
                 let confirmed = possible(*verified, false, true);
                 is_who_it_is(server, &opened, (name, &email), &confirmed)?;
@@ -484,7 +484,7 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
     }
     let may_live = *deleted != Some(Acknowledged::Yes);
     let must_live = *registered == Acknowledged::Yes && deleted.is_none();
-    match living {
+    match accepted {
         1 if may_live => Ok(()),
         0 if !must_live => match register(server, name).map(|made| made.status) {
             Ok(200) => Ok(()),

@@ -23,11 +23,11 @@ pub struct Mailroom {
 struct Arrived {
     files: BTreeSet<OsString>,
     /// By address, in the order in which they were found.
-    letters: HashMap<String, Vec<Letter>>,
+    messages: HashMap<String, Vec<Message>>,
 }
 
 #[derive(Clone)]
-struct Letter {
+struct Message {
     subject: String,
     link: Option<String>,
 }
@@ -42,7 +42,7 @@ impl Mailroom {
     pub fn link(&self, address: &str, subject: &str) -> Option<String> {
         let given_up = Instant::now() + SESSION_TIMEOUT;
         loop {
-            let found = self.letters(address).into_iter().rev().find(|letter| letter.subject.starts_with(subject));
+            let found = self.messages(address).into_iter().rev().find(|message| message.subject.starts_with(subject));
             if found.is_some() || Instant::now() > given_up {
                 return found?.link;
             }
@@ -52,26 +52,26 @@ impl Mailroom {
 
     /// Whether a mail of a kind has arrived.
     pub fn has(&self, address: &str, subject: &str) -> bool {
-        self.letters(address).iter().any(|letter| letter.subject.starts_with(subject))
+        self.messages(address).iter().any(|message| message.subject.starts_with(subject))
     }
 
-    fn letters(&self, address: &str) -> Vec<Letter> {
+    fn messages(&self, address: &str) -> Vec<Message> {
         let mut arrived = self.arrived.lock().unwrap();
         // The folder doesn't exist before the first mail.
         let files = fs::read_dir(&self.folder).into_iter().flatten().map(|entry| entry.unwrap().file_name());
         let whole = files.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "eml"));
         let new: BTreeSet<OsString> = whole.filter(|name| !arrived.files.contains(name)).collect();
         for name in new {
-            let (to, letter) = read(&fs::read_to_string(self.folder.join(&name)).unwrap());
-            arrived.letters.entry(to).or_default().push(letter);
+            let (to, message) = read(&fs::read_to_string(self.folder.join(&name)).unwrap());
+            arrived.messages.entry(to).or_default().push(message);
             arrived.files.insert(name);
         }
-        arrived.letters.get(address).cloned().unwrap_or_default()
+        arrived.messages.get(address).cloned().unwrap_or_default()
     }
 }
 
-fn read(text: &str) -> (String, Letter) {
+fn read(text: &str) -> (String, Message) {
     let header = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
     let link = text.lines().find_map(|line| Some(line.split_once("#vsl_")?.1));
-    (header("To: "), Letter { subject: header("Subject: "), link: link.map(|rest| format!("vsl_{rest}")) })
+    (header("To: "), Message { subject: header("Subject: "), link: link.map(|rest| format!("vsl_{rest}")) })
 }

@@ -44,9 +44,9 @@ fn each_mail_that_a_ledger_promises_is_in_the_queue_by_the_same_kind_r94() {
     let server = Server::start(command.env("DATABASE_URL", "sqlite:vestibule.db"), &folder.path().join("log"));
     runtime.block_on(async { sqlx::raw_sql(KEEP).execute(&mut open(folder.path()).await).await.unwrap() });
     let mut ledger = Ledger::new(0, &mailroom, false);
-    let patience = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !all_done(ledger.counts) {
-        assert!(Instant::now() < patience, "some operations are never done: {:?}", ledger.counts);
+        assert!(Instant::now() < deadline, "some operations are never done: {:?}", ledger.counts);
         ledger.write(server.address);
     }
     assert!(server.stop().success());

@@ -62,9 +62,9 @@ impl<'a> Writers<'a> {
 
     /// Waits for that many more rounds.
     fn await_rounds(&self, rounds: usize) {
-        let (before, patience) = (self.written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
+        let (before, deadline) = (self.written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
         while self.written.load(Ordering::Relaxed) < before + rounds {
-            assert!(Instant::now() < patience, "no operation is acknowledged any more");
+            assert!(Instant::now() < deadline, "no operation is acknowledged any more");
             thread::yield_now();
         }
     }

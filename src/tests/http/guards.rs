@@ -256,8 +256,8 @@ async fn browsers_are_told_to_keep_to_https_where_people_use_it_r70() {
         let app = App::start_with(Backend::Sqlite, |config| config.server.public_url = public.parse().ok()).await;
         for path in ["/login", ME, "/healthz", "/nothing"] {
             let answer = app.get(path).send().await;
-            let told = answer.header("strict-transport-security");
-            assert_eq!(told, if https { "max-age=31536000" } else { "" }, "{public} {path}");
+            let header = answer.header("strict-transport-security");
+            assert_eq!(header, if https { "max-age=31536000" } else { "" }, "{public} {path}");
         }
         let policy = app.get("/login").send().await.header("content-security-policy").to_owned();
         assert_eq!(policy.contains("; upgrade-insecure-requests"), https, "{policy}");

@@ -13,7 +13,7 @@ use vestibule::{
 };
 
 use super::*;
-use crate::util::heard::Heard;
+use crate::util::captured_log::CapturedLog;
 
 /// Requests of one kind from one address.
 const REQUESTS: usize = 20;
@@ -82,17 +82,17 @@ async fn no_stranger_writes_a_line_into_the_log_with_each_request_r112() {
                 let token = if way == "old proof" { app.token("ann").await } else { String::new() };
                 app.clock.advance(Duration::from_mins(11));
                 let address = some_address();
-                let told = |metadata: &tracing::Metadata<'_>| {
+                let relevant = |metadata: &tracing::Metadata<'_>| {
                     metadata.is_event()
                         && *metadata.level() <= Level::INFO
                         && metadata.target().starts_with("vestibule")
                 };
-                let (heard, listening) = Heard::listen(told);
+                let (captured, listening) = CapturedLog::listen(relevant);
                 for _ in 0..REQUESTS {
                     request(&app, &route, way, &token).from(&address).send().await;
                 }
                 drop(listening);
-                let lines = heard.take();
+                let lines = captured.take();
                 assert!(lines.len() < REQUESTS, "{route:?}, {way}, mail {mail}: {lines:#?}");
                 checked += 1;
             }
@@ -108,14 +108,15 @@ async fn answers_of_a_busy_server_are_one_line_and_faults_one_each_r112() {
         .route("/busy", status(StatusCode::SERVICE_UNAVAILABLE))
         .route("/broken", status(StatusCode::INTERNAL_SERVER_ERROR));
     let config = Config::load(None, []).unwrap();
-    let front = Pipeline::new(Routes::from(routes), &Arc::default(), &config.server);
+    let pipeline = Pipeline::new(Routes::from(routes), &Arc::default(), &config.server);
     for (path, status, lines) in [("/busy", "status: 503", 1), ("/broken", "status: 500", REQUESTS)] {
-        let (heard, listening) = Heard::listen(|metadata| metadata.is_event() && *metadata.level() <= Level::WARN);
+        let (captured, listening) =
+            CapturedLog::listen(|metadata| metadata.is_event() && *metadata.level() <= Level::WARN);
         for _ in 0..REQUESTS {
-            front.answer(Request::get(path).header("host", "localhost").body(Body::empty()).unwrap()).await;
+            pipeline.answer(Request::get(path).header("host", "localhost").body(Body::empty()).unwrap()).await;
         }
         drop(listening);
-        let told = heard.take();
-        assert!(told.len() == lines && told.iter().all(|line| line.contains(status)), "{told:?}");
+        let logged = captured.take();
+        assert!(logged.len() == lines && logged.iter().all(|line| line.contains(status)), "{logged:?}");
     }
 }

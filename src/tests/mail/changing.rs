@@ -23,9 +23,9 @@ on_both! {
         let me = app.who(&token).await;
         assert_eq!((&me["email"], &me["email_verified"]), (&json!("second@example.org"), &json!(true)));
         assert_eq!(app.log_in("ann@example.org", PASSWORD).await.status, 400);
-        let told = app.deliver_one().await;
-        assert_eq!((told.to.as_str(), told.subject.as_str()), ("ann@example.org", "Your email at Vestibule was changed"));
-        let undo = token_of(&told);
+        let notice = app.deliver_one().await;
+        assert_eq!((notice.to.as_str(), notice.subject.as_str()), ("ann@example.org", "Your email at Vestibule was changed"));
+        let undo = token_of(&notice);
         app.clock.advance(Duration::from_hours(72) - Duration::from_millis(1));
         let token = app.token("second@example.org").await;
         assert_eq!(app.send(UNDO_EMAIL, json!({ "token": undo, "new_password": "short" })).await.status, 400);
@@ -33,8 +33,8 @@ on_both! {
         assert_eq!(app.me(&token).await, 401, "another person may have done it");
         assert_eq!(app.undo_email(&undo).await, 410);
         assert_eq!(app.log_in("ann", PASSWORD).await.status, 400, "they may know the password");
-        let told = app.deliver_one().await;
-        assert_eq!((told.to.as_str(), told.subject.as_str()), ("second@example.org", "Your email at Vestibule was changed back"));
+        let notice = app.deliver_one().await;
+        assert_eq!((notice.to.as_str(), notice.subject.as_str()), ("second@example.org", "Your email at Vestibule was changed back"));
         assert_eq!(app.who(&app.new_token("ann@example.org").await).await["email"], "ann@example.org");
     }
 }
@@ -59,11 +59,11 @@ on_both! {
         app.register_confirmed("ann").await;
         app.register_confirmed("bob").await;
         let token = app.token("ann").await;
-        let wish = |email: &str| json!({ "new_email": email });
-        let refused = app.ask("POST", CHANGE_EMAIL, &token, &wish("bob@example.org")).await;
-        let told = app.deliver_one().await;
-        assert_eq!((told.to.as_str(), told.subject.as_str()), ("bob@example.org", "You have an account at Vestibule already"));
-        let free = app.ask("POST", CHANGE_EMAIL, &token, &wish("free@example.org")).await;
+        let request = |email: &str| json!({ "new_email": email });
+        let refused = app.ask("POST", CHANGE_EMAIL, &token, &request("bob@example.org")).await;
+        let notice = app.deliver_one().await;
+        assert_eq!((notice.to.as_str(), notice.subject.as_str()), ("bob@example.org", "You have an account at Vestibule already"));
+        let free = app.ask("POST", CHANGE_EMAIL, &token, &request("free@example.org")).await;
         assert_eq!(refused.shape(), free.shape());
         // Another person registers with the email before it is confirmed.
         let link = token_of(&app.deliver_one().await);
@@ -71,10 +71,10 @@ on_both! {
         assert_eq!(app.confirm_email(&link).await, 409);
         assert_eq!(app.who(&token).await["email"], "ann@example.org");
         for (bad, status) in [("ann@example.org", 400), ("", 400), ("no address", 400)] {
-            assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish(bad)).await.status, status, "{bad}");
+            assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &request(bad)).await.status, status, "{bad}");
         }
         app.clock.advance(Duration::from_mins(10));
-        let late = app.ask("POST", CHANGE_EMAIL, &token, &wish("late@example.org")).await;
+        let late = app.ask("POST", CHANGE_EMAIL, &token, &request("late@example.org")).await;
         assert_eq!(late.json()["code"], "reauth_required");
     }
 }
@@ -84,8 +84,8 @@ on_both! {
         app.register_confirmed("ann").await;
         let intruder = app.token("ann").await;
         let sent = app.email_link(&intruder, "evil@example.org").await;
-        let wish = json!({ "new_email": "worse@example.org" });
-        assert_eq!(app.ask("POST", CHANGE_EMAIL, &intruder, &wish).await.status, 200);
+        let request = json!({ "new_email": "worse@example.org" });
+        assert_eq!(app.ask("POST", CHANGE_EMAIL, &intruder, &request).await.status, 200);
         let mine = app.token("ann").await;
         let body = json!({ "current_password": PASSWORD, "new_password": NEW });
         assert_eq!(app.ask("POST", CHANGE_PASSWORD, &mine, &body).await.status, 200);
@@ -100,21 +100,21 @@ on_both! {
         let token = app.token("ann").await;
         app.move_to(&token, "evil@example.org").await;
         // The owner's mail is late, and the intruder's is sent before it.
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
         app.clock.advance(Duration::from_secs(1));
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         app.move_to(&token, "worse@example.org").await;
         let intruders = app.deliver_one().await;
         assert_eq!(intruders.to, "evil@example.org");
         app.clock.advance(Duration::from_secs(30));
         let owners = app.deliver_one().await;
         assert_eq!(owners.to, "ann@example.org");
-        let wish = json!({ "new_email": "worst@example.org" });
-        assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish).await.status, 200);
+        let request = json!({ "new_email": "worst@example.org" });
+        assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &request).await.status, 200);
         assert_eq!(app.undo_email(&token_of(&owners)).await, 200);
         assert_eq!(app.undo_email(&token_of(&intruders)).await, 410, "the time of the change decides");
-        let subjects: Vec<String> = app.deliver().await.into_iter().map(|letter| letter.subject).collect();
+        let subjects: Vec<String> = app.deliver().await.into_iter().map(|message| message.subject).collect();
         assert_eq!(subjects, ["Your email at Vestibule was changed back"], "the last request is revoked");
     }
 }
@@ -215,7 +215,7 @@ on_both! {
         for _ in 0..96 {
             app.clock.advance(Duration::from_hours(1));
             assert!(app.deliver().await.is_empty());
-            app.upkeep.as_mut().unwrap().sweep_all().await.unwrap();
+            app.maintenance.as_mut().unwrap().sweep_all().await.unwrap();
         }
         assert_eq!(app.undo_email(&owners).await, 410, "while it is disabled");
         app.store.enable_user(&user, app.now()).await.unwrap();
@@ -264,18 +264,18 @@ on_both! {
         let token = app.token("ann").await;
         let user = app.id_of(&token).await;
         app.move_to(&token, "evil@example.org").await;
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty(), "the owner's mail is delayed");
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_secs(1));
         app.move_to(&token, "worse@example.org").await;
         let intruders = token_of(&app.deliver_one().await);
         app.store.disable_user(&user, app.now()).await.unwrap();
         app.clock.advance(Duration::from_hours(1));
         app.store.enable_user(&user, app.now()).await.unwrap();
-        let told = app.deliver_one().await;
-        assert_eq!(told.to, "ann@example.org");
-        assert_eq!(app.undo_email(&token_of(&told)).await, 200);
+        let notice = app.deliver_one().await;
+        assert_eq!(notice.to, "ann@example.org");
+        assert_eq!(app.undo_email(&token_of(&notice)).await, 200);
         assert_eq!(app.undo_email(&intruders).await, 410);
     }
 }
@@ -288,8 +288,8 @@ on_both! {
             app.register_confirmed(&name).await;
             let token = app.token(&name).await;
             for _ in 0..6 {
-                let wish = json!({ "new_email": "new@example.org" });
-                assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &wish).await.status, 200);
+                let request = json!({ "new_email": "new@example.org" });
+                assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &request).await.status, 200);
             }
             sent += app.deliver().await.len();
         }
@@ -347,9 +347,9 @@ on_both! {
         assert_eq!(app.verify(&link, PASSWORD).await, 200);
         app.move_to(&app.token("ann").await, "evil@example.org").await;
         let undo = token_of(&app.deliver_one().await);
-        let wish = |password: &str| json!({ "token": undo, "new_password": password });
-        assert_eq!(app.send(UNDO_EMAIL, wish("ann.walrus-lantern@example.org")).await.status, 400);
-        assert_eq!(app.send(UNDO_EMAIL, wish(NEW)).await.status, 200);
+        let request = |password: &str| json!({ "token": undo, "new_password": password });
+        assert_eq!(app.send(UNDO_EMAIL, request("ann.walrus-lantern@example.org")).await.status, 400);
+        assert_eq!(app.send(UNDO_EMAIL, request(NEW)).await.status, 200);
     }
 }
 
@@ -359,9 +359,9 @@ async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome 
     let link = app.store.find_link(&hash).await.unwrap().unwrap();
     let (email, at) = (Email::parse("ann@example.org").unwrap(), app.now());
     let inherit = || Inherit { from: String::new(), to: String::new(), since: at };
-    let told = NewMail { id: "told".to_owned(), errand: MailKind::EmailUndone, created_at: at, due_at: at };
+    let notice = NewMail { id: "told".to_owned(), errand: MailKind::EmailUndone, created_at: at, due_at: at };
     let squatter = Some((squatter.to_owned(), inherit()));
-    app.store.undo_email((&hash, &link), (&email, inherit()), ("", "network"), squatter, &told).await.unwrap()
+    app.store.undo_email((&hash, &link), (&email, inherit()), ("", "network"), squatter, &notice).await.unwrap()
 }
 
 /// A link that restores ann's former email.

@@ -7,9 +7,9 @@ on_both! {
         app.register("ann").await;
         let token = app.token("ann").await;
         assert_eq!(app.who(&token).await["email_verified"], false);
-        let letter = app.deliver_one().await;
+        let message = app.deliver_one().await;
         insta::allow_duplicates! {
-            insta::assert_snapshot!(letter.to_text().replace(&token_of(&letter), "…"), @r#"
+            insta::assert_snapshot!(message.to_text().replace(&token_of(&message), "…"), @r#"
             Vestibule
 
             Hello,
@@ -30,8 +30,8 @@ on_both! {
             http://127.0.0.1:8000
             "#);
         }
-        assert_eq!(letter.to, "ann@example.org");
-        let link = token_of(&letter);
+        assert_eq!(message.to, "ann@example.org");
+        let link = token_of(&message);
         for wrong in ["wrong", "", NEW] {
             assert!([400, 403].contains(&app.verify(&link, wrong).await), "{wrong}");
         }
@@ -71,12 +71,12 @@ on_both! {
         let squatter = app.token("ann").await;
         let link = token_of(&app.deliver_one().await);
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
-        let letter = app.deliver_one().await;
-        assert_eq!(letter.subject, "Choose a new password for Vestibule");
-        let text = letter.to_text();
+        let message = app.deliver_one().await;
+        assert_eq!(message.subject, "Choose a new password for Vestibule");
+        let text = message.to_text();
         assert!(text.contains("for 24 hours, and confirms that this address is yours") && text.contains("/reset#"), "{text}");
         assert_eq!(app.reset(&link, NEW).await, 410, "only the newer link is valid");
-        assert_eq!(app.reset(&token_of(&letter), NEW).await, 200);
+        assert_eq!(app.reset(&token_of(&message), NEW).await, 200);
         assert_eq!(app.me(&squatter).await, 401);
         assert_eq!((app.log_in("ann", PASSWORD).await.status.as_u16(), app.log_in("ann", NEW).await.status.as_u16()), (400, 200));
         let answer = app.log_in("ann", NEW).await.json();

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{Connection, Row as _, SqliteConnection};
 
 use super::*;
-use crate::util::heard::Heard;
+use crate::util::captured_log::CapturedLog;
 
 const SESSIONS: &str = "/api/accounts/sessions/";
 const TOKENS: &str = "/api/accounts/tokens/";
@@ -29,7 +29,8 @@ fn plain(mut value: Value, asked: &str) -> String {
 async fn traces_of_a_move(app: &App, asked: &str) -> Vec<String> {
     let mut seen = Vec::new();
     let token = app.token("ann").await;
-    let wish = async |email: &str| app.ask("POST", CHANGE_EMAIL, &token, &json!({ "new_email": email })).await.shape();
+    let request =
+        async |email: &str| app.ask("POST", CHANGE_EMAIL, &token, &json!({ "new_email": email })).await.shape();
     let read = async |seen: &mut Vec<String>| {
         for path in ["/api/accounts/export/", SESSIONS, TOKENS, "/api/accounts/me/"] {
             let answer = app.get(path).bearer(&token).from(&some_address()).send().await;
@@ -40,12 +41,12 @@ async fn traces_of_a_move(app: &App, asked: &str) -> Vec<String> {
     // A link to the account's own new mailbox, which a further request revokes.
     let own = app.email_link(&token, "ann2@example.org").await;
     app.clock.advance(Duration::from_secs(1));
-    app.letterbox.broken.store(true, Ordering::SeqCst);
-    seen.push(wish(asked).await);
+    app.mail_capture.broken.store(true, Ordering::SeqCst);
+    seen.push(request(asked).await);
     read(&mut seen).await;
     app.deliver().await;
     read(&mut seen).await;
-    app.letterbox.broken.store(false, Ordering::SeqCst);
+    app.mail_capture.broken.store(false, Ordering::SeqCst);
     app.clock.advance(Duration::from_mins(1));
     app.deliver().await;
     read(&mut seen).await;
@@ -53,9 +54,9 @@ async fn traces_of_a_move(app: &App, asked: &str) -> Vec<String> {
     // The number of requests that remain.
     for at in 0..6 {
         app.clock.advance(Duration::from_secs(1));
-        seen.push(wish(&format!("own{at}@example.org")).await);
-        let letters = app.deliver().await;
-        seen.extend(letters.iter().map(|letter| format!("{} {}", letter.to, letter.subject)));
+        seen.push(request(&format!("own{at}@example.org")).await);
+        let messages = app.deliver().await;
+        seen.extend(messages.iter().map(|message| format!("{} {}", message.to, message.subject)));
         read(&mut seen).await;
     }
     seen
@@ -122,7 +123,7 @@ async fn work_of_the_postman(app: &App) -> usize {
             commits(app) - before
         }
         Backend::Postgres => {
-            let (statements, listening) = Heard::listen(|metadata| metadata.target() == "sqlx::query");
+            let (statements, listening) = CapturedLog::listen(|metadata| metadata.target() == "sqlx::query");
             app.deliver().await;
             drop(listening);
             // Excludes the statements that a connection sends when it is opened or returned to the pool.
@@ -165,11 +166,11 @@ on_both! {
     async fn what_changes_nothing_waits_for_no_other_who_writes_r56(app: App) {
         app.register_confirmed("ann").await;
         let token = app.token("ann").await;
-        let wish = json!({ "name": "backup", "scope": "read", "days": 30 });
+        let request = json!({ "name": "backup", "scope": "read", "days": 30 });
         for _ in 0..10 {
-            assert_eq!(app.ask("POST", TOKENS, &token, &wish).await.status, 200);
+            assert_eq!(app.ask("POST", TOKENS, &token, &request).await.status, 200);
         }
-        assert_eq!(app.ask("POST", TOKENS, &token, &wish).await.status, 429);
+        assert_eq!(app.ask("POST", TOKENS, &token, &request).await.status, 429);
         app.deliver().await;
         let nobody = "018f2f3a-0000-7000-8000-000000000000";
         let calls = [
@@ -180,7 +181,7 @@ on_both! {
         ];
         let ask_all = async {
             for (method, path, status) in calls {
-                let answer = app.ask(method, &path, &token, &wish).await;
+                let answer = app.ask(method, &path, &token, &request).await;
                 assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text);
             }
         };
@@ -230,8 +231,8 @@ on_both! {
     async fn the_database_holds_no_hash_of_an_address_or_a_name_that_anybody_could_compute_r110(app: App) {
         app.register_confirmed("ann").await;
         app.register("bob").await;
-        let wish = json!({ "name": "backup", "scope": "read", "days": 30 });
-        assert_eq!(app.ask("POST", TOKENS, &app.token("bob").await, &wish).await.status, 200);
+        let request = json!({ "name": "backup", "scope": "read", "days": 30 });
+        assert_eq!(app.ask("POST", TOKENS, &app.token("bob").await, &request).await.status, 200);
         app.deliver().await;
         app.move_to(&app.token("ann").await, "moved@example.org").await;
         app.register("eve").await;

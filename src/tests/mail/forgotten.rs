@@ -14,9 +14,9 @@ on_both! {
         assert_eq!((app.me(&here).await.as_u16(), app.me(&there).await.as_u16()), (401, 401));
         assert_eq!((app.log_in("ann", PASSWORD).await.status.as_u16(), app.log_in("ann", NEW).await.status.as_u16()), (400, 200));
         assert_eq!(app.reset(&link, PASSWORD).await, 410);
-        let told = app.deliver_one().await;
-        assert_eq!((told.to.as_str(), told.subject.as_str()), ("ann@example.org", "Your password at Vestibule was changed"));
-        assert!(told.to_text().contains("22 November 2026, 12:00 UTC"), "{}", told.to_text());
+        let notice = app.deliver_one().await;
+        assert_eq!((notice.to.as_str(), notice.subject.as_str()), ("ann@example.org", "Your password at Vestibule was changed"));
+        assert!(notice.to_text().contains("22 November 2026, 12:00 UTC"), "{}", notice.to_text());
     }
 }
 
@@ -101,7 +101,7 @@ on_both! {
         app.register("bob").await;
         app.deliver().await;
         let known = app.forgot("ann@example.org").await;
-        let told = [app.forgot("bob@example.org").await, app.forgot("nobody@example.org").await];
+        let answers = [app.forgot("bob@example.org").await, app.forgot("nobody@example.org").await];
         insta::allow_duplicates! {
             insta::assert_snapshot!(known.shape(), @r#"
             200 OK
@@ -111,12 +111,12 @@ on_both! {
             {"status":"ok","response":"If there is an account with this email, a mail is on its way."}
             "#);
         }
-        for answer in told {
+        for answer in answers {
             assert_eq!(answer.shape(), known.shape());
         }
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert_eq!(app.forgot("ann@example.org").await.shape(), known.shape(), "also while mail can't be sent");
-        let addressees: Vec<String> = app.deliver().await.into_iter().map(|letter| letter.to).collect();
+        let addressees: Vec<String> = app.deliver().await.into_iter().map(|message| message.to).collect();
         assert!(addressees.is_empty(), "{addressees:?}");
     }
 }
@@ -196,10 +196,10 @@ on_both! {
         for _ in 0..3 {
             app.reset_link("ann").await;
         }
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
         assert!(app.deliver().await.is_empty(), "the fifth of five");
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_secs(30));
         assert_eq!(app.deliver().await.len(), 1);
     }
@@ -214,7 +214,7 @@ on_both! {
             let asked = app.ask("POST", CHANGE_EMAIL, &app.token(&name).await, &json!({ "new_email": "ann@example.org" })).await;
             assert_eq!(asked.status, 200);
         }
-        let to_ann = app.deliver().await.into_iter().filter(|letter| letter.to == "ann@example.org").count();
+        let to_ann = app.deliver().await.into_iter().filter(|message| message.to == "ann@example.org").count();
         assert_eq!(to_ann, 6, "as many as for any other email");
         app.reset_link("ann").await;
     }

@@ -28,13 +28,13 @@ async fn without_mail_what_needs_it_says_so() {
 on_both! {
     async fn mail_that_cannot_be_sent_waits_longer_each_time_and_outlives_a_restart(app: App) {
         app.register("ann").await;
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
         app.clock.advance(Duration::from_secs(29));
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty(), "not yet");
         app.clock.advance(Duration::from_secs(1));
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
         let app = app.restart().await;
         app.clock.advance(Duration::from_secs(59));
@@ -49,7 +49,7 @@ on_both! {
 /// the hours they took.
 async fn try_to_the_end(app: &App) -> (usize, f64) {
     app.register("ann").await;
-    app.letterbox.broken.store(true, Ordering::SeqCst);
+    app.mail_capture.broken.store(true, Ordering::SeqCst);
     let user = app.id_of(&app.token("ann").await).await;
     let (start, mut tries) = (app.now(), 0);
     while let Some(mail) = app.store.mails_of(&user).await.unwrap().pop() {
@@ -70,7 +70,7 @@ on_both! {
 
 on_both! {
     async fn mail_that_is_refused_for_good_is_given_up_after_a_day(app: App) {
-        app.letterbox.permanent.store(true, Ordering::SeqCst);
+        app.mail_capture.permanent.store(true, Ordering::SeqCst);
         let (tries, hours) = try_to_the_end(&app).await;
         assert!(tries == 31 && (24.0..25.0).contains(&hours), "{tries} tries in {hours} hours");
     }
@@ -96,12 +96,12 @@ on_both! {
 on_both! {
     async fn mail_is_not_given_up_for_time_in_which_nobody_tried_r99(app: App) {
         app.register("ann").await;
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
         app.clock.advance(Duration::from_hours(24 * 365));
-        app.letterbox.permanent.store(true, Ordering::SeqCst);
+        app.mail_capture.permanent.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_mins(1));
         assert_eq!(app.deliver_one().await.to, "ann@example.org");
     }
@@ -110,14 +110,14 @@ on_both! {
 on_both! {
     async fn a_refusal_after_a_failure_of_hours_costs_no_mail(app: App) {
         app.register("ann").await;
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         for _ in 0..20 {
             assert!(app.deliver().await.is_empty());
             app.clock.advance(Duration::from_hours(1));
         }
-        app.letterbox.permanent.store(true, Ordering::SeqCst);
+        app.mail_capture.permanent.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_hours(1));
         assert_eq!(app.deliver_one().await.to, "ann@example.org");
     }
@@ -128,9 +128,9 @@ on_both! {
         let year = Duration::from_hours(24 * 365);
         app.clock.advance(year);
         app.register("ann").await;
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         app.clock.go_back(year);
         assert_eq!(app.deliver_one().await.to, "ann@example.org");
     }
@@ -139,10 +139,10 @@ on_both! {
 on_both! {
     async fn a_mail_that_comes_late_voids_no_younger_link_r55(app: App) {
         app.register_confirmed("ann").await;
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert_eq!(app.forgot("ann@example.org").await.status, 200);
         assert!(app.deliver().await.is_empty());
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         app.clock.advance(Duration::from_secs(1));
         let link = app.reset_link("ann").await;
         app.clock.advance(Duration::from_mins(5));
@@ -176,22 +176,22 @@ on_both! {
         let change = json!({ "current_password": PASSWORD, "new_password": NEW });
         let changed = app.ask("POST", CHANGE_PASSWORD, &token, &change).await;
         let token = changed.json()["token"].as_str().unwrap().to_owned();
-        let wish = json!({ "name": "backup", "scope": "read", "days": 30 });
-        assert_eq!(app.ask("POST", "/api/accounts/tokens/", &token, &wish).await.status, 200);
-        app.letterbox.broken.store(true, Ordering::SeqCst);
+        let request = json!({ "name": "backup", "scope": "read", "days": 30 });
+        assert_eq!(app.ask("POST", "/api/accounts/tokens/", &token, &request).await.status, 200);
+        app.mail_capture.broken.store(true, Ordering::SeqCst);
         assert!(app.deliver().await.is_empty());
-        app.letterbox.broken.store(false, Ordering::SeqCst);
+        app.mail_capture.broken.store(false, Ordering::SeqCst);
         let link = app.email_link(&token, "new@example.org").await;
         assert_eq!(app.confirm_email_with(&link, NEW).await, 200);
         app.store.disable_user(&user, app.now()).await.unwrap();
         app.clock.advance(Duration::from_hours(24 * 7));
         assert!(app.deliver().await.is_empty(), "while it is disabled");
         app.store.enable_user(&user, app.now()).await.unwrap();
-        let told = app.deliver().await;
-        let mut subjects: Vec<&str> = told.iter().map(|letter| letter.subject.as_str()).collect();
+        let notices = app.deliver().await;
+        let mut subjects: Vec<&str> = notices.iter().map(|message| message.subject.as_str()).collect();
         subjects.sort_unstable();
         assert_eq!(subjects, ["A new access token at Vestibule", "Your email at Vestibule was changed", "Your password at Vestibule was changed"]);
-        let undo = told.iter().find(|letter| letter.to == "ann@example.org").map(token_of).unwrap();
+        let undo = notices.iter().find(|message| message.to == "ann@example.org").map(token_of).unwrap();
         assert_eq!(app.send(UNDO_EMAIL, json!({ "token": undo, "new_password": PASSWORD })).await.status, 200);
         app.store.disable_user(&user, app.now()).await.unwrap();
         assert!(app.deliver().await.is_empty());
@@ -203,22 +203,22 @@ on_both! {
 #[tokio::test]
 async fn a_mail_over_which_its_postman_panics_keeps_no_other_from_going_out() {
     let app = App::start(Backend::Sqlite).await;
-    app.letterbox.panics.store(true, Ordering::SeqCst);
+    app.mail_capture.panics.store(true, Ordering::SeqCst);
     app.register("ann").await;
     let (_stop, unstopped) = watch::channel(false);
     let others = async {
-        while app.letterbox.panics.load(Ordering::SeqCst) {
+        while app.mail_capture.panics.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         for at in 0..8 {
             app.register(&format!("user{at}")).await;
         }
-        while app.letterbox.len() < 8 {
+        while app.mail_capture.len() < 8 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::select! {
-        () = app.postman.run(unstopped) => panic!("the mail worker was not stopped"),
+        () = app.mail_worker.run(unstopped) => panic!("the mail worker was not stopped"),
         in_time = tokio::time::timeout(Duration::from_mins(1), others) => assert!(in_time.is_ok()),
     }
 }
@@ -244,7 +244,7 @@ async fn several_postmen_send_each_mail_once() {
         app.register(name).await;
     }
     let (here, there): (Vec<MailMessage>, Vec<MailMessage>) = tokio::join!(app.deliver(), other.deliver());
-    let mut addressees: Vec<String> = here.into_iter().chain(there).map(|letter| letter.to).collect();
+    let mut addressees: Vec<String> = here.into_iter().chain(there).map(|message| message.to).collect();
     addressees.sort();
     assert_eq!(addressees.len(), 8, "{addressees:?}");
     addressees.dedup();
@@ -302,14 +302,14 @@ on_both! {
         app.reset_link("ann").await;
         let user = app.who(&app.token("ann").await).await["id"].as_str().unwrap().to_owned();
         let mut app = app;
-        let mut upkeep = app.upkeep.take().unwrap();
+        let mut maintenance = app.maintenance.take().unwrap();
         app.clock.advance(Duration::from_secs(30 * 60 - 1));
-        upkeep.sweep_all().await.unwrap();
+        maintenance.sweep_all().await.unwrap();
         assert_eq!(app.store.links_of(&user).await.unwrap().len(), 1);
         app.clock.advance(Duration::from_secs(1));
-        assert_eq!(upkeep.sweep_all().await.unwrap(), 1);
+        assert_eq!(maintenance.sweep_all().await.unwrap(), 1);
         assert!(app.store.links_of(&user).await.unwrap().is_empty());
-        assert_eq!(upkeep.sweep_all().await.unwrap(), 0);
+        assert_eq!(maintenance.sweep_all().await.unwrap(), 0);
     }
 }
 
@@ -318,8 +318,8 @@ on_both! {
         for (email, name, spelling) in
             [("ann@example.org", "ann", "Ann@example.org"), ("Bob@bücher.example", "bob", "BOB@BÜCHER.example")]
         {
-            let wish = json!({ "email": email, "username": name, "password": PASSWORD });
-            assert_eq!(app.send(REGISTER, wish).await.status, 200);
+            let request = json!({ "email": email, "username": name, "password": PASSWORD });
+            assert_eq!(app.send(REGISTER, request).await.status, 200);
             let link = token_of(&app.deliver_one().await);
             assert_eq!(app.verify(&link, PASSWORD).await, 200);
             assert_eq!(app.forgot(spelling).await.status, 200);
@@ -338,7 +338,7 @@ async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
     app.register_confirmed("ann").await;
     let (_stop, unstopped) = watch::channel(false);
     let arrives = async {
-        while app.letterbox.len() == 0 {
+        while app.mail_capture.len() == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -349,7 +349,7 @@ async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
         tokio::time::timeout(Duration::from_secs(5), arrives).await
     };
     tokio::select! {
-        () = app.postman.run(unstopped) => panic!("the mail worker was not stopped"),
+        () = app.mail_worker.run(unstopped) => panic!("the mail worker was not stopped"),
         in_time = asked => assert!(in_time.is_ok(), "long before the next poll"),
     }
 }
@@ -357,14 +357,14 @@ async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
 /// A mail transport that finishes each mail when the test allows it, and notifies the test when it has begun one.
 #[derive(Debug, Default)]
 struct Slow {
-    in_hand: Notify,
+    begun: Notify,
     go_on: Notify,
 }
 
 impl MailTransport for Slow {
-    fn send<'a>(&'a self, _id: &'a str, _letter: &'a MailMessage) -> BoxFuture<'a> {
+    fn send<'a>(&'a self, _id: &'a str, _message: &'a MailMessage) -> BoxFuture<'a> {
         Box::pin(async {
-            self.in_hand.notify_one();
+            self.begun.notify_one();
             self.go_on.notified().await;
             Ok("in the end".to_owned())
         })
@@ -377,13 +377,13 @@ async fn a_postman_that_is_told_to_stop_brings_the_mail_in_hand_to_an_end_and_ta
     app.register("ann").await;
     let (slow, (stop, stopping)) = (Arc::new(Slow::default()), watch::channel(false));
     let head = app.config.letterhead(app.config.server.address);
-    let postman = app.service.postman(Arc::clone(&slow) as Arc<dyn MailTransport>, head);
-    let told = async {
-        slow.in_hand.notified().await;
+    let mail_worker = app.service.postman(Arc::clone(&slow) as Arc<dyn MailTransport>, head);
+    let driver = async {
+        slow.begun.notified().await;
         stop.send_replace(true);
         app.register("bob").await;
         slow.go_on.notify_one();
     };
-    tokio::join!(postman.run(stopping), told);
+    tokio::join!(mail_worker.run(stopping), driver);
     assert_eq!(app.deliver_one().await.to, "bob@example.org");
 }

@@ -23,12 +23,12 @@ async fn registering_tells_no_stranger_who_has_an_account_r2() {
         assert_eq!(app.deliver_one().await.subject, "Confirm your email for Vestibule");
         let taken = register("ANN@example.org", "another").await;
         assert_eq!(taken, new, "the same response, after the same work");
-        let told = app.deliver_one().await;
+        let notice = app.deliver_one().await;
         assert_eq!(
-            (told.to.as_str(), told.subject.as_str()),
+            (notice.to.as_str(), notice.subject.as_str()),
             ("ann@example.org", "You have an account at Vestibule already")
         );
-        assert!(told.to_text().contains("https://accounts.example.org/forgot"));
+        assert!(notice.to_text().contains("https://accounts.example.org/forgot"));
         assert_eq!(app.log_in("another", PASSWORD).await.status, 400, "no account was created");
         let (username, _) = register("third@example.org", "ANN").await;
         assert!(username.contains("This name is taken. Choose another."), "names are public: {username}");
@@ -75,9 +75,9 @@ async fn the_page_logs_nobody_in_where_that_would_tell_who_has_an_account_r2() {
         let register = async |email: &str, username: &str| {
             let body = json!({ "email": email, "username": username, "password": PASSWORD });
             let mut answer = app.send("/fn/register", body).await.json();
-            for (key, told) in [("id", None), ("email", Some(email)), ("username", Some(username))] {
+            for (key, expected) in [("id", None), ("email", Some(email)), ("username", Some(username))] {
                 let value = answer["account"][key].take();
-                assert!(told.is_none_or(|told| value == told), "{key}: {value}");
+                assert!(expected.is_none_or(|expected| value == expected), "{key}: {value}");
             }
             answer
         };

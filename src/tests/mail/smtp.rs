@@ -84,48 +84,48 @@ struct Received {
 
 struct MailServer {
     port: u16,
-    told: Arc<Mutex<Received>>,
+    received: Arc<Mutex<Received>>,
 }
 
 impl MailServer {
     async fn start(ways: Ways) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, told) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Received::default())));
-        let heard = Arc::clone(&told);
+        let (port, received) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Received::default())));
+        let log = Arc::clone(&received);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // A client that rejects the certificate has closed the connection.
-                drop(serve(stream, &ways, &heard).await);
+                drop(serve(stream, &ways, &log).await);
             }
         });
-        Self { port, told }
+        Self { port, received }
     }
 
     fn commands(&self) -> Vec<String> {
-        std::mem::take(&mut self.told.lock().unwrap().commands)
+        std::mem::take(&mut self.received.lock().unwrap().commands)
     }
 
     fn mails(&self) -> Vec<String> {
-        std::mem::take(&mut self.told.lock().unwrap().mails)
+        std::mem::take(&mut self.received.lock().unwrap().mails)
     }
 }
 
-async fn serve(stream: TcpStream, ways: &Ways, told: &Mutex<Received>) -> std::io::Result<()> {
-    let Some(tls) = &ways.tls else { return talk(stream, ways, told, false).await.map(drop) };
+async fn serve(stream: TcpStream, ways: &Ways, received: &Mutex<Received>) -> std::io::Result<()> {
+    let Some(tls) = &ways.tls else { return talk(stream, ways, received, false).await.map(drop) };
     if ways.tls_at_once {
-        return talk(tls.accept(stream).await?, ways, told, true).await.map(drop);
+        return talk(tls.accept(stream).await?, ways, received, true).await.map(drop);
     }
-    match talk(stream, ways, told, false).await? {
+    match talk(stream, ways, received, false).await? {
         Some(plain) => {
             ways.reach(HANDSHAKE).await;
-            talk(tls.accept(plain).await?, ways, told, true).await.map(drop)
+            talk(tls.accept(plain).await?, ways, received, true).await.map(drop)
         }
         None => Ok(()),
     }
 }
 
 /// Serves a connection until it ends, or until TLS begins. In that case it returns the stream.
-async fn talk<S>(stream: S, ways: &Ways, told: &Mutex<Received>, encrypted: bool) -> std::io::Result<Option<S>>
+async fn talk<S>(stream: S, ways: &Ways, received: &Mutex<Received>, encrypted: bool) -> std::io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -146,13 +146,13 @@ where
                 body.push_str(line.strip_prefix('.').unwrap_or(&line));
                 continue;
             }
-            told.lock().unwrap().mails.extend(mail.take());
+            received.lock().unwrap().mails.extend(mail.take());
             ways.reach(END_OF_MAIL).await;
             stream.write_all(ways.answer(END_OF_MAIL, "250 taken").as_bytes()).await?;
             continue;
         }
         let command = line.trim_end().to_owned();
-        told.lock().unwrap().commands.push(if encrypted { format!("TLS {command}") } else { command.clone() });
+        received.lock().unwrap().commands.push(if encrypted { format!("TLS {command}") } else { command.clone() });
         let step = command.split([' ', ':']).next().unwrap();
         ways.reach(step).await;
         let text = |usual: &str| ways.answer(step, usual);
@@ -228,61 +228,61 @@ impl Certificates {
 }
 
 /// A mail to ann.
-async fn letter() -> MailMessage {
+async fn message() -> MailMessage {
     let app = App::start(Backend::Sqlite).await;
     app.register("ann").await;
     app.deliver_one().await
 }
 
 /// Sends a mail to the server at a URL.
-async fn send(letter: &MailMessage, url: &str, tls: TlsMode, ca_file: Option<&Path>) -> Result<String, SendError> {
+async fn send(message: &MailMessage, url: &str, tls: TlsMode, ca_file: Option<&Path>) -> Result<String, SendError> {
     let options = SmtpOptions { tls, ca_file, hello: "accounts.example.org".to_owned() };
     let from = "Vestibule <no-reply@example.org>".parse().unwrap();
     let mailer = Mailer::new(&MailUrl::parse(url).unwrap(), &from, options).unwrap().unwrap();
-    mailer.send("the-id", letter).await
+    mailer.send("the-id", message).await
 }
 
 #[tokio::test]
 async fn a_server_that_answers_by_bare_codes_has_taken_the_mail_once_it_says_250() {
     let server = MailServer::start(Ways { bare: true, ..Ways::default() }).await;
-    let letter = Box::pin(letter()).await;
-    send(&letter, &format!("smtp://127.0.0.1:{}", server.port), TlsMode::Required, None).await.unwrap();
+    let message = Box::pin(message()).await;
+    send(&message, &format!("smtp://127.0.0.1:{}", server.port), TlsMode::Required, None).await.unwrap();
     let commands = server.commands();
     let expected =
         ["EHLO accounts.example.org", "MAIL FROM:<no-reply@example.org>", "RCPT TO:<ann@example.org>", "DATA", "QUIT"];
     assert_eq!(commands, expected);
     let mails = server.mails();
     assert!(mails.len() == 1 && mails[0].contains("Message-ID: <the-id@example.org>"), "{mails:?}");
-    assert!(mails[0].contains(&format!("#{}", token_of(&letter))), "{}", mails[0]);
+    assert!(mails[0].contains(&format!("#{}", token_of(&message))), "{}", mails[0]);
 }
 
 #[tokio::test]
 async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named_and_no_other_is() {
-    let (mine, other, letter) = (Certificates::self_signed(), Certificates::self_signed(), Box::pin(letter()).await);
+    let (mine, other, message) = (Certificates::self_signed(), Certificates::self_signed(), Box::pin(message()).await);
     let ways = Ways { tls: Some(mine.acceptor()), tls_at_once: true, ..Ways::default() };
     let server = MailServer::start(ways).await;
     let url = format!("smtps://127.0.0.1:{}", server.port);
     for ca_file in [None, Some(other.path("leaf.pem"))] {
-        let refused = send(&letter, &url, TlsMode::Required, ca_file.as_deref()).await.unwrap_err();
+        let refused = send(&message, &url, TlsMode::Required, ca_file.as_deref()).await.unwrap_err();
         assert!(refused.cause.contains("certificate") && !refused.permanent, "{refused:?}");
     }
     assert!(server.commands().is_empty(), "no command was sent");
-    send(&letter, &url, TlsMode::Required, Some(&mine.path("leaf.pem"))).await.unwrap();
+    send(&message, &url, TlsMode::Required, Some(&mine.path("leaf.pem"))).await.unwrap();
     assert_eq!(server.mails().len(), 1);
 }
 
 #[tokio::test]
 async fn a_private_ca_is_trusted_for_its_names_also_with_p256_and_sha512() {
-    let (mine, other, letter) = (Certificates::by_a_ca(), Certificates::by_a_ca(), Box::pin(letter()).await);
+    let (mine, other, message) = (Certificates::by_a_ca(), Certificates::by_a_ca(), Box::pin(message()).await);
     let ways = Ways { tls: Some(mine.acceptor()), tls_at_once: true, ..Ways::default() };
     let server = MailServer::start(ways).await;
     let url = |host| format!("smtps://{host}:{}", server.port);
     for (host, ca_file) in [("127.0.0.1", None), ("127.0.0.1", Some(&other)), ("localhost", Some(&mine))] {
         let ca_file = ca_file.map(|ca| ca.path("ca.pem"));
-        let refused = send(&letter, &url(host), TlsMode::Required, ca_file.as_deref()).await;
+        let refused = send(&message, &url(host), TlsMode::Required, ca_file.as_deref()).await;
         assert!(refused.is_err_and(|refused| refused.cause.contains("certificate")), "{host}, {ca_file:?}");
     }
-    send(&letter, &url("127.0.0.1"), TlsMode::Required, Some(&mine.path("ca.pem"))).await.unwrap();
+    send(&message, &url("127.0.0.1"), TlsMode::Required, Some(&mine.path("ca.pem"))).await.unwrap();
     assert_eq!(server.mails().len(), 1);
 }
 
@@ -291,13 +291,13 @@ const ELSEWHERE: &str = "[::ffff:127.0.0.1]";
 
 #[tokio::test]
 async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_password_only_where_it_is_wanted() {
-    let (mine, letter) = (Certificates::self_signed(), Box::pin(letter()).await);
+    let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let offers: &[&str] = &["AUTH PLAIN LOGIN"];
     let with = MailServer::start(Ways { tls: Some(mine.acceptor()), offers, ..Ways::default() }).await;
     let without = MailServer::start(Ways { offers, ..Ways::default() }).await;
     let send = async |server: &MailServer, tls: TlsMode, login: &str| {
         let url = format!("smtp://{login}{ELSEWHERE}:{}", server.port);
-        send(&letter, &url, tls, Some(&mine.path("leaf.pem"))).await.map(drop).map_err(|refused| refused.cause)
+        send(&message, &url, tls, Some(&mine.path("leaf.pem"))).await.map(drop).map_err(|refused| refused.cause)
     };
     let secret = "ann:a%20secret@";
     for login in ["", secret] {
@@ -324,24 +324,24 @@ async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_passw
 
 #[tokio::test]
 async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_is_told_without_its_text() {
-    let letter = Box::pin(letter()).await;
+    let message = Box::pin(message()).await;
     let ways =
         Ways { offers: &["AUTH LOGIN"], answer: Some(("RCPT", "550 no ann@example.org here")), ..Ways::default() };
     let server = MailServer::start(ways).await;
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", server.port);
-    let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
+    let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
     assert_eq!((refused.cause.as_str(), refused.permanent), ("the mail server answered 550", true));
     let commands = server.commands();
     assert_eq!(commands[1..4], ["AUTH LOGIN", "YW5u", "c2VjcmV0MTI="], "{commands:?}");
     let nobody = MailServer::start(Ways::default()).await;
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", nobody.port);
-    let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
+    let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
     assert!(refused.cause.contains("offers no login by PLAIN or LOGIN") && !refused.permanent, "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody_else_tries() {
-    let (mine, letter) = (Certificates::self_signed(), Box::pin(letter()).await);
+    let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let ca_file = mine.path("leaf.pem");
     let steps = [GREETING, "EHLO", "STARTTLS", HANDSHAKE, "AUTH", "MAIL", "RCPT", "DATA", END_OF_MAIL, "QUIT"];
     for step in steps {
@@ -350,16 +350,16 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
         let ways = Ways { tls: Some(mine.acceptor()), offers: &["AUTH PLAIN"], stall, ..Ways::default() };
         let server = MailServer::start(ways).await;
         let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
-        let mut sending = Box::pin(send(&letter, &url, TlsMode::Required, Some(&ca_file)));
+        let mut sending = Box::pin(send(&message, &url, TlsMode::Required, Some(&ca_file)));
         tokio::select! {
             done = &mut sending => panic!("{step}: {done:?}"),
             () = reached.notified() => {}
         }
         // After this line, only time passes.
         tokio::time::pause();
-        let begun = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         let done = sending.await;
-        let waited = begun.elapsed();
+        let waited = start.elapsed();
         tokio::time::resume();
         assert!(
             waited < Duration::from_mins(10),
@@ -378,7 +378,7 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
 
 #[tokio::test]
 async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_tried_again() {
-    let (mine, letter) = (Certificates::self_signed(), Box::pin(letter()).await);
+    let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let ca_file = mine.path("leaf.pem");
     let floods = [
         (GREETING, "220-x\r\n"),
@@ -401,7 +401,7 @@ async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_t
                 MailServer::start(Ways { tls, tls_at_once, answer, offers, floods: true, ..Ways::default() }).await;
             let scheme = if tls_at_once { "smtps" } else { "smtp" };
             let url = format!("{scheme}://ann:secret12@{ELSEWHERE}:{}", server.port);
-            let refused = send(&letter, &url, TlsMode::Required, Some(&ca_file)).await.unwrap_err();
+            let refused = send(&message, &url, TlsMode::Required, Some(&ca_file)).await.unwrap_err();
             // The reader of replies rejects long lines, and long replies to EHLO.
             let cause = if step == "EHLO" || answer.is_some_and(|(_, line)| line.contains("without an end")) {
                 "the mail server closed the connection, says too much, or doesn't speak SMTP there"
@@ -415,7 +415,7 @@ async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_t
 
 #[tokio::test]
 async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
-    let letter = Box::pin(letter()).await;
+    let message = Box::pin(message()).await;
     let table = [
         (GREETING, "421 later", false),
         (GREETING, "554 no service", false),
@@ -433,7 +433,7 @@ async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
     for (step, answer, permanent) in table {
         let server = MailServer::start(Ways { answer: Some((step, answer)), ..Ways::default() }).await;
         let url = format!("smtp://127.0.0.1:{}", server.port);
-        let refused = send(&letter, &url, TlsMode::Required, None).await.unwrap_err();
+        let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
         let cause = format!("the mail server answered {}", &answer[..3]);
         assert_eq!((refused.cause, refused.permanent), (cause, permanent), "{step}: {answer}");
     }
@@ -441,7 +441,7 @@ async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
 
 #[tokio::test]
 async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
-    let (mine, letter) = (Certificates::self_signed(), Box::pin(letter()).await);
+    let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let known = mine.path("leaf.pem");
     let table = [
         (Some(("STARTTLS", "454 not now")), Some(&known), "answered 454"),
@@ -453,7 +453,7 @@ async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
         for tls in [TlsMode::Required, TlsMode::Opportunistic] {
             let server = MailServer::start(Ways { tls: Some(mine.acceptor()), answer, ..Ways::default() }).await;
             let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
-            let refused = send(&letter, &url, tls, ca_file.map(PathBuf::as_path)).await.unwrap_err();
+            let refused = send(&message, &url, tls, ca_file.map(PathBuf::as_path)).await.unwrap_err();
             assert!(refused.cause.contains(cause) && !refused.permanent, "{tls:?}, {cause}: {refused:?}");
             let commands = server.commands();
             assert_eq!(commands[..2], ["EHLO accounts.example.org", "STARTTLS"]);

@@ -80,7 +80,7 @@ impl Model {
 
     /// Sends every mail that is due, if the server works.
     fn deliver(&mut self, works: bool) -> Vec<(Person, MailKind)> {
-        let mut letters = vec![];
+        let mut messages = vec![];
         let mails = std::mem::take(&mut self.post_office.mails);
         let tells = |of| {
             matches!(
@@ -95,26 +95,26 @@ impl Model {
         for mut mail in due {
             mail.tries += 1;
             let made = self.post_office.links.len();
-            let Some(letter) = self.write(mail) else { continue };
+            let Some(message) = self.write(mail) else { continue };
             if works {
                 // A link to an email that has an account is created, but never sent.
-                let arrived = letter.1 != MailKind::Taken;
+                let arrived = message.1 != MailKind::Taken;
                 self.post_office.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
-                letters.push(letter);
+                messages.push(message);
             } else if mail.waited < GIVE_UP {
                 let wait = LONGEST_RETRY.min(FIRST_RETRY * (1 << (mail.tries - 1).min(16)));
                 (mail.due, mail.waited) = (self.now + wait, mail.waited + wait);
                 self.post_office.mails.push(mail);
             }
         }
-        letters
+        messages
     }
 
     /// The content and the recipient of a mail at the time it is sent.
     fn write(&mut self, mail: Mail) -> Option<(Person, MailKind)> {
         let account = mail.account.or_else(|| self.find(By::Email, mail.to)).filter(|&n| self.accounts[n].open)?;
         let Account { email, verified, .. } = self.accounts[account];
-        let (to, letter) = match mail.errand {
+        let (to, message) = match mail.errand {
             MailKind::Verify if verified => return None,
             MailKind::Verify | MailKind::Taken if !verified => (email, MailKind::Verify),
             MailKind::ChangeEmail | MailKind::EmailChanged | MailKind::EmailUndone => (mail.to, mail.errand),
@@ -135,12 +135,12 @@ impl Model {
                 self.post_office.take(Allowed::MovesTo(to), MOVES, self.now).ok()?;
             }
         }
-        let (kind, lasts) = match letter {
+        let (kind, lasts) = match message {
             MailKind::Forgot if verified => (LinkKind::Reset, RESET),
             MailKind::Forgot | MailKind::Verify => (LinkKind::Verify, VERIFY),
             MailKind::ChangeEmail => (LinkKind::ChangeEmail, VERIFY),
             MailKind::EmailChanged => (LinkKind::UndoEmail, UNDO),
-            _ => return Some((to, letter)),
+            _ => return Some((to, message)),
         };
         if kind != LinkKind::UndoEmail {
             let alike = |link: &&mut Link| !link.void && (link.account, link.kind) == (account, kind);
@@ -151,7 +151,7 @@ impl Model {
         }
         let (posted, expires) = (mail.posted, self.now + lasts);
         self.post_office.links.push(Link { kind, account, email: to, posted, expires, void: false, arrived: false });
-        Some((to, if letter == MailKind::ChangeEmail && other.is_some() { MailKind::Taken } else { letter }))
+        Some((to, if message == MailKind::ChangeEmail && other.is_some() { MailKind::Taken } else { message }))
     }
 
     fn follow(&mut self, nth: usize, to: Use) -> Result<(), Answer> {

@@ -25,7 +25,7 @@ pub struct Account {
 
 pub struct Session {
     pub account: usize,
-    pub begun: Duration,
+    pub started: Duration,
     pub seen: Duration,
     pub proven: Duration,
     pub ended: bool,
@@ -122,9 +122,9 @@ impl Model {
         if self.seen(account, network).is_none_or(|seen| self.now >= seen + NETWORK_NOTED) {
             self.know(account, network);
         }
-        self.sessions.push(Session { account, begun: self.now, seen: self.now, proven: self.now, ended: false });
-        let living = self.sessions.iter_mut().rev().filter(|s| s.account == account && s.lives(self.now));
-        living.skip(SESSIONS).for_each(|oldest| oldest.ended = true);
+        self.sessions.push(Session { account, started: self.now, seen: self.now, proven: self.now, ended: false });
+        let active = self.sessions.iter_mut().rev().filter(|s| s.account == account && s.lives(self.now));
+        active.skip(SESSIONS).for_each(|oldest| oldest.ended = true);
         Answer::Is(self.accounts[account].username)
     }
 
@@ -252,6 +252,6 @@ fn delay(failures: usize) -> Duration {
 
 impl Session {
     fn lives(&self, now: Duration) -> bool {
-        !self.ended && now < self.seen + IDLE && now < self.begun + ABSOLUTE
+        !self.ended && now < self.seen + IDLE && now < self.started + ABSOLUTE
     }
 }

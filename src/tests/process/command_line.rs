@@ -385,10 +385,10 @@ fn a_start_waits_for_a_postgres_that_is_not_up_yet_and_says_so_once() {
     let server = thread::scope(|scope| {
         let starting =
             scope.spawn(|| start(folder.path(), &[("DATABASE_URL", &url), ("VESTIBULE_SERVER_ADDRESS", &own)]));
-        let patience = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(20);
         let log = folder.path().join("log");
         while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for the database")) {
-            assert!(Instant::now() < patience, "it doesn't report that it waits");
+            assert!(Instant::now() < deadline, "it doesn't report that it waits");
             thread::yield_now();
         }
         assert!(TcpStream::connect(&own).is_err(), "nothing is accepted before it is ready");

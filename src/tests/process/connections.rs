@@ -56,7 +56,7 @@ fn one_address_cannot_take_every_connection_r102() {
     let read = refused.read_to_end(&mut answer);
     assert!(answer.is_empty(), "closed without a response: {read:?} {answer:?}");
     drop(held);
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let mut stream = TcpStream::connect(server.address).unwrap();
         let sent = stream.write_all(request("GET", "/healthz", "", "").as_bytes());
@@ -64,20 +64,20 @@ fn one_address_cannot_take_every_connection_r102() {
         if sent.is_ok() && stream.read_to_string(&mut text).is_ok() && text.starts_with("HTTP/1.1 200") {
             break;
         }
-        assert!(Instant::now() < patience, "there are free places when the others are gone");
+        assert!(Instant::now() < deadline, "there are free places when the others are gone");
     }
     assert!(server.stop().success());
 }
 
 /// The log, once it has that many lines with a text.
 fn log_with(folder: &Path, text: &str, lines: usize) -> String {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let log = log_of(folder);
         if log.lines().filter(|line| line.contains(text)).count() >= lines {
             return log;
         }
-        assert!(Instant::now() < patience, "{text:?} is not logged: {log}");
+        assert!(Instant::now() < deadline, "{text:?} is not logged: {log}");
         thread::yield_now();
     }
 }
@@ -156,8 +156,8 @@ fn a_proxy_that_nobody_named_is_warned_of_once() {
     }
     assert!(server.stop().success());
     let log = log_of(folder.path());
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("server.trusted_proxies")).collect();
-    assert!(told.len() == 1 && told[0].contains("\"peer\":\"127.0.0.1\""), "{log}");
+    let logged: Vec<&str> = log.lines().filter(|line| line.contains("server.trusted_proxies")).collect();
+    assert!(logged.len() == 1 && logged[0].contains("\"peer\":\"127.0.0.1\""), "{log}");
 }
 
 #[test]
@@ -189,8 +189,8 @@ fn a_host_that_is_refused_is_told_to_the_operator_once() {
     }
     assert!(server.stop().success());
     let log = log_of(folder.path());
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("server.hosts")).collect();
-    assert!(told.len() == 1 && told[0].contains("\"host\":\"vestibule\""), "{log}");
+    let logged: Vec<&str> = log.lines().filter(|line| line.contains("server.hosts")).collect();
+    assert!(logged.len() == 1 && logged[0].contains("\"host\":\"vestibule\""), "{log}");
 }
 
 #[test]

@@ -42,9 +42,9 @@ fn everything_is_made_private_whatever_the_umask_is_r111() {
     server.register();
     assert!(open("backup copy.db").output().unwrap().status.success());
     let mail = folder.path().join("mail");
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while std::fs::read_dir(&mail).into_iter().flatten().count() == 0 {
-        assert!(Instant::now() < patience, "no mail arrives");
+        assert!(Instant::now() < deadline, "no mail arrives");
         thread::yield_now();
     }
     for entry in
@@ -198,17 +198,17 @@ fn a_mail_folder_that_others_may_read_is_closed_and_a_shared_one_refused() {
     std::fs::set_permissions(&mail, std::fs::Permissions::from_mode(0o755)).unwrap();
     let server = start(folder.path(), &[]);
     server.register();
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while std::fs::read_dir(&mail).unwrap().count() == 0 {
-        assert!(Instant::now() < patience, "no mail arrives");
+        assert!(Instant::now() < deadline, "no mail arrives");
         thread::yield_now();
     }
     assert_eq!(mode_of(&mail), 0o700);
     std::fs::set_permissions(&mail, std::fs::Permissions::from_mode(0o1777)).unwrap();
     assert_eq!(server.try_to_register("bob").0, 200);
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while !log_of(folder.path()).contains("is open to other users") {
-        assert!(Instant::now() < patience, "nothing is logged");
+        assert!(Instant::now() < deadline, "nothing is logged");
         thread::yield_now();
     }
     assert_eq!(mail.metadata().unwrap().permissions().mode() & 0o7777, 0o1777, "a shared folder stays unchanged");

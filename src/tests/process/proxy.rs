@@ -53,10 +53,10 @@ impl Nginx {
         let mut command = Command::new(program);
         let process = command.arg("-p").arg(folder).arg("-e").arg("stderr").arg("-c").arg(file).stderr(errors).spawn();
         let nginx = Self { process: process.unwrap(), port, v6 };
-        let patience = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let log = fs::read_to_string(folder.join("nginx.log")).unwrap();
-            assert!(Instant::now() < patience, "nginx doesn't listen: {log}");
+            assert!(Instant::now() < deadline, "nginx doesn't listen: {log}");
             thread::yield_now();
         }
         nginx

@@ -16,8 +16,8 @@ fn register_all(server: &Server, names: &[&str]) {
 }
 
 fn access_token(server: &Server, session: &str) -> String {
-    let wish = r#"{"name":"cron","scope":"read","days":30}"#;
-    let (status, text) = server.call("POST", "/api/accounts/tokens/", session, wish);
+    let request = r#"{"name":"cron","scope":"read","days":30}"#;
+    let (status, text) = server.call("POST", "/api/accounts/tokens/", session, request);
     assert_eq!(status, 200, "{text}");
     serde_json::from_str::<serde_json::Value>(&text).unwrap()["token"].as_str().unwrap().to_owned()
 }
@@ -459,9 +459,9 @@ fn a_copy_of_the_last_moments_before_a_stop_is_noticed_r107() {
     server.register();
     let token = server.token();
     // The first sweep has counted a use.
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while bytes(folder.path(), "vestibule.db.mark") != b"2" {
-        assert!(Instant::now() < patience, "nothing is marked");
+        assert!(Instant::now() < deadline, "nothing is marked");
         thread::yield_now();
     }
     assert_eq!(run(folder.path(), &["backup", "copy.db"], &[], "").0, 0);

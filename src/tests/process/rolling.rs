@@ -70,9 +70,9 @@ fn three_servers_are_restarted_one_by_one_without_a_failed_request_r100() {
             assert!(servers[n].exit().success());
             servers[n] = start(n);
             addresses.lock().unwrap()[n] = servers[n].address;
-            let patience = Instant::now() + Duration::from_mins(1);
+            let deadline = Instant::now() + Duration::from_mins(1);
             while answers.load(Ordering::Relaxed) < before + 8 {
-                assert!(Instant::now() < patience, "no request is answered any more");
+                assert!(Instant::now() < deadline, "no request is answered any more");
                 thread::yield_now();
             }
         }
@@ -86,13 +86,13 @@ fn a_signal_under_load_breaks_off_no_request_r100() {
     let mut server = Server::start(&mut crate::chaos::command(folder.path()), &folder.path().join("log"));
     server.register();
     let (broken, answers) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
-    let patience = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(1);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 // Until the server accepts no more.
                 loop {
-                    assert!(Instant::now() < patience, "it still accepts requests");
+                    assert!(Instant::now() < deadline, "it still accepts requests");
                     match client::log_in(server.address, "ann") {
                         Ok(Whole { status: 200, .. }) => drop(answers.fetch_add(1, Ordering::Relaxed)),
                         Err(Failure::Refused) => return,

@@ -142,13 +142,13 @@ fn faketime() -> String {
 #[ignore = "long: make chaos"]
 fn chaos_clock() {
     let folder = folder();
-    let told = folder.path().join("time");
-    let set = |time: &str| std::fs::write(&told, time).unwrap();
+    let time_file = folder.path().join("time");
+    let set = |time: &str| std::fs::write(&time_file, time).unwrap();
     set("+0");
     let server = Server::start(
         crate::chaos::command(folder.path())
             .env("LD_PRELOAD", faketime())
-            .env("FAKETIME_TIMESTAMP_FILE", &told)
+            .env("FAKETIME_TIMESTAMP_FILE", &time_file)
             .envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]),
         &folder.path().join("log"),
     );

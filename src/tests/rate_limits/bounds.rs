@@ -57,8 +57,8 @@ on_both! {
             assert_eq!(check(dead.expose(), HOME).await, (200, "false".to_owned()));
         }
         let body = json!({ "token": dead.expose(), "password": PASSWORD, "new_password": NEW });
-        let doors = ["verify_email", "reset_password", "confirm_email", "undo_email"];
-        for path in doors.map(|door| format!("/api/accounts/{door}/")).into_iter().chain(["/fn/check_link".to_owned()]) {
+        let endpoints = ["verify_email", "reset_password", "confirm_email", "undo_email"];
+        for path in endpoints.map(|endpoint| format!("/api/accounts/{endpoint}/")).into_iter().chain(["/fn/check_link".to_owned()]) {
             let refused = app.post(&path, &body).from(HOME).send().await;
             assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"), "{path}");
         }

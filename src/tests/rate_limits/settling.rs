@@ -67,7 +67,7 @@ on_both! {
 on_both! {
     async fn a_sweep_leaves_attempts_that_are_under_way_r87(app: App) {
         let mut app = app;
-        let (mut upkeep, rule) = (app.upkeep.take().unwrap(), app.service.policy().account);
+        let (mut maintenance, rule) = (app.maintenance.take().unwrap(), app.service.policy().account);
         let reserve = async |key: &str| assert_eq!(app.store.reserve_login(key, rule, app.now()).await.unwrap(), Turn::Now);
         for key in ["before", "after"] {
             reserve(key).await;
@@ -77,12 +77,12 @@ on_both! {
         app.clock.advance(rule.memory.saturating_sub(moment));
         reserve("before").await;
         app.clock.advance(2 * moment);
-        upkeep.sweep_all().await.unwrap();
+        maintenance.sweep_all().await.unwrap();
         assert_eq!(app.reserved("before").await, 1, "failures are forgotten while an attempt is in progress");
         app.clock.advance(rule.settled_within.saturating_sub(moment));
         reserve("after").await;
         app.clock.advance(moment);
-        upkeep.sweep_all().await.unwrap();
+        maintenance.sweep_all().await.unwrap();
         assert_eq!(app.reserved("after").await, 1, "failures were forgotten before the attempt");
     }
 }
@@ -120,13 +120,13 @@ async fn a_sweep_waits_for_no_row_that_another_transaction_holds() {
     let mut holding = holder.begin().await.unwrap();
     holding.execute(hold).await.unwrap();
     let long_ago = Timestamp::from_millis(1);
-    let horizons = Cutoffs { allowances: long_ago, failures: long_ago, networks: long_ago, sessions: long_ago };
+    let cutoffs = Cutoffs { allowances: long_ago, failures: long_ago, networks: long_ago, sessions: long_ago };
     for kind in Expired::ALL {
-        assert_eq!(app.store.find_expired(kind, horizons, 10).await.unwrap(), keys, "{kind:?}");
-        assert_eq!(app.store.purge_expired(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}");
+        assert_eq!(app.store.find_expired(kind, cutoffs, 10).await.unwrap(), keys, "{kind:?}");
+        assert_eq!(app.store.purge_expired(kind, &keys, cutoffs).await.unwrap(), 1, "{kind:?}");
     }
     holding.commit().await.unwrap();
     for kind in Expired::ALL {
-        assert_eq!(app.store.purge_expired(kind, &keys, horizons).await.unwrap(), 1, "{kind:?}: only the other one");
+        assert_eq!(app.store.purge_expired(kind, &keys, cutoffs).await.unwrap(), 1, "{kind:?}: only the other one");
     }
 }

@@ -16,9 +16,9 @@ impl App {
     }
 
     /// Confirms an email at [`HOME`] by a link in a mail.
-    async fn confirm_at_home(&self, door: &str) -> u16 {
+    async fn confirm_at_home(&self, endpoint: &str) -> u16 {
         let body = json!({ "token": token_of(&self.deliver_one().await), "password": PASSWORD });
-        self.post(&format!("/api/accounts/{door}/"), &body).from(HOME).send().await.status.as_u16()
+        self.post(&format!("/api/accounts/{endpoint}/"), &body).from(HOME).send().await.status.as_u16()
     }
 
     /// Recovers an account. Returns its password afterwards.
@@ -101,8 +101,8 @@ on_both! {
         app.clock.advance(Duration::from_hours(24 * 91));
         let token = app.token("ann").await;
         assert_eq!(app.guesses("new@example.org", 6).await.last(), Some(&429));
-        let wish = json!({ "new_email": "new@example.org" });
-        assert_eq!(app.ask("POST", "/api/accounts/change_email/", &token, &wish).await.status, 200);
+        let request = json!({ "new_email": "new@example.org" });
+        assert_eq!(app.ask("POST", "/api/accounts/change_email/", &token, &request).await.status, 200);
         assert_eq!(app.confirm_at_home("confirm_email").await, 200);
         assert_eq!(app.log_in_from(HOME, "new@example.org", PASSWORD).await.status, 200, "by a link to another email as well");
         assert_eq!(app.log_in("new@example.org", PASSWORD).await.status, 429);

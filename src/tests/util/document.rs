@@ -9,10 +9,10 @@ use super::{Answer, App, Pipeline, Request};
 static DOCUMENT: OnceCell<Value> = OnceCell::const_new();
 
 /// The document, as a server returns it.
-pub async fn document(front: &Pipeline) -> &'static Value {
+pub async fn document(pipeline: &Pipeline) -> &'static Value {
     let read = async || {
         let request = Request::get("/api/openapi.json").header("host", "localhost").body(axum::body::Body::empty());
-        Answer::read(front.answer(request.unwrap()).await).await.json()
+        Answer::read(pipeline.answer(request.unwrap()).await).await.json()
     };
     DOCUMENT.get_or_init(read).await
 }
@@ -21,28 +21,29 @@ pub async fn document(front: &Pipeline) -> &'static Value {
 pub fn operation<'a>(document: &'a Value, method: &Method, path: &str) -> Option<&'a Value> {
     let parts = |path: &str| path.trim_end_matches('/').split('/').map(str::to_owned).collect::<Vec<_>>();
     let given = parts(path);
-    let meant = |told: &str| {
-        let told = parts(told);
-        told.len() == given.len() && told.iter().zip(&given).all(|(told, given)| told == given || told.starts_with('{'))
+    let meant = |template: &str| {
+        let template = parts(template);
+        template.len() == given.len()
+            && template.iter().zip(&given).all(|(part, given)| part == given || part.starts_with('{'))
     };
-    let (_, item) = document["paths"].as_object().unwrap().iter().find(|(told, _)| meant(told))?;
+    let (_, item) = document["paths"].as_object().unwrap().iter().find(|(template, _)| meant(template))?;
     item.get(method.as_str().to_lowercase())
 }
 
 /// Fails on a response that the document doesn't describe: its status, its error code, the types and keys of its body.
-pub async fn expect(front: &Pipeline, method: &Method, path: &str, answer: &Answer) {
+pub async fn expect(pipeline: &Pipeline, method: &Method, path: &str, answer: &Answer) {
     if !path.starts_with("/api/accounts/") {
         return;
     }
-    let document = document(front).await;
+    let document = document(pipeline).await;
     let Some(operation) = operation(document, method, path) else {
-        let untold = answer.status.is_client_error() || *method == Method::HEAD || *method == Method::OPTIONS;
-        assert!(untold, "{method} {path} is not described");
+        let undescribed = answer.status.is_client_error() || *method == Method::HEAD || *method == Method::OPTIONS;
+        assert!(undescribed, "{method} {path} is not described");
         return;
     };
-    let told = &operation["responses"][answer.status.as_str()];
-    assert!(!told.is_null(), "{method} {path}: the document doesn't describe {}", answer.status);
-    let schema = &told["content"]["application/json"]["schema"];
+    let response = &operation["responses"][answer.status.as_str()];
+    assert!(!response.is_null(), "{method} {path}: the document doesn't describe {}", answer.status);
+    let schema = &response["content"]["application/json"]["schema"];
     if schema.is_null() {
         assert_eq!(answer.text, "", "{method} {path}");
         return;
@@ -52,7 +53,7 @@ pub async fn expect(front: &Pipeline, method: &Method, path: &str, answer: &Answ
         panic!("{method} {path}: {fault}, in {body}");
     }
     if let Some(code) = body.get("code").and_then(Value::as_str) {
-        let about = told["description"].as_str().unwrap();
+        let about = response["description"].as_str().unwrap();
         assert!(about.contains(&format!("`{code}`")), "{method} {path}: {code} isn't in {about}");
     }
 }
@@ -88,9 +89,9 @@ fn compare(document: &Value, schema: &Value, value: &Value) -> Result<(), String
                 return Err(format!("{missing} is missing"));
             }
             object.iter().try_for_each(|(key, value)| {
-                let (_, told) =
+                let (_, property) =
                     properties.iter().find(|(name, _)| name == key).ok_or_else(|| format!("{key} is more"))?;
-                compare(document, told, value)
+                compare(document, property, value)
             })
         }
         _ => Ok(()),
@@ -117,6 +118,6 @@ fn keys<'a>(document: &'a Value, schema: &'a Value) -> (Vec<(&'a str, &'a Value)
 impl App {
     /// The API's document.
     pub async fn document(&self) -> &'static Value {
-        document(&self.front).await
+        document(&self.pipeline).await
     }
 }

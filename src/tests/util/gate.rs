@@ -17,7 +17,7 @@ struct Stop {
 }
 
 /// An operation that has begun.
-pub struct Begun<T> {
+pub struct StartedOperation<T> {
     running: JoinHandle<T>,
     resume: mpsc::Sender<()>,
     /// Whether it waits at the gate. If not, it has ended.
@@ -51,7 +51,7 @@ impl Gate {
         &self,
         before: usize,
         act: impl Future<Output = T> + Send + 'static,
-    ) -> Begun<T> {
+    ) -> StartedOperation<T> {
         let ((reached, at_gate), (resume, resumed)) = (mpsc::channel(), mpsc::channel());
         *self.0.lock().unwrap() = Some(Stop { before, reached, resume: resumed });
         // On a separate thread, which is the only one to wait.
@@ -69,11 +69,11 @@ impl Gate {
         };
         let stopped = stopped.await;
         *self.0.lock().unwrap() = None;
-        Begun { running, resume, stopped }
+        StartedOperation { running, resume, stopped }
     }
 }
 
-impl<T> Begun<T> {
+impl<T> StartedOperation<T> {
     /// Runs it to its end.
     pub async fn end(self) -> T {
         drop(self.resume);

@@ -158,13 +158,13 @@ async fn connect(url: &str) -> PgConnection {
 
 /// The folder with `initdb` and `postgres`.
 fn programs() -> PathBuf {
-    let told = Command::new("pg_config").arg("--bindir").output().ok();
-    let told = told.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    let configured = Command::new("pg_config").arg("--bindir").output().ok();
+    let configured = configured.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = debian.map(|version| version.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let mut candidates = told.into_iter().chain(debian).chain(path);
+    let mut candidates = configured.into_iter().chain(debian).chain(path);
     let found = candidates.find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists());
     found.expect("PostgreSQL's server programs (initdb, postgres) are needed: apt-get install postgresql")
 }
@@ -198,9 +198,9 @@ pub fn free_port() -> u16 {
 /// Waits until a server listens.
 #[expect(clippy::disallowed_methods, reason = "no async thread waits here")]
 pub fn await_port(port: u16) {
-    let queue_timeout = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < queue_timeout, "nothing listens on port {port}");
+        assert!(Instant::now() < deadline, "nothing listens on port {port}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -52,12 +52,12 @@ impl Server {
     /// Waits for its end, which must come within a minute.
     #[expect(clippy::disallowed_methods, reason = "no async thread waits here")]
     pub fn exit(&mut self) -> ExitStatus {
-        let queue_timeout = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < queue_timeout, "it does not end");
+            assert!(Instant::now() < deadline, "it does not end");
             std::thread::sleep(Duration::from_millis(1));
         }
     }

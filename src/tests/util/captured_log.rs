@@ -14,7 +14,7 @@ use tracing::{
 
 /// The events of one kind, in order, as `field: value` pairs.
 #[derive(Clone)]
-pub struct Heard {
+pub struct CapturedLog {
     wanted: fn(&Metadata<'_>) -> bool,
     events: Arc<Mutex<Vec<String>>>,
 }
@@ -23,14 +23,14 @@ pub struct Heard {
 /// statement whether it is enabled there, and not the subscriber. A test on another thread would then disable the
 /// statement.
 static SECOND: LazyLock<Dispatch> =
-    LazyLock::new(|| Dispatch::new(Heard { wanted: |_| false, events: Arc::default() }));
+    LazyLock::new(|| Dispatch::new(CapturedLog { wanted: |_| false, events: Arc::default() }));
 
-impl Heard {
+impl CapturedLog {
     /// Captures this thread's events until the guard is dropped.
     pub fn listen(wanted: fn(&Metadata<'_>) -> bool) -> (Self, DefaultGuard) {
         LazyLock::force(&SECOND);
-        let heard = Self { wanted, events: Arc::default() };
-        (heard.clone(), tracing::subscriber::set_default(heard))
+        let captured = Self { wanted, events: Arc::default() };
+        (captured.clone(), tracing::subscriber::set_default(captured))
     }
 
     /// The events captured since the last call.
@@ -47,7 +47,7 @@ impl Visit for Fields {
     }
 }
 
-impl Subscriber for Heard {
+impl Subscriber for CapturedLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         (self.wanted)(metadata)
     }

@@ -11,8 +11,8 @@ use super::App;
 
 /// A mail transport that stores its mails, unless it is broken.
 #[derive(Debug, Default)]
-pub struct Letterbox {
-    letters: Mutex<Vec<MailMessage>>,
+pub struct MailCapture {
+    messages: Mutex<Vec<MailMessage>>,
     pub broken: AtomicBool,
     /// Whether its failures are permanent.
     pub permanent: AtomicBool,
@@ -20,22 +20,22 @@ pub struct Letterbox {
     pub panics: AtomicBool,
 }
 
-impl Letterbox {
+impl MailCapture {
     pub fn len(&self) -> usize {
-        self.letters.lock().unwrap().len()
+        self.messages.lock().unwrap().len()
     }
 }
 
-impl MailTransport for Letterbox {
-    fn send<'a>(&'a self, _id: &'a str, letter: &'a MailMessage) -> BoxFuture<'a> {
+impl MailTransport for MailCapture {
+    fn send<'a>(&'a self, _id: &'a str, message: &'a MailMessage) -> BoxFuture<'a> {
         Box::pin(async move {
             assert!(!self.panics.swap(false, Ordering::SeqCst), "an internal error");
             if self.broken.load(Ordering::SeqCst) {
                 let permanent = self.permanent.load(Ordering::SeqCst);
                 return Err(SendError { cause: "out of order".to_owned(), permanent });
             }
-            self.letters.lock().unwrap().push(letter.clone());
-            Ok("a letterbox".to_owned())
+            self.messages.lock().unwrap().push(message.clone());
+            Ok("captured".to_owned())
         })
     }
 }
@@ -43,21 +43,21 @@ impl MailTransport for Letterbox {
 impl App {
     /// Sends every mail that is due, and returns the new arrivals.
     pub async fn deliver(&self) -> Vec<MailMessage> {
-        while self.postman.deliver_next().await.unwrap() {}
-        std::mem::take(&mut *self.letterbox.letters.lock().unwrap())
+        while self.mail_worker.deliver_next().await.unwrap() {}
+        std::mem::take(&mut *self.mail_capture.messages.lock().unwrap())
     }
 
     /// As [`App::deliver`], where exactly one mail arrives.
     pub async fn deliver_one(&self) -> MailMessage {
-        let mut letters = self.deliver().await;
-        assert_eq!(letters.len(), 1, "{letters:?}");
-        letters.remove(0)
+        let mut messages = self.deliver().await;
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        messages.remove(0)
     }
 }
 
 /// The token in a mail's link.
-pub fn token_of(letter: &MailMessage) -> String {
-    let text = letter.to_text();
+pub fn token_of(message: &MailMessage) -> String {
+    let text = message.to_text();
     let (_, token) = text.split_once('#').unwrap_or_else(|| panic!("there is no link in {text}"));
     token.split_whitespace().next().unwrap().to_owned()
 }
