@@ -61,7 +61,7 @@ const SLOW_BODY: &[u8] =
 struct Progress {
     idle: AtomicUsize,
     slow: AtomicUsize,
-    blamed: [AtomicUsize; 4],
+    client_errors: [AtomicUsize; 4],
 }
 
 /// Increments a counter, and decrements it when dropped.
@@ -116,7 +116,7 @@ async fn flood(server: SocketAddr, attacker: u8, kind: usize, request: Vec<u8>, 
         let mut head = [0; 12];
         if stream.read_exact(&mut head).await.is_ok() {
             assert!(head.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&head));
-            progress.blamed[kind].fetch_add(1, Ordering::Relaxed);
+            progress.client_errors[kind].fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -131,7 +131,7 @@ fn posted(body: &str) -> Vec<u8> {
 }
 
 /// Requests that exceed a limit.
-fn greedy() -> [Vec<u8>; 4] {
+fn oversized() -> [Vec<u8>; 4] {
     let megabyte = "x".repeat(1 << 20);
     let headers = "x-header: value\r\n".repeat(4000);
     [
@@ -176,7 +176,7 @@ fn attack(server: &Server, token: &str, force: Force, time: Duration) -> Times {
             attackers.push(runtime.spawn(trickle(address, next(), text, Arc::clone(&progress))));
         }
     }
-    for (kind, request) in (0..force.floods).flat_map(|_| greedy().into_iter().enumerate()) {
+    for (kind, request) in (0..force.floods).flat_map(|_| oversized().into_iter().enumerate()) {
         attackers.push(runtime.spawn(flood(address, next(), kind, request, Arc::clone(&progress))));
     }
     let end = Instant::now() + time;
@@ -187,7 +187,7 @@ fn attack(server: &Server, token: &str, force: Force, time: Duration) -> Times {
         most = (most.0.max(open.0), most.1.max(open.1));
     }
     assert_eq!(most, (EACH * usize::from(force.idle), EACH * 2 * usize::from(force.slow)), "the attack takes place");
-    assert!(progress.blamed.iter().all(|count| count.load(Ordering::Relaxed) > 0), "{progress:?}");
+    assert!(progress.client_errors.iter().all(|count| count.load(Ordering::Relaxed) > 0), "{progress:?}");
     // An attacker ends when it can't connect, or when a flood's response isn't a 4xx.
     assert!(attackers.iter().all(|attacker| !attacker.is_finished()), "the attack continues to its end");
     times
@@ -274,7 +274,7 @@ fn allowed(folder: &TempDir) -> u64 {
 }
 
 /// Attacks a server and checks its limits. Returns the 99th percentile of the duration of each user operation.
-fn stand(force: Force, time: Duration) -> BTreeMap<&'static str, Duration> {
+fn attack_and_check(force: Force, time: Duration) -> BTreeMap<&'static str, Duration> {
     allow_files(EACH as u64 * u64::from(force.idle + 2 * force.slow) + 500);
     let folder = TempDir::new().unwrap();
     let server = started(&folder);
@@ -300,13 +300,13 @@ fn stand(force: Force, time: Duration) -> BTreeMap<&'static str, Duration> {
 
 #[test]
 fn users_are_served_while_others_attack_r102() {
-    stand(Force { idle: 2, slow: 1, floods: 1 }, QUICK);
+    attack_and_check(Force { idle: 2, slow: 1, floods: 1 }, QUICK);
 }
 
 #[test]
 #[ignore = "long: make chaos"]
 fn chaos_attack() {
-    let p99 = stand(Force { idle: 8, slow: 2, floods: 2 }, LONG);
+    let p99 = attack_and_check(Force { idle: 8, slow: 2, floods: 2 }, LONG);
     assert!(p99.values().all(|p99| *p99 < Duration::from_millis(500)), "{p99:?}");
 }
 

@@ -1,7 +1,7 @@
 //! Kills the real program during its work, again and again, and checks that everything it acknowledged is stored.
 
 mod ledger;
-mod mailroom;
+mod mail_folder;
 mod promises;
 mod restore;
 mod soundness;
@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 
 use self::{
     ledger::{Counts, Ledger},
-    mailroom::Mailroom,
+    mail_folder::MailFolder,
     soundness::look_into,
 };
 use crate::util::{figure, postgres::Cluster, program, program::Server};
@@ -125,11 +125,11 @@ impl Storm {
     }
 
     /// Kills that many times while clients write, and audits the responses that they received.
-    fn rage(mut self, kills: usize) -> Counts {
+    fn run_with_kills(mut self, kills: usize) -> Counts {
         let (address, over, written) = (Mutex::new(self.server.address), AtomicBool::new(false), AtomicUsize::new(0));
         let with_database = self.database.is_some();
-        let mailroom = Mailroom::new(self.folder.path());
-        let ledgers = (0..CLIENTS).map(|client| Ledger::new(client, &mailroom, with_database));
+        let mail_folder = MailFolder::new(self.folder.path());
+        let ledgers = (0..CLIENTS).map(|client| Ledger::new(client, &mail_folder, with_database));
         let mut ledgers: Vec<Ledger<'_>> = ledgers.collect();
         thread::scope(|scope| {
             let _stop = Stop(&over);
@@ -159,11 +159,11 @@ impl Storm {
                 }
             }
         });
-        self.settle(ledgers)
+        self.audit_storm(ledgers)
     }
 
     /// Compares the responses that the clients received with the server and its files.
-    fn settle(self, mut ledgers: Vec<Ledger<'_>>) -> Counts {
+    fn audit_storm(self, mut ledgers: Vec<Ledger<'_>>) -> Counts {
         let counts = audit(&mut ledgers, self.server.address);
         let stopped = self.server.stop();
         let (mut faults, waiting) = self.runtime.block_on(look_into(&self.url, self.folder.path(), counts.accounts));
@@ -208,7 +208,7 @@ fn pause(time: Duration) {
 }
 
 fn on_sqlite(seed: u64, kills: usize) {
-    Storm::new(seed, "sqlite:vestibule.db", None).rage(kills);
+    Storm::new(seed, "sqlite:vestibule.db", None).run_with_kills(kills);
 }
 
 fn on_postgres(seed: u64, kills: usize) {
@@ -216,8 +216,8 @@ fn on_postgres(seed: u64, kills: usize) {
     let fresh = || Runtime::new().unwrap().block_on(cluster.fresh_database());
     let (one, another) = (fresh(), fresh());
     // As long as the database isn't killed, no session may be lost either.
-    Storm::new(seed, &one, None).rage(kills / 2);
-    let counts = Storm::new(seed, &another, Some(cluster)).rage(kills);
+    Storm::new(seed, &one, None).run_with_kills(kills / 2);
+    let counts = Storm::new(seed, &another, Some(cluster)).run_with_kills(kills);
     assert!(counts.lost * 4 < counts.logged_in, "the last sessions, not any: {counts:?}");
 }
 

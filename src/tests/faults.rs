@@ -20,7 +20,7 @@ use vestibule::{service::Caller, store::DatabaseUrl};
 
 use crate::{
     on_both,
-    util::{App, Backend, PASSWORD, in_time, some_address},
+    util::{App, Backend, PASSWORD, assert_in_time, some_address},
 };
 
 fn is_unavailable(answer: &crate::util::Answer) -> bool {
@@ -40,7 +40,7 @@ async fn a_locked_database_is_a_503_in_time_and_passes_r96() {
     let register = app.post("/api/accounts/api_register/", &body).from(&some_address()).send();
     let (log_in, register, me) = tokio::join!(app.log_in("ann", PASSWORD), register, app.me(&token));
     assert!(is_unavailable(&log_in) && is_unavailable(&register), "{log_in:?} {register:?}");
-    in_time(started, "SQLite locked by another process");
+    assert_in_time(started, "SQLite locked by another process");
     assert_eq!(me, 200, "a logged-in user stays logged in");
     other.execute("ROLLBACK").await.unwrap();
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
@@ -148,7 +148,7 @@ async fn postgres_away_is_a_503_in_time_and_passes_r98_r115() {
     let (me, log_in, ready) = tokio::join!(me, app.log_in("ann", PASSWORD), app.get("/readyz").send());
     assert!(is_unavailable(&me), "fails closed: {me:?}");
     assert!(is_unavailable(&log_in) && is_unavailable(&ready), "{log_in:?} {ready:?}");
-    in_time(started, "PostgreSQL stopped");
+    assert_in_time(started, "PostgreSQL stopped");
     assert_eq!(app.get("/healthz").send().await.status, 200);
     gate.send(Gate::Open).unwrap();
     assert_eq!(app.get("/readyz").send().await.status, 200);
@@ -169,7 +169,7 @@ async fn a_slow_postgres_is_waited_for_and_a_very_slow_one_is_a_503_in_time_r98(
     let me = app.get("/api/accounts/me/").bearer(&token).send();
     let (me, log_in, ready) = tokio::join!(me, app.log_in("ann", PASSWORD), app.get("/readyz").send());
     assert!(is_unavailable(&me) && is_unavailable(&log_in) && is_unavailable(&ready), "{me:?} {log_in:?} {ready:?}");
-    in_time(started, "PostgreSQL slow");
+    assert_in_time(started, "PostgreSQL slow");
     gate.send(Gate::Open).unwrap();
     assert_eq!((app.me(&token).await, app.log_in("ann", PASSWORD).await.status), (StatusCode::OK, StatusCode::OK));
 }
@@ -196,7 +196,7 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
             (0..app.config.database.connections * 2).map(|_| app.get("/api/accounts/me/").bearer(&token).send());
         let answers = futures_util::future::join_all(calls).await;
         assert!(answers.iter().all(is_unavailable), "{answers:?}");
-        in_time(started, "PostgreSQL vanished");
+        assert_in_time(started, "PostgreSQL vanished");
     }
     gate.send(Gate::Open).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);

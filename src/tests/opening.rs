@@ -12,7 +12,7 @@ use vestibule::{
     store::{DatabaseUrl, Error, Store},
 };
 
-use crate::util::{App, Backend, PASSWORD, is_waited, postgres, until};
+use crate::util::{App, Backend, PASSWORD, is_lock_awaited, postgres, until};
 
 async fn open(file: &Path) -> Result<Store, Error> {
     Store::open(&DatabaseUrl::Sqlite(file.to_owned()), 1).await
@@ -78,7 +78,7 @@ async fn ending_all_sessions_waits_for_a_login_under_way_r41() {
     app.register("ann").await;
     app.token("ann").await;
     let revoke = Box::pin(app.service.administer(Command::RevokeSessions { who: "ann".to_owned() }));
-    let revoked = app.behind("SELECT id FROM users FOR UPDATE", revoke).await;
+    let revoked = app.run_blocked("SELECT id FROM users FOR UPDATE", revoke).await;
     assert_eq!(revoked, Reply::Done { username: "ann".to_owned(), sessions: 1 });
 }
 
@@ -220,7 +220,7 @@ async fn tables_that_are_in_use_are_changed_without_keeping_others_waiting_r100(
     let url = app.config.database.url.clone();
     let starting = tokio::spawn(async move { Store::open(&url, 1).await });
     let (mut observer, mut other) = (app.observer().await, app.observer().await);
-    until("the start waits", async || is_waited(&mut observer).await).await;
+    until("the start waits", async || is_lock_awaited(&mut observer).await).await;
     // The server's timeout for a statement.
     other.execute("SET statement_timeout = 2500").await.unwrap();
     other.execute("SELECT * FROM account_throttles").await.unwrap();

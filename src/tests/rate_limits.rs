@@ -9,7 +9,9 @@ use vestibule::store::{DatabaseUrl, Turn};
 
 use crate::{
     on_both,
-    util::{Answer, App, Backend, PASSWORD, default_config, is_waited, mail_capture::token_of, some_address, until},
+    util::{
+        Answer, App, Backend, PASSWORD, default_config, is_lock_awaited, mail_capture::token_of, some_address, until,
+    },
 };
 
 mod bounds;

@@ -49,7 +49,7 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// Whether a connection in the same database waits for a lock.
-pub async fn is_waited(observer: &mut PgConnection) -> bool {
+pub async fn is_lock_awaited(observer: &mut PgConnection) -> bool {
     let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     sqlx::query_scalar::<_, i64>(sql).fetch_one(observer).await.unwrap() > 0
 }
@@ -232,28 +232,28 @@ impl App {
         PgConnection::connect(url).await.unwrap()
     }
 
-    /// Runs `act` on PostgreSQL while another transaction, which has run `first`, blocks it. Returns its result.
-    pub async fn behind<T>(&self, first: &'static str, act: Pin<Box<impl Future<Output = T>>>) -> T {
-        self.around(first, act, "SELECT 1").await
+    /// Runs `operation` on PostgreSQL while another transaction, which has run `first`, blocks it. Returns its result.
+    pub async fn run_blocked<T>(&self, first: &'static str, operation: Pin<Box<impl Future<Output = T>>>) -> T {
+        self.run_blocked_then(first, operation, "SELECT 1").await
     }
 
-    /// As [`App::behind`]. The other transaction runs `then` while `act` waits for it.
-    pub async fn around<T>(
+    /// As [`App::run_blocked`]. The other transaction runs `then` while `operation` waits for it.
+    pub async fn run_blocked_then<T>(
         &self,
         first: &'static str,
-        mut act: Pin<Box<impl Future<Output = T>>>,
+        mut operation: Pin<Box<impl Future<Output = T>>>,
         then: &'static str,
     ) -> T {
         let (mut other, mut observer) = (self.observer().await, self.observer().await);
         let mut transaction = other.begin().await.unwrap();
         transaction.execute(first).await.unwrap();
         tokio::select! {
-            () = until("a wait for the lock", async || is_waited(&mut observer).await) => {}
-            _ = &mut act => panic!("it didn't wait"),
+            () = until("a wait for the lock", async || is_lock_awaited(&mut observer).await) => {}
+            _ = &mut operation => panic!("it didn't wait"),
         }
         transaction.execute(then).await.unwrap();
         transaction.commit().await.unwrap();
-        act.await
+        operation.await
     }
 
     /// Makes the SQLite file reject every change of a kind with an unexpected error.
@@ -325,7 +325,7 @@ pub fn figure(text: &str) {
 }
 
 /// Checks that a response came within the time limit for visitors (R96 to R98), and prints how long it took.
-pub fn in_time(started: Instant, what: &str) {
+pub fn assert_in_time(started: Instant, what: &str) {
     let taken = started.elapsed();
     figure(&format!("{what}: answered after {:.1} s", taken.as_secs_f64()));
     assert!(taken < Duration::from_secs(5), "{taken:?}");

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 use serde_json::{Value, json};
 use vestibule::store::MailKind;
 
-use super::mailroom::Mailroom;
+use super::mail_folder::MailFolder;
 use crate::util::{
     PASSWORD,
     client::{Failure, Whole, call, log_in, log_in_with, log_out, me, register},
@@ -32,7 +32,7 @@ enum Acknowledged {
 
 /// The known state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+enum SessionState {
     Active,
     /// Its logout was not acknowledged.
     Unknown,
@@ -42,7 +42,7 @@ enum Life {
 
 struct Login {
     token: String,
-    life: Life,
+    state: SessionState,
     /// Whether it is a personal access token. A crash of the database must not lose one.
     personal: bool,
 }
@@ -78,7 +78,7 @@ impl Account {
 
 /// A mail that must arrive: its address, its kind in the database, and the first words of its subject.
 #[derive(Debug)]
-pub struct Promise {
+pub struct ExpectedMail {
     address: String,
     errand: MailKind,
     subject: &'static str,
@@ -87,7 +87,7 @@ pub struct Promise {
 /// The record of one client.
 pub struct Ledger<'a> {
     client: usize,
-    mailroom: &'a Mailroom,
+    mail_folder: &'a MailFolder,
     /// Whether a crash of the database may lose the latest sessions. On PostgreSQL it may, because logins don't wait
     /// for its log.
     sessions_may_be_lost: bool,
@@ -95,7 +95,7 @@ pub struct Ledger<'a> {
     logins: Vec<Login>,
     /// Used links that must no longer work: the path, and the request body.
     used_links: Vec<(&'static str, Value)>,
-    promised: Vec<Promise>,
+    expected_mails: Vec<ExpectedMail>,
     pub counts: Counts,
     /// Violations that the audit found.
     pub faults: Vec<String>,
@@ -125,7 +125,7 @@ pub struct Counts {
     /// Acknowledged changes of an email by a link.
     pub moved: usize,
     /// Mails that an acknowledged operation must send.
-    pub promised: usize,
+    pub expected_mails: usize,
     /// Acknowledged logins with a lost session.
     pub lost: usize,
 }
@@ -133,12 +133,12 @@ pub struct Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { accounts, registered, logged_in, logged_out, changed, issued, deleted, .. } = self;
-        let Self { confirmed, reset, moved, promised, lost, .. } = self;
+        let Self { confirmed, reset, moved, expected_mails, lost, .. } = self;
         write!(
             f,
             "{registered} registrations, {logged_out} logouts, {changed} changes of a password, {issued} access tokens, \
              {confirmed} emails confirmed, {reset} passwords set and {moved} emails changed by links from mails, and {deleted} \
-             deletions were acknowledged and held, {promised} mails had to go out, {} registrations got no acknowledgement; of \
+             deletions were acknowledged and held, {expected_mails} mails had to go out, {} registrations got no acknowledgement; of \
              {logged_in} sessions {lost} were lost",
             accounts - registered
         )
@@ -158,17 +158,17 @@ impl std::iter::Sum for Counts {
             confirmed: sum.confirmed + one.confirmed,
             reset: sum.reset + one.reset,
             moved: sum.moved + one.moved,
-            promised: sum.promised + one.promised,
+            expected_mails: sum.expected_mails + one.expected_mails,
             lost: sum.lost + one.lost,
         })
     }
 }
 
 impl<'a> Ledger<'a> {
-    pub fn new(client: usize, mailroom: &'a Mailroom, sessions_may_be_lost: bool) -> Self {
-        let (accounts, logins, used_links, promised) = (vec![], vec![], vec![], vec![]);
+    pub fn new(client: usize, mail_folder: &'a MailFolder, sessions_may_be_lost: bool) -> Self {
+        let (accounts, logins, used_links, expected_mails) = (vec![], vec![], vec![], vec![]);
         let (faults, counts) = (vec![], Counts::default());
-        Self { client, mailroom, sessions_may_be_lost, accounts, logins, used_links, promised, counts, faults }
+        Self { client, mail_folder, sessions_may_be_lost, accounts, logins, used_links, expected_mails, counts, faults }
     }
 
     /// Runs one round of user operations: registers, logs in, and uses the account. Every other round, an earlier login
@@ -193,28 +193,28 @@ impl<'a> Ledger<'a> {
             to_confirm = self.use_account(server);
         }
         if to_confirm {
-            self.promise(MailKind::Verify, CONFIRM);
+            self.expect_mail(MailKind::Verify, CONFIRM);
         }
         if self.accounts.len().is_multiple_of(2) {
             self.end_one(server);
-            self.look_at_one_that_ended(server);
+            self.check_an_ended_login(server);
         }
         true
     }
 
     fn keep(&mut self, answer: &Whole, personal: bool) {
         let token = answer.json()["token"].as_str().unwrap_or_default().to_owned();
-        self.logins.push(Login { token, life: Life::Active, personal });
+        self.logins.push(Login { token, state: SessionState::Active, personal });
     }
 
     /// Records that the latest account must receive a mail.
-    fn promise(&mut self, errand: MailKind, subject: &'static str) {
+    fn expect_mail(&mut self, errand: MailKind, subject: &'static str) {
         let address = self.latest().email();
-        self.promise_to(address, errand, subject);
+        self.expect_mail_to(address, errand, subject);
     }
 
-    fn promise_to(&mut self, address: String, errand: MailKind, subject: &'static str) {
-        self.promised.push(Promise { address, errand, subject });
+    fn expect_mail_to(&mut self, address: String, errand: MailKind, subject: &'static str) {
+        self.expected_mails.push(ExpectedMail { address, errand, subject });
     }
 
     /// Runs an operation with the account of the latest login. Returns whether the confirmation mail must still arrive.
@@ -223,8 +223,8 @@ impl<'a> Ledger<'a> {
         let login = self.logins.len() - 1;
         // Selected by logins, not by accounts: between two kills a client completes about two logins, and would always
         // run the same operation.
-        let act = (self.client + self.counts.logged_in) % 6;
-        match act {
+        let operation = (self.client + self.counts.logged_in) % 6;
+        match operation {
             0 => self.make_token(server, login),
             1 => self.change_password(server, login),
             2 => self.delete(server, login),
@@ -232,7 +232,7 @@ impl<'a> Ledger<'a> {
             4 => self.forget_password(server, login),
             _ => self.change_email(server, login),
         }
-        ![2, 4, 5].contains(&act)
+        ![2, 4, 5].contains(&operation)
     }
 
     fn make_token(&mut self, server: SocketAddr, login: usize) {
@@ -241,7 +241,7 @@ impl<'a> Ledger<'a> {
         if let Some(answer) = self.answer(answer, &[200, 401]).filter(|answer| answer.status == 200) {
             self.counts.issued += 1;
             self.keep(&answer, true);
-            self.promise(MailKind::TokenMade, TOKEN_MADE);
+            self.expect_mail(MailKind::TokenMade, TOKEN_MADE);
         }
     }
 
@@ -252,11 +252,11 @@ impl<'a> Ledger<'a> {
         let done = answer.as_ref().is_some_and(|answer| answer.status == 200);
         self.latest().changed = Some(acknowledged(done));
         // The session continues under another token, which the client doesn't know if the response was lost.
-        self.logins[login].life = if answer.is_some() { Life::Ended } else { Life::Unknown };
+        self.logins[login].state = if answer.is_some() { SessionState::Ended } else { SessionState::Unknown };
         if let Some(answer) = answer.filter(|_| done) {
             self.counts.changed += 1;
             self.keep(&answer, false);
-            self.promise(MailKind::PasswordChanged, PASSWORD_CHANGED);
+            self.expect_mail(MailKind::PasswordChanged, PASSWORD_CHANGED);
         }
     }
 
@@ -267,13 +267,13 @@ impl<'a> Ledger<'a> {
         let deleted = answer.as_ref().is_some_and(|answer| answer.status == 204);
         self.counts.deleted += usize::from(deleted);
         self.latest().deleted = Some(acknowledged(deleted));
-        self.logins[login].life = if answer.is_some() { Life::Ended } else { Life::Unknown };
+        self.logins[login].state = if answer.is_some() { SessionState::Ended } else { SessionState::Unknown };
     }
 
     /// Confirms the email by the mail that came after the registration.
     fn confirm(&mut self, server: SocketAddr) {
         let email = self.latest().email();
-        let Some(link) = self.mailroom.link(&email, CONFIRM) else { return };
+        let Some(link) = self.mail_folder.link(&email, CONFIRM) else { return };
         let body = json!({ "token": link, "password": PASSWORD });
         let verified = self.follow(server, "verify_email/", body);
         self.counts.confirmed += usize::from(verified == Some(Acknowledged::Yes));
@@ -287,18 +287,18 @@ impl<'a> Ledger<'a> {
         if self.answer(asked, &[200]).is_none() {
             return;
         }
-        self.promise(MailKind::Forgot, RESET);
-        let Some(link) = self.mailroom.link(&email, RESET) else { return };
+        self.expect_mail(MailKind::Forgot, RESET);
+        let Some(link) = self.mail_folder.link(&email, RESET) else { return };
         let body = json!({ "token": link, "new_password": CHANGED });
         let reset = self.follow(server, "reset_password/", body);
         (self.latest().verified, self.latest().changed) = (reset, reset);
         match reset {
             None => {}
-            Some(Acknowledged::Unknown) => self.logins[login].life = Life::Unknown,
+            Some(Acknowledged::Unknown) => self.logins[login].state = SessionState::Unknown,
             Some(Acknowledged::Yes) => {
                 self.counts.reset += 1;
-                self.logins[login].life = Life::Ended;
-                self.promise(MailKind::PasswordReset, PASSWORD_CHANGED);
+                self.logins[login].state = SessionState::Ended;
+                self.expect_mail(MailKind::PasswordReset, PASSWORD_CHANGED);
             }
         }
     }
@@ -309,8 +309,8 @@ impl<'a> Ledger<'a> {
         if self.answer(asked, &[200, 401]).is_none_or(|answer| answer.status == 401) {
             return;
         }
-        self.promise_to(email.clone(), MailKind::ChangeEmail, CONFIRM_NEW);
-        let Some(link) = self.mailroom.link(&email, CONFIRM_NEW) else { return };
+        self.expect_mail_to(email.clone(), MailKind::ChangeEmail, CONFIRM_NEW);
+        let Some(link) = self.mail_folder.link(&email, CONFIRM_NEW) else { return };
         let body = json!({ "token": link, "password": PASSWORD });
         let moved = self.follow(server, "confirm_email/", body);
         self.counts.moved += usize::from(moved == Some(Acknowledged::Yes));
@@ -335,38 +335,38 @@ impl<'a> Ledger<'a> {
     }
 
     /// A login in the given state. Each call selects another one, both old and new.
-    fn some_login(&self, life: Life) -> Option<usize> {
-        let found: Vec<usize> = (0..self.logins.len()).filter(|n| self.logins[*n].life == life).collect();
+    fn some_login(&self, state: SessionState) -> Option<usize> {
+        let found: Vec<usize> = (0..self.logins.len()).filter(|n| self.logins[*n].state == state).collect();
         let nth = self.accounts.len() * 31 % found.len().max(1);
         found.get(nth).copied()
     }
 
     fn end_one(&mut self, server: SocketAddr) {
-        let Some(n) = self.some_login(Life::Active) else { return };
+        let Some(n) = self.some_login(SessionState::Active) else { return };
         let answer = log_out(server, &self.logins[n].token);
-        self.logins[n].life = match self.answer(answer, &[204, 401]).map(|answer| answer.status) {
+        self.logins[n].state = match self.answer(answer, &[204, 401]).map(|answer| answer.status) {
             Some(204) => {
                 self.counts.logged_out += 1;
-                Life::Ended
+                SessionState::Ended
             }
             Some(_) => self.lost(n),
-            None => Life::Unknown,
+            None => SessionState::Unknown,
         };
     }
 
-    fn look_at_one_that_ended(&mut self, server: SocketAddr) {
-        let Some(n) = self.some_login(Life::Ended) else { return };
+    fn check_an_ended_login(&mut self, server: SocketAddr) {
+        let Some(n) = self.some_login(SessionState::Ended) else { return };
         let answer = me(server, &self.logins[n].token);
         self.answer(answer, &[401]);
     }
 
     /// Records that a session that should be active isn't.
-    fn lost(&mut self, n: usize) -> Life {
+    fn lost(&mut self, n: usize) -> SessionState {
         self.counts.lost += 1;
         if !self.sessions_may_be_lost || self.logins[n].personal {
             self.faults.push(format!("login {n}: its token no longer works"));
         }
-        Life::Ended
+        SessionState::Ended
     }
 
     /// Returns the response if it has an expected status. A status that is neither expected nor "temporarily
@@ -382,17 +382,17 @@ impl<'a> Ledger<'a> {
 
     /// Marks every login as ended: after a restore no token is valid, and everyone must log in again.
     pub fn end_every_login(&mut self) {
-        self.logins.iter_mut().for_each(|login| login.life = Life::Ended);
+        self.logins.iter_mut().for_each(|login| login.state = SessionState::Ended);
     }
 
     /// Marks every change as unknown. A backup was made during the changes and restored, so each was done or wasn't. A
     /// used link is invalid in any case.
-    pub fn doubt_everything(&mut self) {
+    pub fn mark_changes_unknown(&mut self) {
         self.end_every_login();
         for account in &mut self.accounts {
             account.registered = Acknowledged::Unknown;
-            for act in [&mut account.changed, &mut account.deleted, &mut account.verified, &mut account.moved] {
-                *act = act.map(|_| Acknowledged::Unknown);
+            for operation in [&mut account.changed, &mut account.deleted, &mut account.verified, &mut account.moved] {
+                *operation = operation.map(|_| Acknowledged::Unknown);
             }
         }
     }
@@ -406,10 +406,10 @@ impl<'a> Ledger<'a> {
         }
         for n in 0..self.logins.len() {
             let found = me(server, &self.logins[n].token).map_or(0, |answer| answer.status);
-            match (self.logins[n].life, found) {
-                (Life::Active, 200) | (Life::Ended, 401) | (Life::Unknown, 200 | 401) => {}
-                (Life::Active, 401) => self.logins[n].life = self.lost(n),
-                (life, other) => self.faults.push(format!("login {n}: {life:?}, but the response is {other}")),
+            match (self.logins[n].state, found) {
+                (SessionState::Active, 200) | (SessionState::Ended, 401) | (SessionState::Unknown, 200 | 401) => {}
+                (SessionState::Active, 401) => self.logins[n].state = self.lost(n),
+                (state, other) => self.faults.push(format!("login {n}: {state:?}, but the response is {other}")),
             }
         }
         for (path, body) in std::mem::take(&mut self.used_links) {
@@ -418,23 +418,23 @@ impl<'a> Ledger<'a> {
                 self.faults.push(format!("a used link at {path} got the response {found}"));
             }
         }
-        Counts { accounts: self.accounts.len(), promised: self.promised.len(), ..self.counts }
+        Counts { accounts: self.accounts.len(), expected_mails: self.expected_mails.len(), ..self.counts }
     }
 
     /// Checks that every expected mail has arrived or is still queued.
     pub fn audit_mail(&mut self, waiting: &[(String, String)]) {
         let absent = self.missing_from(waiting).into_iter();
-        let lost = absent.filter(|promise| !self.mailroom.has(&promise.address, promise.subject));
-        let lost: Vec<String> = lost.map(|promise| format!("a mail is lost: {promise:?}")).collect();
+        let lost = absent.filter(|mail| !self.mail_folder.has(&mail.address, mail.subject));
+        let lost: Vec<String> = lost.map(|mail| format!("a mail is lost: {mail:?}")).collect();
         self.faults.extend(lost);
     }
 
     /// The expected mails that are missing from a list of kinds and addresses.
-    pub fn missing_from(&self, mails: &[(String, String)]) -> Vec<&Promise> {
-        let listed = |promise: &Promise| {
-            mails.iter().any(|(kind, address)| *kind == promise.errand.name() && *address == promise.address)
+    pub fn missing_from(&self, mails: &[(String, String)]) -> Vec<&ExpectedMail> {
+        let listed = |mail: &ExpectedMail| {
+            mails.iter().any(|(kind, address)| *kind == mail.errand.name() && *address == mail.address)
         };
-        self.promised.iter().filter(|promise| !listed(promise)).collect()
+        self.expected_mails.iter().filter(|mail| !listed(expect_mail)).collect()
     }
 }
 
@@ -473,7 +473,7 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
                 accepted += 1;
                 let email = if by_old == 200 { account.email() } else { account.new_email() };
                 let confirmed = possible(*verified, false, true);
-                is_who_it_is(server, &opened, (name, &email), &confirmed)?;
+                check_identity(server, &opened, (name, &email), &confirmed)?;
                 if !emails.contains(&email) {
                     return Err(format!("its email is {email}"));
                 }
@@ -494,7 +494,7 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
     }
 }
 
-fn is_who_it_is(
+fn check_identity(
     server: SocketAddr,
     login: &Whole,
     (name, email): (&str, &str),

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use super::{
     command,
     ledger::{Counts, Ledger},
-    mailroom::Mailroom,
+    mail_folder::MailFolder,
 };
 use crate::util::program::Server;
 
@@ -39,11 +39,11 @@ fn all_done(counts: Counts) -> bool {
 #[test]
 fn each_mail_that_a_ledger_promises_is_in_the_queue_by_the_same_kind_r94() {
     let (folder, runtime) = (TempDir::new().unwrap(), Runtime::new().unwrap());
-    let mailroom = Mailroom::new(folder.path());
+    let mail_folder = MailFolder::new(folder.path());
     let mut command = command(folder.path());
     let server = Server::start(command.env("DATABASE_URL", "sqlite:vestibule.db"), &folder.path().join("log"));
     runtime.block_on(async { sqlx::raw_sql(KEEP).execute(&mut open(folder.path()).await).await.unwrap() });
-    let mut ledger = Ledger::new(0, &mailroom, false);
+    let mut ledger = Ledger::new(0, &mail_folder, false);
     let deadline = Instant::now() + Duration::from_mins(1);
     while !all_done(ledger.counts) {
         assert!(Instant::now() < deadline, "some operations are never done: {:?}", ledger.counts);

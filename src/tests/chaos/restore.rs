@@ -14,7 +14,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{CLIENTS, Stop, audit, command, ledger::Ledger, mailroom::Mailroom, soundness::look_into};
+use super::{CLIENTS, Stop, audit, command, ledger::Ledger, mail_folder::MailFolder, soundness::look_into};
 use crate::util::{figure, program::Server};
 
 const URL: &str = "sqlite:vestibule.db";
@@ -36,13 +36,13 @@ struct Writers<'a> {
 }
 
 impl<'a> Writers<'a> {
-    fn new(first: usize, mailroom: &'a Mailroom) -> Self {
-        let ledgers = (first..first + CLIENTS).map(|client| Mutex::new(Ledger::new(client, mailroom, false)));
+    fn new(first: usize, mail_folder: &'a MailFolder) -> Self {
+        let ledgers = (first..first + CLIENTS).map(|client| Mutex::new(Ledger::new(client, mail_folder, false)));
         Self { written: AtomicUsize::new(0), ledgers: ledgers.collect() }
     }
 
-    /// Lets the clients write while `act` runs.
-    fn write_while(&self, server: &Server, act: impl FnOnce(&Self)) {
+    /// Lets the clients write while `operation` runs.
+    fn write_while(&self, server: &Server, operation: impl FnOnce(&Self)) {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let _stop = Stop(&over);
@@ -56,7 +56,7 @@ impl<'a> Writers<'a> {
                     }
                 });
             }
-            act(self);
+            operation(self);
         });
     }
 
@@ -78,9 +78,9 @@ impl<'a> Writers<'a> {
 /// during the backup, nothing is half done. Returns the number of accounts.
 fn drill(rounds: usize) -> usize {
     let folder = TempDir::new().unwrap();
-    let mailroom = Mailroom::new(folder.path());
+    let mail_folder = MailFolder::new(folder.path());
     let mut server = start(folder.path());
-    let (before, meanwhile) = (Writers::new(0, &mailroom), Writers::new(CLIENTS, &mailroom));
+    let (before, meanwhile) = (Writers::new(0, &mail_folder), Writers::new(CLIENTS, &mail_folder));
     before.write_while(&server, |writers| writers.await_rounds(rounds));
     meanwhile.write_while(&server, |writers| {
         writers.await_rounds(CLIENTS);
@@ -94,7 +94,7 @@ fn drill(rounds: usize) -> usize {
     let server = start(folder.path());
     let (mut before, mut meanwhile) = (before.into_ledgers(), meanwhile.into_ledgers());
     before.iter_mut().for_each(Ledger::end_every_login);
-    meanwhile.iter_mut().for_each(Ledger::doubt_everything);
+    meanwhile.iter_mut().for_each(Ledger::mark_changes_unknown);
     let accounts = audit(&mut before, server.address).accounts + audit(&mut meanwhile, server.address).accounts;
     assert!(server.stop().success());
     let runtime = Runtime::new().unwrap();

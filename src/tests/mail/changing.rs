@@ -395,7 +395,7 @@ async fn an_undo_that_waits_for_a_squatter_holds_nothing_that_the_squatter_waits
     app.observer().await.execute(squat).await.unwrap();
     let first = "SELECT id FROM users WHERE id = '0' FOR UPDATE";
     let then = "UPDATE address_throttles SET full_at = 1 WHERE key = 'token:0'; SELECT id FROM users FOR UPDATE";
-    let undone = app.around(first, Box::pin(undo_beside(&app, &undo, "0")), then).await;
+    let undone = app.run_blocked_then(first, Box::pin(undo_beside(&app, &undo, "0")), then).await;
     assert_eq!(undone, MoveEmailOutcome::Done);
     let left = "SELECT (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM address_throttles WHERE key = 'token:0')";
     let left: i64 = sqlx::query_scalar(left).fetch_one(&mut app.observer().await).await.unwrap();

@@ -219,7 +219,7 @@ async fn a_mail_over_which_its_postman_panics_keeps_no_other_from_going_out() {
     };
     tokio::select! {
         () = app.mail_worker.run(unstopped) => panic!("the mail worker was not stopped"),
-        in_time = tokio::time::timeout(Duration::from_mins(1), others) => assert!(in_time.is_ok()),
+        assert_in_time = tokio::time::timeout(Duration::from_mins(1), others) => assert!(assert_in_time.is_ok()),
     }
 }
 
@@ -273,7 +273,7 @@ async fn a_postman_who_comes_second_to_a_mail_takes_the_next() {
     app.register("bob").await;
     let first = "UPDATE mails SET due_at = due_at + 600000 WHERE id = (SELECT MIN(id) FROM mails)";
     let claim = Box::pin(app.store.claim_mail(app.now(), Duration::from_mins(10)));
-    let second = app.behind(first, claim).await;
+    let second = app.run_blocked(first, claim).await;
     assert!(second.unwrap().is_some(), "there is one more");
 }
 
@@ -350,7 +350,7 @@ async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
     };
     tokio::select! {
         () = app.mail_worker.run(unstopped) => panic!("the mail worker was not stopped"),
-        in_time = asked => assert!(in_time.is_ok(), "long before the next poll"),
+        assert_in_time = asked => assert!(assert_in_time.is_ok(), "long before the next poll"),
     }
 }
 

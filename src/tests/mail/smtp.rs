@@ -29,7 +29,7 @@ use super::*;
 
 /// How a server behaves.
 #[derive(Clone, Default)]
-struct Ways {
+struct Behavior {
     /// Whether its replies have no text.
     bare: bool,
     /// Extensions that it offers besides STARTTLS.
@@ -45,7 +45,7 @@ struct Ways {
     stall: Option<(&'static str, Arc<Notify>)>,
 }
 
-impl Ways {
+impl Behavior {
     /// Waits forever at the step at which this server stops replying. Steps are commands, and those below.
     async fn reach(&self, step: &str) {
         if let Some((stall, reached)) = &self.stall
@@ -88,14 +88,14 @@ struct MailServer {
 }
 
 impl MailServer {
-    async fn start(ways: Ways) -> Self {
+    async fn start(behavior: Behavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, received) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Received::default())));
         let log = Arc::clone(&received);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // A client that rejects the certificate has closed the connection.
-                drop(serve(stream, &ways, &log).await);
+                drop(serve(stream, &behavior, &log).await);
             }
         });
         Self { port, received }
@@ -110,29 +110,34 @@ impl MailServer {
     }
 }
 
-async fn serve(stream: TcpStream, ways: &Ways, received: &Mutex<Received>) -> std::io::Result<()> {
-    let Some(tls) = &ways.tls else { return talk(stream, ways, received, false).await.map(drop) };
-    if ways.tls_at_once {
-        return talk(tls.accept(stream).await?, ways, received, true).await.map(drop);
+async fn serve(stream: TcpStream, behavior: &Behavior, received: &Mutex<Received>) -> std::io::Result<()> {
+    let Some(tls) = &behavior.tls else { return serve_commands(stream, behavior, received, false).await.map(drop) };
+    if behavior.tls_at_once {
+        return serve_commands(tls.accept(stream).await?, behavior, received, true).await.map(drop);
     }
-    match talk(stream, ways, received, false).await? {
+    match serve_commands(stream, behavior, received, false).await? {
         Some(plain) => {
-            ways.reach(HANDSHAKE).await;
-            talk(tls.accept(plain).await?, ways, received, true).await.map(drop)
+            behavior.reach(HANDSHAKE).await;
+            serve_commands(tls.accept(plain).await?, behavior, received, true).await.map(drop)
         }
         None => Ok(()),
     }
 }
 
 /// Serves a connection until it ends, or until TLS begins. In that case it returns the stream.
-async fn talk<S>(stream: S, ways: &Ways, received: &Mutex<Received>, encrypted: bool) -> std::io::Result<Option<S>>
+async fn serve_commands<S>(
+    stream: S,
+    behavior: &Behavior,
+    received: &Mutex<Received>,
+    encrypted: bool,
+) -> std::io::Result<Option<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = BufReader::new(stream);
-    if !encrypted || ways.tls_at_once {
-        ways.reach(GREETING).await;
-        stream.write_all(ways.answer(GREETING, "220 a test").as_bytes()).await?;
+    if !encrypted || behavior.tls_at_once {
+        behavior.reach(GREETING).await;
+        stream.write_all(behavior.answer(GREETING, "220 a test").as_bytes()).await?;
     }
     let (mut line, mut mail) = (String::new(), None::<String>);
     loop {
@@ -147,19 +152,19 @@ where
                 continue;
             }
             received.lock().unwrap().mails.extend(mail.take());
-            ways.reach(END_OF_MAIL).await;
-            stream.write_all(ways.answer(END_OF_MAIL, "250 taken").as_bytes()).await?;
+            behavior.reach(END_OF_MAIL).await;
+            stream.write_all(behavior.answer(END_OF_MAIL, "250 taken").as_bytes()).await?;
             continue;
         }
         let command = line.trim_end().to_owned();
         received.lock().unwrap().commands.push(if encrypted { format!("TLS {command}") } else { command.clone() });
         let step = command.split([' ', ':']).next().unwrap();
-        ways.reach(step).await;
-        let text = |usual: &str| ways.answer(step, usual);
+        behavior.reach(step).await;
+        let text = |usual: &str| behavior.answer(step, usual);
         let answer = match step {
-            "EHLO" if ways.answer.is_none_or(|(step, _)| step != "EHLO") => {
-                let starttls = (ways.tls.is_some() && !encrypted).then_some("STARTTLS");
-                let offers = ways.offers.iter().copied().chain(starttls);
+            "EHLO" if behavior.answer.is_none_or(|(step, _)| step != "EHLO") => {
+                let starttls = (behavior.tls.is_some() && !encrypted).then_some("STARTTLS");
+                let offers = behavior.offers.iter().copied().chain(starttls);
                 // Only the reply to EHLO must have a text (RFC 5321, section 4.1.1.1).
                 offers.fold("250-a test\r\n".to_owned(), |all, offer| format!("{all}250-{offer}\r\n"))
                     + "250 8BITMIME\r\n"
@@ -244,7 +249,7 @@ async fn send(message: &MailMessage, url: &str, tls: TlsMode, ca_file: Option<&P
 
 #[tokio::test]
 async fn a_server_that_answers_by_bare_codes_has_taken_the_mail_once_it_says_250() {
-    let server = MailServer::start(Ways { bare: true, ..Ways::default() }).await;
+    let server = MailServer::start(Behavior { bare: true, ..Behavior::default() }).await;
     let message = Box::pin(message()).await;
     send(&message, &format!("smtp://127.0.0.1:{}", server.port), TlsMode::Required, None).await.unwrap();
     let commands = server.commands();
@@ -259,8 +264,8 @@ async fn a_server_that_answers_by_bare_codes_has_taken_the_mail_once_it_says_250
 #[tokio::test]
 async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named_and_no_other_is() {
     let (mine, other, message) = (Certificates::self_signed(), Certificates::self_signed(), Box::pin(message()).await);
-    let ways = Ways { tls: Some(mine.acceptor()), tls_at_once: true, ..Ways::default() };
-    let server = MailServer::start(ways).await;
+    let behavior = Behavior { tls: Some(mine.acceptor()), tls_at_once: true, ..Behavior::default() };
+    let server = MailServer::start(behavior).await;
     let url = format!("smtps://127.0.0.1:{}", server.port);
     for ca_file in [None, Some(other.path("leaf.pem"))] {
         let refused = send(&message, &url, TlsMode::Required, ca_file.as_deref()).await.unwrap_err();
@@ -274,8 +279,8 @@ async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named_and_no_other
 #[tokio::test]
 async fn a_private_ca_is_trusted_for_its_names_also_with_p256_and_sha512() {
     let (mine, other, message) = (Certificates::by_a_ca(), Certificates::by_a_ca(), Box::pin(message()).await);
-    let ways = Ways { tls: Some(mine.acceptor()), tls_at_once: true, ..Ways::default() };
-    let server = MailServer::start(ways).await;
+    let behavior = Behavior { tls: Some(mine.acceptor()), tls_at_once: true, ..Behavior::default() };
+    let server = MailServer::start(behavior).await;
     let url = |host| format!("smtps://{host}:{}", server.port);
     for (host, ca_file) in [("127.0.0.1", None), ("127.0.0.1", Some(&other)), ("localhost", Some(&mine))] {
         let ca_file = ca_file.map(|ca| ca.path("ca.pem"));
@@ -293,8 +298,8 @@ const ELSEWHERE: &str = "[::ffff:127.0.0.1]";
 async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_password_only_where_it_is_wanted() {
     let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let offers: &[&str] = &["AUTH PLAIN LOGIN"];
-    let with = MailServer::start(Ways { tls: Some(mine.acceptor()), offers, ..Ways::default() }).await;
-    let without = MailServer::start(Ways { offers, ..Ways::default() }).await;
+    let with = MailServer::start(Behavior { tls: Some(mine.acceptor()), offers, ..Behavior::default() }).await;
+    let without = MailServer::start(Behavior { offers, ..Behavior::default() }).await;
     let send = async |server: &MailServer, tls: TlsMode, login: &str| {
         let url = format!("smtp://{login}{ELSEWHERE}:{}", server.port);
         send(&message, &url, tls, Some(&mine.path("leaf.pem"))).await.map(drop).map_err(|refused| refused.cause)
@@ -325,15 +330,18 @@ async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_passw
 #[tokio::test]
 async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_is_told_without_its_text() {
     let message = Box::pin(message()).await;
-    let ways =
-        Ways { offers: &["AUTH LOGIN"], answer: Some(("RCPT", "550 no ann@example.org here")), ..Ways::default() };
-    let server = MailServer::start(ways).await;
+    let behavior = Behavior {
+        offers: &["AUTH LOGIN"],
+        answer: Some(("RCPT", "550 no ann@example.org here")),
+        ..Behavior::default()
+    };
+    let server = MailServer::start(behavior).await;
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", server.port);
     let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
     assert_eq!((refused.cause.as_str(), refused.permanent), ("the mail server answered 550", true));
     let commands = server.commands();
     assert_eq!(commands[1..4], ["AUTH LOGIN", "YW5u", "c2VjcmV0MTI="], "{commands:?}");
-    let nobody = MailServer::start(Ways::default()).await;
+    let nobody = MailServer::start(Behavior::default()).await;
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", nobody.port);
     let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
     assert!(refused.cause.contains("offers no login by PLAIN or LOGIN") && !refused.permanent, "{refused:?}");
@@ -347,8 +355,8 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
     for step in steps {
         let reached = Arc::new(Notify::new());
         let stall = Some((step, Arc::clone(&reached)));
-        let ways = Ways { tls: Some(mine.acceptor()), offers: &["AUTH PLAIN"], stall, ..Ways::default() };
-        let server = MailServer::start(ways).await;
+        let behavior = Behavior { tls: Some(mine.acceptor()), offers: &["AUTH PLAIN"], stall, ..Behavior::default() };
+        let server = MailServer::start(behavior).await;
         let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
         let mut sending = Box::pin(send(&message, &url, TlsMode::Required, Some(&ca_file)));
         tokio::select! {
@@ -398,7 +406,8 @@ async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_t
         for (step, answer) in floods.into_iter().filter(|(step, _)| !(tls_at_once && *step == "STARTTLS")) {
             let (tls, answer, offers) = (Some(mine.acceptor()), Some((step, answer)), &["AUTH PLAIN"]);
             let server =
-                MailServer::start(Ways { tls, tls_at_once, answer, offers, floods: true, ..Ways::default() }).await;
+                MailServer::start(Behavior { tls, tls_at_once, answer, offers, floods: true, ..Behavior::default() })
+                    .await;
             let scheme = if tls_at_once { "smtps" } else { "smtp" };
             let url = format!("{scheme}://ann:secret12@{ELSEWHERE}:{}", server.port);
             let refused = send(&message, &url, TlsMode::Required, Some(&ca_file)).await.unwrap_err();
@@ -431,7 +440,7 @@ async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
         (END_OF_MAIL, "550 not wanted", true),
     ];
     for (step, answer, permanent) in table {
-        let server = MailServer::start(Ways { answer: Some((step, answer)), ..Ways::default() }).await;
+        let server = MailServer::start(Behavior { answer: Some((step, answer)), ..Behavior::default() }).await;
         let url = format!("smtp://127.0.0.1:{}", server.port);
         let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
         let cause = format!("the mail server answered {}", &answer[..3]);
@@ -451,7 +460,8 @@ async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
     ];
     for (answer, ca_file, cause) in table {
         for tls in [TlsMode::Required, TlsMode::Opportunistic] {
-            let server = MailServer::start(Ways { tls: Some(mine.acceptor()), answer, ..Ways::default() }).await;
+            let server =
+                MailServer::start(Behavior { tls: Some(mine.acceptor()), answer, ..Behavior::default() }).await;
             let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
             let refused = send(&message, &url, tls, ca_file.map(PathBuf::as_path)).await.unwrap_err();
             assert!(refused.cause.contains(cause) && !refused.permanent, "{tls:?}, {cause}: {refused:?}");

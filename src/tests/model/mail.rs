@@ -50,7 +50,7 @@ pub enum Allowed {
 }
 
 #[derive(Default)]
-pub struct PostOffice {
+pub struct MailModel {
     pub mails: Vec<Mail>,
     links: Vec<Link>,
     /// When each limit is full again.
@@ -66,7 +66,7 @@ impl Model {
             Event::Forgot(who) => self.post(MailKind::Forgot, None, who),
             Event::Deliver { works } => return Answer::Mail(self.deliver(works)),
             Event::Follow { since, to } => {
-                let Some(link) = self.post_office.arrived(since, self.now) else { return Answer::LinkInvalid };
+                let Some(link) = self.mail_model.arrived(since, self.now) else { return Answer::LinkInvalid };
                 return self.follow(link, to).err().unwrap_or(Answer::Done);
             }
         }
@@ -75,13 +75,13 @@ impl Model {
 
     pub fn post(&mut self, errand: MailKind, account: Option<usize>, to: Person) {
         let mail = Mail { errand, account, to, posted: self.now, due: self.now, tries: 0, waited: Duration::ZERO };
-        self.post_office.mails.push(mail);
+        self.mail_model.mails.push(mail);
     }
 
     /// Sends every mail that is due, if the server works.
     fn deliver(&mut self, works: bool) -> Vec<(Person, MailKind)> {
         let mut messages = vec![];
-        let mails = std::mem::take(&mut self.post_office.mails);
+        let mails = std::mem::take(&mut self.mail_model.mails);
         let tells = |of| {
             matches!(
                 of,
@@ -90,21 +90,21 @@ impl Model {
         };
         let waits = |mail: &Mail| tells(mail.errand) && mail.account.is_some_and(|n| !self.accounts[n].open);
         let (mut due, later): (Vec<Mail>, _) = mails.into_iter().partition(|mail| mail.due <= self.now && !waits(mail));
-        self.post_office.mails = later;
+        self.mail_model.mails = later;
         due.sort_by_key(|mail| (mail.due, mail.posted));
         for mut mail in due {
             mail.tries += 1;
-            let made = self.post_office.links.len();
+            let made = self.mail_model.links.len();
             let Some(message) = self.write(mail) else { continue };
             if works {
                 // A link to an email that has an account is created, but never sent.
                 let arrived = message.1 != MailKind::Taken;
-                self.post_office.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
+                self.mail_model.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
                 messages.push(message);
             } else if mail.waited < GIVE_UP {
                 let wait = LONGEST_RETRY.min(FIRST_RETRY * (1 << (mail.tries - 1).min(16)));
                 (mail.due, mail.waited) = (self.now + wait, mail.waited + wait);
-                self.post_office.mails.push(mail);
+                self.mail_model.mails.push(mail);
             }
         }
         messages
@@ -130,9 +130,9 @@ impl Model {
         };
         if let Some(allowed) = allowed.filter(|_| mail.tries == 1) {
             let moves = matches!(allowed, Allowed::Moves(_));
-            self.post_office.take(allowed, MAILBOX, self.now).ok()?;
+            self.mail_model.take(allowed, MAILBOX, self.now).ok()?;
             if moves {
-                self.post_office.take(Allowed::MovesTo(to), MOVES, self.now).ok()?;
+                self.mail_model.take(Allowed::MovesTo(to), MOVES, self.now).ok()?;
             }
         }
         let (kind, lasts) = match message {
@@ -144,18 +144,18 @@ impl Model {
         };
         if kind != LinkKind::UndoEmail {
             let alike = |link: &&mut Link| !link.void && (link.account, link.kind) == (account, kind);
-            if self.post_office.links.iter_mut().filter(alike).any(|link| link.posted > mail.posted) {
+            if self.mail_model.links.iter_mut().filter(alike).any(|link| link.posted > mail.posted) {
                 return None;
             }
-            self.post_office.links.iter_mut().filter(alike).for_each(|link| link.void = true);
+            self.mail_model.links.iter_mut().filter(alike).for_each(|link| link.void = true);
         }
         let (posted, expires) = (mail.posted, self.now + lasts);
-        self.post_office.links.push(Link { kind, account, email: to, posted, expires, void: false, arrived: false });
+        self.mail_model.links.push(Link { kind, account, email: to, posted, expires, void: false, arrived: false });
         Some((to, if message == MailKind::ChangeEmail && other.is_some() { MailKind::Taken } else { message }))
     }
 
     fn follow(&mut self, nth: usize, to: Use) -> Result<(), Answer> {
-        let Link { kind, account, email, posted, .. } = self.post_office.links[nth];
+        let Link { kind, account, email, posted, .. } = self.mail_model.links[nth];
         let fits = match to {
             Use::Verify(_) => kind == LinkKind::Verify,
             Use::Reset(_) => matches!(kind, LinkKind::Reset | LinkKind::Verify),
@@ -179,13 +179,13 @@ impl Model {
             self.inherit((By::Email, before), (By::Email, email));
         }
         (self.accounts[account].email, self.accounts[account].verified) = (email, true);
-        self.post_office.links[nth].void = true;
-        self.post_office.void_kind(account, LinkKind::Verify);
+        self.mail_model.links[nth].void = true;
+        self.mail_model.void_kind(account, LinkKind::Verify);
         match to {
-            Use::Verify(_) => self.welcome(account),
+            Use::Verify(_) => self.note_network(account),
             Use::Confirm(_) => {
-                self.post_office.void(account);
-                self.welcome(account);
+                self.mail_model.void(account);
+                self.note_network(account);
                 if verified {
                     self.post(MailKind::EmailChanged, Some(account), before);
                 }
@@ -193,9 +193,9 @@ impl Model {
             Use::Reset(new) | Use::Undo(new) => {
                 self.accounts[account].password = new;
                 self.evict(account);
-                self.welcome(account);
+                self.note_network(account);
                 if let Use::Undo(_) = to {
-                    self.post_office.undo(account, posted);
+                    self.mail_model.undo(account, posted);
                     self.post(MailKind::EmailUndone, Some(account), before);
                 } else {
                     self.post(MailKind::PasswordChanged, Some(account), email);
@@ -206,7 +206,7 @@ impl Model {
     }
 }
 
-impl PostOffice {
+impl MailModel {
     /// Revokes the links that could still be used to take over an account.
     pub fn void(&mut self, account: usize) {
         self.void_kind(account, LinkKind::Reset);

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use vestibule::store::MailKind;
 
 use super::{
-    mail::PostOffice,
+    mail::MailModel,
     numbers::{
         ABSOLUTE, FIRST_DELAY, FREE_FAILURES, IDLE, KNOWN_FOR, KNOWN_NETWORKS, LONGEST_DELAY, MEMORY, NETWORK_NOTED,
         SEEN_INTERVAL, SESSIONS,
@@ -64,7 +64,7 @@ pub struct Model {
     /// The network where a person last proved that an account is theirs, by a link or by a change of the password.
     pub follower: Option<Network>,
     pub access: Vec<Access>,
-    pub post_office: PostOffice,
+    pub mail_model: MailModel,
 }
 
 impl Model {
@@ -116,14 +116,14 @@ impl Model {
         if let Err(wait) = self.count(counted) {
             return wait;
         }
-        let right = |&n: &usize| self.accounts[n].open && self.accounts[n].password == password;
-        let Some(account) = account.filter(right) else { return Answer::Wrong };
-        self.right(counted);
+        let matches = |&n: &usize| self.accounts[n].open && self.accounts[n].password == password;
+        let Some(account) = account.filter(matches) else { return Answer::Wrong };
+        self.clear_attempt(counted);
         if self.seen(account, network).is_none_or(|seen| self.now >= seen + NETWORK_NOTED) {
             self.know(account, network);
         }
         self.sessions.push(Session { account, started: self.now, seen: self.now, proven: self.now, ended: false });
-        let active = self.sessions.iter_mut().rev().filter(|s| s.account == account && s.lives(self.now));
+        let active = self.sessions.iter_mut().rev().filter(|s| s.account == account && s.is_active(self.now));
         active.skip(SESSIONS).for_each(|oldest| oldest.ended = true);
         Answer::Is(self.accounts[account].username)
     }
@@ -152,7 +152,7 @@ impl Model {
     }
 
     /// Notes the network where a person proves that an account is theirs.
-    pub fn welcome(&mut self, account: usize) {
+    pub fn note_network(&mut self, account: usize) {
         let network = self.network(Place::Anywhere);
         self.follower = Some(network);
         self.know(account, network);
@@ -167,7 +167,7 @@ impl Model {
     }
 
     /// Clears an attempt that was counted as failed but succeeded. Strangers' failures remain.
-    pub fn right(&mut self, counted: Counted) {
+    pub fn clear_attempt(&mut self, counted: Counted) {
         match counted {
             Counted::Strangers(..) => drop(self.failures.get_mut(&counted).and_then(Vec::pop)),
             _ => drop(self.failures.remove(&counted)),
@@ -202,7 +202,7 @@ impl Model {
 
     pub fn authenticate(&mut self, since: usize) -> Option<usize> {
         let nth = self.sessions.len().checked_sub(since + 1)?;
-        let session = Some(&mut self.sessions[nth]).filter(|session| session.lives(self.now))?;
+        let session = Some(&mut self.sessions[nth]).filter(|session| session.is_active(self.now))?;
         if self.now >= session.seen + SEEN_INTERVAL {
             session.seen = self.now;
         }
@@ -222,7 +222,7 @@ impl Model {
             Command::SetPassword(new) => self.accounts[account].password = new,
             Command::Revoke => {}
         }
-        self.post_office.note(account, command, self.now);
+        self.mail_model.note(account, command, self.now);
     }
 
     /// Counts an attempt as failed, unless there is a wait, which is returned.
@@ -251,7 +251,7 @@ fn delay(failures: usize) -> Duration {
 }
 
 impl Session {
-    fn lives(&self, now: Duration) -> bool {
+    fn is_active(&self, now: Duration) -> bool {
         !self.ended && now < self.seen + IDLE && now < self.started + ABSOLUTE
     }
 }

@@ -23,7 +23,7 @@ fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
         match server.try_to_register(&name) {
             (200, ..) => kept.push(name),
             refused => {
-                util::in_time(started, "disk full");
+                util::assert_in_time(started, "disk full");
                 assert!(refused.0 == 503 && refused.1.contains("retry-after: "), "{refused:?}");
                 break name;
             }
@@ -79,7 +79,7 @@ fn a_database_locked_by_another_process_is_a_503_in_time_and_passes_r96() {
     let started = Instant::now();
     let (status, head, _) = server.try_to_register("bob");
     assert!(status == 503 && head.contains("retry-after: "), "{head}");
-    util::in_time(started, "database locked by another process");
+    util::assert_in_time(started, "database locked by another process");
     assert_eq!((server.me(&token), server.log_in().0), (200, 503), "a logged-in user stays logged in");
     runtime.block_on(other.close()).unwrap();
     assert_eq!((server.try_to_register("bob").0, server.log_in().0), (200, 200), "nothing was stored in part");

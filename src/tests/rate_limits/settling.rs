@@ -25,7 +25,7 @@ async fn a_login_that_is_broken_off_while_its_session_begins_is_settled_once_r87
     let mut broken_off = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
     tokio::select! {
         biased;
-        () = until("the login waits", async || is_waited(&mut observer).await) => {}
+        () = until("the login waits", async || is_lock_awaited(&mut observer).await) => {}
         answer = &mut broken_off => panic!("it ended before: {}", answer.text),
     }
     drop(broken_off);

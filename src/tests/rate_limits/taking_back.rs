@@ -22,7 +22,7 @@ impl App {
     }
 
     /// Recovers an account. Returns its password afterwards.
-    async fn take_back(&self, who: &str, by: &str) -> &'static str {
+    async fn recover_account(&self, who: &str, by: &str) -> &'static str {
         let operate = async |command| {
             assert!(matches!(self.service.administer(command).await, Reply::Done { .. }), "{by}");
         };
@@ -62,7 +62,7 @@ on_both! {
         for (who, act, at_home) in acts {
             app.register(who).await;
             let intruders = app.intrude(who).await;
-            let password = app.take_back(who, act).await;
+            let password = app.recover_account(who, act).await;
             let counts = "SELECT CAST(COUNT(*) AS TEXT) FROM account_throttles WHERE key LIKE 'known:%' AND $1 = $1";
             assert_eq!(app.query(counts, "").await, "0", "{act}: their counts are deleted as well");
             assert_eq!(app.guesses(who, 6).await.last(), Some(&429));

@@ -50,12 +50,12 @@ impl Gate {
     pub async fn begin<T: Send + 'static>(
         &self,
         before: usize,
-        act: impl Future<Output = T> + Send + 'static,
+        operation: impl Future<Output = T> + Send + 'static,
     ) -> StartedOperation<T> {
         let ((reached, at_gate), (resume, resumed)) = (mpsc::channel(), mpsc::channel());
         *self.0.lock().unwrap() = Some(Stop { before, reached, resume: resumed });
         // On a separate thread, which is the only one to wait.
-        let running = tokio::task::spawn_blocking(|| Handle::current().block_on(act));
+        let running = tokio::task::spawn_blocking(|| Handle::current().block_on(operation));
         let stopped = async {
             loop {
                 if at_gate.try_recv().is_ok() {

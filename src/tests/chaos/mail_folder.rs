@@ -12,9 +12,9 @@ use std::{
 use super::pause;
 
 /// How long a client waits for a mail. The server may have been killed while it sent the mail.
-const SESSION_TIMEOUT: Duration = Duration::from_millis(500);
+const MAIL_TIMEOUT: Duration = Duration::from_millis(500);
 
-pub struct Mailroom {
+pub struct MailFolder {
     folder: PathBuf,
     arrived: Mutex<Arrived>,
 }
@@ -32,7 +32,7 @@ struct Message {
     link: Option<String>,
 }
 
-impl Mailroom {
+impl MailFolder {
     /// The mail folder of a server that runs in the folder `server`.
     pub fn new(server: &Path) -> Self {
         Self { folder: server.join("mail"), arrived: Mutex::default() }
@@ -40,7 +40,7 @@ impl Mailroom {
 
     /// The link in the newest mail of a kind, if one arrives.
     pub fn link(&self, address: &str, subject: &str) -> Option<String> {
-        let given_up = Instant::now() + SESSION_TIMEOUT;
+        let given_up = Instant::now() + MAIL_TIMEOUT;
         loop {
             let found = self.messages(address).into_iter().rev().find(|message| message.subject.starts_with(subject));
             if found.is_some() || Instant::now() > given_up {
