@@ -35,13 +35,13 @@ fn the_readme_tells_every_key_its_default_and_what_it_does() {
         }
     }
     let table = readme.split("| Key | Default |").nth(1).unwrap().split("\n\n").next().unwrap();
-    assert_eq!(table.lines().filter(|line| line.starts_with("| `")).count(), rows, "no row too many");
+    assert_eq!(table.lines().filter(|line| line.starts_with("| `")).count(), rows, "no extra row");
 }
 
 #[test]
 fn sql_stays_inside_the_store_r82() {
-    let rooms = ["src/store", "src/tests", "src/bench"].map(|room| root().join(room));
-    let inside = |path: &Path| rooms.iter().any(|room| path.starts_with(room));
+    let folders = ["src/store", "src/tests", "src/bench"].map(|folder| root().join(folder));
+    let inside = |path: &Path| folders.iter().any(|folder| path.starts_with(folder));
     let store = root().join("src/store.rs");
     for path in sources(&root().join("src")).into_iter().filter(|path| !inside(path) && *path != store) {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -60,8 +60,8 @@ fn sql_stays_inside_the_store_r82() {
 /// `println!` and similar macros panic when the output can't be written, for example on a full disk.
 #[test]
 fn nothing_is_printed_in_a_way_that_panics() {
-    let rooms = ["src/tests", "src/bench", "src/fuzz"].map(|room| root().join(room));
-    let own = |path: &Path| path.ends_with("src/build.rs") || rooms.iter().any(|room| path.starts_with(room));
+    let folders = ["src/tests", "src/bench", "src/fuzz"].map(|folder| root().join(folder));
+    let own = |path: &Path| path.ends_with("src/build.rs") || folders.iter().any(|folder| path.starts_with(folder));
     for path in sources(&root().join("src")).into_iter().filter(|path| !own(path)) {
         let text = std::fs::read_to_string(&path).unwrap();
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));

@@ -327,7 +327,7 @@ pub fn figure(text: &str) {
 /// Checks that a response came within the time limit for visitors (R96 to R98), and prints how long it took.
 pub fn assert_in_time(started: Instant, what: &str) {
     let taken = started.elapsed();
-    figure(&format!("{what}: answered after {:.1} s", taken.as_secs_f64()));
+    figure(&format!("{what}: responded after {:.1} s", taken.as_secs_f64()));
     assert!(taken < Duration::from_secs(5), "{taken:?}");
 }
 

@@ -434,7 +434,7 @@ impl<'a> Ledger<'a> {
         let listed = |mail: &ExpectedMail| {
             mails.iter().any(|(kind, address)| *kind == mail.errand.name() && *address == mail.address)
         };
-        self.expected_mails.iter().filter(|mail| !listed(expect_mail)).collect()
+        self.expected_mails.iter().filter(|mail| !listed(mail)).collect()
     }
 }
 

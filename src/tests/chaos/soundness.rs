@@ -23,8 +23,8 @@ struct Contents {
     mails: Vec<(String, String)>,
 }
 
-/// Returns the errors in the database of a server that ran in `folder`, and the queued mails. `accounts` is the expected
-/// number of accounts.
+/// Returns the errors in the database of a server that ran in `folder`, and the queued mails. `accounts` is the
+/// expected number of accounts.
 pub async fn look_into(url: &str, folder: &Path, accounts: usize) -> (Vec<String>, Vec<(String, String)>) {
     let (mut found, contents) = match url.strip_prefix("sqlite:") {
         Some(file) => in_sqlite(&folder.join(file)).await,

@@ -66,7 +66,7 @@ impl Model {
             Event::Forgot(who) => self.post(MailKind::Forgot, None, who),
             Event::Deliver { works } => return Answer::Mail(self.deliver(works)),
             Event::Follow { since, to } => {
-                let Some(link) = self.mail_model.arrived(since, self.now) else { return Answer::LinkInvalid };
+                let Some(link) = self.outbox.arrived(since, self.now) else { return Answer::LinkInvalid };
                 return self.follow(link, to).err().unwrap_or(Answer::Done);
             }
         }
@@ -75,13 +75,13 @@ impl Model {
 
     pub fn post(&mut self, errand: MailKind, account: Option<usize>, to: Person) {
         let mail = Mail { errand, account, to, posted: self.now, due: self.now, tries: 0, waited: Duration::ZERO };
-        self.mail_model.mails.push(mail);
+        self.outbox.mails.push(mail);
     }
 
     /// Sends every mail that is due, if the server works.
     fn deliver(&mut self, works: bool) -> Vec<(Person, MailKind)> {
         let mut messages = vec![];
-        let mails = std::mem::take(&mut self.mail_model.mails);
+        let mails = std::mem::take(&mut self.outbox.mails);
         let tells = |of| {
             matches!(
                 of,
@@ -90,21 +90,21 @@ impl Model {
         };
         let waits = |mail: &Mail| tells(mail.errand) && mail.account.is_some_and(|n| !self.accounts[n].open);
         let (mut due, later): (Vec<Mail>, _) = mails.into_iter().partition(|mail| mail.due <= self.now && !waits(mail));
-        self.mail_model.mails = later;
+        self.outbox.mails = later;
         due.sort_by_key(|mail| (mail.due, mail.posted));
         for mut mail in due {
             mail.tries += 1;
-            let made = self.mail_model.links.len();
+            let made = self.outbox.links.len();
             let Some(message) = self.write(mail) else { continue };
             if works {
                 // A link to an email that has an account is created, but never sent.
                 let arrived = message.1 != MailKind::Taken;
-                self.mail_model.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
+                self.outbox.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
                 messages.push(message);
             } else if mail.waited < GIVE_UP {
                 let wait = LONGEST_RETRY.min(FIRST_RETRY * (1 << (mail.tries - 1).min(16)));
                 (mail.due, mail.waited) = (self.now + wait, mail.waited + wait);
-                self.mail_model.mails.push(mail);
+                self.outbox.mails.push(mail);
             }
         }
         messages
@@ -130,9 +130,9 @@ impl Model {
         };
         if let Some(allowed) = allowed.filter(|_| mail.tries == 1) {
             let moves = matches!(allowed, Allowed::Moves(_));
-            self.mail_model.take(allowed, MAILBOX, self.now).ok()?;
+            self.outbox.take(allowed, MAILBOX, self.now).ok()?;
             if moves {
-                self.mail_model.take(Allowed::MovesTo(to), MOVES, self.now).ok()?;
+                self.outbox.take(Allowed::MovesTo(to), MOVES, self.now).ok()?;
             }
         }
         let (kind, lasts) = match message {
@@ -144,18 +144,18 @@ impl Model {
         };
         if kind != LinkKind::UndoEmail {
             let alike = |link: &&mut Link| !link.void && (link.account, link.kind) == (account, kind);
-            if self.mail_model.links.iter_mut().filter(alike).any(|link| link.posted > mail.posted) {
+            if self.outbox.links.iter_mut().filter(alike).any(|link| link.posted > mail.posted) {
                 return None;
             }
-            self.mail_model.links.iter_mut().filter(alike).for_each(|link| link.void = true);
+            self.outbox.links.iter_mut().filter(alike).for_each(|link| link.void = true);
         }
         let (posted, expires) = (mail.posted, self.now + lasts);
-        self.mail_model.links.push(Link { kind, account, email: to, posted, expires, void: false, arrived: false });
+        self.outbox.links.push(Link { kind, account, email: to, posted, expires, void: false, arrived: false });
         Some((to, if message == MailKind::ChangeEmail && other.is_some() { MailKind::Taken } else { message }))
     }
 
     fn follow(&mut self, nth: usize, to: Use) -> Result<(), Answer> {
-        let Link { kind, account, email, posted, .. } = self.mail_model.links[nth];
+        let Link { kind, account, email, posted, .. } = self.outbox.links[nth];
         let fits = match to {
             Use::Verify(_) => kind == LinkKind::Verify,
             Use::Reset(_) => matches!(kind, LinkKind::Reset | LinkKind::Verify),
@@ -179,12 +179,12 @@ impl Model {
             self.inherit((By::Email, before), (By::Email, email));
         }
         (self.accounts[account].email, self.accounts[account].verified) = (email, true);
-        self.mail_model.links[nth].void = true;
-        self.mail_model.void_kind(account, LinkKind::Verify);
+        self.outbox.links[nth].void = true;
+        self.outbox.void_kind(account, LinkKind::Verify);
         match to {
             Use::Verify(_) => self.note_network(account),
             Use::Confirm(_) => {
-                self.mail_model.void(account);
+                self.outbox.void(account);
                 self.note_network(account);
                 if verified {
                     self.post(MailKind::EmailChanged, Some(account), before);
@@ -195,7 +195,7 @@ impl Model {
                 self.evict(account);
                 self.note_network(account);
                 if let Use::Undo(_) = to {
-                    self.mail_model.undo(account, posted);
+                    self.outbox.undo(account, posted);
                     self.post(MailKind::EmailUndone, Some(account), before);
                 } else {
                     self.post(MailKind::PasswordChanged, Some(account), email);

@@ -36,7 +36,7 @@ impl Model {
             Act::Prove(_) => prove(&mut self.sessions[session]),
             Act::ChangePassword { current, new } if current == new => return Answer::Invalid,
             Act::ChangePassword { new, .. } => {
-                if let Err(refused) = self.mail_model.take(Allowed::Passwords(account), NOTIFICATION_LIMIT, now) {
+                if let Err(refused) = self.outbox.take(Allowed::Passwords(account), NOTIFICATION_LIMIT, now) {
                     return refused;
                 }
                 self.accounts[account].password = new;
@@ -54,18 +54,18 @@ impl Model {
             }
             Act::ChangeEmail(new) if new == email => return Answer::Invalid,
             Act::ChangeEmail(new) => self.post(MailKind::ChangeEmail, Some(account), new),
-            Act::Export => return Answer::Links(self.mail_model.links_of(account, now)),
+            Act::Export => return Answer::Links(self.outbox.links_of(account, now)),
             Act::Resend => self.post(MailKind::Verify, Some(account), email),
             Act::EndOthers => self.end_others(account, Some(session)),
             Act::Issue => {
-                if let Err(refused) = self.mail_model.take(Allowed::Tokens(account), NOTIFICATION_LIMIT, now) {
+                if let Err(refused) = self.outbox.take(Allowed::Tokens(account), NOTIFICATION_LIMIT, now) {
                     return refused;
                 }
                 self.access.push(Access { account, expires: now + ACCESS, revoked: false });
                 self.post(MailKind::TokenMade, Some(account), email);
             }
             Act::Leave => {
-                self.mail_model.mails.retain(|mail| !(mail.errand == MailKind::Forgot && mail.to == email));
+                self.outbox.mails.retain(|mail| !(mail.errand == MailKind::Forgot && mail.to == email));
                 self.remove(account);
             }
         }
@@ -101,13 +101,13 @@ impl Model {
         let Account { email, username, .. } = self.accounts[account];
         self.inherit((By::Email, email), (By::Username, username));
         self.accounts[account].left = true;
-        self.mail_model.forget(account);
+        self.outbox.forget(account);
     }
 
     fn end_others(&mut self, account: usize, but: Option<usize>) {
         let others = self.sessions.iter_mut().enumerate();
         let others = others.filter(|(n, session)| session.account == account && Some(*n) != but);
         others.for_each(|(_, session)| session.ended = true);
-        self.mail_model.void(account);
+        self.outbox.void(account);
     }
 }

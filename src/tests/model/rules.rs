@@ -64,7 +64,7 @@ pub struct Model {
     /// The network where a person last proved that an account is theirs, by a link or by a change of the password.
     pub follower: Option<Network>,
     pub access: Vec<Access>,
-    pub mail_model: MailModel,
+    pub outbox: MailModel,
 }
 
 impl Model {
@@ -222,7 +222,7 @@ impl Model {
             Command::SetPassword(new) => self.accounts[account].password = new,
             Command::Revoke => {}
         }
-        self.mail_model.note(account, command, self.now);
+        self.outbox.note(account, command, self.now);
     }
 
     /// Counts an attempt as failed, unless there is a wait, which is returned.
