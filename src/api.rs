@@ -1,6 +1,7 @@
-//! The JSON API under `/api/accounts/`, for other programs. Thin over the service; `contract` is the word for what it
-//! answers: a client written for the tutorial's Django backend works unchanged. Each call says of itself what it takes and
-//! answers, and from that the document at `/api/openapi.json` is made.
+//! The JSON API under `/api/accounts/`, a thin layer over the service.
+//!
+//! A client written for the tutorial's Django backend works unchanged: its two endpoints keep their responses to the letter.
+//! Each endpoint declares its requests and responses; the document at `/api/openapi.json` is generated from that.
 
 mod access_tokens;
 mod account;
@@ -29,7 +30,7 @@ use crate::{
     service::Error,
 };
 
-/// The routes: each call with and without its trailing slash, and what tells of them.
+/// Every endpoint with and without its trailing slash, and the API's two descriptions.
 pub fn routes() -> impl IntoIterator<Item = Route> {
     let calls = endpoints().flat_map(|Endpoint { routes: (_, paths, handler), .. }| {
         let paths = paths.paths.into_keys();
@@ -39,9 +40,9 @@ pub fn routes() -> impl IntoIterator<Item = Route> {
         })
     });
     calls.chain([
-        ("/api/openapi.json".to_owned(), get(openapi::answer)),
-        ("/api/docs".to_owned(), get(docs_page::answer)),
-        ("/api/docs/".to_owned(), get(docs_page::answer)),
+        ("/api/openapi.json".to_owned(), get(openapi::serve)),
+        ("/api/docs".to_owned(), get(docs_page::serve)),
+        ("/api/docs/".to_owned(), get(docs_page::serve)),
         (docs_page::STYLE_PATH.to_owned(), get(docs_page::style)),
     ])
 }
@@ -55,11 +56,10 @@ fn endpoints() -> impl Iterator<Item = Endpoint> {
         .chain(access_tokens::endpoints())
 }
 
-/// One call of the API.
 struct Endpoint {
-    /// Its address and handler, and what they say of themselves.
+    /// The path, the request handler and their OpenAPI description.
     routes: UtoipaMethodRouter<AppState>,
-    /// The errors that it may answer, besides those that any call may.
+    /// The errors that this endpoint can return, besides those that every endpoint can.
     refuses: Vec<AppError>,
 }
 
@@ -68,46 +68,46 @@ impl Endpoint {
         Self { routes, refuses: Vec::new() }
     }
 
-    /// It may answer these errors.
+    /// Adds errors that the endpoint can return.
     fn refuses(mut self, errors: impl IntoIterator<Item = AppError>) -> Self {
         self.refuses.extend(errors);
         self
     }
 
-    /// It changes something, which not every personal access token may.
+    /// The endpoint changes something, so it refuses read-only access tokens.
     fn for_changes(self) -> Self {
         self.refuses([AppError::ReadOnly])
     }
 
-    /// It wants a session: a personal access token doesn't do.
+    /// The endpoint requires a session and refuses personal access tokens.
     fn for_sessions(self) -> Self {
         self.refuses([AppError::SessionRequired])
     }
 
-    /// It wants a session in which the password was proven lately.
+    /// The endpoint requires a session in which the password was entered recently.
     fn for_proven_sessions(self) -> Self {
         self.for_sessions().refuses([AppError::ReauthRequired])
     }
 }
 
-/// That something was done.
+/// The status of a successful response.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Success {
     Ok,
 }
 
-/// Something was done.
+/// Success.
 #[derive(Serialize, ToSchema)]
 struct Done {
     status: Success,
 }
 
-/// Something was done, and there is a sentence about it.
+/// Success, with a message.
 #[derive(Serialize, ToSchema)]
 struct Message {
     status: Success,
-    /// A sentence for people.
+    /// A message to show to the user.
     #[schema(value_type = String)]
     response: &'static str,
 }
@@ -122,37 +122,36 @@ fn invalid(field: Field, problem: Problem) -> AppError {
     AppError::Invalid(vec![FieldProblem { field, problem }])
 }
 
-/// Something was done, and there is nothing to tell about it.
+/// A response that holds only its status.
 fn done(outcome: Result<(), Error>) -> Response {
-    answer(ErrorFormat::Api, outcome.map(|()| Done { status: Success::Ok }))
+    respond(ErrorFormat::Api, outcome.map(|()| Done { status: Success::Ok }))
 }
 
-/// Done, and that is all.
 fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// The answer to whoever has left: a browser forgets what a page kept.
-fn gone() -> Response {
+/// The response to a logout or a deletion. Its header makes a browser clear what the page stored.
+fn logged_out() -> Response {
     let clear = (CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
     (StatusCode::NO_CONTENT, [clear]).into_response()
 }
 
-/// An answer without a body.
-fn empty(outcome: Result<(), Error>, answer: impl FnOnce() -> Response) -> Response {
+/// A response without a body, or an error.
+fn empty(outcome: Result<(), Error>, success: impl FnOnce() -> Response) -> Response {
     match outcome {
-        Ok(()) => answer(),
+        Ok(()) => success(),
         Err(error) => ErrorFormat::Api.error_response(&error.into()),
     }
 }
 
-fn answer(surface: ErrorFormat, outcome: Result<impl Serialize, Error>) -> Response {
+fn respond(format: ErrorFormat, outcome: Result<impl Serialize, Error>) -> Response {
     let body = outcome.and_then(|body| serde_json::to_vec(&body).map_err(|cause| Error::Fault(cause.to_string())));
     match body {
         Ok(body) => {
             let kind = HeaderValue::from_static("application/json; charset=utf-8");
             ([(CONTENT_TYPE, kind)], body).into_response()
         }
-        Err(error) => surface.error_response(&error.into()),
+        Err(error) => format.error_response(&error.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP door: configuration, routes, what stands before them, and the loop that accepts connections.
+//! The HTTP server: configuration, routes, the checks before them, and the loop that accepts connections.
 
 pub mod accept;
 mod brand;

@@ -1,4 +1,4 @@
-//! Personal access tokens: for programs of one's own.
+//! Personal access tokens, which let scripts and other programs use the API without the account's password.
 
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    Endpoint, Success, answer,
+    Endpoint, Success,
     body::{Body, Id, lenient},
-    empty, no_content,
+    empty, no_content, respond,
 };
 use crate::{
     domain::{account::AccessTokenLine, token_scope::TokenScope},
@@ -29,13 +29,13 @@ pub fn endpoints() -> [Endpoint; 3] {
 /// An account's personal access tokens.
 #[derive(Serialize, ToSchema)]
 struct AccessTokens {
-    /// Those that count, the youngest first.
+    /// The valid tokens, newest first.
     tokens: Vec<AccessTokenLine>,
 }
 
 /// List the tokens
 ///
-/// The account's personal access tokens, without what would let anybody in.
+/// Returns the account's personal access tokens, without the secrets themselves.
 #[utoipa::path(
     get,
     path = "/api/accounts/tokens/",
@@ -46,51 +46,51 @@ struct AccessTokens {
     )))
 )]
 async fn list_access_tokens(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    answer(ErrorFormat::Api, state.service.list_access_tokens(&token).await.map(|tokens| AccessTokens { tokens }))
+    respond(ErrorFormat::Api, state.service.list_access_tokens(&token).await.map(|tokens| AccessTokens { tokens }))
 }
 
-/// A token that is wanted.
+/// A request for a new token.
 #[derive(Deserialize, ToSchema)]
 struct NewAccessToken {
-    /// What to call it.
+    /// A name to recognise the token by.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, min_length = 1, example = "Nightly report")]
     name: Option<String>,
-    /// What it may do: `read` tells and changes nothing; `full` changes things as well, but for what wants the password. An app
-    /// that is shown the token learns it from `me/` and may go by it.
+    /// What the token may do. `read` can only read. `full` can also make changes, except for calls that require a session or
+    /// the password. An app that receives the token gets the scope from `me/` and can apply it to its own data.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = TokenScope, example = "read")]
     scope: Option<String>,
-    /// How many days it lasts, 1 to 366.
+    /// Days until the token expires, 1 to 366.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = u64, minimum = 1, maximum = 366, example = 90)]
     days: Option<i64>,
 }
 
-/// A token that was made.
+/// A new token.
 #[derive(Serialize, ToSchema)]
 struct AccessTokenMade {
     status: Success,
-    /// The token. It is told this once: keep it as safe as a password.
+    /// The token. It is shown only once: keep it as safe as a password.
     token: String,
-    /// Its identifier, by which it is revoked.
+    /// The token's identifier, needed to revoke it.
     #[schema(format = Uuid)]
     id: String,
-    /// When it ends.
+    /// When the token expires.
     #[schema(format = DateTime)]
     expires_at: String,
 }
 
-/// Make a token
+/// Create a token
 ///
-/// A personal access token, for a program that should not know the password.
+/// Creates a personal access token, for a program that should not know the password.
 #[utoipa::path(
     post,
     path = "/api/accounts/tokens/",
     tag = "Personal access tokens",
     security(("bearer" = [])),
     request_body = NewAccessToken,
-    responses((status = 200, description = "The token is there.", body = AccessTokenMade, links(
+    responses((status = 200, description = "The token was created.", body = AccessTokenMade, links(
         ("revoke" = (operation_id = "revoke_access_token", parameters(("id" = "$response.body#/id"))))
     )))
 )]
@@ -100,28 +100,28 @@ async fn issue_access_token(
     Body(body): Body<NewAccessToken>,
 ) -> Response {
     let outcome = async {
-        let wish = NewTokenRequest::parse(body.name.as_deref(), body.scope.as_deref(), body.days)?;
-        state.service.issue_access_token(&state.service.require_reauth(&token).await?, wish).await
+        let request = NewTokenRequest::parse(body.name.as_deref(), body.scope.as_deref(), body.days)?;
+        state.service.issue_access_token(&state.service.require_reauth(&token).await?, request).await
     };
-    let made = outcome.await.map(|NewToken { token, line }| AccessTokenMade {
+    let created = outcome.await.map(|NewToken { token, line }| AccessTokenMade {
         status: Success::Ok,
         token: token.expose().to_owned(),
         id: line.id,
         expires_at: line.expires_at,
     });
-    answer(ErrorFormat::Api, made)
+    respond(ErrorFormat::Api, created)
 }
 
 /// Revoke a token
 ///
-/// No server takes it any more.
+/// Every server refuses the token at once.
 #[utoipa::path(
     delete,
     path = "/api/accounts/tokens/{id}/",
     tag = "Personal access tokens",
     security(("bearer" = [])),
     params(("id" = String, Path, format = Uuid, description = "The token's `id`, from the list.")),
-    responses((status = 204, description = "It is revoked."))
+    responses((status = 204, description = "The token was revoked."))
 )]
 async fn revoke_access_token(State(state): State<AppState>, Bearer(token): Bearer, Id(id): Id) -> Response {
     empty(state.service.revoke_access_token(&token, &id).await, no_content)

@@ -1,4 +1,4 @@
-//! The account itself: its password, its username, all that is kept about it, and its end.
+//! The account: its password, its username, the export of its data, and its deletion.
 
 use axum::{
     extract::State,
@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    Endpoint, Success, answer,
+    Endpoint, Success,
     body::{Body, filled, lenient},
-    empty, gone, invalid,
+    empty, invalid, logged_out, respond,
 };
 use crate::{
     domain::{account::Export, username::Username},
@@ -40,37 +40,37 @@ pub fn endpoints() -> [Endpoint; 5] {
     ]
 }
 
-/// The password, again.
+/// A confirmation of the password.
 #[derive(Deserialize, ToSchema)]
 struct ConfirmPassword {
-    /// The password.
+    /// The account's password.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Password, min_length = 1, example = "seven green lanterns")]
     password: Option<String>,
 }
 
-/// A session in which the password was proven.
+/// A session in which the password was confirmed.
 #[derive(Serialize, ToSchema)]
 struct PasswordConfirmed {
     status: Success,
-    /// The session's token from now on. The one that was sent is worth nothing any more.
+    /// The session's new token. It replaces the token of the request, which is no longer valid.
     token: String,
-    /// Until when the proof counts.
+    /// Until when the session may make sensitive calls.
     #[schema(format = DateTime)]
     until: String,
 }
 
 /// Confirm the password
 ///
-/// Opens what wants a fresh proof of the password, for ten minutes where the operator hasn't chosen another time. The session
-/// goes on under another token: use that from then on.
+/// Allows sensitive calls for ten minutes, or the time that the operator configured. Sensitive calls are those that can
+/// return `reauth_required`. The session continues with a new token: use it for all further requests.
 #[utoipa::path(
     post,
     path = "/api/accounts/confirm_password/",
     tag = "Account",
     security(("bearer" = [])),
     request_body = ConfirmPassword,
-    responses((status = 200, description = "The password is right.", body = PasswordConfirmed))
+    responses((status = 200, description = "The password is correct.", body = PasswordConfirmed))
 )]
 async fn confirm_password(
     State(state): State<AppState>,
@@ -87,17 +87,17 @@ async fn confirm_password(
         token: token.expose().to_owned(),
         until: until.to_rfc3339(),
     });
-    answer(ErrorFormat::Api, confirmed)
+    respond(ErrorFormat::Api, confirmed)
 }
 
-/// Another password.
+/// A change of the password.
 #[derive(Deserialize, ToSchema)]
 struct ChangePassword {
-    /// The password until now.
+    /// The current password.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Password, min_length = 1, example = "seven green lanterns")]
     current_password: Option<String>,
-    /// The password from now on.
+    /// The new password.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")]
     new_password: Option<String>,
@@ -106,28 +106,28 @@ struct ChangePassword {
     revoke_access_tokens: bool,
 }
 
-/// A password that was changed.
+/// A changed password.
 #[derive(Serialize, ToSchema)]
 struct ChangedPassword {
     status: Success,
-    /// The session's token from now on. The one that was sent is worth nothing any more.
+    /// The session's new token. It replaces the token of the request, which is no longer valid.
     token: String,
-    /// How many other sessions have ended.
+    /// The number of other sessions that were ended.
     #[schema(minimum = 0)]
     sessions_ended: u64,
 }
 
 /// Change the password
 ///
-/// Ends all other sessions, and tells the owner by mail. Personal access tokens stay, unless `revoke_access_tokens` is true. The
-/// session goes on under another token: use that from then on.
+/// Ends all other sessions and notifies the owner by mail. Personal access tokens stay valid unless `revoke_access_tokens`
+/// is true. The session continues with a new token: use it for all further requests.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_password/",
     tag = "Account",
     security(("bearer" = [])),
     request_body = ChangePassword,
-    responses((status = 200, description = "The new password counts.", body = ChangedPassword))
+    responses((status = 200, description = "The password was changed.", body = ChangedPassword))
 )]
 async fn change_password(
     State(state): State<AppState>,
@@ -145,36 +145,36 @@ async fn change_password(
         token: token.expose().to_owned(),
         sessions_ended,
     });
-    answer(ErrorFormat::Api, changed)
+    respond(ErrorFormat::Api, changed)
 }
 
-/// Another username.
+/// A change of the username.
 #[derive(Deserialize, ToSchema)]
 struct ChangeUsername {
-    /// The username from now on.
+    /// The new username.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, min_length = 3, example = "annie")]
     username: Option<String>,
 }
 
-/// A username that was changed.
+/// A changed username.
 #[derive(Serialize, ToSchema)]
 struct ChangedUsername {
     status: Success,
-    /// The username from now on.
+    /// The new username.
     username: String,
 }
 
 /// Change the username
 ///
-/// The old one is free for anybody from then on.
+/// The old username becomes available to everyone.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_username/",
     tag = "Account",
     security(("bearer" = [])),
     request_body = ChangeUsername,
-    responses((status = 200, description = "The new username counts.", body = ChangedUsername))
+    responses((status = 200, description = "The username was changed.", body = ChangedUsername))
 )]
 async fn change_username(
     State(state): State<AppState>,
@@ -189,30 +189,30 @@ async fn change_username(
         state.service.change_username(&caller, &asking, &username).await
     };
     let changed = outcome.await.map(|account| ChangedUsername { status: Success::Ok, username: account.username });
-    answer(ErrorFormat::Api, changed)
+    respond(ErrorFormat::Api, changed)
 }
 
-/// Download everything
+/// Export the account
 ///
-/// All that the server keeps about the account, as a file.
+/// Returns everything that the server stores about the account, as a file to download.
 #[utoipa::path(
     get,
     path = "/api/accounts/export/",
     tag = "Account",
     security(("bearer" = [])),
-    responses((status = 200, description = "All that is kept.", body = Export))
+    responses((status = 200, description = "The stored data.", body = Export))
 )]
 async fn export(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
     let outcome = async { state.service.export(&state.service.require_reauth(&token).await?).await };
-    let mut answer = answer(ErrorFormat::Api, outcome.await);
-    if answer.status().is_success() {
+    let mut response = respond(ErrorFormat::Api, outcome.await);
+    if response.status().is_success() {
         let name = HeaderValue::from_static("attachment; filename=\"account.json\"");
-        answer.headers_mut().insert(CONTENT_DISPOSITION, name);
+        response.headers_mut().insert(CONTENT_DISPOSITION, name);
     }
-    answer
+    response
 }
 
-/// The account's name, so that nobody removes it by accident.
+/// A deletion. The username guards against a deletion by accident.
 #[derive(Deserialize, ToSchema)]
 struct DeleteAccount {
     /// The account's username.
@@ -223,14 +223,14 @@ struct DeleteAccount {
 
 /// Delete the account
 ///
-/// For good: all sessions end, and all that is kept about it is gone.
+/// Deletes the account and all its data permanently. Every session ends. This can't be undone.
 #[utoipa::path(
     post,
     path = "/api/accounts/delete/",
     tag = "Account",
     security(("bearer" = [])),
     request_body = DeleteAccount,
-    responses((status = 204, description = "The account is gone."))
+    responses((status = 204, description = "The account was deleted."))
 )]
 async fn delete_account(
     State(state): State<AppState>,
@@ -241,5 +241,5 @@ async fn delete_account(
         let asking = state.service.require_reauth(&token).await?;
         state.service.delete_account(&asking, body.username.as_deref().unwrap_or_default()).await
     };
-    empty(outcome.await, gone)
+    empty(outcome.await, logged_out)
 }

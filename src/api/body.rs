@@ -1,4 +1,4 @@
-//! What a request's body holds, and its path.
+//! Extractors for a request's body and path.
 
 use std::convert::Infallible;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{error::AppError, http::response::ErrorFormat};
 
-/// The body of a request: a JSON object. Keys that aren't known are ignored, and the last of two equal ones counts.
+/// The body of a request: a JSON object. Unknown keys are ignored. If a key occurs twice, the last value is used.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
@@ -21,16 +21,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let surface = ErrorFormat::of(request.uri().path());
+        let format = ErrorFormat::of(request.uri().path());
         let bytes = Bytes::from_request(request, state).await.ok();
-        // First into a map: read straight into `T`, a key that comes twice would be an error.
+        // Parsed into a map first, because a key that occurs twice would be an error if parsed into `T` directly.
         let object: Option<Map<String, Value>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let body = object.and_then(|object| T::deserialize(Value::Object(object)).ok());
-        body.map(Self).ok_or_else(|| surface.error_response(&AppError::BadRequest))
+        body.map(Self).ok_or_else(|| format.error_response(&AppError::BadRequest))
     }
 }
 
-/// The identifier in a path. One that can't be read is nobody's, which is told only to whoever may ask.
+/// The identifier in a path. One that can't be parsed becomes empty and matches nothing, so the token is checked first.
 #[derive(Debug)]
 pub struct Id(pub String);
 
@@ -43,12 +43,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// A field that is `None` when it holds something of another type: the rules tell of it as of one that is missing.
+/// Reads a field of another type as `None`, so that validation reports it like a missing one.
 pub fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(field: D) -> Result<Option<T>, D::Error> {
     Ok(T::deserialize(Value::deserialize(field)?).ok())
 }
 
-/// A field's text, if it holds any.
+/// A field's text, unless it is empty.
 pub fn filled(text: Option<&String>) -> Option<&str> {
     text.map(String::as_str).filter(|text| !text.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The API's description for people: one page, made of the same words as the document, that loads no more than its style.
+//! The API's documentation for people: one page, generated from the OpenAPI document, that loads nothing but its styles.
 
 mod fields;
 
@@ -21,7 +21,7 @@ use utoipa::{
 use self::fields::{Answer, Field, example, of_answers, of_request, of_schema};
 use super::{
     Endpoint, endpoints,
-    openapi::{ABOUT, common_refusals, own_refusals, told},
+    openapi::{ABOUT, code_and_message, common_refusals, own_refusals},
 };
 use crate::{
     browser::settings,
@@ -37,10 +37,10 @@ use crate::{
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// The page, which is the same for everybody but for the server's address.
+/// The page. Only the server's address differs between requests.
 static PAGE: OnceLock<String> = OnceLock::new();
 
-pub async fn answer(State(state): State<AppState>, request: HeaderMap) -> Response {
+pub async fn serve(State(state): State<AppState>, request: HeaderMap) -> Response {
     let page = PAGE.get_or_init(|| {
         Owner::new().with(|| {
             provide_context(state.clone());
@@ -54,18 +54,19 @@ pub async fn answer(State(state): State<AppState>, request: HeaderMap) -> Respon
     (headers, page.replace(SERVER, &address(&state, &request))).into_response()
 }
 
-/// Where the page's own style is. A first visit to the other pages doesn't need it.
+/// The path of the page's styles. They are a file of their own because a first visit to the other pages doesn't need them.
 pub const STYLE_PATH: &str = "/api/docs.css";
 
 pub async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../style/manual.css"))
 }
 
-/// What stands for the server's address until the page is asked for.
+/// The placeholder for the server's address, replaced at each request.
 const SERVER: &str = "$SERVER";
 
-/// The server's address as it stands in a command: the configured one, or that under which the page was asked for. One that a
-/// shell may read otherwise is left to the reader.
+/// The server's address for use in a command: the configured one, or else the host of the request.
+///
+/// A host with characters that a shell could interpret is not used; the placeholder stays for the reader to replace.
 fn address(state: &AppState, request: &HeaderMap) -> String {
     if let Some(origin) = &state.trust.public_origin {
         return origin.clone();
@@ -78,7 +79,7 @@ fn address(state: &AppState, request: &HeaderMap) -> String {
     ["http://", host].concat()
 }
 
-/// A call, as it is told of.
+/// The documentation of an endpoint.
 struct EndpointDoc {
     path: String,
     method: &'static str,
@@ -104,7 +105,7 @@ impl EndpointDoc {
         self.operation.tags.as_ref().and_then(|tags| tags.first()).map_or("", String::as_str)
     }
 
-    /// A command that makes the call.
+    /// An example `curl` command.
     fn command(&self) -> String {
         let Self { path, method, operation, .. } = self;
         let bearer = operation.security.as_ref().map(|_| "-H \"Authorization: Bearer $TOKEN\"".to_owned());
@@ -114,7 +115,7 @@ impl EndpointDoc {
     }
 }
 
-/// The calls under their headings, in the order in which they are declared.
+/// The endpoints grouped by heading, in the order in which they are declared.
 fn chapters() -> Vec<(String, Vec<EndpointDoc>)> {
     let mut parts: Vec<(String, Vec<EndpointDoc>)> = Vec::new();
     for chapter in endpoints().filter_map(EndpointDoc::of) {
@@ -172,10 +173,10 @@ fn page() -> impl IntoView {
                         <h1>"The API"</h1>
                         {ABOUT.split("\n\n").map(|text| view! { <p class="lead">{prose(text)}</p> }).collect_view()}
                         <p class="lead">
-                            "Programs read all this in the "
+                            "The same reference is available as an "
                             <a href="/api/openapi.json">"OpenAPI document"</a>"."
                         </p>
-                        <p class="lead">"In the commands below, set "<code>"TOKEN"</code>" to the "<code>"token"</code>" that logging in answers, and "
+                        <p class="lead">"In the commands below, set "<code>"TOKEN"</code>" to the "<code>"token"</code>" that logging in returns, and "
                             <code>"ID"</code>" to an "<code>"id"</code>" from a list."</p>
                         {sections.collect_view()}
                         {errors()}
@@ -186,7 +187,6 @@ fn page() -> impl IntoView {
     }
 }
 
-/// One call.
 fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
     let EndpointDoc { path, method, operation, refuses } = chapter;
     let id = operation.operation_id.clone().unwrap_or_default();
@@ -204,33 +204,33 @@ fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
             <p>{prose(operation.description.as_deref().unwrap_or_default())}</p>
             {asked}
             <pre tabindex="0">{chapter.command()}</pre>
-            <h4>"Answers"</h4>
+            <h4>"Responses"</h4>
             <dl class="answers">{given}{refused}</dl>
         </article>
     }
 }
 
-/// What any call may answer besides.
+/// The errors that every endpoint can return.
 fn errors() -> impl IntoView {
     let all = common_refusals(true).iter().map(|error| refused(ErrorFormat::Api, error)).collect_view();
     view! {
         <section aria-labelledby="errors">
             <h2 id="errors">"Errors"</h2>
-            <p class="lead">"An error's body holds these; what the first two calls answer is told with them."</p>
+            <p class="lead">"An error's body has these fields. The first two endpoints return other fields, listed with them."</p>
             {listed(of_schema(&ErrorBody::schema()))}
-            <p class="lead">"Besides what stands with each call, any of them may answer:"</p>
+            <p class="lead">"Every endpoint can return these errors, besides its own:"</p>
             <dl class="answers">{all}</dl>
         </section>
     }
 }
 
-fn refused(surface: ErrorFormat, error: &AppError) -> impl IntoView + use<> {
-    let (code, sentence) = told(surface, error);
+fn refused(format: ErrorFormat, error: &AppError) -> impl IntoView + use<> {
+    let (code, message) = code_and_message(format, error);
     let code = code.map(|code| view! { <code>{code}</code><br /> });
-    view! { <dt><code>{error.status()}</code></dt><dd>{code}{sentence}</dd> }
+    view! { <dt><code>{error.status()}</code></dt><dd>{code}{message}</dd> }
 }
 
-/// Fields, one below the other, those of a field's own among them.
+/// A list of fields, with nested lists for the fields that contain others.
 fn listed(fields: Vec<Field>) -> AnyView {
     let each = fields.into_iter().map(|Field { name, kind, about, within }| {
         let within = (!within.is_empty()).then(|| listed(within));
@@ -239,7 +239,7 @@ fn listed(fields: Vec<Field>) -> AnyView {
     view! { <ul class="fields">{each.collect_view()}</ul> }.into_any()
 }
 
-/// A text with what stands in backquotes as code.
+/// A text with its parts in backquotes shown as code.
 fn prose(text: &str) -> impl IntoView + use<> {
     let parts = text.split('`').enumerate().map(|(at, part)| match at % 2 {
         0 => Either::Left(part.to_owned()),

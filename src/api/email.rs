@@ -1,4 +1,4 @@
-//! What is done by mail: confirming an email, changing it, and a forgotten password.
+//! Operations that use mail: confirming an email, changing it, and resetting a forgotten password.
 
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    Done, Endpoint, Message, answer,
+    Done, Endpoint, Message,
     body::{Body, filled, lenient},
-    done, invalid,
+    done, invalid, respond,
 };
 use crate::{
     domain::email::Email,
@@ -20,14 +20,14 @@ use crate::{
 pub fn endpoints() -> [Endpoint; 7] {
     let invalid = || AppError::Invalid(Vec::new());
     let busy = || AppError::RateLimited { retry_after: 30 };
-    let opened = || [AppError::LinkInvalid, AppError::WrongPassword, invalid(), busy()];
+    let by_link = || [AppError::LinkInvalid, AppError::WrongPassword, invalid(), busy()];
     [
-        Endpoint::new(routes!(verify_email)).refuses(opened()),
+        Endpoint::new(routes!(verify_email)).refuses(by_link()),
         Endpoint::new(routes!(resend_verification)).for_changes().refuses([AppError::MailOff, busy()]),
         Endpoint::new(routes!(forgot_password)).refuses([AppError::MailOff, invalid(), busy()]),
         Endpoint::new(routes!(reset_password)).refuses([AppError::LinkInvalid, invalid(), busy()]),
         Endpoint::new(routes!(change_email)).for_proven_sessions().refuses([AppError::MailOff, invalid(), busy()]),
-        Endpoint::new(routes!(confirm_email)).refuses(opened()).refuses([AppError::Taken]),
+        Endpoint::new(routes!(confirm_email)).refuses(by_link()).refuses([AppError::Taken]),
         Endpoint::new(routes!(undo_email)).refuses([AppError::LinkInvalid, AppError::Taken, invalid(), busy()]),
     ]
 }
@@ -35,11 +35,11 @@ pub fn endpoints() -> [Endpoint; 7] {
 /// A link from a mail, and the account's password.
 #[derive(Deserialize, ToSchema)]
 struct FollowLink {
-    /// What stands behind the `#` of the link in the mail.
+    /// The part of the mail's link after the `#`.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$")]
     token: Option<String>,
-    /// The account's password, so that a click alone proves nothing.
+    /// The account's password. It is required because a click on a link alone proves nothing.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Password, min_length = 1, example = "seven green lanterns")]
     password: Option<String>,
@@ -51,14 +51,14 @@ impl FollowLink {
     }
 }
 
-/// A link from a mail, and a password to set.
+/// A link from a mail, and the new password.
 #[derive(Deserialize, ToSchema)]
 struct SetPassword {
-    /// What stands behind the `#` of the link in the mail.
+    /// The part of the mail's link after the `#`.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$")]
     token: Option<String>,
-    /// The password from now on.
+    /// The new password.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")]
     new_password: Option<String>,
@@ -72,7 +72,7 @@ impl SetPassword {
 
 /// Confirm the email
 ///
-/// Proves that the account's email is its owner's.
+/// Proves that the email belongs to the owner of the account. The link comes by mail.
 #[utoipa::path(
     post,
     path = "/api/accounts/verify_email/",
@@ -88,21 +88,21 @@ async fn verify_email(State(state): State<AppState>, caller: Caller, Body(body):
     done(outcome.await)
 }
 
-/// Send the confirmation again
+/// Resend the confirmation
 ///
-/// Another mail with a link, a few times in an hour.
+/// Sends another mail with a link to confirm the email. Limited to a few times per hour.
 #[utoipa::path(
     post,
     path = "/api/accounts/resend_verification/",
     tag = "Email and forgotten password",
     security(("bearer" = [])),
-    responses((status = 200, description = "The mail is on its way.", body = Done))
+    responses((status = 200, description = "The mail will be sent.", body = Done))
 )]
 async fn resend_verification(State(state): State<AppState>, Bearer(token): Bearer, caller: Caller) -> Response {
     done(state.service.resend_verification(&caller, &token).await)
 }
 
-/// Who forgot the password.
+/// A request for a link to set a new password.
 #[derive(Deserialize, ToSchema)]
 struct ForgotPassword {
     /// The account's email.
@@ -113,42 +113,43 @@ struct ForgotPassword {
 
 /// Forgot the password
 ///
-/// Sends a link to a new password. The answer is the same whether there is such an account or not.
+/// Sends a mail with a link to set a new password. The response is the same whether such an account exists or not.
 #[utoipa::path(
     post,
     path = "/api/accounts/forgot_password/",
     tag = "Email and forgotten password",
     request_body = ForgotPassword,
-    responses((status = 200, description = "A mail is on its way, if there is such an account.", body = Message))
+    responses((status = 200, description = "A mail will be sent if such an account exists.", body = Message))
 )]
 async fn forgot_password(State(state): State<AppState>, caller: Caller, Body(body): Body<ForgotPassword>) -> Response {
     let outcome = async {
         let email = email(body.email.as_deref(), Field::Email)?;
         state.service.forgot_password(&caller, &email).await
     };
-    let told = "If there is an account with this email, a mail is on its way.";
-    answer(ErrorFormat::Api, outcome.await.map(|()| Message::of(told)))
+    let message = "If there is an account with this email, a mail is on its way.";
+    respond(ErrorFormat::Api, outcome.await.map(|()| Message::of(message)))
 }
 
 /// Set a new password
 ///
-/// With a link from the mail. Ends every session and revokes every personal access token; the next step is to log in.
+/// Sets a new password with the link from the mail. Ends every session and revokes every personal access token. Log in
+/// afterwards to get a new session.
 #[utoipa::path(
     post,
     path = "/api/accounts/reset_password/",
     tag = "Email and forgotten password",
     request_body = SetPassword,
-    responses((status = 200, description = "The new password counts.", body = Done))
+    responses((status = 200, description = "The password was changed.", body = Done))
 )]
 async fn reset_password(State(state): State<AppState>, caller: Caller, Body(body): Body<SetPassword>) -> Response {
     let outcome = async { state.service.reset_password(&caller, body.parse()?).await.map(drop) };
     done(outcome.await)
 }
 
-/// Another email.
+/// A change of the email.
 #[derive(Deserialize, ToSchema)]
 struct ChangeEmail {
-    /// The email from now on.
+    /// The new email.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Email, max_length = 254, example = "ann@example.com")]
     new_email: Option<String>,
@@ -156,14 +157,14 @@ struct ChangeEmail {
 
 /// Change the email
 ///
-/// Sends a link to the new address. Until it is followed, the old one counts.
+/// Sends a mail with a link to the new address. The old address stays in use until `confirm_email/` is called with the link.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_email/",
     tag = "Email and forgotten password",
     security(("bearer" = [])),
     request_body = ChangeEmail,
-    responses((status = 200, description = "A mail is on its way to the new address.", body = Done))
+    responses((status = 200, description = "A mail will be sent to the new address.", body = Done))
 )]
 async fn change_email(
     State(state): State<AppState>,
@@ -181,13 +182,14 @@ async fn change_email(
 
 /// Confirm the new email
 ///
-/// Takes the new address, with the link that was sent there. The old one gets a mail with a link that undoes it.
+/// Changes the account's email to the new address, with the link that was sent there. The old address gets a mail with a
+/// link that undoes the change.
 #[utoipa::path(
     post,
     path = "/api/accounts/confirm_email/",
     tag = "Email and forgotten password",
     request_body = FollowLink,
-    responses((status = 200, description = "The new email counts.", body = Done))
+    responses((status = 200, description = "The email was changed.", body = Done))
 )]
 async fn confirm_email(State(state): State<AppState>, caller: Caller, Body(body): Body<FollowLink>) -> Response {
     let outcome = async {
@@ -197,15 +199,15 @@ async fn confirm_email(State(state): State<AppState>, caller: Caller, Body(body)
     done(outcome.await)
 }
 
-/// Take the old email back
+/// Undo the change of the email
 ///
-/// With the link from the mail to the old address. Sets a new password and ends every session.
+/// Restores the old email, with the link that was sent there. Also sets a new password and ends every session.
 #[utoipa::path(
     post,
     path = "/api/accounts/undo_email/",
     tag = "Email and forgotten password",
     request_body = SetPassword,
-    responses((status = 200, description = "The old email counts again.", body = Done))
+    responses((status = 200, description = "The old email was restored.", body = Done))
 )]
 async fn undo_email(State(state): State<AppState>, caller: Caller, Body(body): Body<SetPassword>) -> Response {
     let outcome = async { state.service.undo_email(&caller, body.parse()?).await.map(drop) };

@@ -1,4 +1,4 @@
-//! The API's description for programs: an OpenAPI document, made of what each call says of itself.
+//! The OpenAPI document, generated from the declarations of the endpoints.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -22,21 +22,19 @@ use crate::{
     http::response::{AuthErrorBody, ErrorBody, ErrorFormat, RegisterErrorBody},
 };
 
-/// What the API is, in paragraphs.
-pub const ABOUT: &str = "Accounts for your app: register, log in, and ask whose token it is.\n\n\
-    Requests and answers are JSON, and every address works with and without its trailing slash. A call that wants a token \
-    takes it in the header `Authorization: Bearer <token>`. There are two kinds: a session's, from logging in, and a \
-    personal access token, which its owner makes and which may do less.\n\n\
-    An error has a status and a sentence for people; all calls but the first two, which are as the tutorial's clients know \
-    them, give it a `code` for programs as well. After a 429 or a 503, wait for as many seconds as the header `Retry-After` says.";
+/// The introduction to the API, in paragraphs.
+pub const ABOUT: &str = "Accounts for your app: register users, log them in, and check their tokens.\n\n\
+    Requests and responses are JSON. Every path works with and without its trailing slash. Calls that require a token expect \
+    it in the header `Authorization: Bearer <token>`. There are two kinds of token. Logging in returns a session token. A \
+    personal access token is created by the account's owner and can do less.\n\n\
+    An error has an HTTP status and a message for people. Every endpoint except `api_register/` and `api_auth/` also returns \
+    a machine-readable `code`. After a 429 or a 503, wait for the number of seconds in the header `Retry-After`.";
 
-/// The document.
 pub static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(document);
 
-/// It, as JSON.
 static JSON: LazyLock<String> = LazyLock::new(|| DOCUMENT.to_pretty_json().unwrap_or_default());
 
-pub async fn answer() -> Response {
+pub async fn serve() -> Response {
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
     ([(CONTENT_TYPE, kind)], JSON.as_str()).into_response()
 }
@@ -73,7 +71,7 @@ fn document() -> OpenApi {
         .build()
 }
 
-/// The shapes of errors, and what they are made of.
+/// The schemas of error bodies and of the types that they contain.
 fn refusals() -> Vec<(String, RefOr<Schema>)> {
     let mut schemas = vec![
         (ErrorBody::name().into_owned(), ErrorBody::schema()),
@@ -84,10 +82,10 @@ fn refusals() -> Vec<(String, RefOr<Schema>)> {
     schemas
 }
 
-/// The errors that a call answers besides those that any call may.
+/// The errors that an endpoint can return besides those that every endpoint can.
 pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> {
     let given = |condition: bool, error: AppError| condition.then_some(error);
-    // A token has only so many calls.
+    // Calls are rate-limited per token.
     let rate_limited = AppError::RateLimited { retry_after: 30 };
     let of_its_kind = [
         given(operation.request_body.is_some(), AppError::BadRequest),
@@ -100,7 +98,7 @@ pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> 
     errors
 }
 
-/// The errors that any call may answer. Only one that changes something wants JSON.
+/// The errors that every endpoint can return. Only requests that change something must be JSON.
 pub fn common_refusals(writes: bool) -> Vec<AppError> {
     let mut errors = vec![
         AppError::BadHost,
@@ -117,12 +115,12 @@ pub fn common_refusals(writes: bool) -> Vec<AppError> {
     errors
 }
 
-/// What an error is told as: its code, but for the tutorial's two endpoints, and its sentence.
-pub fn told(surface: ErrorFormat, error: &AppError) -> (Option<&'static str>, String) {
-    match (surface, error) {
+/// An error's code and message in the documentation. The tutorial's two endpoints return no code.
+pub fn code_and_message(format: ErrorFormat, error: &AppError) -> (Option<&'static str>, String) {
+    match (format, error) {
         (ErrorFormat::Auth, error) => (None, AuthErrorBody::from(error).error),
         (ErrorFormat::Register, AppError::Invalid(_)) => {
-            (None, "What is wrong with each field stands under its name.".to_owned())
+            (None, "Messages for each invalid field, under the field's name.".to_owned())
         }
         (ErrorFormat::Register, error) => (None, error.to_string()),
         (ErrorFormat::Api | ErrorFormat::Function | ErrorFormat::Page, error) => {
@@ -131,24 +129,24 @@ pub fn told(surface: ErrorFormat, error: &AppError) -> (Option<&'static str>, St
     }
 }
 
-/// Adds the errors that a call may answer.
-fn add_refusals(operation: &mut Operation, surface: ErrorFormat, writes: bool, named: &[AppError]) {
+/// Documents the errors that an endpoint can return.
+fn add_refusals(operation: &mut Operation, format: ErrorFormat, writes: bool, named: &[AppError]) {
     let mut by_status: BTreeMap<u16, Vec<AppError>> = BTreeMap::new();
     for error in own_refusals(operation, named).into_iter().chain(common_refusals(writes)) {
         by_status.entry(error.status()).or_default().push(error);
     }
-    let described = by_status.iter().map(|(status, errors)| (status.to_string(), described(surface, errors).into()));
+    let described = by_status.iter().map(|(status, errors)| (status.to_string(), described(format, errors).into()));
     operation.responses.responses.extend(described);
 }
 
-/// What is said of the errors that share a status.
-fn described(surface: ErrorFormat, errors: &[AppError]) -> Described {
-    let name = match surface {
+/// The description of the errors that share a status.
+fn described(format: ErrorFormat, errors: &[AppError]) -> Described {
+    let name = match format {
         ErrorFormat::Register => RegisterErrorBody::name(),
         ErrorFormat::Auth => AuthErrorBody::name(),
         ErrorFormat::Api | ErrorFormat::Function | ErrorFormat::Page => ErrorBody::name(),
     };
-    let lines = errors.iter().map(|error| match told(surface, error) {
+    let lines = errors.iter().map(|error| match code_and_message(format, error) {
         (Some(code), sentence) => format!("`{code}`: {sentence}"),
         (None, sentence) => sentence,
     });

@@ -1,4 +1,4 @@
-//! Registering, logging in, who is there, and logging out.
+//! Registration, login, token check and logout.
 
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    Endpoint, Message, Success, answer,
+    Endpoint, Message, Success,
     body::{Body, filled, lenient},
-    empty, gone,
+    empty, logged_out, respond,
 };
 use crate::{
     domain::{
@@ -36,10 +36,10 @@ pub fn endpoints() -> [Endpoint; 4] {
     ]
 }
 
-/// A new account.
+/// A registration.
 #[derive(Deserialize, ToSchema)]
 struct Register {
-    /// The email address. It may belong to one account only, however it is spelled.
+    /// The email address. Only one account can have it, in any spelling.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Email, max_length = 254, example = "ann@example.org")]
     email: Option<String>,
@@ -47,7 +47,7 @@ struct Register {
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, min_length = 3, example = "ann")]
     username: Option<String>,
-    /// The password. The operator may want more than 8 characters, and one that is easily guessed is refused.
+    /// The password. The operator may require more than 8 characters. Passwords that are easy to guess are refused.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, format = Password, min_length = 8, example = "seven green lanterns")]
     password: Option<String>,
@@ -55,14 +55,14 @@ struct Register {
 
 /// Register
 ///
-/// Makes an account. Where the server sends mail, an email that somebody has is answered like a new one, and its owner gets
-/// a mail that says so. Errors stand under `errors`, by the field that they are about.
+/// Creates an account. If the server sends mail, an email that already has an account gets the same response as a new one;
+/// its owner is notified by mail. Errors are listed under `errors`, by field.
 #[utoipa::path(
     post,
     path = "/api/accounts/api_register/",
     tag = "Sign in",
     request_body = Register,
-    responses((status = 200, description = "The account is there.", body = Message))
+    responses((status = 200, description = "The account was created.", body = Message))
 )]
 async fn register(State(state): State<AppState>, caller: Caller, Body(body): Body<Register>) -> Response {
     let outcome = async {
@@ -71,42 +71,42 @@ async fn register(State(state): State<AppState>, caller: Caller, Body(body): Bod
         let registration = service.read_registration(email.as_deref(), username.as_deref(), password.as_deref())?;
         service.register(&caller, registration).await
     };
-    answer(ErrorFormat::Register, outcome.await.map(|_| Message::of("The account is created!")))
+    respond(ErrorFormat::Register, outcome.await.map(|_| Message::of("The account is created!")))
 }
 
-/// Who logs in.
+/// A login.
 #[derive(Deserialize, ToSchema)]
 struct LogIn {
     /// The email or the username.
     #[schema(example = "ann@example.org")]
     email: Option<String>,
-    /// The username, for who sends no `email`.
+    /// The username. Used if `email` is missing or empty.
     username: Option<String>,
     /// The password.
     #[schema(format = Password, min_length = 1, example = "seven green lanterns")]
     password: String,
 }
 
-/// A session that has begun.
+/// A new session.
 #[derive(Serialize, ToSchema)]
 struct LoggedIn {
     status: Success,
-    /// The bearer token. It is told this once: keep it as safe as a password.
+    /// The bearer token. It is shown only once: keep it as safe as a password.
     token: String,
-    /// When the session ends at the latest.
+    /// When the session expires at the latest.
     #[schema(format = DateTime)]
     expires_at: String,
 }
 
 /// Log in
 ///
-/// Begins a session and tells its token. With an error, `token` is empty and `error` is for people.
+/// Creates a session and returns its token. If the login fails, `token` is empty and `error` holds a message.
 #[utoipa::path(
     post,
     path = "/api/accounts/api_auth/",
     tag = "Sign in",
     request_body = LogIn,
-    responses((status = 200, description = "The session has begun.", body = LoggedIn))
+    responses((status = 200, description = "The session was created.", body = LoggedIn))
 )]
 async fn log_in(State(state): State<AppState>, caller: Caller, Body(body): Body<LogIn>) -> Response {
     let outcome = async {
@@ -115,51 +115,51 @@ async fn log_in(State(state): State<AppState>, caller: Caller, Body(body): Body<
         let password = filled(Some(password)).ok_or(AppError::BadRequest)?;
         state.service.log_in(&caller, identifier, password).await
     };
-    let begun = outcome.await.map(|done| LoggedIn {
+    let created = outcome.await.map(|login| LoggedIn {
         status: Success::Ok,
-        token: done.token,
-        expires_at: done.identity.expires_at,
+        token: login.token,
+        expires_at: login.identity.expires_at,
     });
-    answer(ErrorFormat::Auth, begun)
+    respond(ErrorFormat::Auth, created)
 }
 
-/// Who is behind a token.
+/// The account of a token.
 #[derive(Serialize, ToSchema)]
 struct Me<'a> {
     #[serde(flatten)]
     account: &'a Account,
-    /// When the session or the token ends at the latest.
+    /// When the session or the access token expires at the latest.
     #[schema(format = DateTime)]
     expires_at: &'a str,
-    /// When somebody logged in for the last time before this session, if ever.
+    /// When the account was last logged in to before this session, if ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     previous_login_at: Option<&'a String>,
-    /// What a personal access token may do; a session may do everything.
+    /// The scope of a personal access token. Missing for a session, which may do everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<TokenScope>,
 }
 
-/// Who is there
+/// Check a token
 ///
-/// Tells whose token this is: the question to ask on every request of an app.
+/// Returns the account that the token belongs to. An app's backend calls this to authenticate each request.
 #[utoipa::path(
     get,
     path = "/api/accounts/me/",
     tag = "Sign in",
     security(("bearer" = [])),
-    responses((status = 200, description = "The token counts.", body = Me))
+    responses((status = 200, description = "The token is valid.", body = Me))
 )]
 async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
     match state.service.authenticate_any(&token).await {
         Ok(Principal::Session(session)) => {
             let Identity { account, expires_at, previous_login_at } = session.identity();
             let previous_login_at = previous_login_at.as_ref();
-            answer(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at, scope: None }))
+            respond(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at, scope: None }))
         }
         Ok(Principal::Access(AccessToken { user, scope, expires_at, .. })) => {
             let (account, expires_at) = (&user.into(), &expires_at.to_rfc3339());
-            answer(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }))
+            respond(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }))
         }
         Err(error) => ErrorFormat::Api.error_response(&error.into()),
     }
@@ -167,14 +167,14 @@ async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
 
 /// Log out
 ///
-/// Ends the session, on every server at once. A personal access token is revoked by it.
+/// Ends the session on every server at once. If the token is a personal access token, it is revoked.
 #[utoipa::path(
     post,
     path = "/api/accounts/logout/",
     tag = "Sign in",
     security(("bearer" = [])),
-    responses((status = 204, description = "The token is worth nothing any more."))
+    responses((status = 204, description = "The token is no longer valid."))
 )]
 async fn log_out(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    empty(state.service.log_out(&token).await, gone)
+    empty(state.service.log_out(&token).await, logged_out)
 }

@@ -1,5 +1,5 @@
-//! The configuration: `Leptos.toml` as it is in this repository holds every default, `vestibule.toml` where the program starts
-//! overrides them, and the environment overrides both.
+//! The configuration. The repository's `Leptos.toml` holds every default; `vestibule.toml` in the working directory overrides
+//! the defaults, and the environment overrides both.
 
 mod layers;
 mod limits;
@@ -49,38 +49,30 @@ use crate::{
 
 pub use self::source::Origin;
 
-/// The name of the file.
+/// The name of the configuration file.
 pub const FILE_NAME: &str = "vestibule.toml";
-/// The defaults, which are the documentation too.
+/// The defaults, which also document each key.
 pub const DEFAULTS: &str = include_str!("../../Leptos.toml");
 
-/// Everything that can be set.
+/// The configuration, by section.
 #[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "each section's type documents it")]
 pub struct Config {
-    /// How the server listens.
     pub server: ServerConfig,
-    /// Where the data is.
     pub database: DatabaseConfig,
-    /// How passwords are hashed.
     pub password: PasswordConfig,
-    /// How long a login lasts.
     pub session: SessionConfig,
-    /// Who may register.
     pub registration: RegistrationConfig,
-    /// What the page and the mails show of the service.
     pub brand: Brand,
-    /// How mail is sent.
     pub mail: MailConfig,
-    /// How attempts are held back.
     pub rate_limit: RateLimitConfig,
-    /// What is logged, and how.
     pub log: LogConfig,
-    /// Where all this was read.
+    /// The file that the configuration was read from.
     #[serde(skip)]
     pub origin: Origin,
 }
 
-/// The section `[server]`. What each key means stands in `Leptos.toml`.
+/// The section `[server]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct ServerConfig {
@@ -107,7 +99,7 @@ pub struct ServerConfig {
     pub stop_timeout: Duration,
 }
 
-/// The section `[database]`. What each key means stands in `Leptos.toml`.
+/// The section `[database]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct DatabaseConfig {
@@ -118,7 +110,7 @@ pub struct DatabaseConfig {
     pub wait: Duration,
 }
 
-/// The section `[password]`. What each key means stands in `Leptos.toml`.
+/// The section `[password]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct PasswordConfig {
@@ -132,7 +124,7 @@ pub struct PasswordConfig {
     pub hashing_timeout: Duration,
 }
 
-/// The section `[session]`. What each key means stands in `Leptos.toml`.
+/// The section `[session]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct SessionConfig {
@@ -145,7 +137,7 @@ pub struct SessionConfig {
     pub reauth_after: Duration,
 }
 
-/// The section `[registration]`. What each key means stands in `Leptos.toml`.
+/// The section `[registration]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct RegistrationConfig {
@@ -158,7 +150,7 @@ pub struct RegistrationConfig {
     pub require_verified_email: bool,
 }
 
-/// The section `[mail]`. What each key means stands in `Leptos.toml`.
+/// The section `[mail]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct MailConfig {
@@ -173,7 +165,7 @@ pub struct MailConfig {
     pub from: Mailbox,
 }
 
-/// The section `[rate_limit]`. What each key means stands in `Leptos.toml`.
+/// The section `[rate_limit]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct RateLimitConfig {
@@ -191,7 +183,7 @@ pub struct RateLimitConfig {
     pub token_calls_per_minute: u32,
 }
 
-/// The section `[log]`. What each key means stands in `Leptos.toml`.
+/// The section `[log]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct LogConfig {
@@ -201,19 +193,18 @@ pub struct LogConfig {
     pub addresses: bool,
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// For people.
     Text,
-    /// For programs.
     Json,
 }
 
-/// Why the configuration can't be used, in one line that says what to do.
+/// An error in the configuration: one line that also says how to fix it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
@@ -221,9 +212,8 @@ pub struct ConfigError(String);
 impl Config {
     /// Reads the configuration: the defaults, then the file, then the environment.
     ///
-    /// # Errors
-    /// The first thing that is wrong: a file that was named and can't be read, an unknown key, a value of the wrong
-    /// kind or below what is safe.
+    /// The error names the first problem: a file that can't be read, an unknown key, or a value of the wrong type or outside
+    /// its safe range.
     pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let (origin, text) = source::find(file, Path::new(""))?;
         let name = match &origin {
@@ -240,10 +230,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut merged: Table =
             DEFAULTS.parse().map_err(|e| ConfigError(format!("the defaults can't be read: {e}")))?;
-        // Where and why, without the line itself: it may hold a password.
+        // The error doesn't quote the line, which may hold a password.
         let table: Table = text.parse().map_err(|e: toml::de::Error| {
             let line = 1 + text.bytes().take(e.span().map_or(0, |span| span.start)).filter(|b| *b == b'\n').count();
-            ConfigError(match twice(text, &e) {
+            ConfigError(match duplicate(text, &e) {
                 Some(words) => format!("{name}: line {line}: {words}."),
                 None => format!("{name} can't be read: line {line}: {}.", e.message().replace('\n', " ")),
             })
@@ -255,7 +245,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The rules' numbers.
+    /// The service's limits and rules.
     #[must_use]
     pub fn policy(&self) -> Policy {
         let per = |span: Duration, count: u32| span / count.max(1);
@@ -318,14 +308,14 @@ impl Config {
         }
     }
 
-    /// What the service and its hosts are called.
+    /// The names of the service and its hosts, which make a password easier to guess.
     fn service_names(&self) -> Vec<String> {
         let public = self.server.public_url.as_ref().and_then(Url::host_str).map(str::to_owned);
         let hosts = self.server.hosts.iter().cloned();
         ["vestibule".to_owned(), self.brand.service_name.clone()].into_iter().chain(public).chain(hosts).collect()
     }
 
-    /// In whose name mail is written, by a server that listens on an address.
+    /// The mail templates. Without `server.public_url`, links lead to the address that the server listens on.
     #[must_use]
     pub fn letterhead(&self, address: SocketAddr) -> MailTemplates {
         let url = match &self.server.public_url {
@@ -341,13 +331,13 @@ impl Config {
         }
     }
 
-    /// How mail is handed to a mail server.
+    /// The options for sending mail by SMTP.
     #[must_use]
     pub fn smtp_options(&self) -> SmtpOptions<'_> {
         let hello = match self.server.public_url.as_ref().and_then(Url::host) {
             _ if !self.mail.hello_name.is_empty() => self.mail.hello_name.clone(),
             Some(Host::Domain(name)) => name.to_owned(),
-            // As RFC 5321, section 4.1.3, writes addresses.
+            // Address literals, in the syntax of RFC 5321, section 4.1.3.
             Some(Host::Ipv4(ip)) => format!("[{ip}]"),
             Some(Host::Ipv6(ip)) => format!("[IPv6:{ip}]"),
             None => "[127.0.0.1]".to_owned(),
@@ -355,7 +345,7 @@ impl Config {
         SmtpOptions { tls: self.mail.tls, ca_file: self.mail.ca_file.as_deref(), hello }
     }
 
-    /// How passwords are hashed on this machine.
+    /// The parameters of password hashing on this machine.
     #[must_use]
     pub fn hash_policy(&self) -> HashPolicy {
         let password = &self.password;
@@ -373,14 +363,14 @@ impl Config {
     }
 }
 
-/// What stands twice in a file, if that is what is wrong with it. A key is no secret, unlike the value behind it.
-fn twice(text: &str, error: &toml::de::Error) -> Option<String> {
+/// Describes a duplicate section or key, if that is the error. Keys may be quoted, unlike values, which may be secret.
+fn duplicate(text: &str, error: &toml::de::Error) -> Option<String> {
     let span = error.span().filter(|_| error.message() == "duplicate key")?;
     let key = text.get(span.clone())?.trim();
     let before = text.get(..span.start)?.lines().last().unwrap_or_default();
     Some(if before.trim_start().starts_with('[') {
-        format!("the section [{key}] stands in the file twice; put its keys together under one [{key}]")
+        format!("the section [{key}] appears twice; merge its keys under one [{key}]")
     } else {
-        format!("the key {key} stands in its section twice; keep one of the two lines")
+        format!("the key {key} appears twice in its section; remove one of the two lines")
     })
 }

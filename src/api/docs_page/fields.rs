@@ -1,4 +1,4 @@
-//! What a call takes and answers, read out of the document's schemas.
+//! The fields of requests and responses, read from the OpenAPI document's schemas.
 
 use serde_json::{Map, Value};
 use utoipa::openapi::{
@@ -9,43 +9,40 @@ use utoipa::openapi::{
 
 use crate::api::openapi::DOCUMENT;
 
-/// A field.
 pub struct Field {
-    /// Its name.
     pub name: String,
-    /// What it holds, and whether it may be missing.
+    /// The field's type in words, and whether the field may be missing.
     pub kind: String,
-    /// What it is.
     pub about: String,
-    /// The fields of what it holds.
+    /// Nested fields, if the field holds an object or a list of objects.
     pub within: Vec<Field>,
 }
 
-/// What a good answer's status is, what it means, and what its body holds.
+/// A successful response.
 pub struct Answer {
     pub status: String,
     pub about: String,
     pub fields: Vec<Field>,
 }
 
-/// What a call's body holds; nothing for a call without one.
+/// The fields of a request's body; none for a request without one.
 pub fn of_request(operation: &Operation) -> Vec<Field> {
     request(operation).map(of_schema).unwrap_or_default()
 }
 
-/// What an object holds.
+/// The fields of an object.
 pub fn of_schema(schema: &RefOr<Schema>) -> Vec<Field> {
     let properties = resolve(schema).map(properties).unwrap_or_default();
     let each = properties.into_iter().map(|(name, schema, required)| Field {
         name: name.to_owned(),
-        kind: [kind(schema).as_str(), if required { "" } else { ", may be missing" }].concat(),
+        kind: [kind(schema).as_str(), if required { "" } else { ", optional" }].concat(),
         about: about(schema).to_owned(),
         within: of_schema(schema),
     });
     each.collect()
 }
 
-/// A body that a call takes, as JSON.
+/// An example of a request's body.
 pub fn example(operation: &Operation) -> Option<Value> {
     let properties = resolve(request(operation)?).map(properties)?;
     let shown = properties.into_iter().filter_map(|(name, schema, required)| {
@@ -55,13 +52,13 @@ pub fn example(operation: &Operation) -> Option<Value> {
             }
             _ => None,
         };
-        // What has no example is left out if it may be.
+        // A field without an example is left out if it is optional.
         example.or_else(|| required.then(|| Value::from("…"))).map(|example| (name.to_owned(), example))
     });
     Some(Value::Object(shown.collect::<Map<_, _>>()))
 }
 
-/// The good answers of a call.
+/// The successful responses of an endpoint.
 pub fn of_answers(operation: &Operation) -> Vec<Answer> {
     let answers = operation.responses.responses.iter().filter_map(|(status, response)| {
         let RefOr::T(response) = response else { return None };
@@ -82,7 +79,7 @@ fn schema_of(content: &RefOr<Content>) -> Option<&RefOr<Schema>> {
     content.schema.as_ref()
 }
 
-/// The schema that is meant, wherever it stands.
+/// The schema itself, after following references.
 fn resolve(schema: &RefOr<Schema>) -> Option<&Schema> {
     match schema {
         RefOr::T(schema) => Some(schema),
@@ -93,7 +90,7 @@ fn resolve(schema: &RefOr<Schema>) -> Option<&Schema> {
     }
 }
 
-/// The properties of an object, of one that is put together, or of what a list holds; each with whether it is always there.
+/// The properties of an object, of a composed schema, or of a list's items. The flag says whether a property is required.
 fn properties(schema: &Schema) -> Vec<(&str, &RefOr<Schema>, bool)> {
     match schema {
         Schema::Object(object) => {
@@ -110,7 +107,7 @@ fn properties(schema: &Schema) -> Vec<(&str, &RefOr<Schema>, bool)> {
     }
 }
 
-/// What a value is, in words.
+/// A value's type in words.
 fn kind(schema: &RefOr<Schema>) -> String {
     match resolve(schema) {
         Some(Schema::Object(object)) => kind_of(object),

@@ -1,4 +1,4 @@
-//! One layer over another: the defaults, the file, the environment.
+//! Merges the configuration's layers: the defaults, the file, the environment.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,9 +7,9 @@ use toml::{Table, Value};
 
 use super::{Config, ConfigError, DEFAULTS, FILE_NAME, suggest::closest, values::shown};
 
-/// What the names of our environment variables begin with.
+/// The prefix of environment variables.
 const ENV_PREFIX: &str = "VESTIBULE_";
-/// What the name of a variable ends with that names the file in which a secret is.
+/// The suffix of variables that hold the path of a file with a secret.
 const FILE_SUFFIX: &str = "_FILE";
 /// The keys whose values may hold a secret.
 const SECRETS: [&str; 2] = ["database_url", "mail_url"];
@@ -50,16 +50,16 @@ fn unknown_section(known: &Table, section: &str, file: &str) -> ConfigError {
     let sections: Vec<&str> = known.keys().map(String::as_str).collect();
     ConfigError(match closest(section, sections.iter().copied()) {
         Some(meant) => format!("{file}: there is no section [{section}]; did you mean [{meant}]?"),
-        None => format!("{file}: there is no section [{section}]. There are {}.", sections.join(", ")),
+        None => format!("{file}: there is no section [{section}]. The sections are {}.", sections.join(", ")),
     })
 }
 
 fn key_outside(known: &Table, key: &str, file: &str) -> ConfigError {
     let mut sections = known.iter().filter(|(_, keys)| keys.as_table().is_some_and(|keys| keys.contains_key(key)));
     ConfigError(match sections.next() {
-        Some((section, _)) => format!("{file}: {key} stands in no section; write it under [{section}]."),
+        Some((section, _)) => format!("{file}: {key} is outside of any section; write it under [{section}]."),
         None => format!(
-            "{file}: {key} stands in no section. Write each key under its section, such as address under [server]."
+            "{file}: {key} is outside of any section. Write each key under its section, such as address under [server]."
         ),
     })
 }
@@ -69,9 +69,9 @@ fn unknown_key(known: &Table, section: &str, key: &str, file: &str) -> ConfigErr
     let own: Vec<&str> = keys(section).map(String::as_str).collect();
     let elsewhere = known.keys().find(|other| keys(other).any(|known| known == key));
     let hint = match (closest(key, own.iter().copied()), elsewhere) {
-        (_, Some(other)) => format!("; it belongs into [{other}]."),
+        (_, Some(other)) => format!("; it belongs in [{other}]."),
         (Some(meant), None) => format!("; did you mean {meant}?"),
-        (None, None) => format!(". It has {}.", own.join(", ")),
+        (None, None) => format!(". Its keys are {}.", own.join(", ")),
     };
     ConfigError(format!("{file}: [{section}] has no key {key}{hint}"))
 }
@@ -82,15 +82,15 @@ fn unknown_variable(known: &Table, name: &str) -> ConfigError {
     let names: Vec<String> = names.map(|key| format!("{ENV_PREFIX}{}", key.to_ascii_uppercase())).collect();
     let hint = match (name.strip_suffix(FILE_SUFFIX), closest(name, names.iter().map(String::as_str))) {
         (Some(plain), _) if names.iter().any(|known| known == plain) => {
-            format!("; only what holds a password comes from a file: use {plain}.")
+            format!("; only values that hold a password can come from a file: use {plain}.")
         }
         (_, Some(meant)) => format!("; did you mean {meant}?"),
         _ => ".".to_owned(),
     };
-    ConfigError(format!("the environment variable {name} names no key of {FILE_NAME}{hint}"))
+    ConfigError(format!("the environment variable {name} matches no key of {FILE_NAME}{hint}"))
 }
 
-/// The key that an environment variable names, as `section_key`. `None` if it isn't ours.
+/// The key that an environment variable sets, as `section_key`. `None` if the variable isn't Vestibule's.
 fn key_of(name: &str) -> Option<Cow<'static, str>> {
     match name.strip_prefix(ENV_PREFIX) {
         Some(short) => Some(short.to_ascii_lowercase().into()),
@@ -98,13 +98,15 @@ fn key_of(name: &str) -> Option<Cow<'static, str>> {
     }
 }
 
-/// The value of a key that is written as `section_key`.
+/// The value of a key in the form `section_key`.
 fn place_of<'a>(merged: &'a mut Table, key: &str) -> Option<&'a mut Value> {
     merged.iter_mut().find_map(|(section, keys)| keys.get_mut(key.strip_prefix(section.as_str())?.strip_prefix('_')?))
 }
 
-/// Puts the contents of files in place of the variables that name them, `VESTIBULE_MAIL_URL_FILE` for one.
-/// Sorted, so that the same environment always fails in the same way; `DATABASE_URL` comes before our own name.
+/// Replaces variables such as `VESTIBULE_MAIL_URL_FILE` with the contents of the files that they name.
+///
+/// The result is sorted, so that the same environment always fails in the same way. `DATABASE_URL` sorts before, and is
+/// overridden by, `VESTIBULE_DATABASE_URL`.
 fn secrets_from_files(
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<BTreeMap<String, String>, ConfigError> {
@@ -148,9 +150,9 @@ pub(super) fn merge_env(
                 )
             }
             Value::Boolean(_) => {
-                let wish = value.trim().parse();
+                let flag = value.trim().parse();
                 Value::Boolean(
-                    wish.map_err(|_| ConfigError(format!("the environment variable {name} must be true or false.")))?,
+                    flag.map_err(|_| ConfigError(format!("the environment variable {name} must be true or false.")))?,
                 )
             }
             Value::Array(_) => {
@@ -163,21 +165,21 @@ pub(super) fn merge_env(
     Ok(())
 }
 
-/// Turns the table into the types, one key at a time, so that an error can name its key.
+/// Deserializes the table. After an error, each key is tried alone, so that the message can name the wrong one.
 pub(super) fn deserialize(merged: &Table) -> Result<Config, ConfigError> {
     Config::deserialize(merged.clone()).map_err(|whole| {
         let places = merged.iter().filter_map(|(section, keys)| Some((section, keys.as_table()?)));
         let mut keys = places.flat_map(|(section, keys)| keys.iter().map(move |(key, value)| (section, key, value)));
-        let culprit = keys
-            .find_map(|(section, key, value)| Some((format!("{section}.{key}"), trouble_with(section, key, value)?)));
+        let culprit =
+            keys.find_map(|(section, key, value)| Some((format!("{section}.{key}"), error_of(section, key, value)?)));
         let (place, cause) = culprit.unwrap_or_else(|| ("the configuration".to_owned(), whole));
         let cause = cause.message().trim_end_matches('.').replace('\n', " ");
         ConfigError(format!("{place}: {cause}."))
     })
 }
 
-/// What is wrong with one value, if all the others have their defaults: several may be wrong.
-fn trouble_with(section: &str, key: &str, value: &Value) -> Option<toml::de::Error> {
+/// The error of one value while all others have their defaults, because several may be wrong.
+fn error_of(section: &str, key: &str, value: &Value) -> Option<toml::de::Error> {
     let mut table = DEFAULTS.parse::<Table>().ok()?;
     *table.get_mut(section)?.get_mut(key)? = value.clone();
     Config::deserialize(table).err()

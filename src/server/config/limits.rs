@@ -1,4 +1,4 @@
-//! What can be read, and still makes no server that is safe or works.
+//! Refuses settings that are valid by themselves but unsafe or unusable.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ impl Config {
         self.check_numbers()?;
         self.check_times()?;
         if self.session.idle > self.session.max_lifetime {
-            return Err(ConfigError("session.idle is longer than session.max_lifetime; make it shorter.".to_owned()));
+            return Err(ConfigError("session.idle is longer than session.max_lifetime; shorten it.".to_owned()));
         }
         if self.rate_limit.account_delay > self.rate_limit.account_max_delay {
             return Err(ConfigError(
-                "rate_limit.account_delay is longer than rate_limit.account_max_delay; make it shorter.".to_owned(),
+                "rate_limit.account_delay is longer than rate_limit.account_max_delay; shorten it.".to_owned(),
             ));
         }
         if matches!(self.mail.url, MailUrl::Smtp(_)) && self.server.public_url.is_none() {
             return Err(ConfigError(
-                "mail is sent, and its links need an address: set server.public_url, such as https://accounts.example.org."
+                "links in mails need a public address: set server.public_url, such as https://accounts.example.org."
                     .to_owned(),
             ));
         }
         if matches!(self.mail.url, MailUrl::Smtp(_)) && self.mail.from.email.domain() == "localhost" {
             return Err(ConfigError(
-                "mail is sent from an address at localhost, which mail servers refuse: set mail.from.".to_owned(),
+                "mail.from is an address at localhost, which mail servers refuse: set mail.from.".to_owned(),
             ));
         }
         if !self.registration.allowed_domains.is_empty() && !self.registration.denied_domains.is_empty() {
             return Err(ConfigError(
-                "registration.allowed_domains and registration.denied_domains are both set; keep one of the two: \
-                 what is not allowed is denied."
+                "registration.allowed_domains and registration.denied_domains are both set; remove one: with \
+                 allowed_domains, all other domains are denied."
                     .to_owned(),
             ));
         }
@@ -47,7 +47,7 @@ impl Config {
         }
         if self.registration.require_verified_email && self.mail.url == MailUrl::Off {
             return Err(ConfigError(
-                "registration.require_verified_email needs mail, and mail.url is off; change one of the two."
+                "registration.require_verified_email requires mail, but mail.url is off; change one of the two."
                     .to_owned(),
             ));
         }
@@ -68,7 +68,7 @@ impl Config {
 }
 
 impl Config {
-    /// Each number has a least and a most: beyond them it would switch off what it is for, or the server would not run.
+    /// Checks that each number is in its range. Outside of it, a limit would have no effect or the server would not run.
     fn check_numbers(&self) -> Result<(), ConfigError> {
         let Self { server, database, password, session, rate_limit, .. } = self;
         let table = [
@@ -90,13 +90,13 @@ impl Config {
             ("rate_limit.token_calls_per_minute", rate_limit.token_calls_per_minute, 1, 60_000_000),
         ];
         table.into_iter().try_for_each(|(key, value, least, most)| match value {
-            v if v < least => Err(ConfigError(format!("{key} is {v}; the least is {least}."))),
-            v if v > most => Err(ConfigError(format!("{key} is {v}; the most is {most}."))),
+            v if v < least => Err(ConfigError(format!("{key} is {v}; the minimum is {least}."))),
+            v if v > most => Err(ConfigError(format!("{key} is {v}; the maximum is {most}."))),
             _ => Ok(()),
         })
     }
 
-    /// As [`Config::check_numbers`], for times.
+    /// Like [`Config::check_numbers`], for durations.
     fn check_times(&self) -> Result<(), ConfigError> {
         let Self { server, database, password, session, rate_limit, .. } = self;
         let (second, minute, hour) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(1));
@@ -116,16 +116,17 @@ impl Config {
             ("rate_limit.account_max_delay", rate_limit.account_max_delay, second, day),
             ("rate_limit.account_reset_after", rate_limit.account_reset_after, hour, 366 * day),
         ];
-        let told = humantime::format_duration;
+        let text = humantime::format_duration;
         table.into_iter().try_for_each(|(key, value, least, most)| match value {
-            v if v < least => Err(ConfigError(format!("{key} is {}; the least is {}.", told(v), told(least)))),
-            v if v > most => Err(ConfigError(format!("{key} is {}; the most is {}.", told(v), told(most)))),
+            v if v < least => Err(ConfigError(format!("{key} is {}; the minimum is {}.", text(v), text(least)))),
+            v if v > most => Err(ConfigError(format!("{key} is {}; the maximum is {}.", text(v), text(most)))),
             _ => Ok(()),
         })
     }
 }
 
-/// Levels, and levels of targets. A word that is no level would be taken for a target, and silence all others.
+/// Whether a text is a list of levels and of levels per target. Any other word would be taken as a target, and silence all
+/// others.
 fn is_log_filter(text: &str) -> bool {
     let is_level = |part: &str| part.trim().parse::<LevelFilter>().is_ok();
     text.parse::<Targets>().is_ok() && text.split(',').all(|part| part.contains('=') || is_level(part))

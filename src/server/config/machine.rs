@@ -1,15 +1,15 @@
-//! What this machine has.
+//! The machine's processors and memory.
 
 use std::path::{Path, PathBuf};
 
-/// As many hashes at once as there are processors, as a quarter of the memory holds, and 8 at most.
+/// The number of parallel hashes: one per processor, as many as fit into a quarter of the memory, and at most 8.
 pub(super) fn automatic_permits(memory_kib: u32) -> u32 {
     let processors = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(8));
     let memory = total_memory_kib().map_or(8, |total| total / 4 / u64::from(memory_kib.max(1)));
     processors.min(u32::try_from(memory).unwrap_or(8)).clamp(1, 8)
 }
 
-/// The memory that this process may use, in KiB: the machine's, or that of a control group around it if that is less.
+/// The memory that this process may use, in KiB: the machine's, or the limit of a control group if that is lower.
 fn total_memory_kib() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -23,8 +23,8 @@ fn total_memory_kib() -> Option<u64> {
     machine.into_iter().chain(groups).min()
 }
 
-/// The files that may tell a limit, from what `/proc/self/cgroup` says (cgroups(7)): of version 2, and of version 1 where that has
-/// the memory.
+/// The files that may hold a memory limit, according to `/proc/self/cgroup` (cgroups(7)): those of version 2, and those of
+/// version 1 if the memory controller is there.
 fn limits(own: &str) -> Vec<PathBuf> {
     let (mut unified, mut memory) = ("", "");
     for line in own.lines() {
@@ -41,7 +41,7 @@ fn limits(own: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A file in the folders of a process's control groups, the innermost first. Inside of a container its own group is the root.
+/// A file in the folders of a process's control groups, innermost first. Inside a container the process's group is the root.
 fn groups(root: &str, path: &str, file: &str) -> Vec<PathBuf> {
     let root = Path::new(root);
     let innermost = root.join(path.trim_start_matches('/'));

@@ -1,4 +1,4 @@
-//! Which file the configuration is read from.
+//! Finds the file that the configuration is read from.
 
 use std::{
     fmt, io,
@@ -9,37 +9,34 @@ use toml::Table;
 
 use super::{ConfigError, DEFAULTS, FILE_NAME};
 
-/// The name that Leptos' own tools look for, under which this repository keeps its file. It is read where there is no file of ours.
+/// The name that Leptos's tools look for, and that of the file in this repository. It is read if there is no `vestibule.toml`.
 const OTHER_NAME: &str = "Leptos.toml";
 
 /// Where the configuration comes from, besides the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// There is no file.
+    /// No file was found.
     #[default]
     Defaults,
-    /// There is none of ours: a `Leptos.toml` lies there that has none of our sections, so it is another program's.
+    /// The only file is this `Leptos.toml`, which belongs to another program: it has none of Vestibule's sections.
     DefaultsBeside(PathBuf),
-    /// This file.
+    /// This file was read.
     File(PathBuf),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Defaults => write!(f, "there is no {FILE_NAME}, so the defaults hold"),
+            Self::Defaults => write!(f, "there is no {FILE_NAME}, so the defaults apply"),
             Self::DefaultsBeside(other) => {
-                write!(f, "the defaults hold; {} has no section of ours and was not read", other.display())
+                write!(f, "the defaults apply; {} has no Vestibule section and was not read", other.display())
             }
             Self::File(path) => write!(f, "read from {}", path.display()),
         }
     }
 }
 
-/// Finds and reads the file: the one that was named, or else the one in a folder.
-///
-/// # Errors
-/// When one that was named, or is there, can't be read.
+/// Finds and reads the file: the named one, or else the one in a folder. A file that exists must be readable.
 pub(super) fn find(named: Option<&Path>, folder: &Path) -> Result<(Origin, String), ConfigError> {
     if let Some(path) = named {
         return match read(path)? {
@@ -66,7 +63,7 @@ fn read(path: &Path) -> Result<Option<String>, ConfigError> {
     }
 }
 
-/// Whether a `Leptos.toml` is another program's: it can be read and has none of our sections.
+/// Whether a `Leptos.toml` belongs to another program: it is valid and has none of Vestibule's sections.
 fn is_foreign(text: &str) -> bool {
     let (Ok(file), Ok(ours)) = (text.parse::<Table>(), DEFAULTS.parse::<Table>()) else { return false };
     !file.is_empty() && !file.keys().any(|section| ours.contains_key(section))

@@ -1,6 +1,6 @@
-//! What somebody meant who wrote a name that doesn't exist.
+//! Suggestions for misspelled names.
 
-/// The name that is most like a word, if one is like it enough for a slip of the fingers.
+/// The name closest to a word, if it is close enough to be a typo.
 pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let distances = names.into_iter().map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), name));

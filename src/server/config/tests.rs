@@ -49,10 +49,10 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
     let table: [Broken; 66] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
-        ("[server]\nper_user = 3", &[], "it belongs into [session]"),
-        ("[server]\nport = 3", &[], "It has address"),
+        ("[server]\nper_user = 3", &[], "it belongs in [session]"),
+        ("[server]\nport = 3", &[], "Its keys are address"),
         ("[sever]\n", &[], "did you mean [server]?"),
-        ("[package]\n", &[], "There are brand, database, log"),
+        ("[package]\n", &[], "The sections are brand, database, log"),
         ("server = 3", &[], "write [server]"),
         ("[server\n", &[], "can't be read"),
         ("[server]\naddress = 8000", &[], "server.address must be a string"),
@@ -120,9 +120,9 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         (
             "",
             &[("VESTIBULE_SERVER_ADRESS", "x")],
-            "VESTIBULE_SERVER_ADRESS names no key of vestibule.toml; did you mean VESTIBULE_SERVER_ADDRESS?",
+            "VESTIBULE_SERVER_ADRESS matches no key of vestibule.toml; did you mean VESTIBULE_SERVER_ADDRESS?",
         ),
-        ("", &[("VESTIBULE_PORT", "x")], "VESTIBULE_PORT names no key"),
+        ("", &[("VESTIBULE_PORT", "x")], "VESTIBULE_PORT matches no key"),
         ("", &[("VESTIBULE_MAIL_FROM_FILE", "/x")], "use VESTIBULE_MAIL_FROM."),
         ("", &[("VESTIBULE_MAIL_URL_FILE", "/no/such/file")], "VESTIBULE_MAIL_URL_FILE names"),
         ("", &[("DATABASE_URL_FILE", "/x"), ("DATABASE_URL", "postgres://ann:secret@h/d")], "are both set"),
@@ -136,21 +136,17 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
 #[test]
 fn an_error_names_the_key_and_what_it_takes_r105() {
     let table: [Broken; 12] = [
-        (
-            "[server]\n[log]\n[server]\n",
-            &[],
-            "line 3: the section [server] stands in the file twice; put its keys together",
-        ),
-        ("[log]\nlevel = \"info\"\nlevel = \"secret\"", &[], "line 3: the key level stands in its section twice"),
+        ("[server]\n[log]\n[server]\n", &[], "line 3: the section [server] appears twice; merge its keys"),
+        ("[log]\nlevel = \"info\"\nlevel = \"secret\"", &[], "line 3: the key level appears twice in its section"),
         ("[registration]\nmode = \"close\"", &[], "registration.mode: write \"open\" or \"closed\"."),
         ("[registration]\nmode = \"x\"\n[mail]\ntls = \"y\"", &[], "mail.tls: write \"required\" or"),
         ("[brand]\naccent = \"blue\"\n[log]\nformat = \"xml\"", &[], "brand.accent: write a colour"),
         (
             "port = 8001",
             &[],
-            "port stands in no section. Write each key under its section, such as address under [server].",
+            "port is outside of any section. Write each key under its section, such as address under [server].",
         ),
-        ("allowed_origins = []", &[], "allowed_origins stands in no section; write it under [server]."),
+        ("allowed_origins = []", &[], "allowed_origins is outside of any section; write it under [server]."),
         ("[server]\nallowed_origins = [\"https://ann:secret@a.example\"]", &[], "write it without: https://a.example."),
         ("[server]\nallowed_origins = [\"ann:secret@a.example\"]", &[], "server.allowed_origins"),
         ("[server]\nhosts = [\"https://ann:secret@a.example\"]", &[], "server.hosts"),
@@ -289,8 +285,8 @@ fn what_may_be_a_mistake_is_told_and_the_defaults_are_none() {
     assert!(warned(&[(address, "0.0.0.0:80")]).concat().contains("plain HTTP"));
     assert!(warned(&[("VESTIBULE_SERVER_HOSTS", "accounts.example.org")]).concat().contains("server.public_url"));
     let verified = ("VESTIBULE_REGISTRATION_REQUIRE_VERIFIED_EMAIL", "true");
-    assert!(warned(&[verified]).concat().contains("in the folder mail: nobody else can confirm"));
-    assert!(warned(&[(url, "http://accounts.example.org")]).concat().contains("can be read on the way"));
+    assert!(warned(&[verified]).concat().contains("in the folder mail: users can't confirm"));
+    assert!(warned(&[(url, "http://accounts.example.org")]).concat().contains("can be read in transit"));
     for good in
         [&[(url, "http://localhost:8000")][..], &[(address, "0.0.0.0:80"), (url, "https://accounts.example.org")]]
     {
@@ -377,7 +373,7 @@ fn an_allowed_origin_is_exactly_one_origin_r74() {
         "ftp://app.example.org",
     ] {
         let refused = load(&format!("[server]\nallowed_origins = [\"{bad}\"]"), &[]).expect_err(bad).to_string();
-        assert!(refused.contains("server.allowed_origins") && refused.contains("is no origin"), "{refused}");
+        assert!(refused.contains("server.allowed_origins") && refused.contains("not an origin"), "{refused}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Values that are written as text.
+//! Deserializers for values that are written as text.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -19,10 +19,11 @@ use crate::{domain::email_domain::EmailDomain, mail::MailUrl, store::DatabaseUrl
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     let duration = humantime::parse_duration(&text);
-    let duration = duration
-        .map_err(|_| D::Error::custom(format!("{} is no time; write it like \"90s\" or \"4h\"", shown(&text))))?;
+    let duration = duration.map_err(|_| {
+        D::Error::custom(format!("{} is not a duration; write it like \"90s\" or \"4h\"", shown(&text)))
+    })?;
     if duration.is_zero() || duration > Duration::from_hours(8784) {
-        return Err(D::Error::custom(format!("{text:?} is not between a moment and a year")));
+        return Err(D::Error::custom(format!("{text:?} must be longer than zero and at most a year")));
     }
     Ok(duration)
 }
@@ -31,7 +32,7 @@ pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<Socke
     let text = String::deserialize(from)?;
     text.parse().map_err(|_| {
         D::Error::custom(format!(
-            "{} is no address; write a numeric one with its port, such as 127.0.0.1:8000",
+            "{} is not an address; write a numeric one with its port, such as 127.0.0.1:8000",
             shown(&text)
         ))
     })
@@ -42,10 +43,10 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>,
     let network = |text: &String| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     let network = |text| network(text).map(canonical);
     let networks = texts.iter().map(|text| match network(text) {
-        None => Err(D::Error::custom(format!("{} is no address and no network, such as 10.0.0.0/8", shown(text)))),
+        None => Err(D::Error::custom(format!("{} is neither an address nor a network such as 10.0.0.0/8", shown(text)))),
         Some(network) if network.prefix_len() < widest(&network) => Err(D::Error::custom(format!(
-            "{text:?} holds more addresses than one operator has, and its clients could choose their own address; name your \
-             proxies alone, by a network of /{} or smaller",
+            "{text:?} is too large a network: clients in it could fake their address; list only your proxies, as networks \
+             of /{} or smaller",
             widest(&network)
         ))),
         Some(network) => Ok(network),
@@ -53,7 +54,7 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>,
     networks.collect()
 }
 
-/// A network as the addresses of clients are compared: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+/// A network in the form in which clients' addresses are compared: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
 fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(mapped) = network else { return network };
     let prefix = mapped.prefix_len().checked_sub(96);
@@ -61,7 +62,7 @@ fn canonical(network: IpNet) -> IpNet {
     parts.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
 }
 
-/// The shortest prefix of a network that one operator has: that of `10.0.0.0/8`, and of `fc00::/7` (RFC 1918, RFC 4193).
+/// The shortest prefix that a single operator can own: that of `10.0.0.0/8` (RFC 1918) and of `fc00::/7` (RFC 4193).
 const fn widest(network: &IpNet) -> u8 {
     match network {
         IpNet::V4(_) => 8,
@@ -72,7 +73,7 @@ const fn widest(network: &IpNet) -> u8 {
 pub(super) fn email_domains<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<EmailDomain>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     let wrong =
-        |text: &String| D::Error::custom(format!("{} is no domain of emails; write it like example.org", shown(text)));
+        |text: &String| D::Error::custom(format!("{} is not an email domain; write it like example.org", shown(text)));
     texts.iter().map(|text| EmailDomain::parse(text).ok_or_else(|| wrong(text))).collect()
 }
 
@@ -82,7 +83,7 @@ pub(super) fn database_url<'de, D: Deserializer<'de>>(from: D) -> Result<Databas
     DatabaseUrl::parse(&text).map_err(D::Error::custom)
 }
 
-/// The page's own address: a scheme and a host, and nothing behind them.
+/// The page's public address: a scheme and a host, with nothing after them.
 pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
     let text = String::deserialize(from)?;
     if text.is_empty() {
@@ -98,7 +99,7 @@ pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ur
     }
 }
 
-/// What an address has besides a scheme, a host and a port.
+/// The first part of an address that is not a scheme, a host or a port.
 fn surplus(url: &Url) -> Option<&'static str> {
     let parts = [
         (!url.username().is_empty() || url.password().is_some(), "a user or a password"),
@@ -109,18 +110,18 @@ fn surplus(url: &Url) -> Option<&'static str> {
     parts.into_iter().find_map(|(there, what)| there.then_some(what))
 }
 
-/// A text as an error may repeat it. An address may hold a password, and has an @ or a :// then.
+/// A text in a form that an error may quote. Texts with `@` or `://` are hidden, because they may hold a password.
 pub(super) fn shown(text: &str) -> String {
     if text.contains('@') || text.contains("://") { "a text with @ or ://".to_owned() } else { format!("{text:?}") }
 }
 
-/// One of a few words. An error names them, in place of the text.
+/// One of a few words. The error lists them and doesn't quote the text.
 pub(super) fn choice<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     let text = String::deserialize(from)?;
     T::deserialize(text.into_deserializer()).map_err(|Choices(words)| D::Error::custom(words))
 }
 
-/// The words that can be chosen.
+/// The allowed words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Choices(String);
@@ -136,25 +137,25 @@ impl serde::de::Error for Choices {
     }
 }
 
-/// Origins as browsers name them in the header `Origin`.
+/// Origins, as browsers send them in the header `Origin`.
 pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     texts.iter().map(|text| origin(text).map_err(D::Error::custom)).collect()
 }
 
-/// An origin is all that a browser tells, so nothing else may be written; and no host name has a star.
+/// Browsers send only the origin, so a path or anything else is refused. Wildcards are refused too.
 fn origin(text: &str) -> Result<String, String> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && !text.contains('*'));
     let url = url.ok_or_else(|| {
         format!(
-            "{} is no origin; write scheme, host and port alone, such as https://app.example.org or http://localhost:5173",
+            "{} is not an origin; write only scheme, host and port, such as https://app.example.org or http://localhost:5173",
             shown(text)
         )
     })?;
     let origin = url.origin().ascii_serialization();
     match surplus(&url) {
         // The text may hold a password; the origin holds none.
-        Some(what) => Err(format!("with {what} it is no origin; write it without: {origin}")),
+        Some(what) => Err(format!("an address with {what} is not an origin; write it without: {origin}")),
         None => Ok(origin),
     }
 }
@@ -164,31 +165,31 @@ pub(super) fn mail_url<'de, D: Deserializer<'de>>(from: D) -> Result<MailUrl, D:
     // The text may hold a password, so the error doesn't repeat it.
     MailUrl::parse(&text).ok_or_else(|| {
         D::Error::custom(
-            "write off, folder:PATH, smtp://user:password@host:587 or smtps://user:password@host:465, special characters of \
-             the password percent-encoded",
+            "write off, folder:PATH, smtp://user:password@host:587 or smtps://user:password@host:465, with special characters \
+             of the password percent-encoded",
         )
     })
 }
 
 pub(super) fn mailbox<'de, D: Deserializer<'de>>(from: D) -> Result<Mailbox, D::Error> {
     let text = String::deserialize(from)?;
-    let wrong = |_| D::Error::custom("this is no mailbox; write it like \"Vestibule <no-reply@example.org>\"");
+    let wrong = |_| D::Error::custom("not a mailbox; write it like \"Vestibule <no-reply@example.org>\"");
     let mailbox: Mailbox = text.parse().map_err(wrong)?;
     if mailbox.name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
-        return Err(D::Error::custom(format!("{text:?} has a control character in its name; take it out")));
+        return Err(D::Error::custom(format!("{text:?} has a control character in its name; remove it")));
     }
     let (user, domain) = (mailbox.email.user(), mailbox.email.domain());
     if !user.is_ascii() {
         return Err(D::Error::custom(format!(
-            "{text:?} has letters before the @ that mail servers refuse; use a to z"
+            "{text:?} has characters before the @ that mail servers refuse; use a to z"
         )));
     }
     if domain.is_ascii() {
         return Ok(mailbox);
     }
-    // As servers without SMTPUTF8 take it (RFC 5890).
+    // The ASCII form, for mail servers without SMTPUTF8 (RFC 5890).
     let ascii = idna::domain_to_ascii_strict(domain).ok().and_then(|domain| Address::new(user, domain).ok());
-    let email = ascii.ok_or_else(|| D::Error::custom(format!("{domain:?} is no domain name")))?;
+    let email = ascii.ok_or_else(|| D::Error::custom(format!("{domain:?} is not a domain name")))?;
     Ok(Mailbox { email, ..mailbox })
 }
 

@@ -1,4 +1,4 @@
-//! What in a configuration works and may still be a mistake.
+//! Warnings about settings that work but may be mistakes.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use super::Config;
 use crate::mail::MailUrl;
 
 impl Config {
-    /// Each in one sentence that says what to do.
+    /// The warnings. Each also says what to do.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let server = &self.server;
@@ -17,26 +17,26 @@ impl Config {
         let mut warnings = Vec::new();
         if exposed && !secure {
             warnings.push(format!(
-                "server.address is {}, and Vestibule speaks plain HTTP: passwords and tokens can be read on the way. Let a proxy \
-                 speak HTTPS, and set server.public_url.",
+                "server.address is {}, and Vestibule speaks plain HTTP: passwords and tokens can be read in transit. Put an \
+                 HTTPS proxy in front of it, and set server.public_url.",
                 server.address
             ));
         }
         if (exposed || !server.hosts.is_empty()) && server.public_url.is_none() && self.mail.url != MailUrl::Off {
             warnings.push(format!(
-                "links in mails lead to http://{}: set server.public_url to the address that people type.",
+                "links in mails lead to http://{}: set server.public_url to the site's public address.",
                 server.address
             ));
         }
         if server.public_url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_this_machine(url)) {
-            warnings.push("server.public_url begins with http://: links in mails can be read on the way.".to_owned());
+            warnings.push("server.public_url begins with http://: links in mails can be read in transit.".to_owned());
         }
         if self.registration.require_verified_email
             && let MailUrl::Folder(folder) = &self.mail.url
         {
             warnings.push(format!(
-                "registration.require_verified_email is true, and mails are kept in the folder {}: nobody else can confirm an \
-                 email. Set mail.url to a mail server.",
+                "registration.require_verified_email is true, but mails are only stored in the folder {}: users can't confirm \
+                 their email. Set mail.url to a mail server.",
                 folder.display()
             ));
         }
@@ -46,8 +46,8 @@ impl Config {
         {
             let login = if server.sends_its_password_in_the_clear(self.mail.tls) { " and the password" } else { "" };
             warnings.push(format!(
-                "mail.tls is not \"required\": mails to {server:?}, with their links{login}, may travel unencrypted. Anybody who \
-                 reads them can take over accounts."
+                "mail.tls is not \"required\": mails to {server:?}, with their links{login}, may be sent unencrypted. Anybody \
+                 who reads them can take over accounts."
             ));
         }
         warnings

@@ -144,7 +144,7 @@ fn the_configuration_is_vestibule_toml_and_another_programs_leptos_toml_is_left_
     assert!(check().1.contains("there is no vestibule.toml"));
     write("Leptos.toml", "[package]\nname = \"shop\"\n");
     let (code, out, error) = check();
-    assert!(code == 0 && out.contains("Leptos.toml has no section of ours and was not read"), "{out}{error}");
+    assert!(code == 0 && out.contains("Leptos.toml has no Vestibule section and was not read"), "{out}{error}");
     let server = start(folder.path(), &[]);
     assert!(server.stop().success());
     assert_eq!(log_of(folder.path()).matches("another program's").count(), 1, "{}", log_of(folder.path()));
