@@ -1,7 +1,7 @@
 //! The JSON API under `/api/accounts/`, a thin layer over the service.
 //!
-//! A client written for the tutorial's Django backend works unchanged: its two endpoints keep their responses to the letter.
-//! Each endpoint declares its requests and responses; the document at `/api/openapi.json` is generated from that.
+//! A client written for the tutorial's Django backend works unchanged: its two endpoints keep their responses to the
+//! letter. The document at `/api/openapi.json` is generated from the requests and responses that each endpoint declares.
 
 mod access_tokens;
 mod account;

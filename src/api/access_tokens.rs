@@ -18,10 +18,10 @@ use crate::{
 };
 
 pub fn endpoints() -> [Endpoint; 3] {
-    let (invalid, busy) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
+    let (invalid, rate_limited) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
     [
         Endpoint::new(routes!(list_access_tokens)),
-        Endpoint::new(routes!(issue_access_token)).for_proven_sessions().refuses([invalid, busy]),
+        Endpoint::new(routes!(issue_access_token)).for_proven_sessions().refuses([invalid, rate_limited]),
         Endpoint::new(routes!(revoke_access_token)).for_changes(),
     ]
 }
@@ -56,8 +56,8 @@ struct NewAccessToken {
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = String, min_length = 1, example = "Nightly report")]
     name: Option<String>,
-    /// What the token may do. `read` can only read. `full` can also make changes, except for calls that require a session or
-    /// the password. An app that receives the token gets the scope from `me/` and can apply it to its own data.
+    /// What the token may do. `read` can only read. `full` can also make changes, except for calls that require a
+    /// session or the password. An app that receives the token gets the scope from `me/` and can apply it too.
     #[serde(default, deserialize_with = "lenient")]
     #[schema(required, value_type = TokenScope, example = "read")]
     scope: Option<String>,

@@ -22,19 +22,19 @@ use crate::{
 };
 
 pub fn endpoints() -> [Endpoint; 5] {
-    let (invalid, busy) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
+    let (invalid, rate_limited) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
     [
         Endpoint::new(routes!(confirm_password)).for_sessions().refuses([
             invalid.clone(),
             AppError::WrongPassword,
-            busy.clone(),
+            rate_limited.clone(),
         ]),
         Endpoint::new(routes!(change_password)).for_sessions().refuses([
             invalid.clone(),
             AppError::WrongPassword,
-            busy.clone(),
+            rate_limited.clone(),
         ]),
-        Endpoint::new(routes!(change_username)).for_proven_sessions().refuses([invalid.clone(), busy]),
+        Endpoint::new(routes!(change_username)).for_proven_sessions().refuses([invalid.clone(), rate_limited]),
         Endpoint::new(routes!(export)).for_proven_sessions(),
         Endpoint::new(routes!(delete_account)).for_proven_sessions().refuses([invalid]),
     ]
@@ -119,8 +119,8 @@ struct ChangedPassword {
 
 /// Change the password
 ///
-/// Ends all other sessions and notifies the owner by mail. Personal access tokens stay valid unless `revoke_access_tokens`
-/// is true. The session continues with a new token: use it for all further requests.
+/// Ends all other sessions and notifies the owner by mail. Personal access tokens stay valid unless
+/// `revoke_access_tokens` is true. The session continues with a new token: use it for all further requests.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_password/",
@@ -185,8 +185,8 @@ async fn change_username(
     let outcome = async {
         let username = body.username.as_deref().ok_or(Problem::Missing).and_then(Username::choose);
         let username = username.map_err(|problem| invalid(Field::Username, problem))?;
-        let asking = state.service.require_reauth(&token).await?;
-        state.service.change_username(&caller, &asking, &username).await
+        let proven = state.service.require_reauth(&token).await?;
+        state.service.change_username(&caller, &proven, &username).await
     };
     let changed = outcome.await.map(|account| ChangedUsername { status: Success::Ok, username: account.username });
     respond(ErrorFormat::Api, changed)
@@ -238,8 +238,8 @@ async fn delete_account(
     Body(body): Body<DeleteAccount>,
 ) -> Response {
     let outcome = async {
-        let asking = state.service.require_reauth(&token).await?;
-        state.service.delete_account(&asking, body.username.as_deref().unwrap_or_default()).await
+        let proven = state.service.require_reauth(&token).await?;
+        state.service.delete_account(&proven, body.username.as_deref().unwrap_or_default()).await
     };
     empty(outcome.await, logged_out)
 }

@@ -30,7 +30,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// The identifier in a path. One that can't be parsed becomes empty and matches nothing, so the token is checked first.
+/// The identifier in a path. One that can't be parsed becomes empty and matches nothing. So the token is checked before
+/// the response is 404.
 #[derive(Debug)]
 pub struct Id(pub String);
 

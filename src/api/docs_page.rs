@@ -1,4 +1,4 @@
-//! The API's documentation for people: one page, generated from the OpenAPI document, that loads nothing but its styles.
+//! The API's documentation for people: one page, generated from the OpenAPI document. It loads only its styles.
 
 mod fields;
 
@@ -18,7 +18,7 @@ use utoipa::{
     openapi::{HttpMethod, path::Operation},
 };
 
-use self::fields::{Answer, Field, example, of_answers, of_request, of_schema};
+use self::fields::{Field, ResponseDoc, example, of_request, of_responses, of_schema};
 use super::{
     Endpoint, endpoints,
     openapi::{ABOUT, code_and_message, common_refusals, own_refusals},
@@ -54,7 +54,7 @@ pub async fn serve(State(state): State<AppState>, request: HeaderMap) -> Respons
     (headers, page.replace(SERVER, &address(&state, &request))).into_response()
 }
 
-/// The path of the page's styles. They are a file of their own because a first visit to the other pages doesn't need them.
+/// The path of the page's styles. They are a separate file because the first visit to other pages doesn't need them.
 pub const STYLE_PATH: &str = "/api/docs.css";
 
 pub async fn style() -> impl IntoResponse {
@@ -191,7 +191,7 @@ fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
     let EndpointDoc { path, method, operation, refuses } = chapter;
     let id = operation.operation_id.clone().unwrap_or_default();
     let asked = operation.request_body.as_ref().map(|_| view! { <h4>"Send"</h4> {listed(of_request(operation))} });
-    let given = of_answers(operation).into_iter().map(|Answer { status, about, fields }| {
+    let given = of_responses(operation).into_iter().map(|ResponseDoc { status, about, fields }| {
         let fields = (!fields.is_empty()).then(|| listed(fields));
         view! { <dt><code>{status}</code></dt><dd>{prose(&about)}{fields}</dd> }
     });

@@ -19,16 +19,20 @@ use crate::{
 
 pub fn endpoints() -> [Endpoint; 7] {
     let invalid = || AppError::Invalid(Vec::new());
-    let busy = || AppError::RateLimited { retry_after: 30 };
-    let by_link = || [AppError::LinkInvalid, AppError::WrongPassword, invalid(), busy()];
+    let rate_limited = || AppError::RateLimited { retry_after: 30 };
+    let by_link = || [AppError::LinkInvalid, AppError::WrongPassword, invalid(), rate_limited()];
     [
         Endpoint::new(routes!(verify_email)).refuses(by_link()),
-        Endpoint::new(routes!(resend_verification)).for_changes().refuses([AppError::MailOff, busy()]),
-        Endpoint::new(routes!(forgot_password)).refuses([AppError::MailOff, invalid(), busy()]),
-        Endpoint::new(routes!(reset_password)).refuses([AppError::LinkInvalid, invalid(), busy()]),
-        Endpoint::new(routes!(change_email)).for_proven_sessions().refuses([AppError::MailOff, invalid(), busy()]),
+        Endpoint::new(routes!(resend_verification)).for_changes().refuses([AppError::MailOff, rate_limited()]),
+        Endpoint::new(routes!(forgot_password)).refuses([AppError::MailOff, invalid(), rate_limited()]),
+        Endpoint::new(routes!(reset_password)).refuses([AppError::LinkInvalid, invalid(), rate_limited()]),
+        Endpoint::new(routes!(change_email)).for_proven_sessions().refuses([
+            AppError::MailOff,
+            invalid(),
+            rate_limited(),
+        ]),
         Endpoint::new(routes!(confirm_email)).refuses(by_link()).refuses([AppError::Taken]),
-        Endpoint::new(routes!(undo_email)).refuses([AppError::LinkInvalid, AppError::Taken, invalid(), busy()]),
+        Endpoint::new(routes!(undo_email)).refuses([AppError::LinkInvalid, AppError::Taken, invalid(), rate_limited()]),
     ]
 }
 
@@ -111,7 +115,7 @@ struct ForgotPassword {
     email: Option<String>,
 }
 
-/// Forgot the password
+/// Request a password reset
 ///
 /// Sends a mail with a link to set a new password. The response is the same whether such an account exists or not.
 #[utoipa::path(
@@ -157,7 +161,7 @@ struct ChangeEmail {
 
 /// Change the email
 ///
-/// Sends a mail with a link to the new address. The old address stays in use until `confirm_email/` is called with the link.
+/// Sends a mail with a link to the new address. The old address stays in use until `confirm_email/` gets the link.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_email/",
@@ -174,16 +178,16 @@ async fn change_email(
 ) -> Response {
     let outcome = async {
         let email = email(body.new_email.as_deref(), Field::NewEmail)?;
-        let asking = state.service.require_reauth(&token).await?;
-        state.service.change_email(&caller, &asking, &email).await
+        let proven = state.service.require_reauth(&token).await?;
+        state.service.change_email(&caller, &proven, &email).await
     };
     done(outcome.await)
 }
 
 /// Confirm the new email
 ///
-/// Changes the account's email to the new address, with the link that was sent there. The old address gets a mail with a
-/// link that undoes the change.
+/// Changes the account's email to the new address, with the link that was sent there. The old address gets a mail with
+/// a link that undoes the change.
 #[utoipa::path(
     post,
     path = "/api/accounts/confirm_email/",

@@ -22,15 +22,15 @@ use crate::{
 };
 
 pub fn endpoints() -> [Endpoint; 4] {
-    let busy = AppError::RateLimited { retry_after: 30 };
+    let rate_limited = AppError::RateLimited { retry_after: 30 };
     [
         Endpoint::new(routes!(register)).refuses([
             AppError::Invalid(Vec::new()),
             AppError::RegistrationClosed,
             AppError::Taken,
-            busy.clone(),
+            rate_limited.clone(),
         ]),
-        Endpoint::new(routes!(log_in)).refuses([AppError::BadCredentials, AppError::EmailUnverified, busy]),
+        Endpoint::new(routes!(log_in)).refuses([AppError::BadCredentials, AppError::EmailUnverified, rate_limited]),
         Endpoint::new(routes!(me)),
         Endpoint::new(routes!(log_out)).for_changes(),
     ]
@@ -55,8 +55,8 @@ struct Register {
 
 /// Register
 ///
-/// Creates an account. If the server sends mail, an email that already has an account gets the same response as a new one;
-/// its owner is notified by mail. Errors are listed under `errors`, by field.
+/// Creates an account. If the server sends mail, an email that already has an account gets the same response as a new
+/// one. Its owner is notified by mail. Errors are listed under `errors`, by field.
 #[utoipa::path(
     post,
     path = "/api/accounts/api_register/",

@@ -1,4 +1,4 @@
-//! Whose request it is: the address that throttles count.
+//! Finds the client's address, which rate limits use.
 
 use std::{
     convert::Infallible,
@@ -13,10 +13,10 @@ use ipnet::IpNet;
 
 use crate::{http::state::AppState, service::Caller};
 
-/// Where a proxy writes the addresses that a request came from.
+/// The header in which a proxy lists the addresses that a request came from.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The other end of a connection. The accept loop puts it into every request.
+/// The peer of a connection. The accept loop adds it to every request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
@@ -28,7 +28,7 @@ impl FromRequestParts<AppState> for Caller {
     }
 }
 
-/// Who calls.
+/// The address and user agent of the client.
 #[must_use]
 pub fn caller(parts: &Parts, proxies: &[IpNet]) -> Caller {
     let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
@@ -36,9 +36,9 @@ pub fn caller(parts: &Parts, proxies: &[IpNet]) -> Caller {
     Caller { address: client_ip(peer, &parts.headers, proxies), agent: agent.unwrap_or_default().into_owned() }
 }
 
-/// The client's address: the peer's, or, where the peer is a trusted proxy, the last address in `X-Forwarded-For` that
-/// is not one. What stands further left was written by the client itself. A field that can't be read ends the search
-/// at the last address that is certain.
+/// The client's address: the peer, or, if the peer is a trusted proxy, the last address in `X-Forwarded-For` that isn't
+/// a trusted proxy. Entries further left may be forged by the client. At an entry that can't be parsed, the search
+/// stops with the last trustworthy address.
 #[must_use]
 pub fn client_ip(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
     let trusted = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
@@ -57,7 +57,7 @@ pub fn client_ip(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr
     client
 }
 
-/// An address, with or without a port.
+/// Parses an address with or without a port.
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let address = text.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| bare.parse::<IpAddr>());

@@ -1,4 +1,4 @@
-//! What both HTTP doors share: the bearer token in a request, and the page's way to the service.
+//! What the JSON API and the page share: reading the bearer token, and the page's access to the service.
 
 use axum::{
     extract::FromRequestParts,
@@ -28,7 +28,7 @@ use crate::{
 /// clients send it, `Token`.
 ///
 /// # Errors
-/// [`AppError::SessionEnded`] without exactly one `Authorization` header that holds a well-formed token.
+/// [`AppError::SessionEnded`] unless there is exactly one `Authorization` header with a well-formed token.
 pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(AppError::SessionEnded) };
@@ -36,7 +36,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
     let known = |scheme: &str| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
     credentials
         .filter(|(scheme, _)| known(scheme))
-        // Any number of spaces may stand between the two (RFC 9110, section 11.4).
+        // Any number of spaces may separate the two (RFC 9110, section 11.4).
         .and_then(|(_, token)| {
             let token = token.trim_start_matches(' ');
             [TokenKind::Session, TokenKind::Personal].iter().find_map(|kind| Token::parse(*kind, token))
@@ -44,7 +44,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
         .ok_or(AppError::SessionEnded)
 }
 
-/// The bearer token of a request to the JSON API. Without one, the handler isn't called.
+/// The bearer token of a request to the JSON API. Without one, the request handler isn't called.
 #[derive(Debug)]
 pub struct Bearer(pub Token);
 
@@ -56,7 +56,7 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
     }
 }
 
-/// The service, as a server function reaches it.
+/// Access to the service for a server function: the state, the caller and the request's headers.
 #[derive(Debug)]
 pub struct PageContext {
     state: AppState,
@@ -65,10 +65,7 @@ pub struct PageContext {
 }
 
 impl PageContext {
-    /// Takes what the router has put into the context.
-    ///
-    /// # Errors
-    /// [`AppError::Internal`] outside of a request.
+    /// Reads what the router has put into the context. Fails outside of a request.
     pub fn from_request() -> Result<Self, AppError> {
         let state = use_context::<AppState>().ok_or(AppError::Internal)?;
         let parts = use_context::<Parts>().ok_or(AppError::Internal)?;
@@ -77,44 +74,28 @@ impl PageContext {
     }
 
     /// Logs in; see [`Service::log_in`](crate::service::Service::log_in).
-    ///
-    /// # Errors
-    /// As [`Service::log_in`](crate::service::Service::log_in).
     pub async fn log_in(&self, identifier: &str, password: &str) -> Result<SignIn, AppError> {
         Ok(self.state.service.log_in(&self.caller, identifier, password).await?)
     }
 
-    /// Registers, and logs in where that may be; see [`Service::register_and_log_in`].
-    ///
-    /// # Errors
-    /// As [`Service::read_registration`] and [`Service::register_and_log_in`].
+    /// Registers, and logs in if that is allowed; see [`Service::register_and_log_in`].
     pub async fn register(&self, email: &str, username: &str, password: &str) -> Result<Registered, AppError> {
         let registration = self.state.service.read_registration(Some(email), Some(username), Some(password))?;
         Ok(self.state.service.register_and_log_in(&self.caller, registration).await?)
     }
 
-    /// Who is logged in; see [`Service::authenticate`](crate::service::Service::authenticate).
-    ///
-    /// # Errors
-    /// As [`Service::authenticate`](crate::service::Service::authenticate).
+    /// Returns the account that is logged in; see [`Service::authenticate`](crate::service::Service::authenticate).
     pub async fn identity(&self) -> Result<Identity, AppError> {
         Ok(self.state.service.authenticate(&self.token()?).await?.identity().clone())
     }
 
-    /// Proves the password again; see
-    /// [`Service::confirm_password`](crate::service::Service::confirm_password).
-    ///
-    /// # Errors
-    /// As [`Service::confirm_password`](crate::service::Service::confirm_password).
+    /// Confirms the password; see [`Service::confirm_password`](crate::service::Service::confirm_password).
     pub async fn confirm_password(&self, password: &str) -> Result<String, AppError> {
         let renewed = self.state.service.confirm_password(&self.caller, &self.token()?, password).await?;
         Ok(renewed.token.expose().to_owned())
     }
 
     /// Changes the password; see [`Service::change_password`](crate::service::Service::change_password).
-    ///
-    /// # Errors
-    /// As [`Service::change_password`](crate::service::Service::change_password).
     pub async fn change_password(
         &self,
         current: &str,
@@ -126,163 +107,107 @@ impl PageContext {
         Ok(changed.token.expose().to_owned())
     }
 
-    /// How hard a password is to guess; see [`Service::judge_password`].
-    ///
-    /// # Errors
-    /// As [`Service::judge_password`].
+    /// Rates how hard a password is to guess; see [`Service::judge_password`].
     pub async fn judge_password(&self, password: &str, email: &str, username: &str) -> Result<Strength, AppError> {
         let token = self.token().ok();
         Ok(self.state.service.judge_password(&self.caller, token.as_ref(), password, [email, username]).await?)
     }
 
-    /// Where one is logged in; see [`Service::list_sessions`](crate::service::Service::list_sessions).
-    ///
-    /// # Errors
-    /// As [`Service::list_sessions`](crate::service::Service::list_sessions).
+    /// Lists the account's sessions; see [`Service::list_sessions`](crate::service::Service::list_sessions).
     pub async fn sessions(&self) -> Result<Vec<SessionLine>, AppError> {
         Ok(self.state.service.list_sessions(&self.token()?).await?)
     }
 
     /// Ends a session; see [`Service::end_session`](crate::service::Service::end_session).
-    ///
-    /// # Errors
-    /// As [`Service::require_reauth`](crate::service::Service::require_reauth) and
-    /// [`Service::end_session`](crate::service::Service::end_session).
     pub async fn end_session(&self, id: &str) -> Result<(), AppError> {
         Ok(self.state.service.end_session(&self.require_reauth().await?, id).await?)
     }
 
     /// Ends all other sessions; see [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
-    ///
-    /// # Errors
-    /// As [`Service::require_reauth`](crate::service::Service::require_reauth) and
-    /// [`Service::end_other_sessions`](crate::service::Service::end_other_sessions).
     pub async fn end_other_sessions(&self) -> Result<(), AppError> {
         self.state.service.end_other_sessions(&self.require_reauth().await?).await?;
         Ok(())
     }
 
-    /// Whether a link still works; see [`Service::check_link`].
-    ///
-    /// # Errors
-    /// As [`Service::check_link`].
+    /// Whether a link is still valid; see [`Service::check_link`].
     pub async fn check_link(&self, link: &str) -> Result<bool, AppError> {
         let Ok(link) = Service::read_link(Some(link)) else { return Ok(false) };
         Ok(self.state.service.check_link(&self.caller, &link).await?)
     }
 
     /// Confirms an email; see [`Service::verify_email`].
-    ///
-    /// # Errors
-    /// As [`Service::read_link`] and [`Service::verify_email`].
     pub async fn verify_email(&self, link: &str, password: &str) -> Result<String, AppError> {
         let link = Service::read_link(Some(link))?;
         Ok(self.state.service.verify_email(&self.caller, &link, password).await?)
     }
 
-    /// Sends the mail that asks for it again; see [`Service::resend_verification`].
-    ///
-    /// # Errors
-    /// As [`Service::resend_verification`].
+    /// Resends the mail with the link to confirm the email; see [`Service::resend_verification`].
     pub async fn resend_verification(&self) -> Result<(), AppError> {
         Ok(self.state.service.resend_verification(&self.caller, &self.token()?).await?)
     }
 
-    /// Sends a link to a new password; see [`Service::forgot_password`].
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`], and as [`Service::forgot_password`].
+    /// Sends a link to set a new password; see [`Service::forgot_password`].
     pub async fn forgot_password(&self, email: &str) -> Result<(), AppError> {
         let email = parse_email(Field::Email, email)?;
         Ok(self.state.service.forgot_password(&self.caller, &email).await?)
     }
 
     /// Sets a new password; see [`Service::reset_password`].
-    ///
-    /// # Errors
-    /// As [`NewPassword::parse`] and [`Service::reset_password`].
     pub async fn reset_password(&self, link: &str, new: &str) -> Result<String, AppError> {
         let new = NewPassword::parse(Some(link), Some(new))?;
         Ok(self.state.service.reset_password(&self.caller, new).await?)
     }
 
-    /// Asks for another email; see [`Service::change_email`].
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`], and as [`Service::require_reauth`] and [`Service::change_email`].
+    /// Sends a link to change the email; see [`Service::change_email`].
     pub async fn change_email(&self, email: &str) -> Result<(), AppError> {
         let email = parse_email(Field::NewEmail, email)?;
         Ok(self.state.service.change_email(&self.caller, &self.require_reauth().await?, &email).await?)
     }
 
-    /// Takes another email; see [`Service::confirm_email`].
-    ///
-    /// # Errors
-    /// As [`Service::read_link`] and [`Service::confirm_email`].
+    /// Confirms the new email; see [`Service::confirm_email`].
     pub async fn confirm_email(&self, link: &str, password: &str) -> Result<String, AppError> {
         let link = Service::read_link(Some(link))?;
         Ok(self.state.service.confirm_email(&self.caller, &link, password).await?)
     }
 
-    /// Takes the email before back, with a new password; see [`Service::undo_email`].
-    ///
-    /// # Errors
-    /// As [`NewPassword::parse`] and [`Service::undo_email`].
+    /// Restores the previous email and sets a new password; see [`Service::undo_email`].
     pub async fn undo_email(&self, link: &str, new: &str) -> Result<String, AppError> {
         let new = NewPassword::parse(Some(link), Some(new))?;
         Ok(self.state.service.undo_email(&self.caller, new).await?)
     }
 
-    /// Gives the account another username; see [`Service::change_username`].
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`], and as [`Service::require_reauth`] and [`Service::change_username`].
+    /// Changes the username; see [`Service::change_username`].
     pub async fn change_username(&self, username: &str) -> Result<Account, AppError> {
         let invalid = |problem| AppError::Invalid(vec![FieldProblem { field: Field::Username, problem }]);
         let username = Username::choose(username).map_err(invalid)?;
         Ok(self.state.service.change_username(&self.caller, &self.require_reauth().await?, &username).await?)
     }
 
-    /// Everything that is kept about them; see [`Service::export`].
-    ///
-    /// # Errors
-    /// As [`Service::require_reauth`] and [`Service::export`].
+    /// Exports everything that is stored about the account; see [`Service::export`].
     pub async fn export(&self) -> Result<Export, AppError> {
         Ok(self.state.service.export(&self.require_reauth().await?).await?)
     }
 
-    /// Removes the account; see [`Service::delete_account`].
-    ///
-    /// # Errors
-    /// As [`Service::require_reauth`] and [`Service::delete_account`].
+    /// Deletes the account; see [`Service::delete_account`].
     pub async fn delete_account(&self, typed: &str) -> Result<(), AppError> {
         self.state.service.delete_account(&self.require_reauth().await?, typed).await?;
-        forget_storage();
+        clear_storage();
         Ok(())
     }
 
-    /// Their personal access tokens; see [`Service::list_access_tokens`].
-    ///
-    /// # Errors
-    /// As [`Service::list_access_tokens`].
+    /// Lists the account's personal access tokens; see [`Service::list_access_tokens`].
     pub async fn access_tokens(&self) -> Result<Vec<AccessTokenLine>, AppError> {
         Ok(self.state.service.list_access_tokens(&self.token()?).await?)
     }
 
-    /// Makes a personal access token; see [`Service::issue_access_token`].
-    ///
-    /// # Errors
-    /// As [`NewTokenRequest::parse`], [`Service::require_reauth`] and [`Service::issue_access_token`].
+    /// Creates a personal access token; see [`Service::issue_access_token`].
     pub async fn issue_access_token(&self, name: &str, scope: &str, days: i64) -> Result<String, AppError> {
-        let wish = NewTokenRequest::parse(Some(name), Some(scope), Some(days))?;
-        let made = self.state.service.issue_access_token(&self.require_reauth().await?, wish).await?;
-        Ok(made.token.expose().to_owned())
+        let request = NewTokenRequest::parse(Some(name), Some(scope), Some(days))?;
+        let created = self.state.service.issue_access_token(&self.require_reauth().await?, request).await?;
+        Ok(created.token.expose().to_owned())
     }
 
     /// Revokes a personal access token; see [`Service::revoke_access_token`].
-    ///
-    /// # Errors
-    /// As [`Service::revoke_access_token`].
     pub async fn revoke_access_token(&self, id: &str) -> Result<(), AppError> {
         Ok(self.state.service.revoke_access_token(&self.token()?, id).await?)
     }
@@ -295,19 +220,16 @@ impl PageContext {
         bearer(&self.parts.headers)
     }
 
-    /// Logs out; see [`Service::log_out`](crate::service::Service::log_out). The browser is told to forget what the page kept.
-    ///
-    /// # Errors
-    /// As [`Service::log_out`](crate::service::Service::log_out).
+    /// Logs out; see [`Service::log_out`](crate::service::Service::log_out). The browser clears what the page stored.
     pub async fn log_out(&self) -> Result<(), AppError> {
         self.state.service.log_out(&self.token()?).await?;
-        forget_storage();
+        clear_storage();
         Ok(())
     }
 }
 
-/// Tells the browser to forget what the page kept.
-fn forget_storage() {
+/// Makes the browser clear what the page stored.
+fn clear_storage() {
     if let Some(options) = use_context::<ResponseOptions>() {
         options.insert_header(CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
     }

@@ -1,15 +1,15 @@
-//! Which encoding of an answer a client wants (RFC 9110, section 12.5.3).
+//! Negotiates the content encoding of a response (RFC 9110, section 12.5.3).
 
 use axum::http::{HeaderMap, header::ACCEPT_ENCODING};
 
-/// How an answer is sent.
+/// A content encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Brotli (RFC 7932).
     Brotli,
     /// gzip (RFC 1952).
     Gzip,
-    /// As it is.
+    /// Not encoded.
     Identity,
 }
 
@@ -23,8 +23,8 @@ impl Encoding {
         }
     }
 
-    /// The best of the `available` encodings: the highest quality, and among equals the first. A client that accepts
-    /// none of them gets it as it is, which every client can read.
+    /// The `available` encoding with the highest quality; among equals the first. If the client accepts none of them,
+    /// the response is not encoded, because every client can read that.
     pub fn choose(headers: &HeaderMap, available: impl IntoIterator<Item = Self>) -> Self {
         let mut best = (Self::Identity, 0);
         for encoding in available {
@@ -37,8 +37,8 @@ impl Encoding {
     }
 }
 
-/// The quality of an encoding in thousandths. What the client doesn't name at all is not acceptable; being sent as
-/// it is, is acceptable then, but is worth less than anything that is named.
+/// The quality of an encoding in thousandths. An encoding that the client doesn't name is not acceptable. Identity is
+/// always acceptable unless it is excluded, but ranks below every named encoding.
 fn quality(headers: &HeaderMap, encoding: Encoding) -> u16 {
     let mut of_all = None;
     for (name, quality) in headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(parse) {
@@ -55,7 +55,7 @@ fn quality(headers: &HeaderMap, encoding: Encoding) -> u16 {
     }
 }
 
-/// The names in one header line, each with its quality.
+/// The encodings in a header line, each with its quality.
 fn parse(line: &str) -> impl Iterator<Item = (&str, u16)> {
     line.split(',').map(|item| {
         let mut parts = item.split(';').map(str::trim);
@@ -65,7 +65,7 @@ fn parse(line: &str) -> impl Iterator<Item = (&str, u16)> {
     })
 }
 
-/// A quality value; one that can't be read counts as a refusal.
+/// A quality value. One that can't be parsed means "not acceptable".
 fn thousandths(text: &str) -> u16 {
     match text.trim().parse::<f32>() {
         #[expect(

@@ -1,4 +1,4 @@
-//! Which host a request names, and whether a page of another site sent it.
+//! Checks a request's host, and whether a page of another site sent the request.
 
 use std::net::IpAddr;
 
@@ -16,10 +16,10 @@ use crate::{
     http::trust::{Trust, bare_name},
 };
 
-/// The host that a request names, if it names one. HTTP/1.0 needs none, and in HTTP/1.1 its name may be empty.
+/// The host of a request, if there is one. HTTP/1.0 requires none, and in HTTP/1.1 it may be empty.
 ///
 /// # Errors
-/// [`AppError::BadHost`] unless HTTP/1.1 has exactly one `Host`, and that is a host (RFC 9112, section 3.2).
+/// [`AppError::BadHost`] unless an HTTP/1.1 request has exactly one valid `Host` (RFC 9112, section 3.2).
 pub fn host_of(request: &Request) -> Result<Option<Authority>, AppError> {
     let mut named = request.headers().get_all(HOST).iter();
     let (first, second) = (named.next(), named.next());
@@ -35,13 +35,13 @@ pub fn host_of(request: &Request) -> Result<Option<Authority>, AppError> {
 
 fn parse_host(value: &HeaderValue) -> Option<Authority> {
     let host = value.to_str().ok()?.parse::<Authority>().ok()?;
-    // A host and a port are all that may be there, and a port is a number.
+    // Only a host and a numeric port are allowed.
     let port = host.as_str().strip_prefix(host.host())?;
-    let good = matches!(port, "" | ":") || host.port_u16().is_some();
-    good.then_some(host)
+    let valid = matches!(port, "" | ":") || host.port_u16().is_some();
+    valid.then_some(host)
 }
 
-/// Whether a host name is one of ours. An attack by DNS rebinding needs a name, so addresses always pass.
+/// Whether a host is one of the server's own. IP addresses always pass, because DNS rebinding requires a name.
 pub fn is_ours(host: &str, trust: &Trust) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.parse::<IpAddr>().is_ok() || bare_name(host).eq_ignore_ascii_case("localhost") || trust.names(host)
@@ -49,8 +49,9 @@ pub fn is_ours(host: &str, trust: &Trust) -> bool {
 
 /// Whether a browser says that a page of another site sends this.
 ///
-/// Pages can't write `Sec-Fetch-Site`, so its `same-origin` is decisive, even where a proxy changed the host or left its
-/// port out. Browsers send it to HTTPS and to this machine only; without it, the `Origin` must be our own.
+/// Pages can't set `Sec-Fetch-Site`, so `same-origin` is decisive, even if a proxy changed the host or removed its
+/// port. Browsers send this header only over HTTPS and to the local machine. Without it, the `Origin` must be the
+/// server's own.
 pub fn comes_from_elsewhere(headers: &HeaderMap, host: Option<&Authority>, trust: &Trust) -> bool {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"same-origin") => false,
@@ -59,7 +60,7 @@ pub fn comes_from_elsewhere(headers: &HeaderMap, host: Option<&Authority>, trust
     }
 }
 
-/// Whether a browser opens this address as a document of its own, as by a link. No page can read the answer.
+/// Whether a browser opens the URL as a document, for example from a link. No page can read the response.
 pub fn is_navigation(request: &Request) -> bool {
     let says = |name: &str, value: &[u8]| request.headers().get(name).is_some_and(|said| said.as_bytes() == value);
     matches!(*request.method(), Method::GET | Method::HEAD)
@@ -67,7 +68,7 @@ pub fn is_navigation(request: &Request) -> bool {
         && says("sec-fetch-dest", b"document")
 }
 
-/// Whether an `Origin` is the one that this request is for.
+/// Whether an `Origin` is the server's own.
 fn is_own(origin: &HeaderValue, host: Option<&Authority>, trust: &Trust) -> bool {
     let Some(text) = origin.to_str().ok() else { return false };
     if trust.public_origin.as_ref().is_some_and(|public| public.eq_ignore_ascii_case(text)) {
@@ -79,10 +80,10 @@ fn is_own(origin: &HeaderValue, host: Option<&Authority>, trust: &Trust) -> bool
     match host {
         Some(host) if bare_name(host.host()).eq_ignore_ascii_case(bare_name(origin.host())) => match host.port_u16() {
             Some(named) => named == port,
-            // A proxy may have left the port out. Of an address or localhost, every port is a site of its own.
+            // A proxy may have removed the port. With an IP address or localhost, each port is a separate site.
             None => port == standard || trust.names(origin.host()),
         },
-        // A proxy may have put another host in place of ours.
+        // A proxy may have replaced the host.
         _ => trust.names(origin.host()),
     }
 }
@@ -107,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Whether a request is taken for one of another site's.
+    /// Whether a request is treated as coming from another site.
     fn elsewhere(host: &str, site: Option<&'static str>, origin: Option<&str>) -> bool {
         let mut headers = HeaderMap::new();
         if let Some(site) = site {

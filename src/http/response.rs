@@ -1,4 +1,4 @@
-//! Errors as HTTP answers, in the shape that each door promises, and the headers that go with a page.
+//! Errors as HTTP responses, in the format of each part of the server, and the headers of a page.
 
 use std::collections::BTreeMap;
 
@@ -17,32 +17,32 @@ use utoipa::ToSchema;
 
 use crate::error::{AppError, Field};
 
-/// `Clear-Site-Data` (W3C), for a logout: the browser forgets what the page kept.
+/// `Clear-Site-Data` (W3C), sent at a logout: the browser clears what the page stored.
 pub const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// What a path belongs to, by the shape of its errors.
+/// The format of a path's errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorFormat {
-    /// `api_register/`: messages under the names of the fields.
+    /// `api_register/`: messages by field.
     Register,
     /// `api_auth/`: an empty token beside the message.
     Auth,
-    /// Any other address of the JSON API: a code for programs beside the message.
+    /// Any other path of the JSON API: a code for programs beside the message.
     Api,
-    /// The page's server functions: the error itself, for the page to read.
+    /// The page's server functions: the serialized error, which the page parses.
     Function,
-    /// Everything for a browser's address bar.
+    /// Everything that a browser opens directly: plain text.
     Page,
 }
 
 impl ErrorFormat {
-    /// What a path belongs to.
+    /// The format for a path.
     #[must_use]
     pub fn of(path: &str) -> Self {
         match path.trim_end_matches('/') {
             "/api/accounts/api_register" => Self::Register,
             "/api/accounts/api_auth" => Self::Auth,
-            // For people, who may come by a link from anywhere.
+            // People may follow a link to it from any site.
             "/api/docs" => Self::Page,
             api if api == "/api" || api.starts_with("/api/") => Self::Api,
             function if function == "/fn" || function.starts_with("/fn/") => Self::Function,
@@ -50,7 +50,7 @@ impl ErrorFormat {
         }
     }
 
-    /// An error in this surface's shape.
+    /// An error as a response in this format.
     #[must_use]
     pub fn error_response(self, error: &AppError) -> Response {
         let body = match self {
@@ -70,26 +70,26 @@ fn function_error_response(error: &AppError) -> Response {
     response
 }
 
-/// What stands for failure in the JSON API.
+/// The status of an error response.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Failure {
     Fail,
 }
 
-/// Messages by the names of the fields that they are about.
+/// Messages by field.
 type Messages = BTreeMap<&'static str, Vec<String>>;
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorBody {
     status: Failure,
-    /// What programs know the error by.
+    /// The error's code, for programs.
     #[schema(value_type = String, example = "session_ended")]
     code: &'static str,
-    /// What is wrong and what to do about it, for people.
+    /// What is wrong and how to fix it, for people.
     error: String,
-    /// What is wrong with which field. Only with the code `invalid`.
+    /// Messages by field. Only with the code `invalid`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Vec<String>>, required = false)]
     errors: Messages,
@@ -105,7 +105,7 @@ impl From<&AppError> for ErrorBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RegisterErrorBody {
     status: Failure,
-    /// What is wrong with which field, for people; what concerns the whole account stands under `account`.
+    /// Messages by field, for people. A message that concerns no single field is under `account`.
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     errors: Messages,
 }
@@ -124,10 +124,10 @@ impl From<&AppError> for RegisterErrorBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuthErrorBody {
     status: Failure,
-    /// Empty: clients of the tutorial's backend look for it.
+    /// Always empty. Clients of the tutorial's backend check it.
     #[schema(value_type = String, max_length = 0)]
     token: &'static str,
-    /// What is wrong and what to do about it, for people.
+    /// What is wrong and how to fix it, for people.
     pub error: String,
 }
 
@@ -141,7 +141,7 @@ impl From<&AppError> for AuthErrorBody {
     }
 }
 
-/// The messages for each field that is wrong.
+/// The messages of each invalid field.
 fn messages(error: &AppError) -> Messages {
     let of = |field| error.problems_of(field).map(ToString::to_string).collect::<Vec<_>>();
     let each = Field::ALL.into_iter().map(|field| (field.name(), of(field)));
@@ -161,7 +161,7 @@ fn status(error: &AppError) -> StatusCode {
     StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The headers that an error's status asks for (RFC 9110, sections 10.2.3 and 11.6.1; RFC 6750, section 3).
+/// Adds the headers that an error's status requires (RFC 9110, sections 10.2.3 and 11.6.1; RFC 6750, section 3).
 fn add_headers(error: &AppError, headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = error.retry_after() {
@@ -209,8 +209,8 @@ mod tests {
             ("/login", ErrorFormat::Page),
             ("/", ErrorFormat::Page),
         ];
-        for (path, door) in table {
-            assert_eq!(ErrorFormat::of(path), door, "{path}");
+        for (path, format) in table {
+            assert_eq!(ErrorFormat::of(path), format, "{path}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The loop that accepts connections, and what one connection may take of the server.
+//! The loop that accepts connections, and the limits of a connection.
 //!
-//! `axum::serve` (0.8) sets no limit on how slowly a request's headers may arrive, so this loop is ours: HTTP/1.1
-//! only, a cap on connections in all and from one address, on the memory for all requests together, and a time for each
-//! thing that a client may be slow at.
+//! `axum::serve` (0.8) has no timeout for a request's headers, so the server has a loop of its own. It speaks HTTP/1.1
+//! only. It limits the number of connections, in total and per address, and the memory of all requests together. It has
+//! a timeout for everything that a client may be slow at.
 
 mod body;
 mod registry;
@@ -40,14 +40,15 @@ use crate::{
     http::{client_ip::Peer, trust::Trust},
 };
 
-/// The buffer of one connection, which a request's headers must fit into.
+/// The size of a connection's buffer, in bytes. A request's headers must fit into it.
 const BUFFER: usize = 16 * 1024;
 
-/// The most bytes of unanswered requests, over all connections: a thousand of the largest, or many more of the usual size.
+/// The maximum memory of unanswered requests over all connections, in bytes: enough for a thousand of the largest, or
+/// many more of the usual size.
 const BUDGET: usize = 16 * 1024 * 1024;
 
-/// Accepts connections until `stop` is done, then lets the requests under way finish.
-/// Returns whether all of them did in time.
+/// Accepts connections until `stop` completes, then lets the requests in progress finish. Returns whether all of them
+/// finished in time.
 pub async fn serve(
     listener: TcpListener,
     front: Pipeline,
@@ -55,7 +56,7 @@ pub async fn serve(
     trust: Arc<Trust>,
     stop: impl Future<Output = ()> + Send,
 ) -> bool {
-    let hall = Acceptor {
+    let acceptor = Acceptor {
         front: Arc::new(front),
         timeouts: Timeouts {
             headers: config.header_timeout,
@@ -66,16 +67,16 @@ pub async fn serve(
         addresses: Arc::new(Addresses { most: config.max_connections_per_address, trust, open: Mutex::default() }),
         places: Arc::new(Semaphore::new(config.max_connections as usize)),
         registry: Registry::new(BUDGET),
-        troubles: Hourly::default(),
+        failures: Hourly::default(),
     };
-    hall.accept_until(&listener, stop).await;
+    acceptor.accept_until(&listener, stop).await;
     stop_accepting(&listener);
-    hall.accept_until(&listener, sleep(DRAIN_WINDOW)).await;
-    hall.accept_remaining(listener);
-    timeout(config.stop_timeout, hall.graceful.shutdown()).await.is_ok()
+    acceptor.accept_until(&listener, sleep(DRAIN_WINDOW)).await;
+    acceptor.accept_remaining(listener);
+    timeout(config.stop_timeout, acceptor.graceful.shutdown()).await.is_ok()
 }
 
-/// What connections share.
+/// The state that connections share.
 struct Acceptor {
     front: Arc<Pipeline>,
     timeouts: Timeouts,
@@ -83,7 +84,7 @@ struct Acceptor {
     addresses: Arc<Addresses>,
     places: Arc<Semaphore>,
     registry: Arc<Registry>,
-    troubles: Hourly,
+    failures: Hourly,
 }
 
 impl Acceptor {
@@ -98,7 +99,7 @@ impl Acceptor {
                 tracing::debug!("an address has too many connections open");
                 continue;
             };
-            // Whoever was accepted is served, also when the end comes meanwhile.
+            // An accepted connection is served even if the loop ends in the meantime.
             let (place, ended) = tokio::select! {
                 () = &mut end => (None, true),
                 place = self.place() => (place, false),
@@ -110,32 +111,32 @@ impl Acceptor {
         }
     }
 
-    /// The next connection.
     async fn next_connection(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
         loop {
             match listener.accept().await {
                 Ok(accepted) => return accepted,
-                Err(cause) if is_clients(&cause) => tracing::debug!(%cause, "a client gave up"),
+                Err(cause) if is_clients(&cause) => tracing::debug!(%cause, "a client closed its connection"),
                 Err(cause) => {
-                    self.troubles.warn(|left_out| {
+                    self.failures.warn(|left_out| {
                         tracing::warn!(%cause, left_out, "a connection could not be accepted");
                     });
-                    let room = is_out_of_files(&cause) && self.registry.close_longest_waiting();
-                    sleep(Duration::from_millis(if room { 1 } else { 100 })).await;
+                    let closed = is_out_of_files(&cause) && self.registry.close_longest_waiting();
+                    sleep(Duration::from_millis(if closed { 1 } else { 100 })).await;
                 }
             }
         }
     }
 
-    /// A place for a new connection. If all are taken, the one that keeps the server waiting longest gives way.
-    async fn place(&self) -> Option<Place> {
+    /// Waits for a slot for a new connection. If all are taken, the connection that has kept the server waiting longest
+    /// is closed.
+    async fn place(&self) -> Option<Slot> {
         loop {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                 return Some(place);
             }
-            // One that gives way takes a moment to go. While all are being answered none can, so that is tried again.
-            let gives_way = self.registry.close_longest_waiting();
-            let limit = Duration::from_millis(if gives_way { 2000 } else { 100 });
+            // Closing takes a moment. None can be closed while the server handles requests of all, so that is retried.
+            let closed = self.registry.close_longest_waiting();
+            let limit = Duration::from_millis(if closed { 2000 } else { 100 });
             let freed = Arc::clone(&self.places).acquire_owned();
             if let Ok(place) = timeout(limit, freed).await {
                 return place.ok();
@@ -143,7 +144,7 @@ impl Acceptor {
         }
     }
 
-    /// Takes those that the kernel still holds, however late this comes, and closes the listener.
+    /// Accepts the connections that are still queued in the kernel, then closes the listener.
     fn accept_remaining(&self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
         while let Ok((stream, peer)) = listener.accept() {
@@ -156,8 +157,8 @@ impl Acceptor {
         }
     }
 
-    /// Serves a connection, which holds what it has taken until its end.
-    fn serve(&self, stream: TcpStream, peer: SocketAddr, taken: (Entered, Option<Place>)) {
+    /// Serves a connection. The connection occupies its slot, and counts for its address, until it ends.
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, taken: (Entered, Option<Slot>)) {
         let registered = self.registry.register();
         let connection = connection(stream, peer, Arc::clone(&self.front), self.timeouts, Arc::clone(&registered));
         let connection = self.graceful.watch(connection);
@@ -173,16 +174,17 @@ impl Acceptor {
     }
 }
 
-/// How long connections that have begun may take to be made and accepted, once no new ones are taken: a few ways there
-/// and back.
+/// How long connections in the TCP handshake may take to complete, once new ones are refused: a few round trips.
 const DRAIN_WINDOW: Duration = Duration::from_millis(250);
 
-/// Lets no new connection begin. Those that the kernel has made already, or is making, would be broken off with the
-/// listener, and their clients may have sent a request; so before it is closed, nobody may be on the way. A client that comes
-/// now tries again after a second, as for a packet that was lost, and is refused then.
+/// Prevents new connections, so that the listener can be closed safely.
+///
+/// Closing the listener resets connections that are in the handshake or not yet accepted, and their clients may already
+/// have sent a request. So no handshake may be in progress then. A client that connects now gets no reply. It retries
+/// after a second, as after a lost packet, and is refused.
 fn stop_accepting(listener: &TcpListener) {
-    // Classic BPF, run on each packet to the listener from its TCP header on (RFC 9293, section 3.1): a packet that has
-    // the flag SYN in byte 13 is dropped, any other taken.
+    // Classic BPF, run on the TCP header of each packet to the listener (RFC 9293, section 3.1). A packet with the SYN
+    // flag in byte 13 is dropped; any other is accepted.
     #[cfg(target_os = "linux")]
     {
         const LOAD_BYTE: u16 = 0x30;
@@ -195,20 +197,20 @@ fn stop_accepting(listener: &TcpListener) {
             socket2::SockFilter::new(RETURN, 0, 0, u32::MAX),
         ];
         if let Err(cause) = socket2::SockRef::from(listener).attach_filter(&filter) {
-            tracing::debug!(%cause, "new connections could not be turned away");
+            tracing::debug!(%cause, "can't filter new connections");
         }
     }
 }
 
-type Place = tokio::sync::OwnedSemaphorePermit;
+type Slot = tokio::sync::OwnedSemaphorePermit;
 
-/// Whether it is the client's doing that a connection can't be accepted.
+/// Whether the client caused an error of `accept`.
 fn is_clients(cause: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(cause.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Whether the process, or the system, can open no more files, of which every connection is one.
+/// Whether the process or the system has no file descriptors left. Each connection needs one.
 fn is_out_of_files(cause: &io::Error) -> bool {
     let codes = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
     cause.raw_os_error().is_some_and(|code| codes.contains(&code))
@@ -229,9 +231,9 @@ fn connection(
         Future: Send,
     > + use<>,
 > {
-    // An answer is one small write; waiting to fill a packet would only delay it.
+    // A response is one small write; waiting to fill a packet would only delay it.
     if let Err(cause) = stream.set_nodelay(true) {
-        tracing::debug!(%cause, "TCP_NODELAY could not be set");
+        tracing::debug!(%cause, "can't set TCP_NODELAY");
     }
     let stream = TimeoutStream::new(stream, Arc::clone(&registered), timeouts);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -240,15 +242,15 @@ fn connection(
         request.extensions_mut().insert(Peer(peer));
         let front = Arc::clone(&front);
         async move {
-            let answer = front.answer(request).await;
+            let response = front.answer(request).await;
             drop(answering);
-            Ok(answer)
+            Ok(response)
         }
     });
     http1::Builder::new().max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service)
 }
 
-/// Connections open from each address, or network of IPv6.
+/// The number of open connections per IPv4 address or IPv6 network.
 #[derive(Debug)]
 struct Addresses {
     most: u32,
@@ -256,7 +258,7 @@ struct Addresses {
     open: Mutex<HashMap<IpNet, u32>>,
 }
 
-/// A connection from an address, counted until it is dropped.
+/// A connection that is counted for its address until it is dropped.
 #[derive(Debug)]
 struct Entered {
     addresses: Arc<Addresses>,

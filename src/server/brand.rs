@@ -19,9 +19,9 @@ use crate::{
 
 /// For a path that changes with the content (RFC 8246).
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// For a path that stays when the content changes: an hour, then ask.
+/// Caching for a path that stays the same when the content changes: an hour, then revalidate.
 const FOR_A_WHILE: &str = "public, max-age=3600";
-/// An SVG that is opened by itself may style itself, and do nothing else.
+/// The policy for an SVG that is opened directly: inline styles are allowed, nothing else.
 const LOGO_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 
 /// How the page is installed as an app (W3C Web Application Manifest).
@@ -45,7 +45,7 @@ struct Icon {
     kind: &'static str,
 }
 
-/// The routes of what the brand changes.
+/// The routes that depend on the branding.
 pub fn routes() -> impl IntoIterator<Item = Route> {
     [("/manifest.webmanifest".to_owned(), get(manifest)), ("/brand/{file}".to_owned(), get(file))]
 }

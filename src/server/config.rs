@@ -1,5 +1,5 @@
-//! The configuration. The repository's `Leptos.toml` holds every default; `vestibule.toml` in the working directory overrides
-//! the defaults, and the environment overrides both.
+//! The configuration. The repository's `Leptos.toml` holds every default; `vestibule.toml` in the working directory
+//! overrides the defaults, and the environment overrides both.
 
 mod layers;
 mod limits;
@@ -212,8 +212,7 @@ pub struct ConfigError(String);
 impl Config {
     /// Reads the configuration: the defaults, then the file, then the environment.
     ///
-    /// The error names the first problem: a file that can't be read, an unknown key, or a value of the wrong type or outside
-    /// its safe range.
+    /// The error names the first problem: a file that can't be read, an unknown key, or an invalid or unsafe value.
     pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let (origin, text) = source::find(file, Path::new(""))?;
         let name = match &origin {

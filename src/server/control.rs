@@ -1,8 +1,8 @@
-//! The way from the command line to a running server that has a SQLite file open.
+//! The control socket, by which the command line reaches a running server with a SQLite database.
 //!
-//! Only one process may write the file, for that one answers from memory who is logged in. So while a server runs,
-//! `vestibule user …` asks it, over a socket in the file system next to the database that only the owner may open:
-//! one line of JSON there, one line back.
+//! Only one process may write the database file, because the server caches sessions in memory. While a server runs,
+//! `vestibule user …` sends its commands over a Unix socket next to the database. Only the owner may open the socket. A
+//! request is one line of JSON, and so is the response.
 
 use std::{
     io,
@@ -25,34 +25,34 @@ use crate::{
     store::files::beside,
 };
 
-/// The longest line, in bytes: a full list of accounts is far shorter.
+/// The maximum length of a line, in bytes. A full list of accounts is far shorter.
 const LONGEST: u64 = 1024 * 1024;
-/// How long the other side may take.
+/// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the socket of a database file is: beside it.
+/// The path of the control socket, beside the database file.
 #[must_use]
 pub fn socket_of(database: &Path) -> PathBuf {
     beside(database, ".sock")
 }
 
-/// Opens the socket. The program's umask makes it private from its first moment on. The caller holds the database's lock, so a
-/// socket that lies there is a dead server's.
+/// Opens the socket. The program's umask makes it private from the start. The caller must hold the database's lock, so
+/// an existing socket belongs to a server that has ended.
 ///
 /// # Errors
-/// What the file system says, for one when the path is longer than a socket's may be (108 bytes on Linux).
+/// An I/O error, for example if the path is longer than a socket's may be (108 bytes on Linux).
 pub fn open(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
-    // The umask leaves its owner a bit more than is needed.
+    // The umask leaves the owner more rights than needed.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
-/// Answers commands for ever.
+/// Serves commands until the task is aborted.
 pub async fn serve(listener: UnixListener, service: Service) {
     let refused = Hourly::default();
     loop {
@@ -61,7 +61,7 @@ pub async fn serve(listener: UnixListener, service: Service) {
             continue;
         };
         if !stream.peer_cred().is_ok_and(|peer| may_command(peer.uid())) {
-            // Somebody who may open the socket could fill the log.
+            // Limited to once an hour, because anybody who can open the socket could fill the log.
             refused.warn(|left_out| tracing::warn!(left_out, "a command of another user was refused"));
             continue;
         }
@@ -69,13 +69,13 @@ pub async fn serve(listener: UnixListener, service: Service) {
         tokio::spawn(async move {
             let answered = tokio::time::timeout(COMMAND_TIMEOUT, answer(stream, &service)).await;
             if !matches!(answered, Ok(Ok(()))) {
-                tracing::warn!("a command from the command line was not answered");
+                tracing::warn!("a command from the command line failed or timed out");
             }
         });
     }
 }
 
-/// Whether a user may give commands: the server's own, or root.
+/// Whether a user may send commands: only the server's own user and root may.
 fn may_command(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
@@ -91,10 +91,7 @@ async fn answer(stream: UnixStream, service: &Service) -> io::Result<()> {
     writer.write_all(text.as_bytes()).await
 }
 
-/// Asks the server behind a socket.
-///
-/// # Errors
-/// When nobody answers, or not in time, or not in our words.
+/// Sends a command to the server behind a socket. A missing, late or malformed response is an error.
 pub async fn ask(path: &Path, command: &Command) -> io::Result<Reply> {
     let asked = async {
         let (reader, mut writer) = UnixStream::connect(path).await?.into_split();

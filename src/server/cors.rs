@@ -1,5 +1,6 @@
-//! Browser apps of other origins that the operator lets call the JSON API (the CORS protocol, Fetch standard, section
-//! 3.3). No cookie exists, so credentials are never allowed; the page's server functions stay with the page.
+//! CORS (Fetch standard, section 3.3): lets browser apps of configured origins call the JSON API.
+//!
+//! There are no cookies, so credentials are never allowed. The page's server functions are never open to other origins.
 
 use axum::{
     extract::Request,
@@ -18,14 +19,14 @@ use crate::http::{
     trust::Trust,
 };
 
-/// The origin of a request that the operator allows to read the answer.
+/// The origin of a request that may read the response.
 #[derive(Clone, Debug)]
 pub struct Grant(HeaderValue);
 
 impl Grant {
-    /// The grant of a request to the API from exactly one origin of `server.allowed_origins`.
-    pub fn of(request: &Request, surface: ErrorFormat, trust: &Trust) -> Option<Self> {
-        if matches!(surface, ErrorFormat::Function | ErrorFormat::Page) {
+    /// Returns a grant if a request to the API comes from exactly one origin, and that is in `server.allowed_origins`.
+    pub fn of(request: &Request, format: ErrorFormat, trust: &Trust) -> Option<Self> {
+        if matches!(format, ErrorFormat::Function | ErrorFormat::Page) {
             return None;
         }
         let mut origins = request.headers().get_all(ORIGIN).iter();
@@ -34,11 +35,11 @@ impl Grant {
         listed.then(|| Self(origin.clone()))
     }
 
-    /// The answer to the question that a browser asks before the request itself, if this is one.
+    /// The response to a preflight request, if this is one.
     pub fn preflight(request: &Request) -> Option<Response> {
-        let asks =
+        let is_preflight =
             *request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        asks.then(|| {
+        is_preflight.then(|| {
             let mut response = Response::default();
             *response.status_mut() = StatusCode::NO_CONTENT;
             let headers = response.headers_mut();
@@ -49,7 +50,8 @@ impl Grant {
         })
     }
 
-    /// Lets the app read the answer. What the page of this server has stored is none of the app's.
+    /// Lets the app read the response. `Clear-Site-Data` is removed, because it would clear the storage of this
+    /// server's page.
     pub fn add_to(self, headers: &mut HeaderMap) {
         headers.remove(CLEAR_SITE_DATA);
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.0);

@@ -1,5 +1,4 @@
-//! What every request must pass before any handler sees it, whatever its address is: the host it names, where it
-//! comes from, what its body is, how large and how slow.
+//! Checks every request before a request handler gets it: the host, the origin, and the body's type, size and speed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,10 +23,10 @@ use crate::{
     },
 };
 
-/// The largest body that any address takes.
+/// The maximum size of a request's body, in bytes.
 pub const BODY_LIMIT: usize = 16 * 1024;
 
-/// The limits of one request.
+/// The limits of a request.
 #[derive(Debug)]
 pub struct Limits {
     trust: Arc<Trust>,
@@ -42,20 +41,20 @@ impl Limits {
         Self { trust, notices: Notices::default(), body_timeout, response_timeout }
     }
 
-    /// Lets a request pass to the routes, or refuses it.
-    pub async fn guard(&self, surface: ErrorFormat, request: Request, routes: &Routes) -> Response {
+    /// Passes a request to the routes, or refuses it.
+    pub async fn guard(&self, format: ErrorFormat, request: Request, routes: &Routes) -> Response {
         self.notices.look_at(&request, &self.trust);
-        let grant = Grant::of(&request, surface, &self.trust);
-        let mut response = match check(&request, surface, &self.trust, grant.is_some()) {
+        let grant = Grant::of(&request, format, &self.trust);
+        let mut response = match check(&request, format, &self.trust, grant.is_some()) {
             Ok(()) => match grant.as_ref().and_then(|_| Grant::preflight(&request)) {
                 Some(preflight) => preflight,
-                None => self.pass(surface, request, routes).await,
+                None => self.pass(format, request, routes).await,
             },
             Err(refused) => {
                 if refused == AppError::UnknownHost {
                     self.notices.refused_host(&request);
                 }
-                surface.error_response(&refused)
+                format.error_response(&refused)
             }
         };
         if let Some(grant) = grant {
@@ -64,36 +63,37 @@ impl Limits {
         response
     }
 
-    /// Takes the body in and has the routes answer.
-    async fn pass(&self, surface: ErrorFormat, request: Request, routes: &Routes) -> Response {
+    /// Reads the body and calls the routes.
+    async fn pass(&self, format: ErrorFormat, request: Request, routes: &Routes) -> Response {
         let mut request = match read_body(request, self.body_timeout).await {
             Ok(request) => request,
-            Err(refused) => return surface.error_response(&refused),
+            Err(refused) => return format.error_response(&refused),
         };
-        if surface == ErrorFormat::Function {
-            // A plain form post would be answered by a redirect to wherever the Referer says.
+        if format == ErrorFormat::Function {
+            // Otherwise a plain form post would be redirected to the URL in the Referer.
             request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         }
         tokio::time::timeout(self.response_timeout, routes.call(request)).await.unwrap_or_else(|_| {
-            tracing::warn!("an answer took too long");
-            surface.error_response(&AppError::Unavailable { retry_after: 5 })
+            tracing::warn!("request handler timed out");
+            format.error_response(&AppError::Unavailable { retry_after: 5 })
         })
     }
 }
 
-/// Checks the host, the sender and the kind of the body. `allowed` is whether the operator lets the sender's origin call the API.
-fn check(request: &Request, surface: ErrorFormat, trust: &Trust, allowed: bool) -> Result<(), AppError> {
+/// Checks the host, the origin and the type of the body. `allowed` is whether the origin is in
+/// `server.allowed_origins`.
+fn check(request: &Request, format: ErrorFormat, trust: &Trust, allowed: bool) -> Result<(), AppError> {
     let host = host_of(request)?;
     let known = match &host {
         Some(host) => is_ours(host.host(), trust),
-        // No browser sends such a request, so no page of another site is behind it.
+        // Browsers don't send requests without a host, so no page of another site sent this one.
         None => request.version() <= Version::HTTP_10,
     };
-    // A probe may know nothing but the server's address. What it hears is no secret.
+    // A prober may know only the server's address, and the response of a probe is no secret.
     if !known && !health::is_probe(request.uri().path()) {
         return Err(AppError::UnknownHost);
     }
-    if surface == ErrorFormat::Page {
+    if format == ErrorFormat::Page {
         return Ok(());
     }
     let headers = request.headers();
@@ -121,13 +121,13 @@ fn is_json_or_empty(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Takes the whole body in, so that no handler ever waits for a slow client.
+/// Reads the whole body, so that no request handler waits for a slow client.
 async fn read_body(request: Request, limit: Duration) -> Result<Request, AppError> {
     if request.body().is_end_stream() {
         return Ok(request);
     }
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > BODY_LIMIT) {
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > BODY_LIMIT) {
         return Err(AppError::TooLarge);
     }
     let (parts, body) = request.into_parts();
@@ -135,7 +135,8 @@ async fn read_body(request: Request, limit: Duration) -> Result<Request, AppErro
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
-/// Copies a body into one buffer as it comes. A chunk of one byte, kept, would hold the whole buffer that it came in.
+/// Copies a body into one buffer as it arrives. Storing the chunks would be wasteful: a chunk of one byte can hold on
+/// to the whole buffer that it came in.
 async fn gather(mut body: Body) -> Result<Vec<u8>, AppError> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {

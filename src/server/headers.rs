@@ -1,4 +1,4 @@
-//! The headers that every answer carries, errors and files included.
+//! The headers of every response, including errors and files.
 
 use axum::http::{
     HeaderMap, HeaderValue,
@@ -10,22 +10,22 @@ use axum::http::{
 
 use crate::http::response::ErrorFormat;
 
-/// For everything but a page, whose policy is set where it is rendered: nothing may be loaded, framed or run.
+/// The policy of everything except pages: nothing may be loaded, framed or run. A page gets its policy when rendered.
 const CLOSED_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 const PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), \
                            publickey-credentials-create=(self)";
 
-/// A year of HTTPS alone (RFC 6797). Other hosts of the domain are not ours to speak for.
+/// HTTPS only, for a year (RFC 6797). Without `includeSubDomains`: other hosts of the domain may be separate sites.
 const HTTPS_ONLY: &str = "max-age=31536000";
 
-/// What every answer carries unless it has set it itself, made once and copied.
+/// The headers of every response, created once and copied. A response may set its own values.
 #[derive(Debug)]
 pub struct CommonHeaders(HeaderMap);
 
 impl CommonHeaders {
-    /// `https` is whether people reach the server by HTTPS.
+    /// `https` is whether users reach the server by HTTPS.
     pub fn new(https: bool) -> Self {
-        // Room for what an answer adds, so that its copies needn't grow.
+        // Capacity for a response's own headers, so that the copies needn't grow.
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -39,8 +39,8 @@ impl CommonHeaders {
         Self(headers)
     }
 
-    /// Adds them to an answer. What it has set already stays.
-    pub fn add_to(&self, surface: ErrorFormat, headers: &mut HeaderMap) {
+    /// Adds the headers to a response. Headers that are already set stay.
+    pub fn add_to(&self, format: ErrorFormat, headers: &mut HeaderMap) {
         let own = std::mem::replace(headers, self.0.clone());
         let html = own.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         if html {
@@ -48,7 +48,7 @@ impl CommonHeaders {
             headers.insert("permissions-policy", HeaderValue::from_static(PERMISSIONS));
         }
         headers.extend(own);
-        if surface != ErrorFormat::Page {
+        if format != ErrorFormat::Page {
             headers.insert(VARY, HeaderValue::from_static("Authorization, Origin, Sec-Fetch-Site"));
         }
     }

@@ -1,4 +1,4 @@
-//! Whether the server lives, and whether it can work: for a supervisor and a load balancer. Tells nothing else.
+//! Liveness and readiness probes, for a supervisor and a load balancer. They reveal nothing else.
 
 use axum::{
     extract::State,
@@ -9,16 +9,16 @@ use axum::{
 
 use crate::http::state::{AppState, Route};
 
-/// Where a supervisor asks whether the server lives.
+/// Liveness: the server runs.
 const ALIVE: &str = "/healthz";
-/// Where a load balancer asks whether the server can work.
+/// Readiness: the server can handle requests.
 const READY: &str = "/readyz";
 
 pub fn routes() -> impl IntoIterator<Item = Route> {
     [(ALIVE.to_owned(), get(alive)), (READY.to_owned(), get(ready))]
 }
 
-/// Whether a path is one of these. They answer under any host name: whoever asks has the server's address at most.
+/// Whether a path is one of the probes. They accept any host name, because a prober may know only the server's address.
 pub fn is_probe(path: &str) -> bool {
     [ALIVE, READY].contains(&path)
 }
@@ -30,6 +30,8 @@ async fn alive() -> &'static str {
 async fn ready(State(state): State<AppState>) -> Response {
     match state.service.ready().await {
         Ok(()) => "ready\n".into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "2")], "the database is away\n").into_response(),
+        Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "2")], "the database is unavailable\n").into_response()
+        }
     }
 }

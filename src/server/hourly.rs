@@ -1,5 +1,7 @@
-//! Warnings once an hour: those that a stranger could cause at every request, with the number of those left out, and those that
-//! last as long as the server runs.
+//! Warnings that are logged at most once an hour.
+//!
+//! There are two kinds. Some could be caused by anybody with every request; they are logged with the number of those
+//! left out. Others apply for as long as the server runs.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,7 +10,7 @@ use std::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// When one kind of warning was logged.
+/// Limits one kind of warning to once an hour.
 #[derive(Debug, Default)]
 pub struct Hourly(Mutex<Option<Logged>>);
 
@@ -19,7 +21,7 @@ struct Logged {
 }
 
 impl Hourly {
-    /// Logs by the closure, unless that was done in the last hour. The closure gets the number of warnings left out since.
+    /// Calls the closure unless it was called in the last hour. It gets the number of warnings left out since then.
     pub fn warn(&self, log: impl FnOnce(u64)) {
         if let Some(left_out) = self.due(Instant::now()) {
             log(left_out);
@@ -42,7 +44,7 @@ impl Hourly {
     }
 }
 
-/// Logs by the closure each hour, for what lasts as long as the server runs. The first time is an hour from now.
+/// Calls the closure every hour, the first time an hour from now.
 pub async fn repeat(mut log: impl FnMut()) {
     loop {
         tokio::time::sleep(HOUR).await;

@@ -1,4 +1,4 @@
-//! The log: text on a terminal, JSON elsewhere, and never a secret.
+//! The log: text on a terminal, JSON elsewhere. Secrets are never logged.
 
 use std::io::IsTerminal;
 
@@ -9,11 +9,11 @@ use super::config::{LogConfig, LogFormat};
 /// Starts the log, on standard error. A second call changes nothing.
 pub fn start(config: &LogConfig) {
     let filter: Targets = config.level.parse().unwrap_or_default();
-    // One filter for all, not one for each layer: every request opens a span, and asks it.
+    // One global filter instead of one per layer, because every request opens a span and evaluates it.
     let subscriber = tracing_subscriber::registry().with(lines(config.format)).with(filter);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         std::panic::set_hook(Box::new(|panic| {
-            // Where, but not what: the message may quote what was being worked on.
+            // The place is logged but not the message, which may quote user data.
             let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
             tracing::error!(place, "a task panicked");
         }));

@@ -1,4 +1,5 @@
-//! Where the key of the counters' names comes from: never out of the database, so that a copy of it confirms no name.
+//! The key that hashes the names of rate-limit counters. It is never stored in the database, so that a copy of the
+//! database can't be used to confirm names.
 
 use std::{
     fs::{OpenOptions, Permissions},
@@ -15,39 +16,38 @@ use crate::{
     store::{self, DatabaseUrl, PostgresLogin},
 };
 
-/// The key of a database, which is open.
+/// The key of an open database.
 ///
-/// Beside a SQLite file lies a file with the key, `<file>.key`. It is made when it is missing: then counters begin anew, and
-/// nothing else is lost. Servers on one PostgreSQL share only its address, so their key comes from the password in it. Without a
-/// password (a socket, a client's certificate) whoever has a copy of the database can make the key too; SECURITY.md says so.
+/// For SQLite, the key is stored beside the database in `<file>.key`. If that file is missing, it is created; then
+/// counters start again from zero and nothing else is lost.
 ///
-/// # Errors
-/// [`store::Error::Refused`] when the file can't be read or made.
+/// Servers on one PostgreSQL share only its address, so the key is derived from the password in it. Without a password
+/// (a socket, a client certificate) anybody with a copy of the database can derive the key too. SECURITY.md says so.
 pub fn of(database: &DatabaseUrl, entropy: &dyn Entropy) -> Result<NameKey, store::Error> {
     match database {
         DatabaseUrl::Sqlite(path) => {
             let path = path.with_added_extension("key");
-            read_or_make(&path, entropy).map(NameKey::new).map_err(|cause| {
+            read_or_create(&path, entropy).map(NameKey::new).map_err(|cause| {
                 let path = path.display();
-                store::Error::Refused(format!("{path} can't be used: {cause}. Check its owner and permissions."))
+                store::Error::Refused(format!("can't use {path}: {cause}. Check its owner and permissions."))
             })
         }
         DatabaseUrl::Postgres(_) => match database.postgres_login() {
             Some(login) => derive(&login).map(NameKey::new),
-            None => Err(store::Error::Refused("the PostgreSQL address can't be read".to_owned())),
+            None => Err(store::Error::Refused("the PostgreSQL address can't be parsed".to_owned())),
         },
     }
 }
 
-fn read_or_make(path: &Path, entropy: &dyn Entropy) -> io::Result<[u8; NameKey::LENGTH]> {
+fn read_or_create(path: &Path, entropy: &dyn Entropy) -> io::Result<[u8; NameKey::LENGTH]> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
-    // A copy that was put back may have lost it.
+    // A restored copy of the file may have other permissions.
     file.set_permissions(Permissions::from_mode(0o600))?;
-    let mut kept = Vec::new();
-    (&mut file).take(NameKey::LENGTH as u64 + 1).read_to_end(&mut kept)?;
-    if let Ok(key) = <[u8; NameKey::LENGTH]>::try_from(kept) {
+    let mut stored = Vec::new();
+    (&mut file).take(NameKey::LENGTH as u64 + 1).read_to_end(&mut stored)?;
+    if let Ok(key) = <[u8; NameKey::LENGTH]>::try_from(stored) {
         return Ok(key);
     }
     let mut key = [0; NameKey::LENGTH];
@@ -59,9 +59,9 @@ fn read_or_make(path: &Path, entropy: &dyn Entropy) -> io::Result<[u8; NameKey::
     Ok(key)
 }
 
-/// By argon2id: a copy of the database must be no cheap way to try passwords of the database itself.
+/// Derives the key with argon2id, so that a copy of the database is no cheap way to guess the database's password.
 fn derive(login: &PostgresLogin) -> Result<[u8; NameKey::LENGTH], store::Error> {
-    let fault = |cause: argon2::Error| store::Error::Refused(format!("no key can be made: {cause}"));
+    let fault = |cause: argon2::Error| store::Error::Refused(format!("can't derive the key of counters: {cause}"));
     let salt = format!("vestibule counters {} /{}", login.user, login.database);
     let params = Params::new(Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, 1, Some(NameKey::LENGTH));
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(fault)?);
@@ -78,7 +78,7 @@ mod tests {
     use crate::service::entropy::SystemEntropy;
 
     fn key(path: &Path) -> io::Result<[u8; NameKey::LENGTH]> {
-        read_or_make(path, &SystemEntropy)
+        read_or_create(path, &SystemEntropy)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Requests that show the operator a fault of the set-up.
+//! Warnings about requests that point to a misconfiguration.
 
 use axum::extract::Request;
 
@@ -9,7 +9,7 @@ use crate::http::{
     trust::Trust,
 };
 
-/// What requests show, each logged once an hour.
+/// The warnings, each logged at most once an hour.
 #[derive(Debug, Default)]
 pub struct Notices {
     unnamed_proxy: Hourly,
@@ -17,7 +17,7 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// Warns if a request seems to come through a proxy that the operator hasn't named.
+    /// Warns if a request seems to come through a proxy that is not in `server.trusted_proxies`.
     pub fn look_at(&self, request: &Request, trust: &Trust) {
         let forwarded = request.headers().contains_key(FORWARDED_FOR);
         let Some(Peer(peer)) = request.extensions().get::<Peer>().filter(|_| forwarded) else { return };
@@ -29,22 +29,22 @@ impl Notices {
             tracing::warn!(
                 peer,
                 left_out,
-                "X-Forwarded-For is not believed from an address that is not in server.trusted_proxies. If your proxy \
-                 has that address, add it: until then all of the proxy's users share one rate limit"
+                "X-Forwarded-For ignored: the sender is not in server.trusted_proxies. If the sender is your proxy, add its \
+                 address: until then all of the proxy's users share one rate limit"
             );
         });
     }
 
-    /// Warns that a request was refused for the host that it names.
+    /// Warns that a request was refused because of its host.
     pub fn refused_host(&self, request: &Request) {
         self.unknown_host.warn(|left_out| {
-            // A stranger's word, but of the characters that a host may have.
+            // The host comes from the client. It contains only characters that a host may have.
             let named = host_of(request).ok().flatten();
             let host: String = named.iter().flat_map(|host| host.host().chars()).take(255).collect();
             tracing::warn!(
                 host,
                 left_out,
-                "a request was refused for its host. If people reach the server by that name, set server.public_url, or \
+                "a request was refused because of its host. If users reach the server by that name, set server.public_url or \
                  add the name to server.hosts"
             );
         });

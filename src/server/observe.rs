@@ -1,4 +1,4 @@
-//! An identifier and a line in the log for each request.
+//! Gives each request an identifier and a line in the log.
 
 use std::time::Instant;
 
@@ -14,10 +14,10 @@ use crate::service::entropy::{Entropy, SystemEntropy};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Identifies a request by a random number, which tells a visitor nothing of other requests, and logs how it went. The
-/// path is never logged, only the route that it leads to: somebody may have put a secret into it.
+/// Gives a request an identifier and logs its outcome. The identifier is random, so it reveals nothing about other
+/// requests. Only the route is logged, because the path itself may contain a secret.
 ///
-/// An answer of 503 says that the server is busy. A stranger can cause as many as they like, so `busy` logs it once an hour.
+/// A 503 means that the server is busy. Anybody can cause any number of them, so `busy` logs them once an hour.
 pub async fn observe(
     request: Request,
     route: &str,
@@ -34,12 +34,12 @@ pub async fn observe(
         let millis = started.elapsed().as_secs_f64() * 1000.0;
         match response.status() {
             StatusCode::SERVICE_UNAVAILABLE => {
-                busy.warn(|left_out| tracing::warn!(%method, route, status, millis, left_out, "answered"));
+                busy.warn(|left_out| tracing::warn!(%method, route, status, millis, left_out, "request handled"));
             }
-            // What the configuration leaves out is no fault of ours, and a stranger may ask for it as often as they like.
-            StatusCode::NOT_IMPLEMENTED => tracing::debug!(%method, route, status, millis, "answered"),
-            _ if status >= 500 => tracing::warn!(%method, route, status, millis, "answered"),
-            _ => tracing::debug!(%method, route, status, millis, "answered"),
+            // A feature that the operator turned off is not a server error, and anybody can cause any number of these.
+            StatusCode::NOT_IMPLEMENTED => tracing::debug!(%method, route, status, millis, "request handled"),
+            _ if status >= 500 => tracing::warn!(%method, route, status, millis, "request handled"),
+            _ => tracing::debug!(%method, route, status, millis, "request handled"),
         }
         response
     };

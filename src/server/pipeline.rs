@@ -1,4 +1,4 @@
-//! What every request goes through, whatever its address is, before it reaches a route.
+//! The steps that every request passes through before it reaches a route, whatever its path.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
@@ -13,49 +13,49 @@ use crate::{
     http::{response::ErrorFormat, trust::Trust},
 };
 
-/// The server as a whole: a request goes in, an answer comes out. From the outside to the inside stand the log, the
-/// headers, the net for panics, the guard, and the routes. It is no stack of axum's layers: each of those would clone
-/// and box itself for every request.
+/// Turns a request into a response. The steps, from the outside in, are: log, headers, panic handler, guard, routes.
+///
+/// The steps are not axum layers, because each layer would be cloned and boxed for every request.
 #[derive(Debug)]
 pub struct Pipeline {
     headers: CommonHeaders,
     limits: Limits,
     routes: Routes,
-    /// Answers of 503.
+    /// Limits the logging of 503 responses.
     busy: Hourly,
 }
 
 impl Pipeline {
-    /// Stands before some routes.
+    /// Builds the pipeline in front of the given routes.
     #[must_use]
     pub fn new(routes: Routes, trust: &Arc<Trust>, config: &ServerConfig) -> Self {
         let limits = Limits::new(Arc::clone(trust), config);
         Self { headers: CommonHeaders::new(trust.is_https()), limits, routes, busy: Hourly::default() }
     }
 
-    /// The routes behind it.
+    /// Returns the routes.
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.routes
     }
 
-    /// Answers a request, whatever happens.
+    /// Handles a request. A panic becomes a 500 response.
     pub async fn answer(&self, request: Request) -> Response {
-        let surface = ErrorFormat::of(request.uri().path());
+        let format = ErrorFormat::of(request.uri().path());
         let route = self.routes.name(request.uri().path());
         let answer = async |request| {
-            let guarded = AssertUnwindSafe(self.limits.guard(surface, request, &self.routes)).catch_unwind().await;
-            let mut response = guarded.unwrap_or_else(|panic| panicked(surface, &panic));
-            self.headers.add_to(surface, response.headers_mut());
+            let guarded = AssertUnwindSafe(self.limits.guard(format, request, &self.routes)).catch_unwind().await;
+            let mut response = guarded.unwrap_or_else(|panic| panicked(format, &panic));
+            self.headers.add_to(format, response.headers_mut());
             response
         };
         observe(request, route, &self.busy, answer).await
     }
 }
 
-/// Where it was has been logged by the panic hook. What it said may hold a secret.
-fn panicked(surface: ErrorFormat, _panic: &(dyn Any + Send)) -> Response {
-    surface.error_response(&AppError::Internal)
+/// The response after a panic. The panic hook has logged its place. Its message is dropped, as it may hold a secret.
+fn panicked(format: ErrorFormat, _panic: &(dyn Any + Send)) -> Response {
+    format.error_response(&AppError::Internal)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Every route in one list.
+//! The list of all routes.
 
 use std::convert::Infallible;
 
@@ -30,7 +30,7 @@ use crate::{
     route::{Part, View},
 };
 
-/// The routes, and the paths of all but those of the page's files.
+/// The router, and the paths of all routes except those of the page's files.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     router: Router,
@@ -38,10 +38,10 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// All routes of a server.
+    /// Builds all routes of the server.
     #[must_use]
     pub fn of(state: &AppState) -> Self {
-        // Rendering needs Leptos's executor. It can be set once in a process; later calls change nothing.
+        // Rendering requires Leptos's executor. It can be set once per process; later calls have no effect.
         drop(Executor::init_tokio());
         let (mut router, mut paths) = (assets::router(), Vec::new());
         let listed = api::routes()
@@ -61,21 +61,21 @@ impl Routes {
         Self { router: router.with_state(state.clone()), paths }
     }
 
-    /// The paths of all routes but those of the page's files.
+    /// The paths of all routes except those of the page's files.
     #[must_use]
     pub fn paths(&self) -> &[String] {
         &self.paths
     }
 
-    /// The route that a path leads to, for the log: a path itself may hold anything.
+    /// The route that a path matches, for the log. The path itself may contain anything, such as a secret.
     #[must_use]
     pub fn name(&self, path: &str) -> &str {
-        // Most paths are a route's own, and to compare the two costs next to nothing.
+        // Most paths are equal to their route, and that comparison is cheap.
         let same = self.paths.iter().find(|route| *route == path);
         same.or_else(|| self.paths.iter().find(|route| matches(route, path))).map_or("other", String::as_str)
     }
 
-    /// Answers a request that has passed the guard.
+    /// Handles a request that has passed the guard.
     pub async fn call(&self, request: Request) -> Response {
         let Ok(response): Result<Response, Infallible> = self.router.clone().call(request).await;
         response
@@ -101,7 +101,7 @@ fn matches(route: &str, path: &str) -> bool {
     }
 }
 
-/// The page's server functions. Each is called by POST; any other method would be a link that changes something.
+/// The page's server functions. Only POST is routed, because with another method a link could change something.
 fn functions(state: &AppState) -> impl Iterator<Item = Route> {
     let called = server_fn::axum::server_fn_paths().filter(|(_, method)| *method == Method::POST);
     called.map(|(path, _)| {
@@ -118,7 +118,7 @@ fn views() -> impl Iterator<Item = Route> {
     paths.map(|path| (path.to_owned(), get(page)))
 }
 
-/// Where password managers look for the page on which a password is changed (W3C, "A Well-Known URL for Changing
+/// The path where password managers look for the page to change a password (W3C, "A Well-Known URL for Changing
 /// Passwords").
 fn change_password() -> Route {
     let page = View::Account(Part::Security).path();
@@ -126,7 +126,7 @@ fn change_password() -> Route {
     ("/.well-known/change-password".to_owned(), get(redirect))
 }
 
-/// What the page and its server functions find in their context.
+/// Provides the context of the page and its server functions.
 fn context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
     let state = state.clone();
     move || {
@@ -143,11 +143,11 @@ async fn page(State(state): State<AppState>, request: Request) -> Response {
     page
 }
 
-/// A browser gets the page's own "not found", anybody else the error in its surface's shape.
+/// Responds with the page's "not found" view for a browser, or else with an error in the path's format.
 async fn not_found(State(state): State<AppState>, request: Request) -> Response {
-    let surface = ErrorFormat::of(request.uri().path());
-    if surface != ErrorFormat::Page || !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return surface.error_response(&AppError::NotFound);
+    let format = ErrorFormat::of(request.uri().path());
+    if format != ErrorFormat::Page || !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return format.error_response(&AppError::NotFound);
     }
     page(State(state), request).await
 }

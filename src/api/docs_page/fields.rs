@@ -19,7 +19,7 @@ pub struct Field {
 }
 
 /// A successful response.
-pub struct Answer {
+pub struct ResponseDoc {
     pub status: String,
     pub about: String,
     pub fields: Vec<Field>,
@@ -59,14 +59,14 @@ pub fn example(operation: &Operation) -> Option<Value> {
 }
 
 /// The successful responses of an endpoint.
-pub fn of_answers(operation: &Operation) -> Vec<Answer> {
-    let answers = operation.responses.responses.iter().filter_map(|(status, response)| {
+pub fn of_responses(operation: &Operation) -> Vec<ResponseDoc> {
+    let responses = operation.responses.responses.iter().filter_map(|(status, response)| {
         let RefOr::T(response) = response else { return None };
         let schema = response.content.values().find_map(schema_of);
         let fields = schema.map(of_schema).unwrap_or_default();
-        Some(Answer { status: status.clone(), about: response.description.clone(), fields })
+        Some(ResponseDoc { status: status.clone(), about: response.description.clone(), fields })
     });
-    answers.collect()
+    responses.collect()
 }
 
 fn request(operation: &Operation) -> Option<&RefOr<Schema>> {
@@ -90,7 +90,7 @@ fn resolve(schema: &RefOr<Schema>) -> Option<&Schema> {
     }
 }
 
-/// The properties of an object, of a composed schema, or of a list's items. The flag says whether a property is required.
+/// The properties of an object, a composed schema, or a list's items. The flag says whether a property is required.
 fn properties(schema: &Schema) -> Vec<(&str, &RefOr<Schema>, bool)> {
     match schema {
         Schema::Object(object) => {

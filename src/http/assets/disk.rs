@@ -1,4 +1,4 @@
-//! The files on the disk, for a program that was built without its page: the developer's loop.
+//! Files on disk, for development: a program that was built without the page.
 
 use std::{
     env, fs,
@@ -19,9 +19,9 @@ use crate::{
     http::{assets::PageFiles, response::ErrorFormat},
 };
 
-/// Where cargo-leptos puts the page, unless it says otherwise.
+/// The folder where cargo-leptos puts the page by default.
 const SITE_ROOT: &str = "target/site";
-/// The style sheets as they are written: cargo-leptos leaves `@import` lines alone.
+/// The source style sheets, because cargo-leptos does not resolve `@import` lines.
 const STYLE_ROOT: &str = "style";
 
 pub(super) fn page_files() -> PageFiles {
@@ -52,14 +52,14 @@ fn router_of<S: Clone + Send + Sync + 'static>(site: &Path, style: &Path) -> Rou
         .layer(middleware::from_fn(tidy))
 }
 
-/// The names of the files in the site's top folder, hidden ones aside.
+/// The names of the files in the site's top folder, except hidden ones.
 fn public_files(site: &Path) -> Vec<String> {
     let entries = fs::read_dir(site).into_iter().flatten().flatten();
     let files = entries.filter(|entry| entry.path().is_file());
     files.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.starts_with('.')).collect()
 }
 
-/// Refuses hidden files and encoded paths, which none of ours has, and gives every answer our own shape.
+/// Refuses hidden files and encoded paths, which no served file has, and converts errors to the server's own format.
 async fn tidy(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.contains("/.") || path.contains('%') {

@@ -1,4 +1,4 @@
-//! The files inside the program. The build script has hashed and compressed them.
+//! Files embedded in the program. The build script hashes and compresses them.
 
 use axum::{
     Router,
@@ -16,15 +16,15 @@ use crate::{
     http::{assets::PageFiles, encoding::Encoding, response::ErrorFormat},
 };
 
-/// For a path that changes with the content (RFC 8246).
+/// Caching for a path that changes with the content (RFC 8246).
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// For a path that stays when the content changes: an hour, then ask.
+/// Caching for a path that stays the same when the content changes: an hour, then revalidate.
 const FOR_A_WHILE: &str = "public, max-age=3600";
 
-/// One file.
+/// An embedded file.
 #[derive(Debug)]
 struct Asset {
-    /// Its URL path.
+    /// The URL path.
     path: &'static str,
     content_type: &'static str,
     /// SHA-256 of the content, in hexadecimal.
@@ -61,7 +61,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     public.fold(packages, |router, file| router.route(file.path, get(serve)))
 }
 
-/// Paths are compared as they were sent, and only with those in the table: there is no folder to climb out of.
+/// Serves a file. Paths are compared unchanged with those in a table, so there is no folder to escape from.
 async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     match find(FILES, uri.path()) {
         Some(file) => file.answer(&headers),
@@ -106,7 +106,7 @@ impl Asset {
     }
 }
 
-/// The weak comparison that `If-None-Match` asks for (RFC 9110, section 13.1.2).
+/// The weak comparison that `If-None-Match` requires (RFC 9110, section 13.1.2).
 fn matches(known: &HeaderValue, tag: &str) -> bool {
     known.to_str().is_ok_and(|list| {
         list.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)

@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{domain::colour::Accent, service::Png};
 
-/// The most bytes of a logo: every visitor loads it.
+/// The maximum size of a logo in bytes. Every visitor loads it.
 const MOST: u64 = 128 * 1024;
-/// Hexadecimal digits of the content's hash in the address.
+/// Bytes of the content's hash in the path.
 const HASH_BYTES: usize = 8;
 
 /// A picture. Cheap to copy.
@@ -31,18 +31,15 @@ enum Kind {
 }
 
 impl Logo {
-    /// What the file holds, and not what it is called, says what it is.
-    ///
-    /// # Errors
-    /// What is wrong with the file, in words.
+    /// Reads a file. The content determines the format, not the name. The error says what is wrong with the file.
     fn read(path: &Path) -> Result<Self, String> {
         let unreadable = |cause: std::io::Error| format!("{} can't be read: {cause}", path.display());
         let mut bytes = Vec::new();
         File::open(path).map_err(unreadable)?.take(MOST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > MOST {
-            return Err(format!("{} is larger than {} KiB; make it smaller", path.display(), MOST / 1024));
+            return Err(format!("{} is larger than {} KiB; use a smaller file", path.display(), MOST / 1024));
         }
-        let kind = Kind::of(&bytes).ok_or_else(|| format!("{} is no PNG, SVG or WebP picture", path.display()))?;
+        let kind = Kind::of(&bytes).ok_or_else(|| format!("{} is not a PNG, SVG or WebP picture", path.display()))?;
         Ok(Self::new(kind, bytes))
     }
 
@@ -54,7 +51,7 @@ impl Logo {
         Self(Arc::new(Picture { kind, hash, bytes: bytes.into() }))
     }
 
-    /// The page's own mark, a doorway, in the colours of both themes.
+    /// The default mark, a doorway, in the colours of both themes.
     #[must_use]
     pub fn mark(light: &Accent, dark: &Accent) -> Self {
         let theme = |accent: &Accent| format!("rect{{fill:{}}}path{{fill:{}}}", accent.plain, accent.on);
@@ -68,13 +65,13 @@ impl Logo {
         Self::new(Kind::Svg, svg.into_bytes())
     }
 
-    /// Its address, which changes with the content.
+    /// The path, which changes with the content.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/brand/{}.{}", self.0.hash, self.0.kind.ending())
     }
 
-    /// Its media type.
+    /// The media type.
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         match self.0.kind {
@@ -84,13 +81,13 @@ impl Logo {
         }
     }
 
-    /// Its content, if mail programs can show it: most know neither SVG nor WebP.
+    /// The content if it is a PNG. Most mail programs can show neither SVG nor WebP.
     #[must_use]
     pub fn png(&self) -> Option<Png> {
         (self.0.kind == Kind::Png).then(|| Png::new(&self.0.bytes))
     }
 
-    /// Its content.
+    /// The content.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         self.0.bytes.clone()
@@ -167,7 +164,7 @@ mod tests {
         assert_eq!(file("logo", &large).expect("a picture").content_type(), "image/png");
         large.resize(usize::try_from(MOST).expect("small") + 1, 0);
         assert!(file("large.png", &large).expect_err("too large").contains("128 KiB"));
-        assert!(file("text.png", b"hello").expect_err("no picture").contains("no PNG"));
+        assert!(file("text.png", b"hello").expect_err("no picture").contains("not a PNG"));
         assert!(Logo::read(&folder.path().join("missing.png")).expect_err("missing").contains("can't be read"));
     }
 

@@ -1,4 +1,4 @@
-//! A request's body that notes when it is whole.
+//! A request's body that records when it is complete.
 
 use std::{
     pin::Pin,
@@ -11,7 +11,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 
 use super::registry::Connection;
 
-/// The body, as it comes in on a connection.
+/// The incoming body of a request.
 pub struct Noted {
     body: Incoming,
     connection: Arc<Connection>,
@@ -38,7 +38,7 @@ impl HttpBody for Noted {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match polled {
-            // A chunked body is known to be whole only at its end.
+            // A chunked body is known to be complete only at its end.
             Poll::Ready(None) => self.connection.complete(),
             _ => self.note(),
         }

@@ -1,8 +1,8 @@
-//! All open connections: what each holds of the server's memory, and which must go when there is no room.
+//! The open connections: the memory that each holds, and which one is closed at a limit.
 //!
-//! When all connections are taken, the one whose client has kept the server waiting longest is closed. When unanswered
-//! requests take too much memory, the largest is closed. So whoever sends a request of usual size without delay, and
-//! reads the answer, is served in either case.
+//! If all slots are taken, the connection whose client has kept the server waiting longest is closed. If unanswered
+//! requests take too much memory, the connection with the largest is closed. In both cases, clients that send requests
+//! of the usual size without delay, and read the responses, are still served.
 
 use std::{
     collections::HashMap,
@@ -15,13 +15,13 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// What one connection can hold at most: a request's headers in hyper's buffer, and its body.
+/// The maximum memory of one connection, in bytes: a request's headers in hyper's buffer, and its body.
 const MOST_OF_ONE: usize = 2 * super::BUFFER;
 
 /// The open connections.
 #[derive(Debug)]
 pub struct Registry {
-    /// The most bytes of requests without an answer, over all connections.
+    /// The maximum bytes of unanswered requests over all connections.
     budget: usize,
     held: AtomicUsize,
     begun: Instant,
@@ -34,28 +34,29 @@ struct Open {
     connections: HashMap<u64, Weak<Connection>>,
 }
 
-/// One open connection, registered until it is dropped.
+/// An open connection, registered until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
     registry: Arc<Registry>,
     number: u64,
-    /// When its client's turn began, in microseconds of the registry's time: in one millisecond many turns begin.
+    /// Since when the server has waited for the client, in microseconds of the registry's time. Milliseconds would be
+    /// too coarse to order many connections.
     since: AtomicU64,
-    /// Bytes of its requests that have no answer yet.
+    /// Bytes of requests without a response.
     held: AtomicUsize,
-    /// Bytes that came last, among which a next request may have begun.
+    /// Bytes of the last read, which may contain the beginning of a next request.
     last: AtomicUsize,
-    /// Whether a request is being answered.
+    /// Whether a request is being handled.
     answering: AtomicBool,
-    /// Whether nothing of a request is missing.
+    /// Whether the current request has arrived completely.
     whole: AtomicBool,
-    /// Whether an answer was made since the last one was sent.
+    /// Whether a request has been handled since the last response was sent.
     answered: AtomicBool,
     closed: AtomicBool,
     close: Notify,
 }
 
-/// Says that a request is being answered, for as long as it lives.
+/// Marks a request as being handled until it is dropped.
 #[derive(Debug)]
 pub struct Answering(Arc<Connection>);
 
@@ -85,15 +86,15 @@ impl Registry {
         connection
     }
 
-    /// Closes the connection whose client has kept the server waiting longest. Returns whether there was one.
+    /// Closes the connection whose client has kept the server waiting longest. Returns `false` if there is none.
     pub fn close_longest_waiting(&self) -> bool {
         let waiting = self.waiting();
         let longest = waiting.iter().min_by_key(|one| (one.since.load(Relaxed), one.number));
         longest.map(|longest| longest.close()).is_some()
     }
 
-    /// Closes connections with the largest requests until all others are within the budget. Those are never requests of
-    /// less than the budget's share of one connection.
+    /// Closes the connections with the largest requests until the others fit into the budget. A request below one
+    /// connection's share of the budget is never closed.
     fn make_room(&self) {
         while self.held.load(Relaxed) > self.budget {
             let waiting = self.waiting();
@@ -111,14 +112,14 @@ impl Registry {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    // The map is whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
+    // The map is consistent at every moment, so a poisoned lock is harmless.
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Connection {
-    /// Whether it is the client's turn to do something.
+    /// Whether the server waits for the client.
     fn waits(&self) -> bool {
         let answering = self.answering.load(Relaxed) && self.whole.load(Relaxed);
         !answering && !self.closed.load(Relaxed)
@@ -130,7 +131,7 @@ impl Connection {
         self.close.notify_one();
     }
 
-    /// Done when the connection must be closed.
+    /// Completes when the connection must be closed.
     pub async fn closed(&self) {
         self.close.notified().await;
     }
@@ -140,7 +141,7 @@ impl Connection {
         self.registry.held.fetch_add(bytes.wrapping_sub(before), Relaxed);
     }
 
-    /// Notes bytes that have arrived. Returns whether the connection may go on.
+    /// Records bytes that have arrived. Returns whether the connection stays open.
     pub fn received(&self, bytes: usize) -> bool {
         if self.closed.load(Relaxed) {
             return false;
@@ -152,34 +153,34 @@ impl Connection {
         !self.closed.load(Relaxed)
     }
 
-    /// Notes that the client's turn begins now.
+    /// Records that the server waits for the client from this moment.
     pub fn wait_from_now(&self) {
         self.since.store(self.registry.now(), Relaxed);
     }
 
-    /// Begins to answer a request.
+    /// Marks a request as being handled.
     pub fn answer(self: &Arc<Self>) -> Answering {
         self.answering.store(true, Relaxed);
         Answering(Arc::clone(self))
     }
 
-    /// Notes that a request has arrived whole.
+    /// Records that the current request has arrived completely.
     pub fn complete(&self) {
         self.whole.store(true, Relaxed);
     }
 
-    /// Whether nothing of a request is missing.
+    /// Whether the current request has arrived completely.
     pub fn is_whole(&self) -> bool {
         self.whole.load(Relaxed)
     }
 
-    /// Whether a request is being answered.
+    /// Whether a request is being handled.
     pub fn is_answering(&self) -> bool {
         self.answering.load(Relaxed)
     }
 
-    /// Notes that everything was sent that there was to send. Of the requests before, only what came last may still be
-    /// held: the beginning of a next one.
+    /// Records that all output was sent. The memory of earlier requests is free then. Only the bytes of the last read
+    /// may still be held, because they may contain the beginning of a next request.
     pub fn sent(&self) {
         if !self.closed.load(Relaxed) && self.answered.swap(false, Relaxed) {
             self.hold(self.held.load(Relaxed).min(self.last.load(Relaxed)));
@@ -209,7 +210,7 @@ mod tests {
 
     const KIB: usize = 1024;
 
-    /// A connection whose client's turn began at a time.
+    /// A connection that has waited for its client since a time.
     fn waiting(registry: &Arc<Registry>, since: u64) -> Arc<Connection> {
         let connection = registry.register();
         connection.since.store(since, Relaxed);

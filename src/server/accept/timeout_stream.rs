@@ -1,4 +1,4 @@
-//! A connection that is given up when its client takes too long.
+//! A stream that fails with a timeout if its client is too slow.
 
 use std::{
     future::Future,
@@ -17,25 +17,25 @@ use tokio::{
 
 use super::registry::Connection;
 
-/// How long a client may take over each thing.
+/// How long a client may take for each step.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// To send a request's headers, from their first byte (for the first request, from the beginning).
+    /// To send a request's headers, from their first byte. For the first request, from the start of the connection.
     pub headers: Duration,
     /// To send the first byte of a further request.
     pub idle: Duration,
-    /// To take an answer that doesn't fit into the kernel's buffers, and a second more for each [`SLOWEST`] bytes of it.
+    /// To read a response that doesn't fit into the kernel's buffers. Each [`SLOWEST`] bytes of it add a second.
     pub answer: Duration,
 }
 
-/// The slowest pace at which an answer may be taken, in bytes a second, once its client keeps the server waiting.
+/// The minimum rate at which a client must read a response, in bytes per second, once it keeps the server waiting.
 const SLOWEST: u64 = 4096;
 
-/// How long, and how many bytes, a client may go on sending a request that was answered before it had arrived whole.
+/// How long, and how many bytes, a client may continue to send a request that got its response early.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// The stream. It asks for the time only where a client keeps it waiting, for most never do.
+/// The stream. It reads the clock only if a client keeps it waiting, because most never do.
 #[derive(Debug)]
 pub struct TimeoutStream<S> {
     stream: S,
@@ -46,18 +46,18 @@ pub struct TimeoutStream<S> {
     linger: Linger,
 }
 
-/// The end of a connection.
+/// The state of closing a connection (a lingering close).
 #[derive(Debug)]
 enum Linger {
-    /// It has not come.
+    /// Not closing.
     Open,
-    /// Nothing more is sent, and so many bytes more are read.
+    /// The sending side is closed. At most this many further bytes are read.
     Reading(usize, Turn),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TimeoutStream<S> {
     pub fn new(stream: S, connection: Arc<Connection>, timeouts: Timeouts) -> Self {
-        // The first request's time begins with the connection.
+        // The timeout of the first request begins with the connection.
         let read = Turn { by: Some(Instant::now() + timeouts.headers), begun: true, alarm: None };
         Self { stream, connection, timeouts, read, write: Turn::default(), linger: Linger::Open }
     }
@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimeoutStream<S> {
     fn written(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &polled {
             Poll::Ready(Ok(bytes)) => {
-                // Whoever takes the answer is not idle yet, and what they had to say has been heard.
+                // A client that reads a response is not idle yet, and its request has been read.
                 (self.read.by, self.read.begun) = (None, false);
                 let pace = Duration::from_micros(*bytes as u64 * 1_000_000 / SLOWEST);
                 self.write.by = self.write.by.map(|by| by + pace);
@@ -78,8 +78,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimeoutStream<S> {
         }
     }
 
-    /// Reads and drops what a client still sends of a request that was answered early. A connection that is closed
-    /// before that is broken off, and its client may never see the answer (RFC 9112, section 9.6).
+    /// Reads and discards the rest of a request that got its response early. If the connection were closed before, it
+    /// would be reset, and the client might never see the response (RFC 9112, section 9.6).
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scrap = [const { MaybeUninit::uninit() }; 16 * 1024];
         while let Linger::Reading(left, turn) = &mut self.linger {
@@ -96,19 +96,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimeoutStream<S> {
     }
 }
 
-/// The client's turn to do something.
+/// A period in which the server waits for the client.
 #[derive(Debug, Default)]
 struct Turn {
-    /// When it is over, if it has begun.
+    /// The deadline, if the period has begun.
     by: Option<Instant>,
-    /// Whether the client has begun to do it.
+    /// Whether the client has sent the first byte.
     begun: bool,
-    /// Rings at the turn's end, or before: it is put off only when it rings, not at each turn.
+    /// A timer that fires at the deadline or earlier. It is postponed only when it fires, not in each period.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Turn {
-    /// Done when the turn is over. One that has not begun begins now.
+    /// Ready once the deadline has passed. A period that has not begun begins now.
     fn poll_over(&mut self, cx: &mut Context<'_>, timeouts: Duration) -> Poll<()> {
         let by = *self.by.get_or_insert_with(|| Instant::now() + timeouts);
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(by)));
@@ -171,8 +171,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // After an answer hyper doesn't try to read until something arrives. So the next request's time begins here;
-        // when it is over, the alarm makes hyper try, and `poll_read` say so.
+        // After a response hyper doesn't read until something arrives. So the idle timeout begins here. When it
+        // expires, the timer makes hyper read, and `poll_read` returns the timeout.
         if !self.connection.is_answering() {
             self.connection.sent();
             let idle = self.timeouts.idle;
@@ -206,14 +206,14 @@ mod tests {
     const TIMEOUTS: Timeouts =
         Timeouts { headers: Duration::from_secs(10), idle: Duration::from_secs(75), answer: Duration::from_secs(20) };
 
-    /// A connection through a small pipe: the server's end with what is known of it, and the client's end.
+    /// A connection through a small pipe: the server's stream, its registered connection, and the client's end.
     fn connected() -> (TimeoutStream<DuplexStream>, Arc<Connection>, DuplexStream) {
         let (near, far) = duplex(1024);
         let connection = Registry::new(1 << 20).register();
         (TimeoutStream::new(near, Arc::clone(&connection), TIMEOUTS), connection, far)
     }
 
-    /// Reads so many bytes each second, to the end.
+    /// Reads the given number of bytes per second until the end.
     async fn read_slowly(mut client: DuplexStream, each_second: usize) {
         let (mut ticks, mut bytes) = (interval(Duration::from_secs(1)), vec![0; each_second]);
         loop {

@@ -68,7 +68,7 @@ impl Config {
 }
 
 impl Config {
-    /// Checks that each number is in its range. Outside of it, a limit would have no effect or the server would not run.
+    /// Checks that each number is in its range. Outside of it, a limit has no effect or the server can't run.
     fn check_numbers(&self) -> Result<(), ConfigError> {
         let Self { server, database, password, session, rate_limit, .. } = self;
         let table = [
@@ -125,8 +125,8 @@ impl Config {
     }
 }
 
-/// Whether a text is a list of levels and of levels per target. Any other word would be taken as a target, and silence all
-/// others.
+/// Whether a text is a list of levels and of levels per target. Any other word would be taken as a target, and silence
+/// all others.
 fn is_log_filter(text: &str) -> bool {
     let is_level = |part: &str| part.trim().parse::<LevelFilter>().is_ok();
     text.parse::<Targets>().is_ok() && text.split(',').all(|part| part.contains('=') || is_level(part))

@@ -23,8 +23,8 @@ fn total_memory_kib() -> Option<u64> {
     machine.into_iter().chain(groups).min()
 }
 
-/// The files that may hold a memory limit, according to `/proc/self/cgroup` (cgroups(7)): those of version 2, and those of
-/// version 1 if the memory controller is there.
+/// The files that may hold a memory limit, according to `/proc/self/cgroup` (cgroups(7)). Control groups of version 2
+/// have one, and those of version 1 with the memory controller.
 fn limits(own: &str) -> Vec<PathBuf> {
     let (mut unified, mut memory) = ("", "");
     for line in own.lines() {
@@ -41,7 +41,7 @@ fn limits(own: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A file in the folders of a process's control groups, innermost first. Inside a container the process's group is the root.
+/// A file in the folders of a process's control groups, innermost first. In a container the process's group is the root.
 fn groups(root: &str, path: &str, file: &str) -> Vec<PathBuf> {
     let root = Path::new(root);
     let innermost = root.join(path.trim_start_matches('/'));

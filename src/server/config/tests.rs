@@ -41,7 +41,7 @@ fn every_key_has_a_line_that_says_what_it_does() {
     }
 }
 
-/// A file, an environment, and a word of the error.
+/// A file, an environment, and a part of the expected error.
 type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
@@ -156,7 +156,7 @@ fn an_error_names_the_key_and_what_it_takes_r105() {
     assert_refused(&table);
 }
 
-/// Each is refused in one line that has its word and no secret.
+/// Checks that each is refused with one line that contains the expected part and no secret.
 fn assert_refused(table: &[Broken]) {
     for &(file, env, word) in table {
         let error = load(file, env).map(|_| ()).expect_err(file).to_string();
@@ -326,9 +326,9 @@ fn mail_that_may_leave_this_machine_in_the_clear_is_warned_of() {
     let local = |tls| warning("smtp://localhost:25", tls);
     let url = "smtp://ann:secret@mail.example.org";
     for tls in ["opportunistic", "none"] {
-        let told = warning(url, tls).concat();
-        assert!(told.contains("smtp://mail.example.org:587") && !told.contains("secret"), "{told}");
-        assert_eq!(told.contains("the password"), tls == "none", "{told}");
+        let shown = warning(url, tls).concat();
+        assert!(shown.contains("smtp://mail.example.org:587") && !shown.contains("secret"), "{shown}");
+        assert_eq!(shown.contains("the password"), tls == "none", "{shown}");
         assert!(!warning("smtp://mail.example.org", tls).concat().contains("the password"), "there is none");
         assert_eq!(local(tls), Vec::<String>::new());
     }
