@@ -60,33 +60,33 @@ struct Endpoint {
     /// The path, the request handler and their OpenAPI description.
     routes: UtoipaMethodRouter<AppState>,
     /// The errors that this endpoint can return, besides those that every endpoint can.
-    refuses: Vec<AppError>,
+    errors: Vec<AppError>,
 }
 
 impl Endpoint {
     fn new(routes: UtoipaMethodRouter<AppState>) -> Self {
-        Self { routes, refuses: Vec::new() }
+        Self { routes, errors: Vec::new() }
     }
 
     /// Adds errors that the endpoint can return.
-    fn refuses(mut self, errors: impl IntoIterator<Item = AppError>) -> Self {
-        self.refuses.extend(errors);
+    fn with_errors(mut self, errors: impl IntoIterator<Item = AppError>) -> Self {
+        self.errors.extend(errors);
         self
     }
 
     /// The endpoint changes something, so it refuses read-only access tokens.
     fn for_changes(self) -> Self {
-        self.refuses([AppError::ReadOnly])
+        self.with_errors([AppError::ReadOnly])
     }
 
     /// The endpoint requires a session and refuses personal access tokens.
     fn for_sessions(self) -> Self {
-        self.refuses([AppError::SessionRequired])
+        self.with_errors([AppError::SessionRequired])
     }
 
     /// The endpoint requires a session in which the password was entered recently.
     fn for_proven_sessions(self) -> Self {
-        self.for_sessions().refuses([AppError::ReauthRequired])
+        self.for_sessions().with_errors([AppError::ReauthRequired])
     }
 }
 

@@ -21,7 +21,7 @@ pub fn endpoints() -> [Endpoint; 3] {
     let (invalid, rate_limited) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
     [
         Endpoint::new(routes!(list_access_tokens)),
-        Endpoint::new(routes!(issue_access_token)).for_proven_sessions().refuses([invalid, rate_limited]),
+        Endpoint::new(routes!(issue_access_token)).for_proven_sessions().with_errors([invalid, rate_limited]),
         Endpoint::new(routes!(revoke_access_token)).for_changes(),
     ]
 }

@@ -24,19 +24,19 @@ use crate::{
 pub fn endpoints() -> [Endpoint; 5] {
     let (invalid, rate_limited) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
     [
-        Endpoint::new(routes!(confirm_password)).for_sessions().refuses([
+        Endpoint::new(routes!(confirm_password)).for_sessions().with_errors([
             invalid.clone(),
             AppError::WrongPassword,
             rate_limited.clone(),
         ]),
-        Endpoint::new(routes!(change_password)).for_sessions().refuses([
+        Endpoint::new(routes!(change_password)).for_sessions().with_errors([
             invalid.clone(),
             AppError::WrongPassword,
             rate_limited.clone(),
         ]),
-        Endpoint::new(routes!(change_username)).for_proven_sessions().refuses([invalid.clone(), rate_limited]),
+        Endpoint::new(routes!(change_username)).for_proven_sessions().with_errors([invalid.clone(), rate_limited]),
         Endpoint::new(routes!(export)).for_proven_sessions(),
-        Endpoint::new(routes!(delete_account)).for_proven_sessions().refuses([invalid]),
+        Endpoint::new(routes!(delete_account)).for_proven_sessions().with_errors([invalid]),
     ]
 }
 

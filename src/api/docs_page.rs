@@ -21,7 +21,7 @@ use utoipa::{
 use self::fields::{Field, ResponseDoc, example, of_request, of_responses, of_schema};
 use super::{
     Endpoint, endpoints,
-    openapi::{ABOUT, code_and_message, common_refusals, own_refusals},
+    openapi::{ABOUT, code_and_message, common_errors, own_errors},
 };
 use crate::{
     browser::settings,
@@ -84,12 +84,12 @@ struct EndpointDoc {
     path: String,
     method: &'static str,
     operation: Operation,
-    refuses: Vec<AppError>,
+    errors: Vec<AppError>,
 }
 
 impl EndpointDoc {
     fn of(call: Endpoint) -> Option<Self> {
-        let Endpoint { routes: (_, paths, _), refuses } = call;
+        let Endpoint { routes: (_, paths, _), errors } = call;
         let (path, item) = paths.paths.into_iter().next()?;
         let methods = [(HttpMethod::Get, item.get), (HttpMethod::Post, item.post), (HttpMethod::Delete, item.delete)];
         let (method, operation) = methods.into_iter().find_map(|(method, operation)| Some((method, operation?)))?;
@@ -98,7 +98,7 @@ impl EndpointDoc {
             HttpMethod::Delete => "DELETE",
             _ => "POST",
         };
-        Some(Self { path, method, refuses: own_refusals(&operation, &refuses), operation })
+        Some(Self { path, method, errors: own_errors(&operation, &errors), operation })
     }
 
     fn tag(&self) -> &str {
@@ -188,7 +188,7 @@ fn page() -> impl IntoView {
 }
 
 fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
-    let EndpointDoc { path, method, operation, refuses } = chapter;
+    let EndpointDoc { path, method, operation, errors } = chapter;
     let id = operation.operation_id.clone().unwrap_or_default();
     let asked = operation.request_body.as_ref().map(|_| view! { <h4>"Send"</h4> {listed(of_request(operation))} });
     let given = of_responses(operation).into_iter().map(|ResponseDoc { status, about, fields }| {
@@ -196,7 +196,7 @@ fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
         view! { <dt><code>{status}</code></dt><dd>{prose(&about)}{fields}</dd> }
     });
     let given = given.collect_view();
-    let refused = refuses.iter().map(|error| refused(ErrorFormat::of(path), error)).collect_view();
+    let refused = errors.iter().map(|error| refused(ErrorFormat::of(path), error)).collect_view();
     view! {
         <article class="call" aria-labelledby=id.clone()>
             <h3 id=id.clone()>{operation.summary.clone()}</h3>
@@ -212,7 +212,7 @@ fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
 
 /// The errors that every endpoint can return.
 fn errors() -> impl IntoView {
-    let all = common_refusals(true).iter().map(|error| refused(ErrorFormat::Api, error)).collect_view();
+    let all = common_errors(true).iter().map(|error| refused(ErrorFormat::Api, error)).collect_view();
     view! {
         <section aria-labelledby="errors">
             <h2 id="errors">"Errors"</h2>

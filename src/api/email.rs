@@ -22,17 +22,22 @@ pub fn endpoints() -> [Endpoint; 7] {
     let rate_limited = || AppError::RateLimited { retry_after: 30 };
     let by_link = || [AppError::LinkInvalid, AppError::WrongPassword, invalid(), rate_limited()];
     [
-        Endpoint::new(routes!(verify_email)).refuses(by_link()),
-        Endpoint::new(routes!(resend_verification)).for_changes().refuses([AppError::MailOff, rate_limited()]),
-        Endpoint::new(routes!(forgot_password)).refuses([AppError::MailOff, invalid(), rate_limited()]),
-        Endpoint::new(routes!(reset_password)).refuses([AppError::LinkInvalid, invalid(), rate_limited()]),
-        Endpoint::new(routes!(change_email)).for_proven_sessions().refuses([
+        Endpoint::new(routes!(verify_email)).with_errors(by_link()),
+        Endpoint::new(routes!(resend_verification)).for_changes().with_errors([AppError::MailOff, rate_limited()]),
+        Endpoint::new(routes!(forgot_password)).with_errors([AppError::MailOff, invalid(), rate_limited()]),
+        Endpoint::new(routes!(reset_password)).with_errors([AppError::LinkInvalid, invalid(), rate_limited()]),
+        Endpoint::new(routes!(change_email)).for_proven_sessions().with_errors([
             AppError::MailOff,
             invalid(),
             rate_limited(),
         ]),
-        Endpoint::new(routes!(confirm_email)).refuses(by_link()).refuses([AppError::Taken]),
-        Endpoint::new(routes!(undo_email)).refuses([AppError::LinkInvalid, AppError::Taken, invalid(), rate_limited()]),
+        Endpoint::new(routes!(confirm_email)).with_errors(by_link()).with_errors([AppError::Taken]),
+        Endpoint::new(routes!(undo_email)).with_errors([
+            AppError::LinkInvalid,
+            AppError::Taken,
+            invalid(),
+            rate_limited(),
+        ]),
     ]
 }
 

@@ -45,13 +45,13 @@ fn document() -> OpenApi {
         .description(Some("The token of a session (`vst_…`) or a personal access token (`vsp_…`)."));
     let mut components = ComponentsBuilder::new()
         .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
-        .schemas_from_iter(refusals());
+        .schemas_from_iter(error_schemas());
     let mut paths = Paths::new();
-    for Endpoint { routes: (schemas, mut described, _), refuses } in endpoints() {
+    for Endpoint { routes: (schemas, mut described, _), errors } in endpoints() {
         for (path, item) in &mut described.paths {
             let writes = item.get.is_none();
             for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
-                add_refusals(operation, ErrorFormat::of(path), writes, &refuses);
+                add_errors(operation, ErrorFormat::of(path), writes, &errors);
             }
         }
         components = components.schemas_from_iter(schemas);
@@ -72,7 +72,7 @@ fn document() -> OpenApi {
 }
 
 /// The schemas of error bodies and of the types that they contain.
-fn refusals() -> Vec<(String, RefOr<Schema>)> {
+fn error_schemas() -> Vec<(String, RefOr<Schema>)> {
     let mut schemas = vec![
         (ErrorBody::name().into_owned(), ErrorBody::schema()),
         (RegisterErrorBody::name().into_owned(), RegisterErrorBody::schema()),
@@ -83,7 +83,7 @@ fn refusals() -> Vec<(String, RefOr<Schema>)> {
 }
 
 /// The errors that an endpoint can return besides those that every endpoint can.
-pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> {
+pub fn own_errors(operation: &Operation, named: &[AppError]) -> Vec<AppError> {
     let given = |condition: bool, error: AppError| condition.then_some(error);
     // Calls are rate-limited per token.
     let rate_limited = AppError::RateLimited { retry_after: 30 };
@@ -99,7 +99,7 @@ pub fn own_refusals(operation: &Operation, named: &[AppError]) -> Vec<AppError> 
 }
 
 /// The errors that every endpoint can return. Only requests that change something must be JSON.
-pub fn common_refusals(writes: bool) -> Vec<AppError> {
+pub fn common_errors(writes: bool) -> Vec<AppError> {
     let mut errors = vec![
         AppError::BadHost,
         AppError::CrossSite,
@@ -130,9 +130,9 @@ pub fn code_and_message(format: ErrorFormat, error: &AppError) -> (Option<&'stat
 }
 
 /// Documents the errors that an endpoint can return.
-fn add_refusals(operation: &mut Operation, format: ErrorFormat, writes: bool, named: &[AppError]) {
+fn add_errors(operation: &mut Operation, format: ErrorFormat, writes: bool, named: &[AppError]) {
     let mut by_status: BTreeMap<u16, Vec<AppError>> = BTreeMap::new();
-    for error in own_refusals(operation, named).into_iter().chain(common_refusals(writes)) {
+    for error in own_errors(operation, named).into_iter().chain(common_errors(writes)) {
         by_status.entry(error.status()).or_default().push(error);
     }
     let described = by_status.iter().map(|(status, errors)| (status.to_string(), described(format, errors).into()));

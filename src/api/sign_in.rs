@@ -24,13 +24,13 @@ use crate::{
 pub fn endpoints() -> [Endpoint; 4] {
     let rate_limited = AppError::RateLimited { retry_after: 30 };
     [
-        Endpoint::new(routes!(register)).refuses([
+        Endpoint::new(routes!(register)).with_errors([
             AppError::Invalid(Vec::new()),
             AppError::RegistrationClosed,
             AppError::Taken,
             rate_limited.clone(),
         ]),
-        Endpoint::new(routes!(log_in)).refuses([AppError::BadCredentials, AppError::EmailUnverified, rate_limited]),
+        Endpoint::new(routes!(log_in)).with_errors([AppError::BadCredentials, AppError::EmailUnverified, rate_limited]),
         Endpoint::new(routes!(me)),
         Endpoint::new(routes!(log_out)).for_changes(),
     ]

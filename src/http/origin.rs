@@ -42,7 +42,7 @@ fn parse_host(value: &HeaderValue) -> Option<Authority> {
 }
 
 /// Whether a host is one of the server's own. IP addresses always pass, because DNS rebinding requires a name.
-pub fn is_ours(host: &str, trust: &Trust) -> bool {
+pub fn is_own_host(host: &str, trust: &Trust) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.parse::<IpAddr>().is_ok() || bare_name(host).eq_ignore_ascii_case("localhost") || trust.names(host)
 }
@@ -52,10 +52,10 @@ pub fn is_ours(host: &str, trust: &Trust) -> bool {
 /// Pages can't set `Sec-Fetch-Site`, so `same-origin` is decisive, even if a proxy changed the host or removed its
 /// port. Browsers send this header only over HTTPS and to the local machine. Without it, the `Origin` must be the
 /// server's own.
-pub fn comes_from_elsewhere(headers: &HeaderMap, host: Option<&Authority>, trust: &Trust) -> bool {
+pub fn is_cross_site(headers: &HeaderMap, host: Option<&Authority>, trust: &Trust) -> bool {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"same-origin") => false,
-        Some(b"none") | None => headers.get(ORIGIN).is_some_and(|origin| !is_own(origin, host, trust)),
+        Some(b"none") | None => headers.get(ORIGIN).is_some_and(|origin| !is_own_origin(origin, host, trust)),
         Some(_) => true,
     }
 }
@@ -69,7 +69,7 @@ pub fn is_navigation(request: &Request) -> bool {
 }
 
 /// Whether an `Origin` is the server's own.
-fn is_own(origin: &HeaderValue, host: Option<&Authority>, trust: &Trust) -> bool {
+fn is_own_origin(origin: &HeaderValue, host: Option<&Authority>, trust: &Trust) -> bool {
     let Some(text) = origin.to_str().ok() else { return false };
     if trust.public_origin.as_ref().is_some_and(|public| public.eq_ignore_ascii_case(text)) {
         return true;
@@ -117,7 +117,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(ORIGIN, HeaderValue::from_str(origin).expect("a header"));
         }
-        comes_from_elsewhere(&headers, host.parse::<Authority>().ok().as_ref(), &trust())
+        is_cross_site(&headers, host.parse::<Authority>().ok().as_ref(), &trust())
     }
 
     #[test]

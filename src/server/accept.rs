@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use self::{
-    body::Noted,
+    body::TrackedBody,
     registry::{Connection, Registry},
     timeout_stream::{TimeoutStream, Timeouts},
 };
@@ -51,13 +51,13 @@ const BUDGET: usize = 16 * 1024 * 1024;
 /// finished in time.
 pub async fn serve(
     listener: TcpListener,
-    front: Pipeline,
+    pipeline: Pipeline,
     config: &ServerConfig,
     trust: Arc<Trust>,
     stop: impl Future<Output = ()> + Send,
 ) -> bool {
     let acceptor = Acceptor {
-        front: Arc::new(front),
+        pipeline: Arc::new(pipeline),
         timeouts: Timeouts {
             headers: config.header_timeout,
             idle: config.idle_timeout,
@@ -65,7 +65,7 @@ pub async fn serve(
         },
         graceful: GracefulShutdown::new(),
         addresses: Arc::new(Addresses { most: config.max_connections_per_address, trust, open: Mutex::default() }),
-        places: Arc::new(Semaphore::new(config.max_connections as usize)),
+        slots: Arc::new(Semaphore::new(config.max_connections as usize)),
         registry: Registry::new(BUDGET),
         failures: Hourly::default(),
     };
@@ -78,11 +78,11 @@ pub async fn serve(
 
 /// The state that connections share.
 struct Acceptor {
-    front: Arc<Pipeline>,
+    pipeline: Arc<Pipeline>,
     timeouts: Timeouts,
     graceful: GracefulShutdown,
     addresses: Arc<Addresses>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     registry: Arc<Registry>,
     failures: Hourly,
 }
@@ -100,11 +100,11 @@ impl Acceptor {
                 continue;
             };
             // An accepted connection is served even if the loop ends in the meantime.
-            let (place, ended) = tokio::select! {
+            let (slot, ended) = tokio::select! {
                 () = &mut end => (None, true),
-                place = self.place() => (place, false),
+                slot = self.slot() => (slot, false),
             };
-            self.serve(stream, peer, (address, place));
+            self.serve(stream, peer, (address, slot));
             if ended {
                 return;
             }
@@ -129,17 +129,17 @@ impl Acceptor {
 
     /// Waits for a slot for a new connection. If all are taken, the connection that has kept the server waiting longest
     /// is closed.
-    async fn place(&self) -> Option<Slot> {
+    async fn slot(&self) -> Option<Slot> {
         loop {
-            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                return Some(place);
+            if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+                return Some(slot);
             }
             // Closing takes a moment. None can be closed while the server handles requests of all, so that is retried.
             let closed = self.registry.close_longest_waiting();
             let limit = Duration::from_millis(if closed { 2000 } else { 100 });
-            let freed = Arc::clone(&self.places).acquire_owned();
-            if let Ok(place) = timeout(limit, freed).await {
-                return place.ok();
+            let freed = Arc::clone(&self.slots).acquire_owned();
+            if let Ok(slot) = timeout(limit, freed).await {
+                return slot.ok();
             }
         }
     }
@@ -158,9 +158,9 @@ impl Acceptor {
     }
 
     /// Serves a connection. The connection occupies its slot, and counts for its address, until it ends.
-    fn serve(&self, stream: TcpStream, peer: SocketAddr, taken: (Entered, Option<Slot>)) {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, taken: (Counted, Option<Slot>)) {
         let registered = self.registry.register();
-        let connection = connection(stream, peer, Arc::clone(&self.front), self.timeouts, Arc::clone(&registered));
+        let connection = connection(stream, peer, Arc::clone(&self.pipeline), self.timeouts, Arc::clone(&registered));
         let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
@@ -219,7 +219,7 @@ fn is_out_of_files(cause: &io::Error) -> bool {
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    front: Arc<Pipeline>,
+    pipeline: Arc<Pipeline>,
     timeouts: Timeouts,
     registered: Arc<Connection>,
 ) -> http1::Connection<
@@ -238,11 +238,11 @@ fn connection(
     let stream = TimeoutStream::new(stream, Arc::clone(&registered), timeouts);
     let service = service_fn(move |request: Request<Incoming>| {
         let answering = registered.answer();
-        let mut request = request.map(|body| Noted::body(body, Arc::clone(&registered)));
+        let mut request = request.map(|body| TrackedBody::body(body, Arc::clone(&registered)));
         request.extensions_mut().insert(Peer(peer));
-        let front = Arc::clone(&front);
+        let pipeline = Arc::clone(&pipeline);
         async move {
-            let response = front.answer(request).await;
+            let response = pipeline.answer(request).await;
             drop(answering);
             Ok(response)
         }
@@ -260,13 +260,13 @@ struct Addresses {
 
 /// A connection that is counted for its address until it is dropped.
 #[derive(Debug)]
-struct Entered {
+struct Counted {
     addresses: Arc<Addresses>,
     networks: Vec<(IpNet, u32)>,
 }
 
 impl Addresses {
-    fn enter(this: &Arc<Self>, address: IpAddr) -> Option<Entered> {
+    fn enter(this: &Arc<Self>, address: IpAddr) -> Option<Counted> {
         let trusted = this.trust.is_proxy(address);
         let networks = counted_networks(address);
         let mut open = this.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,11 +279,11 @@ impl Addresses {
         for (network, _) in &networks {
             *open.entry(*network).or_default() += 1;
         }
-        Some(Entered { addresses: Arc::clone(this), networks })
+        Some(Counted { addresses: Arc::clone(this), networks })
     }
 }
 
-impl Drop for Entered {
+impl Drop for Counted {
     fn drop(&mut self) {
         let mut open = self.addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
         for (network, _) in &self.networks {

@@ -17,7 +17,7 @@ use super::{config::ServerConfig, cors::Grant, health, notices::Notices, routes:
 use crate::{
     error::AppError,
     http::{
-        origin::{comes_from_elsewhere, host_of, is_navigation, is_ours},
+        origin::{host_of, is_cross_site, is_navigation, is_own_host},
         response::ErrorFormat,
         trust::Trust,
     },
@@ -43,7 +43,7 @@ impl Limits {
 
     /// Passes a request to the routes, or refuses it.
     pub async fn guard(&self, format: ErrorFormat, request: Request, routes: &Routes) -> Response {
-        self.notices.look_at(&request, &self.trust);
+        self.notices.check_proxy(&request, &self.trust);
         let grant = Grant::of(&request, format, &self.trust);
         let mut response = match check(&request, format, &self.trust, grant.is_some()) {
             Ok(()) => match grant.as_ref().and_then(|_| Grant::preflight(&request)) {
@@ -85,7 +85,7 @@ impl Limits {
 fn check(request: &Request, format: ErrorFormat, trust: &Trust, allowed: bool) -> Result<(), AppError> {
     let host = host_of(request)?;
     let known = match &host {
-        Some(host) => is_ours(host.host(), trust),
+        Some(host) => is_own_host(host.host(), trust),
         // Browsers don't send requests without a host, so no page of another site sent this one.
         None => request.version() <= Version::HTTP_10,
     };
@@ -97,7 +97,7 @@ fn check(request: &Request, format: ErrorFormat, trust: &Trust, allowed: bool) -
         return Ok(());
     }
     let headers = request.headers();
-    if !allowed && !is_navigation(request) && comes_from_elsewhere(headers, host.as_ref(), trust) {
+    if !allowed && !is_navigation(request) && is_cross_site(headers, host.as_ref(), trust) {
         return Err(AppError::CrossSite);
     }
     let writes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);

@@ -18,7 +18,7 @@ pub struct Notices {
 
 impl Notices {
     /// Warns if a request seems to come through a proxy that is not in `server.trusted_proxies`.
-    pub fn look_at(&self, request: &Request, trust: &Trust) {
+    pub fn check_proxy(&self, request: &Request, trust: &Trust) {
         let forwarded = request.headers().contains_key(FORWARDED_FOR);
         let Some(Peer(peer)) = request.extensions().get::<Peer>().filter(|_| forwarded) else { return };
         if trust.is_proxy(peer.ip()) {

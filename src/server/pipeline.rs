@@ -73,20 +73,20 @@ mod tests {
         Pipeline::new(Routes::from(routes), &Arc::default(), &config.server)
     }
 
-    async fn get_path(front: &Pipeline, path: &str) -> Response {
-        front.answer(Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request")).await
+    async fn get_path(pipeline: &Pipeline, path: &str) -> Response {
+        pipeline.answer(Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request")).await
     }
 
     #[tokio::test]
     async fn a_panic_is_one_generic_500_and_the_server_goes_on_r84() {
-        let front = with_panic();
-        let response = get_path(&front, "/panic").await;
+        let pipeline = with_panic();
+        let response = get_path(&pipeline, "/panic").await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(response.headers().contains_key("x-request-id") && response.headers().contains_key("x-frame-options"));
         let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.expect("a body");
         assert!(!String::from_utf8_lossy(&body).contains("secret"));
         for _ in 0..1000 {
-            assert_eq!(get_path(&front, "/good").await.status(), StatusCode::OK);
+            assert_eq!(get_path(&pipeline, "/good").await.status(), StatusCode::OK);
         }
     }
 }

@@ -159,8 +159,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     });
 
     let state = state(&config, parts.service.clone());
-    let front = Pipeline::new(Routes::of(&state), &state.trust, &config.server);
-    let finished = accept::serve(listener, front, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
+    let pipeline = Pipeline::new(Routes::of(&state), &state.trust, &config.server);
+    let finished = accept::serve(listener, pipeline, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
     // The mail worker stops after the last request, so that the mail of these requests is sent. The rest stays queued.
     stop_mail.send_replace(true);
     for task in clock.into_iter().chain(control).chain([reminder]) {

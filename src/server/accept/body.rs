@@ -12,26 +12,26 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use super::registry::Connection;
 
 /// The incoming body of a request.
-pub struct Noted {
+pub struct TrackedBody {
     body: Incoming,
     connection: Arc<Connection>,
 }
 
-impl Noted {
+impl TrackedBody {
     pub fn body(body: Incoming, connection: Arc<Connection>) -> Body {
-        let noted = Self { body, connection };
-        noted.note();
-        Body::new(noted)
+        let tracked = Self { body, connection };
+        tracked.record();
+        Body::new(tracked)
     }
 
-    fn note(&self) {
+    fn record(&self) {
         if self.body.is_end_stream() {
             self.connection.complete();
         }
     }
 }
 
-impl HttpBody for Noted {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -40,7 +40,7 @@ impl HttpBody for Noted {
         match polled {
             // A chunked body is known to be complete only at its end.
             Poll::Ready(None) => self.connection.complete(),
-            _ => self.note(),
+            _ => self.record(),
         }
         polled
     }

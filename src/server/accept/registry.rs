@@ -154,7 +154,7 @@ impl Connection {
     }
 
     /// Records that the server waits for the client from this moment.
-    pub fn wait_from_now(&self) {
+    pub fn start_waiting(&self) {
         self.since.store(self.registry.now(), Relaxed);
     }
 
@@ -193,7 +193,7 @@ impl Drop for Answering {
         let Self(connection) = self;
         connection.answering.store(false, Relaxed);
         connection.answered.store(true, Relaxed);
-        connection.wait_from_now();
+        connection.start_waiting();
     }
 }
 

@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimeoutStream<S> {
             if !read.begun {
                 (read.by, read.begun) = (Some(Instant::now() + timeouts.headers), true);
                 write.by = None;
-                connection.wait_from_now();
+                connection.start_waiting();
             }
             return polled;
         }
