@@ -131,17 +131,17 @@ fn script(constants: &[(&str, &str)], code: &str) -> String {
     format!("{{{constants}{lines}}}")
 }
 
-/// Gives the page that is being rendered its content security policy, with the nonce of this one answer. Without a
-/// nonce no script may run. `reload` is the port at which `cargo leptos watch` tells the page of changes, if it does.
+/// Sets the content security policy of the page that is being rendered, with this response's nonce. Without a nonce, no
+/// script may run. `reload` is the port on which `cargo leptos watch` notifies the page of changes, if it runs.
 fn page_headers(reload: Option<u32>) {
     let nonce = use_nonce().map(|nonce| format!("'nonce-{nonce}'")).unwrap_or_default();
-    let changes = reload.map(|port| format!(" ws://*:{port}")).unwrap_or_default();
-    // Whatever of the page might still name http is asked for by https.
+    let reload_socket = reload.map(|port| format!(" ws://*:{port}")).unwrap_or_default();
+    // If the site uses HTTPS, any URL with http: in the page is loaded over https:.
     let https = use_context::<AppState>().is_some_and(|state| state.trust.is_https());
     let upgrade = if https { "; upgrade-insecure-requests" } else { "" };
     let policy = format!(
         "default-src 'none'; script-src {nonce} 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self' {nonce}; \
-         img-src 'self'; font-src 'self'; connect-src 'self'{changes}; manifest-src 'self'; form-action 'self'; \
+         img-src 'self'; font-src 'self'; connect-src 'self'{reload_socket}; manifest-src 'self'; form-action 'self'; \
          base-uri 'none'; object-src 'none'; frame-ancestors 'none'{upgrade}"
     );
     if let (Some(options), Ok(policy)) = (use_context::<ResponseOptions>(), HeaderValue::from_str(&policy)) {

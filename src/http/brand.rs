@@ -1,4 +1,4 @@
-//! What the page and the mails show of the service: its name, its colour, its logo and the way to the app.
+//! The service's branding on the page and in mails: its name, accent colour, logo and the link to the app.
 
 mod logo;
 
@@ -8,12 +8,12 @@ use url::Url;
 pub use self::logo::Logo;
 use crate::domain::colour::{Accent, Colour};
 
-/// The longest name of a service, in characters: it stands in titles and subjects.
+/// The maximum length of a service's name, in characters. The name appears in titles and subjects.
 const NAME_MOST: usize = 64;
-/// The page's own colour.
+/// The page's default colour.
 const VIOLET: &str = "#4b3fd0";
 
-/// The section `[brand]`. What each key means stands in `Leptos.toml`.
+/// The section `[brand]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
 pub struct Brand {
@@ -28,24 +28,25 @@ pub struct Brand {
 }
 
 impl Brand {
-    /// The style's words for the accent, in both themes; empty for the page's own.
+    /// The CSS variables of the accent in both themes; empty for the page's default.
     #[must_use]
     pub fn style(&self) -> String {
-        let Some(wish) = self.accent else { return String::new() };
-        let (light, dark) = (Accent::light(wish), Accent::dark(wish));
-        let word = |name: &str, of: fn(&Accent) -> Colour| format!("{name}:light-dark({},{});", of(&light), of(&dark));
+        let Some(accent) = self.accent else { return String::new() };
+        let (light, dark) = (Accent::light(accent), Accent::dark(accent));
+        let variable =
+            |name: &str, of: fn(&Accent) -> Colour| format!("{name}:light-dark({},{});", of(&light), of(&dark));
         [
             ":root{",
-            &word("--accent", |accent| accent.plain),
-            &word("--accent-strong", |accent| accent.strong),
-            &word("--accent-soft", |accent| accent.soft),
-            &word("--on-accent", |accent| accent.on),
+            &variable("--accent", |accent| accent.plain),
+            &variable("--accent-strong", |accent| accent.strong),
+            &variable("--accent-soft", |accent| accent.soft),
+            &variable("--on-accent", |accent| accent.on),
             "}",
         ]
         .concat()
     }
 
-    /// What stands for the page in the browser's tab: the logo, or the page's own mark in the configured colour.
+    /// The page's icon in the browser's tab: the logo, or the default mark in the configured colour.
     #[must_use]
     pub fn icon(&self) -> Option<Logo> {
         self.logo.clone().or_else(|| {
@@ -54,16 +55,16 @@ impl Brand {
         })
     }
 
-    /// The address of the logo; empty without one.
+    /// The path of the logo; empty without one.
     #[must_use]
     pub fn logo_path(&self) -> String {
         self.logo.as_ref().map(Logo::path).unwrap_or_default()
     }
 
-    /// What the address bar of a phone is painted in.
+    /// The colour of a phone's address bar.
     #[must_use]
     pub fn theme(&self) -> String {
-        self.accent.map_or_else(|| VIOLET.to_owned(), |wish| Accent::light(wish).plain.to_string())
+        self.accent.map_or_else(|| VIOLET.to_owned(), |accent| Accent::light(accent).plain.to_string())
     }
 }
 
@@ -71,7 +72,7 @@ fn service_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> 
     let name = String::deserialize(from)?;
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_MOST || name.chars().any(char::is_control) {
-        return Err(D::Error::custom(format!("write a name of 1 to {NAME_MOST} characters, in one line")));
+        return Err(D::Error::custom(format!("write a name of 1 to {NAME_MOST} characters, on one line")));
     }
     Ok(name.to_owned())
 }

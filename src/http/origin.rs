@@ -47,7 +47,7 @@ pub fn is_own_host(host: &str, trust: &Trust) -> bool {
     bare.parse::<IpAddr>().is_ok() || bare_name(host).eq_ignore_ascii_case("localhost") || trust.names(host)
 }
 
-/// Whether a browser says that a page of another site sends this.
+/// Whether a page of another site sent a request, according to the browser's headers.
 ///
 /// Pages can't set `Sec-Fetch-Site`, so `same-origin` is decisive, even if a proxy changed the host or removed its
 /// port. Browsers send this header only over HTTPS and to the local machine. Without it, the `Origin` must be the

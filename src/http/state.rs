@@ -1,4 +1,4 @@
-//! What every handler may reach.
+//! The state that all request handlers share.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -10,22 +10,19 @@ use crate::{
     service::Service,
 };
 
-/// The state of the server, which all requests share. Cheap to clone.
+/// The server's state, which all requests share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AppState(Arc<Shared>);
 
-/// What is in it.
+/// The content of [`AppState`].
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the types say it")]
 pub struct Shared {
-    /// The accounts and their rules.
     pub service: Service,
-    /// What the page shows of the service.
     pub brand: Brand,
-    /// What Leptos wants to know to render.
+    /// The options that Leptos requires to render.
     pub leptos: LeptosOptions,
-    /// The page's files.
     pub files: PageFiles,
-    /// Whom to believe, and under which names to answer.
     pub trust: Arc<Trust>,
 }
 
@@ -33,7 +30,7 @@ pub struct Shared {
 pub type Route = (String, MethodRouter<AppState>);
 
 impl AppState {
-    /// Puts what is shared where all requests find it.
+    /// Wraps the shared state.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Whom to believe, and under which names to answer.
+/// The trusted proxies, and the server's own names and origins.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub proxies: Vec<IpNet>,
-    /// Host names that are ours, without a dot at the end.
+    /// The server's host names, without a trailing dot.
     pub hosts: Vec<String>,
     /// The origin of `server.public_url`.
     pub public_origin: Option<String>,
@@ -20,19 +20,19 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Whether a host name is one that the operator has named.
+    /// Whether a host name is configured as the server's own.
     #[must_use]
     pub fn names(&self, host: &str) -> bool {
         self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(bare_name(host)))
     }
 
-    /// Whether people reach the server by HTTPS.
+    /// Whether users reach the server by HTTPS.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.public_origin.as_ref().is_some_and(|origin| origin.starts_with("https:"))
     }
 
-    /// Whether an address is one of the proxies.
+    /// Whether an address belongs to a trusted proxy.
     #[must_use]
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -40,7 +40,7 @@ impl Trust {
     }
 }
 
-/// A host name without the dot of the root, which changes nothing.
+/// A host name without its trailing dot, which makes no difference.
 pub fn bare_name(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }

@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// For a path that changes with the content (RFC 8246).
+/// Caching for a path that changes with the content (RFC 8246).
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Caching for a path that stays the same when the content changes: an hour, then revalidate.
 const FOR_A_WHILE: &str = "public, max-age=3600";
 /// The policy for an SVG that is opened directly: inline styles are allowed, nothing else.
 const LOGO_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 
-/// How the page is installed as an app (W3C Web Application Manifest).
+/// The manifest by which the page can be installed as an app (W3C Web Application Manifest).
 #[derive(Debug, Serialize)]
 struct Manifest<'a> {
     name: &'a str,
