@@ -1,4 +1,4 @@
-//! The page: its document, its frame and its routes.
+//! The page: document, frame and routes.
 
 #[cfg(feature = "ssr")]
 mod shell;
@@ -34,19 +34,19 @@ use crate::{
 /// The id of the element that holds the page.
 const PAGE: &str = "page";
 
-/// The page. The server renders it as for a stranger, and the browser draws it anew in the same place (`app/start.rs`).
+/// The page. The server renders it logged out, and the browser draws it again in the same place (`app/start.rs`).
 #[component]
 pub fn App() -> impl IntoView {
     let address = Address::provide();
-    let session = AuthState::provide(address);
-    let spoken = RwSignal::new("");
-    // The account view stays while one goes from part to part.
+    let auth = AuthState::provide(address);
+    let announced = RwSignal::new("");
+    // The account view is not replaced when its part changes.
     let view = Memo::new(move |_| address.view().whole());
-    Effect::new(move |last| update_focus(session, address.view(), spoken, last));
-    let elsewhere = Memo::new(move |_| session.elsewhere());
-    // The home view and the account have the name themselves.
-    let who = Memo::new(move |_| {
-        let identity = session.identity().filter(|_| !matches!(address.view(), View::LogIn | View::Account(_)));
+    Effect::new(move |last| update_focus(auth, address.view(), announced, last));
+    let elsewhere = Memo::new(move |_| auth.elsewhere());
+    // The home view and the account view show the name themselves.
+    let current_user = Memo::new(move |_| {
+        let identity = auth.identity().filter(|_| !matches!(address.view(), View::LogIn | View::Account(_)));
         identity.map(|me| me.account.username)
     });
     view! {
@@ -55,10 +55,10 @@ pub fn App() -> impl IntoView {
             <header class="bar">
                 <a class="brand" href="/login" translate="no"><Mark />{settings::SERVICE.get()}</a>
                 <ViewSwitcher address />
-                <p class="who">{move || who.get().map(|username| view! { <Who username /> })}</p>
+                <p class="who">{move || current_user.get().map(|username| view! { <CurrentUser username /> })}</p>
             </header>
             <main id="content" tabindex="-1">
-                <p class="visually-hidden" role="status" prop:textContent=spoken></p>
+                <p class="visually-hidden" role="status" prop:textContent=announced></p>
                 <NoticeLine />
                 <div class="waiting" role="status">
                     <span class="spinner"></span>
@@ -75,9 +75,9 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// The name in the bar. It is an element of its own, which comes and goes as a whole.
+/// The username in the bar. It is a separate element, so that it is added and removed as a whole.
 #[component]
-fn Who(username: String) -> impl IntoView {
+fn CurrentUser(username: String) -> impl IntoView {
     view! {
         <span>
             "Logged in as " <strong translate="no">{username}</strong>
@@ -100,15 +100,15 @@ fn view_at(view: View) -> impl IntoView {
     }
 }
 
-/// Sets the title, and moves the focus to what has changed. Who chose a view in the select box keeps the focus there
-/// and hears the view's name.
+/// Sets the title and moves the focus to the heading of a new view. If the view was chosen in the select box, the focus stays
+/// there, and a screen reader announces the view's name.
 fn update_focus(
-    session: AuthState,
+    auth: AuthState,
     view: View,
-    spoken: RwSignal<&'static str>,
+    announced: RwSignal<&'static str>,
     last: Option<(View, Phase)>,
 ) -> (View, Phase) {
-    let phase = session.phase();
+    let phase = auth.phase();
     let signed_in = phase == Phase::SignedIn;
     document().set_title(&title(view, signed_in));
     let known = |phase| phase != Phase::Checking;
@@ -116,7 +116,7 @@ fn update_focus(
         Some((shown, _)) if shown != view => {
             typed::put_back();
             if dom::has_focus(switcher::ID) {
-                spoken.set(view.name(signed_in));
+                announced.set(view.name(signed_in));
             } else {
                 dom::focus_heading();
             }

@@ -1,4 +1,4 @@
-//! What several views share.
+//! Components and helpers that several views share.
 
 pub mod action_status;
 pub mod breakable;

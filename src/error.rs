@@ -1,7 +1,7 @@
-//! What can go wrong, as both sides see it.
+//! Errors that the server and the page share.
 //!
-//! [`AppError`] is closed and carries no free text, so nothing that a stranger wrote can ever be shown as a
-//! sentence of ours. Each case knows its machine-readable code, its HTTP status and a message that says what to do.
+//! [`AppError`] is a closed enum without free text, so text from an attacker can never be shown as a message of this service.
+//! Each variant has a machine-readable code, an HTTP status and a message that says what to do.
 
 use std::fmt;
 
@@ -12,65 +12,65 @@ use server_fn::{
     error::{FromServerFnError, ServerFnErrorErr},
 };
 
-/// Why a request was not carried out.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AppError {
-    /// At least one field was refused. Nothing was stored.
+    /// At least one field is invalid. Nothing was stored.
     Invalid(Vec<FieldProblem>),
-    /// The email or the username belongs to somebody. Which of the two is not told.
+    /// The email or the username is taken. The response does not reveal which.
     Taken,
-    /// The identifier and the password do not belong together, whatever the reason is.
+    /// The identifier and the password do not match. The reason is not revealed.
     BadCredentials,
-    /// There is no session behind this request: no token, a bad one, or one that has ended.
+    /// The request has no valid session: its token is missing, invalid or expired.
     SessionEnded,
-    /// The session is good, but its user must prove the password again before this.
+    /// The session is valid, but this operation requires that the password is entered again.
     ReauthRequired,
-    /// The password is not that of the account that is logged in.
+    /// The password is not the password of the account that is logged in.
     WrongPassword,
-    /// The password is right, but the account's email is yet to be confirmed.
+    /// The password is correct, but the account's email is not confirmed yet.
     EmailUnverified,
-    /// The operator lets nobody register.
+    /// The operator has closed registration.
     RegistrationClosed,
-    /// The link was used, is too old, or never was one.
+    /// The link was already used, has expired or never existed.
     LinkInvalid,
     /// The server sends no mail.
     MailOff,
-    /// A personal access token that may only read was to change something.
+    /// A read-only personal access token was used to change something.
     ReadOnly,
-    /// A personal access token was to do what only a session may.
+    /// A personal access token was used for an operation that requires a session.
     SessionRequired,
     /// Too many attempts.
     RateLimited {
         /// Seconds to wait before the next attempt.
         retry_after: u32,
     },
-    /// The server can't do it now: its queue is full or its database is away.
+    /// The server can't handle the request now: its queue is full or its database is unavailable.
     Unavailable {
         /// Seconds to wait before the next attempt.
         retry_after: u32,
     },
-    /// The request's body is not what this address takes.
+    /// The request's body does not fit this endpoint.
     BadRequest,
-    /// A page of another site sent this.
+    /// A page of another site sent the request.
     CrossSite,
-    /// Nothing lives at this address.
+    /// Nothing exists at this path.
     NotFound,
-    /// The address exists, but not for this method.
+    /// The path exists, but not for this method.
     MethodNotAllowed,
     /// The body took too long to arrive.
     RequestTimeout,
-    /// The body is larger than any that this server takes.
+    /// The body exceeds this server's limit.
     TooLarge,
-    /// The body is not JSON, or doesn't say that it is.
+    /// The body is not JSON, or its `Content-Type` doesn't say so.
     UnsupportedMediaType,
-    /// The request names no host, several, or one that can't be.
+    /// The request has no host, several hosts or an invalid one.
     BadHost,
-    /// The request names a host that this server doesn't answer for.
+    /// The request names a host that this server does not serve.
     UnknownHost,
-    /// A fault of the server's own. Its cause is in the log, never in the answer.
+    /// An error inside the server. Its cause is logged and never in the response.
     Internal,
-    /// The browser got no usable answer. Only ever made by the page itself.
+    /// The browser got no usable response. Only the page creates this error.
     Unreachable,
 }
 
@@ -103,7 +103,7 @@ impl AppError {
         }
     }
 
-    /// What programs know it by, such as `session_ended`.
+    /// The machine-readable code, such as `session_ended`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -144,7 +144,7 @@ impl AppError {
         }
     }
 
-    /// The same error when some of the wait is over.
+    /// The same error with another waiting time in seconds.
     #[must_use]
     pub fn with_wait(self, seconds: u32) -> Self {
         match self {
@@ -169,11 +169,11 @@ impl fmt::Display for AppError {
         let text = match self {
             Self::Invalid(_) => "Please correct the marked fields.",
             Self::Taken => {
-                "An account with this email or username exists already. Log in, or choose another email and username."
+                "An account with this email or username already exists. Log in, or choose another email and username."
             }
             Self::BadCredentials => "Wrong email or password.",
             Self::SessionEnded => {
-                "You are not logged in, or the session or access token has ended. Log in again, or make another token."
+                "You are not logged in, or your session or access token is no longer valid. Log in again, or create a new token."
             }
             Self::ReauthRequired => "Confirm your password first, then try again.",
             Self::WrongPassword => "That is not your password. Check it and try again.",
@@ -183,23 +183,25 @@ impl fmt::Display for AppError {
                 "This link has expired or was already used. Open the newest email, or request a new link."
             }
             Self::MailOff => "This server sends no email. Ask its operator for help.",
-            Self::ReadOnly => "This token may only read. Use one that may read and change, or log in.",
-            Self::SessionRequired => "A personal access token can't do this. Log in, and use that token.",
+            Self::ReadOnly => "This token is read-only. Use a token that can read and change, or log in.",
+            Self::SessionRequired => "A personal access token can't do this. Log in and use the session's token.",
             Self::RateLimited { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));
             }
             Self::Unavailable { retry_after } => {
                 return write!(f, "The server is busy right now. Try again in {}.", Wait(*retry_after));
             }
-            Self::BadRequest => "Send a JSON object with the fields that this address takes.",
-            Self::CrossSite => "Requests from pages of another site are refused. Call this address from your server.",
+            Self::BadRequest => "Send a JSON object with the fields that this endpoint expects.",
+            Self::CrossSite => {
+                "Requests from pages of another site are not allowed. Call this endpoint from your server."
+            }
             Self::NotFound => "There's nothing here. Check the address.",
-            Self::MethodNotAllowed => "This address doesn't take that method. See the Allow header.",
+            Self::MethodNotAllowed => "This endpoint doesn't support that method. See the Allow header.",
             Self::RequestTimeout => "The request took too long to arrive. Send it again.",
             Self::TooLarge => "The request is too large. Send at most 16 KiB.",
             Self::UnsupportedMediaType => "Send the body as JSON, with Content-Type: application/json.",
             Self::BadHost => "Send exactly one Host header that names this server.",
-            Self::UnknownHost => "This server doesn't answer for that host name. Add it to server.hosts.",
+            Self::UnknownHost => "This server doesn't serve that host name. Add it to server.hosts.",
             Self::Internal => "Something went wrong. Try again; if it keeps happening, contact support.",
             Self::Unreachable => "The server can't be reached. Check your connection and try again.",
         };
@@ -212,8 +214,8 @@ impl std::error::Error for AppError {}
 impl FromServerFnError for AppError {
     type Encoder = JsonEncoding;
 
-    /// What the framework itself found wrong. On the server that is a body of the wrong shape; in the browser, an
-    /// answer that never came or that isn't ours. The framework's text is dropped: it may quote the sender.
+    /// Converts an error of the framework. On the server, the cause is usually a body of the wrong shape. In the browser, it is
+    /// a response that is missing or not from this server. The framework's text is dropped, because it may quote the sender.
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         match error {
             _ if cfg!(feature = "browser") => Self::Unreachable,
@@ -229,7 +231,7 @@ impl FromServerFnError for AppError {
     }
 }
 
-/// A part of the page that could not be loaded.
+/// A lazily loaded part of the page that could not be loaded.
 #[cfg(feature = "split")]
 impl From<leptos::wasm_split::SplitLoaderError> for AppError {
     fn from(_: leptos::wasm_split::SplitLoaderError) -> Self {
@@ -237,7 +239,7 @@ impl From<leptos::wasm_split::SplitLoaderError> for AppError {
     }
 }
 
-/// A time to wait, in words.
+/// Formats a waiting time, given in seconds.
 struct Wait(u32);
 
 impl fmt::Display for Wait {
@@ -250,7 +252,7 @@ impl fmt::Display for Wait {
     }
 }
 
-/// Some words of which one is to be chosen: "a, b or c".
+/// Formats alternatives as "a, b or c".
 struct Choice<'a>(&'a [String]);
 
 impl fmt::Display for Choice<'_> {
@@ -267,41 +269,37 @@ impl fmt::Display for Choice<'_> {
     }
 }
 
-/// What is wrong with one field.
+/// A field and its validation error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct FieldProblem {
-    /// The field.
     pub field: Field,
-    /// What is wrong with it.
     pub problem: Problem,
 }
 
-/// A field that a person fills in.
+/// A form field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Field {
-    /// The email address.
     Email,
     /// The public name.
     Username,
-    /// The password.
     Password,
-    /// The password until now, where it is asked for beside a new one.
+    /// The current password in a form that also asks for a new one.
     CurrentPassword,
-    /// The password from now on.
     NewPassword,
-    /// The email address from now on.
     NewEmail,
-    /// What a personal access token is called.
+    /// The name of a personal access token.
     Name,
-    /// What it may do.
+    /// The permissions of a personal access token.
     TokenScope,
-    /// How many days it lasts.
+    /// The lifetime of a personal access token, in days.
     Days,
 }
 
 impl Field {
-    /// All of them.
+    /// Every field, in the order of the variants.
     pub const ALL: [Self; 9] = [
         Self::Email,
         Self::Username,
@@ -330,71 +328,71 @@ impl Field {
         }
     }
 
-    /// Whether it holds a password, which is taken as it is typed.
+    /// Whether the field holds a password, in which whitespace is significant.
     #[must_use]
     pub const fn is_password(self) -> bool {
         matches!(self, Self::Password | Self::CurrentPassword | Self::NewPassword)
     }
 }
 
-/// Why a field was refused.
+/// Why a field is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
-    /// It is missing, empty, or not a string.
+    /// Missing, empty or not a string.
     Missing,
     /// Not of the form `name@domain`.
     EmailShape,
     /// Longer than 254 bytes (RFC 5321, section 4.5.3.1.3).
     EmailTooLong,
-    /// A character that no address of ours may hold.
+    /// Contains a character that this service does not allow in email addresses.
     EmailCharacter,
     /// The part behind the `@` is not a domain name.
     EmailDomain,
-    /// Of a domain that may not be used, where only some may.
+    /// The domain is not in the list of allowed domains.
     EmailDomainNotAllowed {
-        /// Some that may.
+        /// Some of the allowed domains.
         allowed: Vec<String>,
     },
-    /// Of a domain that may not be used.
+    /// The domain is denied.
     EmailDomainDenied,
-    /// A new one that is the current one.
+    /// The new email is the current one.
     EmailSame,
     /// Not 3 to 32 characters.
     UsernameLength,
-    /// A character other than letters, digits, dot, underscore and hyphen.
+    /// Contains a character other than letters, digits, dot, underscore and hyphen.
     UsernameCharacter,
     /// Doesn't start with a letter or a digit.
     UsernameStart,
-    /// One of the names that a service keeps for itself.
+    /// The name is reserved for the service.
     UsernameReserved,
-    /// Somebody else's.
+    /// Another account has this username.
     UsernameTaken,
-    /// Not the account's own, where it is asked for to make sure.
+    /// Not the account's username, which must be typed as a confirmation.
     UsernameNotYours,
     /// More than 64 characters.
     TokenNameTooLong,
-    /// A character that can't be seen.
+    /// Contains an invisible character.
     TokenNameCharacter,
-    /// The account has as many personal access tokens as it may.
+    /// The account has reached the maximum number of personal access tokens.
     TooManyTokens,
     /// Neither `read` nor `full`.
     UnknownScope,
     /// Not 1 to 366 days.
     TokenDays,
-    /// Fewer code points than the least that is configured.
+    /// Fewer code points than the configured minimum.
     PasswordTooShort {
-        /// The least number of code points.
+        /// The minimum number of code points.
         least: u32,
     },
     /// More than 256 code points or 1,024 bytes.
     PasswordTooLong,
-    /// Not that of the account that is logged in, and the new one beside it is refused as well. By itself it is
-    /// [`AppError::WrongPassword`], of which the page makes this.
+    /// Not the account's password, while the new password in the same form is invalid, too. Without another problem the error
+    /// is [`AppError::WrongPassword`], which the page converts into this.
     PasswordWrong,
-    /// A new one that is the current one.
+    /// The new password is the current one.
     PasswordSame,
-    /// Too easy to guess, with the estimator's advice.
+    /// Too easy to guess, with advice from the strength estimator.
     PasswordGuessable(Vec<Advice>),
 }
 
@@ -412,21 +410,21 @@ impl fmt::Display for Problem {
                 return write!(f, "Use an email address of {}.", Choice(allowed));
             }
             Self::EmailDomainDenied => "This email provider can't be used here. Use another email address.",
-            Self::EmailSame => "This is your email already. Enter another.",
+            Self::EmailSame => "This is already your email. Enter a different one.",
             Self::UsernameLength => "Use 3 to 32 characters.",
             Self::UsernameCharacter => "Use only the letters a to z, digits, dots, underscores and hyphens.",
             Self::UsernameStart => "Start with a letter or a digit.",
             Self::UsernameReserved => "This name is reserved. Choose another.",
             Self::UsernameTaken => "This name is taken. Choose another.",
-            Self::UsernameNotYours => "This is not your username. Type it as it is shown.",
+            Self::UsernameNotYours => "This is not your username. Type it exactly as shown.",
             Self::TokenNameTooLong => "Use at most 64 characters.",
-            Self::TokenNameCharacter => "Use only characters that can be seen, and spaces.",
-            Self::TooManyTokens => "You have 50 tokens, and may have no more. Revoke one first.",
+            Self::TokenNameCharacter => "Use only visible characters and spaces.",
+            Self::TooManyTokens => "You have reached the limit of 50 tokens. Revoke one first.",
             Self::UnknownScope => "Choose read or full.",
             Self::TokenDays => "Choose 1 to 366 days.",
             Self::PasswordTooShort { least } => return write!(f, "Use at least {least} characters."),
             Self::PasswordTooLong => "Use at most 256 characters.",
-            Self::PasswordSame => "This is your password already. Choose another.",
+            Self::PasswordSame => "This is already your password. Choose a different one.",
             Self::PasswordWrong => "That is not your password. Check it and try again.",
             Self::PasswordGuessable(advice) => {
                 f.write_str("This password is too easy to guess.")?;
@@ -437,7 +435,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why a password is easy to guess, or how to find a better one: what zxcvbn says, in our words.
+/// Why a password is easy to guess, or how to choose a better one. These are the messages of zxcvbn, reworded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advice {
@@ -445,23 +443,23 @@ pub enum Advice {
     KeyRow,
     /// A short pattern on the keyboard.
     KeyPattern,
-    /// The same characters again and again.
+    /// Repeated characters or words.
     Repeats,
-    /// A list of the most used passwords holds it.
+    /// It is in a list of the most used passwords.
     Common,
-    /// It is close to a much used password.
+    /// It is similar to a common password.
     NearCommon,
-    /// A run such as `abc` or `6543`.
+    /// A sequence such as `abc` or `6543`.
     Sequence,
-    /// A year of our time.
+    /// A recent year.
     Year,
-    /// One word alone.
+    /// A single word.
     SingleWord,
     /// A date.
     Date,
     /// A name.
     Name,
-    /// The email, the username, or the service's name.
+    /// It contains the email, the username or the service's name.
     Yours,
     /// Use several words.
     UseWords,

@@ -1,4 +1,4 @@
-//! The views, one file each, with the server functions that a view calls above it.
+//! The views, one file each. Each file also has the server functions that its view calls.
 
 pub mod account;
 pub mod confirm_email;

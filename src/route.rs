@@ -4,33 +4,33 @@ mod part;
 
 pub use self::part::Part;
 
-/// A view of the page, as its address names it.
+/// A view of the page, which has its own path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// Logging in, and the app's content for those who have.
+    /// The login form, or the home view after login.
     LogIn,
-    /// Making an account.
+    /// Registration.
     Register,
-    /// A part of one's own account.
+    /// A part of the account view.
     Account(Part),
-    /// Logging out.
+    /// Logout.
     LogOut,
-    /// Asking for a link to a new password.
+    /// The form that requests a link for a password reset.
     Forgot,
-    /// Where such a link leads.
+    /// The target of a link that resets the password.
     Reset,
-    /// Where a link leads that confirms an email.
+    /// The target of a link that confirms an email.
     Verify,
-    /// Where a link leads that gives an account another email.
+    /// The target of a link that changes the account's email.
     ConfirmEmail,
-    /// Where a link leads that gives it the one before back.
+    /// The target of a link that restores the previous email.
     UndoEmail,
-    /// Any other address.
+    /// Any other path.
     NotFound,
 }
 
 impl View {
-    /// The views that have an address.
+    /// All views that have a path.
     pub const ALL: [Self; 13] = [
         Self::LogIn,
         Self::Register,
@@ -47,10 +47,10 @@ impl View {
         Self::UndoEmail,
     ];
 
-    /// The account's first part, which stands for the whole account where one chooses a view.
+    /// The first part of the account view, which represents the whole account in the navigation.
     pub const ACCOUNT: Self = Self::Account(Part::Profile);
 
-    /// The view as one chooses it: every part of the account belongs to one view.
+    /// The entry of the navigation that a view belongs to. All parts of the account share one.
     #[must_use]
     pub const fn whole(self) -> Self {
         match self {
@@ -75,7 +75,7 @@ impl View {
         }
     }
 
-    /// The view's own path; empty for the one that has none.
+    /// The view's path. Empty for [`View::NotFound`].
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl View {
         }
     }
 
-    /// The view's name, for a stranger or for somebody who is logged in. It fits into the select box.
+    /// The view's name, which depends on whether somebody is logged in. It is short enough for the select box.
     #[must_use]
     pub const fn name(self, signed_in: bool) -> &'static str {
         match self {

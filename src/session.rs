@@ -1,9 +1,9 @@
-//! Who is logged in, as the page knows it.
+//! The login state of the page.
 //!
-//! One reactive signal holds the token and what is known of its account. `sessionStorage` mirrors the token, and
-//! nothing else does: a reload keeps it, and closing the last tab ends it. The tabs of a browser share one session: a new tab
-//! takes it over from one that lives, and what happens to it in one tab happens in all. The server renders every page as for a
-//! stranger, so the mirror is read in an effect, once the page is live.
+//! One reactive signal holds the token and the identity of its account. The token is stored only in `sessionStorage`: it
+//! survives a reload, and is gone when the last tab is closed. The tabs of a browser share one session. A new tab copies it from
+//! an open tab, and a change in one tab applies to all. The server renders every page logged out, so an effect reads the stored
+//! token once the page has started.
 
 mod channel;
 mod client;
@@ -23,45 +23,42 @@ use crate::{
     route::View,
 };
 
-/// Tells who is behind the token that is sent along.
-///
-/// # Errors
-/// [`AppError::SessionEnded`] without a living session, [`AppError::Unavailable`].
+/// Returns the identity of the account that the request's token belongs to.
 #[server(name = Me, prefix = "/fn", endpoint = "me", input = Json, output = Json, client = SessionClient)]
 pub async fn me() -> Result<Identity, AppError> {
     crate::http::context::PageContext::from_request()?.identity().await
 }
 
-/// A call that gives the session another token.
+/// A request that replaces the session's token and returns the new one.
 pub type Renewal = Pin<Box<dyn Future<Output = Result<String, AppError>>>>;
 
-/// What the views tell apart.
+/// The login state as the views distinguish it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Nobody is logged in, or the page can't know yet.
-    Stranger,
-    /// There is a token, but the server hasn't told yet whose it is.
+    /// Nobody is logged in, or the stored token has not been read yet.
+    SignedOut,
+    /// There is a token, but the server has not confirmed it yet.
     Checking,
-    /// Somebody is logged in.
+    /// An account is logged in.
     SignedIn,
-    /// Somebody else has logged in in another tab. This one may act for nobody.
+    /// Another account has logged in in another tab. This tab must not send requests for either account.
     Elsewhere,
 }
 
-/// What the page says once, above a view.
+/// A message that the page shows once, above a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A registration has succeeded.
+    /// The registration succeeded.
     Registered,
-    /// Something else has, which this tells.
+    /// Another operation succeeded. Contains the message.
     Done(&'static str),
-    /// The session was over when the page used it.
+    /// The session had ended when the page used it.
     Ended,
-    /// A logout has succeeded.
+    /// The logout succeeded.
     LoggedOut,
-    /// A logout that the server could not be told of.
+    /// The logout succeeded in this browser, but the server could not be reached.
     LoggedOutHere {
-        /// When the session ends at the latest, RFC 3339, if it is known.
+        /// The latest time at which the session expires (RFC 3339), if it is known.
         until: Option<String>,
     },
 }
@@ -70,7 +67,7 @@ pub enum Notice {
 enum State {
     Unread,
     SignedOut,
-    Checking { token: String, trouble: Option<AppError> },
+    Checking { token: String, error: Option<AppError> },
     SignedIn { token: String, identity: Identity },
     Elsewhere { username: String },
 }
@@ -85,31 +82,31 @@ impl State {
 }
 
 thread_local! {
-    /// The browser's one session, for the client, which runs outside of every reactive owner.
+    /// The login state for the HTTP client, which runs outside of every reactive owner.
     static LIVE: Cell<Option<AuthState>> = const { Cell::new(None) };
 }
 
-/// The session of this tab. Cheap to copy; every view finds it in the context.
+/// The login state of this tab. Cheap to copy. Views get it from the context.
 #[derive(Clone, Copy)]
 pub struct AuthState {
     state: RwSignal<State>,
     notice: RwSignal<Option<(View, Notice)>>,
     draft: RwSignal<String>,
-    /// Whether the other tabs are being asked for their session.
+    /// Whether this tab is waiting for a session from the other tabs.
     asking: RwSignal<bool>,
-    /// Whether another token is on its way. The server may have refused the old one for that reason.
+    /// Whether a token renewal is pending. The server may reject the old token for that reason.
     renewing: StoredValue<bool>,
-    /// The token by which nobody is logged in here any more, since the server refused it. A logout leaves none.
+    /// The last token if the server rejected it, which logged this tab out. A logout clears it.
     refused: StoredValue<Option<String>>,
-    /// The token that the present one has replaced. Another tab may log out with it before it knows of the new one.
+    /// The token that the current one has replaced. Another tab may log out with it before it receives the new one.
     replaced: StoredValue<Option<String>>,
     address: Address,
 }
 
 impl AuthState {
-    /// Makes the session and puts it into the context. In the browser it reads its mirror as soon as the page is live.
+    /// Creates the state and provides it as context. In the browser it reads the stored token once the page has started.
     pub fn provide(address: Address) -> Self {
-        let session = Self {
+        let auth = Self {
             state: RwSignal::new(State::Unread),
             notice: RwSignal::new(None),
             draft: RwSignal::new(String::new()),
@@ -119,31 +116,31 @@ impl AuthState {
             replaced: StoredValue::new(None),
             address,
         };
-        provide_context(session);
-        Effect::new(move |_| session.start());
-        Effect::new(move |last: Option<View>| session.follow(last));
-        Effect::new(move |_| session.hide_until_checked());
-        session
+        provide_context(auth);
+        Effect::new(move |_| auth.start());
+        Effect::new(move |last: Option<View>| auth.follow(last));
+        Effect::new(move |_| auth.hide_until_checked());
+        auth
     }
 
-    /// The session from the context.
+    /// The state from the context.
     #[must_use]
     pub fn current() -> Self {
         expect_context()
     }
 
-    /// What the views tell apart.
+    /// The login state as the views distinguish it.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.state.with(|state| match state {
-            State::Unread | State::SignedOut => Phase::Stranger,
+            State::Unread | State::SignedOut => Phase::SignedOut,
             State::Checking { .. } => Phase::Checking,
             State::SignedIn { .. } => Phase::SignedIn,
             State::Elsewhere { .. } => Phase::Elsewhere,
         })
     }
 
-    /// Who is logged in.
+    /// The identity of the account that is logged in.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
         self.state.with(|state| match state {
@@ -152,7 +149,7 @@ impl AuthState {
         })
     }
 
-    /// Who has logged in in another tab, if this tab was somebody else's.
+    /// The username of the account that has logged in in another tab, if this tab belonged to a different account.
     #[must_use]
     pub fn elsewhere(&self) -> Option<String> {
         self.state.with(|state| match state {
@@ -161,39 +158,39 @@ impl AuthState {
         })
     }
 
-    /// Why the server can't tell whose the token is.
+    /// Why the token could not be checked.
     #[must_use]
-    pub fn trouble(&self) -> Option<AppError> {
+    pub fn check_error(&self) -> Option<AppError> {
         self.state.with(|state| match state {
-            State::Checking { trouble, .. } => trouble.clone(),
+            State::Checking { error, .. } => error.clone(),
             _ => None,
         })
     }
 
-    /// The notice that belongs above the current view.
+    /// The notice for the current view.
     #[must_use]
     pub fn notice(&self) -> Option<Notice> {
         let view = self.address.view();
         self.notice.with(|notice| notice.as_ref().filter(|(at, _)| *at == view).map(|(_, notice)| notice.clone()))
     }
 
-    /// Shows a notice above a view, until that view is left.
+    /// Shows a notice above a view until another view is opened.
     pub fn announce(&self, view: View, notice: Notice) {
         self.notice.set(Some((view, notice)));
     }
 
-    /// Takes the notice away.
+    /// Removes the notice.
     pub fn clear_notice(&self) {
         self.notice.set(None);
     }
 
-    /// The email that a login form begins with.
+    /// The initial email of a login form.
     #[must_use]
     pub fn draft(&self) -> String {
         self.draft.get_untracked()
     }
 
-    /// Keeps an email for the next form that asks for one.
+    /// Stores an email for the next form that asks for one.
     pub fn set_draft(&self, email: String) {
         self.draft.set(email);
     }
@@ -205,7 +202,7 @@ impl AuthState {
         self.set_draft(String::new());
         typed::forget();
         self.clear_notice();
-        channel::tell(&Message::Began {
+        channel::broadcast(&Message::Began {
             token: token.clone(),
             account: identity.account.id.clone(),
             username: identity.account.username.clone(),
@@ -213,23 +210,20 @@ impl AuthState {
         self.state.set(State::SignedIn { token, identity });
     }
 
-    /// Sends what gives the session another token, and goes on under that one, here and in the other tabs. If there was a logout by
-    /// then, here or in another tab, the session ends on the server.
-    ///
-    /// # Errors
-    /// What the server answers.
+    /// Sends a request that renews the session's token, and switches to the new token in all tabs. If there was a logout meanwhile,
+    /// in this tab or another, the renewed session is ended on the server.
     pub async fn renew(&self, call: Renewal) -> Result<(), AppError> {
         let old = self.token();
         self.renewing.set_value(true);
-        let answer = call.await;
+        let result = call.await;
         self.renewing.set_value(false);
-        if let (Err(AppError::SessionEnded), Some(old)) = (&answer, &old) {
+        if let (Err(AppError::SessionEnded), Some(old)) = (&result, &old) {
             self.ended(old);
         }
-        let new = answer?;
+        let new = result?;
         match old {
-            Some(old) if self.token().as_ref() == Some(&old) && storage::is_kept() => {
-                channel::tell(&Message::Renewed { old: old.clone(), new: new.clone() });
+            Some(old) if self.token().as_ref() == Some(&old) && storage::is_expected() => {
+                channel::broadcast(&Message::Renewed { old: old.clone(), new: new.clone() });
                 self.replace_token(&old, new);
             }
             _ => client::end(&new),
@@ -248,7 +242,7 @@ impl AuthState {
         });
     }
 
-    /// Takes over what the server tells of the account by now.
+    /// Updates the account from the server's response.
     pub fn set_account(&self, account: Account) {
         self.state.update(|state| {
             if let State::SignedIn { identity, .. } = state {
@@ -257,44 +251,44 @@ impl AuthState {
         });
     }
 
-    /// The account is gone, and with it every session.
-    pub fn leave(&self) {
-        self.tell_others(Message::Ended);
+    /// Logs out all tabs after the account was deleted, which has ended every session.
+    pub fn account_deleted(&self) {
+        self.broadcast(Message::Ended);
         self.forget();
         self.announce(View::LogIn, Notice::Done("Your account was deleted."));
         self.address.go(View::LogIn);
     }
 
-    /// Logs out, on the server and here. Here it always succeeds.
+    /// Logs out on the server and in this browser. In the browser it always succeeds.
     pub async fn log_out(&self) {
         storage::clear();
-        self.tell_others(Message::LoggedOut);
+        self.broadcast(Message::LoggedOut);
         let until = self.identity().map(|identity| identity.expires_at);
-        let told = log_out().await;
+        let result = log_out().await;
         self.forget();
-        match told {
+        match result {
             Ok(()) | Err(AppError::SessionEnded) => self.announce_logout(),
             Err(_) => self.announce(self.address.view_now(), Notice::LoggedOutHere { until }),
         }
     }
 
-    /// Asks the server whose the token is. Trouble on the way changes nothing about who is logged in.
+    /// Checks the token with the server. A failed request does not change the login state.
     pub async fn check(&self) {
         let Some(token) = self.token() else { return };
-        let answer = me().await;
+        let result = me().await;
         if self.token().as_ref() != Some(&token) {
             return;
         }
-        match answer {
+        match result {
             Ok(identity) => self.state.set(State::SignedIn { token, identity }),
-            Err(trouble) if self.phase() == Phase::Checking => {
-                self.state.set(State::Checking { token, trouble: Some(trouble) });
+            Err(error) if self.phase() == Phase::Checking => {
+                self.state.set(State::Checking { token, error: Some(error) });
             }
             Err(_) => {}
         }
     }
 
-    /// Asks again after trouble.
+    /// Checks the token again after an error.
     pub fn retry(&self) {
         if let Some(token) = self.token() {
             self.try_token(token);
@@ -313,24 +307,24 @@ impl AuthState {
         self.state.set(State::SignedOut);
     }
 
-    fn tell_others(&self, message: fn(String) -> Message) {
+    fn broadcast(&self, message: fn(String) -> Message) {
         if let Some(token) = self.token() {
-            channel::tell(&message(token));
+            channel::broadcast(&message(token));
         }
     }
 
     fn announce_logout(&self) {
         match self.address.view_now() {
-            // It says so itself.
+            // This view shows the logout itself.
             View::LogOut => self.clear_notice(),
             view => self.announce(view, Notice::LoggedOut),
         }
     }
 
-    /// The server has refused this token. A newer one stays, and a logout or a renewal under way tells by itself how it ended.
+    /// Handles a token that the server has rejected. Ignores an outdated token. A pending logout or renewal handles its own result.
     fn ended(&self, token: &str) {
-        if !self.renewing.get_value() && self.token().as_deref() == Some(token) && storage::is_kept() {
-            self.tell_others(Message::Ended);
+        if !self.renewing.get_value() && self.token().as_deref() == Some(token) && storage::is_expected() {
+            self.broadcast(Message::Ended);
             self.forget();
             self.refused.set_value(Some(token.to_owned()));
             self.announce(self.address.view_now(), Notice::Ended);
@@ -338,32 +332,32 @@ impl AuthState {
     }
 
     fn start(&self) {
-        let session = *self;
-        LIVE.set(Some(session));
-        channel::listen(move |message| session.hear(message));
-        session.read_mirror();
-        // The browser may keep a page that was left and show it again as it was. What it keeps is veiled, and what
-        // it shows again follows the mirror, which another page of this tab may have changed.
+        let auth = *self;
+        LIVE.set(Some(auth));
+        channel::listen(move |message| auth.receive(message));
+        auth.read_mirror();
+        // The browser may cache this page when another is opened, and show it again later (back/forward cache). So the page hides
+        // its views before that. It reads the stored token again afterwards, because another page of this tab may have changed it.
         let transition = ev::Custom::<PageTransitionEvent>::new;
-        let kept = window_event_listener(transition("pagehide"), |_| {
+        let hidden = window_event_listener(transition("pagehide"), |_| {
             storage::restore();
             dom::set_hidden_until_checked(true);
         });
         let shown = window_event_listener(transition("pageshow"), move |event| {
             if event.persisted() {
-                session.read_mirror();
-                session.ask();
+                auth.read_mirror();
+                auth.ask();
             }
         });
-        let seen = window_event_listener(ev::visibilitychange, move |_| {
-            if !document().hidden() && session.phase() == Phase::SignedIn {
-                spawn_local(async move { session.check().await });
+        let visible = window_event_listener(ev::visibilitychange, move |_| {
+            if !document().hidden() && auth.phase() == Phase::SignedIn {
+                spawn_local(async move { auth.check().await });
             }
         });
         on_cleanup(move || {
-            kept.remove();
+            hidden.remove();
             shown.remove();
-            seen.remove();
+            visible.remove();
         });
     }
 
@@ -374,11 +368,11 @@ impl AuthState {
         }
     }
 
-    /// Takes a token of which it is yet to be known whose it is.
+    /// Uses a token that has not been checked yet, and checks it.
     fn try_token(&self, token: String) {
-        self.state.set(State::Checking { token, trouble: None });
-        let session = *self;
-        spawn_local(async move { session.check().await });
+        self.state.set(State::Checking { token, error: None });
+        let auth = *self;
+        spawn_local(async move { auth.check().await });
     }
 
     fn take_over(&self, token: String) {
@@ -387,42 +381,42 @@ impl AuthState {
         self.try_token(token);
     }
 
-    /// Asks the other tabs, if nobody is logged in here. A later answer than this comes too late.
+    /// Asks the other tabs for a session if nobody is logged in here. Responses after 100 ms are ignored.
     fn ask(&self) {
         if self.token().is_none() {
-            let session = *self;
-            session.asking.set(true);
-            set_timeout(move || session.asking.set(false), Duration::from_millis(100));
-            channel::tell(&Message::Ask);
+            let auth = *self;
+            auth.asking.set(true);
+            set_timeout(move || auth.asking.set(false), Duration::from_millis(100));
+            channel::broadcast(&Message::Ask);
         }
     }
 
-    /// Follows what another tab tells.
-    fn hear(&self, message: Message) {
-        let own = self.token();
+    /// Handles a message from another tab.
+    fn receive(&self, message: Message) {
+        let current = self.token();
         match message {
-            // A logout under way has given the session up.
-            Message::Ask if storage::is_kept() => self.tell_others(Message::Have),
-            Message::Have(token) if own.is_none() && self.asking.get_untracked() => self.take_over(token),
+            // During a logout the session is no longer shared.
+            Message::Ask if storage::is_expected() => self.broadcast(Message::Have),
+            Message::Have(token) if current.is_none() && self.asking.get_untracked() => self.take_over(token),
             Message::Ask | Message::Have(_) => {}
-            Message::Began { token, account, username } => self.hear_login(token, &account, username),
+            Message::Began { token, account, username } => self.receive_login(token, &account, username),
             Message::Renewed { old, new } => match self.phase_now() {
-                // The server refused the old token before this tab knew of the new one.
-                Phase::Stranger if self.refused.get_value().as_ref() == Some(&old) => self.take_over(new),
-                Phase::Stranger => {}
-                Phase::Checking if own.as_ref() == Some(&old) => self.take_over(new),
+                // The server rejected the old token before this tab received the new one.
+                Phase::SignedOut if self.refused.get_value().as_ref() == Some(&old) => self.take_over(new),
+                Phase::SignedOut => {}
+                Phase::Checking if current.as_ref() == Some(&old) => self.take_over(new),
                 _ => self.replace_token(&old, new),
             },
             Message::LoggedOut(token) => {
                 let replaced = self.replaced.get_value().as_ref() == Some(&token);
-                if let Some(own) = own.as_ref().filter(|_| replaced) {
-                    client::end(own);
+                if let Some(current) = current.as_ref().filter(|_| replaced) {
+                    client::end(current);
                 }
-                self.hear_end(replaced || own.as_ref() == Some(&token), AuthState::announce_logout);
+                self.receive_end(replaced || current.as_ref() == Some(&token), AuthState::announce_logout);
             }
             Message::Ended(token) => {
-                let is_own = own.as_ref() == Some(&token);
-                self.hear_end(is_own, |session| session.announce(session.address.view_now(), Notice::Ended));
+                let is_own = current.as_ref() == Some(&token);
+                self.receive_end(is_own, |auth| auth.announce(auth.address.view_now(), Notice::Ended));
                 if is_own {
                     self.refused.set_value(Some(token));
                 }
@@ -430,8 +424,8 @@ impl AuthState {
         }
     }
 
-    /// Somebody has logged in in another tab. The same person goes on with the newer session; another is never acted for.
-    fn hear_login(&self, new: String, account: &str, username: String) {
+    /// Handles a login in another tab. The same account switches to the newer session. Another account never takes over this tab.
+    fn receive_login(&self, new: String, account: &str, username: String) {
         let known = self.state.with_untracked(|state| match state {
             State::SignedIn { token, identity } => Some((token.clone(), identity.account.id == account)),
             _ => None,
@@ -447,8 +441,8 @@ impl AuthState {
         }
     }
 
-    /// A session has ended in another tab: this tab's own, or the one for which it has given up its own.
-    fn hear_end(&self, is_own: bool, announce: fn(&Self)) {
+    /// Handles the end of a session in another tab. It is this tab's session or the one that had replaced it.
+    fn receive_end(&self, is_own: bool, announce: fn(&Self)) {
         if is_own || self.phase_now() == Phase::Elsewhere {
             self.forget();
             announce(self);
@@ -459,13 +453,12 @@ impl AuthState {
         untrack(|| self.phase())
     }
 
-    /// Loads the page again, which then takes over what other tabs have.
-    pub fn start_anew() {
+    /// Reloads the page, which then copies the session from another tab.
+    pub fn reload_page() {
         drop(location().reload());
     }
 
-    /// After a change of the view: its notice goes, and the server is asked whether the session still lives, unless it is to
-    /// end anyway.
+    /// Handles a change of the view: removes its notice and checks the session with the server. The logout view needs no check.
     fn follow(&self, last: Option<View>) -> View {
         let view = self.address.view();
         if last.is_some_and(|last| last != view) {
@@ -473,17 +466,17 @@ impl AuthState {
                 self.clear_notice();
             }
             if view != View::LogOut {
-                let session = *self;
-                spawn_local(async move { session.check().await });
+                let auth = *self;
+                spawn_local(async move { auth.check().await });
             }
         }
         view
     }
 
-    /// Hides the views while it isn't known what they should show.
+    /// Hides the views while the token is being checked.
     fn hide_until_checked(&self) {
         if self.state.with(|state| !matches!(state, State::Unread)) {
-            dom::set_hidden_until_checked(self.phase() == Phase::Checking && self.trouble().is_none());
+            dom::set_hidden_until_checked(self.phase() == Phase::Checking && self.check_error().is_none());
         }
     }
 }

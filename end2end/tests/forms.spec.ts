@@ -110,7 +110,7 @@ test("a taken account is refused without naming which of the two is taken", asyn
   await app.username.fill(user.username);
   await app.password.fill(user.password.replace("walrus", "pelican"));
   await app.registerButton.click();
-  await expect(page.getByRole("alert").filter({ hasText: "exists already" })).toBeVisible();
+  await expect(page.getByRole("alert").filter({ hasText: "already exists" })).toBeVisible();
   await expect(app.username).toHaveValue(user.username);
 });
 

@@ -1,4 +1,4 @@
-//! The document round the page, which only the server writes.
+//! The HTML document around the page. Only the server renders it.
 
 use axum::{
     extract::FromRef,
@@ -17,7 +17,7 @@ use crate::{
     http::{assets::PageFiles, brand::Brand, state::AppState},
 };
 
-/// The whole document. Takes the page's files and the request from the context, and gives the answer its headers.
+/// The whole document. Reads the page's files and the request from the context, and sets the headers of the response.
 pub fn shell() -> impl IntoView {
     let files = use_context::<PageFiles>();
     let reload = files.as_ref().filter(|files| files.reload).and_then(|_| use_context::<AppState>());
@@ -68,7 +68,7 @@ pub fn shell() -> impl IntoView {
     }
 }
 
-/// What stands for the page in the browser's tab, and on a phone's screen.
+/// The icons for the browser's tab and for a phone's home screen.
 fn icons(brand: &Brand) -> impl IntoView + use<> {
     match brand.icon() {
         Some(icon) => Either::Left(view! {
@@ -83,14 +83,14 @@ fn icons(brand: &Brand) -> impl IntoView + use<> {
     }
 }
 
-/// The configured colour, over that of the style sheet.
+/// The configured colours, which override those of the style sheet.
 fn accent(brand: &Brand) -> Option<impl IntoView + use<>> {
     let style = Some(brand.style()).filter(|style| !style.is_empty());
     style.map(|style| view! { <style nonce=use_nonce()>{style}</style> })
 }
 
-/// What the document loads: first what takes longest, so that it is on its way before the style has arrived. Every script
-/// carries the nonce of this one answer.
+/// The files that the document loads. The slowest comes first, so that its request starts before the style has arrived. Every
+/// script has the nonce of this response.
 fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let nonce = use_nonce();
     let PageFiles { style, inlined, script, imported, wasm, .. } = files;
@@ -122,8 +122,8 @@ fn load(script_path: &str, wasm_path: &str) -> String {
     script(&[("script", script_path), ("wasm", wasm_path)], include_str!("shell/load.js"))
 }
 
-/// A script in a block, after the constants that it needs, without its comments and indentation. The constants are our own
-/// words, so they need no more than quotes.
+/// A script in a block after its constants, without comments and indentation. The constants are never user input, so quoting is
+/// enough.
 fn script(constants: &[(&str, &str)], code: &str) -> String {
     let constants = constants.iter().map(|(name, value)| format!("const {name}={value:?};"));
     let lines = code.lines().map(str::trim).filter(|line| !line.starts_with("//"));

@@ -1,7 +1,7 @@
-//! The page's start in the browser.
+//! Starts the page in the browser.
 //!
-//! The browser draws the page itself and puts it in place of the server's, in one step. It never takes over the server's
-//! elements: a translator, a password manager or another extension may have changed them by then.
+//! The browser draws the page itself and replaces the server's elements with it in one step. It does not reuse the server's
+//! elements, because a translator, a password manager or another extension may have changed them by then.
 
 use leptos::{
     mount::mount_to,
@@ -13,7 +13,7 @@ use leptos::{
 use super::{App, PAGE};
 use crate::browser::typed::Typed;
 
-/// Draws the page. What was typed into the server's, and the focus, go with it.
+/// Draws the page. Preserves the focus and the text that was typed into the page from the server.
 pub fn start() {
     let Ok(fresh) = document().create_element("div").map(Element::unchecked_into::<HtmlElement>) else { return };
     fresh.set_id(PAGE);

@@ -1,4 +1,4 @@
-//! The few things that the page does to the document by hand. All of it runs in the browser only.
+//! Direct access to the document. These functions run only in the browser.
 
 use js_sys::{Date, JSON, Reflect, futures::JsFuture};
 use leptos::{
@@ -7,23 +7,23 @@ use leptos::{
     web_sys::{Element, HtmlDocument, HtmlElement, HtmlInputElement, HtmlSelectElement},
 };
 
-/// The attribute of `<html>` that hides the views; the shell's first script sets it too.
+/// The attribute of `<html>` that hides the views. The shell's first script sets it, too.
 const HIDDEN_UNTIL_CHECKED: &str = "data-session";
 
-/// Whether this is the HTML that the server renders. A control that needs the page's code is disabled there.
+/// Whether the server renders this HTML. Controls that need the page's code are disabled there.
 pub const IS_RENDERED: bool = cfg!(feature = "ssr");
 
-/// The first text of an element whose `textContent` is set whenever it changes. That replaces all that is in the element, so a
-/// translator's or an extension's changes to it can't keep an old text there. The server writes the first text itself.
+/// The initial text of an element that is updated through `textContent`, which only the server renders. Setting `textContent`
+/// replaces the whole content, so the changes of a translator or an extension can't preserve an old text.
 #[must_use]
 pub fn rendered(text: &'static str) -> Option<&'static str> {
     IS_RENDERED.then_some(text)
 }
 
-/// Hides the views behind a calm placeholder, or shows them.
-pub fn set_hidden_until_checked(veiled: bool) {
+/// Hides the views behind a placeholder, or shows them.
+pub fn set_hidden_until_checked(hidden: bool) {
     if let Some(root) = document().document_element() {
-        if veiled {
+        if hidden {
             drop(root.set_attribute(HIDDEN_UNTIL_CHECKED, "checking"));
         } else {
             drop(root.remove_attribute(HIDDEN_UNTIL_CHECKED));
@@ -31,31 +31,31 @@ pub fn set_hidden_until_checked(veiled: bool) {
     }
 }
 
-/// An attribute of `<html>`; empty if it isn't there.
+/// An attribute of `<html>`. Empty if it is missing.
 #[must_use]
 pub fn root_attribute(name: &str) -> String {
     document().document_element().and_then(|root| root.get_attribute(name)).unwrap_or_default()
 }
 
-/// The token of a link behind the `#` of the address, if there is one. It is taken out of the address bar, and kept in the state
-/// of the history's entry, which a reload keeps and no server sees.
+/// Takes the token of a link from the fragment of the URL, if there is one. The token is removed from the address bar and stored
+/// in the state of the history entry. That state survives a reload and is sent to no server.
 #[must_use]
 pub fn take_fragment() -> Option<String> {
     let location = window().location();
-    // Other fragments name a place in the page.
+    // Other fragments are anchors in the page.
     let fragment = location.hash().ok()?.strip_prefix('#').filter(|text| is_link(text))?.to_owned();
     let bare = location.pathname().ok()?;
     drop(window().history().ok()?.replace_state_with_url(&JsValue::from_str(&fragment), "", Some(&bare)));
     Some(fragment)
 }
 
-/// The token that the history's entry keeps.
+/// The token in the state of the history entry.
 #[must_use]
 pub fn kept_link() -> Option<String> {
     window().history().ok()?.state().ok()?.as_string().filter(|text| is_link(text))
 }
 
-/// Takes the token out of the history's entry.
+/// Removes the token from the history entry.
 pub fn forget_link() {
     if kept_link().is_some() {
         drop(window().history().map(|history| history.replace_state(&JsValue::NULL, "")));
@@ -66,7 +66,7 @@ fn is_link(text: &str) -> bool {
     text.starts_with("vsl_")
 }
 
-/// The text in an input, or what is chosen in a select.
+/// The text of an input, or the value of a select.
 #[must_use]
 pub fn value_of(id: &str) -> String {
     let select = || document().get_element_by_id(id)?.dyn_into::<HtmlSelectElement>().ok();
@@ -74,7 +74,7 @@ pub fn value_of(id: &str) -> String {
     text.unwrap_or_default()
 }
 
-/// The nonce of this page's own style, for one that comes later. Browsers hide it in the attribute, and tell it as a property.
+/// The nonce of the document's styles, for a style that is added later. Browsers hide the attribute but expose the property.
 pub fn nonce() -> Option<String> {
     let own = document().query_selector("[nonce]").ok()??;
     Reflect::get(&own, &"nonce".into()).ok()?.as_string()
@@ -92,7 +92,7 @@ pub fn empty(id: &str) {
     }
 }
 
-/// Saves a text as a file, where the browser keeps such files.
+/// Saves a text as a file in the browser's download folder.
 pub fn download(name: &str, kind: &str, text: &str) {
     let link = document().create_element("a").ok().and_then(|link| link.dyn_into::<HtmlElement>().ok());
     let Some(link) = link else { return };
@@ -102,8 +102,8 @@ pub fn download(name: &str, kind: &str, text: &str) {
     link.click();
 }
 
-/// Copies the text of an element. Where the browser lets no page write to its clipboard, as on plain HTTP, the text is
-/// selected, so that its reader can copy it.
+/// Copies a text to the clipboard and returns whether that worked. Browsers deny access to the clipboard on plain HTTP. Then the
+/// text of the element with this id is selected and copied. If that fails, too, the user can copy the selection.
 pub async fn copy(id: &str, text: &str) -> bool {
     let clipboard = window().navigator().clipboard();
     if !clipboard.is_undefined() && JsFuture::from(clipboard.write_text(text)).await.is_ok() {
@@ -119,12 +119,12 @@ fn input(id: &str) -> Option<HtmlInputElement> {
     document().get_element_by_id(id)?.dyn_into().ok()
 }
 
-/// Moves the focus to the heading of the view, once the browser has drawn what has changed.
+/// Moves the focus to the view's heading after the browser has drawn the change.
 pub fn focus_heading() {
     focus(|| document().query_selector("main h1").ok().flatten());
 }
 
-/// Moves the focus to the element with this id, once the browser has drawn what has changed.
+/// Moves the focus to the element with this id after the browser has drawn the change.
 pub fn focus_id(id: String) {
     focus(move || document().get_element_by_id(&id));
 }
@@ -147,7 +147,7 @@ pub fn select_id(id: String) {
     });
 }
 
-/// The time, in milliseconds.
+/// The current time in milliseconds since 1970.
 #[must_use]
 pub fn now() -> f64 {
     Date::now()
@@ -159,34 +159,34 @@ pub fn has_focus(id: &str) -> bool {
     document().active_element().is_some_and(|element| element.id() == id)
 }
 
-/// Whether something in the view has the focus.
+/// Whether an element in the view has the focus.
 #[must_use]
 pub fn view_has_focus() -> bool {
     document().active_element().and_then(|element| element.closest(".view").ok().flatten()).is_some()
 }
 
-/// A day in the reader's own time zone, from RFC 3339.
+/// Formats an RFC 3339 time as a date in the browser's time zone.
 #[must_use]
 pub fn local_date(time: &str) -> String {
-    tell(time, r#"{"day":"numeric","month":"long","year":"numeric"}"#)
+    format_date(time, r#"{"day":"numeric","month":"long","year":"numeric"}"#)
 }
 
-/// A day and a time in the reader's own time zone, from RFC 3339.
+/// Formats an RFC 3339 time as a date and time in the browser's time zone.
 #[must_use]
 pub fn local_time(time: &str) -> String {
-    tell(
+    format_date(
         time,
         r#"{"day":"numeric","month":"long","year":"numeric","hour":"2-digit","minute":"2-digit","timeZoneName":"short"}"#,
     )
 }
 
-/// As [`local_time`], as short as it can be.
+/// Like [`local_time`], in the shortest form.
 #[must_use]
 pub fn short_time(time: &str) -> String {
-    tell(time, r#"{"day":"numeric","month":"short","year":"numeric","hour":"2-digit","minute":"2-digit"}"#)
+    format_date(time, r#"{"day":"numeric","month":"short","year":"numeric","hour":"2-digit","minute":"2-digit"}"#)
 }
 
-fn tell(time: &str, options: &str) -> String {
+fn format_date(time: &str, options: &str) -> String {
     let options = JSON::parse(options).unwrap_or(JsValue::UNDEFINED);
     Date::new(&JsValue::from_str(time)).to_locale_string("en-GB", &options).into()
 }

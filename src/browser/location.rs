@@ -1,7 +1,7 @@
-//! Which view is shown, and how it follows the address.
+//! The current view and the path in the address bar.
 //!
-//! A few views with fixed paths need no more than this. A router that can do everything is a fifth of what the first
-//! visit may weigh. No address is ever taken from a parameter, so nothing can lead a reader elsewhere.
+//! A few views with fixed paths need only this module. A full router would take a fifth of the size limit for the first visit.
+//! No path is ever read from a parameter, so open redirects are not possible.
 
 use leptos::{
     ev,
@@ -12,13 +12,13 @@ use leptos::{
 
 use crate::{browser::typed, route::View};
 
-/// The view that the address names. Cheap to copy.
+/// The view at the current path. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Address(RwSignal<View>);
 
 impl Address {
-    /// Reads the address, of the request or of the browser, and puts itself into the context. In the browser it then
-    /// follows links within the page and the back button.
+    /// Reads the path of the request or of the browser, and provides itself as context. In the browser it then handles links
+    /// within the page and the back button.
     pub fn provide() -> Self {
         let address = Self(RwSignal::new(View::at(&path())));
         provide_context(address);
@@ -32,32 +32,32 @@ impl Address {
         expect_context()
     }
 
-    /// The view, followed by whatever reads it.
+    /// The current view, with reactive tracking.
     #[must_use]
     pub fn view(self) -> View {
         self.0.get()
     }
 
-    /// The view as it is now.
+    /// The current view, without reactive tracking.
     #[must_use]
     pub fn view_now(self) -> View {
         self.0.get_untracked()
     }
 
-    /// Goes to a view after something was done: what was typed for it is needed no more.
+    /// Goes to a view after a completed operation. Text that was typed in the old view is not stored.
     pub fn go(self, view: View) {
         if view != self.view_now() {
             self.turn(view, History::push_state_with_url);
         }
     }
 
-    /// Goes to a view that somebody has chosen. What they have typed is there again when they come back.
+    /// Goes to a view that the user has chosen. Text that was typed in the old view is stored and restored on return.
     pub fn choose(self, view: View) {
         typed::keep();
         self.go(view);
     }
 
-    /// The same without a step in the history.
+    /// Like [`Self::choose`], but without a new history entry.
     pub fn replace(self, view: View) {
         if view != self.view_now() {
             typed::keep();
@@ -94,7 +94,7 @@ impl Address {
     }
 }
 
-/// The path of the request that is being answered, or of the browser's address bar.
+/// The path of the current request or of the browser's address bar.
 fn path() -> String {
     #[cfg(feature = "ssr")]
     return use_context::<axum::http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
@@ -102,7 +102,7 @@ fn path() -> String {
     location().pathname().unwrap_or_default()
 }
 
-/// The view to which a plain click on one of the page's links leads. Other clicks are the browser's.
+/// The view that a plain click on a link of the page opens. The browser handles other clicks.
 fn view_of_link(event: &MouseEvent) -> Option<View> {
     let modified = event.meta_key() || event.ctrl_key() || event.shift_key() || event.alt_key();
     if modified || event.button() != 0 || event.default_prevented() {

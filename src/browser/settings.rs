@@ -1,19 +1,19 @@
-//! What the page must know of the server's configuration. The document carries it on its root element.
+//! The part of the server's configuration that the page needs. It is stored in attributes of the document's root element.
 
-/// A setting, by its attribute of `<html>`.
+/// A setting, identified by its attribute of `<html>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting(&'static str);
 
-/// The least number of characters of a new password.
+/// The minimum number of characters in a new password.
 pub const PASSWORD_MIN_LENGTH: Setting = Setting("data-password-min-length");
-/// Whether there is mail: `off`, `kept` for the operator, or `sent`.
+/// The mail mode: `off`, `kept` in a folder of the server for the operator, or `sent`.
 pub const MAIL: Setting = Setting("data-mail");
-/// `yes` if one must have confirmed one's email before one may log in.
+/// `yes` if login requires a confirmed email, `no` otherwise.
 pub const CONFIRM_FIRST: Setting = Setting("data-confirm-first");
-/// `closed` if only the operator makes accounts, `open` otherwise.
+/// `closed` if only the operator can create accounts, `open` otherwise.
 pub const REGISTRATION: Setting = Setting("data-registration");
 
-/// Whether anybody may register.
+/// Whether everybody can register.
 #[must_use]
 pub fn registration_is_open() -> bool {
     REGISTRATION.get() != "closed"
@@ -21,13 +21,13 @@ pub fn registration_is_open() -> bool {
 
 /// The service's name.
 pub const SERVICE: Setting = Setting("data-service");
-/// The address of the app; empty if there is none.
+/// The URL of the app. Empty if there is none.
 pub const APP_URL: Setting = Setting("data-app-url");
-/// The address of the logo; empty for the page's own mark.
+/// The path of the logo. Empty for the built-in logo.
 pub const LOGO: Setting = Setting("data-logo");
 
 impl Setting {
-    /// Its value: on the server from the configuration, in the browser from the document.
+    /// The setting's value. It comes from the configuration on the server and from the document in the browser.
     #[must_use]
     pub fn get(self) -> String {
         #[cfg(feature = "ssr")]

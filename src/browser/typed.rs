@@ -1,4 +1,4 @@
-//! What somebody has typed, kept while the elements around it are replaced.
+//! Stores typed text while the elements around it are replaced.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ use leptos::{
     web_sys::{Element, FocusOptions, HtmlElement, HtmlInputElement, HtmlSelectElement},
 };
 
-/// The texts of the inputs below an element that differ from what they began with, the choices of its selects, and the focus.
+/// The texts of changed inputs inside an element, the values of its selects, and the focus.
 #[derive(Default)]
 pub struct Typed {
     texts: Vec<(String, String)>,
@@ -21,7 +21,7 @@ struct Focus {
 }
 
 impl Typed {
-    /// Everything that was typed below an element, and where the focus is.
+    /// Reads everything that was typed inside an element, and the focus.
     #[must_use]
     pub fn into(root: &Element) -> Self {
         let mut typed = Self { texts: texts(root, |_| true), focus: None };
@@ -32,19 +32,19 @@ impl Typed {
         typed
     }
 
-    /// The texts that were typed below an element, passwords aside: they stay nowhere longer than they are needed.
+    /// Reads the texts that were typed inside an element, except passwords, which are never stored longer than needed.
     #[must_use]
     pub fn without_passwords(root: &Element) -> Self {
         Self { texts: texts(root, |input| !input.autocomplete().ends_with("password")), focus: None }
     }
 
-    /// Adds what was typed elsewhere. A newer text takes the place of an older one.
+    /// Adds newer texts. A newer text replaces an older text of the same input.
     pub fn add(&mut self, newer: Self) {
         self.texts.retain(|(id, _)| newer.texts.iter().all(|(other, _)| other != id));
         self.texts.extend(newer.texts);
     }
 
-    /// Puts the texts into the inputs of the same ids, unless something was typed there, and the focus where it was.
+    /// Restores each text in the input with the same id, unless something was typed there. Also restores the focus.
     pub fn put_back(&self) {
         for (id, text) in &self.texts {
             let Some(element) = document().get_element_by_id(id) else { continue };
@@ -63,11 +63,11 @@ impl Typed {
 }
 
 thread_local! {
-    /// What was typed into the forms of views that were left.
+    /// The texts from the forms of earlier views.
     static KEPT: RefCell<Typed> = RefCell::default();
 }
 
-/// Keeps what is typed in the view that is about to be left.
+/// Stores the texts of the current view before another view replaces it.
 pub fn keep() {
     if let Ok(Some(view)) = document().query_selector(".view") {
         let typed = Typed::without_passwords(&view);
@@ -75,26 +75,26 @@ pub fn keep() {
     }
 }
 
-/// Puts it back, once the browser has drawn the view that is shown now.
+/// Restores the texts once the browser has drawn the current view.
 pub fn put_back() {
     request_animation_frame(|| KEPT.with_borrow(Typed::put_back));
 }
 
-/// Forgets it. What one person has typed is not for the next.
+/// Deletes the stored texts, so that the next user of the browser can't see them.
 pub fn forget() {
     KEPT.take();
 }
 
-fn texts(root: &Element, is_wanted: fn(&HtmlInputElement) -> bool) -> Vec<(String, String)> {
+fn texts(root: &Element, is_included: fn(&HtmlInputElement) -> bool) -> Vec<(String, String)> {
     let (inputs, selects) = (root.get_elements_by_tag_name("input"), root.get_elements_by_tag_name("select"));
     let inputs = (0..inputs.length()).filter_map(|at| inputs.item(at)?.dyn_into::<HtmlInputElement>().ok());
-    let inputs = inputs.filter(|input| is_wanted(input) && input.value() != input.default_value());
+    let inputs = inputs.filter(|input| is_included(input) && input.value() != input.default_value());
     let selects = (0..selects.length()).filter_map(|at| selects.item(at)?.dyn_into::<HtmlSelectElement>().ok());
     let texts = inputs.map(|input| (input.id(), input.value()));
     texts.chain(selects.map(|select| (select.id(), select.value()))).filter(|(id, _)| !id.is_empty()).collect()
 }
 
-/// Some kinds of input tell of no selection.
+/// The selection in an input. Some input types have none.
 fn selection(input: &HtmlInputElement) -> Option<(u32, u32)> {
     Some((input.selection_start().ok()??, input.selection_end().ok()??))
 }

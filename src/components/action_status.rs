@@ -1,67 +1,67 @@
-//! The line that tells how something went that was done in place.
+//! The status line of an action that is done in place.
 
 use leptos::prelude::*;
 
 use crate::error::AppError;
 
-/// How it went. Cheap to copy.
+/// The status of an action. Cheap to copy.
 #[derive(Clone, Copy)]
-pub struct ActionStatus(RwSignal<Said>);
+pub struct ActionStatus(RwSignal<Content>);
 
 #[derive(Clone, Default)]
-enum Said {
+enum Content {
     #[default]
-    Nothing,
-    UnderWay(&'static str),
+    Empty,
+    Busy(&'static str),
     Done(String),
     Failed(String),
 }
 
 impl ActionStatus {
-    /// Nothing has been done yet.
+    /// The empty status.
     #[must_use]
     pub fn none() -> Self {
-        Self(RwSignal::new(Said::Nothing))
+        Self(RwSignal::new(Content::Empty))
     }
 
-    /// Something is being done.
+    /// Shows that an action is pending.
     pub fn begin(self, what: &'static str) {
-        self.0.try_set(Said::UnderWay(what));
+        self.0.try_set(Content::Busy(what));
     }
 
-    /// It was done, or not. Whoever did not want to confirm it has changed their mind, and hears nothing.
-    pub fn end(self, answer: Result<String, AppError>) {
-        self.0.try_set(match answer {
-            Ok(text) => Said::Done(text),
-            Err(AppError::ReauthRequired) => Said::Nothing,
-            Err(error) => Said::Failed(error.to_string()),
+    /// Shows the result of an action. [`AppError::ReauthRequired`] clears the status, because it means that the user cancelled.
+    pub fn end(self, result: Result<String, AppError>) {
+        self.0.try_set(match result {
+            Ok(text) => Content::Done(text),
+            Err(AppError::ReauthRequired) => Content::Empty,
+            Err(error) => Content::Failed(error.to_string()),
         });
     }
 
-    /// What was said counts no more.
+    /// Clears the status.
     pub fn clear_notice(self) {
-        self.0.try_set(Said::Nothing);
+        self.0.try_set(Content::Empty);
     }
 }
 
-/// The line. It is always there, so that a screen reader hears what comes into it.
+/// The status line. It is always in the document, because screen readers only announce changes of an existing live region.
 #[component]
 pub fn ActionStatusLine(
-    /// What it tells.
-    outcome: ActionStatus,
+    /// The status to show.
+    status: ActionStatus,
 ) -> impl IntoView {
     let class = move || {
-        outcome.0.with(|said| match said {
-            Said::Done(_) => "notice notice-good",
-            Said::Failed(_) => "notice notice-wrong",
-            Said::Nothing | Said::UnderWay(_) => "notice",
+        status.0.with(|content| match content {
+            Content::Done(_) => "notice notice-good",
+            Content::Failed(_) => "notice notice-wrong",
+            Content::Empty | Content::Busy(_) => "notice",
         })
     };
     let text = move || {
-        outcome.0.with(|said| match said {
-            Said::Nothing => String::new(),
-            Said::UnderWay(what) => (*what).to_owned(),
-            Said::Done(text) | Said::Failed(text) => text.clone(),
+        status.0.with(|content| match content {
+            Content::Empty => String::new(),
+            Content::Busy(what) => (*what).to_owned(),
+            Content::Done(text) | Content::Failed(text) => text.clone(),
         })
     };
     view! { <p class=class role="status" prop:textContent=text></p> }

@@ -1,33 +1,33 @@
-//! A button for what can't be taken back: it asks once, in words, where it stands.
+//! A button for an action that can't be undone. It asks for confirmation in place.
 
 use leptos::{either::Either, html, prelude::*};
 
-/// The button. In its place the question comes, with the act and a way out, by Escape as well. The focus goes to the question, not
-/// to the act: whoever presses the key twice has not answered yet.
+/// The button. A click replaces it with a question, a button that runs the action, and a cancel button. Escape cancels, too. The
+/// question gets the focus, so that pressing the key twice does not confirm the action.
 #[component]
 pub fn ConfirmButton<F: Fn() + 'static>(
-    /// What it does, in one word.
+    /// What it does, in one word or a few.
     label: &'static str,
-    /// The same for whoever doesn't see where it stands.
+    /// The accessible name, which also names the object of the action.
     #[prop(into)]
     name: String,
-    /// Whether that is wanted.
+    /// The question that asks for confirmation.
     question: &'static str,
-    /// What to do.
-    act: F,
+    /// Runs after the confirmation.
+    action: F,
 ) -> impl IntoView {
-    let (asked, act) = (RwSignal::new(None::<bool>), StoredValue::new_local(act));
-    let (group, again) = (NodeRef::<html::Div>::new(), NodeRef::<html::Button>::new());
-    // Nobody has asked yet when the button first comes.
-    Effect::new(move |_| match asked.get() {
+    let (is_asking, action) = (RwSignal::new(None::<bool>), StoredValue::new_local(action));
+    let (group, button) = (NodeRef::<html::Div>::new(), NodeRef::<html::Button>::new());
+    // When the button is first shown, it must not take the focus.
+    Effect::new(move |_| match is_asking.get() {
         Some(true) => drop(group.get().map(|group| group.focus())),
-        Some(false) => drop(again.get().map(|button| button.focus())),
+        Some(false) => drop(button.get().map(|button| button.focus())),
         None => {}
     });
-    let leave = move || asked.set(Some(false));
+    let cancel = move || is_asking.set(Some(false));
     move || {
         let (name, spoken) = (name.clone(), format!("{name}. {question}"));
-        if asked.get() == Some(true) {
+        if is_asking.get() == Some(true) {
             Either::Left(view! {
                 <div
                     node_ref=group
@@ -37,15 +37,15 @@ pub fn ConfirmButton<F: Fn() + 'static>(
                     tabindex="-1"
                     on:keydown=move |event| {
                         if event.key() == "Escape" {
-                            leave();
+                            cancel();
                         }
                     }
                 >
                     <p>{question}</p>
-                    <button class="button button-danger button-small" type="button" aria-label=name on:click=move |_| act.with_value(|act| act())>
+                    <button class="button button-danger button-small" type="button" aria-label=name on:click=move |_| action.with_value(|action| action())>
                         {label}
                     </button>
-                    <button class="button button-quiet button-small" type="button" on:click=move |_| leave()>
+                    <button class="button button-quiet button-small" type="button" on:click=move |_| cancel()>
                         "Cancel"
                     </button>
                 </div>
@@ -53,11 +53,11 @@ pub fn ConfirmButton<F: Fn() + 'static>(
         } else {
             Either::Right(view! {
                 <button
-                    node_ref=again
+                    node_ref=button
                     class="button button-quiet button-small"
                     type="button"
                     aria-label=name
-                    on:click=move |_| asked.set(Some(true))
+                    on:click=move |_| is_asking.set(Some(true))
                 >
                     {label}
                 </button>

@@ -1,4 +1,4 @@
-//! A text that is there to be copied.
+//! A text with a copy button.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use leptos::{prelude::*, task::spawn_local};
 
 use crate::browser::dom;
 
-/// How long the button says that it has copied.
-const SAID: Duration = Duration::from_secs(3);
+/// How long the button shows the result.
+const FEEDBACK_TIME: Duration = Duration::from_secs(3);
 
-/// The text, in a box that wraps, with a button that copies it.
+/// The text in a box that wraps, with a button that copies it.
 #[component]
 pub fn Copyable(
     /// The id of the text.
     id: &'static str,
-    /// What the button copies, for whoever doesn't see where it stands.
+    /// The button's accessible name, which says what it copies.
     name: &'static str,
     /// The text.
     text: String,
 ) -> impl IntoView {
-    let said = RwSignal::new("");
+    let feedback = RwSignal::new("");
     let (copied, scrolls) = (text.clone(), text.contains('\n'));
     let copy = move |_| {
         let text = copied.clone();
         spawn_local(async move {
             let done = dom::copy(id, &text).await;
-            said.try_set(if done { "Copied" } else { "Press Ctrl+C" });
+            feedback.try_set(if done { "Copied" } else { "Press Ctrl+C" });
             set_timeout(
                 move || {
-                    said.try_set("");
+                    feedback.try_set("");
                 },
-                SAID,
+                FEEDBACK_TIME,
             );
         });
     };
@@ -38,9 +38,9 @@ pub fn Copyable(
         <div class="copyable">
             <pre tabindex=scrolls.then_some("0")><code id=id translate="no">{text}</code></pre>
             <button class="button button-quiet button-small" type="button" aria-label=name on:click=copy
-                prop:textContent=move || if said.get().is_empty() { "Copy" } else { said.get() }
+                prop:textContent=move || if feedback.get().is_empty() { "Copy" } else { feedback.get() }
             ></button>
-            <span class="visually-hidden" role="status" prop:textContent=said></span>
+            <span class="visually-hidden" role="status" prop:textContent=feedback></span>
         </div>
     }
 }

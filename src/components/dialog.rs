@@ -1,19 +1,19 @@
-//! A dialog that must be answered before anything else.
+//! A modal dialog.
 
 use leptos::{html, prelude::*};
 
-/// The dialog. It is open as long as it is there.
+/// The dialog. It is open as long as the component exists.
 #[component]
 pub fn Dialog<F: Fn() + 'static>(
-    /// Its element, for [`close`].
+    /// The element, for [`close`].
     dialog: NodeRef<html::Dialog>,
-    /// The id of its heading.
+    /// The heading's id.
     heading: &'static str,
-    /// Its heading.
+    /// The heading's text.
     title: &'static str,
-    /// Hears that it was closed, by whatever means.
+    /// Runs when the dialog was closed, in any way.
     closed: F,
-    /// What it says and asks.
+    /// The content below the heading.
     children: Children,
 ) -> impl IntoView {
     Effect::new(move |_| {
@@ -29,7 +29,7 @@ pub fn Dialog<F: Fn() + 'static>(
     }
 }
 
-/// Closes a dialog; the browser gives the focus back to where it was.
+/// Closes a dialog. The browser returns the focus to the element that had it before.
 pub fn close(dialog: NodeRef<html::Dialog>) {
     if let Some(dialog) = dialog.try_get_untracked().flatten() {
         dialog.close();

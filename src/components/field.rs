@@ -1,7 +1,7 @@
 //! Inputs with their labels, hints and errors.
 //!
-//! An input is left to the browser: the page reads it at submission and never writes it, so nothing that was typed
-//! before the page was live is lost.
+//! Inputs are uncontrolled: the page reads an input at submission and never writes it. So text that was typed before the page
+//! started is not lost.
 
 use leptos::prelude::*;
 
@@ -16,20 +16,20 @@ use crate::{
     session::AuthState,
 };
 
-/// A line of text.
+/// A text input.
 #[component]
 pub fn TextField<L: IntoView + 'static>(
-    /// The form.
+    /// The form that the field belongs to.
     form: FormState,
-    /// Which field it is; its input's name.
+    /// The field, which also gives the input its name.
     field: Field,
-    /// Its label.
+    /// The visible label.
     label: L,
-    /// What is expected; empty if the label says it all.
+    /// What is expected. Empty if the label is enough.
     hint: &'static str,
-    /// For the browser's own filling-in (HTML, section 4.10.18.7).
+    /// The `autocomplete` value (HTML, section 4.10.18.7).
     autocomplete: &'static str,
-    /// The text to begin with.
+    /// The initial text.
     value: String,
 ) -> impl IntoView {
     let (id, name) = (form.id(field), field.name());
@@ -55,21 +55,21 @@ pub fn TextField<L: IntoView + 'static>(
     }
 }
 
-/// A password, with a button that shows it.
+/// A password input, with a button that shows the password.
 #[component]
 pub fn PasswordField(
-    /// The form.
+    /// The form that the field belongs to.
     form: FormState,
-    /// Which field it is; its input's name.
+    /// The field, which also gives the input its name.
     field: Field,
-    /// Its label.
+    /// The visible label.
     label: &'static str,
     /// `current-password` or `new-password`.
     autocomplete: &'static str,
-    /// What is expected; empty if the label says it all.
+    /// What is expected. Empty if the label is enough.
     #[prop(into)]
     hint: String,
-    /// Whether a dialog that opens with it puts the focus here.
+    /// Whether the input gets the focus when its dialog opens.
     #[prop(optional)]
     autofocus: bool,
 ) -> impl IntoView {
@@ -135,15 +135,15 @@ fn invalid(form: FormState, field: Field) -> impl Fn() -> &'static str + Send + 
     move || if form.problem_with(field).is_empty() { "false" } else { "true" }
 }
 
-/// Tells a password manager whose password a form is about.
+/// A hidden username input. It lets a password manager find the account that the form's password belongs to.
 #[component]
 pub fn HiddenUsername(
-    /// The account's email, as far as it is known. By default that of whoever is logged in.
+    /// The account's email if it is known. The default is the email of the account that is logged in.
     #[prop(optional, into)]
     email: Option<Signal<String>>,
 ) -> impl IntoView {
-    let session = AuthState::current();
-    let logged_in = move || session.identity().map(|me| me.account.email).unwrap_or_default();
+    let auth = AuthState::current();
+    let logged_in = move || auth.identity().map(|me| me.account.email).unwrap_or_default();
     let email = email.unwrap_or_else(|| Signal::derive(logged_in));
     view! {
         <input
@@ -159,16 +159,16 @@ pub fn HiddenUsername(
     }
 }
 
-/// A choice.
+/// A select box.
 #[component]
 pub fn SelectField(
-    /// The form.
+    /// The form that the field belongs to.
     form: FormState,
-    /// Which field it is; its select's name.
+    /// The field, which also gives the select its name.
     field: Field,
-    /// Its label.
+    /// The visible label.
     label: &'static str,
-    /// What can be chosen: each value with its words. The first is chosen at the beginning.
+    /// Each value with its label. The first is selected initially.
     options: &'static [(&'static str, &'static str)],
 ) -> impl IntoView {
     let id = form.id(field);
@@ -184,7 +184,7 @@ pub fn SelectField(
     }
 }
 
-/// What is expected of a new password.
+/// The hint for a new password.
 #[must_use]
 pub fn password_hint() -> String {
     ["At least ", &settings::PASSWORD_MIN_LENGTH.get(), " characters. Three or four random words work well."].concat()

@@ -1,4 +1,4 @@
-//! What every form has: one request at a time, its errors, its button.
+//! The parts of every form: its state with one request at a time, its errors and its submit button.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ pub struct FormState {
     name: &'static str,
     busy: RwSignal<bool>,
     error: RwSignal<Option<AppError>>,
-    /// Seconds until it may be sent again.
+    /// Seconds until the form can be sent again.
     wait: RwSignal<u32>,
-    /// The first field with a password, which the server compares.
+    /// The first password field, which gets the error if the server says that the password is wrong.
     compared: StoredValue<Option<Field>>,
-    /// How often it was sent.
+    /// How often the form was sent.
     sent: StoredValue<u32>,
 }
 
 impl FormState {
-    /// A form that waits for its reader. Its name is that of no other form in the view.
+    /// An idle form. Its name must be unique in the view.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         let (busy, error, wait) = (RwSignal::new(false), RwSignal::new(None), RwSignal::new(0));
@@ -38,7 +38,7 @@ impl FormState {
         [self.name, "-", field.name()].concat()
     }
 
-    /// The id of the element that tells what is wrong with the form as a whole.
+    /// The id of the element that shows the error of the whole form.
     fn alert(&self) -> String {
         [self.name, "-alert"].concat()
     }
@@ -53,17 +53,17 @@ impl FormState {
         dom::empty(&self.id(field));
     }
 
-    /// What has been typed into a field by now.
+    /// The current text of a field.
     #[must_use]
     pub fn text(&self, field: Field) -> String {
         dom::value_of(&self.id(field))
     }
 
-    /// Begins a submission: the texts of the fields. `None` while another submission is under way, while the server wants the
-    /// form to wait, and when a field is empty, which needs no server to be found.
+    /// Begins a submission and returns the texts of the fields. Returns `None` while another submission is pending and while the
+    /// form is rate-limited. Also returns `None` if a field is empty, which is shown without a request.
     #[must_use]
     pub fn begin<const N: usize>(&self, fields: [Field; N]) -> Option<[String; N]> {
-        if self.busy.get_untracked() || untrack(|| self.waits()) {
+        if self.busy.get_untracked() || untrack(|| self.is_waiting()) {
             return None;
         }
         AuthState::current().clear_notice();
@@ -85,13 +85,13 @@ impl FormState {
         Some(texts)
     }
 
-    /// How often it was sent. `None` once its view is gone.
+    /// How often the form was sent. `None` if its view no longer exists.
     pub fn sent(&self) -> Option<u32> {
         self.sent.try_get_value()
     }
 
-    /// A field is being mended: what was wrong with it is said no longer.
-    pub fn mend(&self, field: Field) {
+    /// Removes the error of a field, because its text is being changed.
+    pub fn clear_problem(&self, field: Field) {
         self.error.update(|error| {
             if let Some(AppError::Invalid(problems)) = error {
                 problems.retain(|found| found.field != field);
@@ -102,14 +102,14 @@ impl FormState {
         });
     }
 
-    /// Ends a submission: the success, or `None` after the error has been shown. The view may be gone by now.
-    pub fn finish<T>(&self, answer: Result<T, AppError>) -> Option<T> {
+    /// Ends a submission. Returns the value on success, or shows the error and returns `None`. The view may no longer exist.
+    pub fn finish<T>(&self, result: Result<T, AppError>) -> Option<T> {
         self.busy.try_set(false);
-        answer.map_err(|error| self.fail(error)).ok()
+        result.map_err(|error| self.fail(error)).ok()
     }
 
-    /// Ends a submission that somebody would rather not go on with.
-    pub fn rest(&self) {
+    /// Ends a submission that was cancelled.
+    pub fn cancel(&self) {
         self.busy.try_set(false);
     }
 
@@ -119,7 +119,7 @@ impl FormState {
         if self.busy.get() { "true" } else { "false" }
     }
 
-    /// What is wrong with a field; empty if nothing is.
+    /// The error of a field. Empty if there is none.
     #[must_use]
     pub fn problem_with(&self, field: Field) -> String {
         self.error.with(|error| {
@@ -143,7 +143,7 @@ impl FormState {
             _ => None,
         };
         if self.error.try_set(Some(error)).is_some() {
-            // The view is gone.
+            // The view no longer exists.
             return;
         }
         if let Some(seconds) = wait {
@@ -156,7 +156,7 @@ impl FormState {
         }
     }
 
-    /// Counts the seconds until a time. Then the error is over.
+    /// Counts down to a time, in milliseconds, and then removes the error.
     fn count_down(self, until: f64) {
         let left = Duration::try_from_secs_f64((until - dom::now()) / 1000.0).unwrap_or_default();
         let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
@@ -170,11 +170,12 @@ impl FormState {
         }
     }
 
-    fn waits(self) -> bool {
+    fn is_waiting(self) -> bool {
         self.wait.get() > 0
     }
 
-    /// What is wrong with the form as a whole, when so many seconds of a wait are left. A single field says it by itself.
+    /// The error of the whole form. `left` returns the seconds to show for a waiting time. There is no message if only one field
+    /// is invalid, because the field shows its error itself.
     fn message(self, left: impl FnOnce(u32) -> u32) -> String {
         match self.error.get() {
             None => String::new(),
@@ -193,8 +194,8 @@ impl FormState {
     }
 }
 
-/// What is wrong with the form as a whole. The alert is always there, so that a screen reader hears what comes into it. It reads
-/// a wait once, while the eye sees it counted.
+/// The error of the whole form. The alert is always in the document, because screen readers only announce changes of an existing
+/// live region. A waiting time is announced once, while the visible text counts down.
 #[component]
 pub fn FormAlert(
     /// The form.
@@ -210,18 +211,18 @@ pub fn FormAlert(
     }
 }
 
-/// The form's button. It waits while a submission is under way. The shell's script enables the server's one and keeps a
-/// submission for the page (`app/shell/load.js`).
+/// The submit button. It is inactive while a submission is pending. A script of the shell enables the button that the server
+/// rendered, and defers a submission until the page has started (`app/shell/load.js`).
 #[component]
 pub fn SubmitButton(
     /// The form.
     form: FormState,
-    /// What it does.
+    /// The button's label.
     label: &'static str,
-    /// What it is doing.
+    /// The label while a submission is pending.
     busy: &'static str,
 ) -> impl IntoView {
-    let waits = move || if form.busy.get() || form.waits() { "true" } else { "false" };
+    let is_waiting = move || if form.busy.get() || form.is_waiting() { "true" } else { "false" };
     view! {
         <button
             id=form.button()
@@ -230,7 +231,7 @@ pub fn SubmitButton(
             class:is-busy=move || form.busy.get()
             disabled=dom::IS_RENDERED
             data-busy=dom::rendered(busy)
-            aria-disabled=waits
+            aria-disabled=is_waiting
             prop:textContent=move || if form.busy.get() { busy } else { label }
         >
             {dom::rendered(label)}

@@ -1,10 +1,10 @@
-//! Small pictures. None of them says anything that the words don't.
+//! Icons. They are decorative and hidden from screen readers.
 
 use leptos::{either::Either, prelude::*};
 
 use crate::browser::settings;
 
-/// The mark: the configured logo, or a doorway.
+/// The logo: the configured one, or the default one, a doorway.
 #[component]
 pub fn Mark() -> impl IntoView {
     let logo = settings::LOGO.get();
@@ -24,7 +24,7 @@ fn doorway() -> impl IntoView {
     }
 }
 
-/// An open eye.
+/// The icon of an open eye.
 #[component]
 pub fn Eye() -> impl IntoView {
     view! {
@@ -35,7 +35,7 @@ pub fn Eye() -> impl IntoView {
     }
 }
 
-/// An eye crossed out.
+/// The icon of a crossed-out eye.
 #[component]
 pub fn EyeOff() -> impl IntoView {
     view! {

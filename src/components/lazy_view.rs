@@ -1,4 +1,4 @@
-//! Views whose code a visitor loads when one of them is wanted for the first time, and not before.
+//! Views with lazily loaded code.
 
 use std::{future::Future, pin::Pin};
 
@@ -6,11 +6,11 @@ use leptos::{prelude::*, reactive::computed::ScopedFuture, task::spawn_local};
 
 use crate::{browser::dom, error::AppError};
 
-/// A view that may have to be loaded before it can be shown.
+/// A view that is being loaded.
 pub type Loading = Pin<Box<dyn Future<Output = Result<AnyView, AppError>>>>;
 
-/// Loads a view and shows it under its title; or says that it can't be loaded, and offers to try again. Only the browser ever
-/// shows it.
+/// Loads a view and shows only its title until then. If loading fails, shows an error and offers to try again. Runs only in the
+/// browser.
 pub fn lazy_view(title: &'static str, load: fn() -> Loading) -> AnyView {
     let owner = Owner::current().unwrap_or_default();
     let loaded = StoredValue::new_local(None::<Result<AnyView, AppError>>);
@@ -19,10 +19,10 @@ pub fn lazy_view(title: &'static str, load: fn() -> Loading) -> AnyView {
         let loading = owner.with(|| ScopedFuture::new_untracked(load()));
         spawn_local(async move {
             loaded.try_set_value(Some(loading.await));
-            // It takes the place of what may have had the focus. Who is elsewhere stays there.
-            let led = dom::view_has_focus();
+            // The new view replaces the element that may have had the focus. A focus outside of the view is not moved.
+            let had_focus = dom::view_has_focus();
             arrived.notify();
-            if led {
+            if had_focus {
                 dom::focus_heading();
             }
         });

@@ -1,4 +1,4 @@
-//! The form behind a link from a mail: a password, and what the link does.
+//! The form that a link from a mail opens. It asks for a password and then carries out the operation of the link.
 
 use std::{future::Future, pin::Pin};
 
@@ -17,49 +17,49 @@ use crate::{
     session::{AuthState, Notice, Phase},
 };
 
-/// A call on its way. It answers the email of the account.
-pub type Calling = Pin<Box<dyn Future<Output = Result<String, AppError>>>>;
+/// A pending request, which returns the account's email.
+pub type PendingRequest = Pin<Box<dyn Future<Output = Result<String, AppError>>>>;
 
-/// The form. Opening its page does nothing: mail scanners follow links, too (OWASP Forgot Password Cheat Sheet).
+/// The form. Opening its page changes nothing, because mail scanners follow links, too (OWASP Forgot Password Cheat Sheet).
 #[component]
 pub fn LinkForm(
     /// The link that was opened.
     link: LinkToken,
-    /// Which password it asks for: the account's, or a new one.
+    /// Which password the form asks for: the account's password or a new one.
     field: Field,
-    /// What it does.
+    /// The button's label.
     label: &'static str,
-    /// What it is doing.
+    /// The button's label while the request is pending.
     busy: &'static str,
     /// Sends the link's token and the password.
-    send: fn(String, String) -> Calling,
-    /// What is said once it is done, where the reader goes on.
-    told: &'static str,
+    send: fn(String, String) -> PendingRequest,
+    /// The notice after success, shown above the next view.
+    success: &'static str,
 ) -> impl IntoView {
-    let (session, address) = (AuthState::current(), Address::current());
+    let (auth, address) = (AuthState::current(), Address::current());
     let form = FormState::new("link");
-    let owner = RwSignal::new(session.draft());
+    let email_field = RwSignal::new(auth.draft());
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([password]) = form.begin([field]) else { return };
         spawn_local(async move {
-            let answer = send(link.get(), password).await;
-            if matches!(answer, Err(AppError::LinkInvalid)) {
-                form.rest();
-                link.die();
+            let result = send(link.get(), password).await;
+            if matches!(result, Err(AppError::LinkInvalid)) {
+                form.cancel();
+                link.invalidate();
                 return;
             }
-            let Some(email) = form.finish(answer) else { return };
+            let Some(email) = form.finish(result) else { return };
             link.used();
-            owner.try_set(email.clone());
-            // It may have ended the session of this tab.
-            session.check().await;
-            let next = if session.phase() == Phase::Stranger { View::LogIn } else { View::ACCOUNT };
+            email_field.try_set(email.clone());
+            // The operation may have ended the session of this tab.
+            auth.check().await;
+            let next = if auth.phase() == Phase::SignedOut { View::LogIn } else { View::ACCOUNT };
             if next == View::LogIn {
                 typed::forget();
-                session.set_draft(email);
+                auth.set_draft(email);
             }
-            session.announce(next, Notice::Done(told));
+            auth.announce(next, Notice::Done(success));
             address.go(next);
         });
     };
@@ -67,7 +67,7 @@ pub fn LinkForm(
     view! {
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
             <FormAlert form />
-            <HiddenUsername email=owner />
+            <HiddenUsername email=email_field />
             <PasswordField
                 form
                 field

@@ -1,14 +1,11 @@
-//! The link from a mail that was opened, and what stands in the place of one that doesn't work.
+//! The link from a mail, and the view that is shown if the link doesn't work.
 
 use leptos::{either::Either, ev, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use crate::{browser::dom, error::AppError, route::View, session::SessionClient};
 
-/// Whether a link still works, so that nobody chooses a password for one that doesn't. Asking uses nothing up.
-///
-/// # Errors
-/// [`AppError::RateLimited`], [`AppError::Unavailable`].
+/// Checks whether a link is still valid, before the user chooses a password for it. The check does not use the link up.
 #[server(
     name = CheckLink, prefix = "/fn", endpoint = "check_link", input = Json, output = Json, client = SessionClient
 )]
@@ -19,24 +16,24 @@ pub async fn check_link(
     crate::http::context::PageContext::from_request()?.check_link(&token).await
 }
 
-/// The link's token. It travels behind the `#` of the address, which no server and no log ever sees, and is taken out of the
-/// address bar at once. Until it is used, the history's entry keeps it, so that the page can be reloaded. Cheap to copy.
+/// The link's token. It arrives in the fragment of the URL, which reaches no server and no log, and is removed from the address
+/// bar at once. Until it is used, it is stored in the history entry, so that the page can be reloaded. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct LinkToken(RwSignal<Link>);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Link {
-    /// The page isn't live yet.
+    /// The page has not started yet.
     Unread,
     Opened(String),
-    /// The address was typed, or the link was cut off.
+    /// The URL has no token: it was typed, or the link was truncated.
     Missing,
     Dead,
 }
 
 impl LinkToken {
-    /// Takes it from the address as soon as the page is live, and again when another link is opened in this tab. Then it asks
-    /// the server whether the link works.
+    /// Reads the token from the URL once the page has started, and again when another link is opened in this tab. Then asks the
+    /// server whether the link is valid.
     #[must_use]
     pub fn take() -> Self {
         let link = Self(RwSignal::new(Link::Unread));
@@ -52,11 +49,11 @@ impl LinkToken {
         Effect::new(move |_| {
             let Link::Opened(token) = link.0.get() else { return };
             spawn_local(async move {
-                // If the server can't tell now, it does when the form is sent. Another link may have been opened meanwhile.
+                // If this check fails, the server checks again when the form is sent. Another link may have been opened meanwhile.
                 if let Ok(false) = check_link(token.clone()).await
                     && link.get() == token
                 {
-                    link.die();
+                    link.invalidate();
                 }
             });
         });
@@ -71,13 +68,13 @@ impl LinkToken {
             .unwrap_or_default()
     }
 
-    /// The link was used. The history forgets it.
+    /// Removes the used link from the history entry.
     pub fn used(self) {
         dom::forget_link();
     }
 
-    /// The server has refused the link.
-    pub fn die(self) {
+    /// Marks the link as invalid after the server has rejected it.
+    pub fn invalidate(self) {
         dom::forget_link();
         if self.0.try_set(Link::Dead).is_none() {
             dom::focus_heading();
@@ -85,32 +82,32 @@ impl LinkToken {
     }
 }
 
-/// Where to go on from a link that doesn't work.
+/// What to show and offer if a link doesn't work.
 #[derive(Clone, Copy)]
-pub struct WayOut {
-    /// Why it may not work.
+pub struct Fallback {
+    /// The possible reasons.
     pub why: &'static str,
-    /// The button.
+    /// The button's label.
     pub label: &'static str,
-    /// Where the button leads.
+    /// The view that the button opens.
     pub to: View,
 }
 
-impl WayOut {
-    /// Another link.
+impl Fallback {
+    /// Offers to request a new link.
     #[must_use]
     pub const fn new_link(to: View) -> Self {
         Self { why: "It has expired, was already used, or was replaced by a newer one.", label: "Send a new link", to }
     }
 }
 
-/// The view that a link leads to; or another one, if the link doesn't work.
-pub fn followed<V: IntoView + 'static>(link: LinkToken, way_out: WayOut, view: fn(LinkToken) -> V) -> impl IntoView {
+/// Shows the view that a link leads to, or the fallback if the link doesn't work.
+pub fn followed<V: IntoView + 'static>(link: LinkToken, fallback: Fallback, view: fn(LinkToken) -> V) -> impl IntoView {
     let broken = Memo::new(move |_| {
         link.0.with(|link| match link {
             Link::Unread | Link::Opened(_) => None,
             Link::Missing => Some(("This link is incomplete", "Open the link in your email again.")),
-            Link::Dead => Some(("This link no longer works", way_out.why)),
+            Link::Dead => Some(("This link no longer works", fallback.why)),
         })
     });
     move || match broken.get() {
@@ -119,8 +116,8 @@ pub fn followed<V: IntoView + 'static>(link: LinkToken, way_out: WayOut, view: f
             <h1 tabindex="-1">{heading}</h1>
             <p class="lead">{why}</p>
             <p class="actions">
-                <a class="button" href=way_out.to.path()>
-                    {way_out.label}
+                <a class="button" href=fallback.to.path()>
+                    {fallback.label}
                 </a>
             </p>
         }),

@@ -1,13 +1,13 @@
-//! A list that the server sends.
+//! A list that is loaded from the server.
 
 use leptos::prelude::*;
 
 use crate::{browser::dom, error::AppError};
 
-/// The state of a list.
+/// The loading state of a list.
 #[derive(Clone)]
 pub enum Loaded<T> {
-    /// The request is under way.
+    /// The request is pending.
     Loading,
     /// The request failed.
     Failed(AppError),
@@ -16,12 +16,12 @@ pub enum Loaded<T> {
 }
 
 impl<T> From<Result<Vec<T>, AppError>> for Loaded<T> {
-    fn from(answer: Result<Vec<T>, AppError>) -> Self {
-        answer.map_or_else(Self::Failed, Self::Ready)
+    fn from(result: Result<Vec<T>, AppError>) -> Self {
+        result.map_or_else(Self::Failed, Self::Ready)
     }
 }
 
-/// Says that a list is under way.
+/// Shows that a list is loading.
 #[component]
 pub fn Loading(
     /// What is loading, as in "your sessions".
@@ -30,14 +30,14 @@ pub fn Loading(
     view! { <p class="hint" role="status">"Loading "{what}"…"</p> }
 }
 
-/// Says why a list could not be loaded, and offers to try again.
+/// Shows why a list could not be loaded, and offers to try again.
 #[component]
 pub fn Failed(
-    /// What the status line says.
+    /// The error.
     text: String,
     /// The id of the heading above, which gets the focus when the button disappears.
     heading: &'static str,
-    /// Loads the list.
+    /// Loads the list again.
     load: StoredValue<Box<dyn Fn()>, LocalStorage>,
 ) -> impl IntoView {
     let retry = move |_| {

@@ -1,26 +1,26 @@
-//! The button that logs out.
+//! The logout button.
 
 use leptos::{prelude::*, task::spawn_local};
 
 use crate::session::AuthState;
 
-/// The button.
+/// The logout button.
 #[component]
 pub fn LogOutHere(
-    /// Whether another button beside it matters more.
+    /// Whether it is the secondary button of its group.
     #[prop(optional)]
     quiet: bool,
-    /// What it says.
+    /// The button's label.
     #[prop(default = "Log out here")]
     label: &'static str,
 ) -> impl IntoView {
-    let session = AuthState::current();
+    let auth = AuthState::current();
     let busy = RwSignal::new(false);
     let log_out = move |_| {
         if !busy.get_untracked() {
             busy.set(true);
             spawn_local(async move {
-                session.log_out().await;
+                auth.log_out().await;
                 busy.try_set(false);
             });
         }

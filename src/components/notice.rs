@@ -1,4 +1,4 @@
-//! The line above a view that says what has just happened.
+//! The notice above a view, which shows the result of the last operation.
 
 use leptos::prelude::*;
 
@@ -7,16 +7,16 @@ use crate::{
     session::{AuthState, Notice},
 };
 
-/// The line. It is always there, so that a screen reader hears what comes into it.
+/// The notice line. It is always in the document, because screen readers only announce changes of an existing live region.
 #[component]
 pub fn NoticeLine() -> impl IntoView {
-    let session = AuthState::current();
-    let class = move || match session.notice() {
+    let auth = AuthState::current();
+    let class = move || match auth.notice() {
         Some(Notice::Registered | Notice::Done(_) | Notice::LoggedOut) => "notice notice-good",
         _ => "notice",
     };
-    let said = move || session.notice().map(text).unwrap_or_default();
-    view! { <p class=class role="status" prop:textContent=said></p> }
+    let content = move || auth.notice().map(text).unwrap_or_default();
+    view! { <p class=class role="status" prop:textContent=content></p> }
 }
 
 fn registered() -> &'static str {
@@ -33,7 +33,7 @@ fn registered() -> &'static str {
     }
 }
 
-/// What a new account's owner reads who is logged in already.
+/// The notice after a registration that also logged in.
 #[must_use]
 pub fn registered_and_in() -> &'static str {
     match settings::MAIL.get().as_str() {
@@ -52,11 +52,11 @@ fn text(notice: Notice) -> String {
             let mut text = String::from("You are logged out in this browser, but the server can't be reached. ");
             match until {
                 Some(until) => {
-                    text.push_str("The session there ends by itself, at the latest on ");
+                    text.push_str("Your session on the server will expire by itself, at the latest on ");
                     text.push_str(&dom::local_time(&until));
                     text.push('.');
                 }
-                None => text.push_str("The session there ends by itself."),
+                None => text.push_str("Your session on the server will expire by itself."),
             }
             text
         }

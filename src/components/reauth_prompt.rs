@@ -1,4 +1,4 @@
-//! Asking for the password again, before what matters most.
+//! Asks for the password again before sensitive operations.
 
 use std::{cell::Cell, future::Future, pin::Pin, rc::Rc};
 
@@ -15,10 +15,7 @@ use crate::{
     session::{AuthState, SessionClient},
 };
 
-/// Proves the password again in this session, for some minutes. Returns its token from now on.
-///
-/// # Errors
-/// [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// Confirms the password in this session, for some minutes. Returns the session's new token.
 #[server(
     name = ConfirmPassword, prefix = "/fn", endpoint = "confirm_password", input = Json, output = Json,
     client = SessionClient
@@ -30,119 +27,125 @@ pub async fn confirm_password(
     crate::http::context::PageContext::from_request()?.confirm_password(&password).await
 }
 
-/// Something to do. It tells what it has done, in words.
-pub type Act = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, AppError>>>>>;
+/// A sensitive operation. It returns the message for its success.
+pub type Operation = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, AppError>>>>>;
 
-/// Hears what came of it.
-pub type Done = Rc<dyn Fn(Result<String, AppError>)>;
+/// Receives the result of an operation.
+pub type OnComplete = Rc<dyn Fn(Result<String, AppError>)>;
 
-/// What a form sends.
-pub type Call<T> = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<T, AppError>>>>>;
+/// The request that a form sends.
+pub type Submit<T> = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<T, AppError>>>>>;
 
-/// What waits for the password.
-struct Waiting {
-    /// In words, as in "to change your username".
+/// An operation that waits for the password.
+struct Pending {
+    /// The operation in words, such as "change your username".
     what: &'static str,
-    act: Act,
-    done: Done,
+    operation: Operation,
+    on_complete: OnComplete,
 }
 
-/// Whether something waits for the password. Cheap to copy. Only the browser ever makes one.
+/// The prompt for the password, with the operation that waits for it. Cheap to copy. Exists only in the browser.
 #[derive(Clone, Copy)]
-pub struct ReauthPrompt(RwSignal<Option<Waiting>, LocalStorage>);
+pub struct ReauthPrompt(RwSignal<Option<Pending>, LocalStorage>);
 
 impl ReauthPrompt {
-    /// Nothing waits yet.
+    /// A prompt without a pending operation.
     #[must_use]
     pub fn idle() -> Self {
         Self(RwSignal::new_local(None))
     }
 
-    /// Does something, asks for the password if the server wants it, and does it again. `what` says what it is, as in "to change
-    /// your username". `done` hears what came of it: [`AppError::ReauthRequired`] from somebody who would rather not confirm.
-    pub fn with_reauth(self, what: &'static str, act: Act, done: Done) {
+    /// Runs an operation. If the server requires the password, asks for it and runs the operation again. `what` completes the
+    /// sentence "Enter your password to …". `on_complete` receives the result, which is [`AppError::ReauthRequired`] after a cancel.
+    pub fn with_reauth(self, what: &'static str, operation: Operation, on_complete: OnComplete) {
         spawn_local(async move {
-            match act().await {
+            match operation().await {
                 Err(AppError::ReauthRequired) => {
-                    // What waited before has been given up for this.
-                    self.give_up();
-                    self.0.try_set(Some(Waiting { what, act, done }));
+                    // This operation replaces one that was pending before.
+                    self.cancel();
+                    self.0.try_set(Some(Pending { what, operation, on_complete }));
                 }
-                outcome => done(outcome),
+                outcome => on_complete(outcome),
             }
         });
     }
 
-    fn go_on(self, waiting: Option<Waiting>) {
-        if let Some(Waiting { what, act, done }) = waiting {
-            self.with_reauth(what, act, done);
+    fn resume(self, pending: Option<Pending>) {
+        if let Some(Pending { what, operation, on_complete }) = pending {
+            self.with_reauth(what, operation, on_complete);
         }
     }
 
-    /// Sends a form like that. `done` hears of a success; what is wrong, the form tells.
-    pub fn form<T: 'static>(self, what: &'static str, form: FormState, send: Call<T>, done: impl FnOnce(T) + 'static) {
-        let answer = Rc::new(Cell::new(None));
-        let (kept, done) = (Rc::clone(&answer), Cell::new(Some(done)));
-        let act: Act = Rc::new(move || {
+    /// Sends a form in the same way. `on_complete` receives the value on success, and the form shows an error.
+    pub fn form<T: 'static>(
+        self,
+        what: &'static str,
+        form: FormState,
+        send: Submit<T>,
+        on_complete: impl FnOnce(T) + 'static,
+    ) {
+        let result = Rc::new(Cell::new(None));
+        let (kept, on_complete) = (Rc::clone(&result), Cell::new(Some(on_complete)));
+        let operation: Operation = Rc::new(move || {
             let (sending, kept) = (send(), Rc::clone(&kept));
             Box::pin(async move {
                 kept.set(Some(sending.await?));
                 Ok(String::new())
             })
         });
-        let done: Done = Rc::new(move |outcome| match outcome {
-            Err(AppError::ReauthRequired) => form.rest(),
+        let on_complete: OnComplete = Rc::new(move |outcome| match outcome {
+            Err(AppError::ReauthRequired) => form.cancel(),
             outcome => {
                 if form.finish(outcome).is_some()
-                    && let (Some(answer), Some(done)) = (answer.take(), done.take())
+                    && let (Some(result), Some(on_complete)) = (result.take(), on_complete.take())
                 {
-                    done(answer);
+                    on_complete(result);
                 }
             }
         });
-        self.with_reauth(what, act, done);
+        self.with_reauth(what, operation, on_complete);
     }
 
-    fn give_up(self) {
-        if let Some(Waiting { done, .. }) = self.take() {
-            done(Err(AppError::ReauthRequired));
+    fn cancel(self) {
+        if let Some(Pending { on_complete, .. }) = self.take() {
+            on_complete(Err(AppError::ReauthRequired));
         }
     }
 
-    fn take(self) -> Option<Waiting> {
+    fn take(self) -> Option<Pending> {
         self.0.try_update(Option::take).flatten()
     }
 }
 
-/// The dialog. It is there while something waits.
+/// The dialog. It exists while an operation is pending.
 #[component]
 pub fn ConfirmDialog(
-    /// What waits.
-    confirm: ReauthPrompt,
+    /// The prompt.
+    reauth: ReauthPrompt,
 ) -> impl IntoView {
-    let waits = Memo::new(move |_| confirm.0.with(Option::is_some));
-    move || waits.get().then(|| view! { <PasswordDialog confirm /> })
+    let is_pending = Memo::new(move |_| reauth.0.with(Option::is_some));
+    move || is_pending.get().then(|| view! { <PasswordDialog reauth /> })
 }
 
 #[component]
-fn PasswordDialog(confirm: ReauthPrompt) -> impl IntoView {
-    let session = AuthState::current();
+fn PasswordDialog(reauth: ReauthPrompt) -> impl IntoView {
+    let auth = AuthState::current();
     let form = FormState::new("confirm");
     let dialog = NodeRef::<html::Dialog>::new();
-    let what = move || confirm.0.with(|waiting| waiting.as_ref().map(|waiting| waiting.what));
+    let what = move || reauth.0.with(|pending| pending.as_ref().map(|pending| pending.what));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([password]) = form.begin([Field::Password]) else { return };
         spawn_local(async move {
-            let answer = session.renew(Box::pin(confirm_password(password))).await;
-            if form.finish(answer).is_some() {
-                // Who has closed it meanwhile has changed their mind; what waits now is something else.
+            let result = auth.renew(Box::pin(confirm_password(password))).await;
+            if form.finish(result).is_some() {
+                // If the dialog was closed meanwhile, the operation was cancelled, and another one may be pending now.
                 if dialog.try_get_untracked().flatten().is_none() {
                     return;
                 }
-                let waiting = confirm.take();
+                let pending = reauth.take();
                 close(dialog);
-                confirm.go_on(waiting);
+                reauth.resume(pending);
             }
         });
     };
@@ -151,7 +154,7 @@ fn PasswordDialog(confirm: ReauthPrompt) -> impl IntoView {
             dialog
             heading="confirm-heading"
             title="Confirm your password"
-            closed=move || confirm.give_up()
+            closed=move || reauth.cancel()
         >
             <p>"Enter your password to " {what} "."</p>
             <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>

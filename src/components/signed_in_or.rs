@@ -1,39 +1,39 @@
-//! The fork between strangers and those who are logged in.
+//! Chooses a view by the login state.
 
 use leptos::{either::EitherOf3, prelude::*};
 
 use super::log_out_here::LogOutHere;
 use crate::session::{AuthState, Phase};
 
-/// One view for strangers, another for those who are logged in, and a word for those of whom the server can't tell.
-pub fn signed_in_or<A, B>(stranger: fn() -> A, signed_in: fn() -> B) -> impl IntoView
+/// Shows one view if nobody is logged in and another if somebody is. Shows an error if the session could not be checked.
+pub fn signed_in_or<A, B>(signed_out: fn() -> A, signed_in: fn() -> B) -> impl IntoView
 where
     A: IntoView + 'static,
     B: IntoView + 'static,
 {
-    let session = AuthState::current();
-    let phase = Memo::new(move |_| session.phase());
+    let auth = AuthState::current();
+    let phase = Memo::new(move |_| auth.phase());
     move || match phase.get() {
-        Phase::Stranger | Phase::Elsewhere => EitherOf3::A(stranger()),
-        Phase::Checking => EitherOf3::B(view! { <Trouble /> }),
+        Phase::SignedOut | Phase::Elsewhere => EitherOf3::A(signed_out()),
+        Phase::Checking => EitherOf3::B(view! { <CheckFailed /> }),
         Phase::SignedIn => EitherOf3::C(signed_in()),
     }
 }
 
-/// The token is there, but the server can't say whose it is. Nothing is lost, so it offers to try again.
+/// The error after a failed check of the session. The token is still stored, so the view offers to try again.
 #[component]
-fn Trouble() -> impl IntoView {
-    let session = AuthState::current();
+fn CheckFailed() -> impl IntoView {
+    let auth = AuthState::current();
     view! {
         <h1 tabindex="-1">"Your session could not be checked"</h1>
         <p
             class="notice notice-wrong"
             role="alert"
-            prop:textContent=move || session.trouble().map(|trouble| trouble.to_string()).unwrap_or_default()
+            prop:textContent=move || auth.check_error().map(|error| error.to_string()).unwrap_or_default()
         ></p>
         <p class="lead">"You're still logged in."</p>
         <div class="actions">
-            <button class="button" type="button" on:click=move |_| session.retry()>"Try again"</button>
+            <button class="button" type="button" on:click=move |_| auth.retry()>"Try again"</button>
             <LogOutHere quiet=true />
         </div>
     }

@@ -1,7 +1,7 @@
-//! How hard a new password is to guess, while it is typed.
+//! The strength meter for a new password.
 //!
-//! The server judges: what knows words and names weighs several times what the whole page may. The password goes there as it
-//! does when the form is sent, and it is kept by neither side.
+//! The server estimates the strength, because the estimator's word lists are several times larger than the page may be. The
+//! password is sent to the server in the same way as with the form. Neither side stores it.
 
 use std::time::Duration;
 
@@ -16,10 +16,7 @@ use crate::{
     session::SessionClient,
 };
 
-/// Judges a password, beside the names that its guesser would try: those of whoever is logged in, or those in the form.
-///
-/// # Errors
-/// [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+/// Estimates the strength of a password. It considers the email and username of the logged-in account, or those in the form.
 #[server(
     name = JudgePassword, prefix = "/fn", endpoint = "judge_password", input = Json, output = Json,
     client = SessionClient
@@ -27,7 +24,7 @@ use crate::{
 pub async fn judge_password(
     /// The password.
     password: String,
-    /// The email in the form, whole or not; empty if there is none.
+    /// The email in the form, possibly incomplete. Empty if the form has none.
     email: String,
     /// The username in the form.
     username: String,
@@ -35,24 +32,24 @@ pub async fn judge_password(
     crate::http::context::PageContext::from_request()?.judge_password(&password, &email, &username).await
 }
 
-/// How long nothing must have been typed before the server is asked.
+/// The delay between the last keystroke and the request.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// What is known of the password in one field. Cheap to copy.
+/// The strength of the password in one field. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Meter {
     form: FormState,
     field: Field,
     judged: RwSignal<Option<Strength>>,
-    /// Counts what was typed.
+    /// The number of changes to the input.
     typed: StoredValue<u32>,
-    /// How often the form had been sent when something was typed last.
+    /// How often the form had been sent at the last change.
     sent: StoredValue<Option<u32>>,
     asking: StoredValue<bool>,
 }
 
 impl Meter {
-    /// Nothing has been typed yet.
+    /// A meter for an unchanged input.
     #[must_use]
     pub fn new(form: FormState, field: Field) -> Self {
         let judged = RwSignal::new(None);
@@ -60,7 +57,7 @@ impl Meter {
         Self { form, field, judged, typed, sent, asking }
     }
 
-    /// Something was typed. Once nothing more is, the server is asked.
+    /// Handles a change of the input. Asks the server after a pause without another change.
     pub fn typed(self) {
         let now = self.typed.try_update_value(|typed| {
             *typed += 1;
@@ -68,12 +65,12 @@ impl Meter {
         });
         self.sent.set_value(self.form.sent());
         self.judged.set(None);
-        self.form.mend(self.field);
+        self.form.clear_problem(self.field);
         set_timeout(move || self.ask(now), PAUSE);
     }
 
-    /// Asks about what has been typed, unless more has been since, an answer is on its way, or the form was sent since: then the
-    /// server has judged the password with it. An answer that fails says nothing: the form does when it is sent.
+    /// Asks the server, unless the input has changed since or another request is pending. Does not ask either if the form was sent
+    /// since, because the server has then checked the password with it. An error is not shown here, but when the form is sent.
     fn ask(self, typed: Option<u32>) {
         let latest = self.typed.try_get_value();
         if latest.is_none() || latest != typed || self.asking.try_get_value() != Some(false) {
@@ -83,18 +80,18 @@ impl Meter {
             return;
         }
         let password = self.form.text(self.field);
-        let least = settings::PASSWORD_MIN_LENGTH.get().parse().unwrap_or(0);
-        if password.chars().count() < least {
+        let min_length = settings::PASSWORD_MIN_LENGTH.get().parse().unwrap_or(0);
+        if password.chars().count() < min_length {
             return;
         }
         self.asking.set_value(true);
         let (email, username) = (self.form.text(Field::Email), self.form.text(Field::Username));
         spawn_local(async move {
-            let answer = judge_password(password, email, username).await;
+            let result = judge_password(password, email, username).await;
             self.asking.try_set_value(false);
             let latest = self.typed.try_get_value();
             if latest == typed {
-                self.judged.try_set(answer.ok());
+                self.judged.try_set(result.ok());
             } else {
                 self.ask(latest);
             }
@@ -102,10 +99,10 @@ impl Meter {
     }
 }
 
-/// The meter: bars for the eye, and the same in words.
+/// The meter: a bar, and the same as text.
 #[component]
 pub fn StrengthMeter(
-    /// What is known.
+    /// The state to show.
     meter: Meter,
 ) -> impl IntoView {
     let score = move || meter.judged.with(|judged| judged.as_ref().map(|judged| judged.score.to_string()));

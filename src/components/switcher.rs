@@ -1,4 +1,4 @@
-//! The ways between the views: a select box, and links beside it where there is room.
+//! The navigation between the views: a select box, and links beside it where there is enough space.
 
 use leptos::{html, prelude::*};
 
@@ -11,14 +11,14 @@ use crate::{
 /// The select's id.
 pub const ID: &str = "account-view";
 
-/// The select box and the links. They follow the address, whoever changes it.
+/// The select box and the links. They follow every change of the address.
 #[component]
 pub fn ViewSwitcher(
     /// The address.
     address: Address,
 ) -> impl IntoView {
-    let session = AuthState::current();
-    let signed_in = Memo::new(move |_| matches!(session.phase(), Phase::SignedIn | Phase::Checking));
+    let auth = AuthState::current();
+    let signed_in = Memo::new(move |_| matches!(auth.phase(), Phase::SignedIn | Phase::Checking));
     let links = move || {
         let link = |view: View| {
             let current = move || (address.view().whole() == view).then_some("page");
@@ -41,10 +41,10 @@ fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
     Effect::new(move |last: Option<()>| {
         let (view, offers, signed_in) = (address.view().whole(), signed_in, signed_in.get());
         let Some(select) = select.get() else { return };
-        // A choice made before the page was live counts.
+        // A choice that was made before the page started is applied now.
         match offered(signed_in).find(|offered| offered.path() == select.value()) {
             Some(chosen) if last.is_none() && chosen != view => address.choose(chosen),
-            // Once the browser has drawn the views that are offered now.
+            // The select is set after the browser has drawn the new options.
             _ => request_animation_frame(move || {
                 let view = address.view_now().whole();
                 select.set_value(if is_offered(view, offers.get_untracked()) { view.path() } else { "" });
@@ -53,7 +53,7 @@ fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
     });
     let choose = move |event| {
         let view = View::at(&event_target_value(&event));
-        // The arrow keys pass through all views. None of them is to be a step back.
+        // The arrow keys pass through all views. These steps must not become history entries.
         if dom::has_focus(ID) { address.replace(view) } else { address.choose(view) }
     };
     let options = move || {

@@ -1,4 +1,4 @@
-//! What one may do with one's own account.
+//! The account view.
 
 mod data;
 mod delete;
@@ -36,19 +36,19 @@ use crate::{
     session::AuthState,
 };
 
-/// The view. A stranger logs in first.
+/// The view. It shows the login form if nobody is logged in.
 #[component]
 pub fn Account() -> impl IntoView {
     signed_in_or(
-        || view! { <LoginForm lead="Log in to get to your account." /> },
+        || view! { <LoginForm lead="Log in to see your account." /> },
         || lazy_view("Your account", || Box::pin(code::load())),
     )
 }
 
-/// What is behind the login is loaded by those who come so far.
+/// Loads the code of the account view after login. It is split from the code of the first visit.
 #[cfg(feature = "split")]
 mod code {
-    #![expect(clippy::unnecessary_wraps, reason = "the form in which a failure to load can be told")]
+    #![expect(clippy::unnecessary_wraps, reason = "a fallible split function must return a `Result`")]
 
     use leptos::prelude::*;
 
@@ -60,7 +60,7 @@ mod code {
     }
 }
 
-/// Where the page is in one piece, it is at hand.
+/// Without code splitting, the account view is already loaded.
 #[cfg(not(feature = "split"))]
 mod code {
     use std::future::{Ready, ready};
@@ -74,15 +74,15 @@ mod code {
     }
 }
 
-/// Comes with the code, for a first visit needs neither.
+/// The style of the account view. It is loaded with the view's code, because a first visit needs neither.
 const STYLE: &str = include_str!("../../style/account.css");
 
-/// The frame, and in it the part that the address names.
+/// The frame with the current part.
 #[component]
 fn AccountSections() -> impl IntoView {
     let address = Address::current();
-    let confirm = ReauthPrompt::idle();
-    // While another view takes the place of this one, the part stays.
+    let reauth = ReauthPrompt::idle();
+    // The part does not change while another view replaces this one.
     let part = Memo::new(move |last: Option<&Part>| match (address.view(), last) {
         (View::Account(part), _) => part,
         (_, last) => last.copied().unwrap_or(Part::Profile),
@@ -94,40 +94,40 @@ fn AccountSections() -> impl IntoView {
             <Parts part />
             <div class="part">
                 {move || match part.get() {
-                    Part::Profile => EitherOf5::A(view! { <Profile confirm /> }),
+                    Part::Profile => EitherOf5::A(view! { <Profile reauth /> }),
                     Part::Security => EitherOf5::B(view! { <Security /> }),
-                    Part::Sessions => EitherOf5::C(view! { <Sessions confirm /> }),
-                    Part::Tokens => EitherOf5::D(view! { <AccessTokens confirm /> }),
-                    Part::Data => EitherOf5::E(view! { <Data confirm /> }),
+                    Part::Sessions => EitherOf5::C(view! { <Sessions reauth /> }),
+                    Part::Tokens => EitherOf5::D(view! { <AccessTokens reauth /> }),
+                    Part::Data => EitherOf5::E(view! { <Data reauth /> }),
                 }}
             </div>
         </div>
-        <ConfirmDialog confirm />
+        <ConfirmDialog reauth />
     }
 }
 
 #[component]
-fn Profile(confirm: ReauthPrompt) -> impl IntoView {
-    let session = AuthState::current();
+fn Profile(reauth: ReauthPrompt) -> impl IntoView {
+    let auth = AuthState::current();
     let rows = OpenRow::none();
-    let since = move || session.identity().map(|me| dom::local_date(&me.account.created_at));
+    let since = move || auth.identity().map(|me| dom::local_date(&me.account.created_at));
     view! {
         <h1 tabindex="-1">"Profile"</h1>
         <dl class="rows">
-            <EmailRow rows confirm />
-            <UsernameRow rows confirm />
+            <EmailRow rows reauth />
+            <UsernameRow rows reauth />
             <Fact label="Member since">{since}</Fact>
         </dl>
     }
 }
 
-/// Each way to log in has a row of its own, or a list of them with a heading.
+/// The security part. Each login method has a row or, if it has several entries, a list with a heading.
 #[component]
 fn Security() -> impl IntoView {
-    let session = AuthState::current();
+    let auth = AuthState::current();
     let rows = OpenRow::none();
     let previous = move || {
-        let time = session.identity()?.previous_login_at;
+        let time = auth.identity()?.previous_login_at;
         Some(time.map_or_else(|| "This is your first login".into(), |time| dom::local_time(&time)))
     };
     view! {

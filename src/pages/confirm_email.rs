@@ -1,4 +1,4 @@
-//! The page behind the link that confirms a new email.
+//! The target of the link that confirms a new email.
 
 use leptos::prelude::*;
 use server_fn::codec::Json;
@@ -6,18 +6,14 @@ use server_fn::codec::Json;
 use crate::{
     components::{
         link_form::LinkForm,
-        link_token::{LinkToken, WayOut, followed},
+        link_token::{Fallback, LinkToken, followed},
     },
     error::{AppError, Field},
     route::View,
     session::SessionClient,
 };
 
-/// Gives an account the email that a link proves, for whoever knows the account's password. Returns the email.
-///
-/// # Errors
-/// [`AppError::LinkInvalid`], [`AppError::WrongPassword`], [`AppError::Taken`], [`AppError::RateLimited`],
-/// [`AppError::Unavailable`].
+/// Changes an account's email by a link and the account's password. Returns the new email.
 #[server(
     name = ConfirmEmail, prefix = "/fn", endpoint = "confirm_email", input = Json, output = Json, client = SessionClient
 )]
@@ -30,10 +26,10 @@ pub async fn confirm_email(
     crate::http::context::PageContext::from_request()?.confirm_email(&token, &password).await
 }
 
-/// Where a link leads that was sent to a new email.
+/// The view for a link that was sent to the new email.
 #[component]
 pub fn ConfirmEmailPage() -> impl IntoView {
-    followed(LinkToken::take(), WayOut::new_link(View::ACCOUNT), |link| view! { <SwitchEmail link /> })
+    followed(LinkToken::take(), Fallback::new_link(View::ACCOUNT), |link| view! { <SwitchEmail link /> })
 }
 
 #[component]
@@ -49,7 +45,7 @@ fn SwitchEmail(link: LinkToken) -> impl IntoView {
             label="Use this email"
             busy="Changing…"
             send=|token, password| Box::pin(confirm_email(token, password))
-            told="Your email was changed."
+            success="Your email was changed."
         />
     }
 }

@@ -1,4 +1,4 @@
-//! Asking for a link to a new password.
+//! The form that requests a link for a password reset.
 
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
@@ -14,10 +14,7 @@ use crate::{
     session::{AuthState, SessionClient},
 };
 
-/// Sends a link to a new password to an email that has an account. Nobody learns from the answer whether it has.
-///
-/// # Errors
-/// [`AppError::Invalid`], [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+/// Sends a reset link to an email if it has an account. The response does not reveal whether it has one.
 #[server(
     name = ForgotPassword, prefix = "/fn", endpoint = "forgot_password", input = Json, output = Json,
     client = SessionClient
@@ -32,7 +29,7 @@ pub async fn forgot_password(
 /// The view.
 #[component]
 pub fn Forgot() -> impl IntoView {
-    // The email that a link was sent to, if it has an account.
+    // The email that the link was sent to, if it has an account.
     let sent = RwSignal::new(None::<String>);
     move || match sent.get() {
         Some(email) => Either::Left(view! { <Sent email sent /> }),
@@ -42,14 +39,14 @@ pub fn Forgot() -> impl IntoView {
 
 #[component]
 fn ForgotForm(sent: RwSignal<Option<String>>) -> impl IntoView {
-    let session = AuthState::current();
+    let auth = AuthState::current();
     let form = FormState::new("forgot");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([email]) = form.begin([Field::Email]) else { return };
         spawn_local(async move {
-            let answer = forgot_password(email.clone()).await;
-            if form.finish(answer).is_some() {
+            let result = forgot_password(email.clone()).await;
+            if form.finish(result).is_some() {
                 sent.try_set(Some(email));
                 dom::focus_heading();
             }
@@ -66,7 +63,7 @@ fn ForgotForm(sent: RwSignal<Option<String>>) -> impl IntoView {
                 label="Email"
                 hint=""
                 autocomplete="email"
-                value=session.draft()
+                value=auth.draft()
             />
             <SubmitButton form label="Send reset link" busy="Sending…" />
         </form>

@@ -1,4 +1,4 @@
-//! What somebody who has logged in finds: who they are, and how other programs check their token.
+//! The home view: the account that is logged in, and how programs log in and check a token.
 
 use leptos::prelude::*;
 
@@ -8,12 +8,12 @@ use crate::{
     session::AuthState,
 };
 
-/// Who is logged in. Only the browser ever shows it: the server renders for strangers.
+/// The view. Only the browser shows it, because the server always renders the logged-out page.
 #[component]
 pub fn Home() -> impl IntoView {
-    let session = AuthState::current();
+    let auth = AuthState::current();
     let of = move |part: fn(crate::domain::account::Identity) -> String| {
-        move || session.identity().map(part).unwrap_or_default()
+        move || auth.identity().map(part).unwrap_or_default()
     };
     let app_url = settings::APP_URL.get();
     let label = ["Continue to ", &settings::SERVICE.get()].concat();
@@ -22,7 +22,7 @@ pub fn Home() -> impl IntoView {
         <h1 tabindex="-1">"Hello, " <span translate="no" prop:textContent=of(|me| me.account.username)></span></h1>
         <dl class="facts">
             <dt>"Email"</dt>
-            <dd><bdi>{move || session.identity().map(|me| breakable(&me.account.email))}</bdi></dd>
+            <dd><bdi>{move || auth.identity().map(|me| breakable(&me.account.email))}</bdi></dd>
             <dt>"Member since"</dt>
             <dd>{of(|me| dom::local_date(&me.account.created_at))}</dd>
             <dt>"Session ends"</dt>
@@ -37,7 +37,7 @@ pub fn Home() -> impl IntoView {
     }
 }
 
-/// How an app uses this server. It names the token without showing it.
+/// How an app uses this server. The example has a placeholder instead of the token.
 #[component]
 fn Recipe() -> impl IntoView {
     let origin = location().origin().unwrap_or_default();
@@ -52,12 +52,12 @@ fn Recipe() -> impl IntoView {
     view! {
         <details class="recipe">
             <summary>"For developers"</summary>
-            <p>"A program logs in and gets a token of its own:"</p>
+            <p>"Log in from a program and get a session token:"</p>
             <Copyable id="curl-login" name="Copy the login command" text=log_in />
-            <p>"Your app asks whose token it was sent:"</p>
+            <p>"Check in your app which account a token belongs to:"</p>
             <Copyable id="curl-me" name="Copy the check command" text=check />
             <p>
-                "The answer is the account, or " <code>"401"</code> " once the session has ended. All calls: "
+                "The response is the account, or " <code>"401"</code> " once the session has ended. All endpoints: "
                 <a href="/api/docs">"API reference"</a>"."
             </p>
             <p>"Your own scripts need no password: " <a href="/account/tokens">"create an access token"</a>"."</p>

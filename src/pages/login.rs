@@ -1,4 +1,4 @@
-//! The login view: the form, or the account once somebody is logged in.
+//! The login view: the form, or the home view if somebody is logged in.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
@@ -16,10 +16,7 @@ use crate::{
     session::{AuthState, SessionClient},
 };
 
-/// Begins a session. The email may be a username too.
-///
-/// # Errors
-/// [`AppError::BadCredentials`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+/// Logs in and begins a session. `email` can also be a username.
 #[server(name = LogIn, prefix = "/fn", endpoint = "login", input = Json, output = Json, client = SessionClient)]
 pub async fn log_in(
     /// The email or the username.
@@ -39,26 +36,26 @@ pub fn Login() -> impl IntoView {
 /// The form.
 #[component]
 pub fn LoginForm(
-    /// Why somebody finds it who was looking for something else; empty otherwise.
+    /// Why the form is shown in place of another view. Empty otherwise.
     lead: &'static str,
 ) -> impl IntoView {
-    let session = AuthState::current();
+    let auth = AuthState::current();
     let form = FormState::new("login");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([email, password]) = form.begin([Field::Email, Field::Password]) else { return };
         spawn_local(async move {
-            let answer = log_in(email, password).await;
-            if let Some(sign_in) = form.finish(answer) {
-                session.begin(sign_in);
+            let result = log_in(email, password).await;
+            if let Some(sign_in) = form.finish(result) {
+                auth.begin(sign_in);
             }
         });
     };
-    // Nobody types an email twice. What is asked for there is one, while a username will do here.
-    let take_along = move |_| {
+    // The form for a password reset begins with the email from here. It requires an email, so a username is not taken over.
+    let copy_email = move |_| {
         let typed = form.text(Field::Email);
         if typed.contains('@') {
-            session.set_draft(typed);
+            auth.set_draft(typed);
         }
     };
     view! {
@@ -72,7 +69,7 @@ pub fn LoginForm(
                 label="Email or username"
                 hint=""
                 autocomplete="username"
-                value=session.draft()
+                value=auth.draft()
             />
             <PasswordField
                 form
@@ -83,7 +80,7 @@ pub fn LoginForm(
             />
             <SubmitButton form label="Log in" busy="Logging in…" />
         </form>
-        <p class="aside"><a href="/forgot" on:click=take_along>"Forgot your password?"</a></p>
+        <p class="aside"><a href="/forgot" on:click=copy_email>"Forgot your password?"</a></p>
         {settings::registration_is_open()
             .then(|| view! { <p class="aside">"No account yet? " <a href="/register">"Register"</a></p> })}
     }

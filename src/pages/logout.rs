@@ -1,4 +1,4 @@
-//! The view for logging out.
+//! The logout view.
 
 use leptos::{either::Either, prelude::*};
 
@@ -7,13 +7,13 @@ use crate::{
     session::{AuthState, Phase},
 };
 
-/// The view. A token whose owner isn't known yet can be given up too.
+/// The view. It can also log out while the session is still being checked.
 #[component]
 pub fn Logout() -> impl IntoView {
-    let session = AuthState::current();
-    let stranger = Memo::new(move |_| session.phase() == Phase::Stranger);
+    let auth = AuthState::current();
+    let signed_out = Memo::new(move |_| auth.phase() == Phase::SignedOut);
     move || {
-        if stranger.get() {
+        if signed_out.get() {
             Either::Left(view! {
                 <h1 tabindex="-1">"You are logged out"</h1>
                 <p class="actions"><a class="button" href="/login">"Log in"</a></p>

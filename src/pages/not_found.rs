@@ -1,15 +1,15 @@
-//! What stands at every address that has no view.
+//! The view for paths without a view.
 
 use leptos::prelude::*;
 
 use crate::browser::settings;
 
-/// The view. On the server it gives the answer the status 404.
+/// The view. On the server it also sets the status 404.
 #[component]
 pub fn NotFound() -> impl IntoView {
     #[cfg(feature = "ssr")]
-    if let Some(answer) = use_context::<leptos_axum::ResponseOptions>() {
-        answer.set_status(axum::http::StatusCode::NOT_FOUND);
+    if let Some(response) = use_context::<leptos_axum::ResponseOptions>() {
+        response.set_status(axum::http::StatusCode::NOT_FOUND);
     }
     view! {
         <h1 tabindex="-1">"Page not found"</h1>

@@ -18,10 +18,7 @@ use crate::{
     session::{AuthState, Notice, SessionClient},
 };
 
-/// Makes an account, and begins a session where one may begin at once.
-///
-/// # Errors
-/// [`AppError::Invalid`], [`AppError::Taken`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+/// Creates an account. Also begins a session, unless a mail that confirms the email is sent or required.
 #[server(name = Enrol, prefix = "/fn", endpoint = "register", input = Json, output = Json, client = SessionClient)]
 pub async fn register(
     /// The email address.
@@ -44,7 +41,7 @@ pub fn Register() -> impl IntoView {
     }
 }
 
-/// What there is instead where only the operator makes accounts.
+/// The view if only the operator can create accounts.
 #[component]
 fn Closed() -> impl IntoView {
     view! {
@@ -56,7 +53,7 @@ fn Closed() -> impl IntoView {
 
 #[component]
 fn RegisterForm() -> impl IntoView {
-    let session = AuthState::current();
+    let auth = AuthState::current();
     let form = FormState::new("register");
     let address = Address::current();
     let submit = move |event: SubmitEvent| {
@@ -64,14 +61,14 @@ fn RegisterForm() -> impl IntoView {
         let fields = [Field::Email, Field::Username, Field::Password];
         let Some([email, username, password]) = form.begin(fields) else { return };
         spawn_local(async move {
-            let answer = register(email, username, password).await;
-            if let Some(Registered { account, sign_in }) = form.finish(answer) {
+            let result = register(email, username, password).await;
+            if let Some(Registered { account, sign_in }) = form.finish(result) {
                 if let Some(sign_in) = sign_in {
-                    session.begin(sign_in);
-                    session.announce(View::LogIn, Notice::Done(registered_and_in()));
+                    auth.begin(sign_in);
+                    auth.announce(View::LogIn, Notice::Done(registered_and_in()));
                 } else {
-                    session.set_draft(account.email);
-                    session.announce(View::LogIn, Notice::Registered);
+                    auth.set_draft(account.email);
+                    auth.announce(View::LogIn, Notice::Registered);
                 }
                 address.go(View::LogIn);
             }

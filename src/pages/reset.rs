@@ -1,4 +1,4 @@
-//! Choosing a new password, by a link from a mail.
+//! The target of the link that resets the password.
 
 use leptos::prelude::*;
 use server_fn::codec::Json;
@@ -6,17 +6,14 @@ use server_fn::codec::Json;
 use crate::{
     components::{
         link_form::LinkForm,
-        link_token::{LinkToken, WayOut, followed},
+        link_token::{Fallback, LinkToken, followed},
     },
     error::{AppError, Field},
     route::View,
     session::SessionClient,
 };
 
-/// Sets a new password by a link. Every session ends. Returns the account's email.
-///
-/// # Errors
-/// [`AppError::LinkInvalid`], [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+/// Sets a new password by a link. Ends every session. Returns the account's email.
 #[server(
     name = ResetPassword, prefix = "/fn", endpoint = "reset_password", input = Json, output = Json,
     client = SessionClient
@@ -24,7 +21,7 @@ use crate::{
 pub async fn reset_password(
     /// The link's token.
     token: String,
-    /// The password from now on.
+    /// The new password.
     new_password: String,
 ) -> Result<String, AppError> {
     crate::http::context::PageContext::from_request()?.reset_password(&token, &new_password).await
@@ -33,7 +30,7 @@ pub async fn reset_password(
 /// The view.
 #[component]
 pub fn Reset() -> impl IntoView {
-    followed(LinkToken::take(), WayOut::new_link(View::Forgot), |link| view! { <ChoosePassword link /> })
+    followed(LinkToken::take(), Fallback::new_link(View::Forgot), |link| view! { <ChoosePassword link /> })
 }
 
 #[component]
@@ -58,7 +55,7 @@ pub fn ResetForm(
             label="Set password"
             busy="Setting…"
             send=|token, password| Box::pin(reset_password(token, password))
-            told="Your password was changed. Log in with the new one."
+            success="Your password was changed. Log in with the new one."
         />
     }
 }

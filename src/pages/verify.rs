@@ -1,4 +1,4 @@
-//! Confirming that an email is one's own, by a link from a mail.
+//! The target of the link that confirms an email.
 
 use leptos::{either::Either, prelude::*};
 use server_fn::codec::Json;
@@ -8,7 +8,7 @@ use crate::{
     browser::{dom, settings},
     components::{
         link_form::LinkForm,
-        link_token::{LinkToken, WayOut, followed},
+        link_token::{Fallback, LinkToken, followed},
     },
     error::{AppError, Field},
     route::View,
@@ -16,9 +16,6 @@ use crate::{
 };
 
 /// Confirms an email by a link and the account's password. Returns the email.
-///
-/// # Errors
-/// [`AppError::LinkInvalid`], [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::Unavailable`].
 #[server(
     name = VerifyEmail, prefix = "/fn", endpoint = "verify_email", input = Json, output = Json, client = SessionClient
 )]
@@ -34,9 +31,9 @@ pub async fn verify_email(
 /// The view.
 #[component]
 pub fn Verify() -> impl IntoView {
-    // Where nobody logs in with an email that isn't confirmed, a link to a new password confirms it too.
+    // If login requires a confirmed email, a reset link is offered instead, because it confirms the email, too.
     let to = if settings::CONFIRM_FIRST.get() == "yes" { View::Forgot } else { View::ACCOUNT };
-    followed(LinkToken::take(), WayOut::new_link(to), |link| view! { <ConfirmOrClaim link /> })
+    followed(LinkToken::take(), Fallback::new_link(to), |link| view! { <ConfirmOrClaim link /> })
 }
 
 #[component]
@@ -50,7 +47,7 @@ fn ConfirmOrClaim(link: LinkToken) -> impl IntoView {
         if claims.get() {
             Either::Left(view! {
                 <h1 tabindex="-1">"Claim this account"</h1>
-                <p class="lead">"Choose a password. The account is then yours, and whoever created it is locked out."</p>
+                <p class="lead">"Choose a password. The account is then yours, and the person who created it is locked out."</p>
                 <ResetForm link />
             })
         } else {
@@ -63,7 +60,7 @@ fn ConfirmOrClaim(link: LinkToken) -> impl IntoView {
                     label="Confirm email"
                     busy="Confirming…"
                     send=|token, password| Box::pin(verify_email(token, password))
-                    told="Your email is confirmed."
+                    success="Your email is confirmed."
                 />
                 <p class="aside">
                     "Didn't create this account? "

@@ -1,17 +1,17 @@
-//! The parts of the account view, each with an address of its own.
+//! The parts of the account view. Each has its own path.
 
-/// A part, in the order in which they are offered.
+/// A part of the account view. The variants are in the order of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Email and username.
     Profile,
-    /// The password, and whatever else a login asks for.
+    /// The password and other credentials.
     Security,
-    /// Where one is logged in.
+    /// The list of sessions.
     Sessions,
     /// Personal access tokens.
     Tokens,
-    /// Downloading one's data, and deleting the account.
+    /// Data export and account deletion.
     Data,
 }
 
@@ -19,13 +19,13 @@ impl Part {
     /// All parts.
     pub const ALL: [Self; 5] = [Self::Profile, Self::Security, Self::Sessions, Self::Tokens, Self::Data];
 
-    /// The part at a path without a slash at its end.
+    /// The part at a path without a trailing slash.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|part| part.path() == path)
     }
 
-    /// The part's own path.
+    /// The part's path.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Part {
         }
     }
 
-    /// The part's name: its heading, and the link that leads there.
+    /// The part's name, for its heading and the navigation.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

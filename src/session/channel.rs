@@ -1,5 +1,5 @@
-//! What the tabs of one browser tell each other about their session (`BroadcastChannel`). Only pages of the same origin hear it.
-//! The first script of the page asks in the same words (`app/shell/ask.js`).
+//! Messages about the session between the tabs of a browser (`BroadcastChannel`). Only pages of the same origin receive them.
+//! The first script of the page uses the same messages (`app/shell/ask.js`).
 
 use std::cell::RefCell;
 
@@ -11,56 +11,56 @@ use leptos::{
 
 use crate::browser::storage;
 
-/// What a tab tells the others.
+/// A message from one tab to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// It has no session. Has another tab one?
+    /// A tab without a session asks for one.
     Ask,
-    /// The answer: the token.
+    /// The response to [`Self::Ask`], with the session's token.
     Have(String),
-    /// Somebody has logged in.
+    /// A session began with a login.
     Began {
-        /// The session's token.
+        /// The token of the session.
         token: String,
         /// The account's identifier.
         account: String,
         /// The account's username.
         username: String,
     },
-    /// The session goes on under another token.
+    /// The session's token was replaced.
     Renewed {
-        /// The token until now.
+        /// The old token.
         old: String,
-        /// The token from now on.
+        /// The new token.
         new: String,
     },
-    /// Its owner has logged out of the session of this token.
+    /// The user has logged out of the session with this token.
     LoggedOut(String),
-    /// The session of this token has ended.
+    /// The session with this token has ended.
     Ended(String),
 }
 
 thread_local! {
-    /// The channel, in browsers that have it. Without it each tab logs in by itself.
+    /// The channel, if the browser supports it. Without it, each tab requires its own login.
     static CHANNEL: RefCell<Option<BroadcastChannel>> = const { RefCell::new(None) };
 }
 
-/// Opens the channel, and hears what other tabs tell.
-pub fn listen(hear: impl Fn(Message) + 'static) {
+/// Opens the channel and receives the messages of other tabs.
+pub fn listen(receive: impl Fn(Message) + 'static) {
     let Ok(channel) = BroadcastChannel::new(storage::KEY) else { return };
-    let heard = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+    let listener = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
         if let Some(message) = Message::read(&event.data()) {
-            hear(message);
+            receive(message);
         }
     });
-    channel.set_onmessage(Some(heard.as_ref().unchecked_ref()));
-    // The page has one channel, as long as it lives.
-    heard.forget();
+    channel.set_onmessage(Some(listener.as_ref().unchecked_ref()));
+    // The channel exists as long as the page.
+    listener.forget();
     CHANNEL.set(Some(channel));
 }
 
-/// Tells the other tabs.
-pub fn tell(message: &Message) {
+/// Sends a message to the other tabs.
+pub fn broadcast(message: &Message) {
     CHANNEL.with_borrow(|channel| {
         if let Some(channel) = channel {
             drop(channel.post_message(&message.write()));
@@ -99,7 +99,7 @@ impl Message {
         self.words().into_iter().map(JsValue::from_str).collect::<Array>().into()
     }
 
-    /// A tab with another version of the page may tell what this one doesn't understand.
+    /// Ignores unknown messages, because another tab may run another version of the page.
     fn read(data: &JsValue) -> Option<Self> {
         Self::of(data.dyn_ref::<Array>()?.iter().filter_map(|word| word.as_string()).collect())
     }

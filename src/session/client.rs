@@ -1,4 +1,4 @@
-//! How server functions are called: with the token, with a limit in time, and with an ear for a session's end.
+//! The HTTP client of server functions. It sends the token, applies a timeout and notices the end of the session.
 
 use std::{future::Future, mem, time::Duration};
 
@@ -18,10 +18,10 @@ use server_fn::{
 use super::LIVE;
 use crate::error::AppError;
 
-/// After this time a call is given up: the server itself answers within 20 s, busy or not.
+/// The timeout of a request. The server itself responds within 20 s, even when it is busy.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The browser's client, with `Authorization: Bearer` (RFC 6750, section 2.1) while there is a token.
+/// The browser's client. It sends `Authorization: Bearer` (RFC 6750, section 2.1) if there is a token.
 pub struct SessionClient;
 
 impl Client<AppError> for SessionClient {
@@ -29,19 +29,19 @@ impl Client<AppError> for SessionClient {
     type Response = BrowserResponse;
 
     async fn send(mut request: BrowserRequest) -> Result<BrowserResponse, AppError> {
-        let token = LIVE.get().and_then(|session| session.token());
+        let token = LIVE.get().and_then(|auth| auth.token());
         if let Some(token) = &token {
             request.headers().set("Authorization", &format!("Bearer {token}"));
         }
         limit(&mut request);
-        let answer = <BrowserClient as Client<AppError>>::send(request).await;
-        if let (Ok(response), Some(token), Some(session)) = (&answer, token, LIVE.get())
+        let result = <BrowserClient as Client<AppError>>::send(request).await;
+        if let (Ok(response), Some(token), Some(auth)) = (&result, token, LIVE.get())
             && ClientRes::<AppError>::status(response) == AppError::SessionEnded.status()
             && is_ours(response)
         {
-            session.ended(&token);
+            auth.ended(&token);
         }
-        answer
+        result
     }
 
     fn open_websocket(
@@ -60,7 +60,7 @@ impl Client<AppError> for SessionClient {
     }
 }
 
-/// Ends a session that no tab holds any more. Nobody waits for it: without an answer the session ends by disuse.
+/// Ends a session that no tab uses any more. The result is ignored: if the request fails, the session expires by inactivity.
 pub fn end(token: &str) {
     let init = RequestInit::new();
     init.set_method("POST");
@@ -71,12 +71,12 @@ pub fn end(token: &str) {
     }
 }
 
-/// Whether the server itself has answered, and not a proxy before it, whose own login may have ended.
+/// Whether the response is from the server itself. It may be from a proxy whose own login has expired.
 fn is_ours(response: &BrowserResponse) -> bool {
     response.generate_headers().contains_key(SERVER_FN_ERROR_HEADER)
 }
 
-/// Gives a request its limit in time. Not every browser has `AbortSignal.timeout`, so a timer does it.
+/// Adds the timeout to a request. Not every browser has `AbortSignal.timeout`, so this uses a timer.
 fn limit(request: &mut Request) {
     let Ok(spare) = web_sys::Request::new_with_str("/") else { return };
     let plain: web_sys::Request = mem::replace(request, spare.into()).into();

@@ -122,7 +122,7 @@ on_both! {
                 cache-control: no-store
                 content-type: application/json; charset=utf-8
                 vary: Authorization, Origin, Sec-Fetch-Site
-                {"status":"fail","errors":{"account":["An account with this email or username exists already. Log in, or choose another email and username."]}}
+                {"status":"fail","errors":{"account":["An account with this email or username already exists. Log in, or choose another email and username."]}}
                 "#);
             }
         }

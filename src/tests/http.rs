@@ -70,7 +70,7 @@ async fn the_contract_of_the_json_api_holds_to_the_letter() {
     cache-control: no-store
     content-type: application/json; charset=utf-8
     vary: Authorization, Origin, Sec-Fetch-Site
-    {"status":"fail","code":"session_ended","error":"You are not logged in, or the session or access token has ended. Log in again, or make another token."}
+    {"status":"fail","code":"session_ended","error":"You are not logged in, or your session or access token is no longer valid. Log in again, or create a new token."}
     "#);
 }
 

@@ -483,7 +483,7 @@ on_both! {
             assert_eq!(app.change(&token, PASSWORD, "ann@example.org").await.status, 400);
         }
         let same = app.change(&token, PASSWORD, PASSWORD).await;
-        assert_eq!(same.json()["errors"]["new_password"][0], "This is your password already. Choose another.");
+        assert_eq!(same.json()["errors"]["new_password"][0], "This is already your password. Choose a different one.");
         assert_eq!(app.change(&token, PASSWORD, NEW).await.status, 200);
     }
 }

@@ -1,5 +1,5 @@
-// Runs before anything is drawn. Takes the session over from another tab of this browser, if one has it, and hides what is meant
-// for strangers. `asked` settles once that is known; where nobody answers in time, this is a stranger.
+// Runs before anything is drawn. Copies the session from another tab of this browser, if there is one, and then hides the
+// logged-out page. `asked` settles once this is known. Without a response within 100 ms the page is logged out.
 var asked = new Promise((done) => {
   const veil = () => (document.documentElement.dataset.session = "stored");
   try {

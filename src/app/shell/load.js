@@ -1,5 +1,5 @@
-// Loads the page and starts it. Until then a form can be filled in and sent: the page sends it as soon as it has started.
-// Says so if the start fails, and if the page breaks later.
+// Loads the page and starts it. A form can be filled in and submitted before that; the page sends it once it has started.
+// Shows an error if the start fails or if the page crashes later.
 const trouble = document.getElementById("trouble");
 const buttons = [...document.querySelectorAll("#page [data-busy]")].map((button) => [button, button.textContent]);
 let sent;
@@ -33,7 +33,7 @@ import(script).then(async (page) => {
   await asked;
   page.start();
   removeEventListener("submit", early);
-  // The page's effects have run by then.
+  // The timeout lets the page's effects run first.
   if (sent) setTimeout(() => document.getElementById(sent.id)?.form.requestSubmit());
   addEventListener("error", (event) => broken(event.error));
   addEventListener("unhandledrejection", (event) => broken(event.reason));

@@ -1,4 +1,4 @@
-//! Taking one's data along, and the way to delete the account.
+//! The export of the account data, and the deletion of the account.
 
 use std::rc::Rc;
 
@@ -16,32 +16,29 @@ use crate::{
     session::SessionClient,
 };
 
-/// Everything that is kept about whoever is logged in, as JSON.
-///
-/// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// Everything that is stored about the account, as JSON.
 #[server(name = TakeAlong, prefix = "/fn", endpoint = "export", input = Json, output = Json, client = SessionClient)]
 pub async fn export() -> Result<String, AppError> {
     let export = crate::http::context::PageContext::from_request()?.export().await?;
     serde_json::to_string_pretty(&export).map_err(|_| AppError::Internal)
 }
 
-/// The part.
+/// The part with the export and the deletion.
 #[component]
 pub fn Data(
-    /// Asks for the password where it must.
-    confirm: ReauthPrompt,
+    /// The prompt for the password.
+    reauth: ReauthPrompt,
 ) -> impl IntoView {
-    let outcome = ActionStatus::none();
+    let status = ActionStatus::none();
     let download = move |_| {
-        outcome.begin("Gathering your data…");
-        let act = Rc::new(|| {
+        status.begin("Gathering your data…");
+        let operation = Rc::new(|| {
             Box::pin(async {
                 dom::download("account.json", "application/json", &export().await?);
                 Ok("Your data is in the file account.json.".to_owned())
             }) as _
         });
-        confirm.with_reauth("download your data", act, Rc::new(move |answer| outcome.end(answer)));
+        reauth.with_reauth("download your data", operation, Rc::new(move |result| status.end(result)));
     };
     view! {
         <h1 tabindex="-1">"Data"</h1>
@@ -49,14 +46,14 @@ pub fn Data(
             <div class="row row-act">
                 <div class="row-value">
                     <h2 id="download-heading">"Your data"</h2>
-                    <p class="hint">"Everything that is kept about you, as one JSON file."</p>
+                    <p class="hint">"Everything that is stored about you, as one JSON file."</p>
                 </div>
                 <button class="button button-quiet button-small" type="button" on:click=download>
                     "Download your data"
                 </button>
-                <div class="row-outcome"><ActionStatusLine outcome /></div>
+                <div class="row-outcome"><ActionStatusLine status /></div>
             </div>
         </section>
-        <DeleteAccount confirm />
+        <DeleteAccount reauth />
     }
 }

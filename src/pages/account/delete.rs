@@ -1,4 +1,4 @@
-//! Deleting one's account.
+//! The deletion of the account.
 
 use std::rc::Rc;
 
@@ -16,26 +16,23 @@ use crate::{
     session::{AuthState, SessionClient},
 };
 
-/// Removes the account of whoever is logged in, with everything that is kept about them.
-///
-/// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// Deletes the account and all its data.
 #[server(
     name = Delete, prefix = "/fn", endpoint = "delete_account", input = Json, output = Json,
     client = SessionClient
 )]
 pub async fn delete_account(
-    /// Their username, so that nobody does it by mistake.
+    /// The account's username, which prevents a deletion by mistake.
     username: String,
 ) -> Result<(), AppError> {
     crate::http::context::PageContext::from_request()?.delete_account(&username).await
 }
 
-/// The button, and the dialog that it opens.
+/// The delete button and its dialog.
 #[component]
 pub fn DeleteAccount(
-    /// Asks for the password where it must.
-    confirm: ReauthPrompt,
+    /// The prompt for the password.
+    reauth: ReauthPrompt,
 ) -> impl IntoView {
     let asked = RwSignal::new(false);
     view! {
@@ -54,26 +51,26 @@ pub fn DeleteAccount(
                 </button>
             </div>
         </section>
-        {move || asked.get().then(|| view! { <DeleteDialog confirm asked /> })}
+        {move || asked.get().then(|| view! { <DeleteDialog reauth asked /> })}
     }
 }
 
-/// Whoever really wants it types the username.
+/// The dialog. It asks for the username as a confirmation.
 #[component]
-fn DeleteDialog(confirm: ReauthPrompt, asked: RwSignal<bool>) -> impl IntoView {
-    let session = AuthState::current();
+fn DeleteDialog(reauth: ReauthPrompt, asked: RwSignal<bool>) -> impl IntoView {
+    let auth = AuthState::current();
     let form = FormState::new("delete");
     let dialog = NodeRef::<html::Dialog>::new();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([typed]) = form.begin([Field::Username]) else { return };
-        let act = Rc::new(move || {
+        let operation = Rc::new(move || {
             let typed = typed.clone();
             Box::pin(async move { delete_account(typed).await }) as _
         });
-        confirm.form("delete your account", form, act, move |()| session.leave());
+        reauth.form("delete your account", form, operation, move |()| auth.account_deleted());
     };
-    let username = session.identity().map(|me| me.account.username).unwrap_or_default();
+    let username = auth.identity().map(|me| me.account.username).unwrap_or_default();
     let label = view! { "Type \"" <bdi translate="no">{username}</bdi> "\" to confirm" };
     view! {
         <Dialog dialog heading="delete-dialog-heading" title="Delete your account?" closed=move || asked.set(false)>

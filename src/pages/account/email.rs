@@ -1,4 +1,4 @@
-//! Confirming one's email, and changing it.
+//! The email row of the profile, which confirms and changes the email.
 
 use std::rc::Rc;
 
@@ -19,10 +19,7 @@ use crate::{
     session::{AuthState, SessionClient},
 };
 
-/// Sends the mail again that asks whoever is logged in to confirm their email.
-///
-/// # Errors
-/// [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// Sends the mail that confirms the account's email again.
 #[server(
     name = ResendVerification, prefix = "/fn", endpoint = "resend_verification", input = Json, output = Json,
     client = SessionClient
@@ -31,37 +28,33 @@ pub async fn resend_verification() -> Result<(), AppError> {
     crate::http::context::PageContext::from_request()?.resend_verification().await
 }
 
-/// Asks at a new email whether it belongs to whoever is logged in.
-///
-/// # Errors
-/// [`AppError::MailOff`], [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::RateLimited`],
-/// [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// Sends a link to the new email. The email changes when the link is used.
 #[server(
     name = ChangeEmail, prefix = "/fn", endpoint = "change_email", input = Json, output = Json, client = SessionClient
 )]
 pub async fn change_email(
-    /// The email from now on.
+    /// The new email.
     new_email: String,
 ) -> Result<(), AppError> {
     crate::http::context::PageContext::from_request()?.change_email(&new_email).await
 }
 
-/// The row's name.
+/// The row's identifier.
 const ROW: &str = "email";
 
-/// The email, whether it is confirmed, and the form for another.
+/// The row with the email, whether it is confirmed, and the form that changes it.
 #[component]
 pub fn EmailRow(
-    /// Which row is open.
+    /// Which row is open in the part.
     rows: OpenRow,
-    /// Asks for the password where it must.
-    confirm: ReauthPrompt,
+    /// The prompt for the password.
+    reauth: ReauthPrompt,
 ) -> impl IntoView {
-    let outcome = ActionStatus::none();
+    let status = ActionStatus::none();
     if settings::MAIL.get() == "off" {
         return Either::Left(view! {
             <Fact label="Email">
-                <Email outcome />
+                <Email status />
                 <p class="hint">"This service sends no email, so the address can't be changed here."</p>
             </Fact>
         });
@@ -73,34 +66,34 @@ pub fn EmailRow(
             label="Email"
             change="Change email"
             first="email-new_email"
-            outcome
-            form=move || view! { <EmailForm rows confirm outcome /> }.into_any()
+            status
+            form=move || view! { <EmailForm rows reauth status /> }.into_any()
         >
-            <Email outcome />
+            <Email status />
         </Row>
     })
 }
 
-/// The email, and whether it is confirmed. If not, the mail can be sent again.
+/// The email and whether it is confirmed. If it is not, the mail can be sent again.
 #[component]
-fn Email(outcome: ActionStatus) -> impl IntoView {
-    let session = AuthState::current();
+fn Email(status: ActionStatus) -> impl IntoView {
+    let auth = AuthState::current();
     let resend = move |_| {
-        outcome.begin("Sending…");
+        status.begin("Sending…");
         spawn_local(async move {
             let sent = resend_verification().await;
-            // It may have been confirmed in another tab.
-            session.check().await;
-            let confirmed = session.identity().is_some_and(|me| me.account.email_verified);
-            let said = match (confirmed, settings::MAIL.get().as_str()) {
+            // The email may have been confirmed in another tab.
+            auth.check().await;
+            let confirmed = auth.identity().is_some_and(|me| me.account.email_verified);
+            let message = match (confirmed, settings::MAIL.get().as_str()) {
                 (true, _) => "Your email is already confirmed.",
                 (_, "kept") => "The email is in the server's mail folder. Open its link to confirm your address.",
                 _ => "Email sent. Open its link to confirm your address.",
             };
-            outcome.end(sent.map(|()| said.to_owned()));
+            status.end(sent.map(|()| message.to_owned()));
         });
     };
-    let account = Memo::new(move |_| session.identity().map(|me| me.account));
+    let account = Memo::new(move |_| auth.identity().map(|me| me.account));
     let verified = move || account.get().is_some_and(|account| account.email_verified);
     let again = move || {
         (!verified() && settings::MAIL.get() != "off").then(|| {
@@ -123,25 +116,25 @@ fn Email(outcome: ActionStatus) -> impl IntoView {
     }
 }
 
-/// The form for another email.
+/// The form that changes the email.
 #[component]
-fn EmailForm(rows: OpenRow, confirm: ReauthPrompt, outcome: ActionStatus) -> impl IntoView {
+fn EmailForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> impl IntoView {
     let form = FormState::new("email");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([email]) = form.begin([Field::NewEmail]) else { return };
-        let said = if settings::MAIL.get() == "kept" {
+        let message = if settings::MAIL.get() == "kept" {
             "The email with the link is in the server's mail folder. Your address changes when you open the link."
                 .into()
         } else {
             ["We sent a link to ", email.trim(), ". Your address changes when you open it."].concat()
         };
-        let act = Rc::new(move || {
+        let operation = Rc::new(move || {
             let email = email.clone();
             Box::pin(async move { change_email(email).await }) as _
         });
-        confirm.form("change your email", form, act, move |()| {
-            outcome.end(Ok(said));
+        reauth.form("change your email", form, operation, move |()| {
+            status.end(Ok(message));
             rows.close(ROW);
         });
     };

@@ -1,14 +1,14 @@
-//! What stands round every part of the account: whose it is, and the way from part to part.
+//! The frame of the account view: the account header and the navigation between the parts.
 
 use leptos::prelude::*;
 
 use crate::{components::breakable::breakable, route::Part, session::AuthState};
 
-/// Whose account it is.
+/// The header with the username, the email and a logout link.
 #[component]
 pub fn Who() -> impl IntoView {
-    let session = AuthState::current();
-    let username = move || session.identity().map(|me| me.account.username).unwrap_or_default();
+    let auth = AuthState::current();
+    let username = move || auth.identity().map(|me| me.account.username).unwrap_or_default();
     let initial = move || username().chars().next().map(|first| first.to_uppercase().to_string());
     view! {
         <header class="account-who">
@@ -16,7 +16,7 @@ pub fn Who() -> impl IntoView {
             <div>
                 <p class="account-name" translate="no"><bdi>{username}</bdi></p>
                 <p class="hint" translate="no">
-                    <bdi>{move || session.identity().map(|me| breakable(&me.account.email))}</bdi>
+                    <bdi>{move || auth.identity().map(|me| breakable(&me.account.email))}</bdi>
                 </p>
             </div>
             <a class="button button-quiet button-small" href="/logout">"Log out"</a>
@@ -24,7 +24,7 @@ pub fn Who() -> impl IntoView {
     }
 }
 
-/// The way from part to part: at the side on wide screens, above the part on narrow ones.
+/// The navigation between the parts: at the side on wide screens, above the part on narrow ones.
 #[component]
 pub fn Parts(
     /// The part that is shown.
@@ -49,7 +49,7 @@ pub fn Parts(
     }
 }
 
-/// The part's picture, which says no more than its name.
+/// The part's decorative icon, as the data of an SVG path.
 const fn picture(part: Part) -> &'static str {
     match part {
         Part::Profile => "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20c.8-3.6 3.8-5.5 7.5-5.5s6.7 1.9 7.5 5.5",

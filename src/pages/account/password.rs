@@ -1,4 +1,4 @@
-//! Changing one's password.
+//! The password row of the security part.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
@@ -15,40 +15,36 @@ use crate::{
     session::{AuthState, SessionClient},
 };
 
-/// Changes the password of whoever is logged in, and ends all their other sessions. Returns the token of the one that goes on.
-///
-/// # Errors
-/// [`AppError::WrongPassword`], [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::SessionEnded`],
-/// [`AppError::Unavailable`].
+/// Changes the account's password and ends all its other sessions. Returns the new token of the current session.
 #[server(
     name = ChangeOwnPassword, prefix = "/fn", endpoint = "change_password", input = Json, output = Json,
     client = SessionClient
 )]
 pub async fn change_password(
-    /// The password until now.
+    /// The current password.
     current_password: String,
-    /// The password from now on.
+    /// The new password.
     new_password: String,
     /// Whether to revoke every access token as well.
     #[server(default)]
     revoke_access_tokens: bool,
 ) -> Result<String, AppError> {
-    let door = crate::http::context::PageContext::from_request()?;
-    door.change_password(&current_password, &new_password, revoke_access_tokens).await
+    let context = crate::http::context::PageContext::from_request()?;
+    context.change_password(&current_password, &new_password, revoke_access_tokens).await
 }
 
-/// The row's name.
+/// The row's identifier.
 const ROW: &str = "password";
 /// The id of the checkbox.
 const REVOKE: &str = "password-revoke";
 
-/// The password, and the form for another.
+/// The row with the form that changes the password.
 #[component]
 pub fn PasswordRow(
-    /// Which row is open.
+    /// Which row is open in the part.
     rows: OpenRow,
 ) -> impl IntoView {
-    let outcome = ActionStatus::none();
+    let status = ActionStatus::none();
     view! {
         <Row
             rows
@@ -56,8 +52,8 @@ pub fn PasswordRow(
             label="Password"
             change="Change password"
             first="password-current_password"
-            outcome
-            form=move || view! { <PasswordForm rows outcome /> }.into_any()
+            status
+            form=move || view! { <PasswordForm rows status /> }.into_any()
         >
             <p>
                 <span aria-hidden="true">"••••••••"</span>
@@ -67,24 +63,24 @@ pub fn PasswordRow(
     }
 }
 
-/// The form for another password.
+/// The form that changes the password.
 #[component]
-fn PasswordForm(rows: OpenRow, outcome: ActionStatus) -> impl IntoView {
-    let session = AuthState::current();
+fn PasswordForm(rows: OpenRow, status: ActionStatus) -> impl IntoView {
+    let auth = AuthState::current();
     let form = FormState::new("password");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([current, new]) = form.begin([Field::CurrentPassword, Field::NewPassword]) else { return };
         let revoke = dom::is_checked(REVOKE);
         spawn_local(async move {
-            let answer = session.renew(Box::pin(change_password(current, new, revoke))).await;
-            if form.finish(answer).is_some() {
-                let done = if revoke {
+            let result = auth.renew(Box::pin(change_password(current, new, revoke))).await;
+            if form.finish(result).is_some() {
+                let message = if revoke {
                     "Password changed. You were logged out everywhere else, and your access tokens were revoked."
                 } else {
                     "Password changed. You were logged out everywhere else."
                 };
-                outcome.end(Ok(done.into()));
+                status.end(Ok(message.into()));
                 rows.close(ROW);
             }
         });

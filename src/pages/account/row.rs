@@ -1,4 +1,4 @@
-//! The rows of the account view: each sums something up, and opens the form that changes it.
+//! The rows of the account view. Each shows a value and opens the form that changes it.
 
 use leptos::{either::Either, prelude::*};
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Which row of a part is open: one at a time. Cheap to copy.
+/// The open row of a part. At most one is open. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct OpenRow(RwSignal<Option<&'static str>>);
 
@@ -27,7 +27,7 @@ impl OpenRow {
         dom::focus_id(first.into());
     }
 
-    /// Closes a row if it is open, and moves the focus back to its button.
+    /// Closes a row if it is open, and returns the focus to its button.
     pub fn close(self, row: &'static str) {
         if self.0.try_get_untracked().flatten() == Some(row) {
             self.0.try_set(None);
@@ -53,24 +53,24 @@ pub fn button_id(row: &str) -> String {
 pub fn Row<F: Fn() -> AnyView + Send + Sync + 'static>(
     /// Which row is open.
     rows: OpenRow,
-    /// Its name among them.
+    /// The row's identifier.
     row: &'static str,
-    /// What it sums up.
+    /// The row's label.
     label: &'static str,
-    /// What its button does, for whoever doesn't see where it stands: "Change" and what.
+    /// The accessible name of the button, such as "Change email".
     change: &'static str,
     /// The id of the form's first field.
     first: &'static str,
-    /// How the last change went.
-    outcome: ActionStatus,
+    /// The status of the last change.
+    status: ActionStatus,
     /// The form.
     form: F,
-    /// What it says while it is closed.
+    /// The content of the closed row.
     children: ChildrenFn,
 ) -> impl IntoView {
     let open = Memo::new(move |_| rows.is_open(row));
     let begin = move |_| {
-        outcome.clear_notice();
+        status.clear_notice();
         rows.open(row, first);
     };
     view! {
@@ -96,17 +96,17 @@ pub fn Row<F: Fn() -> AnyView + Send + Sync + 'static>(
                     })
                 }
             }}
-            <dd class="row-outcome"><ActionStatusLine outcome /></dd>
+            <dd class="row-outcome"><ActionStatusLine status /></dd>
         </div>
     }
 }
 
-/// A row that only tells something.
+/// A row that can't be changed.
 #[component]
 pub fn Fact(
-    /// What it is about.
+    /// The row's label.
     label: &'static str,
-    /// What it says.
+    /// The content.
     children: Children,
 ) -> impl IntoView {
     view! {
@@ -122,13 +122,13 @@ pub fn Fact(
 pub fn RowButtons(
     /// Which row is open.
     rows: OpenRow,
-    /// The row.
+    /// The row's identifier.
     row: &'static str,
-    /// Its form.
+    /// The row's form.
     form: FormState,
-    /// What the form does.
+    /// The submit button's label.
     label: &'static str,
-    /// What it is doing.
+    /// The label while a submission is pending.
     busy: &'static str,
 ) -> impl IntoView {
     view! {

@@ -1,4 +1,4 @@
-//! Where one is logged in.
+//! The list of sessions.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::{
         action_status::{ActionStatus, ActionStatusLine},
         confirm_button::ConfirmButton,
         loaded::{Failed, Loaded, Loading},
-        reauth_prompt::{Act, Done, ReauthPrompt},
+        reauth_prompt::{OnComplete, Operation, ReauthPrompt},
     },
     domain::account::SessionLine,
     error::AppError,
@@ -19,19 +19,13 @@ use crate::{
     session::SessionClient,
 };
 
-/// The sessions of whoever is logged in, the last used first.
-///
-/// # Errors
-/// [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// The sessions of the account, the most recently used first.
 #[server(name = OwnSessions, prefix = "/fn", endpoint = "sessions", input = Json, output = Json, client = SessionClient)]
 pub async fn sessions() -> Result<Vec<SessionLine>, AppError> {
     crate::http::context::PageContext::from_request()?.sessions().await
 }
 
-/// Ends one session of whoever is logged in, by its identifier.
-///
-/// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::NotFound`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// Ends one session of the account by its identifier.
 #[server(
     name = EndSession, prefix = "/fn", endpoint = "end_session", input = Json, output = Json, client = SessionClient
 )]
@@ -42,10 +36,7 @@ pub async fn end_session(
     crate::http::context::PageContext::from_request()?.end_session(&id).await
 }
 
-/// Ends every other session of whoever is logged in.
-///
-/// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// Ends every other session of the account.
 #[server(
     name = EndOtherSessions, prefix = "/fn", endpoint = "end_other_sessions", input = Json, output = Json,
     client = SessionClient
@@ -54,56 +45,56 @@ pub async fn end_other_sessions() -> Result<(), AppError> {
     crate::http::context::PageContext::from_request()?.end_other_sessions().await
 }
 
-/// The id of the part's heading.
+/// The heading's id.
 const HEADING: &str = "sessions-heading";
 
-/// The part: the list of sessions, each with its button.
+/// The part with the list of sessions. Each has a logout button.
 #[component]
 pub fn Sessions(
-    /// Asks for the password where it must.
-    confirm: ReauthPrompt,
+    /// The prompt for the password.
+    reauth: ReauthPrompt,
 ) -> impl IntoView {
     let list = RwSignal::new(Loaded::Loading);
-    let outcome = ActionStatus::none();
+    let status = ActionStatus::none();
     let load = StoredValue::new_local(Box::new(move || {
         spawn_local(async move {
-            let answer = sessions().await;
-            list.try_set(answer.into());
+            let result = sessions().await;
+            list.try_set(result.into());
         });
     }) as Box<dyn Fn()>);
     let reload = move || load.with_value(|load| load());
     Effect::new(move |_| reload());
-    // What came of an act is said, and the list told anew.
-    let done: Done = Rc::new(move |answer| {
-        let acted = answer != Err(AppError::ReauthRequired);
-        outcome.end(answer);
-        if acted {
+    // Shows the result of an operation and loads the list again, unless the user cancelled.
+    let on_complete: OnComplete = Rc::new(move |result| {
+        let is_confirmed = result != Err(AppError::ReauthRequired);
+        status.end(result);
+        if is_confirmed {
             reload();
             dom::focus_id(HEADING.into());
         }
     });
-    let done = StoredValue::new_local(done);
+    let on_complete = StoredValue::new_local(on_complete);
     let end = move |line: &SessionLine| {
-        let (id, told) = (line.id.clone(), [&line.client, " is logged out."].concat());
-        let act: Act = Rc::new(move || {
-            let (id, told) = (id.clone(), told.clone());
+        let (id, message) = (line.id.clone(), [&line.client, " is logged out."].concat());
+        let operation: Operation = Rc::new(move || {
+            let (id, message) = (id.clone(), message.clone());
             Box::pin(async move {
                 match end_session(id).await {
-                    // Somebody was quicker, or it has ended by itself.
-                    Ok(()) | Err(AppError::NotFound) => Ok(told),
+                    // The session was ended in another place or has expired.
+                    Ok(()) | Err(AppError::NotFound) => Ok(message),
                     Err(error) => Err(error),
                 }
             })
         });
-        outcome.begin("Logging it out…");
-        confirm.with_reauth("log out a device", act, done.get_value());
+        status.begin("Logging it out…");
+        reauth.with_reauth("log out a device", operation, on_complete.get_value());
     };
     let end_others = move || {
-        let act: Act = Rc::new(|| {
+        let operation: Operation = Rc::new(|| {
             Box::pin(async { end_other_sessions().await.map(|()| "All other devices are logged out.".into()) })
         });
-        outcome.begin("Logging them out…");
-        confirm.with_reauth("log out all other devices", act, done.get_value());
+        status.begin("Logging them out…");
+        reauth.with_reauth("log out all other devices", operation, on_complete.get_value());
     };
     let lines = move || match list.get() {
         Loaded::Loading => EitherOf3::A(view! { <Loading what="your sessions" /> }),
@@ -116,7 +107,7 @@ pub fn Sessions(
                             label="Log out all other devices"
                             name="Log out all other devices"
                             question="Log out everywhere but here?"
-                            act=end_others
+                            action=end_others
                         />
                     </p>
                 }
@@ -135,7 +126,7 @@ pub fn Sessions(
             "Devices where you're logged in. See one you don't recognise? Log it out, then "
             <a href=Part::Security.path()>"change your password"</a> "."
         </p>
-        <ActionStatusLine outcome />
+        <ActionStatusLine status />
         {lines}
     }
 }
@@ -156,7 +147,7 @@ fn Line<F: Fn(&SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoVi
                 <p class="hint">{since}</p>
             </div>
             {(!current).then(|| view! {
-                <ConfirmButton label="Log out" name=label question="Log out this device?" act=move || end(&line) />
+                <ConfirmButton label="Log out" name=label question="Log out this device?" action=move || end(&line) />
             })}
         </li>
     }

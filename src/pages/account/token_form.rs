@@ -1,4 +1,4 @@
-//! Making a personal access token, which is shown once.
+//! The form that creates a personal access token. The token is shown once.
 
 use std::rc::Rc;
 
@@ -18,21 +18,17 @@ use crate::{
     session::SessionClient,
 };
 
-/// Makes a personal access token for whoever is logged in. Returns it, this once.
-///
-/// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::SessionEnded`],
-/// [`AppError::Unavailable`].
+/// Creates a personal access token for the account. The token is returned only this once.
 #[server(
     name = IssueAccessToken, prefix = "/fn", endpoint = "issue_access_token", input = Json, output = Json,
     client = SessionClient
 )]
 pub async fn issue_access_token(
-    /// What it is called.
+    /// The token's name.
     name: String,
-    /// What it may do: `read` or `full`.
+    /// The permissions: `read` or `full`.
     scope: String,
-    /// How many days it lasts.
+    /// The lifetime in days.
     days: String,
 ) -> Result<String, AppError> {
     crate::http::context::PageContext::from_request()?
@@ -40,16 +36,16 @@ pub async fn issue_access_token(
         .await
 }
 
-/// The row's name.
+/// The row's identifier.
 const ROW: &str = "token";
 
-/// The button, in whose place the form comes, and then the token that was made. It stands there until it is put away or the
-/// part is left: it is shown nowhere else.
+/// The "New token" button, which the form replaces. The new token is then shown until the user dismisses it or opens another
+/// part. It is shown nowhere else.
 #[component]
 pub fn NewToken<F: Fn() + Copy + Send + Sync + 'static>(
-    /// Asks for the password where it must.
-    confirm: ReauthPrompt,
-    /// The token that was made.
+    /// The prompt for the password.
+    reauth: ReauthPrompt,
+    /// The new token while it is shown.
     made: RwSignal<Option<String>>,
     /// Loads the list again.
     reload: F,
@@ -73,14 +69,14 @@ pub fn NewToken<F: Fn() + Copy + Send + Sync + 'static>(
         <div class="new-token">
             {move || made.get().map(|token| view! { <Made token made /> })}
             {button}
-            {move || open.get().then(|| view! { <TokenForm confirm rows made reload /> })}
+            {move || open.get().then(|| view! { <TokenForm reauth rows made reload /> })}
         </div>
     }
 }
 
 #[component]
 fn TokenForm<F: Fn() + Copy + 'static>(
-    confirm: ReauthPrompt,
+    reauth: ReauthPrompt,
     rows: OpenRow,
     made: RwSignal<Option<String>>,
     reload: F,
@@ -89,11 +85,11 @@ fn TokenForm<F: Fn() + Copy + 'static>(
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some(fields) = form.begin([Field::Name, Field::TokenScope, Field::Days]) else { return };
-        let act = Rc::new(move || {
+        let operation = Rc::new(move || {
             let [name, scope, days] = fields.clone();
             Box::pin(async move { issue_access_token(name, scope, days).await }) as _
         });
-        confirm.form("create an access token", form, act, move |token: String| {
+        reauth.form("create an access token", form, operation, move |token: String| {
             rows.close(ROW);
             if made.try_set(Some(token)).is_none() {
                 dom::focus_id(MADE.into());
@@ -133,7 +129,7 @@ fn TokenForm<F: Fn() + Copy + 'static>(
 /// The id of the heading above a new token.
 const MADE: &str = "new-token-heading";
 
-/// The token that was made, and how it is used.
+/// The panel with the new token and an example of its use.
 #[component]
 fn Made(token: String, made: RwSignal<Option<String>>) -> impl IntoView {
     let origin = location().origin().unwrap_or_default();

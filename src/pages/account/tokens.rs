@@ -1,4 +1,4 @@
-//! Personal access tokens.
+//! The list of personal access tokens.
 
 use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
@@ -17,13 +17,10 @@ use crate::{
     session::SessionClient,
 };
 
-/// The id of the part's heading.
+/// The heading's id.
 const HEADING: &str = "tokens-heading";
 
-/// The personal access tokens of whoever is logged in, the youngest first.
-///
-/// # Errors
-/// [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// The personal access tokens of the account, the newest first.
 #[server(
     name = OwnAccessTokens, prefix = "/fn", endpoint = "access_tokens", input = Json, output = Json,
     client = SessionClient
@@ -32,10 +29,7 @@ pub async fn access_tokens() -> Result<Vec<AccessTokenLine>, AppError> {
     crate::http::context::PageContext::from_request()?.access_tokens().await
 }
 
-/// Revokes a personal access token of whoever is logged in, by its identifier.
-///
-/// # Errors
-/// [`AppError::NotFound`], [`AppError::SessionEnded`], [`AppError::Unavailable`].
+/// Revokes a personal access token of the account by its identifier.
 #[server(
     name = RevokeAccessToken, prefix = "/fn", endpoint = "revoke_access_token", input = Json, output = Json,
     client = SessionClient
@@ -47,36 +41,36 @@ pub async fn revoke_access_token(
     crate::http::context::PageContext::from_request()?.revoke_access_token(&id).await
 }
 
-/// The part: the list of tokens, and the form for another.
+/// The part with the list of tokens and the form that creates one.
 #[component]
 pub fn AccessTokens(
-    /// Asks for the password where it must.
-    confirm: ReauthPrompt,
+    /// The prompt for the password.
+    reauth: ReauthPrompt,
 ) -> impl IntoView {
     let list = RwSignal::new(Loaded::Loading);
-    let outcome = ActionStatus::none();
+    let status = ActionStatus::none();
     let load = StoredValue::new_local(Box::new(move || {
         spawn_local(async move {
-            let answer = access_tokens().await;
-            list.try_set(answer.into());
+            let result = access_tokens().await;
+            list.try_set(result.into());
         });
     }) as Box<dyn Fn()>);
     Effect::new(move |_| load.with_value(|load| load()));
     let reload = move || load.with_value(|load| load());
     let made = RwSignal::new(None::<String>);
     let revoke = move |line: &AccessTokenLine| {
-        let (id, told) = (line.id.clone(), [&line.name, " is revoked."].concat());
-        // The youngest is the one that is shown.
+        let (id, message) = (line.id.clone(), [&line.name, " is revoked."].concat());
+        // The token in the panel is the newest of the list. Its panel closes when it is revoked.
         if list.with_untracked(
             |list| matches!(list, Loaded::Ready(lines) if lines.first().is_some_and(|first| first.id == id)),
         ) {
             made.set(None);
         }
-        outcome.begin("Revoking it…");
+        status.begin("Revoking it…");
         spawn_local(async move {
-            outcome.end(match revoke_access_token(id).await {
-                // Somebody was quicker, or it has ended by itself.
-                Ok(()) | Err(AppError::NotFound) => Ok(told),
+            status.end(match revoke_access_token(id).await {
+                // The token was revoked in another place or has expired.
+                Ok(()) | Err(AppError::NotFound) => Ok(message),
                 Err(error) => Err(error),
             });
             reload();
@@ -100,8 +94,8 @@ pub fn AccessTokens(
             "Let scripts use your account without your password. Tokens can't change your email, password or sessions. "
             <a href="/api/docs#personal-access-tokens" target="_blank">"API reference (new tab)"</a>
         </p>
-        <NewToken confirm made reload />
-        <ActionStatusLine outcome />
+        <NewToken reauth made reload />
+        <ActionStatusLine status />
         {lines}
     }
 }
@@ -123,7 +117,7 @@ fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> 
                 <p class="hint">{may} {used}</p>
                 <p class="hint">{lasts}</p>
             </div>
-            <ConfirmButton label="Revoke" name=label question="Revoke? Scripts that use it stop working." act=move || revoke(&line) />
+            <ConfirmButton label="Revoke" name=label question="Revoke? Scripts that use it stop working." action=move || revoke(&line) />
         </li>
     }
 }

@@ -1,4 +1,4 @@
-//! Changing one's username.
+//! The username row of the profile.
 
 use std::rc::Rc;
 
@@ -18,35 +18,31 @@ use crate::{
     session::{AuthState, SessionClient},
 };
 
-/// Gives the account of whoever is logged in another username.
-///
-/// # Errors
-/// [`AppError::ReauthRequired`], [`AppError::Invalid`], [`AppError::RateLimited`], [`AppError::SessionEnded`],
-/// [`AppError::Unavailable`].
+/// Changes the account's username.
 #[server(
     name = ChangeUsername, prefix = "/fn", endpoint = "change_username", input = Json, output = Json,
     client = SessionClient
 )]
 pub async fn change_username(
-    /// The username from now on.
+    /// The new username.
     username: String,
 ) -> Result<Account, AppError> {
     crate::http::context::PageContext::from_request()?.change_username(&username).await
 }
 
-/// The row's name.
+/// The row's identifier.
 const ROW: &str = "username";
 
-/// The username, and the form for another.
+/// The row with the username and the form that changes it.
 #[component]
 pub fn UsernameRow(
-    /// Which row is open.
+    /// Which row is open in the part.
     rows: OpenRow,
-    /// Asks for the password where it must.
-    confirm: ReauthPrompt,
+    /// The prompt for the password.
+    reauth: ReauthPrompt,
 ) -> impl IntoView {
-    let session = AuthState::current();
-    let outcome = ActionStatus::none();
+    let auth = AuthState::current();
+    let status = ActionStatus::none();
     view! {
         <Row
             rows
@@ -54,29 +50,29 @@ pub fn UsernameRow(
             label="Username"
             change="Change username"
             first="username-username"
-            outcome
-            form=move || view! { <UsernameForm rows confirm outcome /> }.into_any()
+            status
+            form=move || view! { <UsernameForm rows reauth status /> }.into_any()
         >
-            <p><bdi translate="no">{move || session.identity().map(|me| me.account.username)}</bdi></p>
+            <p><bdi translate="no">{move || auth.identity().map(|me| me.account.username)}</bdi></p>
         </Row>
     }
 }
 
-/// The form for another username.
+/// The form that changes the username.
 #[component]
-fn UsernameForm(rows: OpenRow, confirm: ReauthPrompt, outcome: ActionStatus) -> impl IntoView {
-    let session = AuthState::current();
+fn UsernameForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> impl IntoView {
+    let auth = AuthState::current();
     let form = FormState::new("username");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([username]) = form.begin([Field::Username]) else { return };
-        let act = Rc::new(move || {
+        let operation = Rc::new(move || {
             let username = username.clone();
             Box::pin(async move { change_username(username).await }) as _
         });
-        confirm.form("change your username", form, act, move |account: Account| {
-            outcome.end(Ok(["Your username is now ", &account.username, "."].concat()));
-            session.set_account(account);
+        reauth.form("change your username", form, operation, move |account: Account| {
+            status.end(Ok(["Your username is now ", &account.username, "."].concat()));
+            auth.set_account(account);
             rows.close(ROW);
         });
     };
@@ -89,7 +85,7 @@ fn UsernameForm(rows: OpenRow, confirm: ReauthPrompt, outcome: ActionStatus) -> 
                 label="New username"
                 hint="3–32 characters: a–z, 0–9, dot, underscore, hyphen. Your old username becomes available to others."
                 autocomplete="off"
-                value=session.identity().map(|me| me.account.username).unwrap_or_default()
+                value=auth.identity().map(|me| me.account.username).unwrap_or_default()
             />
             <RowButtons rows row=ROW form label="Change username" busy="Changing…" />
         </form>
