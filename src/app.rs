@@ -114,7 +114,7 @@ fn update_focus(
     let known = |phase| phase != Phase::Checking;
     match last {
         Some((shown, _)) if shown != view => {
-            typed::put_back();
+            typed::restore();
             if dom::has_focus(switcher::ID) {
                 announced.set(view.name(signed_in));
             } else {

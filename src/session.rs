@@ -375,7 +375,7 @@ impl AuthState {
         spawn_local(async move { auth.check().await });
     }
 
-    fn take_over(&self, token: String) {
+    fn adopt(&self, token: String) {
         storage::write(&token);
         self.clear_notice();
         self.try_token(token);
@@ -397,14 +397,14 @@ impl AuthState {
         match message {
             // During a logout the session is no longer shared.
             Message::Ask if storage::is_expected() => self.broadcast(Message::Have),
-            Message::Have(token) if current.is_none() && self.asking.get_untracked() => self.take_over(token),
+            Message::Have(token) if current.is_none() && self.asking.get_untracked() => self.adopt(token),
             Message::Ask | Message::Have(_) => {}
             Message::Began { token, account, username } => self.receive_login(token, &account, username),
             Message::Renewed { old, new } => match self.phase_now() {
                 // The server rejected the old token before this tab received the new one.
-                Phase::SignedOut if self.refused.get_value().as_ref() == Some(&old) => self.take_over(new),
+                Phase::SignedOut if self.refused.get_value().as_ref() == Some(&old) => self.adopt(new),
                 Phase::SignedOut => {}
-                Phase::Checking if current.as_ref() == Some(&old) => self.take_over(new),
+                Phase::Checking if current.as_ref() == Some(&old) => self.adopt(new),
                 _ => self.replace_token(&old, new),
             },
             Message::LoggedOut(token) => {
@@ -437,7 +437,7 @@ impl AuthState {
                 self.clear_notice();
                 self.state.set(State::Elsewhere { username });
             }
-            _ => self.take_over(new),
+            _ => self.adopt(new),
         }
     }
 

@@ -21,9 +21,9 @@ pub fn start() {
     mount_to(fresh.clone(), App).forget();
     match document().get_element_by_id(PAGE) {
         Some(rendered) => {
-            let typed = Typed::into(&rendered);
+            let typed = Typed::read(&rendered);
             drop(rendered.replace_with_with_node_1(&fresh));
-            typed.put_back();
+            typed.restore();
         }
         None => drop(document().body().map(|body| body.append_child(&fresh))),
     }

@@ -51,13 +51,13 @@ pub fn take_fragment() -> Option<String> {
 
 /// The token in the state of the history entry.
 #[must_use]
-pub fn kept_link() -> Option<String> {
+pub fn stored_link() -> Option<String> {
     window().history().ok()?.state().ok()?.as_string().filter(|text| is_link(text))
 }
 
 /// Removes the token from the history entry.
 pub fn forget_link() {
-    if kept_link().is_some() {
+    if stored_link().is_some() {
         drop(window().history().map(|history| history.replace_state(&JsValue::NULL, "")));
     }
 }

@@ -53,14 +53,14 @@ impl Address {
 
     /// Goes to a view that the user has chosen. Text that was typed in the old view is stored and restored on return.
     pub fn choose(self, view: View) {
-        typed::keep();
+        typed::store();
         self.go(view);
     }
 
     /// Like [`Self::choose`], but without a new history entry.
     pub fn replace(self, view: View) {
         if view != self.view_now() {
-            typed::keep();
+            typed::store();
             self.turn(view, History::replace_state_with_url);
         }
     }
@@ -77,7 +77,7 @@ impl Address {
         let back = window_event_listener(ev::popstate, move |_| {
             let view = View::at(&path());
             if view != self.view_now() {
-                typed::keep();
+                typed::store();
                 self.0.set(view);
             }
         });

@@ -23,7 +23,7 @@ struct Focus {
 impl Typed {
     /// Reads everything that was typed inside an element, and the focus.
     #[must_use]
-    pub fn into(root: &Element) -> Self {
+    pub fn read(root: &Element) -> Self {
         let mut typed = Self { texts: texts(root, |_| true), focus: None };
         typed.focus = document()
             .active_element()
@@ -34,7 +34,7 @@ impl Typed {
 
     /// Reads the texts that were typed inside an element, except passwords, which are never stored longer than needed.
     #[must_use]
-    pub fn without_passwords(root: &Element) -> Self {
+    pub fn read_without_passwords(root: &Element) -> Self {
         Self { texts: texts(root, |input| !input.autocomplete().ends_with("password")), focus: None }
     }
 
@@ -45,7 +45,7 @@ impl Typed {
     }
 
     /// Restores each text in the input with the same id, unless something was typed there. Also restores the focus.
-    pub fn put_back(&self) {
+    pub fn restore(&self) {
         for (id, text) in &self.texts {
             let Some(element) = document().get_element_by_id(id) else { continue };
             if let Some(input) = element.dyn_ref::<HtmlInputElement>() {
@@ -64,25 +64,25 @@ impl Typed {
 
 thread_local! {
     /// The texts from the forms of earlier views.
-    static KEPT: RefCell<Typed> = RefCell::default();
+    static STORED: RefCell<Typed> = RefCell::default();
 }
 
 /// Stores the texts of the current view before another view replaces it.
-pub fn keep() {
+pub fn store() {
     if let Ok(Some(view)) = document().query_selector(".view") {
-        let typed = Typed::without_passwords(&view);
-        KEPT.with_borrow_mut(|kept| kept.add(typed));
+        let typed = Typed::read_without_passwords(&view);
+        STORED.with_borrow_mut(|stored| stored.add(typed));
     }
 }
 
 /// Restores the texts once the browser has drawn the current view.
-pub fn put_back() {
-    request_animation_frame(|| KEPT.with_borrow(Typed::put_back));
+pub fn restore() {
+    request_animation_frame(|| STORED.with_borrow(Typed::restore));
 }
 
 /// Deletes the stored texts, so that the next user of the browser can't see them.
 pub fn forget() {
-    KEPT.take();
+    STORED.take();
 }
 
 fn texts(root: &Element, is_included: fn(&HtmlInputElement) -> bool) -> Vec<(String, String)> {

@@ -39,7 +39,7 @@ impl ActionStatus {
     }
 
     /// Clears the status.
-    pub fn clear_notice(self) {
+    pub fn clear(self) {
         self.0.try_set(Content::Empty);
     }
 }

@@ -26,14 +26,14 @@ pub fn ConfirmButton<F: Fn() + 'static>(
     });
     let cancel = move || is_asking.set(Some(false));
     move || {
-        let (name, spoken) = (name.clone(), format!("{name}. {question}"));
+        let (name, group_label) = (name.clone(), format!("{name}. {question}"));
         if is_asking.get() == Some(true) {
             Either::Left(view! {
                 <div
                     node_ref=group
                     class="ask"
                     role="group"
-                    aria-label=spoken
+                    aria-label=group_label
                     tabindex="-1"
                     on:keydown=move |event| {
                         if event.key() == "Escape" {

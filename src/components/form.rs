@@ -201,12 +201,12 @@ pub fn FormAlert(
     /// The form.
     form: FormState,
 ) -> impl IntoView {
-    let spoken = move || form.message(|whole| whole);
-    let seen = move || form.message(|_| form.wait.get());
+    let announced = move || form.message(|whole| whole);
+    let visible = move || form.message(|_| form.wait.get());
     view! {
-        <p class="visually-hidden" role="alert" prop:textContent=spoken></p>
+        <p class="visually-hidden" role="alert" prop:textContent=announced></p>
         <div id=form.alert() class="form-alert" tabindex="-1">
-            <p class="notice notice-wrong" aria-hidden="true" prop:textContent=seen></p>
+            <p class="notice notice-wrong" aria-hidden="true" prop:textContent=visible></p>
         </div>
     }
 }

@@ -38,7 +38,7 @@ impl LinkToken {
     pub fn take() -> Self {
         let link = Self(RwSignal::new(Link::Unread));
         Effect::new(move |_| {
-            link.0.set(dom::take_fragment().or_else(dom::kept_link).map_or(Link::Missing, Link::Opened));
+            link.0.set(dom::take_fragment().or_else(dom::stored_link).map_or(Link::Missing, Link::Opened));
             let opened = window_event_listener(ev::hashchange, move |_| {
                 if let Some(another) = dom::take_fragment() {
                     link.0.set(Link::Opened(another));

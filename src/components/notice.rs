@@ -35,7 +35,7 @@ fn registered() -> &'static str {
 
 /// The notice after a registration that also logged in.
 #[must_use]
-pub fn registered_and_in() -> &'static str {
+pub fn registered_and_logged_in() -> &'static str {
     match settings::MAIL.get().as_str() {
         "kept" => "Account created. The email to confirm your address is in the server's mail folder.",
         _ => "Account created.",

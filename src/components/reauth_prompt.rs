@@ -85,11 +85,11 @@ impl ReauthPrompt {
         on_complete: impl FnOnce(T) + 'static,
     ) {
         let result = Rc::new(Cell::new(None));
-        let (kept, on_complete) = (Rc::clone(&result), Cell::new(Some(on_complete)));
+        let (stored, on_complete) = (Rc::clone(&result), Cell::new(Some(on_complete)));
         let operation: Operation = Rc::new(move || {
-            let (sending, kept) = (send(), Rc::clone(&kept));
+            let (sending, stored) = (send(), Rc::clone(&stored));
             Box::pin(async move {
-                kept.set(Some(sending.await?));
+                stored.set(Some(sending.await?));
                 Ok(String::new())
             })
         });

@@ -16,7 +16,7 @@ use leptos::{either::EitherOf5, prelude::*};
 use self::{
     data::Data,
     email::EmailRow,
-    frame::{Parts, Who},
+    frame::{AccountHeader, Parts},
     password::PasswordRow,
     row::{Fact, OpenRow},
     sessions::Sessions,
@@ -90,7 +90,7 @@ fn AccountSections() -> impl IntoView {
     view! {
         <style nonce=dom::nonce()>{STYLE}</style>
         <div class="account">
-            <Who />
+            <AccountHeader />
             <Parts part />
             <div class="part">
                 {move || match part.get() {

@@ -73,8 +73,8 @@ fn ForgotForm(sent: RwSignal<Option<String>>) -> impl IntoView {
 
 #[component]
 fn Sent(email: String, sent: RwSignal<Option<String>>) -> impl IntoView {
-    let kept = settings::MAIL.get() == "kept";
-    let (heading, where_to) = if kept {
+    let in_folder = settings::MAIL.get() == "kept";
+    let (heading, where_to) = if in_folder {
         (
             "Check the mail folder",
             " has an account, its reset link is in the server's mail folder. The link works once.",
@@ -82,16 +82,16 @@ fn Sent(email: String, sent: RwSignal<Option<String>>) -> impl IntoView {
     } else {
         ("Check your email", " has an account, we've sent a reset link to it. The link works once.")
     };
-    let again = move |_| {
+    let reset = move |_| {
         sent.set(None);
         dom::focus_heading();
     };
     view! {
         <h1 tabindex="-1">{heading}</h1>
         <p class="lead">"If " <strong translate="no">{breakable(&email)}</strong> {where_to}</p>
-        {(!kept).then(|| view! { <p class="lead">"Nothing there? Check your spam folder."</p> })}
+        {(!in_folder).then(|| view! { <p class="lead">"Nothing there? Check your spam folder."</p> })}
         <p class="actions">
-            <button class="button button-quiet" type="button" on:click=again>
+            <button class="button button-quiet" type="button" on:click=reset>
                 "Try another email"
             </button>
         </p>

@@ -9,7 +9,7 @@ use crate::{
         field::{PasswordField, TextField, password_hint},
         form::{FormAlert, FormState, SubmitButton},
         log_out_here::LogOutHere,
-        notice::registered_and_in,
+        notice::registered_and_logged_in,
         signed_in_or::signed_in_or,
     },
     domain::account::Registered,
@@ -35,7 +35,7 @@ pub async fn register(
 #[component]
 pub fn Register() -> impl IntoView {
     if settings::registration_is_open() {
-        Either::Left(signed_in_or(|| view! { <RegisterForm /> }, || view! { <AlreadyIn /> }))
+        Either::Left(signed_in_or(|| view! { <RegisterForm /> }, || view! { <AlreadyLoggedIn /> }))
     } else {
         Either::Right(view! { <Closed /> })
     }
@@ -65,7 +65,7 @@ fn RegisterForm() -> impl IntoView {
             if let Some(Registered { account, sign_in }) = form.finish(result) {
                 if let Some(sign_in) = sign_in {
                     auth.begin(sign_in);
-                    auth.announce(View::LogIn, Notice::Done(registered_and_in()));
+                    auth.announce(View::LogIn, Notice::Done(registered_and_logged_in()));
                 } else {
                     auth.set_draft(account.email);
                     auth.announce(View::LogIn, Notice::Registered);
@@ -108,7 +108,7 @@ fn RegisterForm() -> impl IntoView {
 }
 
 #[component]
-fn AlreadyIn() -> impl IntoView {
+fn AlreadyLoggedIn() -> impl IntoView {
     view! {
         <h1 tabindex="-1">"You need to log out before registering"</h1>
         <p class="lead">"You can then create another account."</p>

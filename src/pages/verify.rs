@@ -38,13 +38,13 @@ pub fn Verify() -> impl IntoView {
 
 #[component]
 fn ConfirmOrClaim(link: LinkToken) -> impl IntoView {
-    let claims = RwSignal::new(false);
+    let is_claiming = RwSignal::new(false);
     let claim = move |_| {
-        claims.set(true);
+        is_claiming.set(true);
         dom::focus_heading();
     };
     move || {
-        if claims.get() {
+        if is_claiming.get() {
             Either::Left(view! {
                 <h1 tabindex="-1">"Claim this account"</h1>
                 <p class="lead">"Choose a password. The account is then yours, and the person who created it is locked out."</p>

@@ -2,18 +2,18 @@
 // Shows an error if the start fails or if the page crashes later.
 const trouble = document.getElementById("trouble");
 const buttons = [...document.querySelectorAll("#page [data-busy]")].map((button) => [button, button.textContent]);
-let sent;
-const early = (event) => {
+let deferred;
+const defer = (event) => {
   const button = event.target.querySelector("[data-busy]");
   if (!button) return;
   event.preventDefault();
-  sent = button;
-  sent.textContent = sent.dataset.busy;
-  sent.classList.add("is-busy");
+  deferred = button;
+  deferred.textContent = deferred.dataset.busy;
+  deferred.classList.add("is-busy");
 };
-addEventListener("submit", early);
+addEventListener("submit", defer);
 buttons.forEach(([button]) => (button.disabled = false));
-const say = (cause, what) => {
+const showError = (cause, text) => {
   console.error(cause);
   for (const [button, label] of buttons) {
     button.textContent = label;
@@ -21,20 +21,20 @@ const say = (cause, what) => {
     button.disabled = true;
   }
   delete document.documentElement.dataset.session;
-  if (what) trouble.firstChild.textContent = what;
+  if (text) trouble.firstChild.textContent = text;
   if (!globalThis.WebAssembly) trouble.lastChild.textContent = "WebAssembly is switched off in this browser. Allow it for this site, then reload the page.";
   trouble.hidden = false;
 };
-const broken = (cause) => {
-  if (globalThis.WebAssembly && cause instanceof WebAssembly.RuntimeError) say(cause, "This page has stopped working. ");
+const onCrash = (cause) => {
+  if (globalThis.WebAssembly && cause instanceof WebAssembly.RuntimeError) showError(cause, "This page has stopped working. ");
 };
 import(script).then(async (page) => {
   await page.default({ module_or_path: wasm });
   await asked;
   page.start();
-  removeEventListener("submit", early);
+  removeEventListener("submit", defer);
   // The timeout lets the page's effects run first.
-  if (sent) setTimeout(() => document.getElementById(sent.id)?.form.requestSubmit());
-  addEventListener("error", (event) => broken(event.error));
-  addEventListener("unhandledrejection", (event) => broken(event.reason));
-}).catch((cause) => say(cause));
+  if (deferred) setTimeout(() => document.getElementById(deferred.id)?.form.requestSubmit());
+  addEventListener("error", (event) => onCrash(event.error));
+  addEventListener("unhandledrejection", (event) => onCrash(event.reason));
+}).catch((cause) => showError(cause));

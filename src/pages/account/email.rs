@@ -95,7 +95,7 @@ fn Email(status: ActionStatus) -> impl IntoView {
     };
     let account = Memo::new(move |_| auth.identity().map(|me| me.account));
     let verified = move || account.get().is_some_and(|account| account.email_verified);
-    let again = move || {
+    let resend_button = move || {
         (!verified() && settings::MAIL.get() != "off").then(|| {
             view! {
                 <button class="link" type="button" on:click=resend>"Resend confirmation email"</button>
@@ -112,7 +112,7 @@ fn Email(status: ActionStatus) -> impl IntoView {
                 view! { <span class="tag tag-open">"Not confirmed"</span> }
             }}
         </p>
-        {again}
+        {resend_button}
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{components::breakable::breakable, route::Part, session::AuthState};
 
 /// The header with the username, the email and a logout link.
 #[component]
-pub fn Who() -> impl IntoView {
+pub fn AccountHeader() -> impl IntoView {
     let auth = AuthState::current();
     let username = move || auth.identity().map(|me| me.account.username).unwrap_or_default();
     let initial = move || username().chars().next().map(|first| first.to_uppercase().to_string());
@@ -35,7 +35,7 @@ pub fn Parts(
             <li>
                 <a href=to.path() aria-current=move || (part.get() == to).then_some("page")>
                     <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
-                        <path d=picture(to) />
+                        <path d=icon(to) />
                     </svg>
                     {to.name()}
                 </a>
@@ -50,7 +50,7 @@ pub fn Parts(
 }
 
 /// The part's decorative icon, as the data of an SVG path.
-const fn picture(part: Part) -> &'static str {
+const fn icon(part: Part) -> &'static str {
     match part {
         Part::Profile => "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20c.8-3.6 3.8-5.5 7.5-5.5s6.7 1.9 7.5 5.5",
         Part::Security => "M12 3l7.5 2.8v5.4c0 4.6-3 8.1-7.5 9.8-4.5-1.7-7.5-5.2-7.5-9.8V5.8zM9 12l2.2 2.2L15.2 10",

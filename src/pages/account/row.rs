@@ -70,7 +70,7 @@ pub fn Row<F: Fn() -> AnyView + Send + Sync + 'static>(
 ) -> impl IntoView {
     let open = Memo::new(move |_| rows.is_open(row));
     let begin = move |_| {
-        status.clear_notice();
+        status.clear();
         rows.open(row, first);
     };
     view! {

@@ -112,11 +112,11 @@ pub fn Sessions(
                     </p>
                 }
             });
-            let alone = others.is_none().then_some("No other devices.");
+            let only_this_device = others.is_none().then_some("No other devices.");
             EitherOf3::C(view! {
                 <ul class="rows">{lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}</ul>
                 {others}
-                <p class="hint">{alone}</p>
+                <p class="hint">{only_this_device}</p>
             })
         }
     };
@@ -133,18 +133,18 @@ pub fn Sessions(
 
 #[component]
 fn Line<F: Fn(&SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoView {
-    let seen = ["Last used ", &dom::short_time(&line.last_seen_at)].concat();
-    let begun = dom::short_time(&line.created_at);
-    let place = if line.network.is_empty() { String::new() } else { [" · ", &line.network].concat() };
-    let since = ["Logged in ", &begun, &place].concat();
-    let label = ["Log out ", &line.client, ", logged in on ", &begun].concat();
+    let last_used = ["Last used ", &dom::short_time(&line.last_seen_at)].concat();
+    let login_time = dom::short_time(&line.created_at);
+    let network = if line.network.is_empty() { String::new() } else { [" · ", &line.network].concat() };
+    let logged_in = ["Logged in ", &login_time, &network].concat();
+    let label = ["Log out ", &line.client, ", logged in on ", &login_time].concat();
     let (name, current) = (line.client.clone(), line.current);
     view! {
         <li class="row row-act">
             <div class="row-value">
                 <p><strong><bdi translate="no">{name}</bdi></strong> " " {current.then(|| view! { <span class="tag">"This device"</span> })}</p>
-                <p class="hint">{seen}</p>
-                <p class="hint">{since}</p>
+                <p class="hint">{last_used}</p>
+                <p class="hint">{logged_in}</p>
             </div>
             {(!current).then(|| view! {
                 <ConfirmButton label="Log out" name=label question="Log out this device?" action=move || end(&line) />

@@ -42,18 +42,18 @@ const ROW: &str = "token";
 /// The "New token" button, which the form replaces. The new token is then shown until the user dismisses it or opens another
 /// part. It is shown nowhere else.
 #[component]
-pub fn NewToken<F: Fn() + Copy + Send + Sync + 'static>(
+pub fn NewTokenSection<F: Fn() + Copy + Send + Sync + 'static>(
     /// The prompt for the password.
     reauth: ReauthPrompt,
     /// The new token while it is shown.
-    made: RwSignal<Option<String>>,
+    new_token: RwSignal<Option<String>>,
     /// Loads the list again.
     reload: F,
 ) -> impl IntoView {
     let rows = OpenRow::none();
     let open = Memo::new(move |_| rows.is_open(ROW));
     let begin = move |_| {
-        made.set(None);
+        new_token.set(None);
         rows.open(ROW, "token-name");
     };
     let button = move || {
@@ -67,9 +67,9 @@ pub fn NewToken<F: Fn() + Copy + Send + Sync + 'static>(
     };
     view! {
         <div class="new-token">
-            {move || made.get().map(|token| view! { <Made token made /> })}
+            {move || new_token.get().map(|token| view! { <NewTokenPanel token new_token /> })}
             {button}
-            {move || open.get().then(|| view! { <TokenForm reauth rows made reload /> })}
+            {move || open.get().then(|| view! { <TokenForm reauth rows new_token reload /> })}
         </div>
     }
 }
@@ -78,7 +78,7 @@ pub fn NewToken<F: Fn() + Copy + Send + Sync + 'static>(
 fn TokenForm<F: Fn() + Copy + 'static>(
     reauth: ReauthPrompt,
     rows: OpenRow,
-    made: RwSignal<Option<String>>,
+    new_token: RwSignal<Option<String>>,
     reload: F,
 ) -> impl IntoView {
     let form = FormState::new("token");
@@ -91,8 +91,8 @@ fn TokenForm<F: Fn() + Copy + 'static>(
         });
         reauth.form("create an access token", form, operation, move |token: String| {
             rows.close(ROW);
-            if made.try_set(Some(token)).is_none() {
-                dom::focus_id(MADE.into());
+            if new_token.try_set(Some(token)).is_none() {
+                dom::focus_id(PANEL_HEADING.into());
             }
             reload();
         });
@@ -127,25 +127,25 @@ fn TokenForm<F: Fn() + Copy + 'static>(
 }
 
 /// The id of the heading above a new token.
-const MADE: &str = "new-token-heading";
+const PANEL_HEADING: &str = "new-token-heading";
 
 /// The panel with the new token and an example of its use.
 #[component]
-fn Made(token: String, made: RwSignal<Option<String>>) -> impl IntoView {
+fn NewTokenPanel(token: String, new_token: RwSignal<Option<String>>) -> impl IntoView {
     let origin = location().origin().unwrap_or_default();
     let example = ["curl -H \"Authorization: Bearer ", &token, "\" ", &origin, "/api/accounts/me/"].concat();
-    let put_away = move |_| {
-        made.set(None);
+    let dismiss = move |_| {
+        new_token.set(None);
         dom::focus_id(button_id(ROW));
     };
     view! {
-        <section class="panel made" aria-labelledby=MADE>
-            <h2 id=MADE tabindex="-1">"Your new token"</h2>
+        <section class="panel made" aria-labelledby=PANEL_HEADING>
+            <h2 id=PANEL_HEADING tabindex="-1">"Your new token"</h2>
             <p>"Copy it now. You won't see it again."</p>
             <Copyable id="new-token" name="Copy the token" text=token />
             <p>"Use it like this:"</p>
             <Copyable id="new-token-example" name="Copy the example" text=example />
-            <button class="button button-quiet button-small" type="button" on:click=put_away>"Done"</button>
+            <button class="button button-quiet button-small" type="button" on:click=dismiss>"Done"</button>
         </section>
     }
 }

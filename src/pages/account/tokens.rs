@@ -3,7 +3,7 @@
 use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::token_form::NewToken;
+use super::token_form::NewTokenSection;
 use crate::{
     browser::dom,
     components::{
@@ -57,14 +57,14 @@ pub fn AccessTokens(
     }) as Box<dyn Fn()>);
     Effect::new(move |_| load.with_value(|load| load()));
     let reload = move || load.with_value(|load| load());
-    let made = RwSignal::new(None::<String>);
+    let new_token = RwSignal::new(None::<String>);
     let revoke = move |line: &AccessTokenLine| {
         let (id, message) = (line.id.clone(), [&line.name, " is revoked."].concat());
         // The token in the panel is the newest of the list. Its panel closes when it is revoked.
         if list.with_untracked(
             |list| matches!(list, Loaded::Ready(lines) if lines.first().is_some_and(|first| first.id == id)),
         ) {
-            made.set(None);
+            new_token.set(None);
         }
         status.begin("Revoking it…");
         spawn_local(async move {
@@ -81,10 +81,10 @@ pub fn AccessTokens(
         Loaded::Loading => EitherOf3::A(view! { <Loading what="your tokens" /> }),
         Loaded::Failed(error) => EitherOf3::B(view! { <Failed text=error.to_string() heading=HEADING load /> }),
         Loaded::Ready(lines) => {
-            let none = lines.is_empty().then(|| view! { <p class="empty">"No tokens yet."</p> });
+            let empty = lines.is_empty().then(|| view! { <p class="empty">"No tokens yet."</p> });
             EitherOf3::C(view! {
                 <ul class="rows">{lines.into_iter().map(|line| view! { <Line line revoke /> }).collect_view()}</ul>
-                {none}
+                {empty}
             })
         }
     };
@@ -94,7 +94,7 @@ pub fn AccessTokens(
             "Let scripts use your account without your password. Tokens can't change your email, password or sessions. "
             <a href="/api/docs#personal-access-tokens" target="_blank">"API reference (new tab)"</a>
         </p>
-        <NewToken reauth made reload />
+        <NewTokenSection reauth new_token reload />
         <ActionStatusLine status />
         {lines}
     }
@@ -102,20 +102,20 @@ pub fn AccessTokens(
 
 #[component]
 fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> impl IntoView {
-    let may = if line.scope == "full" { "Read and change" } else { "Read only" };
-    let used = match &line.last_used_at {
+    let permissions = if line.scope == "full" { "Read and change" } else { "Read only" };
+    let last_used = match &line.last_used_at {
         Some(time) => [" · last used ", &dom::short_time(time)].concat(),
         None => " · never used".into(),
     };
-    let (made, ends) = (dom::short_time(&line.created_at), dom::short_time(&line.expires_at));
-    let lasts = ["Created ", &made, " · expires ", &ends].concat();
+    let (created, expires) = (dom::short_time(&line.created_at), dom::short_time(&line.expires_at));
+    let lifetime = ["Created ", &created, " · expires ", &expires].concat();
     let label = ["Revoke ", &line.name].concat();
     view! {
         <li class="row row-act">
             <div class="row-value">
                 <p><strong><bdi translate="no">{line.name.clone()}</bdi></strong></p>
-                <p class="hint">{may} {used}</p>
-                <p class="hint">{lasts}</p>
+                <p class="hint">{permissions} {last_used}</p>
+                <p class="hint">{lifetime}</p>
             </div>
             <ConfirmButton label="Revoke" name=label question="Revoke? Scripts that use it stop working." action=move || revoke(&line) />
         </li>
