@@ -100,8 +100,8 @@ fn view_at(view: View) -> impl IntoView {
     }
 }
 
-/// Sets the title and moves the focus to the heading of a new view. If the view was chosen in the select box, the focus stays
-/// there, and a screen reader announces the view's name.
+/// Sets the title and moves the focus to the heading of a new view. If the view was chosen in the select box, the focus
+/// stays there, and a screen reader announces the view's name.
 fn update_focus(
     auth: AuthState,
     view: View,

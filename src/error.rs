@@ -1,7 +1,7 @@
 //! Errors that the server and the page share.
 //!
-//! [`AppError`] is a closed enum without free text, so text from an attacker can never be shown as a message of this service.
-//! Each variant has a machine-readable code, an HTTP status and a message that says what to do.
+//! [`AppError`] is a closed enum without free text, so text from an attacker can never be shown as a message of this
+//! service. Each variant has a machine-readable code, an HTTP status and a message that says what to do.
 
 use std::fmt;
 
@@ -214,8 +214,9 @@ impl std::error::Error for AppError {}
 impl FromServerFnError for AppError {
     type Encoder = JsonEncoding;
 
-    /// Converts an error of the framework. On the server, the cause is usually a body of the wrong shape. In the browser, it is
-    /// a response that is missing or not from this server. The framework's text is dropped, because it may quote the sender.
+    /// Converts an error of the framework. On the server, the cause is usually a body of the wrong shape. In the
+    /// browser, it is a response that is missing or not from this server. The framework's text is dropped, because it
+    /// may quote the sender.
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
         match error {
             _ if cfg!(feature = "browser") => Self::Unreachable,
@@ -387,8 +388,8 @@ pub enum Problem {
     },
     /// More than 256 code points or 1,024 bytes.
     PasswordTooLong,
-    /// Not the account's password, while the new password in the same form is invalid, too. Without another problem the error
-    /// is [`AppError::WrongPassword`], which the page converts into this.
+    /// Not the account's password, while the new password in the same form is invalid, too. Without another problem the
+    /// error is [`AppError::WrongPassword`], which the page converts into this.
     PasswordWrong,
     /// The new password is the current one.
     PasswordSame,

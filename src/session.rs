@@ -1,9 +1,9 @@
 //! The login state of the page.
 //!
-//! One reactive signal holds the token and the identity of its account. The token is stored only in `sessionStorage`: it
-//! survives a reload, and is gone when the last tab is closed. The tabs of a browser share one session. A new tab copies it from
-//! an open tab, and a change in one tab applies to all. The server renders every page logged out, so an effect reads the stored
-//! token once the page has started.
+//! One reactive signal holds the token and the identity of its account. The token is stored only in `sessionStorage`:
+//! it survives a reload, and is gone when the last tab is closed. The tabs of a browser share one session. A new tab
+//! copies it from an open tab, and a change in one tab applies to all. The server renders every page logged out, so an
+//! effect reads the stored token once the page has started.
 
 mod channel;
 mod client;
@@ -104,7 +104,8 @@ pub struct AuthState {
 }
 
 impl AuthState {
-    /// Creates the state and provides it as context. In the browser it reads the stored token once the page has started.
+    /// Creates the state and provides it as context. In the browser it reads the stored token once the page has
+    /// started.
     pub fn provide(address: Address) -> Self {
         let auth = Self {
             state: RwSignal::new(State::Unread),
@@ -210,8 +211,8 @@ impl AuthState {
         self.state.set(State::SignedIn { token, identity });
     }
 
-    /// Sends a request that renews the session's token, and switches to the new token in all tabs. If there was a logout meanwhile,
-    /// in this tab or another, the renewed session is ended on the server.
+    /// Sends a request that renews the session's token, and switches to the new token in all tabs. If there was a
+    /// logout meanwhile, in this tab or another, the renewed session is ended on the server.
     pub async fn renew(&self, call: Renewal) -> Result<(), AppError> {
         let old = self.token();
         self.renewing.set_value(true);
@@ -321,7 +322,8 @@ impl AuthState {
         }
     }
 
-    /// Handles a token that the server has rejected. Ignores an outdated token. A pending logout or renewal handles its own result.
+    /// Handles a token that the server has rejected. Ignores an outdated token. A pending logout or renewal handles its
+    /// own result.
     fn ended(&self, token: &str) {
         if !self.renewing.get_value() && self.token().as_deref() == Some(token) && storage::is_expected() {
             self.broadcast(Message::Ended);
@@ -336,8 +338,9 @@ impl AuthState {
         LIVE.set(Some(auth));
         channel::listen(move |message| auth.receive(message));
         auth.read_mirror();
-        // The browser may cache this page when another is opened, and show it again later (back/forward cache). So the page hides
-        // its views before that. It reads the stored token again afterwards, because another page of this tab may have changed it.
+        // The browser may cache this page when another is opened, and show it again later (back/forward cache). So the
+        // page hides its views before that. It reads the stored token again afterwards, because another page of this
+        // tab may have changed it.
         let transition = ev::Custom::<PageTransitionEvent>::new;
         let hidden = window_event_listener(transition("pagehide"), |_| {
             storage::restore();
@@ -424,7 +427,8 @@ impl AuthState {
         }
     }
 
-    /// Handles a login in another tab. The same account switches to the newer session. Another account never takes over this tab.
+    /// Handles a login in another tab. The same account switches to the newer session. Another account never takes over
+    /// this tab.
     fn receive_login(&self, new: String, account: &str, username: String) {
         let known = self.state.with_untracked(|state| match state {
             State::SignedIn { token, identity } => Some((token.clone(), identity.account.id == account)),
@@ -458,7 +462,8 @@ impl AuthState {
         drop(location().reload());
     }
 
-    /// Handles a change of the view: removes its notice and checks the session with the server. The logout view needs no check.
+    /// Handles a change of the view: removes its notice and checks the session with the server. The logout view needs
+    /// no check.
     fn follow(&self, last: Option<View>) -> View {
         let view = self.address.view();
         if last.is_some_and(|last| last != view) {

@@ -89,8 +89,8 @@ fn accent(brand: &Brand) -> Option<impl IntoView + use<>> {
     style.map(|style| view! { <style nonce=use_nonce()>{style}</style> })
 }
 
-/// The files that the document loads. The slowest comes first, so that its request starts before the style has arrived. Every
-/// script has the nonce of this response.
+/// The files that the document loads. The slowest comes first, so that its request starts before the style has arrived.
+/// Every script has the nonce of this response.
 fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let nonce = use_nonce();
     let PageFiles { style, inlined, script, imported, wasm, .. } = files;
@@ -122,8 +122,8 @@ fn load(script_path: &str, wasm_path: &str) -> String {
     script(&[("script", script_path), ("wasm", wasm_path)], include_str!("shell/load.js"))
 }
 
-/// A script in a block after its constants, without comments and indentation. The constants are never user input, so quoting is
-/// enough.
+/// A script in a block after its constants, without comments and indentation. The constants are never user input, so
+/// quoting is enough.
 fn script(constants: &[(&str, &str)], code: &str) -> String {
     let constants = constants.iter().map(|(name, value)| format!("const {name}={value:?};"));
     let lines = code.lines().map(str::trim).filter(|line| !line.starts_with("//"));

@@ -1,7 +1,7 @@
 //! Starts the page in the browser.
 //!
-//! The browser draws the page itself and replaces the server's elements with it in one step. It does not reuse the server's
-//! elements, because a translator, a password manager or another extension may have changed them by then.
+//! The browser draws the page itself and replaces the server's elements with it in one step. It does not reuse the
+//! server's elements, because a translator, a password manager or another extension may have changed them by then.
 
 use leptos::{
     mount::mount_to,

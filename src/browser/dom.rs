@@ -13,8 +13,8 @@ const HIDDEN_UNTIL_CHECKED: &str = "data-session";
 /// Whether the server renders this HTML. Controls that need the page's code are disabled there.
 pub const IS_RENDERED: bool = cfg!(feature = "ssr");
 
-/// The initial text of an element that is updated through `textContent`, which only the server renders. Setting `textContent`
-/// replaces the whole content, so the changes of a translator or an extension can't preserve an old text.
+/// The initial text of an element that is updated through `textContent`, which only the server renders. Setting
+/// `textContent` replaces the whole content, so the changes of a translator or an extension can't preserve an old text.
 #[must_use]
 pub fn rendered(text: &'static str) -> Option<&'static str> {
     IS_RENDERED.then_some(text)
@@ -37,8 +37,8 @@ pub fn root_attribute(name: &str) -> String {
     document().document_element().and_then(|root| root.get_attribute(name)).unwrap_or_default()
 }
 
-/// Takes the token of a link from the fragment of the URL, if there is one. The token is removed from the address bar and stored
-/// in the state of the history entry. That state survives a reload and is sent to no server.
+/// Takes the token of a link from the fragment of the URL, if there is one. The token is removed from the address bar
+/// and stored in the state of the history entry. That state survives a reload and is sent to no server.
 #[must_use]
 pub fn take_fragment() -> Option<String> {
     let location = window().location();
@@ -74,7 +74,8 @@ pub fn value_of(id: &str) -> String {
     text.unwrap_or_default()
 }
 
-/// The nonce of the document's styles, for a style that is added later. Browsers hide the attribute but expose the property.
+/// The nonce of the document's styles, for a style that is added later. Browsers hide the attribute but expose the
+/// property.
 pub fn nonce() -> Option<String> {
     let own = document().query_selector("[nonce]").ok()??;
     Reflect::get(&own, &"nonce".into()).ok()?.as_string()
@@ -102,8 +103,9 @@ pub fn download(name: &str, kind: &str, text: &str) {
     link.click();
 }
 
-/// Copies a text to the clipboard and returns whether that worked. Browsers deny access to the clipboard on plain HTTP. Then the
-/// text of the element with this id is selected and copied. If that fails, too, the user can copy the selection.
+/// Copies a text to the clipboard and returns whether that worked. Browsers deny access to the clipboard on plain HTTP.
+/// Then the text of the element with this id is selected and copied. If that fails, too, the user can copy the
+/// selection.
 pub async fn copy(id: &str, text: &str) -> bool {
     let clipboard = window().navigator().clipboard();
     if !clipboard.is_undefined() && JsFuture::from(clipboard.write_text(text)).await.is_ok() {

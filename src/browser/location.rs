@@ -1,7 +1,7 @@
 //! The current view and the path in the address bar.
 //!
-//! A few views with fixed paths need only this module. A full router would take a fifth of the size limit for the first visit.
-//! No path is ever read from a parameter, so open redirects are not possible.
+//! A few views with fixed paths need only this module. A full router would take a fifth of the size limit for the first
+//! visit. No path is ever read from a parameter, so open redirects are not possible.
 
 use leptos::{
     ev,
@@ -17,8 +17,8 @@ use crate::{browser::typed, route::View};
 pub struct Address(RwSignal<View>);
 
 impl Address {
-    /// Reads the path of the request or of the browser, and provides itself as context. In the browser it then handles links
-    /// within the page and the back button.
+    /// Reads the path of the request or of the browser, and provides itself as context. In the browser it then handles
+    /// links within the page and the back button.
     pub fn provide() -> Self {
         let address = Self(RwSignal::new(View::at(&path())));
         provide_context(address);

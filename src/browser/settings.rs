@@ -1,4 +1,5 @@
-//! The part of the server's configuration that the page needs. It is stored in attributes of the document's root element.
+//! The part of the server's configuration that the page needs. It is stored in attributes of the document's root
+//! element.
 
 /// A setting, identified by its attribute of `<html>`.
 #[derive(Clone, Copy, Debug)]

@@ -29,7 +29,8 @@ impl ActionStatus {
         self.0.try_set(Content::Busy(what));
     }
 
-    /// Shows the result of an action. [`AppError::ReauthRequired`] clears the status, because it means that the user cancelled.
+    /// Shows the result of an action. [`AppError::ReauthRequired`] clears the status, because it means that the user
+    /// cancelled.
     pub fn end(self, result: Result<String, AppError>) {
         self.0.try_set(match result {
             Ok(text) => Content::Done(text),
@@ -44,7 +45,8 @@ impl ActionStatus {
     }
 }
 
-/// The status line. It is always in the document, because screen readers only announce changes of an existing live region.
+/// The status line. It is always in the document, because screen readers only announce changes of an existing live
+/// region.
 #[component]
 pub fn ActionStatusLine(
     /// The status to show.

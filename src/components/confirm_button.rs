@@ -2,8 +2,8 @@
 
 use leptos::{either::Either, html, prelude::*};
 
-/// The button. A click replaces it with a question, a button that runs the action, and a cancel button. Escape cancels, too. The
-/// question gets the focus, so that pressing the key twice does not confirm the action.
+/// The button. A click replaces it with a question, a button that runs the action, and a cancel button. Escape cancels,
+/// too. The question gets the focus, so that pressing the key twice does not confirm the action.
 #[component]
 pub fn ConfirmButton<F: Fn() + 'static>(
     /// What it does, in one word or a few.

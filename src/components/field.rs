@@ -1,7 +1,7 @@
 //! Inputs with their labels, hints and errors.
 //!
-//! Inputs are uncontrolled: the page reads an input at submission and never writes it. So text that was typed before the page
-//! started is not lost.
+//! Inputs are uncontrolled: the page reads an input at submission and never writes it. So text that was typed before
+//! the page started is not lost.
 
 use leptos::prelude::*;
 

@@ -59,8 +59,8 @@ impl FormState {
         dom::value_of(&self.id(field))
     }
 
-    /// Begins a submission and returns the texts of the fields. Returns `None` while another submission is pending and while the
-    /// form is rate-limited. Also returns `None` if a field is empty, which is shown without a request.
+    /// Begins a submission and returns the texts of the fields. Returns `None` while another submission is pending and
+    /// while the form is rate-limited. Also returns `None` if a field is empty, which is shown without a request.
     #[must_use]
     pub fn begin<const N: usize>(&self, fields: [Field; N]) -> Option<[String; N]> {
         if self.busy.get_untracked() || untrack(|| self.is_waiting()) {
@@ -102,7 +102,8 @@ impl FormState {
         });
     }
 
-    /// Ends a submission. Returns the value on success, or shows the error and returns `None`. The view may no longer exist.
+    /// Ends a submission. Returns the value on success, or shows the error and returns `None`. The view may no longer
+    /// exist.
     pub fn finish<T>(&self, result: Result<T, AppError>) -> Option<T> {
         self.busy.try_set(false);
         result.map_err(|error| self.fail(error)).ok()
@@ -174,8 +175,8 @@ impl FormState {
         self.wait.get() > 0
     }
 
-    /// The error of the whole form. `left` returns the seconds to show for a waiting time. There is no message if only one field
-    /// is invalid, because the field shows its error itself.
+    /// The error of the whole form. `left` returns the seconds to show for a waiting time. There is no message if only
+    /// one field is invalid, because the field shows its error itself.
     fn message(self, left: impl FnOnce(u32) -> u32) -> String {
         match self.error.get() {
             None => String::new(),
@@ -194,8 +195,8 @@ impl FormState {
     }
 }
 
-/// The error of the whole form. The alert is always in the document, because screen readers only announce changes of an existing
-/// live region. A waiting time is announced once, while the visible text counts down.
+/// The error of the whole form. The alert is always in the document, because screen readers only announce changes of an
+/// existing live region. A waiting time is announced once, while the visible text counts down.
 #[component]
 pub fn FormAlert(
     /// The form.
@@ -211,8 +212,8 @@ pub fn FormAlert(
     }
 }
 
-/// The submit button. It is inactive while a submission is pending. A script of the shell enables the button that the server
-/// rendered, and defers a submission until the page has started (`app/shell/load.js`).
+/// The submit button. It is inactive while a submission is pending. A script of the shell enables the button that the
+/// server rendered, and defers a submission until the page has started (`app/shell/load.js`).
 #[component]
 pub fn SubmitButton(
     /// The form.

@@ -9,8 +9,8 @@ use crate::{browser::dom, error::AppError};
 /// A view that is being loaded.
 pub type Loading = Pin<Box<dyn Future<Output = Result<AnyView, AppError>>>>;
 
-/// Loads a view and shows only its title until then. If loading fails, shows an error and offers to try again. Runs only in the
-/// browser.
+/// Loads a view and shows only its title until then. If loading fails, shows an error and offers to try again. Runs
+/// only in the browser.
 pub fn lazy_view(title: &'static str, load: fn() -> Loading) -> AnyView {
     let owner = Owner::current().unwrap_or_default();
     let loaded = StoredValue::new_local(None::<Result<AnyView, AppError>>);

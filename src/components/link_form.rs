@@ -20,7 +20,8 @@ use crate::{
 /// A pending request, which returns the account's email.
 pub type PendingRequest = Pin<Box<dyn Future<Output = Result<String, AppError>>>>;
 
-/// The form. Opening its page changes nothing, because mail scanners follow links, too (OWASP Forgot Password Cheat Sheet).
+/// The form. Opening its page changes nothing, because mail scanners follow links, too (OWASP Forgot Password Cheat
+/// Sheet).
 #[component]
 pub fn LinkForm(
     /// The link that was opened.

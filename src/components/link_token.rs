@@ -16,8 +16,9 @@ pub async fn check_link(
     crate::http::context::PageContext::from_request()?.check_link(&token).await
 }
 
-/// The link's token. It arrives in the fragment of the URL, which reaches no server and no log, and is removed from the address
-/// bar at once. Until it is used, it is stored in the history entry, so that the page can be reloaded. Cheap to copy.
+/// The link's token. It arrives in the fragment of the URL, which reaches no server and no log, and is removed from the
+/// address bar at once. Until it is used, it is stored in the history entry, so that the page can be reloaded. Cheap to
+/// copy.
 #[derive(Clone, Copy)]
 pub struct LinkToken(RwSignal<Link>);
 
@@ -32,8 +33,8 @@ enum Link {
 }
 
 impl LinkToken {
-    /// Reads the token from the URL once the page has started, and again when another link is opened in this tab. Then asks the
-    /// server whether the link is valid.
+    /// Reads the token from the URL once the page has started, and again when another link is opened in this tab. Then
+    /// asks the server whether the link is valid.
     #[must_use]
     pub fn take() -> Self {
         let link = Self(RwSignal::new(Link::Unread));
@@ -49,7 +50,8 @@ impl LinkToken {
         Effect::new(move |_| {
             let Link::Opened(token) = link.0.get() else { return };
             spawn_local(async move {
-                // If this check fails, the server checks again when the form is sent. Another link may have been opened meanwhile.
+                // If this check fails, the server checks again when the form is sent. Another link may have been opened
+                // meanwhile.
                 if let Ok(false) = check_link(token.clone()).await
                     && link.get() == token
                 {

@@ -7,7 +7,8 @@ use crate::{
     session::{AuthState, Notice},
 };
 
-/// The notice line. It is always in the document, because screen readers only announce changes of an existing live region.
+/// The notice line. It is always in the document, because screen readers only announce changes of an existing live
+/// region.
 #[component]
 pub fn NoticeLine() -> impl IntoView {
     let auth = AuthState::current();

@@ -55,8 +55,9 @@ impl ReauthPrompt {
         Self(RwSignal::new_local(None))
     }
 
-    /// Runs an operation. If the server requires the password, asks for it and runs the operation again. `what` completes the
-    /// sentence "Enter your password to …". `on_complete` receives the result, which is [`AppError::ReauthRequired`] after a cancel.
+    /// Runs an operation. If the server requires the password, asks for it and runs the operation again. `what`
+    /// completes the sentence "Enter your password to …". `on_complete` receives the result, which is
+    /// [`AppError::ReauthRequired`] after a cancel.
     pub fn with_reauth(self, what: &'static str, operation: Operation, on_complete: OnComplete) {
         spawn_local(async move {
             match operation().await {

@@ -5,7 +5,8 @@ use leptos::{either::EitherOf3, prelude::*};
 use super::log_out_here::LogOutHere;
 use crate::session::{AuthState, Phase};
 
-/// Shows one view if nobody is logged in and another if somebody is. Shows an error if the session could not be checked.
+/// Shows one view if nobody is logged in and another if somebody is. Shows an error if the session could not be
+/// checked.
 pub fn signed_in_or<A, B>(signed_out: fn() -> A, signed_in: fn() -> B) -> impl IntoView
 where
     A: IntoView + 'static,

@@ -1,7 +1,7 @@
 //! The strength meter for a new password.
 //!
-//! The server estimates the strength, because the estimator's word lists are several times larger than the page may be. The
-//! password is sent to the server in the same way as with the form. Neither side stores it.
+//! The server estimates the strength, because the estimator's word lists are several times larger than the page may be.
+//! The password is sent to the server in the same way as with the form. Neither side stores it.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::{
     session::SessionClient,
 };
 
-/// Estimates the strength of a password. It considers the email and username of the logged-in account, or those in the form.
+/// Estimates the strength of a password. It considers the email and username of the logged-in account, or those in the
+/// form.
 #[server(
     name = JudgePassword, prefix = "/fn", endpoint = "judge_password", input = Json, output = Json,
     client = SessionClient
@@ -69,8 +70,9 @@ impl Meter {
         set_timeout(move || self.ask(now), PAUSE);
     }
 
-    /// Asks the server, unless the input has changed since or another request is pending. Does not ask either if the form was sent
-    /// since, because the server has then checked the password with it. An error is not shown here, but when the form is sent.
+    /// Asks the server, unless the input has changed since or another request is pending. Does not ask either if the
+    /// form was sent since, because the server has then checked the password with it. An error is not shown here, but
+    /// when the form is sent.
     fn ask(self, typed: Option<u32>) {
         let latest = self.typed.try_get_value();
         if latest.is_none() || latest != typed || self.asking.try_get_value() != Some(false) {

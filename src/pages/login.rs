@@ -51,7 +51,8 @@ pub fn LoginForm(
             }
         });
     };
-    // The form for a password reset begins with the email from here. It requires an email, so a username is not taken over.
+    // The form for a password reset begins with the email from here. It requires an email, so a username is not taken
+    // over.
     let copy_email = move |_| {
         let typed = form.text(Field::Email);
         if typed.contains('@') {

@@ -1,5 +1,5 @@
-//! Messages about the session between the tabs of a browser (`BroadcastChannel`). Only pages of the same origin receive them.
-//! The first script of the page uses the same messages (`app/shell/ask.js`).
+//! Messages about the session between the tabs of a browser (`BroadcastChannel`). Only pages of the same origin receive
+//! them. The first script of the page uses the same messages (`app/shell/ask.js`).
 
 use std::cell::RefCell;
 

@@ -60,7 +60,8 @@ impl Client<AppError> for SessionClient {
     }
 }
 
-/// Ends a session that no tab uses any more. The result is ignored: if the request fails, the session expires by inactivity.
+/// Ends a session that no tab uses any more. The result is ignored: if the request fails, the session expires by
+/// inactivity.
 pub fn end(token: &str) {
     let init = RequestInit::new();
     init.set_method("POST");

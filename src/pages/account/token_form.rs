@@ -39,8 +39,8 @@ pub async fn issue_access_token(
 /// The row's identifier.
 const ROW: &str = "token";
 
-/// The "New token" button, which the form replaces. The new token is then shown until the user dismisses it or opens another
-/// part. It is shown nowhere else.
+/// The "New token" button, which the form replaces. The new token is then shown until the user dismisses it or opens
+/// another part. It is shown nowhere else.
 #[component]
 pub fn NewTokenSection<F: Fn() + Copy + Send + Sync + 'static>(
     /// The prompt for the password.
