@@ -1,7 +1,7 @@
-//! Everything that is kept, and every line of SQL.
+//! The database: every query and every row type.
 //!
-//! Each statement is written once, in the SQL that SQLite and PostgreSQL share; `on_read!` and `on_write!`
-//! compile it once for each. Times come in from the caller, never from the database.
+//! Each statement is written once, in the SQL that SQLite and PostgreSQL share. `on_read!` and `on_write!` compile it
+//! once for each database. Times come from the caller, never from the database.
 
 mod access_tokens;
 mod aside;
@@ -50,18 +50,19 @@ pub use self::{
 use self::{connect::SqliteLock, postgres::pooled, session_cache::SessionCache, writer::Writer};
 use crate::domain::time::Timestamp;
 
-/// How long a statement or a transaction may take, with its wait for a connection or a lock, before the caller hears
-/// that the database is away. Less than the three seconds within which a visitor must have an answer.
+/// The time limit of a statement or a transaction, including its wait for a connection or a lock. After it the caller
+/// gets [`Error::Unavailable`]. It is shorter than the three seconds within which a visitor must get a response.
 pub const DATABASE_TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// The two databases. SQLite has one connection that writes and several that read, as its write-ahead log allows.
+/// A SQLite or PostgreSQL database. SQLite has one connection that writes and several that read, as its write-ahead
+/// log allows.
 #[derive(Debug)]
 enum Db {
     Sqlite { read: SqlitePool, write: Box<Writer> },
     Postgres(postgres::Server),
 }
 
-/// Runs a block on a connection for reading, compiled once for each database.
+/// Runs a block on a read connection, compiled once for each database.
 macro_rules! on_read {
     ($store:expr, $conn:ident => $body:expr) => {
         match &$store.inner.db {
@@ -83,8 +84,8 @@ macro_rules! on_read {
     };
 }
 
-/// As `on_read!`, for a search that may take long and that nobody waits for: on PostgreSQL on a connection of its own,
-/// without the limits of the others.
+/// Like `on_read!`, for a background search that may take long. On PostgreSQL it gets a separate connection without
+/// time limits.
 macro_rules! on_search {
     ($store:expr, $conn:ident => $body:expr) => {
         match &$store.inner.db {
@@ -103,34 +104,35 @@ macro_rules! on_search {
     };
 }
 
-/// How a transaction begins, and what its commit promises.
+/// The statements that begin a transaction. They also decide how durable its commit is.
 #[derive(Clone, Copy, Debug)]
 struct Beginning {
-    /// SQLite takes its write lock at the beginning: a transaction that starts by reading and then wants to write is
-    /// told "busy" at once, whatever the busy timeout is.
+    /// SQLite takes its write lock at the beginning. A transaction that reads first and writes later fails with
+    /// "busy" at once, whatever the busy timeout is.
     sqlite: &'static str,
-    /// The isolation is named, for a role or a database may have another default.
+    /// States the isolation level, since a role or a database may have another default.
     postgres: &'static str,
-    /// Through a pooler, where a connection keeps no settings.
+    /// Behind a pooler, where a connection keeps no settings.
     pooled: &'static str,
 }
 
-/// What is committed outlives a loss of power.
+/// Committed data survives a power failure.
 const DURABLE: Beginning = Beginning {
     sqlite: "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
     postgres: "BEGIN ISOLATION LEVEL READ COMMITTED",
     pooled: pooled!("BEGIN ISOLATION LEVEL READ COMMITTED"),
 };
 
-/// What is committed outlives the program, however it ends, but a loss of power may cost the last of it: for counts, times
-/// and new sessions, which thereby cost no wait for the disk. Whoever loses a session that way logs in again.
+/// Committed data survives a crash of the process, but a power failure may lose the latest commits. Used for
+/// counters, times and new sessions, so that they don't wait for the disk. A user who loses a session this way logs
+/// in again.
 const RELAXED: Beginning = Beginning {
     sqlite: "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
     postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
     pooled: pooled!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off"),
 };
 
-/// Runs a block inside a transaction on PostgreSQL and commits it, all within the time that work may take.
+/// Runs a block inside a transaction on PostgreSQL and commits it, within [`DATABASE_TIMEOUT`].
 macro_rules! on_postgres {
     ($server:expr, $beginning:expr, $tx:ident => $body:expr) => {
         $crate::store::in_time(async {
@@ -163,9 +165,9 @@ macro_rules! on_write {
     };
 }
 
-/// Runs a block whose statements may each stand alone, without a beginning and a commit around them where those cost more
-/// than they save: on SQLite, where each would be a way to the connection's thread and back. A statement of its own is
-/// kept there at least as well as under [`RELAXED`]. On PostgreSQL it is a transaction, with one commit for all.
+/// Runs a block of independent statements. On SQLite there is no transaction around them: its begin and commit would
+/// each cost a round trip to the connection's thread. A single statement there is at least as durable as under
+/// [`RELAXED`]. On PostgreSQL the block is one transaction with one commit.
 macro_rules! on_each {
     ($store:expr, $beginning:expr, $conn:ident => $body:expr) => {
         match &$store.inner.db {
@@ -183,9 +185,9 @@ macro_rules! on_each {
 
 use {on_each, on_postgres, on_read, on_search, on_write};
 
-/// Gives work on the database up when it takes too long. On PostgreSQL that is all of it, for a network that swallows
-/// everything breaks no connection. On SQLite it is the wait for the write lock, the one thing there that can take
-/// long; what follows must not be given up half-way, for the memory of sessions must know how it ended.
+/// Cancels database work that takes too long. On PostgreSQL the limit covers all of it, since a network that drops
+/// every packet closes no connection. On SQLite only the wait for the write lock can take long, so only that is
+/// limited. The rest must not be cancelled half-way, because the session cache must learn the outcome.
 async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     until(Instant::now() + DATABASE_TIMEOUT, work).await
 }
@@ -200,7 +202,7 @@ where
     }
 }
 
-/// The database, open. Cheap to clone.
+/// An open database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -209,24 +211,23 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     db: Db,
-    /// Only where this process is the one that writes: on SQLite, which the lock makes sure of.
+    /// `Some` only on SQLite, where the lock ensures that no other process writes.
     cache: Option<SessionCache>,
-    /// The file, on SQLite.
+    /// The database file, on SQLite.
     file: Option<PathBuf>,
     _lock: Option<SqliteLock>,
 }
 
 impl Store {
-    /// Opens the database that a URL names and brings its tables up to date.
+    /// Opens the database at a URL and applies pending migrations.
     ///
-    /// # Errors
-    /// [`Error::InUse`] when another process has the SQLite file open, [`Error::Refused`] for a file that can't be
-    /// used, and [`Error::Unavailable`] when the server can't be reached.
+    /// # Errors [`Error::InUse`] when another process has the SQLite file open, and [`Error::Refused`] for a file
+    /// that can't be used. [`Error::Unavailable`] and [`Error::Away`] when the server can't be reached.
     pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, Error> {
         let opened = async {
             let store = Self::connect(url, connections).await?;
             store.migrate(&url.to_string()).await?;
-            // A full disk must not keep the server from starting. The file is rewritten another time.
+            // A full disk must not prevent the start. The file is rewritten later.
             match store.rewrite(i64::MAX).await {
                 Ok(false) => {}
                 Ok(true) => tracing::info!("the database file was rewritten"),
@@ -236,7 +237,7 @@ impl Store {
             }
             Ok(store)
         };
-        // At the start a file that is locked or can't be written is somebody's to mend.
+        // At startup, a file that is locked or can't be written needs the operator: retrying won't help.
         opened.await.map_err(|error| match (error, url.file()) {
             (Error::Unavailable(cause), Some(path)) => connect::cannot_open(path, &cause),
             (error, _) => error,
@@ -256,25 +257,19 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { db, cache, file, _lock: lock }) })
     }
 
-    /// Whether other servers may use the database as well.
+    /// Whether other servers may use the database too.
     pub(crate) fn is_shared(&self) -> bool {
         self.inner.cache.is_none()
     }
 
-    /// Asks the database whether it answers.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when it doesn't.
+    /// Checks that the database responds.
     pub async fn ping(&self) -> Result<(), Error> {
         let _one: i32 = on_read!(self, conn => sqlx::query_scalar("SELECT 1").fetch_one(&mut *conn).await?);
         Ok(())
     }
 
-    /// The database server's clock, so that several servers with clocks that differ agree on every expiry. `None` on
-    /// SQLite, which has no clock but this machine's.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the database doesn't answer.
+    /// The database server's clock, so that servers whose clocks differ agree on expiry. `None` on SQLite, which uses
+    /// this machine's clock.
     pub async fn clock(&self) -> Result<Option<Timestamp>, Error> {
         let Db::Postgres(server) = &self.inner.db else { return Ok(None) };
         let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
@@ -287,7 +282,8 @@ impl Store {
         Ok(Some(Timestamp::from_millis(in_time(read).await?)))
     }
 
-    /// Closes every connection, after the statements under way. On SQLite this folds the write-ahead log into the file.
+    /// Closes every connection after its current statement. On SQLite this also moves the write-ahead log into the
+    /// file.
     pub async fn close(&self) {
         match &self.inner.db {
             Db::Sqlite { read, write } => {
@@ -301,10 +297,10 @@ impl Store {
     }
 }
 
-/// Why the store could not do it.
+/// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database is away, locked, full or read-only. Nothing was stored; it may work again later.
+    /// The database is unreachable, locked, full or read-only. Nothing was stored, and a retry may succeed.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
     /// Another process has the file open.
@@ -313,10 +309,10 @@ pub enum Error {
     /// The database can't be used as it is.
     #[error("{0}")]
     Refused(String),
-    /// The database's server can't be reached at the start; it may be starting itself.
+    /// The database server can't be reached at startup. It may be starting too.
     #[error("{0}")]
     Away(String),
-    /// A statement failed for a reason that is a fault of ours.
+    /// A statement failed because of a bug in this program.
     #[error("a statement failed: {0}")]
     Fault(#[source] sqlx::Error),
 }

@@ -1,4 +1,4 @@
-//! Keeping the database of before when a copy takes its place.
+//! Keeps the previous database when a copy replaces it.
 
 use std::{
     fs::{self, File},
@@ -15,12 +15,12 @@ use super::{
     files::{LOGS, beside, create_private},
 };
 
-/// Folds a log into its file, and empties it. A database that is copied or renamed without its log loses its newest data.
+/// Moves the write-ahead log into its file and truncates it. A database that is copied or renamed without its log
+/// loses its newest data.
 ///
-/// # Errors
-/// [`Error::Refused`] while another program reads the database.
+/// # Errors [`Error::Refused`] while another program reads the database.
 pub(super) async fn fold(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
-    // The log is opened by the first read.
+    // The first read opens the log.
     connection.execute("SELECT COUNT(*) FROM sqlite_schema").await?;
     let (busy, _, _): (i64, i64, i64) =
         sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
@@ -34,12 +34,12 @@ pub(super) async fn fold(connection: &mut SqliteConnection, path: &Path) -> Resu
 pub(super) fn refuse_log(path: &Path) -> Result<(), Error> {
     let log = beside(path, "-wal");
     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        return Err(Error::Refused(format!("{} was not folded into its database. Try again.", log.display())));
+        return Err(Error::Refused(format!("{} was not merged into its database. Try again.", log.display())));
     }
     Ok(())
 }
 
-/// Folds the log of the database of before. A damaged database keeps its log: both are set aside.
+/// Moves the log of the previous database into its file. If that database is damaged, both are set aside unchanged.
 pub(super) async fn fold_before(database: &Path) -> Result<(), Error> {
     let folded = async {
         let mut before = open(database, false, DATABASE_TIMEOUT).await?;
@@ -48,7 +48,7 @@ pub(super) async fn fold_before(database: &Path) -> Result<(), Error> {
     };
     match folded.await {
         Err(Error::Fault(cause) | Error::Unavailable(cause)) if !is_damage(&cause) => Err(Error::Refused(format!(
-            "the log of {} can't be folded into it: {cause}. Move {0} and its -wal to another folder to restore without them.",
+            "the log of {} can't be merged into it: {cause}. Move {0} and its -wal to another folder to restore without them.",
             database.display()
         ))),
         Err(refused @ Error::Refused(_)) => Err(refused),
@@ -56,13 +56,13 @@ pub(super) async fn fold_before(database: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whether a file is no whole database, by SQLite's codes `CORRUPT` and `NOTADB`.
+/// Whether a file is damaged or no database, by SQLite's codes `CORRUPT` and `NOTADB`.
 fn is_damage(cause: &sqlx::Error) -> bool {
     let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
-/// The name under which the database of a moment is kept. Several may be restored within one second.
+/// A free name for the previous database. A number is added if several are restored within one second.
 pub(super) fn free_name(database: &Path, time: &str) -> PathBuf {
     let name = |number: u32| match number {
         1 => beside(database, &format!(".before-{time}")),
@@ -75,8 +75,9 @@ pub(super) fn free_name(database: &Path, time: &str) -> PathBuf {
     (1..=u32::MAX).map(name).find(is_free).unwrap_or_default()
 }
 
-/// Keeps what there is of a database under another name: which files. The database also keeps its own name, so that there is a
-/// whole one at every moment. Its logs lose theirs, or SQLite would replay them into the copy.
+/// Keeps the files of the previous database under another name, and returns their paths. The database also keeps its
+/// own name, so that a complete one exists at every moment. Its logs are renamed, since SQLite would otherwise replay
+/// them into the copy.
 pub(super) fn set_aside(database: &Path, aside: &Path, present: bool) -> Result<Vec<PathBuf>, Error> {
     let cannot = |path: &Path, cause: &io::Error| {
         Error::Refused(format!("{} can't be kept as {}: {cause}.", database.display(), path.display()))
@@ -95,7 +96,7 @@ pub(super) fn set_aside(database: &Path, aside: &Path, present: bool) -> Result<
     Ok(kept)
 }
 
-/// Makes sure that a file that was given a second name has it. A file system without second names gets a copy.
+/// Finishes giving a file a second name. On a file system without hard links, it copies the file.
 fn keep(file: &Path, aside: &Path, linked: io::Result<()>) -> io::Result<()> {
     let Err(cause) = linked else { return Ok(()) };
     if !matches!(Errno::from_io_error(&cause), Some(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK)) {
@@ -109,7 +110,7 @@ fn keep(file: &Path, aside: &Path, linked: io::Result<()>) -> io::Result<()> {
     copied
 }
 
-/// Renames a file, if there is one, to a name that is free. Tells whether there was one.
+/// Renames a file to a free name, if it exists. Returns whether it existed.
 fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
     if fs::symlink_metadata(to).is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());

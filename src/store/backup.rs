@@ -1,8 +1,8 @@
-//! Copies of a SQLite file, whole as of one moment.
+//! Consistent copies of a SQLite file.
 //!
-//! A copy is made by a reader of its own, while a server may be writing: SQLite lets any process read. `VACUUM INTO` leaves out
-//! what was deleted. It is first made beside the database, where its owner may write, and then written into the file that
-//! the operator has opened, perhaps with more rights.
+//! A separate read connection makes the copy, even while a server writes: SQLite lets any process read. `VACUUM INTO`
+//! leaves out deleted data. The copy is first created beside the database, where the database's owner may write. It
+//! is then written into the file that the operator has opened, possibly with more permissions.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -20,25 +20,24 @@ use super::{
     migrations::look_into,
 };
 
-/// How often the progress is told.
+/// How often progress is reported.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// How long a reader waits for a lock.
 const COPY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a copy is called in words.
+/// The name of a copy in messages.
 const COPY: &str = "the copy";
 
-/// Copies a database into an open file. Tells the bytes done and those that there may be in all, from time to time. The
-/// nonce names the draft.
+/// Copies a database into an open file. Periodically reports the bytes written and the expected total. The nonce
+/// becomes part of the draft's name.
 ///
-/// # Errors
-/// [`Error::Refused`] for a file that is no database of this program, or that can't be copied.
+/// # Errors [`Error::Refused`] for a file that is not a Vestibule database, or that can't be copied.
 pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl FnMut(u64, u64)) -> Result<(), Error> {
     if matches!(database.try_exists(), Ok(false)) {
         let folder = std::env::current_dir().unwrap_or_default();
         return Err(Error::Refused(format!(
-            "there is no {} in {}: name the server's folder by -C FOLDER, or set database.url",
+            "there is no {} in {}: pass the server's folder with -C FOLDER, or set database.url",
             database.display(),
             folder.display()
         )));
@@ -57,13 +56,13 @@ pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl Fn
     written.map_err(|cause| Error::Refused(format!("the backup can't be written: {cause}.")))
 }
 
-/// Refuses a second name of a file, if the newest data may lie beside another one: SQLite looks for it beside the name that it is
-/// given. A process may have the file open by that name, or have been killed.
+/// Refuses a second name of a file if the newest data may be beside another name. SQLite looks for its log beside the
+/// name it is given. A process may have the file open under the other name, or may have been killed while using it.
 fn refuse_other_name(database: &Path) -> Result<(), Error> {
-    // Whoever holds a file holds the lock beside the name that it uses.
+    // A process that has the file open also holds the lock file beside the name that it uses.
     let is_used = is_held(&beside(database, ".lock"));
     let elsewhere = is_held(database) && !is_used;
-    // Asked again, for the process may have let go of both in between.
+    // Checked again, since the process may have released both in between.
     if elsewhere && is_held(database) {
         return Err(Error::Refused(format!(
             "{} is in use by another process under another name: set database.url to that name.",
@@ -109,14 +108,14 @@ async fn vacuum_into(
     }
 }
 
-/// A connection that doesn't make the file.
+/// Opens a connection without creating the file.
 pub(super) async fn open(path: &Path, query_only: bool, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(patience);
     let options = if query_only { options.pragma("query_only", "ON") } else { options };
     options.connect().await
 }
 
-/// Makes sure that a copy is whole, and a database of this program.
+/// Checks that a copy is intact and is a Vestibule database.
 pub(super) async fn check(path: &Path) -> Result<(), Error> {
     let mut copy = open(path, true, COPY_TIMEOUT).await.map_err(|cause| of(COPY, cause.into()))?;
     let checked = async {
@@ -133,7 +132,7 @@ pub(super) async fn check(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// A failure, in words about a file.
+/// Converts an error into one about a file.
 fn of(name: &str, error: Error) -> Error {
     let (Error::Fault(cause) | Error::Unavailable(cause)) = error else { return error };
     let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Opening the two databases, and telling their passing troubles from lasting ones.
+//! Opens the two databases, and classifies their errors as transient or permanent.
 
 use std::{
     fs::{File, TryLockError},
@@ -18,31 +18,31 @@ use super::{
     writer::Writer,
 };
 
-/// The first SQLite without the write-ahead log bug that can lose committed pages (3.7.0 to 3.51.2 have it).
+/// The first SQLite release without the write-ahead log bug that can lose committed pages (3.7.0 to 3.51.2 have it).
 const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
 
-/// What a connection to SQLite may keep of the file in memory, in KiB (negative by SQLite's convention): the upper
-/// levels of every tree of a million accounts.
+/// The page cache of a SQLite connection in KiB (negative by SQLite's convention). It holds the upper levels of every
+/// B-tree for a million accounts.
 const CACHE_SIZE: &str = "-8192";
 
-/// Pages of 4 KiB in the write-ahead log at which it is folded into the file. A page that was written often is folded
-/// in once, so later is cheaper; reading the log after a crash takes longer.
+/// The size of the write-ahead log, in pages of 4 KiB, at which it is moved into the file. A page that was written
+/// often is moved only once, so a larger log is cheaper. Reading the log after a crash takes longer.
 const CHECKPOINT_PAGES: &str = "4000";
 
-/// How often a file that somebody holds is tried again, and after which time. A backup that looks whether a file is held holds it
-/// for a moment.
+/// How often, and after which pause, a locked file is tried again. A backup locks a file for a moment when it checks
+/// whether the file is in use.
 const RETRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Holds the files that say "this database is mine" for as long as the process lives. The kernel lets go of them when
-/// the process ends, however it ends.
+/// Holds the lock files of a database for as long as the process runs. The kernel releases them when the process
+/// ends, however it ends.
 #[derive(Debug)]
 pub struct SqliteLock {
-    /// The database itself, which may have a second name or be mounted elsewhere. SQLite uses locks of another kind. Closing
-    /// it ends SQLite's own locks in this process, so it stays open as long as the database.
+    /// The database file itself, which may have a second name or be mounted elsewhere. SQLite uses locks of another
+    /// kind. Closing this file releases SQLite's own locks in this process, so it stays open as long as the database.
     #[expect(dead_code, reason = "held for its lock, never read")]
     database: File,
-    /// Let go of last: whoever finds the database held finds this one held too.
+    /// Released last: while the database file is locked, this file is locked too.
     #[expect(dead_code, reason = "held for its lock, never read")]
     beside: File,
 }
@@ -54,7 +54,7 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        // What is deleted is overwritten, so that a copy of the file doesn't tell of those who have left.
+        // Overwrites deleted data, so that a copy of the file doesn't reveal deleted accounts.
         .pragma("secure_delete", "ON")
         .pragma("cache_size", CACHE_SIZE)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
@@ -77,7 +77,7 @@ pub fn pool_options<D: sqlx::Database>(connections: u32) -> PoolOptions<D> {
         .max_lifetime(Duration::from_mins(30))
 }
 
-/// Takes a database, which is made if need be, for this process alone.
+/// Locks a database for this process. Creates the file if it doesn't exist.
 pub async fn lock(path: &Path) -> Result<SqliteLock, Error> {
     let name = beside(path, ".lock");
     let beside = open_private(&name, true).map_err(|e| cannot_open(&name, &e))?;
@@ -104,12 +104,12 @@ async fn take(file: &File, database: &Path, name: &Path) -> Result<(), Error> {
     }
 }
 
-/// A write-ahead log lives in shared memory, which file systems on a network don't have.
+/// A write-ahead log requires shared memory, which network file systems don't have.
 fn refuse_network_file_system(path: &Path, file: &File) -> Result<(), Error> {
     let kind = rustix::fs::fstatfs(file).map_err(|e| cannot_open(path, &io::Error::from(e)))?.f_type;
     if u32::try_from(kind).is_ok_and(is_on_a_network) {
         return Err(Error::Refused(format!(
-            "{} lies on a network file system, where SQLite can lose data. Use a local disk, or PostgreSQL.",
+            "{} is on a network file system, where SQLite can lose data. Use a local disk, or PostgreSQL.",
             path.display()
         )));
     }
@@ -134,15 +134,15 @@ fn unusable(path: &Path, cause: sqlx::Error) -> Error {
     }
 }
 
-/// Whether a version of SQLite loses nothing.
+/// Whether a version of SQLite has no known bug that loses data.
 fn is_sound(version: &str) -> bool {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     let version: [u32; 3] = std::array::from_fn(|_| parts.next().unwrap_or(0));
     version >= OLDEST_SQLITE
 }
 
-/// Whether a failure may pass by itself: the connection is gone, or the database is locked, full, read-only or
-/// shutting down. Any other failure is a fault of ours.
+/// Whether an error is transient: the connection was lost, or the database is locked, full, read-only or shutting
+/// down. Any other error is a bug in this program.
 pub fn is_passing(cause: &sqlx::Error) -> bool {
     match cause {
         sqlx::Error::Io(_)
@@ -212,11 +212,11 @@ mod tests {
             assert!(!is_passing_code(code), "{code}");
         }
         assert!(is_passing(&sqlx::Error::PoolClosed) && !is_passing(&sqlx::Error::RowNotFound));
-        let told = |code| is_passing(&sqlx::Error::Database(Box::new(FakeDbError(code))));
-        assert!(told("5") && !told("2067"));
+        let passing = |code| is_passing(&sqlx::Error::Database(Box::new(FakeDbError(code))));
+        assert!(passing("5") && !passing("2067"));
     }
 
-    /// What a database tells.
+    /// An error from a database, with its code.
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
     struct FakeDbError(&'static str);

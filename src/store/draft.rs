@@ -1,7 +1,7 @@
-//! A copy that is being made beside the database.
+//! A copy in progress beside the database.
 //!
-//! Its name is random, so that it is nobody's file. A process that is killed leaves its draft. The next backup or restore
-//! removes it: it knows drafts by their whole name, and those in use by their lock.
+//! Its name is random, so that it never collides with another file. A process that is killed leaves its draft behind.
+//! The next backup or restore removes it. It recognises drafts by their full name, and drafts in use by their lock.
 
 use std::{
     collections::BTreeSet,
@@ -22,24 +22,24 @@ use super::{
 /// The random part of a name.
 pub type Nonce = [u8; 8];
 
-/// A nonce in a name, in lower-case hexadecimal digits.
+/// Formats a nonce for a name, in lower-case hexadecimal digits.
 #[must_use]
 pub fn in_digits(nonce: Nonce) -> String {
     format!("{:016x}", u64::from_be_bytes(nonce))
 }
 
-/// Whether a part of a name is a nonce.
+/// Whether part of a name is a nonce.
 #[must_use]
 pub fn are_digits(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// What a draft is made for.
+/// What a draft is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// It is locked as long as it is in use.
+/// It is locked while in use.
     Backup,
-    /// It is unlocked for a moment. So only the holder of the database's lock may remove drafts of this kind.
+/// It is unlocked for a moment. Only the holder of the database's lock may therefore remove such drafts.
     Restore,
 }
 
@@ -54,10 +54,10 @@ impl Purpose {
 
 const END: &str = ".draft";
 
-/// What lies beside a draft while it is open as a database. The draft itself comes first.
+/// The suffixes of the files beside a draft while it is open as a database. The draft itself comes first.
 const PARTS: [&str; 5] = ["", "-journal", "-wal", "-shm", ".lock"];
 
-/// A file beside the database that goes away in the end, with the files that SQLite keeps beside it.
+/// A temporary file beside the database. It is removed on drop, with the files that SQLite creates beside it.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub path: PathBuf,
@@ -65,7 +65,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// A new, empty file, locked. What killed processes left of this kind is removed.
+    /// Creates an empty, locked file. Removes leftovers of the same kind from killed processes.
     pub fn new(database: &Path, purpose: Purpose, nonce: Nonce) -> Result<Self, Error> {
         remove_leftovers(database, purpose);
         let path = beside(database, &format!("{}{}{END}", purpose.prefix(), in_digits(nonce)));
@@ -79,7 +79,7 @@ impl Draft {
         made.map(|file| Self { path, file })
     }
 
-    /// Lets others take it: whoever opens it as a database does so once more.
+    /// Unlocks the file, so that it can be opened as a database, which locks it again.
     pub fn unlock(&self) -> Result<(), Error> {
         self.file.unlock().map_err(|cause| cannot_open(&self.path, &cause))
     }
@@ -88,7 +88,7 @@ impl Draft {
         self.file.metadata().map_or(0, |metadata| metadata.len())
     }
 
-    /// Fills it from another file.
+    /// Copies another file into it.
     pub async fn fill(&self, from: &File) -> Result<(), Error> {
         write(from, &self.file).await.map_err(|cause| cannot_open(&self.path, &cause))
     }
@@ -100,7 +100,7 @@ impl Drop for Draft {
     }
 }
 
-/// Writes all of one file into another and waits for the disk.
+/// Copies one file into another and waits for the disk.
 pub(super) async fn write(from: &File, to: &File) -> io::Result<()> {
     let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
     let written = tokio::task::spawn_blocking(move || {
@@ -111,7 +111,7 @@ pub(super) async fn write(from: &File, to: &File) -> io::Result<()> {
     written.await.unwrap_or_else(|cause| Err(io::Error::other(cause)))
 }
 
-/// Makes and locks a file. `None` if another process took it for a leftover before it was locked, and removed it.
+/// Creates and locks a file. `None` if another process removed it as a leftover before it was locked.
 fn create_locked(path: &Path) -> io::Result<Option<File>> {
     let file = create_private(path)?;
     file.lock()?;
@@ -124,7 +124,7 @@ fn remove(draft: &Path) {
     }
 }
 
-/// Whether a path is a draft's for a database, or that of a file beside a draft.
+/// Whether a path is a draft of a database, or a file beside such a draft.
 pub(super) fn is_draft(database: &Path, path: &Path) -> bool {
     draft_of(database, Purpose::Backup, path).or_else(|| draft_of(database, Purpose::Restore, path)).is_some()
 }
@@ -137,17 +137,17 @@ fn draft_of(database: &Path, purpose: Purpose, path: &Path) -> Option<PathBuf> {
     is_one.then(|| beside(database, &format!("{}{digits}{END}", purpose.prefix())))
 }
 
-/// Removes the drafts that no process holds. One that can't be removed stays.
+/// Removes drafts that no process has locked. A draft that can't be removed is ignored.
 fn remove_leftovers(database: &Path, purpose: Purpose) {
     let entries = fs::read_dir(folder_of(database)).into_iter().flatten().flatten();
-    // By the name alone: the database's own path may be written in another way.
+    // Compares only the file name: the database's path may be spelled differently.
     let paths = entries.map(|entry| database.with_file_name(entry.file_name()));
     let drafts: BTreeSet<PathBuf> = paths.filter_map(|path| draft_of(database, purpose, &path)).collect();
     for draft in drafts {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(NO_LINK | OFlags::NONBLOCK.bits().cast_signed());
         match options.open(&draft) {
-            // Locked until it is removed, so that its maker notices.
+            // Locked until it is removed, so that the process that created it notices.
             Ok(file) => {
                 if file.try_lock().is_ok() {
                     remove(&draft);
@@ -159,7 +159,7 @@ fn remove_leftovers(database: &Path, purpose: Purpose) {
     }
 }
 
-/// Whether a resolved path is the database's own, or one that this program or SQLite uses beside it.
+/// Whether a resolved path is the database, or a file that this program or SQLite uses beside it.
 #[must_use]
 pub fn is_own(database: &Path, path: &Path) -> bool {
     let database = resolve(database);

@@ -1,4 +1,4 @@
-//! Files beside a database: their names, and how they are made.
+//! Files beside a database: their names, and how they are created.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,16 +9,16 @@ use std::{
 
 use rustix::{fs::OFlags, io::Errno};
 
-/// Refuses a symbolic link in the place of a file: its maker would choose which file is opened.
+/// Refuses a symbolic link in place of a file. Otherwise the creator of the link would choose which file is opened.
 pub const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// What SQLite keeps beside a database.
+/// Suffixes of the files that SQLite creates beside a database.
 pub(super) const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// What this program keeps beside a database.
+/// Suffixes of the files that this program creates beside a database.
 pub(super) const OURS: [&str; 5] = [".lock", ".sock", ".mark", ".mark.new", ".key"];
 
-/// A file next to another, named after it. The path stays as short as it was written: a socket's has at most 108 bytes.
+/// A file beside another, named after it. The path is not made absolute, since a socket's path has at most 108 bytes.
 #[must_use]
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -26,7 +26,7 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The folder in which a file lies.
+/// The folder that contains a file.
 #[must_use]
 pub fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {
@@ -35,36 +35,33 @@ pub fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
-/// Waits until the disk has the names in a file's folder.
-///
-/// # Errors
-/// What the file system says.
+/// Waits until the names in a file's folder are on disk.
 pub fn sync_folder_of(file: &Path) -> io::Result<()> {
     File::open(folder_of(file))?.sync_all()
 }
 
-/// A path without links and `..`, also of a file that doesn't exist yet.
+/// Resolves symbolic links and `..` in a path. The file itself may not exist yet.
 #[must_use]
 pub fn resolve(path: &Path) -> PathBuf {
     let in_folder = || Some(fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
-/// Makes a file that only its owner may read. Whatever has this name already stays as it is.
+/// Creates a file that only its owner may read.
 ///
-/// # Errors
-/// [`io::ErrorKind::AlreadyExists`], also for a link; what else the file system says.
+/// # Errors [`io::ErrorKind::AlreadyExists`] if the name is taken, also by a symbolic link.
 pub fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Opens a file that only its owner may read, and makes it if need be. SQLite gives its log the same permissions. A symbolic
-/// link is refused: whoever may write the folder would choose which file is opened.
+/// Opens a file that only its owner may read. Creates it if it doesn't exist. SQLite gives its log the same
+/// permissions. A symbolic link is refused: otherwise anyone who may write to the folder could choose which file is
+/// opened.
 pub(super) fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(fresh).mode(0o600).custom_flags(NO_LINK);
     let file = options.open(path).map_err(|cause| match Errno::from_io_error(&cause) {
-        Some(Errno::LOOP) => io::Error::other("it is a symbolic link; name the file that it leads to"),
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link; name the file that it points to"),
         _ => cause,
     })?;
     let mut permissions = file.metadata()?.permissions();

@@ -1,25 +1,26 @@
-//! What the two databases do in different ways: waiting for rows that another transaction holds.
+//! Where the two databases differ: waiting for rows that another transaction has locked.
 
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use super::postgres::Session;
 
-/// A transaction that can have a user to itself: what a login, a logout of everything, a disabling and a new password
-/// do then comes one after the other.
+/// A transaction that can lock a user. Logins, logouts of all sessions, disabling and password changes of one account
+/// then run one after the other.
 pub trait Locks {
-    /// Waits until no other transaction holds the user's row.
+    /// Waits until no other transaction has locked the user's row.
     async fn lock_user(&mut self, user: &str) -> Result<(), sqlx::Error>;
 
-    /// Notes that rows were deleted of which nothing may remain in the file. Only SQLite keeps bytes that [`super::Store::rewrite`]
-    /// removes. The number is the file's own, for the use of programs (`PRAGMA user_version`).
+    /// Notes that rows were deleted whose bytes must not remain in the file. Only SQLite leaves such bytes, which
+    /// [`super::Store::rewrite`] removes. The flag is the file's `PRAGMA user_version`, which SQLite reserves for
+    /// applications.
     async fn note_remains(&mut self) -> Result<(), sqlx::Error>;
 
-    /// The statements that note a use of a session and of a personal access token: $1 the hash, $2 the time. They leave
-    /// out a row that another transaction holds, which is about to end it or to renew it. Whoever waited for it, with
-    /// other rows noted before, might be waited for by the other one.
+    /// The statements that store the last use of a session and of a personal access token: $1 the hash, $2 the time.
+    /// They skip a row that another transaction has locked, which is about to end or renew it. Waiting for it while
+    /// other rows are locked could cause a deadlock.
     fn noting_a_use(&self) -> [&'static str; 2];
 
-    /// Chooses between a plain statement and one that skips rows which another transaction holds.
+    /// Chooses between a plain statement and one that skips rows that another transaction has locked.
     fn skipping_locked(&self, statements: [&'static str; 2]) -> &'static str;
 }
 
@@ -62,7 +63,7 @@ impl Locks for Session<Transaction<'static, Postgres>> {
 }
 
 impl Locks for Transaction<'_, Sqlite> {
-    /// There is nothing to wait for: a transaction that writes has the whole file to itself.
+    /// Does nothing: a transaction that writes has locked the whole file.
     async fn lock_user(&mut self, _user: &str) -> Result<(), sqlx::Error> {
         Ok(())
     }

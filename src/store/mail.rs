@@ -1,30 +1,30 @@
-//! Mail that waits to be sent.
+//! The mail queue.
 
 use std::time::Duration;
 
 use super::{DURABLE, Error, RELAXED, Store, on_each, on_read, on_write};
 use crate::domain::time::{CLOCK_TOLERANCE, Timestamp};
 
-/// What a mail is to say.
+/// The kind of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailKind {
-    /// Asks the owner of a new account to confirm the address.
+/// Asks the owner of a new account to confirm the address.
     Verify,
-    /// Tells an owner that somebody tried to register with the address.
+/// Notifies an owner that someone tried to register with the address.
     Taken,
-    /// Somebody has forgotten a password. Whose, and whether there is such an account, is found out when it is sent.
+/// Someone forgot a password. The account, and whether there is one, is looked up when the mail is sent.
     Forgot,
-    /// Tells the owner that the password is another, and that access tokens still work.
+/// Notifies the owner that the password was changed, and that access tokens still work.
     PasswordChanged,
-    /// Tells the owner that the password is another, and that every access token was revoked.
+/// Notifies the owner that the password was changed, and that every access token was revoked.
     PasswordReset,
-    /// Tells the owner that there is another personal access token.
+/// Notifies the owner of a new personal access token.
     TokenMade,
-    /// Asks at a new address whether it is the owner's.
+/// Asks for confirmation at the new address of an account.
     ChangeEmail,
-    /// Tells the address until now that it is another, and how to undo that.
+/// Notifies the previous address of the change, and explains how to undo it.
     EmailChanged,
-    /// Tells the address until now that the one before has been brought back.
+/// Notifies the address that was replaced when a change of email was undone.
     EmailUndone,
 }
 
@@ -41,7 +41,7 @@ impl MailKind {
         Self::EmailUndone,
     ];
 
-    /// What it is called in the database and in the log.
+    /// Its name in the database and in the log.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -58,10 +58,11 @@ impl MailKind {
     }
 
     fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|errand| errand.name() == name)
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether it tells of what was done to an account, which whoever opens it again must know: while it is closed, such mail waits.
+    /// Whether it is a security notice about an account. While the account is disabled, such mail stays queued until
+    /// it is enabled again.
     #[must_use]
     pub const fn waits_while_closed(self) -> bool {
         matches!(
@@ -71,48 +72,44 @@ impl MailKind {
     }
 }
 
-/// A mail that waits, in a list of its owner's. Times are milliseconds since 1970.
+/// A queued mail in a list for its owner. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the fields are columns of the table")]
 pub struct MailRecord {
-    /// What it is to say.
     pub kind: String,
-    /// Where it goes, if the account doesn't tell that.
+/// The recipient. Empty if the mail goes to the account's email.
     pub address: String,
-    /// Since when it waits.
     pub created_at: i64,
-    /// When it is due.
     pub due_at: i64,
-    /// How often somebody has tried.
+/// The number of attempts to send it.
     pub attempts: i64,
 }
 
-/// A mail to be sent.
+/// A mail to enqueue.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct NewMail {
-    /// A UUID, version 7.
+/// A UUID, version 7.
     pub id: String,
-    /// What to say.
     pub errand: MailKind,
-    /// Now. Of a change of an email it may be a moment later, behind the change before.
+/// The current time. For a change of email it may be slightly later, so that it is after the previous change.
     pub created_at: Timestamp,
-    /// When it is due.
     pub due_at: Timestamp,
 }
 
-/// A mail that waits.
+/// A mail taken from the queue.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct QueuedMail {
-    /// A UUID, version 7.
+/// A UUID, version 7.
     pub id: String,
-    /// What to say.
     pub errand: MailKind,
-    /// Whose account it is about, where that is known.
+/// The account that it is about, if known.
     pub user_id: Option<String>,
-    /// An address that the account doesn't tell; empty where it does.
+/// The recipient. Empty if the mail goes to the account's email.
     pub address: String,
-    /// Since when it waits.
     pub created_at: Timestamp,
-    /// How often somebody has tried to send it, this time included.
+/// The number of attempts to send it, including this one.
     pub attempts: i64,
 }
 
@@ -126,7 +123,7 @@ struct MailRow {
     attempts: i64,
 }
 
-/// Puts a mail into the queue.
+/// Adds a mail to the queue.
 macro_rules! enqueue_mail {
     ($tx:ident, $mail:expr, $user:expr, $address:expr) => {{
         let (mail, user, address): (&$crate::store::NewMail, Option<&str>, &str) = ($mail, $user, $address);
@@ -146,11 +143,12 @@ macro_rules! enqueue_mail {
 
 pub(super) use enqueue_mail;
 
-/// The longest that a mail waits for another try. One that seems to wait longer was put off before the clock was put back.
+/// The longest delay before another attempt. A mail that seems to wait longer was delayed before the clock was put
+/// back, and is due.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
-/// The mail that is due first: $1 now, $2 the time up to which a mail may wait. What tells of a closed account stays out, as
-/// [`MailKind::waits_while_closed`] has it.
+/// The mail that is due first: $1 now, $2 the latest valid due time. Excludes security notices for disabled accounts,
+/// as [`MailKind::waits_while_closed`] defines them.
 macro_rules! due {
     () => {
         "SELECT id FROM mails WHERE (due_at <= $1 OR due_at > $2) \
@@ -160,7 +158,7 @@ macro_rules! due {
     };
 }
 
-/// As above, and $3 the time until which nobody else takes it.
+/// $1 and $2 as in `due!`, $3 the time until which no other worker claims the mail.
 const CLAIM: &str = concat!(
     "UPDATE mails SET due_at = $3, attempts = attempts + 1 WHERE (due_at <= $1 OR due_at > $2) AND id IN (",
     due!(),
@@ -172,16 +170,13 @@ fn latest_due(now: Timestamp) -> i64 {
 }
 
 impl Store {
-    /// Puts a mail into the queue: about an account, or to an address.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Adds a mail to the queue: about an account, or to an address.
     pub async fn enqueue_mail(&self, mail: &NewMail, user: Option<&str>, address: &str) -> Result<(), Error> {
         on_write!(self, DURABLE, tx => enqueue_mail!(tx, mail, user, address));
         Ok(())
     }
 
-    /// Takes a mail that is due out of the queue for a while, within which nobody else does.
+    /// Claims a mail that is due. No other worker claims it for the duration of `lease`.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -193,14 +188,14 @@ impl Store {
                 .bind(now.plus(lease).as_millis())
                 .fetch_all(&mut *tx)
                 .await?);
-            // Another server may have been quicker, while more is due.
+            // Another server may have claimed this mail while another one is due.
             if !rows.is_empty() || !self.has_mail(now).await? {
                 break rows.into_iter().next();
             }
         };
         let Some(row) = row else { return Ok(None) };
-        let errand = MailKind::named(&row.kind);
-        let errand = errand.ok_or_else(|| Error::Refused(format!("the mail {} is of no known kind", row.id)))?;
+        let kind = MailKind::named(&row.kind);
+        let errand = kind.ok_or_else(|| Error::Refused(format!("the mail {} has an unknown kind", row.id)))?;
         Ok(Some(QueuedMail {
             id: row.id,
             errand,
@@ -219,7 +214,7 @@ impl Store {
         Ok(due.is_some())
     }
 
-    /// Lets a mail wait until a later time.
+    /// Delays a mail until a later time.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -231,7 +226,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a mail out of the queue for good.
+    /// Deletes a mail from the queue.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -242,7 +237,7 @@ impl Store {
         Ok(())
     }
 
-    /// Every mail about an account that waits.
+    /// Every queued mail about an account.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -259,9 +254,9 @@ mod tests {
 
     #[test]
     fn the_queue_keeps_back_what_waits_while_an_account_is_closed_and_nothing_else() {
-        for errand in MailKind::ALL {
-            let kept_back = CLAIM.contains(&format!("'{}'", errand.name()));
-            assert_eq!(kept_back, errand.waits_while_closed(), "{errand:?}");
+        for kind in MailKind::ALL {
+            let excluded = CLAIM.contains(&format!("'{}'", kind.name()));
+            assert_eq!(excluded, kind.waits_while_closed(), "{kind:?}");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Noticing that somebody put an old copy of a SQLite file back by hand.
+//! Detects that an old copy of a SQLite file was put back by hand.
 //!
-//! The database counts its uses, and a file beside it, which no backup copies, has the same count. A database that is behind it
-//! was in use here at a later time: its sessions and tokens may have been revoked since.
+//! The database counts how often it was opened for use. A file beside it, which backups don't copy, stores the same
+//! count. A database with a lower count than that file is an old copy: its sessions and tokens may have been revoked
+//! since.
 
 use std::{
     fs,
@@ -18,17 +19,17 @@ use super::{
 const COUNT: &str = "SELECT value FROM server_facts WHERE name = 'uses'";
 const SET: &str = "INSERT INTO server_facts (name, value) VALUES ('uses', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-/// The file beside a database.
+/// The file that stores the count for a database.
 fn of(database: &Path) -> PathBuf {
     beside(database, ".mark")
 }
 
-/// The count beside a database. Without one any database is taken.
+/// The count stored beside a database. If there is none, every database is accepted.
 fn read(database: &Path) -> u64 {
     fs::read_to_string(of(database)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Writes the count, so that after a loss of power there is the old one or the new one.
+/// Writes the count atomically: after a power failure the file has the old or the new one.
 fn write(database: &Path, uses: &str) -> io::Result<()> {
     let (mark, new) = (of(database), beside(database, ".mark.new"));
     let mut file = open_private(&new, true)?;
@@ -38,7 +39,7 @@ fn write(database: &Path, uses: &str) -> io::Result<()> {
     sync_folder_of(&mark)
 }
 
-/// Writes the count beside a database that has it already.
+/// Writes the count beside a database that already stores it.
 pub(super) fn set(database: &Path, uses: &str) {
     if let Err(cause) = write(database, uses) {
         tracing::warn!(%cause, "an old copy of the database would not be noticed");
@@ -46,11 +47,9 @@ pub(super) fn set(database: &Path, uses: &str) {
 }
 
 impl Store {
-    /// Refuses a SQLite file that is older than when it was last in use here. One without accounts that was made just now is new. Its
-    /// count goes on from the mark, or a start without the database would make any old copy of it good.
-    ///
-    /// # Errors
-    /// [`Error::Refused`], and [`Error::Unavailable`].
+    /// Refuses a SQLite file that is older than when it was last used here. An empty database that was just created
+    /// is accepted. Its count continues from the mark. Otherwise a start without the database would make any old copy
+    /// of it acceptable.
     pub async fn refuse_old_copy(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
         let uses = self.uses().await?;
@@ -64,10 +63,8 @@ impl Store {
         self.outdo_mark().await
     }
 
-    /// Counts a use of a SQLite file, in it and beside it. A file that is older than its mark says keeps the mark.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Counts a use of a SQLite file, in it and beside it. If the file is older than its mark, the mark doesn't
+    /// change.
     pub async fn mark_use(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
         if self.uses().await? < read(file) {
@@ -76,20 +73,17 @@ impl Store {
         self.outdo_mark().await
     }
 
-    /// Counts a use of a SQLite file, in it and beside it, as later than every use until now: of this file, and of those that were in
-    /// its place.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Counts a use of a SQLite file, in it and beside it. The new count is higher than all earlier ones of this file
+    /// and of files that were in its place.
     pub async fn outdo_mark(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
         let uses = self.outdo_uses_of(file).await?;
-        // Afterwards: a database is never behind its mark by a kill.
+        // After the database, so that a kill in between never leaves the database behind its mark.
         set(file, &uses);
         Ok(())
     }
 
-    /// Counts a use that is later than every use of this database, and of those that were in a place. Gives the count, for [`set`].
+    /// Stores a count that is higher than this database's and than the mark at `place`. Returns it, for [`set`].
     pub(super) async fn outdo_uses_of(&self, place: &Path) -> Result<String, Error> {
         let uses = self.uses().await?.max(read(place)).saturating_add(1).to_string();
         on_write!(self, DURABLE, tx => sqlx::query(SET).bind(&uses).execute(&mut *tx).await.map(drop)?);

@@ -1,4 +1,4 @@
-//! Bringing the tables up to date, in one transaction, unless they are somebody else's.
+//! Applies pending migrations in one transaction, unless the tables belong to another program.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{Db, Error, Store, postgres::Server};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Where sqlx notes which migrations were applied, in words of both databases.
+/// The table in which sqlx records applied migrations, in SQL that both databases accept.
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
     installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
     execution_time BIGINT NOT NULL)";
@@ -20,34 +20,34 @@ const NOTES_NAME: &str = "_sqlx_migrations";
 
 const TABLES_OF_SQLITE: &str = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' \
     ESCAPE '\\' ORDER BY name";
-/// But for those of extensions.
+/// Without the tables of extensions.
 const TABLES_OF_POSTGRES: &str = "SELECT CAST(c.relname AS TEXT) FROM pg_class c \
     WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
     AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS \
     (SELECT 1 FROM pg_depend d WHERE d.classid = CAST('pg_class' AS regclass) AND d.objid = c.oid AND d.deptype = 'e') \
     ORDER BY c.relname";
 
-/// One server at a time brings tables up to date. Any number would do that no other program uses.
+/// Lets only one server migrate at a time. The number is arbitrary, but no other program should use it.
 const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(8517390552)";
 
-/// How long a change waits for a table: less than the others, whom it keeps waiting, have patience.
+/// How long a migration waits for a table, in milliseconds. It is shorter than the timeout of the statements that
+/// queue behind it.
 const WAIT_BRIEFLY: &str = "SET LOCAL lock_timeout = 1000";
-/// How long they are left alone before the next try.
+/// The pause before the next attempt, in which other servers can work.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
-/// How long it is tried.
+/// The total time after which a migration fails.
 const LONGEST_TRY: Duration = Duration::from_mins(2);
 
-/// Whose tables there are, by name, and which migrations were applied to them.
+/// The names of the existing tables, and the migrations that were applied to them.
 struct Found {
     tables: Vec<String>,
     applied: BTreeMap<i64, Vec<u8>>,
 }
 
-/// What a database has of us, and where it is.
+/// A database in messages.
 struct Place<'a> {
-    /// Its name in words.
     name: &'a str,
-    /// What to do when it is somebody else's.
+/// What to do if the database belongs to another program.
     way_out: &'a str,
 }
 
@@ -73,12 +73,12 @@ macro_rules! apply {
 }
 
 impl Store {
-    /// Makes the tables, or brings them up to date. `name` is what the database is called in words.
+    /// Creates or migrates the tables. `name` is the database's name in messages.
     pub(super) async fn migrate(&self, name: &str) -> Result<(), Error> {
         match &self.inner.db {
             Db::Sqlite { write, .. } => {
                 migrate_sqlite(&mut *write.lock().await?, name).await?;
-                // So that a plain copy of the file has its tables at least.
+                // A plain copy of the file without its log then has at least the tables.
                 self.empty_log().await;
                 Ok(())
             }
@@ -97,14 +97,14 @@ async fn migrate_sqlite(connection: &mut SqliteConnection, name: &str) -> Result
     Ok(tx.commit().await?)
 }
 
-/// Brings the tables of a PostgreSQL up to date beside servers that use them. A change that waits for a table makes everybody wait
-/// who comes after it, so it waits for a moment only, and tries again.
+/// Migrates a PostgreSQL database while other servers use its tables. All statements queue behind a migration that
+/// waits for a table, so it waits only briefly and tries again.
 async fn migrate_postgres(server: &Server) -> Result<(), Error> {
     let given_up = Instant::now() + LONGEST_TRY;
     loop {
         match migrate_once(server).await {
             Err(Error::Unavailable(cause)) if is_in_use(&cause) && Instant::now() < given_up => {
-                tracing::warn!(%cause, "other servers use the tables that are to be changed; trying again");
+                tracing::warn!(%cause, "migration delayed: other servers are using the tables; trying again");
                 tokio::time::sleep(BETWEEN_TRIES).await;
             }
             migrated => return migrated.map_err(|error| explain(error, server)),
@@ -112,7 +112,7 @@ async fn migrate_postgres(server: &Server) -> Result<(), Error> {
     }
 }
 
-/// Whether a lock could not be had: in time (55P03), or without a deadlock (40P01).
+/// Whether a lock could not be acquired: in time (55P03), or without a deadlock (40P01).
 fn is_in_use(cause: &sqlx::Error) -> bool {
     let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| ["55P03", "40P01"].contains(&&*code))
@@ -127,8 +127,8 @@ async fn migrate_once(server: &Server) -> Result<(), Error> {
     let Some(schema) = schema else { return Err(no_schema(server)) };
     let found = found!(tx, TABLES_OF_POSTGRES);
     let name = format!("The schema {schema} of {}", server.place);
-    let way_out = "Give Vestibule a database of its own, or a schema: run CREATE SCHEMA vestibule, and add \
-                       ?options=-c%20search_path%3Dvestibule to the end of database.url.";
+    let way_out = "Use a separate database for Vestibule, or a separate schema: run CREATE SCHEMA vestibule, and add \
+                   ?options=-c%20search_path%3Dvestibule to the end of database.url.";
     let pending = found.pending(&Place { name: &name, way_out })?;
     if !pending.is_empty() {
         sqlx::query(WAIT_BRIEFLY).execute(&mut *tx).await?;
@@ -138,10 +138,10 @@ async fn migrate_once(server: &Server) -> Result<(), Error> {
 }
 
 fn no_schema(server: &Server) -> Error {
-    Error::Refused(format!("{} has no schema to put tables into: make the one that search_path names.", server.place))
+    Error::Refused(format!("{} has no schema for tables: create the one that search_path names.", server.place))
 }
 
-/// What a server's refusal means, and what to do.
+/// Explains an error of the server and how to fix it.
 fn explain(error: Error, server: &Server) -> Error {
     let (Error::Fault(cause) | Error::Unavailable(cause)) = &error else { return error };
     let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
@@ -152,17 +152,17 @@ fn explain(error: Error, server: &Server) -> Error {
              CREATE SCHEMA vestibule AUTHORIZATION the user, and add ?options=-c%20search_path%3Dvestibule to database.url."
         )),
         "42P07" => Error::Refused(format!(
-            "{place} has a table of another program that this version wants to make: {cause}. RenameOutcome that table, or move it to \
-             another schema."
+            "{place} has a table of another program with a name that this version needs: {cause}. Rename that table, or move \
+             it to another schema."
         )),
         "25006" => Error::Refused(format!(
-            "{place} can only read: {cause}. Name the primary server, or see default_transaction_read_only."
+            "{place} is read-only: {cause}. Use the primary server, or check default_transaction_read_only."
         )),
         _ => error,
     }
 }
 
-/// What a file is, that might be a copy of a database of ours.
+/// Checks whether a file is a Vestibule database. Returns `false` if it is empty.
 pub async fn look_into(connection: &mut SqliteConnection, name: &str) -> Result<bool, Error> {
     let found = found!(connection, TABLES_OF_SQLITE);
     found.pending(&Place { name, way_out: "Name a file that `vestibule backup` has made." })?;
@@ -170,7 +170,7 @@ pub async fn look_into(connection: &mut SqliteConnection, name: &str) -> Result<
 }
 
 impl Found {
-    /// The migrations that are to be applied, unless the tables are of another program, or of a newer one.
+    /// The migrations to apply. Fails if the tables belong to another program or to a newer version.
     fn pending(&self, place: &Place<'_>) -> Result<Vec<&'static Migration>, Error> {
         let Place { name, way_out } = place;
         let ours: BTreeMap<i64, &Migration> =
@@ -199,7 +199,7 @@ impl Found {
                 }
                 Some(migration) if *migration.checksum != **checksum => {
                     return Err(Error::Refused(format!(
-                        "{name} was made by another build of Vestibule, which had another migration {version}. Use that \
+                        "{name} was created by another build of Vestibule, which has a different migration {version}. Use that \
                          build."
                     )));
                 }

@@ -1,30 +1,30 @@
-//! The key under which counters name mailboxes, and names without an account.
+//! The key for hashing mailboxes and names without an account in counters.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// A key that no copy of the database holds. The counters outlive the accounts that they are about, so they must not hold a hash
-/// that anybody could compute from a name.
+/// A key that is not stored in the database. Counters outlive the accounts they are about, so they must not contain a
+/// hash that anyone can compute from a name.
 #[derive(Clone)]
 pub struct NameKey([u8; NameKey::LENGTH]);
 
 impl NameKey {
-    /// The length of a key in bytes: what HMAC-SHA-256 takes as it is.
+    /// The length of a key in bytes: the block size of HMAC-SHA-256, which it uses unchanged.
     pub const LENGTH: usize = 64;
 
-    /// A key with these bytes.
+    /// Creates a key from bytes.
     #[must_use]
     pub const fn new(bytes: [u8; Self::LENGTH]) -> Self {
         Self(bytes)
     }
 
-    /// What counters with a purpose call a name: its HMAC-SHA-256.
+    /// The HMAC-SHA-256 of a name, for counters with this purpose.
     #[must_use]
     pub fn name(&self, purpose: &str, name: &str) -> String {
         let mut mac = Hmac::<Sha256>::new(&self.0.into());
-        // Each purpose has names of its own, so that nobody can follow a name from one counter to another.
+        // The purpose is part of the input, so that a name can't be traced from one counter to another.
         mac.update(purpose.as_bytes());
         mac.update(&[0]);
         mac.update(name.as_bytes());

@@ -1,7 +1,7 @@
-//! PostgreSQL: how it is reached, and what a transaction there begins with.
+//! PostgreSQL: connections and transactions.
 //!
-//! A pooler such as PgBouncer in transaction mode lends a connection for one transaction only. So there each piece of work is a
-//! transaction, which sets what it needs for itself, and no statement has a name.
+//! A pooler such as PgBouncer in transaction mode lends a connection for one transaction only. Behind a pooler each
+//! operation is therefore one transaction that applies its own settings, and no statement is named.
 
 use std::{fmt::Debug, ops::DerefMut};
 
@@ -19,11 +19,11 @@ use super::{
     url::{PostgresAddress, describe, read_postgres},
 };
 
-/// How a transaction begins that may take long: without the limits of the others.
+/// Begins a transaction without time limits, for operations that may take long.
 const UNLIMITED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
     SET LOCAL idle_in_transaction_session_timeout = 0";
 
-/// The settings of a transaction, for where the connection can't have them.
+/// Adds the settings to the statement that begins a transaction, for connections that can't have them.
 macro_rules! pooled {
     ($begin:literal) => {
         concat!(
@@ -35,20 +35,20 @@ macro_rules! pooled {
 }
 pub(super) use pooled;
 
-/// How a transaction begins that only reads, through a pooler.
+/// Begins a read-only transaction behind a pooler.
 const READING: &str = pooled!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
 
-/// The server, with connections to it.
+/// A PostgreSQL server and its connection pool.
 #[derive(Debug)]
 pub struct Server {
     pool: PgPool,
-    /// Whether a pooler lends connections for one transaction each.
+/// Whether a pooler lends connections for one transaction each.
     pooled: bool,
-    /// Who connects to which database where.
+/// The user, host and database, for messages.
     pub place: String,
 }
 
-/// A connection, for as long as a piece of work takes.
+/// A connection for one operation.
 #[derive(Debug)]
 pub struct Session<C> {
     connection: C,
@@ -56,16 +56,17 @@ pub struct Session<C> {
 }
 
 impl Server {
-    /// Connects, and looks whether the database can be used.
+    /// Connects, and checks that the database can be used.
     pub async fn open(url: &str, connections: u32) -> Result<Self, Error> {
         let address = read_postgres(url).map_err(|cause| Error::Refused(cause.to_string()))?;
         let place = describe(&address.options);
         let (options, pooled) = reach(&address, &place).await?;
         let release = if pooled { "BEGIN; ROLLBACK" } else { "ROLLBACK" };
         let pool = pool_options::<Postgres>(connections).after_release(move |connection: &mut PgConnection, _| {
-            // A caller that leaves while a transaction begins leaves it open; sqlx doesn't notice. And sqlx asks a
-            // connection for a sign of life before it keeps it, but without a limit in time: one whose server has vanished
-            // would hold its place for as long as TCP tries. Through a pooler a rollback of nothing would be warned of.
+            // If a caller is cancelled while a transaction begins, it stays open, and sqlx doesn't notice. In
+            // addition, sqlx pings a connection before it returns it to the pool, but without a time limit. A
+            // connection whose server has vanished would occupy its slot until TCP gives up. Behind a pooler, an
+            // empty rollback would cause a warning.
             let clean = async move { tokio::time::timeout(DATABASE_TIMEOUT, connection.execute(release)).await };
             Box::pin(async { clean.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|_| true) })
         });
@@ -81,13 +82,13 @@ impl Server {
         Ok(Session { connection, pooled: self.pooled })
     }
 
-    /// A transaction.
+    /// Begins a transaction.
     pub async fn begin(&self, beginning: Beginning) -> Result<Session<Transaction<'static, Postgres>>, sqlx::Error> {
         let begin = if self.pooled { beginning.pooled } else { beginning.postgres };
         Ok(Session { connection: self.pool.begin_with(begin).await?, pooled: self.pooled })
     }
 
-    /// A transaction on a connection of its own, for what may take long: without the limits of the others.
+    /// Begins a transaction on a separate connection without time limits, for operations that may take long.
     pub async fn unlimited(&self) -> Result<Session<Box<PgConnection>>, sqlx::Error> {
         let mut connection = Box::new(self.pool.connect_options().connect().await?);
         connection.execute(UNLIMITED).await?;
@@ -100,7 +101,7 @@ impl Server {
 }
 
 impl Session<PoolConnection<Postgres>> {
-    /// Ends the reading.
+    /// Ends the read transaction, if there is one.
     pub async fn end(mut self) -> Result<(), sqlx::Error> {
         if self.pooled {
             self.connection.execute("COMMIT").await?;
@@ -116,14 +117,15 @@ impl Session<Transaction<'static, Postgres>> {
 }
 
 impl Session<Box<PgConnection>> {
-    /// Keeps what was done.
+    /// Commits, and closes the connection.
     pub async fn end(mut self) -> Result<(), sqlx::Error> {
         self.connection.execute("COMMIT").await?;
         sqlx::Connection::close(*self.connection).await
     }
 }
 
-/// How to connect so that nothing depends on the defaults of the role or the database, and whether there is a pooler between.
+/// Returns connection options that don't depend on defaults of the role or the database, and whether there is a
+/// pooler.
 async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptions, bool), Error> {
     let base = address.options.clone().application_name("vestibule").extra_float_digits(None);
     let patience = DATABASE_TIMEOUT.as_millis().to_string();
@@ -133,12 +135,12 @@ async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptio
         ("idle_in_transaction_session_timeout", "10000"),
         ("default_transaction_isolation", "read committed"),
         ("standard_conforming_strings", "on"),
-        // Without it, each rollback of nothing would be told as a warning.
+        // Without it, each empty rollback would be logged as a warning.
         ("client_min_messages", "error"),
     ]);
     if !address.pooled {
         match look(&direct, place).await {
-            // A pooler that drops what it doesn't know leaves the server's own limit.
+            // A pooler that drops unknown parameters shows the server's own limit.
             Ok(limit) if limit == "2500ms" => return Ok((direct, false)),
             Ok(_) | Err(Trouble::Pooler) => {}
             Err(Trouble::Other(error)) => return Err(error),
@@ -161,17 +163,17 @@ async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptio
         }
         Err(Trouble::Other(error)) => return Err(error),
     }
-    tracing::info!("connections go through a pooler; each piece of work is a transaction");
+    tracing::info!("connected through a pooler: each operation is one transaction");
     Ok((pooled, true))
 }
 
 enum Trouble {
-    /// A pooler refuses what the connection asks for.
+    /// A pooler rejects a startup parameter.
     Pooler,
     Other(Error),
 }
 
-/// Connects once, looks at what the server says of itself, and returns its limit for statements.
+/// Connects once, checks the server's settings, and returns its statement timeout.
 async fn look(options: &PgConnectOptions, place: &str) -> Result<String, Trouble> {
     let looked = async {
         let mut connection = options.connect().await?;
@@ -186,12 +188,12 @@ async fn look(options: &PgConnectOptions, place: &str) -> Result<String, Trouble
     let (limit, encoding, commit) = looked.map_err(|cause| trouble(&cause, place))?;
     if encoding != "UTF8" {
         return Err(Trouble::Other(Error::Refused(format!(
-            "the database of {place} is encoded in {encoding}, which can't hold every name. Make another one: CREATE DATABASE \
+            "the database of {place} is encoded in {encoding}, which can't store every name. Create another one: CREATE DATABASE \
              vestibule ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0."
         ))));
     }
     if commit == "off" {
-        tracing::warn!("synchronous_commit is off for {place}: a crash of PostgreSQL may lose what was acknowledged");
+        tracing::warn!("synchronous_commit is off for {place}: a crash of PostgreSQL may lose acknowledged changes");
     }
     Ok(limit)
 }
@@ -204,11 +206,11 @@ fn trouble(cause: &sqlx::Error, place: &str) -> Trouble {
     }
     if words.contains("server does not support TLS") {
         return Trouble::Other(Error::Refused(format!(
-            "{place} offers no TLS, so passwords' hashes would travel in the clear. Turn ssl on there; or, if the network \
-             between is yours alone, add sslmode=disable after a ? at the end of database.url."
+            "{place} offers no TLS, so password hashes would be sent unencrypted. Enable ssl there. If the network is private, \
+             you can add sslmode=disable after a ? at the end of database.url instead."
         )));
     }
-    // Wrong passwords and missing databases don't pass by themselves.
+    // Wrong passwords and missing databases are permanent errors.
     let lasting = code.starts_with("28") || code.starts_with("3D");
     let what = cause.as_database_error().map_or(words.as_str(), sqlx::error::DatabaseError::message);
     let advice = if code.starts_with("28") {
@@ -221,7 +223,7 @@ fn trouble(cause: &sqlx::Error, place: &str) -> Trouble {
     Trouble::Other(if passes { Error::Away(message) } else { Error::Refused(message) })
 }
 
-/// A query whose statement gets no name where a pooler might lend the connection to somebody else.
+/// A query whose statement is unnamed behind a pooler, which might lend the connection to another client.
 struct Named<E> {
     query: E,
     pooled: bool,

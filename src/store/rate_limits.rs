@@ -1,8 +1,8 @@
-//! Rate limits: what an address, a mailbox or an account may still do, and how long an account must wait to log in.
+//! Rate limits for addresses, mailboxes and accounts, and delays after failed logins.
 //!
-//! An allowance is taken in one statement that counts and decides at once, so that attempts side by side can't slip through
-//! between a check and a count (CVE-2024-4629). A login is counted in two: it is reserved before its password is compared,
-//! and settled afterwards, as failed or as right.
+//! A rate limit is checked and counted in one statement, so that concurrent attempts can't slip through between a
+//! check and a count (CVE-2024-4629). A login takes two steps: it is reserved before the password is compared, and
+//! then settled as failed or as successful.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use crate::domain::{
     time::{CLOCK_TOLERANCE, Timestamp, millis},
 };
 
-/// How an account's failed logins are held back.
+/// The delays after an account's failed logins.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginBackoff {
-    /// Failures that cost nothing.
+/// The number of failures without a delay.
     pub free: u32,
-    /// The wait after the last free failure. It doubles with each further one.
+/// The delay after the last free failure. It doubles with each further failure.
     pub first_delay: Duration,
-    /// The longest wait.
+/// The longest delay.
     pub longest_delay: Duration,
-    /// After this long without an attempt, the failures are forgotten.
+/// Failures are forgotten after this long without an attempt.
     pub memory: Duration,
-    /// After this long an attempt that was not settled counts as failed: its server has ended.
+/// An attempt that is not settled after this long is counted as failed, since its server has stopped.
     pub settled_within: Duration,
 }
 
-/// $1 the key, $2 now, $3 the interval, $4 the latest time that leaves an allowance, $5 the time past which none can come
-/// from counting: the clock was put back, and the allowance is whole.
+/// $1 the key, $2 now, $3 the interval, $4 the latest `full_at` that permits the request, $5 the highest possible
+/// `full_at`. Beyond $5 the clock was put back, and the limit is treated as full.
 const TAKE: &str = "INSERT INTO address_throttles (key, full_at) VALUES ($1, $2 + $3) \
     ON CONFLICT (key) DO UPDATE SET full_at = $3 + \
         CASE WHEN address_throttles.full_at > $2 AND address_throttles.full_at <= $5 \
@@ -36,9 +36,9 @@ const TAKE: &str = "INSERT INTO address_throttles (key, full_at) VALUES ($1, $2 
     WHERE address_throttles.full_at <= $4 OR address_throttles.full_at > $5 \
     RETURNING full_at";
 
-/// Reserves an attempt: as many at once as there are free failures left; after those, one at a time, once the wait is over.
-/// $1 the key, $2 now, $3 since when failures count, $4 the free ones, $5 when the reservation ends, $6 the time past which no
-/// attempt can have been made: the clock was put back.
+/// Reserves an attempt. As many can be reserved at once as free failures remain. After those, one at a time, once the
+/// delay has passed. $1 the key, $2 now, $3 the time before which failures are forgotten, $4 the free ones, $5 the
+/// end of the reservation, $6 the latest possible time of an attempt. Beyond $6 the clock was put back.
 const RESERVE: &str = "INSERT INTO account_throttles (key, failures, delay, last_at, reserved, reserved_until) \
     VALUES ($1, 0, 0, $2, 1, $5) \
     ON CONFLICT (key) DO UPDATE SET \
@@ -52,7 +52,7 @@ const RESERVE: &str = "INSERT INTO account_throttles (key, failures, delay, last
             OR account_throttles.last_at > $6)) \
     RETURNING failures";
 
-/// The wait after one more failure: $2 the free ones, $3 the first wait, $4 the longest.
+/// The delay after one more failure: $2 the free ones, $3 the first delay, $4 the longest.
 macro_rules! longer_delay {
     ($failures:literal) => {
         concat!(
@@ -64,8 +64,8 @@ macro_rules! longer_delay {
     };
 }
 
-/// Settles an attempt as failed. $1 the key, $2 to $4 as above, $5 now, $6 the time past which no attempt can have been made, $7
-/// the wait after the very first failure.
+/// Settles an attempt as failed. $1 the key, $2 to $4 as above, $5 now, $6 the latest possible time of an attempt, $7
+/// the delay after the very first failure.
 const FAIL: &str = concat!(
     "INSERT INTO account_throttles (key, failures, delay, last_at) VALUES ($1, 1, $7, $5) \
      ON CONFLICT (key) DO UPDATE SET failures = account_throttles.failures + 1, delay = ",
@@ -75,29 +75,29 @@ const FAIL: &str = concat!(
         reserved = CASE WHEN account_throttles.reserved > 0 THEN account_throttles.reserved - 1 ELSE 0 END"
 );
 
-/// Counts attempts as failed whose server has ended before it settled them. Parameters as for [`FAIL`], without the last.
+/// Counts abandoned attempts as failed: their server stopped before it settled them. Parameters as for [`FAIL`],
+/// without $7.
 const GIVE_UP: &str = concat!(
     "UPDATE account_throttles SET failures = failures + reserved, delay = ",
     longer_delay!("account_throttles.failures + account_throttles.reserved"),
     ", last_at = $5, reserved = 0 WHERE key = $1 AND reserved > 0 AND (reserved_until <= $5 OR reserved_until > $6)"
 );
 
-/// What an account has an allowance of, besides its failed logins.
+/// Actions that are rate-limited per account, besides failed logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitedAction {
-    /// Making personal access tokens.
+/// Creating personal access tokens.
     Tokens,
-    /// Changing its password.
+/// Changing the password.
     Passwords,
-    /// Asking at other emails whether it may move there.
+/// Sending confirmation mails to a new address.
     Moves,
 }
 
 impl LimitedAction {
-    /// All of them.
     const ALL: [Self; 3] = [Self::Moves, Self::Passwords, Self::Tokens];
 
-    /// What the throttle counts it as.
+    /// The key of the rate limit for a user.
     #[must_use]
     pub fn key(self, user: &str) -> String {
         let of = match self {
@@ -108,13 +108,14 @@ impl LimitedAction {
         format!("{of}:{user}")
     }
 
-    /// All that is counted of one account.
+    /// The keys of every rate limit of a user.
     pub(super) fn keys(user: &str) -> [String; 3] {
-        Self::ALL.map(|telling| telling.key(user))
+        Self::ALL.map(|action| action.key(user))
     }
 }
 
-/// The keys of an account's own counts: of its known networks, its sessions, and the links in its mails. $1 the account.
+/// The keys of an account's own counters: for its known networks, its sessions, and the links in its mails. $1 the
+/// account.
 macro_rules! own_counts {
     () => {
         "SELECT key FROM known_networks WHERE user_id = $1 \
@@ -123,8 +124,8 @@ macro_rules! own_counts {
     };
 }
 
-/// Forgets the failures of those whom an account knows. What strangers are counted under is the name's, and stays: nobody is to
-/// learn from it what becomes of the account.
+/// Forgets the failures in the account's own counters. Strangers' failures belong to the name and remain, so that
+/// they don't reveal what happens to the account.
 macro_rules! forget_own_failures {
     ($tx:ident, $user:expr) => {{
         use $crate::store::rate_limits::own_counts;
@@ -133,8 +134,8 @@ macro_rules! forget_own_failures {
     }};
 }
 
-/// Counts strangers' failures under another key as well. Of two counts the stricter of each number stays, so that nobody gets
-/// further guesses by it.
+/// Copies strangers' failures to another key. If both keys have failures, the stricter value of each number is
+/// stored, so that nobody gains additional guesses.
 macro_rules! inherit_failures {
     ($tx:ident, $inherit:expr) => {{
         let inherit: &$crate::store::Inherit = $inherit;
@@ -153,14 +154,14 @@ macro_rules! inherit_failures {
     }};
 }
 
-/// Forgets the failures that are counted under a key.
+/// Deletes the failures counted under a key.
 macro_rules! forget_failures_of {
     ($tx:ident, $key:expr) => {{
         sqlx::query("DELETE FROM account_throttles WHERE key = $1").bind($key).execute(&mut *$tx).await?;
     }};
 }
 
-/// Forgets what an account did, before it is deleted.
+/// Deletes the counters of an account before it is deleted.
 macro_rules! forget_counts {
     ($tx:ident, $user:expr) => {{
         $crate::store::rate_limits::forget_own_failures!($tx, $user);
@@ -170,7 +171,7 @@ macro_rules! forget_counts {
     }};
 }
 
-/// Forgets the networks that an account knows, with their counts. Somebody else may have logged in from them.
+/// Deletes the known networks of an account and their counters, since someone else may have logged in from them.
 macro_rules! forget_networks {
     ($tx:ident, $user:expr) => {{
         let user: &str = $user;
@@ -184,11 +185,11 @@ pub(super) use {
     forget_counts, forget_failures_of, forget_networks, forget_own_failures, inherit_failures, own_counts,
 };
 
-// Both fetch all rows, though there is one at the most: SQLite commits a statement that stands alone when its rows have
-// been read to their end, and only then can say that it failed.
+// `take!` and `reserve!` fetch all rows, though there is at most one. SQLite commits a standalone statement only once
+// all its rows have been read, and only then reports a failure.
 
-/// One of an allowance, by the generic cell rate algorithm (ITU-T I.371): one statement that counts and
-/// decides at once.
+/// Takes one permit from a rate limit, by the generic cell rate algorithm (ITU-T I.371). One statement checks and
+/// counts.
 macro_rules! take {
     ($tx:ident, $key:expr, $rule:expr, $now:expr) => {{
         let (rule, now): (RateLimit, Timestamp) = ($rule, $now);
@@ -247,8 +248,8 @@ macro_rules! reserve {
     }};
 }
 
-/// Settles an attempt whose password was right: its reservation is given back. Where the count is the owner's, its failures are
-/// forgotten.
+/// Settles an attempt with a correct password and releases its reservation. If the counter is the owner's, its
+/// failures are forgotten.
 macro_rules! settle_right {
     ($tx:ident, $count:expr) => {{
         let count: &$crate::store::LoginCounter = $count;
@@ -263,11 +264,11 @@ macro_rules! settle_right {
     }};
 }
 
-/// Networks that an account knows at the most; the one that was not seen for the longest time gives way.
+/// The maximum number of known networks of an account. The one that was not seen for the longest time is replaced.
 pub(super) const KNOWN_NETWORKS: i64 = 10;
 
-/// The networks that give way to one, with the failures that were counted for them. Parameters: the one's key, the account, and how
-/// many others stay known.
+/// The networks that a new one replaces. Used for their counters, too. Parameters: the new one's key, the account,
+/// and how many others stay known.
 macro_rules! older {
     () => {
         "user_id = $2 AND key <> $1 AND key NOT IN \
@@ -278,7 +279,7 @@ pub(super) const FORGET_OLDER: &str = concat!("DELETE FROM known_networks WHERE 
 pub(super) const FORGET_COUNTS_OF_OLDER: &str =
     concat!("DELETE FROM account_throttles WHERE key IN (SELECT key FROM known_networks WHERE ", older!(), ")");
 
-/// Notes that an account knows a network.
+/// Stores a network as known to an account.
 macro_rules! know_network {
     ($tx:ident, $user:expr, $key:expr, $now:expr) => {{
         let (key, user, most): (&str, &str, i64) = ($key, $user, $crate::store::rate_limits::KNOWN_NETWORKS);
@@ -295,8 +296,8 @@ macro_rules! know_network {
     }};
 }
 
-/// Makes the network known where somebody proved that the account is theirs, with no failures. Logins from there succeed, however
-/// often strangers guess.
+/// Stores the network from which the owner proved ownership as known, without failures. Logins from there succeed,
+/// however often strangers guess.
 macro_rules! welcome {
     ($tx:ident, $user:expr, $network:expr, $now:expr) => {{
         $crate::store::rate_limits::know_network!($tx, $user, $network, $now);
@@ -306,68 +307,69 @@ macro_rules! welcome {
 
 pub(super) use {know_network, settle_right, welcome};
 
-/// An allowance that comes back: so many at once, and then one each interval.
+/// A rate limit: a burst, and then one request per interval.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-    /// So many at once.
+/// The number of requests that are possible at once.
     pub burst: u32,
-    /// The time in which one comes back.
+/// The time after which one more request is possible.
     pub interval: Duration,
 }
 
-/// What failed logins are counted under.
+/// The counter for failed logins that applies to an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginCounter {
-    /// The key of the count.
+/// The key of the counter.
     pub key: String,
-    /// Whether those who are counted here are known to the owner, so that a right password forgets their failures. Strangers' are
-    /// not the owner's to forget: they would learn from it that there is an owner.
+/// Whether the counter belongs to clients that the owner knows, so that a correct password resets it. Strangers'
+/// failures are not reset: this would reveal to them that the account has an owner.
     pub owners: bool,
 }
 
-/// Whom a login is about.
+/// The account that a login is for.
 #[derive(Clone, Debug)]
 pub enum LoginOf {
-    /// The account with a name.
+/// The account with a name.
     Named {
-        /// The name.
+/// The email or username.
         identifier: Identifier,
-        /// The name as it was typed.
+/// The name as typed.
         typed: String,
-        /// The key under which names are counted.
+/// The key for hashing names in counters.
         names: NameKey,
-        /// The hash of the network that it comes from.
+/// The hash of the client's network.
         network: String,
-        /// Since when a network must have been seen, so that it is known.
+/// A network last seen before this is not known any more.
         known_since: Timestamp,
     },
-    /// An account whose owner is known by something else: a session, or a link in a mail.
+/// An account whose owner is identified by a session or by a link in a mail.
     Owner {
-        /// The account's email, which it is found by.
+/// The account's email, for the look-up.
         identifier: Identifier,
-        /// What failures are counted under.
+/// The counter for failures.
         counter: LoginCounter,
     },
 }
 
-/// Whether an attempt may be made, or how long to wait until it may.
+/// `Ok` if a request is permitted, or the time until it is.
 pub type Verdict = Result<(), Duration>;
 
-/// Whether an attempt to log in may be made.
+/// The result of trying to reserve a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It is reserved, and must be settled.
+/// The attempt is reserved and must be settled.
     Now,
-    /// Others are under way. When they are settled it may be its turn.
+/// Other attempts are running. Try again when they are settled.
     Later,
-    /// So are others, but their server has ended: they count as failed.
+/// Other attempts were reserved, but their server has stopped. They are counted as failed.
     Abandoned,
-    /// Not before this time has passed.
+/// No attempt is permitted before this time has passed.
     Wait(Duration),
 }
 
 impl Turn {
-    /// Why nothing could be reserved: how many are under way, until when, and when the wait ends.
+    /// Why nothing could be reserved. `row` has the number of running attempts, the end of their reservation, and the
+    /// end of the delay.
     fn of(row: Option<(i64, i64, i64)>, rule: LoginBackoff, now: Timestamp) -> Self {
         let latest = now.plus(rule.settled_within).plus(CLOCK_TOLERANCE).as_millis();
         match row {
@@ -377,35 +379,35 @@ impl Turn {
             Some((0, _, free_at)) if free_at > now.as_millis() => {
                 Self::Wait(Timestamp::from_millis(free_at).since(now))
             }
-            // Between the two statements another one was settled.
+            // Another attempt was settled between the two statements.
             _ => Self::Later,
         }
     }
 }
 
-/// What became of a login that is about to be tried.
+/// The result of counting a login before it is tried.
 #[derive(Debug)]
 pub enum LoginCount {
-    /// An address or network, by its place among those that were given, must wait so long. The account was not counted.
+/// An address or network is rate-limited, by its index in the list, for this long. The account was not counted.
     AddressLimited(usize, Duration),
-    /// The address may.
+/// The addresses are within their limits.
     Counted(Counted),
 }
 
-/// A login that was counted on its address.
+/// A login that was counted for its addresses.
 #[derive(Debug)]
 pub struct Counted {
-    /// The account, if there is one.
+/// The account, if there is one.
     pub known: Option<Credential>,
-    /// What it is counted under.
+/// The counter for failures.
     pub counter: LoginCounter,
-    /// When the account was last logged in to from this network, if it knows it.
+/// The account's last login from this network, if the network is known.
     pub network_seen_at: Option<Timestamp>,
-    /// Whether it may be tried.
+/// Whether the login may be tried.
     pub turn: Turn,
 }
 
-/// A row of `users` with what a login must know of it.
+/// A row of `users` with the columns that a login needs.
 #[derive(Debug, sqlx::FromRow)]
 pub struct LoginRow {
     #[sqlx(flatten)]
@@ -414,20 +416,20 @@ pub struct LoginRow {
     network_seen_at: Option<i64>,
 }
 
-/// Of a name that becomes an account's, or stops being one's: strangers' failures that are counted under one key count under
-/// another as well from now on. A name that was held back stays so.
+/// Copies strangers' failures from one key to another, when a name is assigned to an account or released. A name that
+/// was rate-limited stays rate-limited.
 #[derive(Clone, Debug)]
 pub struct Inherit {
-    /// The key under which they are counted.
+/// The key with the failures.
     pub from: String,
-    /// The other key.
+/// The key that gets them too.
     pub to: String,
-    /// Since when failures count.
+/// Failures before this are forgotten.
     pub since: Timestamp,
 }
 
-/// What strangers' failed logins are counted under, whether there is an account or not: its canonical email, or a name that is
-/// nobody's. Somebody may have typed a password there, so no name is kept.
+/// The key of the counter for strangers' failed logins. It is based on the account's canonical email, or on the name
+/// if there is no account. Names are hashed, since someone may have typed a password there.
 #[must_use]
 pub fn strangers_key(names: &NameKey, name: &str) -> String {
     canonical_key(names, &canonical(name, &Identifier::parse(name)))
@@ -437,7 +439,7 @@ fn canonical_key(names: &NameKey, canonical: &str) -> String {
     names.name("name:", canonical)
 }
 
-/// A name in its canonical form: one spelling for all cases and forms, as for real accounts.
+/// The canonical spelling of a name. Names without an account are normalised in case and form, as account names are.
 fn canonical(typed: &str, parsed: &Identifier) -> String {
     match parsed {
         Identifier::Email(email) => email.key().to_owned(),
@@ -446,7 +448,7 @@ fn canonical(typed: &str, parsed: &Identifier) -> String {
     }
 }
 
-/// What a login from a network is counted under, if the account that it is about knows the network.
+/// The key of the counter for logins from a network that the account knows.
 #[must_use]
 pub fn known_key(user: &str, network: &str) -> String {
     format!("known:{user}:{network}")
@@ -466,7 +468,7 @@ impl LoginOf {
         }
     }
 
-    /// What is counted, for the account that was found.
+    /// Selects the counter for the account that was found.
     fn counted(&self, row: Option<LoginRow>) -> Counted {
         let row = row.map(|row| (Credential::from(row.credential), row.email_key, row.network_seen_at));
         let (known, email_key, seen_at) = match row {
@@ -490,20 +492,16 @@ impl LoginOf {
 }
 
 impl Store {
-    /// Takes one of the allowance of an address, an account or a mailbox. When it is used up, nothing is counted.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Takes one permit from the rate limit of an address, an account or a mailbox. If none is left, nothing is
+    /// counted.
     pub async fn take(&self, key: &str, rule: RateLimit, now: Timestamp) -> Result<Verdict, Error> {
         Ok(on_write!(self, RELAXED, tx => take!(tx, key, rule, now)))
     }
 
-    /// Looks an account up, takes one of the allowance of each of an address's networks and, if there was one, reserves an
-    /// attempt to log in, unless others wait `in_line` for theirs. What is reserved must be settled: by [`Store::begin_session`], [`Store::settle_right`] or
-    /// [`Store::settle_failed`]. If the database fails in the middle, the attempt may have been counted on its address alone.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Finds an account and takes one permit from the rate limit of each address. If they permit it, reserves a
+    /// login, unless `in_line` reports that others are waiting for the same counter. A reservation must be settled:
+    /// by [`Store::begin_session`], [`Store::settle_right`] or [`Store::settle_failed`]. If the database fails in
+    /// between, the attempt may be counted for its addresses only.
     pub async fn count_login(
         &self,
         of: &LoginOf,
@@ -532,7 +530,7 @@ impl Store {
         }))
     }
 
-    /// Reserves an attempt to log in that had to wait for others.
+    /// Reserves a login that had to wait for others.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -540,7 +538,7 @@ impl Store {
         Ok(on_each!(self, RELAXED, tx => reserve!(tx, key, rule, now)))
     }
 
-    /// Forgets the failed logins that are counted under a key.
+    /// Deletes the failed logins counted under a key.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -549,7 +547,7 @@ impl Store {
         Ok(())
     }
 
-    /// Settles an attempt that failed.
+    /// Settles an attempt as failed.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -570,7 +568,7 @@ impl Store {
         Ok(())
     }
 
-    /// Settles an attempt whose password was right, where no session begins by it.
+    /// Settles an attempt with a correct password that creates no session.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -1,4 +1,4 @@
-//! A copy in the place of a SQLite file, and what a restored database must forget.
+//! Replaces a SQLite file with a copy, and removes outdated access from a restored database.
 
 use std::{
     fs::{self, File},
@@ -17,61 +17,59 @@ use super::{
 };
 use crate::domain::time::Timestamp;
 
-/// What is to be forgotten.
+/// What to remove from a restored database.
 #[derive(Debug)]
 pub struct Forget<'a> {
-    /// Now.
+/// The current time.
     pub now: Timestamp,
-    /// Mail that waits since before this.
+/// Mail created before this is deleted.
     pub mails_before: Timestamp,
-    /// Whether personal access tokens stay.
+/// Whether personal access tokens stay valid.
     pub keep_access_tokens: bool,
-    /// Accounts to disable, by their identifiers.
+/// Accounts to disable.
     pub disable: &'a [SinceAccount],
-    /// Links that stay, by their hashes.
+/// The hashes of links that stay valid.
     pub keep_links: &'a [Vec<u8>],
 }
 
-/// How much was forgotten.
+/// How many rows of each kind were removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field counts what its name says")]
 pub struct Forgotten {
-    /// Sessions.
     pub sessions: u64,
-    /// Links in mails.
+/// Links in mails.
     pub links: u64,
-    /// Personal access tokens.
     pub access_tokens: u64,
-    /// Mails that waited.
+/// Queued mails.
     pub mails: u64,
 }
 
-/// An account of the backup that has changed since.
+/// An account in the backup that has changed since.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are columns of the table")]
 pub struct SinceAccount {
-    /// Its identifier.
     pub id: String,
-    /// Its username.
     pub username: String,
 }
 
-/// What has changed since a backup, as far as it matters.
+/// The relevant changes since a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
-    /// How many accounts were made.
+/// The number of accounts created.
     pub made: u64,
-    /// Accounts that were deleted.
+/// Deleted accounts.
     pub deleted: Vec<SinceAccount>,
-    /// Accounts that were disabled.
+/// Disabled accounts.
     pub disabled: Vec<SinceAccount>,
-    /// Accounts that moved to another email.
+/// Accounts with another email.
     pub emails: Vec<SinceAccount>,
-    /// Accounts that the owner of their email claimed, which somebody else had made.
+/// Accounts created by someone else that the owner of the email has claimed.
     pub claimed: Vec<SinceAccount>,
-    /// Accounts with another username, which are listed by the one in the backup.
+/// Accounts with another username, listed by their username in the backup.
     pub usernames: Vec<SinceAccount>,
-    /// Accounts whose passwords were changed.
+/// Accounts with another password.
     pub passwords: Vec<SinceAccount>,
-    /// Links that give an account its email of before back and still work, by their hashes. They are an owner's way back.
+/// The hashes of valid links that undo a change of email. With them an owner recovers the account.
     pub undo_links: Vec<Vec<u8>>,
 }
 
@@ -94,25 +92,25 @@ const USERNAMES: &str = "SELECT b.id, b.username FROM main.users b JOIN present.
 const NEWEST: &str = "SELECT MAX(at) FROM (SELECT MAX(created_at) AS at FROM users UNION ALL \
     SELECT MAX(last_login_at) FROM users UNION ALL SELECT MAX(last_seen_at) FROM sessions) AS times";
 
-/// A copy that is ready to take the place of a database, which nobody else uses meanwhile.
+/// A copy that is ready to replace a database. The database is locked meanwhile.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The copy, open.
+/// The copy, opened.
     pub store: Store,
     draft: Draft,
     database: PathBuf,
-    /// Whether there was a database before.
+/// Whether there was a database before.
     present: bool,
     _lock: SqliteLock,
 }
 
 impl Prepared {
-    /// Takes a copy in, checks it and brings its tables up to date. The nonce names the draft.
+    /// Copies a backup into a draft, checks it, and applies pending migrations. The nonce becomes part of the draft's
+    /// name.
     ///
-    /// # Errors
-    /// [`Error::InUse`] while a server runs, [`Error::Refused`] for a copy that can't be used.
+    /// # Errors [`Error::InUse`] while a server runs, [`Error::Refused`] for a copy that can't be used.
     pub async fn new(database: &Path, source: &File, nonce: Nonce) -> Result<Self, Error> {
-        // An empty file is what an attempt without a database leaves.
+        // A failed attempt without a database leaves an empty file.
         let present = fs::metadata(database).is_ok_and(|metadata| metadata.len() > 0);
         let lock = lock(database).await?;
         let draft = Draft::new(database, Purpose::Restore, nonce)?;
@@ -123,13 +121,13 @@ impl Prepared {
         Ok(Self { store, draft, database: database.to_owned(), present, _lock: lock })
     }
 
-    /// What has changed since the copy was made, if the database of before can be read.
+    /// The changes since the copy was made, if the previous database can be read.
     pub async fn since(&self) -> Option<Since> {
         if !self.present {
             return None;
         }
         let compared = self.compare().await;
-        compared.inspect_err(|cause| tracing::debug!(%cause, "the database of before can't be read")).ok()
+        compared.inspect_err(|cause| tracing::debug!(%cause, "the previous database can't be read")).ok()
     }
 
     async fn compare(&self) -> Result<Since, Error> {
@@ -159,21 +157,22 @@ impl Prepared {
             })
         };
         let compared = compared.await;
-        // Folds its log into the file as well.
+        // Also moves the log of the attached database into its file.
         sqlx::query("DETACH DATABASE present").execute(&mut *connection).await?;
         compared
     }
 
-    /// Puts the copy in its place. What there was before is kept beside it: which files.
+    /// Replaces the database with the copy. The previous database is kept beside it, and the paths of its files are
+    /// returned.
     ///
-    /// # Errors
-    /// [`Error::Refused`]. The database of before is then still in its place, unless the words say otherwise: that the disk didn't
-    /// confirm the copy's.
+    /// # Errors [`Error::Refused`]. The previous database is then still in place. The exception is when the disk
+    /// didn't confirm the copy, which the message says.
     pub async fn put_in_place(self, now: Timestamp) -> Result<Vec<PathBuf>, Error> {
         let Self { store, draft, database, present, _lock } = self;
-        // Later than the database of before, or that could be put back by hand, with all that was ended here.
+        // Higher than the previous database's count. Otherwise that database could be put back by hand, with all
+        // access that was ended here.
         let uses = store.outdo_uses_of(&database).await?;
-        // The log of the copy has what was ended. It would stay behind.
+        // The log contains the changes made to the copy, and would be left behind by the rename.
         if let Db::Sqlite { write, .. } = &store.inner.db {
             let mut connection = write.lock().await?;
             fold(&mut connection, &draft.path).await?;
@@ -194,19 +193,19 @@ impl Prepared {
     }
 }
 
-/// Says the truth about a copy that is in place, if the disk didn't confirm that.
+/// Reports that the copy is in place if the disk didn't confirm that.
 fn confirm(database: &Path, synced: io::Result<()>) -> Result<(), Error> {
     synced.map_err(|cause| {
         Error::Refused(format!(
-            "the backup is in place as {}, but the disk didn't confirm that: {cause}. After a loss of power the database of before \
-             may be back. Then restore again.",
+            "the backup is in place as {}, but the disk didn't confirm that: {cause}. After a power failure the previous \
+             database may be back. Then restore again.",
             database.display()
         ))
     })
 }
 
 impl Store {
-    /// When the newest of what is kept was made or used, if there is anything.
+    /// The time of the newest creation or use of a row, if there is one.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -215,7 +214,7 @@ impl Store {
         Ok(newest.map(Timestamp::from_millis))
     }
 
-    /// Ends in one transaction what a restored database would bring back to life.
+    /// Removes access that a restored database would make valid again, in one transaction.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -234,14 +233,14 @@ impl Store {
                 sqlx::query("DELETE FROM links WHERE token_hash = $1").bind(link).execute(&mut *tx).await?;
             }
             let links = links.len() as u64;
-            // Disabling revokes tokens, so none may come back when the account is enabled.
+            // Disabling revokes tokens, so none may become valid when the account is enabled.
             let revoke = if keep_access_tokens {
                 "DELETE FROM access_tokens WHERE user_id IN (SELECT id FROM users WHERE disabled_at IS NOT NULL)"
             } else {
                 "DELETE FROM access_tokens"
             };
             let access_tokens = sqlx::query(revoke).execute(&mut *tx).await?.rows_affected();
-            // Networks may have been forgotten since. The next logins make their own known again.
+            // Networks may have been forgotten since the backup. The next logins store them again.
             sqlx::query("DELETE FROM account_throttles WHERE key IN (SELECT key FROM known_networks)")
                 .execute(&mut *tx)
                 .await?;
@@ -266,7 +265,7 @@ mod tests {
         Store::open(&DatabaseUrl::Sqlite(path.to_owned()), 1).await.expect("a store")
     }
 
-    /// A folder with a database, which nobody has open, and a copy of it.
+    /// A folder with a closed database and a copy of it.
     async fn folder_with_copy() -> (tempfile::TempDir, PathBuf, File) {
         let folder = tempfile::tempdir().expect("a folder");
         let (database, copy) = (folder.path().join("a.db"), folder.path().join("copy.db"));
@@ -275,7 +274,7 @@ mod tests {
         (folder, database, File::open(copy).expect("opened"))
     }
 
-    /// Another program in the middle of reading.
+    /// Another program that is reading.
     async fn reader(path: &Path) -> SqliteConnection {
         let mut reader = open(path, true, super::super::DATABASE_TIMEOUT).await.expect("opened");
         reader.execute("BEGIN; SELECT COUNT(*) FROM users").await.expect("read");

@@ -1,8 +1,8 @@
 //! Sessions in memory, for the one process that writes a SQLite file.
 //!
-//! An ended session must be unknown from the moment at which its ending is acknowledged. So whoever changes a session
-//! forgets it here *after* the commit, and a reader that began before that must not put it back: every forgetting
-//! starts a new generation, and a reader may only add what it read in the present one.
+//! An ended session must be invalid from the moment its end is acknowledged. Code that changes a session therefore
+//! removes it from the cache *after* the commit. A reader that began before the commit must not add the session
+//! again. So every removal starts a new generation, and a reader may only add what it read in the current one.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use std::{
 use super::{Error, Session, Store};
 use crate::domain::{time::Timestamp, token::TokenHash};
 
-/// Sessions held at most: some 20 MB. A full cache starts anew, which costs each session one query.
+/// The maximum number of cached sessions: some 20 MB. A full cache is cleared, which costs each session one query.
 const CAPACITY: usize = 50_000;
 
 #[derive(Debug, Default)]
@@ -25,16 +25,16 @@ struct Entries {
     sessions: HashMap<TokenHash, Arc<Session>>,
 }
 
-/// What to forget.
+/// What to remove from the cache.
 #[derive(Debug)]
 pub enum Forget {
-    /// These sessions.
+/// These sessions.
     Sessions(Vec<TokenHash>),
-    /// All sessions of a user.
+/// All sessions of a user.
     User(String),
 }
 
-/// Forgets when it is dropped, and so also when the change fails half-way.
+/// Removes entries on drop, so that this also happens when the change fails half-way.
 #[derive(Debug)]
 pub struct ForgetOnDrop<'a> {
     cache: &'a SessionCache,
@@ -85,7 +85,7 @@ impl SessionCache {
         }
     }
 
-    // The entries are whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
+    // The entries are consistent at every moment, so a panic while the lock was held did no harm.
     fn read(&self) -> RwLockReadGuard<'_, Entries> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +96,7 @@ impl SessionCache {
 }
 
 impl Store {
-    /// `None` where there is nothing to forget: an idle generation keeps readers from reading twice.
+    /// `None` if there is nothing to remove: without a new generation, readers don't have to read twice.
     pub(super) fn forget_afterwards(&self, hashes: &[Vec<u8>]) -> Option<ForgetOnDrop<'_>> {
         let hashes: Vec<_> = hashes.iter().filter_map(|bytes| TokenHash::from_bytes(bytes)).collect();
         let cache = self.inner.cache.as_ref().filter(|_| !hashes.is_empty())?;
@@ -108,8 +108,8 @@ impl Store {
         self.inner.cache.as_ref().map(|cache| cache.forget_afterwards(what))
     }
 
-    /// Runs a change to its end even when nobody waits for it any more: a client that goes away between the commit
-    /// and the forgetting must not leave an ended session in memory.
+    /// Runs a change to its end even if its caller is cancelled. A client that disconnects between the commit and the
+    /// removal must not leave an ended session in the cache.
     pub(super) async fn uncancelled<T: Send + 'static>(
         &self,
         change: impl Future<Output = Result<T, Error>> + Send + 'static,

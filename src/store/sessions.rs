@@ -1,4 +1,4 @@
-//! Sessions: one row for each login, found by the hash of its token.
+//! Sessions: one row for each login, found by the hash of the token.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,70 +11,68 @@ use super::{
 };
 use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 
-/// A session to be made.
+/// A session to create.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct NewSession {
-    /// A UUID, version 7.
+/// A UUID, version 7.
     pub id: String,
-    /// Whose it is.
     pub user_id: String,
-    /// What its token hashes to.
     pub token_hash: TokenHash,
-    /// What its owner will know it by: the client's own name for itself.
+/// The client's name, from its `User-Agent`, by which the owner recognises the session.
     pub name: String,
-    /// Now.
     pub created_at: Timestamp,
-    /// When it ends at the latest.
+/// The end of the maximum lifetime.
     pub expires_at: Timestamp,
-    /// The network that it begins from.
+/// The network of the login.
     pub network: String,
 }
 
-/// How many sessions an account may have.
+/// The maximum number of sessions of an account.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionCap {
-    /// So many, the new one among them.
+/// The maximum, including the new session.
     pub most: u32,
-    /// Those last used at this time or before have ended, and take nobody's place.
+/// Sessions last used at or before this have expired and are not included.
     pub unused_since: Timestamp,
-    /// Nor do those that begin after this, which the clock has yet to reach.
+/// Sessions created after this are not included either: the clock was put back.
     pub begun_until: Timestamp,
 }
 
-/// What the login by which a session begins was counted under.
+/// The counter and network of the login that creates a session.
 #[derive(Clone, Debug)]
 pub struct LoginMade {
-    /// The count that it settles. A registration has none: no password was compared.
+/// The counter to settle. `None` for a registration, where no password was compared.
     pub counter: Option<LoginCounter>,
-    /// The network that the account knows from now on, where that was not noted lately.
+/// The network to store as known. `None` if it was stored recently.
     pub network: Option<String>,
 }
 
-/// A session as it is kept, with its user.
+/// A stored session with its user.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct Session {
-    /// A UUID, version 7.
+/// A UUID, version 7.
     pub id: String,
-    /// Whose it is. Never a disabled account.
+/// The owner. Never a disabled account.
     pub user: User,
-    /// What its token hashes to, until it is renewed.
+/// The hash of the current token. Renewing the session replaces it.
     pub token_hash: TokenHash,
-    /// When it began.
     pub created_at: Timestamp,
-    /// When it was last used, to the minute.
+/// Accurate to the minute.
     pub last_seen_at: Timestamp,
-    /// When it ends at the latest.
+/// The end of the maximum lifetime.
     pub expires_at: Timestamp,
-    /// When somebody logged in to the account for the last time before this session, if ever.
+/// The account's last login before this session, if any.
     pub previous_login_at: Option<Timestamp>,
-    /// When its user last proved the password in it: at the login, or since.
+/// When the user last entered the password: at login or later.
     pub proven_at: Timestamp,
-    /// What its owner is told, put together when it is first asked for.
+/// Computed on first use.
     pub(super) identity: OnceLock<Identity>,
 }
 
 impl Session {
-    /// What its owner is told.
+    /// The account and session data for the owner.
     pub fn identity(&self) -> &Identity {
         self.identity.get_or_init(|| Identity {
             account: self.user.clone().into(),
@@ -114,30 +112,31 @@ impl SessionRow {
     }
 }
 
-/// What is known once a session has begun.
+/// The result of creating a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionStart {
-    /// When somebody logged in to the account for the last time before, if ever.
+/// The account's last login before this one, if any.
     pub previous_login_at: Option<Timestamp>,
 }
 
-/// $1 the session, $2 the user, $3 the token's hash, $4 the name, $5 now, $6 the end, $7 the password's hash, $8 the
-/// network. Tells how many sessions the user has beside it: whether a statement sees its own row is for each database to
-/// say.
+/// $1 the session, $2 the user, $3 the token's hash, $4 the name, $5 now, $6 the expiry, $7 the password's hash, $8
+/// the network. Returns the number of the user's other sessions. The new row is excluded explicitly, since the
+/// databases differ in whether a statement sees the row it inserts.
 const ADD: &str = "INSERT INTO sessions \
     (id, user_id, token_hash, name, created_at, last_seen_at, proven_at, expires_at, network, previous_login_at) \
     SELECT $1, id, $3, $4, $5, $5, $5, $6, $8, last_login_at \
     FROM users WHERE id = $2 AND password_hash = $7 AND disabled_at IS NULL \
     RETURNING (SELECT COUNT(*) FROM sessions WHERE user_id = $2 AND id <> $1), previous_login_at";
 
-/// $1 the user, $2 the new session, $3 how many others may stay, $4 the last use up to which they have ended, $5 now, $6 the
-/// latest beginning. Never the new one: another server's clock may be a little ahead.
+/// $1 the user, $2 the new session, $3 how many others may stay, $4 the last use at or before which sessions have
+/// expired, $5 now, $6 the latest creation time. Never deletes the new session, since another server's clock may be
+/// slightly ahead.
 const EVICT: &str = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2 AND id NOT IN \
     (SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND last_seen_at > $4 AND expires_at > $5 AND created_at <= $6 \
     ORDER BY created_at DESC, id DESC LIMIT $3) RETURNING token_hash";
 
-/// Ends a session of an account that is locked. By its identifier, for a renewal under way changes its token. Gives the hash of the
-/// token that it had, if it was there.
+/// Deletes a session of a locked account by its id, since a concurrent renewal changes the token. Returns the hash of
+/// its token, if the session existed.
 macro_rules! end_session {
     ($tx:ident, $user:expr, $session:expr) => {{
         let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING token_hash";
@@ -149,9 +148,9 @@ macro_rules! end_session {
 pub(super) use end_session;
 
 impl Store {
-    /// Begins a session: adds it, settles the login, and ends the account's oldest sessions past the cap. All
-    /// in one transaction, and only while the account is open and the password is still the one that was checked.
-    /// `None` if it isn't. Its commit waits for no disk: whom a loss of power costs a session logs in again.
+    /// Creates a session, settles the login, and ends the account's oldest sessions beyond the cap, in one
+    /// transaction. Returns `None` if the account is disabled or the password has changed since it was checked. The
+    /// commit doesn't wait for the disk: a user who loses a session in a power failure logs in again.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -208,12 +207,12 @@ impl Store {
         .await
     }
 
-    /// The session behind a token, from memory where this process is the only one that writes.
+    /// The session for a token. Comes from memory where this is the only process that writes.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn find_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
-        // A statement's state takes kilobytes, which every check would carry if they weren't boxed.
+        // Boxed, since the query's state takes kilobytes, which every check would carry otherwise.
         let Some(cache) = &self.inner.cache else { return Box::pin(self.read_session(hash)).await };
         if let Some(session) = cache.get(hash) {
             return Ok(Some(session));
@@ -238,7 +237,7 @@ impl Store {
         Ok(row.map(|row| Arc::new(row.into_session(*hash))))
     }
 
-    /// Ends one session, also if it was renewed since it was read.
+    /// Ends one session, even if it was renewed since it was read.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -255,7 +254,8 @@ impl Store {
         .await
     }
 
-    /// Ends every session of an account and its personal access tokens, and forgets its known networks. Returns how many sessions there were.
+    /// Ends every session of an account, revokes its personal access tokens, and forgets its known networks. Returns
+    /// how many sessions ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -264,7 +264,7 @@ impl Store {
         self.uncancelled(async move {
             let _ended = store.forget_user_afterwards(&user);
             Ok(on_write!(store, DURABLE, tx => {
-                // Before the deletion, so that a login under way can't slip in behind it.
+                // Before the deletion, so that a concurrent login can't create a session after it.
                 tx.lock_user(&user).await?;
                 end_access!(tx, &user)
             }))
@@ -272,7 +272,7 @@ impl Store {
         .await
     }
 
-    /// Notes when sessions and personal access tokens were last used, in one transaction for all.
+    /// Stores when sessions and personal access tokens were last used, in one transaction.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -290,7 +290,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes in memory when a session was last used, so that the next check knows.
+    /// Updates a session's last use in memory, so that the next check sees it.
     pub fn note_seen(&self, hash: &TokenHash, at: Timestamp) {
         if let Some(cache) = &self.inner.cache {
             cache.note_seen(hash, at);

@@ -1,7 +1,7 @@
-//! Sweeping out rows that mean nothing any more.
+//! Deletes expired rows.
 //!
-//! The tables have no index for that, for it would be written at each login and each use of a session; so a reader,
-//! which nobody waits for, looks for them, and the writer deletes what it found by its key.
+//! The tables have no index for this, since it would be written at each login and each use of a session. Instead, a
+//! background search on a read connection finds expired rows, and the writer deletes them by primary key.
 
 use sqlx::{
     SqliteConnection,
@@ -11,41 +11,41 @@ use sqlx::{
 use super::{Db, Error, RELAXED, Store, lock::Locks, on_search, on_write};
 use crate::domain::time::Timestamp;
 
-/// The times up to which rows mean nothing any more.
+/// The times at or before which rows are expired.
 #[derive(Clone, Copy, Debug)]
 pub struct Cutoffs {
-    /// Now: an address whose allowance is whole again may do as much as one that was never seen.
+/// The current time. A limit that is full again has the same effect as a missing row.
     pub allowances: Timestamp,
-    /// Failed logins before this are forgotten, and no attempt from before it is under way.
+/// Failed logins before this are forgotten. No attempt from before this is still running.
     pub failures: Timestamp,
-    /// Networks last seen before this are not known any more.
+/// Networks last seen before this are no longer known.
     pub networks: Timestamp,
-    /// Sessions last used before this have ended. That finds those past their absolute end too: since then nobody could
-    /// use them.
+/// Sessions last used before this have expired. This also covers sessions past their maximum lifetime, since they
+/// can't have been used since.
     pub sessions: Timestamp,
 }
 
-/// What a row that means nothing any more was.
+/// The kind of an expired row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-    /// An address's throttle.
+/// The rate limit of a client address, a mailbox or an account.
     Address,
-    /// The throttle of an account, or of a name that is nobody's.
+/// The failed logins of an account, or of a name without an account.
     Account,
-    /// A network that an account knew.
+/// A network that an account knew.
     Network,
-    /// A session.
+/// A session.
     Session,
 }
 
-/// How long the writer waits for others: not at all, and [`super::DATABASE_TIMEOUT`]. SQLite obeys when it reads the statement, so it must
-/// never be kept for another time, as a prepared one is.
+/// The writer's busy timeouts: none, and [`super::DATABASE_TIMEOUT`]. SQLite applies the pragma when it prepares the
+/// statement. The statements must therefore never be cached as prepared statements.
 const NO_WAIT: &str = "PRAGMA busy_timeout = 0";
 const WAIT: &str = "PRAGMA busy_timeout = 2500";
 
-/// Folds SQLite's log into the file and empties it. A reader that is in the way isn't waited for: SQLite would hold its write
-/// lock meanwhile, and nobody could write. Tells whether the log is empty. It must run to its end: what was dropped half-way would
-/// leave a writer without patience.
+/// Moves SQLite's log into the file and truncates it. Returns whether the log is empty. It doesn't wait for readers:
+/// SQLite would hold its write lock meanwhile and block all writes. It must not be cancelled half-way, which would
+/// leave the writer without a busy timeout.
 async fn empty(writer: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     sqlx::raw_sql(NO_WAIT).execute(&mut *writer).await?;
     let emptied = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *writer).await;
@@ -54,7 +54,7 @@ async fn empty(writer: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     Ok(busy == 0)
 }
 
-/// Rows deleted by one statement.
+/// The number of rows that one statement deletes.
 const AT_ONCE: usize = 16;
 
 macro_rules! search {
@@ -63,8 +63,8 @@ macro_rules! search {
     };
 }
 
-/// A statement in two forms. The second leaves out rows that another transaction holds: a login locks several in an order of its
-/// own, so a sweep that waited for one might be waited for.
+/// A statement in two forms. The second skips rows that another transaction has locked. A login locks several rows in
+/// its own order, so a sweep that waited for one could deadlock with it.
 macro_rules! delete {
     ($table:literal, $key:literal, $time:literal, $returning:literal) => {
         [
@@ -98,7 +98,7 @@ impl Expired {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Address, Self::Account, Self::Network, Self::Session];
 
-    /// $1 the time, $2 how many.
+    /// $1 the cutoff, $2 the limit.
     const fn search(self) -> &'static str {
         match self {
             Self::Address => search!("address_throttles", "key", "full_at"),
@@ -108,7 +108,7 @@ impl Expired {
         }
     }
 
-    /// $1 the time, then [`AT_ONCE`] keys. The second form is PostgreSQL's.
+    /// $1 the cutoff, then [`AT_ONCE`] keys. The second form is for PostgreSQL.
     pub(super) const fn delete(self) -> [&'static str; 2] {
         match self {
             Self::Address => delete!("address_throttles", "key", "full_at", ""),
@@ -129,13 +129,10 @@ impl Expired {
 }
 
 impl Store {
-    /// Rewrites the file if accounts were deleted since the last time and it has `largest` bytes at the most. SQLite overwrites what
-    /// is deleted, but not the copies that it leaves in unused parts of pages when it moves rows: about one account of a hundred.
-    /// Nothing else can be written meanwhile, some 10 ms for each MiB. The log of a larger file is emptied. Tells whether the file was
-    /// rewritten.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Rewrites the file if accounts were deleted since the last rewrite and the file has at most `largest` bytes.
+    /// Returns whether it did. SQLite overwrites deleted rows, but not the copies in unused parts of pages that it
+    /// leaves when it moves rows. This affects about one account in a hundred. Writes are blocked meanwhile, for some
+    /// 10 ms per MiB. For a larger file only the log is emptied.
     pub async fn rewrite(&self, largest: i64) -> Result<bool, Error> {
         let store = self.clone();
         self.uncancelled(async move {
@@ -154,7 +151,7 @@ impl Store {
             tracing::info!(mib = bytes >> 20, "rewriting the database file, since accounts were deleted");
             sqlx::query("VACUUM").execute(&mut *connection).await?;
             let emptied = empty(&mut connection).await?;
-            // With a reader in the way the old pages are still there.
+            // While a reader is active, the old pages are still there.
             if emptied {
                 sqlx::query("PRAGMA user_version = 0").execute(&mut *connection).await?;
             }
@@ -163,8 +160,8 @@ impl Store {
         .await
     }
 
-    /// Folds SQLite's log into the file and empties it, so that what was overwritten there is gone from here as well. A reader
-    /// that is in the way leaves it for the next time. It must run to its end, as [`empty`] must.
+    /// Moves SQLite's log into the file and truncates it, so that the log doesn't keep overwritten data. If a reader
+    /// prevents that, the next call does it. It must not be cancelled half-way, like [`empty`].
     pub(super) async fn empty_log(&self) {
         let Db::Sqlite { write, .. } = &self.inner.db else { return };
         let emptied = async { empty(&mut *write.lock().await?).await };
@@ -173,21 +170,15 @@ impl Store {
         }
     }
 
-    /// Folds as much of SQLite's log into the file as nobody is in the way of, beside those who write, so that a plain copy of
-    /// the file lacks little.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Moves as much of SQLite's log into the file as possible without blocking readers or writers. A plain copy of
+    /// the file then lacks little data.
     pub async fn fold_log(&self) -> Result<(), Error> {
         let Db::Sqlite { read, .. } = &self.inner.db else { return Ok(()) };
         sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(&mut *read.acquire().await?).await?;
         Ok(())
     }
 
-    /// The keys of up to `limit` rows that mean nothing any more. In order, for what lies together is deleted together.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// The keys of up to `limit` expired rows, sorted, so that neighbouring rows are deleted together.
     pub async fn find_expired(&self, kind: Expired, horizons: Cutoffs, limit: u32) -> Result<Vec<String>, Error> {
         Ok(on_search!(self, conn => sqlx::query_scalar(kind.search())
             .bind(kind.until(horizons))
@@ -196,16 +187,13 @@ impl Store {
             .await?))
     }
 
-    /// Deletes rows that [`Store::find_expired`] has found, unless they have been used since, or are in use. Returns how many.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Deletes rows that [`Store::find_expired`] found, unless they were used since or are locked. Returns how many.
     pub async fn purge_expired(&self, kind: Expired, keys: &[String], horizons: Cutoffs) -> Result<u64, Error> {
         let until = kind.until(horizons);
         let (rows, _ended) = on_write!(self, RELAXED, tx => {
             let (sql, mut rows, mut ended) = (tx.skipping_locked(kind.delete()), 0, Vec::<Vec<u8>>::new());
             for keys in keys.chunks(AT_ONCE) {
-                // The last one fills the places that are left.
+                // The last chunk is padded by repeating its keys.
                 let keys = keys.iter().chain(keys.iter().rev().cycle()).take(AT_ONCE);
                 if kind == Expired::Session {
                     let query = keys.fold(sqlx::query_scalar(sql).bind(until), QueryScalar::bind);
@@ -215,7 +203,7 @@ impl Store {
                     rows += query.execute(&mut *tx).await?.rows_affected();
                 }
             }
-            // Sessions may be in memory, too.
+            // The session cache may hold these sessions.
             (rows + ended.len() as u64, self.forget_afterwards(&ended))
         });
         Ok(rows)
@@ -231,7 +219,7 @@ mod tests {
     use super::*;
     use crate::store::{Authority, DATABASE_TIMEOUT, DatabaseUrl, Inherit, backup::open};
 
-    /// Adds an account of this name.
+    /// Adds an account with this name.
     async fn add(store: &Store, name: &'static str) {
         on_sqlite(store, async |writer| {
             let sql = "INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
@@ -246,7 +234,7 @@ mod tests {
         act(&mut *write.lock().await.expect("a writer")).await
     }
 
-    /// Gives the writer an hour's patience, within which a wait for a reader doesn't end.
+    /// Sets the writer's busy timeout to an hour, longer than this test may wait for a reader.
     async fn allow_waiting(store: &Store) {
         let made = async |writer: &mut SqliteConnection| writer.execute("PRAGMA busy_timeout = 3600000").await;
         on_sqlite(store, made).await.expect("patient");
@@ -257,7 +245,7 @@ mod tests {
         on_sqlite(store, async |writer| sql.fetch_one(writer).await.expect("a row").get(0)).await
     }
 
-    /// What must not wait for a reader. The time is only there so that a failure ends.
+    /// Fails if an operation waits for a reader. The timeout only makes sure that a failing test ends.
     async fn now<T>(act: impl Future<Output = T>) -> T {
         tokio::time::timeout(Duration::from_secs(30), act).await.expect("it waits for the reader")
     }
@@ -286,7 +274,7 @@ mod tests {
         let count = "SELECT COUNT(*) FROM users";
         reader.execute("BEGIN").await.expect("begun");
         assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut reader).await.expect("read"), 2);
-        // Twice, for a statement that is kept does nothing the second time.
+        // Twice, because a cached statement has no effect the second time.
         for name in ["ann", "bob"] {
             allow_waiting(&store).await;
             delete(&store, name).await;

@@ -1,4 +1,4 @@
-//! How a database is named.
+//! Database URLs.
 
 use std::{
     borrow::Cow,
@@ -18,13 +18,13 @@ use url::Url;
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A file.
+/// The path of a file.
     Sqlite(PathBuf),
-    /// A server's address, which may hold a password.
+/// The URL of a server, which may contain a password.
     Postgres(String),
 }
 
-/// Why a database's address can't be used. Never repeats a part of it: any part may be one of the password.
+/// Why a database URL is invalid. The message repeats no part of the URL, since any part may belong to the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UrlError(&'static str);
@@ -72,7 +72,8 @@ const READ: [&str; 16] = [
     "options",
 ];
 
-/// Keys of libpq and of providers' addresses that change nothing here, or that this program sets itself.
+/// Keys of libpq and of hosting providers that are ignored: they change nothing here, or this program sets them
+/// itself.
 const PASSED_OVER: [&str; 14] = [
     "application_name",
     "channel_binding",
@@ -90,34 +91,29 @@ const PASSED_OVER: [&str; 14] = [
     "pgbouncer",
 ];
 
-/// A PostgreSQL server's address, read.
+/// A parsed PostgreSQL URL.
 pub struct PostgresAddress {
-    /// How to connect.
     pub options: PgConnectOptions,
-    /// Whether it names options of the session, which a pooler can't pass on.
+/// Whether the URL sets session options, which a pooler can't pass on.
     pub session_options: bool,
-    /// Whether it says that there is a pooler in between.
+/// Whether the URL says that there is a pooler.
     pub pooled: bool,
-    /// The password, from the address or from `PGPASSWORD`.
+/// From the URL or from `PGPASSWORD`.
     password: Option<String>,
 }
 
-/// Who logs in to which PostgreSQL database, and by what password. Every spelling of one address gives the same.
+/// The role, database and password of a PostgreSQL URL. Every spelling of one URL gives the same values.
 #[derive(Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct PostgresLogin {
-    /// The role.
     pub user: String,
-    /// The database's name.
     pub database: String,
-    /// The password. Empty where the server knows its clients otherwise.
+/// Empty if the server authenticates its clients by other means.
     pub password: String,
 }
 
 impl DatabaseUrl {
-    /// Reads `sqlite:PATH`, `sqlite://PATH`, `postgres://…` or `postgresql://…`, as sqlx and libpq write them.
-    ///
-    /// # Errors
-    /// What is wrong with it, without a part of it.
+    /// Parses `sqlite:PATH`, `sqlite://PATH`, `postgres://…` or `postgresql://…`, as sqlx and libpq write them.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return read_postgres(text).map(|_| Self::Postgres(text.to_owned()));
@@ -126,7 +122,7 @@ impl DatabaseUrl {
         read_sqlite(text, path.strip_prefix("//").unwrap_or(path)).map(Self::Sqlite)
     }
 
-    /// The file, if it is one.
+    /// The path of the file, for SQLite.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {
@@ -135,7 +131,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// Who logs in, if it is a PostgreSQL server.
+    /// The credentials, for PostgreSQL.
     #[must_use]
     pub fn postgres_login(&self) -> Option<PostgresLogin> {
         let Self::Postgres(text) = self else { return None };
@@ -145,7 +141,7 @@ impl DatabaseUrl {
         Some(PostgresLogin { user, database, password: password.unwrap_or_default() })
     }
 
-    /// What an operator should know of the way to it: that what passes there could be read.
+    /// A warning for the operator if the connection may be unencrypted.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let Self::Postgres(text) = self else { return None };
@@ -153,7 +149,7 @@ impl DatabaseUrl {
         let weak = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer);
         (weak && !is_local(&options)).then(|| {
             format!(
-                "the way to {self} may be unencrypted: write sslmode=verify-full, unless the network is yours alone."
+                "the connection to {self} may be unencrypted: set sslmode=verify-full, unless the network is private."
             )
         })
     }
@@ -176,12 +172,12 @@ fn read_sqlite(text: &str, path: &str) -> Result<PathBuf, UrlError> {
     Ok(options.get_filename().to_owned())
 }
 
-/// Reads a PostgreSQL server's address.
+/// Parses a PostgreSQL URL.
 pub fn read_postgres(text: &str) -> Result<PostgresAddress, UrlError> {
     let (_, rest) = text.split_once("://").ok_or(UNREADABLE)?;
     let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = before.split_once('/').unwrap_or((before, ""));
-    // A password with one of these in it ends too early, and the rest of it would be taken for something else.
+    // A password that contains one of these characters is cut short, and its rest would be parsed as something else.
     if rest.contains('#') || path.contains('@') || (!authority.contains('@') && query.contains('@')) {
         return Err(UNENCODED);
     }
@@ -194,7 +190,7 @@ pub fn read_postgres(text: &str) -> Result<PostgresAddress, UrlError> {
     }
     let mut kept = Vec::new();
     if host.is_empty() {
-        // A socket's address may name a user before the @ and the folder in the key `host`.
+        // For a socket, the URL may have a user before the @ and the folder in the key `host`.
         let (name, password) = user.split_once(':').unwrap_or((user, ""));
         let plain = |text: &str| text.replace('+', "%2B").replace('&', "%26");
         kept.extend((!name.is_empty()).then(|| format!("user={}", plain(name))));
@@ -225,14 +221,14 @@ pub fn read_postgres(text: &str) -> Result<PostgresAddress, UrlError> {
     Ok(PostgresAddress { session_options: names("options"), options, pooled, password })
 }
 
-/// The password in an address that sqlx can read. The key `password` counts before what stands before the @, as there.
+/// The password in a URL that sqlx can parse. As in sqlx, the key `password` overrides the one before the @.
 fn password_of(address: &str) -> Option<String> {
     let url = Url::parse(address).ok()?;
     let key = url.query_pairs().filter(|(key, _)| key == "password").last().map(|(_, value)| value.into_owned());
     key.or_else(|| percent_decode_str(url.password()?).decode_utf8().ok().map(Cow::into_owned))
 }
 
-/// Whether a connection doesn't leave this machine.
+/// Whether a connection stays on this machine.
 fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     options.get_socket().is_some()
@@ -241,7 +237,7 @@ fn is_local(options: &PgConnectOptions) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Who connects to which database where, without the password.
+/// The user, host and database of a connection, without the password.
 pub fn describe(options: &PgConnectOptions) -> String {
     let user = options.get_username();
     let name = options.get_database().unwrap_or(user);
@@ -254,7 +250,7 @@ pub fn describe(options: &PgConnectOptions) -> String {
 }
 
 impl fmt::Display for DatabaseUrl {
-    /// The file, or who connects to which database where, without the password.
+    /// Writes the file, or the user, host and database, without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "SQLite {}", path.display()),

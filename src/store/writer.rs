@@ -3,8 +3,8 @@
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
-/// The connection, for one transaction at a time. It is no pool of one: that would ask the connection for a sign of
-/// life after each transaction.
+/// A connection for one transaction at a time. It is no pool with one connection, since a pool pings the connection
+/// after each transaction.
 #[derive(Debug)]
 pub struct Writer {
     options: SqliteConnectOptions,
@@ -18,17 +18,17 @@ impl Writer {
         Ok(Self { options, connection })
     }
 
-    /// The connection, ready to begin a transaction.
+    /// Returns the connection, ready to begin a transaction.
     pub async fn lock(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, sqlx::Error> {
         let mut guard = self.connection.lock().await;
         if let Some(connection) = guard.as_mut()
             && connection.is_in_transaction()
         {
-            // A transaction that was given up may still be on its way to its end.
+            // The rollback of a dropped transaction may still be in progress.
             connection.ping().await?;
             if connection.is_in_transaction() {
-                // When a disk is full, SQLite rolls back by itself. Sqlx doesn't notice, and this connection could never
-                // begin another transaction.
+                // When the disk is full, SQLite rolls back by itself. sqlx doesn't notice, and this connection could
+                // never begin another transaction.
                 *guard = Some(self.options.connect().await?);
             }
         }
