@@ -221,8 +221,9 @@ struct Inner {
 impl Store {
     /// Opens the database at a URL and applies pending migrations.
     ///
-    /// # Errors [`Error::InUse`] when another process has the SQLite file open, and [`Error::Refused`] for a file
-    /// that can't be used. [`Error::Unavailable`] and [`Error::Away`] when the server can't be reached.
+    /// # Errors
+    /// [`Error::InUse`] when another process has the SQLite file open, and [`Error::Refused`] for a file that can't
+    /// be used. [`Error::Unavailable`] and [`Error::Away`] when the server can't be reached.
     pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, Error> {
         let opened = async {
             let store = Self::connect(url, connections).await?;
@@ -289,7 +290,7 @@ impl Store {
             Db::Sqlite { read, write } => {
                 read.close().await;
                 if let Err(cause) = write.close().await {
-                    tracing::warn!(%cause, "the database was not closed well");
+                    tracing::warn!(%cause, "the database was not closed cleanly");
                 }
             }
             Db::Postgres(server) => server.close().await,

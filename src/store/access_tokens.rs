@@ -6,56 +6,50 @@ use super::{
 };
 use crate::domain::{time::Timestamp, token::TokenHash, token_name::TokenName, token_scope::TokenScope};
 
-/// A token to be made.
+/// A token to create.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are columns of the table")]
 pub struct NewAccessToken {
     /// A UUID, version 7.
     pub id: String,
-    /// What it hashes to.
     pub token_hash: TokenHash,
-    /// What its owner calls it.
+    /// The owner's name for the token.
     pub name: TokenName,
-    /// What it may do.
     pub scope: TokenScope,
-    /// Now.
     pub created_at: Timestamp,
-    /// When it ends.
     pub expires_at: Timestamp,
 }
 
-/// A token in a list of its owner's. Times are milliseconds since 1970.
+/// A token in a list for its owner. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the fields are columns of the table")]
 pub struct AccessTokenRecord {
     /// A UUID, version 7.
     pub id: String,
-    /// What its owner calls it.
+    /// The owner's name for the token.
     pub name: String,
     /// The name of its scope.
     pub scope: String,
-    /// When it was made.
     pub created_at: i64,
-    /// When it was last used, to the minute, if ever.
+    /// Accurate to the minute.
     pub last_used_at: Option<i64>,
-    /// When it ends.
     pub expires_at: i64,
 }
 
 /// A token with its owner.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct AccessToken {
     /// A UUID, version 7.
     pub id: String,
-    /// Whose it is. Never a disabled account.
+    /// The owner. Never a disabled account.
     pub user: User,
-    /// What it hashes to.
     pub token_hash: TokenHash,
-    /// What it may do.
     pub scope: TokenScope,
-    /// When it was made.
+    /// When it was created.
     pub begun_at: Timestamp,
-    /// When it was last used, to the minute, if ever.
+    /// Accurate to the minute.
     pub last_used_at: Option<Timestamp>,
-    /// When it ends.
     pub expires_at: Timestamp,
 }
 
@@ -70,18 +64,18 @@ struct AccessTokenRow {
     user: UserRow,
 }
 
-/// What came of the wish for a token.
+/// The result of creating a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IssueOutcome {
-    /// It is there.
+    /// The token was created.
     Done,
-    /// The account has as many as it may.
+    /// The account has the maximum number of tokens.
     TooMany,
-    /// The session that asked has ended.
+    /// The requesting session has ended.
     SessionEnded,
 }
 
-/// Revokes every token of an account: for a new password that was set without the old one.
+/// Revokes every token of an account. Used when its password is set without the old one.
 macro_rules! revoke_access_tokens {
     ($tx:ident, $user:expr) => {{
         sqlx::query("DELETE FROM access_tokens WHERE user_id = $1").bind($user).execute(&mut *$tx).await?;
@@ -91,16 +85,13 @@ macro_rules! revoke_access_tokens {
 pub(super) use revoke_access_tokens;
 
 impl Store {
-    /// Makes a token for an account that has fewer than `most`, and posts what the owner is to be told.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Creates a token for an account that has fewer than `most`, and enqueues `notice` for the owner.
     pub async fn add_access_token(
         &self,
         asking: &Asking,
         new: NewAccessToken,
         most: u32,
-        told: Option<&NewMail>,
+        notice: Option<&NewMail>,
     ) -> Result<IssueOutcome, Error> {
         Ok(on_write!(self, DURABLE, tx => {
             let user = &asking.user;
@@ -121,8 +112,8 @@ impl Store {
                     .await?
                     .rows_affected();
                 if rows == 1 {
-                    if let Some(told) = told {
-                        enqueue_mail!(tx, told, Some(user), "");
+                    if let Some(notice) = notice {
+                        enqueue_mail!(tx, notice, Some(user), "");
                     }
                     IssueOutcome::Done
                 } else {
@@ -134,11 +125,8 @@ impl Store {
         }))
     }
 
-    /// The tokens of an account that end after a time, the youngest first. Those that the clock has yet to reach are among them:
-    /// they count, and can be revoked.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// The tokens of an account that expire after `now`, the newest first. Tokens created in the future, because the
+    /// clock was put back, are included: they are valid and can be revoked.
     pub async fn list_access_tokens(&self, user: &str, now: Timestamp) -> Result<Vec<AccessTokenRecord>, Error> {
         let sql = "SELECT id, name, scope, created_at, last_used_at, expires_at FROM access_tokens \
                    WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id DESC";
@@ -147,10 +135,7 @@ impl Store {
         }))
     }
 
-    /// The token that hashes to this, even if its time is over.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// The token with this hash, even if it has expired.
     pub async fn find_access_token(&self, hash: &TokenHash) -> Result<Option<AccessToken>, Error> {
         let sql = "SELECT t.id AS token_id, t.scope, t.created_at AS begun_at, t.last_used_at, t.expires_at, \
                    u.id, u.email, u.username, u.created_at, u.disabled_at, u.email_verified_at \
@@ -172,10 +157,7 @@ impl Store {
         }))
     }
 
-    /// Revokes a token by itself. When this returns, no server takes it any more.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Revokes a token. When this returns, no server accepts it any more.
     pub async fn revoke_access_token(&self, id: &str) -> Result<(), Error> {
         on_write!(self, DURABLE, tx => {
             sqlx::query("DELETE FROM access_tokens WHERE id = $1").bind(id).execute(&mut *tx).await?;
@@ -183,11 +165,8 @@ impl Store {
         Ok(())
     }
 
-    /// Revokes a token of an account. `false` if the account has none of this name; `None` if what asks, a session or a token, has
-    /// ended.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Revokes a token of an account. Returns `false` if the account has no token with this id, or `None` if the
+    /// requesting session or token has ended.
     pub async fn revoke_access_token_of(&self, asking: &Asking, id: &str) -> Result<Option<bool>, Error> {
         Ok(on_write!(self, DURABLE, tx => {
             if lock_active!(tx, asking) {

@@ -18,7 +18,8 @@ use super::{
 /// Moves the write-ahead log into its file and truncates it. A database that is copied or renamed without its log
 /// loses its newest data.
 ///
-/// # Errors [`Error::Refused`] while another program reads the database.
+/// # Errors
+/// [`Error::Refused`] while another program reads the database.
 pub(super) async fn fold(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
     // The first read opens the log.
     connection.execute("SELECT COUNT(*) FROM sqlite_schema").await?;

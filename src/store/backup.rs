@@ -32,7 +32,8 @@ const COPY: &str = "the copy";
 /// Copies a database into an open file. Periodically reports the bytes written and the expected total. The nonce
 /// becomes part of the draft's name.
 ///
-/// # Errors [`Error::Refused`] for a file that is not a Vestibule database, or that can't be copied.
+/// # Errors
+/// [`Error::Refused`] for a file that is not a Vestibule database, or that can't be copied.
 pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl FnMut(u64, u64)) -> Result<(), Error> {
     if matches!(database.try_exists(), Ok(false)) {
         let folder = std::env::current_dir().unwrap_or_default();
@@ -109,8 +110,8 @@ async fn vacuum_into(
 }
 
 /// Opens a connection without creating the file.
-pub(super) async fn open(path: &Path, query_only: bool, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(patience);
+pub(super) async fn open(path: &Path, query_only: bool, timeout: Duration) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(timeout);
     let options = if query_only { options.pragma("query_only", "ON") } else { options };
     options.connect().await
 }
@@ -126,7 +127,7 @@ pub(super) async fn check(path: &Path) -> Result<(), Error> {
     let checked = checked.await.map_err(|error| of(COPY, error));
     copy.close().await?;
     match checked? {
-        (false, _) => Err(Error::Refused("the copy is empty: it holds no database of Vestibule.".to_owned())),
+        (false, _) => Err(Error::Refused("the copy is empty: it holds no Vestibule database.".to_owned())),
         (true, found) if found == ["ok"] => Ok(()),
         (true, found) => Err(Error::Refused(format!("the copy is damaged: {}.", found.join(" ")))),
     }
@@ -137,7 +138,7 @@ fn of(name: &str, error: Error) -> Error {
     let (Error::Fault(cause) | Error::Unavailable(cause)) = error else { return error };
     let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
     Error::Refused(match &*code {
-        "26" => format!("{name} is no SQLite database."),
+        "26" => format!("{name} is not a SQLite database."),
         "11" => format!("{name} is damaged: {cause}."),
         _ => format!("{name} can't be read: {cause}."),
     })

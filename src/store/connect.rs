@@ -62,7 +62,7 @@ pub async fn sqlite(path: &Path, connections: u32) -> Result<(Db, SqliteLock), E
     let write = Writer::open(options.clone()).await.map_err(|e| unusable(path, e))?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *write.lock().await?).await?;
     if !is_sound(&version) {
-        return Err(Error::Refused(format!("SQLite {version} may lose data: this program needs 3.51.3 or newer.")));
+        return Err(Error::Refused(format!("SQLite {version} may lose data: this program requires 3.51.3 or newer.")));
     }
     let read: SqlitePoolOptions = pool_options(connections).test_before_acquire(false);
     let read = read.connect_with(options.pragma("query_only", "ON")).await?;
@@ -128,7 +128,7 @@ pub fn cannot_open(path: &Path, cause: &dyn std::fmt::Display) -> Error {
 fn unusable(path: &Path, cause: sqlx::Error) -> Error {
     match &cause {
         sqlx::Error::Database(e) if e.code().as_deref() == Some("26") => {
-            Error::Refused(format!("{} is no SQLite database. Name another file.", path.display()))
+            Error::Refused(format!("{} is not a SQLite database. Name another file.", path.display()))
         }
         _ => cause.into(),
     }

@@ -37,9 +37,9 @@ pub fn are_digits(text: &str) -> bool {
 /// What a draft is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-/// It is locked while in use.
+    /// It is locked while in use.
     Backup,
-/// It is unlocked for a moment. Only the holder of the database's lock may therefore remove such drafts.
+    /// It is unlocked for a moment. Only the holder of the database's lock may therefore remove such drafts.
     Restore,
 }
 

@@ -49,7 +49,8 @@ pub fn resolve(path: &Path) -> PathBuf {
 
 /// Creates a file that only its owner may read.
 ///
-/// # Errors [`io::ErrorKind::AlreadyExists`] if the name is taken, also by a symbolic link.
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if the name is taken, also by a symbolic link.
 pub fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }

@@ -1,4 +1,4 @@
-//! The links in mails that were sent, and what following them does.
+//! Links sent in mails, and the operations they authorise.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use crate::domain::{
     token::TokenHash,
 };
 
-/// What following a link does.
+/// The kind of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
-    /// Confirms the address of an account.
+    /// Confirms an account's email.
     Verify,
-    /// Sets another password.
+    /// Sets a new password.
     Reset,
-    /// Gives an account another address.
+    /// Changes an account's email.
     ChangeEmail,
-    /// Gives it the one before back.
+    /// Restores the previous email.
     UndoEmail,
 }
 
 impl LinkKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Verify, Self::Reset, Self::ChangeEmail, Self::UndoEmail];
 
-    /// What it is called in the database.
+    /// Its name in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl LinkKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// How long such a link works.
+    /// How long a link of this kind is valid.
     #[must_use]
     pub const fn lasts(self) -> Duration {
         match self {
@@ -58,73 +58,70 @@ impl LinkKind {
     }
 }
 
-/// A link that was made.
+/// A stored link.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct Link {
-    /// What it does.
     pub kind: LinkKind,
-    /// Whose account it is about.
     pub user_id: String,
-    /// The address that it proves, or brings back.
+    /// The email that it confirms or restores.
     pub address: String,
-    /// When its mail was posted: the order of what it undoes.
+    /// When its mail was enqueued. It defines the order of changes to undo.
     pub created_at: Timestamp,
-    /// When it ends.
     pub expires_at: Timestamp,
 }
 
 impl Link {
-    /// Whether its time is not over. One that seems to last longer than its kind does was made before the clock was put back.
+    /// Whether it has not expired. A link that seems to be valid for longer than its kind allows was created before
+    /// the clock was put back, and is invalid.
     #[must_use]
     pub fn works(&self, now: Timestamp) -> bool {
         now < self.expires_at && self.expires_at <= now.plus(self.kind.lasts()).plus(CLOCK_TOLERANCE)
     }
 }
 
-/// A link to be made.
+/// A link to create.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct NewLink<'a> {
-    /// The mail that it is for. Whoever takes that out of the queue meanwhile doesn't want the link either.
+    /// The mail that contains it. If the mail was deleted from the queue meanwhile, the link is not created.
     pub mail: &'a str,
-    /// What its token hashes to.
     pub token_hash: TokenHash,
-    /// What it does.
     pub kind: LinkKind,
-    /// Whose account it is about.
     pub user_id: &'a str,
-    /// The address that it proves, or brings back.
+    /// The email that it confirms or restores.
     pub address: &'a str,
-    /// When its mail was posted: the order of what it undoes.
+    /// When its mail was enqueued. It defines the order of changes to undo.
     pub created_at: Timestamp,
-    /// Now. It works from here on for as long as its kind lasts.
+    /// The current time. The link is valid from now for the lifetime of its kind.
     pub made_at: Timestamp,
 }
 
-/// A link to be written that nobody gets.
+/// A link to store that nobody receives.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct Decoy<'a> {
-    /// What its token hashes to.
     pub token_hash: TokenHash,
-    /// What the link in its place would do.
+    /// The kind of the real link.
     pub kind: LinkKind,
-    /// What the counters call the mailbox that was asked about.
+    /// The key of the mailbox in the counters.
     pub mailbox: &'a str,
-    /// Now.
+    /// The current time.
     pub made_at: Timestamp,
 }
 
-/// What came of a link that gives an account another address.
+/// The result of changing an email through a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveEmailOutcome {
-    /// It has it.
+    /// The account has the new email.
     Done,
-    /// The link was used, is too old, or is void.
+    /// The link was used, has expired, or was revoked.
     LinkInvalid,
-    /// Somebody else has the address.
+    /// Another account has the email.
     Taken,
 }
 
-/// Uses a link up, and tells whether it worked. The user's row is locked first, as everywhere.
+/// Deletes a link and returns whether it was valid. Locks the user's row first, as every transaction does.
 macro_rules! redeem_link {
     ($tx:ident, $hash:expr, $user:expr, $now:expr) => {{
         let (user, now): (&str, $crate::domain::time::Timestamp) = ($user, $now);
@@ -136,8 +133,8 @@ macro_rules! redeem_link {
     }};
 }
 
-/// Voids what somebody who knew the password until now, or had a mail from before, could still use to take the account: links to
-/// a new password and to another address, sent or waiting.
+/// Revokes links that reset the password or change the email, and deletes queued mail that changes the email. Someone
+/// who knew the old password or read an old mail could still use them to take over the account.
 macro_rules! revoke_links {
     ($tx:ident, $user:expr) => {{
         let sql = "DELETE FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')";
@@ -147,8 +144,8 @@ macro_rules! revoke_links {
     }};
 }
 
-/// Ends what somebody else may have gained while they could log in to an account: its sessions, personal access tokens and known
-/// networks, and links to a new password or another address. Returns how many sessions there were.
+/// Revokes all access that someone else may have gained to an account. This covers sessions, personal access tokens,
+/// known networks, and links that reset the password or change the email. Returns how many sessions ended.
 macro_rules! end_access {
     ($tx:ident, $user:expr) => {{
         let user: &str = $user;
@@ -160,7 +157,8 @@ macro_rules! end_access {
     }};
 }
 
-/// As [`end_access`], for an owner who proves the address anew: links that confirm it are void as well.
+/// Like [`end_access`], for an owner who proves ownership of the email again. Also revokes links that confirm the
+/// email.
 macro_rules! revoke_all_access {
     ($tx:ident, $user:expr) => {{
         sqlx::query("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'").bind($user).execute(&mut *$tx).await?;
@@ -168,7 +166,8 @@ macro_rules! revoke_all_access {
     }};
 }
 
-/// Gives an account an address that was proven now. Who is held back from it by its username stays so.
+/// Sets an account's email, which was confirmed just now. Strangers' failed logins are copied to the key of the new
+/// email, so that a rate-limited username stays rate-limited.
 macro_rules! set_email {
     ($tx:ident, $user:expr, ($email:expr, $held:expr), $now:expr) => {{
         let email: &Email = $email;
@@ -179,8 +178,8 @@ macro_rules! set_email {
     }};
 }
 
-/// Removes an account that has an email without having proven it, with what was counted of it. It must be locked. One that has
-/// moved away or proven it meanwhile stays as it is.
+/// Deletes an account with an unconfirmed email, and its counters. The account must be locked. It is not deleted if
+/// it has confirmed or changed its email meanwhile.
 macro_rules! evict_squatter {
     ($tx:ident, $squatter:expr, $left:expr, $email:expr) => {{
         let (squatter, email): (&str, &Email) = ($squatter, $email);
@@ -198,26 +197,23 @@ macro_rules! evict_squatter {
 
 pub(super) use {end_access, revoke_links};
 
-/// A link that is kept, in a list of its owner's. Times are milliseconds since 1970.
+/// A stored link in a list for its owner. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the fields are columns of the table")]
 pub struct LinkRecord {
-    /// What following it does.
     pub kind: String,
-    /// The address that it proves, or brings back.
+    /// The email that it confirms or restores.
     pub address: String,
-    /// When its mail was asked for.
+    /// When its mail was requested.
     pub created_at: i64,
-    /// Until when it works.
     pub expires_at: i64,
 }
 
 impl Store {
-    /// Makes a link. Older ones that do the same are void then, but for those that bring an address back: each of them
-    /// was sent to another. `false`, and nothing is changed, if its mail is no longer wanted: also because a younger one has
-    /// gone out before it, or what it proves is another address, or proven.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Creates a link and revokes older ones of the same kind. Links that restore an email are not revoked, since
+    /// each was sent to a different address. Returns `false`, and changes nothing, if the mail is no longer needed.
+    /// Reasons are that it was deleted from the queue, that a newer link was sent first, that the account's email has
+    /// changed, or that it is already confirmed.
     pub async fn make_link(&self, link: NewLink<'_>) -> Result<bool, Error> {
         let proves = matches!(link.kind, LinkKind::Verify | LinkKind::Reset);
         let expires_at = link.made_at.plus(link.kind.lasts());
@@ -255,11 +251,8 @@ impl Store {
         }))
     }
 
-    /// Writes a link that nobody gets, with as many statements and commits as [`Store::make_link`]. How long an ask keeps the
-    /// database busy must not tell whether an email has an account.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Stores a link that nobody receives, with as many statements and commits as [`Store::make_link`]. The time that
+    /// a request occupies the database must not reveal whether an email has an account.
     pub async fn make_decoy(&self, decoy: Decoy<'_>) -> Result<(), Error> {
         let token_hash = decoy.token_hash.as_bytes().as_slice();
         on_write!(self, DURABLE, tx => {
@@ -281,10 +274,7 @@ impl Store {
         Ok(())
     }
 
-    /// The link behind a token, even if its time is over.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// The link for a token, even if it has expired.
     pub async fn find_link(&self, hash: &TokenHash) -> Result<Option<Link>, Error> {
         let sql = "SELECT kind, user_id, address, created_at, expires_at FROM links WHERE token_hash = $1";
         let row: Option<(String, String, String, i64, i64)> = on_read!(self, conn => sqlx::query_as(sql)
@@ -302,10 +292,7 @@ impl Store {
         }))
     }
 
-    /// Forgets a link whose time is over, unless it was given more meanwhile ([`Store::enable_user`]).
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Deletes an expired link, unless [`Store::enable_user`] has extended it meanwhile.
     pub async fn void_link(&self, hash: &TokenHash, now: Timestamp) -> Result<(), Error> {
         on_write!(self, RELAXED, tx => {
             let query = sqlx::query("DELETE FROM links WHERE token_hash = $1 AND expires_at <= $2");
@@ -314,11 +301,9 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets up to `limit` links, and as many personal access tokens, that are too old to work. Returns how many. A link that
-    /// brings an email back is kept while its account is closed: [`Store::enable_user`] gives it the time that it had left.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Deletes up to `limit` expired rows each of links, decoys and personal access tokens. Returns how many. A link
+    /// that restores an email is kept while its account is disabled: [`Store::enable_user`] gives it its remaining
+    /// time.
     pub async fn sweep_expired(&self, now: Timestamp, limit: usize) -> Result<u64, Error> {
         Ok(on_write!(self, RELAXED, tx => {
             let links = "DELETE FROM links WHERE token_hash IN (SELECT token_hash FROM links WHERE expires_at <= $1 \
@@ -337,20 +322,14 @@ impl Store {
         }))
     }
 
-    /// Every link about an account that is kept.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Every stored link of an account.
     pub async fn links_of(&self, user: &str) -> Result<Vec<LinkRecord>, Error> {
         let sql = "SELECT kind, address, created_at, expires_at FROM links WHERE user_id = $1 ORDER BY created_at";
         Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
     }
 
-    /// Notes that an account's address is its owner's, by a link. The account knows `network` from now on.
-    /// `false` if the link doesn't work, or the password whose hash is given is another by now.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Confirms an account's email through a link, and stores `network` as known to the account. Returns `false` if
+    /// the link is invalid, or the password no longer has the given hash.
     pub async fn verify_email(
         &self,
         (hash, link): (&TokenHash, &Link),
@@ -380,24 +359,21 @@ impl Store {
         .await
     }
 
-    /// Sets a new password by a link that proves the account's address, which counts as proven then. Every session and
-    /// personal access token ends, other such links are void, and the account knows `network` and no other from now on. Returns
-    /// how many sessions ended; `None`, and nothing is changed, if the link doesn't work, or the account has another address by
-    /// now.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Sets a new password through a link. The link also confirms the account's email. Ends every session, revokes
+    /// every personal access token and other such links, and makes `network` the only known one. Returns how many
+    /// sessions ended. Returns `None`, and changes nothing, if the link is invalid or the account's email has
+    /// changed.
     pub async fn reset_password(
         &self,
         (hash, link): (&TokenHash, &Link),
         password_hash: &str,
         network: &str,
-        told: &NewMail,
+        notice: &NewMail,
     ) -> Result<Option<u64>, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
-        let (password_hash, network, told) = (password_hash.to_owned(), network.to_owned(), told.clone());
+        let (password_hash, network, notice) = (password_hash.to_owned(), network.to_owned(), notice.clone());
         self.uncancelled(async move {
-            let (user, now) = (&link.user_id, told.created_at);
+            let (user, now) = (&link.user_id, notice.created_at);
             let _ended = store.forget_user_afterwards(user);
             Ok(on_write!(store, DURABLE, tx => {
                 tx.lock_user(user).await?;
@@ -409,7 +385,7 @@ impl Store {
                                WHERE id = $1";
                     let query = sqlx::query(sql).bind(user).bind(&password_hash).bind(now.as_millis());
                     query.execute(&mut *tx).await?;
-                    enqueue_mail!(tx, &told, Some(user), "");
+                    enqueue_mail!(tx, &notice, Some(user), "");
                     let ended = revoke_all_access!(tx, user);
                     welcome!(tx, user, &network, now);
                     Some(ended)
@@ -421,24 +397,22 @@ impl Store {
         .await
     }
 
-    /// Gives an account the address that a link proves, which counts as proven then, if the password is still the one whose
-    /// hash is given. Links that were sent to the address before are void. If that was its owner's, they are told. `held` are
-    /// strangers' failures with the address until now, which stay the account's. The account knows `network` from now on.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Changes an account's email to the one that a link confirms, if the password still has the given hash. Links
+    /// sent to the previous email are revoked. If that email was confirmed, its owner is notified. `held` are
+    /// strangers' failures with the previous email, which still apply to the account. Stores `network` as known to
+    /// the account.
     pub async fn move_email(
         &self,
         (hash, link): (&TokenHash, &Link),
         (email, held): (&Email, Inherit),
         (password_hash, network): (&str, &str),
-        told: &NewMail,
+        notice: &NewMail,
     ) -> Result<MoveEmailOutcome, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
-        let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
+        let (email, password_hash, notice) = (email.clone(), password_hash.to_owned(), notice.clone());
         let network = network.to_owned();
         let moved = self.uncancelled(async move {
-            let (user, now) = (&link.user_id, told.created_at);
+            let (user, now) = (&link.user_id, notice.created_at);
             let _forgotten = store.forget_user_afterwards(user);
             Ok(on_write!(store, DURABLE, tx => {
                 tx.lock_user(user).await?;
@@ -447,22 +421,24 @@ impl Store {
                     sqlx::query_as(sql).bind(user).bind(&password_hash).fetch_optional(&mut *tx).await?;
                 match before {
                     Some((before, verified)) if redeem_link!(tx, &hash, user, now) => {
-                        let mut told = told;
+                        let mut notice = notice;
                         let sql = "SELECT MAX(created_at) FROM \
                                    (SELECT created_at FROM links WHERE user_id = $1 AND kind = 'undo_email' UNION ALL \
                                     SELECT created_at FROM mails WHERE user_id = $1 AND kind = 'email_changed') AS moves";
                         let last: Option<i64> = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;
-                        // Whatever the clock did: which change came after which is what undoing one goes by.
+                        // The order of changes must be correct whatever the clock does, since undoing one depends on
+                        // it.
                         let after = last.map_or(i64::MIN, |last| last.saturating_add(1));
-                        told.created_at = now.max(Timestamp::from_millis(after));
+                        notice.created_at = now.max(Timestamp::from_millis(after));
                         set_email!(tx, user, (&email, &held), now);
                         revoke_links!(tx, user);
                         let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
                         sqlx::query(sql).bind(user).execute(&mut *tx).await?;
                         welcome!(tx, user, &network, now);
-                        // An address that was mistyped is a stranger's, who must not learn of the right one.
+                        // An unconfirmed email may be a typo and belong to a stranger, who must not learn the correct
+                        // one.
                         if verified.is_some() {
-                            enqueue_mail!(tx, &told, Some(user), &before);
+                            enqueue_mail!(tx, &notice, Some(user), &before);
                         }
                         true
                     }
@@ -473,31 +449,28 @@ impl Store {
         moved_or_taken(moved.await)
     }
 
-    /// Gives an account the address back that it had before, and a new password, for somebody else may know the old one. Every
-    /// session and personal access token ends, and whatever was asked for since then is void. Somebody who has registered
-    /// with the address meanwhile and could not prove it, `squatter`, gives way, as by [`Store::delete_user`]. `told` goes to the address until now. The
-    /// account knows `network` and no other from now on.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Restores an account's previous email and sets a new password, since someone else may know the old one. Ends
+    /// every session, and revokes every personal access token and every link and request made since. Deletes
+    /// `squatter`, like [`Store::delete_user`]: an account that registered with the email meanwhile and didn't
+    /// confirm it. `notice` is sent to the email that is replaced. Makes `network` the only known one.
     pub async fn undo_email(
         &self,
         (hash, link): (&TokenHash, &Link),
         (email, held): (&Email, Inherit),
         (password_hash, network): (&str, &str),
         squatter: Option<(String, Inherit)>,
-        told: &NewMail,
+        notice: &NewMail,
     ) -> Result<MoveEmailOutcome, Error> {
         let (store, hash, link) = (self.clone(), hash.as_bytes().to_vec(), link.clone());
-        let (email, password_hash, told) = (email.clone(), password_hash.to_owned(), told.clone());
+        let (email, password_hash, notice) = (email.clone(), password_hash.to_owned(), notice.clone());
         let network = network.to_owned();
         let moved = self.uncancelled(async move {
-            let (user, now) = (&link.user_id, told.created_at);
+            let (user, now) = (&link.user_id, notice.created_at);
             let _ended = store.forget_user_afterwards(user);
             let _evicted = squatter.as_ref().map(|(squatter, _)| store.forget_user_afterwards(squatter));
             Ok(on_write!(store, DURABLE, tx => {
-                // In one order, so that two who wait for each other's accounts don't do so for ever. And before what is theirs, for
-                // a login locks its account first.
+                // In a fixed order, so that two transactions that lock the same accounts can't deadlock. Before the
+                // rows of these accounts, since a login locks its account first.
                 let mut locked = [user].into_iter().chain(squatter.iter().map(|(squatter, _)| squatter)).collect::<Vec<_>>();
                 locked.sort_unstable();
                 for account in locked {
@@ -519,7 +492,7 @@ impl Store {
                     sqlx::query(sql).bind(user).bind(link.created_at.as_millis()).execute(&mut *tx).await?;
                     revoke_all_access!(tx, user);
                     welcome!(tx, user, &network, now);
-                    enqueue_mail!(tx, &told, Some(user), &before);
+                    enqueue_mail!(tx, &notice, Some(user), &before);
                 }
                 works
             }))
@@ -532,7 +505,7 @@ fn moved_or_taken(moved: Result<bool, Error>) -> Result<MoveEmailOutcome, Error>
     match moved {
         Ok(true) => Ok(MoveEmailOutcome::Done),
         Ok(false) => Ok(MoveEmailOutcome::LinkInvalid),
-        // The database's own uniqueness decides, so that two at once can't both have it.
+        // The unique constraint decides, so that two concurrent requests can't both get it.
         Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(MoveEmailOutcome::Taken),
         Err(error) => Err(error),
     }

@@ -8,23 +8,23 @@ use crate::domain::time::{CLOCK_TOLERANCE, Timestamp};
 /// The kind of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailKind {
-/// Asks the owner of a new account to confirm the address.
+    /// Asks the owner of a new account to confirm the address.
     Verify,
-/// Notifies an owner that someone tried to register with the address.
+    /// Notifies an owner that someone tried to register with the address.
     Taken,
-/// Someone forgot a password. The account, and whether there is one, is looked up when the mail is sent.
+    /// Someone forgot a password. The account, and whether there is one, is looked up when the mail is sent.
     Forgot,
-/// Notifies the owner that the password was changed, and that access tokens still work.
+    /// Notifies the owner that the password was changed, and that access tokens still work.
     PasswordChanged,
-/// Notifies the owner that the password was changed, and that every access token was revoked.
+    /// Notifies the owner that the password was changed, and that every access token was revoked.
     PasswordReset,
-/// Notifies the owner of a new personal access token.
+    /// Notifies the owner of a new personal access token.
     TokenMade,
-/// Asks for confirmation at the new address of an account.
+    /// Asks for confirmation at the new address of an account.
     ChangeEmail,
-/// Notifies the previous address of the change, and explains how to undo it.
+    /// Notifies the previous address of the change, and explains how to undo it.
     EmailChanged,
-/// Notifies the address that was replaced when a change of email was undone.
+    /// Notifies the address that was replaced when a change of email was undone.
     EmailUndone,
 }
 
@@ -77,11 +77,11 @@ impl MailKind {
 #[expect(missing_docs, reason = "the fields are columns of the table")]
 pub struct MailRecord {
     pub kind: String,
-/// The recipient. Empty if the mail goes to the account's email.
+    /// The recipient. Empty if the mail goes to the account's email.
     pub address: String,
     pub created_at: i64,
     pub due_at: i64,
-/// The number of attempts to send it.
+    /// The number of attempts to send it.
     pub attempts: i64,
 }
 
@@ -89,10 +89,10 @@ pub struct MailRecord {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct NewMail {
-/// A UUID, version 7.
+    /// A UUID, version 7.
     pub id: String,
     pub errand: MailKind,
-/// The current time. For a change of email it may be slightly later, so that it is after the previous change.
+    /// The current time. For a change of email it may be slightly later, so that it is after the previous change.
     pub created_at: Timestamp,
     pub due_at: Timestamp,
 }
@@ -101,15 +101,15 @@ pub struct NewMail {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct QueuedMail {
-/// A UUID, version 7.
+    /// A UUID, version 7.
     pub id: String,
     pub errand: MailKind,
-/// The account that it is about, if known.
+    /// The account that it is about, if known.
     pub user_id: Option<String>,
-/// The recipient. Empty if the mail goes to the account's email.
+    /// The recipient. Empty if the mail goes to the account's email.
     pub address: String,
     pub created_at: Timestamp,
-/// The number of attempts to send it, including this one.
+    /// The number of attempts to send it, including this one.
     pub attempts: i64,
 }
 
@@ -177,9 +177,6 @@ impl Store {
     }
 
     /// Claims a mail that is due. No other worker claims it for the duration of `lease`.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn claim_mail(&self, now: Timestamp, lease: Duration) -> Result<Option<QueuedMail>, Error> {
         let row: Option<MailRow> = loop {
             let rows: Vec<MailRow> = on_each!(self, RELAXED, tx => sqlx::query_as(CLAIM)
@@ -215,9 +212,6 @@ impl Store {
     }
 
     /// Delays a mail until a later time.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn delay_mail(&self, mail: &str, until: Timestamp) -> Result<(), Error> {
         on_write!(self, RELAXED, tx => {
             let sql = "UPDATE mails SET due_at = $2 WHERE id = $1";
@@ -227,9 +221,6 @@ impl Store {
     }
 
     /// Deletes a mail from the queue.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn delete_mail(&self, mail: &str) -> Result<(), Error> {
         on_write!(self, RELAXED, tx => {
             sqlx::query("DELETE FROM mails WHERE id = $1").bind(mail).execute(&mut *tx).await?;
@@ -238,9 +229,6 @@ impl Store {
     }
 
     /// Every queued mail about an account.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn mails_of(&self, user: &str) -> Result<Vec<MailRecord>, Error> {
         let sql =
             "SELECT kind, address, created_at, due_at, attempts FROM mails WHERE user_id = $1 ORDER BY created_at";

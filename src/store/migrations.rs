@@ -47,7 +47,7 @@ struct Found {
 /// A database in messages.
 struct Place<'a> {
     name: &'a str,
-/// What to do if the database belongs to another program.
+    /// What to do if the database belongs to another program.
     way_out: &'a str,
 }
 
@@ -148,7 +148,7 @@ fn explain(error: Error, server: &Server) -> Error {
     let place = &server.place;
     match &*code {
         "42501" => Error::Refused(format!(
-            "{place} may not make tables: {cause}. Let the database's owner run GRANT CREATE ON SCHEMA public TO the user, or \
+            "{place} may not create tables: {cause}. Let the database's owner run GRANT CREATE ON SCHEMA public TO the user, or \
              CREATE SCHEMA vestibule AUTHORIZATION the user, and add ?options=-c%20search_path%3Dvestibule to database.url."
         )),
         "42P07" => Error::Refused(format!(
@@ -165,7 +165,7 @@ fn explain(error: Error, server: &Server) -> Error {
 /// Checks whether a file is a Vestibule database. Returns `false` if it is empty.
 pub async fn look_into(connection: &mut SqliteConnection, name: &str) -> Result<bool, Error> {
     let found = found!(connection, TABLES_OF_SQLITE);
-    found.pending(&Place { name, way_out: "Name a file that `vestibule backup` has made." })?;
+    found.pending(&Place { name, way_out: "Name a file that `vestibule backup` created." })?;
     Ok(!found.applied.is_empty())
 }
 
@@ -193,8 +193,8 @@ impl Found {
                 None => {
                     let known = ours.last_key_value().map_or(0, |(version, _)| *version);
                     return Err(Error::Refused(format!(
-                        "{name} was brought up to date by a newer Vestibule: its tables have version {version}, and this \
-                         program knows {known}. Start the newer program again, or restore a backup from before."
+                        "{name} was migrated by a newer Vestibule: its schema has version {version}, and this program supports \
+                         {known}. Start the newer version again, or restore a backup from before the update."
                     )));
                 }
                 Some(migration) if *migration.checksum != **checksum => {

@@ -1,5 +1,5 @@
-//! What people do with accounts of their own. Each act is done only while the session that asks for it lives and its account
-//! is open, which is looked at again in the transaction itself.
+//! Operations on accounts by their owners. Each one requires that its session or access token is still valid and that
+//! its account is enabled. The transaction itself checks this again.
 
 use super::{
     DURABLE, Error, Inherit, NewMail, Store,
@@ -13,40 +13,40 @@ use super::{
 };
 use crate::domain::{time::Timestamp, token::TokenHash, username::Username};
 
-/// A session in a list of its owner's. Times are milliseconds since 1970.
+/// A stored session in a list for its owner. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the fields are columns of the table")]
 pub struct SessionRecord {
     /// A UUID, version 7.
     pub id: String,
-    /// The client's own name for itself.
+    /// The client's name, from its `User-Agent`.
     pub name: String,
-    /// The network that it began from; empty if it isn't known.
+    /// The network of the login. Empty if unknown.
     pub network: String,
-    /// When it began.
     pub created_at: i64,
-    /// When it was last used, to the minute.
+    /// Accurate to the minute.
     pub last_seen_at: i64,
-    /// When it ends at the latest.
+    /// The end of the maximum lifetime.
     pub expires_at: i64,
-    /// When somebody logged in for the last time before it, if ever.
+    /// The account's last login before this session, if any.
     pub previous_login_at: Option<i64>,
-    /// When the password was last proven in it.
+    /// When the user last entered the password in this session.
     pub proven_at: i64,
 }
 
-/// Which sessions still live.
+/// A filter for active sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct ActiveSessions {
-    /// Those last used at this time or before have ended.
+    /// Sessions last used at or before this have expired.
     pub unused_since: Timestamp,
-    /// So have those that end now or ended before.
+    /// Sessions whose maximum lifetime ends at or before this have expired.
     pub now: Timestamp,
-    /// And those that begin after this, which the clock has yet to reach.
+    /// Sessions created after this are invalid: the clock was put back.
     pub begun_until: Timestamp,
 }
 
 impl ActiveSessions {
-    /// All that are kept, even if they have ended.
+    /// All stored sessions, including expired ones.
     pub const ALL: Self = Self {
         unused_since: Timestamp::from_millis(i64::MIN),
         now: Timestamp::from_millis(i64::MIN),
@@ -54,38 +54,38 @@ impl ActiveSessions {
     };
 }
 
-/// What came of a wish for another username.
+/// The result of changing a username.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenameOutcome {
-    /// It is theirs.
+    /// The account has the new username.
     Done,
-    /// Somebody has it.
+    /// Another account has the username.
     Taken,
-    /// The session that asked has ended.
+    /// The requesting session has ended.
     SessionEnded,
 }
 
-/// What asks for an act: a session or a personal access token, as it was when it was checked.
+/// The session or personal access token of a request, as it was when it was checked.
 #[derive(Clone, Debug)]
 pub struct Asking {
-    /// Whose it is.
+    /// The account.
     pub user: String,
-    /// Its identifier, which a renewal leaves.
+    /// The id of the session or token, which a renewal doesn't change.
     pub id: String,
-    /// What its token hashed to, which a renewal changes.
+    /// The hash of the token when it was checked. A renewal changes it.
     pub token_hash: TokenHash,
 }
 
 /// $1 the session or access token, $2 the user, $3 the token's hash.
-pub(super) const LIVING: &str = "SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND \
+pub(super) const ACTIVE: &str = "SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND \
     (EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 AND token_hash = $3) \
      OR EXISTS (SELECT 1 FROM access_tokens WHERE id = $1 AND user_id = $2 AND token_hash = $3))";
 
-/// Whether what asks still has the token that it asked with, and its account is open.
+/// Whether the session or access token still has the same token, and its account is enabled.
 macro_rules! finds {
     ($conn:ident, $asking:expr) => {{
         let asking: &$crate::store::Asking = $asking;
-        let query = sqlx::query_scalar($crate::store::own::LIVING).bind(&asking.id).bind(&asking.user);
+        let query = sqlx::query_scalar($crate::store::own::ACTIVE).bind(&asking.id).bind(&asking.user);
         let found: Option<String> =
             query.bind(asking.token_hash.as_bytes().as_slice()).fetch_optional(&mut *$conn).await?;
         found.is_some()
@@ -94,8 +94,8 @@ macro_rules! finds {
 
 pub(super) use finds;
 
-/// Locks an account. Then tells whether it is open, and whether what asks still has the token that it asked with. A session that
-/// was renewed since the check has another, and the old token may do nothing any more.
+/// Locks an account. Returns whether it is enabled and the session or access token still has the same token. A
+/// session that was renewed since the check has another token, and the old one is no longer valid.
 macro_rules! lock_active {
     ($tx:ident, $asking:expr) => {{
         let asking: &$crate::store::Asking = $asking;
@@ -106,14 +106,14 @@ macro_rules! lock_active {
 
 pub(super) use lock_active;
 
-/// By what right an account is changed.
+/// Who may change an account.
 #[derive(Clone, Debug)]
 pub enum Authority {
-    /// Its owner, by a session.
+    /// The owner, by a session.
     Asking(Asking),
-    /// The operator, whom no session names.
+    /// The operator, without a session.
     Operator {
-        /// The account.
+        /// The account to change.
         user: String,
     },
 }
@@ -127,7 +127,7 @@ impl Authority {
     }
 }
 
-/// Locks an account, and tells whether it may be changed by this right.
+/// Locks an account, and returns whether it may be changed with this authority.
 macro_rules! allowed {
     ($tx:ident, $authority:expr) => {{
         let authority: &Authority = $authority;
@@ -141,13 +141,13 @@ macro_rules! allowed {
     }};
 }
 
-/// $1 the session, $2 the user, $3 the token's hash, $4 the next one's, $5 the password's hash, $6 now.
-/// It is a use of the session, noted here: what waits to be noted knows the token until now.
+/// $1 the session, $2 the user, $3 the token's hash, $4 the new token's hash, $5 the password's hash, $6 now. Also
+/// stores the use of the session, since a pending update of its last use refers to the old token.
 const RENEW: &str = "UPDATE sessions SET token_hash = $4, proven_at = $6, last_seen_at = $6 \
     WHERE id = $1 AND user_id = $2 AND token_hash = $3 \
     AND user_id IN (SELECT id FROM users WHERE id = $2 AND password_hash = $5 AND disabled_at IS NULL)";
 
-/// Gives a session another token, with its account locked. Tells whether the session still had the one that it asked with.
+/// Locks the account and gives a session a new token. Returns whether the session still had the token of the request.
 macro_rules! renew {
     ($tx:ident, $asking:expr, $new:expr, $password_hash:expr, $now:expr) => {{
         let (asking, now): (&Asking, Timestamp) = ($asking, $now);
@@ -159,27 +159,22 @@ macro_rules! renew {
 }
 
 impl Store {
-    /// An account's sessions, the last used first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn list_sessions(&self, user: &str, living: ActiveSessions) -> Result<Vec<SessionRecord>, Error> {
+    /// An account's sessions, the most recently used first.
+    pub async fn list_sessions(&self, user: &str, active: ActiveSessions) -> Result<Vec<SessionRecord>, Error> {
         let sql = "SELECT id, name, network, created_at, last_seen_at, expires_at, previous_login_at, proven_at \
                    FROM sessions WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 AND created_at <= $4 \
                    ORDER BY last_seen_at DESC, id DESC";
         Ok(on_read!(self, conn => sqlx::query_as(sql)
             .bind(user)
-            .bind(living.unused_since.as_millis())
-            .bind(living.now.as_millis())
-            .bind(living.begun_until.as_millis())
+            .bind(active.unused_since.as_millis())
+            .bind(active.now.as_millis())
+            .bind(active.begun_until.as_millis())
             .fetch_all(&mut *conn)
             .await?))
     }
 
-    /// When somebody logged in to an account for the last time, if ever; and how many failed logins are remembered, of those
-    /// whom it knows and of strangers, under a key of their own, and when the last one was. Times are milliseconds since 1970.
-    ///
-    /// # Errors
+    /// An account's last login, if any, with the number of remembered failed logins and the time of the last one. The
+    /// failures include those of strangers, counted under the key `strangers`. Times are milliseconds since 1970.
     /// [`Error::Unavailable`].
     pub async fn attempts_of(&self, user: &str, strangers: &str) -> Result<(Option<i64>, Option<(i64, i64)>), Error> {
         Ok(on_read!(self, conn => {
@@ -197,21 +192,14 @@ impl Store {
         }))
     }
 
-    /// When somebody logged in to an account from each of the networks that it knows, the latest first. Times are milliseconds
-    /// since 1970.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// The last login from each network that an account knows, the latest first. Times are milliseconds since 1970.
     pub async fn known_networks_of(&self, user: &str) -> Result<Vec<i64>, Error> {
         let sql = "SELECT seen_at FROM known_networks WHERE user_id = $1 ORDER BY seen_at DESC";
         Ok(on_read!(self, conn => sqlx::query_scalar(sql).bind(user).fetch_all(&mut *conn).await?))
     }
 
-    /// Gives an account another username. Without a session it is the operator who asks. Strangers' failures with
-    /// that username become the account's, `held`, and stay with the username until now, `left`.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Changes an account's username, for its owner or the operator. Strangers' failures with the new username apply
+    /// to the account (`held`). They also remain with the previous username (`left`).
     pub async fn rename_user(
         &self,
         authority: Authority,
@@ -222,54 +210,48 @@ impl Store {
         let renamed = self.uncancelled(async move {
             let _forgotten = store.forget_user_afterwards(authority.user());
             Ok(on_write!(store, DURABLE, tx => {
-                let living = allowed!(tx, &authority);
-                if living {
+                let active = allowed!(tx, &authority);
+                if active {
                     let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
                     sqlx::query(sql).bind(authority.user()).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
                     inherit_failures!(tx, &held);
                     inherit_failures!(tx, &left);
                 }
-                living
+                active
             }))
         });
         match renamed.await {
             Ok(true) => Ok(RenameOutcome::Done),
             Ok(false) => Ok(RenameOutcome::SessionEnded),
-            // The database's own uniqueness decides, so that two at once can't both have it.
+            // The unique constraint decides, so that two concurrent requests can't both get it.
             Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(RenameOutcome::Taken),
             Err(error) => Err(error),
         }
     }
 
-    /// Puts a mail about an account into the queue, to another address. `None`, and nothing is changed, if the session that asks
-    /// has ended.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Enqueues a mail about an account to another address. Returns `None`, and changes nothing, if the requesting
+    /// session has ended.
     pub async fn enqueue_mail_for(&self, mail: &NewMail, asking: &Asking, address: &str) -> Result<Option<()>, Error> {
         Ok(on_write!(self, DURABLE, tx => {
-            let living = lock_active!(tx, asking);
-            if living {
+            let active = lock_active!(tx, asking);
+            if active {
                 enqueue_mail!(tx, mail, Some(&asking.user), address);
             }
-            living.then_some(())
+            active.then_some(())
         }))
     }
 
-    /// Removes an account with its sessions and whatever was counted of it. Its email and username are free again. `None`,
-    /// and nothing is changed, if the session that asks has ended. Without a session it is the operator who asks. Strangers'
-    /// failures stay with its username, `left`, as they stay with its email.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Deletes an account with its sessions and counters, for its owner or the operator. Its email and username
+    /// become available again. Strangers' failures remain with its email, and with its username (`left`). Returns
+    /// `None`, and changes nothing, if the requesting session has ended.
     pub async fn delete_user(&self, authority: Authority, left: Inherit) -> Result<Option<()>, Error> {
         let store = self.clone();
         self.uncancelled(async move {
             let user = authority.user();
             let _ended = store.forget_user_afterwards(user);
             let deleted = on_write!(store, DURABLE, tx => {
-                let living = allowed!(tx, &authority);
-                if living {
+                let active = allowed!(tx, &authority);
+                if active {
                     let sql = "DELETE FROM mails WHERE user_id IS NULL \
                                AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
                     sqlx::query(sql).bind(user).execute(&mut *tx).await?;
@@ -278,7 +260,7 @@ impl Store {
                     sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&mut *tx).await?;
                     tx.note_remains().await?;
                 }
-                living.then_some(())
+                active.then_some(())
             });
             store.empty_log().await;
             Ok(deleted)
@@ -286,10 +268,7 @@ impl Store {
         .await
     }
 
-    /// Whether an account has a session of this name.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Whether an account has a session with this id.
     pub async fn has_session(&self, user: &str, session: &str) -> Result<bool, Error> {
         let sql = "SELECT id FROM sessions WHERE id = $1 AND user_id = $2";
         let found: Option<String> =
@@ -297,26 +276,20 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Whether what asks still has the token that it asked with.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Whether the session or access token still has the same token, and its account is enabled.
     pub async fn still_asks(&self, asking: &Asking) -> Result<bool, Error> {
         Ok(on_read!(self, conn => finds!(conn, asking)))
     }
 
-    /// Ends one session of an account. `false` if the account has none of this name; `None` if the session that asks has
-    /// ended.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Ends one session of an account. Returns `false` if the account has no session with this id, or `None` if the
+    /// requesting session has ended.
     pub async fn end_session_of(&self, asking: Asking, session: &str) -> Result<Option<bool>, Error> {
         let (store, session) = (self.clone(), session.to_owned());
         self.uncancelled(async move {
             let (ended, _forgotten) = on_write!(store, DURABLE, tx => {
-                let living = lock_active!(tx, &asking);
-                let ended = if living { end_session!(tx, &asking.user, &session) } else { Vec::new() };
-                (living.then_some(!ended.is_empty()), store.forget_afterwards(&ended))
+                let active = lock_active!(tx, &asking);
+                let ended = if active { end_session!(tx, &asking.user, &session) } else { Vec::new() };
+                (active.then_some(!ended.is_empty()), store.forget_afterwards(&ended))
             });
             Ok(ended)
         })
@@ -324,9 +297,6 @@ impl Store {
     }
 
     /// Whether [`Store::end_other_sessions`] would change anything.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn has_other_sessions(&self, user: &str, asking: &str) -> Result<bool, Error> {
         let sql = "SELECT id FROM users WHERE id = $1 AND \
                    (EXISTS (SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2) \
@@ -337,10 +307,8 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Ends every session of an account but the one that asks. Returns how many there were; `None` if that one has ended.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Ends every session of an account except the requesting one, and revokes links that reset the password or
+    /// change the email. Returns how many sessions ended, or `None` if the requesting session has ended.
     pub async fn end_other_sessions(&self, asking: Asking) -> Result<Option<u64>, Error> {
         let store = self.clone();
         self.uncancelled(async move {
@@ -359,11 +327,8 @@ impl Store {
         .await
     }
 
-    /// Notes that a session's user has proven the password whose hash is given, and gives the session another token. `false`
-    /// if the session has ended, or the password is another by now.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Stores that a session's user has entered the password with the given hash, and gives the session a new token.
+    /// Returns `false` if the session has ended, or the password no longer has that hash.
     pub async fn renew_session(
         &self,
         asking: Asking,
@@ -379,25 +344,22 @@ impl Store {
         .await
     }
 
-    /// As [`Store::renew_session`]; beyond that it replaces the password's hash by another's, ends every other session of the
-    /// account, voids links to a new password, and posts what the owner is to be told. The account knows `network` and no other
-    /// from now on. With `revoke_tokens` it revokes every personal access token too. Returns how many sessions ended; `None`, and
-    /// nothing is changed, if the session has ended or the password is another by now.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Like [`Store::renew_session`], but also changes the password. Ends every other session, revokes links that
+    /// reset the password or change the email, and enqueues `notice` for the owner. Makes `network` the only known
+    /// one. With `revoke_tokens` it also revokes every personal access token. Returns how many sessions ended.
+    /// Returns `None`, and changes nothing, if the session has ended or the password no longer has the old hash.
     pub async fn change_password(
         &self,
         asking: Asking,
         (new, network): (&TokenHash, &str),
         (old_password, new_password): (&str, &str),
         now: Timestamp,
-        told: Option<&NewMail>,
+        notice: Option<&NewMail>,
         revoke_tokens: bool,
     ) -> Result<Option<u64>, Error> {
         let (store, new) = (self.clone(), new.as_bytes().to_vec());
         let (old_password, new_password) = (old_password.to_owned(), new_password.to_owned());
-        let (network, told) = (network.to_owned(), told.cloned());
+        let (network, notice) = (network.to_owned(), notice.cloned());
         self.uncancelled(async move {
             let user = &asking.user;
             let _ended = store.forget_user_afterwards(user);
@@ -411,8 +373,8 @@ impl Store {
                     if revoke_tokens {
                         revoke_access_tokens!(tx, user);
                     }
-                    if let Some(told) = &told {
-                        enqueue_mail!(tx, told, Some(user), "");
+                    if let Some(notice) = &notice {
+                        enqueue_mail!(tx, notice, Some(user), "");
                     }
                     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
                     Some(sqlx::query(sql).bind(user).bind(&asking.id).execute(&mut *tx).await?.rows_affected())

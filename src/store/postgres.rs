@@ -42,9 +42,9 @@ const READING: &str = pooled!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
 #[derive(Debug)]
 pub struct Server {
     pool: PgPool,
-/// Whether a pooler lends connections for one transaction each.
+    /// Whether a pooler lends connections for one transaction each.
     pooled: bool,
-/// The user, host and database, for messages.
+    /// The user, host and database, for messages.
     pub place: String,
 }
 
@@ -128,10 +128,10 @@ impl Session<Box<PgConnection>> {
 /// pooler.
 async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptions, bool), Error> {
     let base = address.options.clone().application_name("vestibule").extra_float_digits(None);
-    let patience = DATABASE_TIMEOUT.as_millis().to_string();
+    let timeout = DATABASE_TIMEOUT.as_millis().to_string();
     let direct = base.clone().options([
-        ("statement_timeout", patience.as_str()),
-        ("lock_timeout", patience.as_str()),
+        ("statement_timeout", timeout.as_str()),
+        ("lock_timeout", timeout.as_str()),
         ("idle_in_transaction_session_timeout", "10000"),
         ("default_transaction_isolation", "read committed"),
         ("standard_conforming_strings", "on"),
@@ -142,8 +142,8 @@ async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptio
         match look(&direct, place).await {
             // A pooler that drops unknown parameters shows the server's own limit.
             Ok(limit) if limit == "2500ms" => return Ok((direct, false)),
-            Ok(_) | Err(Trouble::Pooler) => {}
-            Err(Trouble::Other(error)) => return Err(error),
+            Ok(_) | Err(ConnectError::Pooler) => {}
+            Err(ConnectError::Other(error)) => return Err(error),
         }
     }
     if address.session_options {
@@ -155,26 +155,26 @@ async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptio
     let pooled = base.statement_cache_capacity(0);
     match look(&pooled, place).await {
         Ok(_) => {}
-        Err(Trouble::Pooler) => {
+        Err(ConnectError::Pooler) => {
             return Err(Error::Refused(format!(
                 "the pooler at {place} refuses a startup parameter. Set ignore_startup_parameters = \
                  extra_float_digits,options there, or connect to PostgreSQL itself."
             )));
         }
-        Err(Trouble::Other(error)) => return Err(error),
+        Err(ConnectError::Other(error)) => return Err(error),
     }
     tracing::info!("connected through a pooler: each operation is one transaction");
     Ok((pooled, true))
 }
 
-enum Trouble {
+enum ConnectError {
     /// A pooler rejects a startup parameter.
     Pooler,
     Other(Error),
 }
 
 /// Connects once, checks the server's settings, and returns its statement timeout.
-async fn look(options: &PgConnectOptions, place: &str) -> Result<String, Trouble> {
+async fn look(options: &PgConnectOptions, place: &str) -> Result<String, ConnectError> {
     let looked = async {
         let mut connection = options.connect().await?;
         let facts = "SELECT current_setting('statement_timeout'), current_setting('server_encoding'), \
@@ -185,9 +185,9 @@ async fn look(options: &PgConnectOptions, place: &str) -> Result<String, Trouble
         Ok(facts)
     };
     let looked = tokio::time::timeout(DATABASE_TIMEOUT, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-    let (limit, encoding, commit) = looked.map_err(|cause| trouble(&cause, place))?;
+    let (limit, encoding, commit) = looked.map_err(|cause| connect_error(&cause, place))?;
     if encoding != "UTF8" {
-        return Err(Trouble::Other(Error::Refused(format!(
+        return Err(ConnectError::Other(Error::Refused(format!(
             "the database of {place} is encoded in {encoding}, which can't store every name. Create another one: CREATE DATABASE \
              vestibule ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0."
         ))));
@@ -198,14 +198,14 @@ async fn look(options: &PgConnectOptions, place: &str) -> Result<String, Trouble
     Ok(limit)
 }
 
-fn trouble(cause: &sqlx::Error, place: &str) -> Trouble {
+fn connect_error(cause: &sqlx::Error, place: &str) -> ConnectError {
     let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
     let words = cause.to_string();
     if code == "08P01" && words.contains("startup parameter") {
-        return Trouble::Pooler;
+        return ConnectError::Pooler;
     }
     if words.contains("server does not support TLS") {
-        return Trouble::Other(Error::Refused(format!(
+        return ConnectError::Other(Error::Refused(format!(
             "{place} offers no TLS, so password hashes would be sent unencrypted. Enable ssl there. If the network is private, \
              you can add sslmode=disable after a ? at the end of database.url instead."
         )));
@@ -216,11 +216,11 @@ fn trouble(cause: &sqlx::Error, place: &str) -> Trouble {
     let advice = if code.starts_with("28") {
         "Correct the user or the password in database.url"
     } else {
-        "Start it, or correct the database's address"
+        "Start the server, or correct database.url"
     };
     let message = format!("{place} can't be used: {what}. {advice}.");
     let passes = is_passing(cause) && !lasting;
-    Trouble::Other(if passes { Error::Away(message) } else { Error::Refused(message) })
+    ConnectError::Other(if passes { Error::Away(message) } else { Error::Refused(message) })
 }
 
 /// A query whose statement is unnamed behind a pooler, which might lend the connection to another client.

@@ -15,15 +15,15 @@ use crate::domain::{
 /// The delays after an account's failed logins.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginBackoff {
-/// The number of failures without a delay.
+    /// The number of failures without a delay.
     pub free: u32,
-/// The delay after the last free failure. It doubles with each further failure.
+    /// The delay after the last free failure. It doubles with each further failure.
     pub first_delay: Duration,
-/// The longest delay.
+    /// The longest delay.
     pub longest_delay: Duration,
-/// Failures are forgotten after this long without an attempt.
+    /// Failures are forgotten after this long without an attempt.
     pub memory: Duration,
-/// An attempt that is not settled after this long is counted as failed, since its server has stopped.
+    /// An attempt that is not settled after this long is counted as failed, since its server has stopped.
     pub settled_within: Duration,
 }
 
@@ -86,11 +86,11 @@ const GIVE_UP: &str = concat!(
 /// Actions that are rate-limited per account, besides failed logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitedAction {
-/// Creating personal access tokens.
+    /// Creating personal access tokens.
     Tokens,
-/// Changing the password.
+    /// Changing the password.
     Passwords,
-/// Sending confirmation mails to a new address.
+    /// Sending confirmation mails to a new address.
     Moves,
 }
 
@@ -310,43 +310,43 @@ pub(super) use {know_network, settle_right, welcome};
 /// A rate limit: a burst, and then one request per interval.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-/// The number of requests that are possible at once.
+    /// The number of requests that are possible at once.
     pub burst: u32,
-/// The time after which one more request is possible.
+    /// The time after which one more request is possible.
     pub interval: Duration,
 }
 
 /// The counter for failed logins that applies to an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginCounter {
-/// The key of the counter.
+    /// The key of the counter.
     pub key: String,
-/// Whether the counter belongs to clients that the owner knows, so that a correct password resets it. Strangers'
-/// failures are not reset: this would reveal to them that the account has an owner.
+    /// Whether the counter belongs to clients that the owner knows, so that a correct password resets it. Strangers'
+    /// failures are not reset: this would reveal to them that the account has an owner.
     pub owners: bool,
 }
 
 /// The account that a login is for.
 #[derive(Clone, Debug)]
 pub enum LoginOf {
-/// The account with a name.
+    /// The account with a name.
     Named {
-/// The email or username.
+        /// The email or username.
         identifier: Identifier,
-/// The name as typed.
+        /// The name as typed.
         typed: String,
-/// The key for hashing names in counters.
+        /// The key for hashing names in counters.
         names: NameKey,
-/// The hash of the client's network.
+        /// The hash of the client's network.
         network: String,
-/// A network last seen before this is not known any more.
+        /// A network last seen before this is not known any more.
         known_since: Timestamp,
     },
-/// An account whose owner is identified by a session or by a link in a mail.
+    /// An account whose owner is identified by a session or by a link in a mail.
     Owner {
-/// The account's email, for the look-up.
+        /// The account's email, for the look-up.
         identifier: Identifier,
-/// The counter for failures.
+        /// The counter for failures.
         counter: LoginCounter,
     },
 }
@@ -357,13 +357,13 @@ pub type Verdict = Result<(), Duration>;
 /// The result of trying to reserve a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-/// The attempt is reserved and must be settled.
+    /// The attempt is reserved and must be settled.
     Now,
-/// Other attempts are running. Try again when they are settled.
+    /// Other attempts are running. Try again when they are settled.
     Later,
-/// Other attempts were reserved, but their server has stopped. They are counted as failed.
+    /// Other attempts were reserved, but their server has stopped. They are counted as failed.
     Abandoned,
-/// No attempt is permitted before this time has passed.
+    /// No attempt is permitted before this time has passed.
     Wait(Duration),
 }
 
@@ -388,22 +388,22 @@ impl Turn {
 /// The result of counting a login before it is tried.
 #[derive(Debug)]
 pub enum LoginCount {
-/// An address or network is rate-limited, by its index in the list, for this long. The account was not counted.
+    /// An address or network is rate-limited, by its index in the list, for this long. The account was not counted.
     AddressLimited(usize, Duration),
-/// The addresses are within their limits.
+    /// The addresses are within their limits.
     Counted(Counted),
 }
 
 /// A login that was counted for its addresses.
 #[derive(Debug)]
 pub struct Counted {
-/// The account, if there is one.
+    /// The account, if there is one.
     pub known: Option<Credential>,
-/// The counter for failures.
+    /// The counter for failures.
     pub counter: LoginCounter,
-/// The account's last login from this network, if the network is known.
+    /// The account's last login from this network, if the network is known.
     pub network_seen_at: Option<Timestamp>,
-/// Whether the login may be tried.
+    /// Whether the login may be tried.
     pub turn: Turn,
 }
 
@@ -420,11 +420,11 @@ pub struct LoginRow {
 /// was rate-limited stays rate-limited.
 #[derive(Clone, Debug)]
 pub struct Inherit {
-/// The key with the failures.
+    /// The key with the failures.
     pub from: String,
-/// The key that gets them too.
+    /// The key that gets them too.
     pub to: String,
-/// Failures before this are forgotten.
+    /// Failures before this are forgotten.
     pub since: Timestamp,
 }
 
@@ -531,26 +531,17 @@ impl Store {
     }
 
     /// Reserves a login that had to wait for others.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn reserve_login(&self, key: &str, rule: LoginBackoff, now: Timestamp) -> Result<Turn, Error> {
         Ok(on_each!(self, RELAXED, tx => reserve!(tx, key, rule, now)))
     }
 
     /// Deletes the failed logins counted under a key.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn forget_failures(&self, key: &str) -> Result<(), Error> {
         on_each!(self, RELAXED, tx => forget_failures_of!(tx, key));
         Ok(())
     }
 
     /// Settles an attempt as failed.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn settle_failed(&self, key: &str, rule: LoginBackoff, now: Timestamp) -> Result<(), Error> {
         let first = millis(rule.first_delay);
         on_each!(self, RELAXED, tx => {
@@ -569,9 +560,6 @@ impl Store {
     }
 
     /// Settles an attempt with a correct password that creates no session.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn settle_right(&self, counter: &LoginCounter) -> Result<(), Error> {
         on_each!(self, RELAXED, tx => settle_right!(tx, counter));
         Ok(())

@@ -20,15 +20,15 @@ use crate::domain::time::Timestamp;
 /// What to remove from a restored database.
 #[derive(Debug)]
 pub struct Forget<'a> {
-/// The current time.
+    /// The current time.
     pub now: Timestamp,
-/// Mail created before this is deleted.
+    /// Mail created before this is deleted.
     pub mails_before: Timestamp,
-/// Whether personal access tokens stay valid.
+    /// Whether personal access tokens stay valid.
     pub keep_access_tokens: bool,
-/// Accounts to disable.
+    /// Accounts to disable.
     pub disable: &'a [SinceAccount],
-/// The hashes of links that stay valid.
+    /// The hashes of links that stay valid.
     pub keep_links: &'a [Vec<u8>],
 }
 
@@ -37,10 +37,10 @@ pub struct Forget<'a> {
 #[expect(missing_docs, reason = "each field counts what its name says")]
 pub struct Forgotten {
     pub sessions: u64,
-/// Links in mails.
+    /// Links in mails.
     pub links: u64,
     pub access_tokens: u64,
-/// Queued mails.
+    /// Queued mails.
     pub mails: u64,
 }
 
@@ -55,21 +55,21 @@ pub struct SinceAccount {
 /// The relevant changes since a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
-/// The number of accounts created.
+    /// The number of accounts created.
     pub made: u64,
-/// Deleted accounts.
+    /// Deleted accounts.
     pub deleted: Vec<SinceAccount>,
-/// Disabled accounts.
+    /// Disabled accounts.
     pub disabled: Vec<SinceAccount>,
-/// Accounts with another email.
+    /// Accounts with another email.
     pub emails: Vec<SinceAccount>,
-/// Accounts created by someone else that the owner of the email has claimed.
+    /// Accounts created by someone else that the owner of the email has claimed.
     pub claimed: Vec<SinceAccount>,
-/// Accounts with another username, listed by their username in the backup.
+    /// Accounts with another username, listed by their username in the backup.
     pub usernames: Vec<SinceAccount>,
-/// Accounts with another password.
+    /// Accounts with another password.
     pub passwords: Vec<SinceAccount>,
-/// The hashes of valid links that undo a change of email. With them an owner recovers the account.
+    /// The hashes of valid links that undo a change of email. With them an owner recovers the account.
     pub undo_links: Vec<Vec<u8>>,
 }
 
@@ -95,11 +95,11 @@ const NEWEST: &str = "SELECT MAX(at) FROM (SELECT MAX(created_at) AS at FROM use
 /// A copy that is ready to replace a database. The database is locked meanwhile.
 #[derive(Debug)]
 pub struct Prepared {
-/// The copy, opened.
+    /// The copy, opened.
     pub store: Store,
     draft: Draft,
     database: PathBuf,
-/// Whether there was a database before.
+    /// Whether there was a database before.
     present: bool,
     _lock: SqliteLock,
 }
@@ -108,7 +108,8 @@ impl Prepared {
     /// Copies a backup into a draft, checks it, and applies pending migrations. The nonce becomes part of the draft's
     /// name.
     ///
-    /// # Errors [`Error::InUse`] while a server runs, [`Error::Refused`] for a copy that can't be used.
+    /// # Errors
+    /// [`Error::InUse`] while a server runs, [`Error::Refused`] for a copy that can't be used.
     pub async fn new(database: &Path, source: &File, nonce: Nonce) -> Result<Self, Error> {
         // A failed attempt without a database leaves an empty file.
         let present = fs::metadata(database).is_ok_and(|metadata| metadata.len() > 0);
@@ -165,8 +166,9 @@ impl Prepared {
     /// Replaces the database with the copy. The previous database is kept beside it, and the paths of its files are
     /// returned.
     ///
-    /// # Errors [`Error::Refused`]. The previous database is then still in place. The exception is when the disk
-    /// didn't confirm the copy, which the message says.
+    /// # Errors
+    /// [`Error::Refused`]. The previous database is then still in place. The exception is when the disk didn't
+    /// confirm the copy, which the message says.
     pub async fn put_in_place(self, now: Timestamp) -> Result<Vec<PathBuf>, Error> {
         let Self { store, draft, database, present, _lock } = self;
         // Higher than the previous database's count. Otherwise that database could be put back by hand, with all
@@ -206,18 +208,12 @@ fn confirm(database: &Path, synced: io::Result<()>) -> Result<(), Error> {
 
 impl Store {
     /// The time of the newest creation or use of a row, if there is one.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn newest(&self) -> Result<Option<Timestamp>, Error> {
         let newest: Option<i64> = on_read!(self, conn => sqlx::query_scalar(NEWEST).fetch_one(&mut *conn).await?);
         Ok(newest.map(Timestamp::from_millis))
     }
 
     /// Removes access that a restored database would make valid again, in one transaction.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn forget_after_restore(&self, forget: Forget<'_>) -> Result<Forgotten, Error> {
         let Forget { now, mails_before, keep_access_tokens, disable, keep_links } = forget;
         Ok(on_write!(self, DURABLE, tx => {

@@ -28,9 +28,9 @@ struct Entries {
 /// What to remove from the cache.
 #[derive(Debug)]
 pub enum Forget {
-/// These sessions.
+    /// These sessions.
     Sessions(Vec<TokenHash>),
-/// All sessions of a user.
+    /// All sessions of a user.
     User(String),
 }
 

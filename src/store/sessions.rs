@@ -15,36 +15,36 @@ use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct NewSession {
-/// A UUID, version 7.
+    /// A UUID, version 7.
     pub id: String,
     pub user_id: String,
     pub token_hash: TokenHash,
-/// The client's name, from its `User-Agent`, by which the owner recognises the session.
+    /// The client's name, from its `User-Agent`, by which the owner recognises the session.
     pub name: String,
     pub created_at: Timestamp,
-/// The end of the maximum lifetime.
+    /// The end of the maximum lifetime.
     pub expires_at: Timestamp,
-/// The network of the login.
+    /// The network of the login.
     pub network: String,
 }
 
 /// The maximum number of sessions of an account.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionCap {
-/// The maximum, including the new session.
+    /// The maximum, including the new session.
     pub most: u32,
-/// Sessions last used at or before this have expired and are not included.
+    /// Sessions last used at or before this have expired and are not included.
     pub unused_since: Timestamp,
-/// Sessions created after this are not included either: the clock was put back.
+    /// Sessions created after this are not included either: the clock was put back.
     pub begun_until: Timestamp,
 }
 
 /// The counter and network of the login that creates a session.
 #[derive(Clone, Debug)]
 pub struct LoginMade {
-/// The counter to settle. `None` for a registration, where no password was compared.
+    /// The counter to settle. `None` for a registration, where no password was compared.
     pub counter: Option<LoginCounter>,
-/// The network to store as known. `None` if it was stored recently.
+    /// The network to store as known. `None` if it was stored recently.
     pub network: Option<String>,
 }
 
@@ -52,22 +52,22 @@ pub struct LoginMade {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct Session {
-/// A UUID, version 7.
+    /// A UUID, version 7.
     pub id: String,
-/// The owner. Never a disabled account.
+    /// The owner. Never a disabled account.
     pub user: User,
-/// The hash of the current token. Renewing the session replaces it.
+    /// The hash of the current token. Renewing the session replaces it.
     pub token_hash: TokenHash,
     pub created_at: Timestamp,
-/// Accurate to the minute.
+    /// Accurate to the minute.
     pub last_seen_at: Timestamp,
-/// The end of the maximum lifetime.
+    /// The end of the maximum lifetime.
     pub expires_at: Timestamp,
-/// The account's last login before this session, if any.
+    /// The account's last login before this session, if any.
     pub previous_login_at: Option<Timestamp>,
-/// When the user last entered the password: at login or later.
+    /// When the user last entered the password: at login or later.
     pub proven_at: Timestamp,
-/// Computed on first use.
+    /// Computed on first use.
     pub(super) identity: OnceLock<Identity>,
 }
 
@@ -115,7 +115,7 @@ impl SessionRow {
 /// The result of creating a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionStart {
-/// The account's last login before this one, if any.
+    /// The account's last login before this one, if any.
     pub previous_login_at: Option<Timestamp>,
 }
 
@@ -151,9 +151,6 @@ impl Store {
     /// Creates a session, settles the login, and ends the account's oldest sessions beyond the cap, in one
     /// transaction. Returns `None` if the account is disabled or the password has changed since it was checked. The
     /// commit doesn't wait for the disk: a user who loses a session in a power failure logs in again.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn begin_session(
         &self,
         new: NewSession,
@@ -208,9 +205,6 @@ impl Store {
     }
 
     /// The session for a token. Comes from memory where this is the only process that writes.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn find_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
         // Boxed, since the query's state takes kilobytes, which every check would carry otherwise.
         let Some(cache) = &self.inner.cache else { return Box::pin(self.read_session(hash)).await };
@@ -238,9 +232,6 @@ impl Store {
     }
 
     /// Ends one session, even if it was renewed since it was read.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn end_session(&self, session: &Session) -> Result<(), Error> {
         let (store, user, id, hash) = (self.clone(), session.user.id.clone(), session.id.clone(), session.token_hash);
         self.uncancelled(async move {
@@ -256,9 +247,6 @@ impl Store {
 
     /// Ends every session of an account, revokes its personal access tokens, and forgets its known networks. Returns
     /// how many sessions ended.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn end_sessions_of(&self, user: &str) -> Result<u64, Error> {
         let (store, user) = (self.clone(), user.to_owned());
         self.uncancelled(async move {
@@ -273,9 +261,6 @@ impl Store {
     }
 
     /// Stores when sessions and personal access tokens were last used, in one transaction.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn touch_tokens(&self, seen: &[(TokenHash, Timestamp)]) -> Result<(), Error> {
         on_write!(self, RELAXED, tx => {
             let [session, access_token] = tx.noting_a_use();

@@ -14,27 +14,27 @@ use crate::domain::time::Timestamp;
 /// The times at or before which rows are expired.
 #[derive(Clone, Copy, Debug)]
 pub struct Cutoffs {
-/// The current time. A limit that is full again has the same effect as a missing row.
+    /// The current time. A limit that is full again has the same effect as a missing row.
     pub allowances: Timestamp,
-/// Failed logins before this are forgotten. No attempt from before this is still running.
+    /// Failed logins before this are forgotten. No attempt from before this is still running.
     pub failures: Timestamp,
-/// Networks last seen before this are no longer known.
+    /// Networks last seen before this are no longer known.
     pub networks: Timestamp,
-/// Sessions last used before this have expired. This also covers sessions past their maximum lifetime, since they
-/// can't have been used since.
+    /// Sessions last used before this have expired. This also covers sessions past their maximum lifetime, since they
+    /// can't have been used since.
     pub sessions: Timestamp,
 }
 
 /// The kind of an expired row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-/// The rate limit of a client address, a mailbox or an account.
+    /// The rate limit of a client address, a mailbox or an account.
     Address,
-/// The failed logins of an account, or of a name without an account.
+    /// The failed logins of an account, or of a name without an account.
     Account,
-/// A network that an account knew.
+    /// A network that an account knew.
     Network,
-/// A session.
+    /// A session.
     Session,
 }
 
@@ -118,12 +118,12 @@ impl Expired {
         }
     }
 
-    const fn until(self, horizons: Cutoffs) -> i64 {
+    const fn until(self, cutoffs: Cutoffs) -> i64 {
         match self {
-            Self::Address => horizons.allowances.as_millis(),
-            Self::Account => horizons.failures.as_millis(),
-            Self::Network => horizons.networks.as_millis(),
-            Self::Session => horizons.sessions.as_millis(),
+            Self::Address => cutoffs.allowances.as_millis(),
+            Self::Account => cutoffs.failures.as_millis(),
+            Self::Network => cutoffs.networks.as_millis(),
+            Self::Session => cutoffs.sessions.as_millis(),
         }
     }
 }
@@ -179,17 +179,17 @@ impl Store {
     }
 
     /// The keys of up to `limit` expired rows, sorted, so that neighbouring rows are deleted together.
-    pub async fn find_expired(&self, kind: Expired, horizons: Cutoffs, limit: u32) -> Result<Vec<String>, Error> {
+    pub async fn find_expired(&self, kind: Expired, cutoffs: Cutoffs, limit: u32) -> Result<Vec<String>, Error> {
         Ok(on_search!(self, conn => sqlx::query_scalar(kind.search())
-            .bind(kind.until(horizons))
+            .bind(kind.until(cutoffs))
             .bind(i64::from(limit))
             .fetch_all(&mut *conn)
             .await?))
     }
 
     /// Deletes rows that [`Store::find_expired`] found, unless they were used since or are locked. Returns how many.
-    pub async fn purge_expired(&self, kind: Expired, keys: &[String], horizons: Cutoffs) -> Result<u64, Error> {
-        let until = kind.until(horizons);
+    pub async fn purge_expired(&self, kind: Expired, keys: &[String], cutoffs: Cutoffs) -> Result<u64, Error> {
+        let until = kind.until(cutoffs);
         let (rows, _ended) = on_write!(self, RELAXED, tx => {
             let (sql, mut rows, mut ended) = (tx.skipping_locked(kind.delete()), 0, Vec::<Vec<u8>>::new());
             for keys in keys.chunks(AT_ONCE) {

@@ -18,9 +18,9 @@ use url::Url;
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
-/// The path of a file.
+    /// The path of a file.
     Sqlite(PathBuf),
-/// The URL of a server, which may contain a password.
+    /// The URL of a server, which may contain a password.
     Postgres(String),
 }
 
@@ -30,26 +30,26 @@ pub enum DatabaseUrl {
 pub struct UrlError(&'static str);
 
 const UNKNOWN_KIND: UrlError = UrlError(
-    "write sqlite:FILE, such as sqlite:vestibule.db, or postgres://user:password@host/name, special characters of the \
-     password percent-encoded",
+    "write sqlite:FILE, such as sqlite:vestibule.db, or postgres://user:password@host/name, with special characters in \
+     the password percent-encoded",
 );
 const NO_FILE: UrlError =
-    UrlError("name a file, such as sqlite:vestibule.db; a database in memory would be lost at each stop");
-const READ_ONLY: UrlError = UrlError("the SQLite file is written as well, so its mode can only be rw or rwc");
+    UrlError("name a file, such as sqlite:vestibule.db; an in-memory database would be lost when the server stops");
+const READ_ONLY: UrlError = UrlError("the server writes to the SQLite file, so its mode must be rw or rwc");
 const UNKNOWN_SQLITE_KEY: UrlError =
-    UrlError("after the ? of a SQLite file only mode=rwc, mode=rw and cache=private are known");
+    UrlError("after the ? of a SQLite file only mode=rwc, mode=rw and cache=private are supported");
 const UNENCODED: UrlError = UrlError(
-    "special characters of the password must be percent-encoded: %23 for #, %2F for /, %3F for ?, %40 for @, %25 for %",
+    "special characters in the password must be percent-encoded: %23 for #, %2F for /, %3F for ?, %40 for @, %25 for %",
 );
-const SEVERAL_HOSTS: UrlError = UrlError("name one host; several, separated by commas, are not supported");
+const SEVERAL_HOSTS: UrlError = UrlError("name one host; several hosts, separated by commas, are not supported");
 const UNKNOWN_POSTGRES_KEY: UrlError = UrlError(
-    "a key after the ? of the PostgreSQL address is not known; known are sslmode, sslrootcert, sslcert, sslkey, host, \
-     hostaddr, port, dbname, user, password, options and pgbouncer",
+    "unknown key after the ? of the PostgreSQL URL; supported are sslmode, sslrootcert, sslcert, sslkey, host, hostaddr, \
+     port, dbname, user, password, options and pgbouncer",
 );
 const UNREADABLE: UrlError = UrlError(
-    "the PostgreSQL address can't be read: write postgres://user:password@host:5432/name, or \
-     postgres:///name?host=/var/run/postgresql for a socket, special characters of the password percent-encoded, an IPv6 \
-     address in brackets",
+    "the PostgreSQL URL is invalid: write postgres://user:password@host:5432/name, or \
+     postgres:///name?host=/var/run/postgresql for a socket, with special characters in the password percent-encoded, \
+     and an IPv6 address in brackets",
 );
 
 /// Keys that sqlx reads.
@@ -94,11 +94,11 @@ const PASSED_OVER: [&str; 14] = [
 /// A parsed PostgreSQL URL.
 pub struct PostgresAddress {
     pub options: PgConnectOptions,
-/// Whether the URL sets session options, which a pooler can't pass on.
+    /// Whether the URL sets session options, which a pooler can't pass on.
     pub session_options: bool,
-/// Whether the URL says that there is a pooler.
+    /// Whether the URL says that there is a pooler.
     pub pooled: bool,
-/// From the URL or from `PGPASSWORD`.
+    /// From the URL or from `PGPASSWORD`.
     password: Option<String>,
 }
 
@@ -108,7 +108,7 @@ pub struct PostgresAddress {
 pub struct PostgresLogin {
     pub user: String,
     pub database: String,
-/// Empty if the server authenticates its clients by other means.
+    /// Empty if the server authenticates its clients by other means.
     pub password: String,
 }
 
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_server_is_named_in_every_spelling_of_libpq() {
-        for (text, told) in [
+        for (text, notice) in [
             ("postgres://ann:secret@host/name", "PostgreSQL ann@host:5432/name"),
             ("postgresql://ann@host:6000/name?connect_timeout=5", "PostgreSQL ann@host:6000/name"),
             ("postgres://ann:secret@[::1]:6000/name", "PostgreSQL ann@[::1]:6000/name"),
@@ -325,7 +325,7 @@ mod tests {
             ("postgres://ann:secr@t@host/name", "PostgreSQL ann@host:5432/name"),
             ("postgres://host/name?user=ann%40there", "PostgreSQL ann@there@host:5432/name"),
         ] {
-            assert_eq!(DatabaseUrl::parse(text).map(|url| url.to_string()).as_deref(), Ok(told), "{text}");
+            assert_eq!(DatabaseUrl::parse(text).map(|url| url.to_string()).as_deref(), Ok(notice), "{text}");
         }
     }
 
@@ -366,7 +366,7 @@ mod tests {
         assert!(matches!(mode("postgres://ann@db/name?sslmode=verify-full"), PgSslMode::VerifyFull));
         for weak in ["disable", "allow", "prefer"] {
             let warning = |host: &str| {
-                DatabaseUrl::parse(&format!("postgres://ann@{host}/name?sslmode={weak}")).expect("good").warning()
+                DatabaseUrl::parse(&format!("postgres://ann@{host}/name?sslmode={weak}")).expect("a URL").warning()
             };
             assert!(warning("db").is_some_and(|words| words.contains("ann@db:5432/name")), "{weak}");
             assert_eq!(warning("127.0.0.1"), None, "{weak}");
@@ -375,7 +375,7 @@ mod tests {
 
     #[test]
     fn no_password_of_a_server_is_told_r112() {
-        let url = DatabaseUrl::parse("postgres://ann:secret@host/name").expect("good");
+        let url = DatabaseUrl::parse("postgres://ann:secret@host/name").expect("a URL");
         assert_eq!(format!("{url:?} {url}"), "PostgreSQL ann@host:5432/name PostgreSQL ann@host:5432/name");
         assert_eq!(format!("{:?}", DatabaseUrl::parse("sqlite:a.db")), "Ok(SQLite a.db)");
     }

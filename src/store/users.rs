@@ -10,47 +10,46 @@ use super::{
 };
 use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
 
-/// An account to be made.
+/// An account to create.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct NewUser<'a> {
     /// A UUID, version 7.
     pub id: String,
-    /// Its email.
     pub email: &'a Email,
-    /// Its username.
     pub username: &'a Username,
     /// A PHC string.
     pub password_hash: &'a str,
-    /// Now.
     pub created_at: Timestamp,
-    /// Whether the address is known to be the owner's.
+    /// Whether the email is known to belong to the owner.
     pub verified: bool,
-    /// Strangers' failures with the username, which become the account's.
+    /// Strangers' failures with the username, which then apply to the account.
     pub held: Inherit,
 }
 
-/// Mail that a registration sends.
+/// Mails that a registration sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Welcome<'a> {
-    /// To the owner of the new account.
+    /// For the owner of the new account.
     pub made: &'a NewMail,
-    /// Where a stranger must not learn that the address has an account: to its owner.
+    /// For the owner of the existing account, where a stranger must not learn that the email has one.
     pub taken: Option<&'a NewMail>,
 }
 
-/// What came of a registration.
+/// The result of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterOutcome {
-    /// The account is there.
+    /// The account was created.
     Done,
-    /// The address has one, whose owner is told so.
+    /// The email has an account, and its owner is notified.
     OwnerNotified,
     /// The email or the username is taken.
     Taken,
 }
 
-/// An account as it is kept, without its credential.
+/// A stored account, without its credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "most fields are columns of the table")]
 pub struct User {
     /// A UUID, version 7.
     pub id: String,
@@ -58,11 +57,10 @@ pub struct User {
     pub email: String,
     /// The username as it was registered.
     pub username: String,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// Since when it may not be used, if so.
+    /// `None` if the account is enabled.
     pub disabled_at: Option<Timestamp>,
-    /// When its owner proved that the email is theirs, if so.
+    /// When the owner confirmed the email, if ever.
     pub email_verified_at: Option<Timestamp>,
 }
 
@@ -78,16 +76,16 @@ impl From<User> for Account {
     }
 }
 
-/// An account with what proves it.
+/// An account and its credential.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the field is the account")]
 pub struct Credential {
-    /// The account.
     pub user: User,
     /// A PHC string.
     pub password_hash: String,
 }
 
-/// A row of `users` in the columns that [`User`] takes.
+/// A row of `users` with the columns of [`User`].
 #[derive(Debug, sqlx::FromRow)]
 pub struct UserRow {
     id: String,
@@ -113,14 +111,14 @@ impl From<UserRow> for User {
 
 /// An account in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the field is the account")]
 pub struct ListedUser {
-    /// The account.
     pub user: User,
-    /// When its owner logged in for the last time, if ever.
+    /// The account's last login, if any.
     pub last_login_at: Option<Timestamp>,
 }
 
-/// A row of `users` in the columns that [`ListedUser`] takes.
+/// A row of `users` with the columns of [`ListedUser`].
 #[derive(Debug, sqlx::FromRow)]
 struct ListedRow {
     #[sqlx(flatten)]
@@ -134,7 +132,7 @@ impl From<ListedRow> for ListedUser {
     }
 }
 
-/// A row of `users` in the columns that [`Credential`] takes.
+/// A row of `users` with the columns of [`Credential`].
 #[derive(Debug, sqlx::FromRow)]
 pub struct CredentialRow {
     #[sqlx(flatten)]
@@ -153,7 +151,7 @@ pub(super) const BY_EMAIL: &str = "SELECT id, email, username, created_at, disab
 pub(super) const BY_USERNAME: &str = "SELECT id, email, username, created_at, disabled_at, email_verified_at, \
     password_hash FROM users WHERE username_key = $1";
 
-/// The account with a name, on a connection or in a transaction.
+/// Finds the account with a name, on a connection or in a transaction.
 macro_rules! find {
     ($conn:ident, $identifier:expr) => {{
         use $crate::{
@@ -171,7 +169,7 @@ macro_rules! find {
     }};
 }
 
-/// An account's row with what a login must know of it. $1 the key, $2 the hash of the network that it comes from.
+/// Selects an account with the columns that a login needs. $1 the key, $2 the hash of the client's network.
 macro_rules! for_login {
     ($key:literal) => {
         concat!(
@@ -187,7 +185,7 @@ macro_rules! for_login {
 pub(super) const BY_EMAIL_FOR_LOGIN: &str = for_login!("email_key");
 pub(super) const BY_USERNAME_FOR_LOGIN: &str = for_login!("username_key");
 
-/// As [`find`], for a login that comes from a network.
+/// Like [`find`], for a login from a network.
 macro_rules! find_for_login {
     ($conn:ident, $identifier:expr, $network:expr) => {{
         use $crate::store::{
@@ -210,11 +208,8 @@ macro_rules! find_for_login {
 pub(super) use find_for_login;
 
 impl Store {
-    /// Makes an account, and posts what there is to say about it. Whether it can be made, the database's own uniqueness
-    /// decides, so that two at once can't both win.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Creates an account and enqueues the mails about it. The unique constraints decide whether the names are free,
+    /// so that two concurrent requests can't both succeed.
     pub async fn insert_user(&self, new: NewUser<'_>, welcome: Option<Welcome<'_>>) -> Result<RegisterOutcome, Error> {
         let sql = "INSERT INTO users \
                    (id, email, email_key, username, username_key, password_hash, created_at, email_verified_at) \
@@ -241,7 +236,8 @@ impl Store {
                 }
                 (Some(_), None) => RegisterOutcome::Done,
                 (None, Some(Welcome { taken: Some(taken), .. })) => {
-                    // A username that is taken is told in any case, so that one's own is no way to ask for an email.
+                    // A taken username is reported in any case. Otherwise users could send themselves mail by
+                    // registering their own username.
                     let sql = "SELECT id FROM users WHERE email_key = $1 \
                                AND NOT EXISTS (SELECT id FROM users WHERE username_key = $2)";
                     let query = sqlx::query_scalar(sql).bind(new.email.key()).bind(new.username.key());
@@ -259,10 +255,7 @@ impl Store {
         }))
     }
 
-    /// The account with an identifier.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// The account with this id.
     pub async fn find_user(&self, id: &str) -> Result<Option<User>, Error> {
         let sql = "SELECT id, email, username, created_at, disabled_at, email_verified_at FROM users WHERE id = $1";
         let row: Option<UserRow> =
@@ -270,18 +263,12 @@ impl Store {
         Ok(row.map(User::from))
     }
 
-    /// The account with this name, and what proves it.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// The account with this email or username, and its credential.
     pub async fn find_credential(&self, identifier: &Identifier) -> Result<Option<Credential>, Error> {
         Ok(on_read!(self, conn => find!(conn, identifier)))
     }
 
-    /// Accounts in the order of their making, those after the account `after` first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Accounts in order of creation, starting after the account `after`.
     pub async fn list_users(&self, after: &str, limit: u32) -> Result<Vec<ListedUser>, Error> {
         let sql = "SELECT id, email, username, created_at, disabled_at, email_verified_at, last_login_at FROM users \
                    WHERE id > $1 ORDER BY id LIMIT $2";
@@ -291,11 +278,8 @@ impl Store {
         Ok(rows.into_iter().map(ListedUser::from).collect())
     }
 
-    /// Replaces a hash of older parameters by a new one of the same password, unless the password was changed in the
-    /// meantime (compare and swap).
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Replaces a hash with older parameters by a new one of the same password, unless the password was changed
+    /// meanwhile (compare and swap).
     pub async fn renew_hash(&self, user: &str, old: &str, new: &str) -> Result<bool, Error> {
         let sql = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
         let rows = on_write!(self, DURABLE, tx => {
@@ -304,11 +288,8 @@ impl Store {
         Ok(rows == 1)
     }
 
-    /// Sets a new password, ends every session, forgets the known networks, and forgets failed logins, except those of
-    /// strangers, in one transaction. Returns how many sessions ended.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Sets a new password, in one transaction. Ends every session, revokes personal access tokens, and forgets the
+    /// known networks and failed logins, except those of strangers. Returns how many sessions ended.
     pub async fn set_password(&self, user: &str, hash: &str) -> Result<u64, Error> {
         let (store, user, hash) = (self.clone(), user.to_owned(), hash.to_owned());
         self.uncancelled(async move {
@@ -324,11 +305,8 @@ impl Store {
         .await
     }
 
-    /// Closes an account, ends its sessions, revokes its personal access tokens and forgets its known networks, in one
-    /// transaction; opening it again brings none of them back. Returns how many sessions ended.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Disables an account, ends its sessions, revokes its personal access tokens and forgets its known networks, in
+    /// one transaction. Enabling it again restores none of them. Returns how many sessions ended.
     pub async fn disable_user(&self, user: &str, now: Timestamp) -> Result<u64, Error> {
         let (store, user) = (self.clone(), user.to_owned());
         self.uncancelled(async move {
@@ -343,10 +321,7 @@ impl Store {
         .await
     }
 
-    /// Counts an account's address as its owner's, on the operator's word. Links that would confirm it are void then.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Marks an account's email as confirmed, for the operator. Links that would confirm it are revoked.
     pub async fn confirm_email(&self, user: &str, now: Timestamp) -> Result<(), Error> {
         let (store, user) = (self.clone(), user.to_owned());
         self.uncancelled(async move {
@@ -363,11 +338,8 @@ impl Store {
         .await
     }
 
-    /// Opens a closed account again. What brings its email back has as much time left as it had when it was closed. Failed
-    /// logins are forgotten, except those of strangers.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Enables a disabled account. Links that restore its email have as much time left as when it was disabled.
+    /// Failed logins are forgotten, except those of strangers.
     pub async fn enable_user(&self, user: &str, now: Timestamp) -> Result<(), Error> {
         on_write!(self, DURABLE, tx => {
             tx.lock_user(user).await?;

@@ -42,7 +42,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let notes = "Buy milk. ".repeat(1000);
     std::fs::write(&file, &notes).unwrap();
     let refused = open(&file).await.unwrap_err().to_string();
-    assert!(refused.ends_with("notes.txt is no SQLite database. Name another file."), "{refused}");
+    assert!(refused.ends_with("notes.txt is not a SQLite database. Name another file."), "{refused}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), notes);
     let refused = open(folder.path()).await.unwrap_err().to_string();
     assert!(refused.contains("can't be opened") && refused.contains("Check the folder"), "{refused}");
@@ -147,7 +147,10 @@ async fn a_role_that_may_not_make_tables_is_told_the_way_out() {
     let name = url.rsplit_once('/').unwrap().1;
     let lowly = url.replace("postgres://postgres@", &format!("postgres://lowly_{name}@"));
     let refused = refusal(&lowly).await;
-    assert!(refused.contains("may not make tables") && refused.contains("GRANT CREATE ON SCHEMA public"), "{refused}");
+    assert!(
+        refused.contains("may not create tables") && refused.contains("GRANT CREATE ON SCHEMA public"),
+        "{refused}"
+    );
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let sql = format!("CREATE SCHEMA vestibule AUTHORIZATION lowly_{name}");
     admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
@@ -203,7 +206,7 @@ async fn an_older_program_refuses_newer_tables_in_words_r108() {
     Store::open(&DatabaseUrl::parse(&url).unwrap(), 1).await.unwrap().close().await;
     PgConnection::connect(&url).await.unwrap().execute(newer).await.unwrap();
     for refused in [open(&file).await.unwrap_err().to_string(), refusal(&url).await] {
-        assert!(refused.contains("was brought up to date by a newer Vestibule"), "{refused}");
+        assert!(refused.contains("was migrated by a newer Vestibule"), "{refused}");
     }
 }
 

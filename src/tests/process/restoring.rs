@@ -375,7 +375,7 @@ fn a_file_that_is_no_whole_backup_is_refused_and_nothing_is_changed() {
         ("-", "can't be read from standard input"),
         ("none.db", "can't be read"),
         (".", "is not a file"),
-        ("notes.txt", "no SQLite database"),
+        ("notes.txt", "not a SQLite database"),
         ("cut.db", "the copy is damaged"),
         ("empty.db", "the copy is empty"),
         ("newer.db", "by a newer Vestibule"),
