@@ -320,6 +320,6 @@ pub enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(cause: sqlx::Error) -> Self {
-        if connect::is_passing(&cause) { Self::Unavailable(cause) } else { Self::Fault(cause) }
+        if connect::is_transient(&cause) { Self::Unavailable(cause) } else { Self::Fault(cause) }
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// How often progress is reported.
-const BEAT: Duration = Duration::from_secs(1);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a reader waits for a lock.
 const COPY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -104,7 +104,7 @@ async fn vacuum_into(
                 let failed = |cause| Error::Refused(format!("{} can't be written: {cause}.", draft.path.display()));
                 return copied.map(drop).map_err(failed);
             }
-            () = tokio::time::sleep(BEAT) => progress(draft.len(), all),
+            () = tokio::time::sleep(PROGRESS_INTERVAL) => progress(draft.len(), all),
         }
     }
 }

@@ -32,7 +32,7 @@ const CHECKPOINT_PAGES: &str = "4000";
 /// How often, and after which pause, a locked file is tried again. A backup locks a file for a moment when it checks
 /// whether the file is in use.
 const RETRIES: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Holds the lock files of a database for as long as the process runs. The kernel releases them when the process
 /// ends, however it ends.
@@ -94,7 +94,7 @@ async fn take(file: &File, database: &Path, name: &Path) -> Result<(), Error> {
         if !matches!(taken, Err(TryLockError::WouldBlock)) {
             break;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
         taken = file.try_lock();
     }
     match taken {
@@ -143,7 +143,7 @@ fn is_sound(version: &str) -> bool {
 
 /// Whether an error is transient: the connection was lost, or the database is locked, full, read-only or shutting
 /// down. Any other error is a bug in this program.
-pub fn is_passing(cause: &sqlx::Error) -> bool {
+pub fn is_transient(cause: &sqlx::Error) -> bool {
     match cause {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -151,12 +151,12 @@ pub fn is_passing(cause: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(e) => e.code().is_some_and(|code| is_passing_code(&code)),
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| is_transient_code(&code)),
         _ => false,
     }
 }
 
-fn is_passing_code(code: &str) -> bool {
+fn is_transient_code(code: &str) -> bool {
     match code.parse::<u32>() {
         // SQLite's extended codes: the low byte is BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN or PROTOCOL.
         Ok(number) if code.len() < 5 => matches!(number & 0xff, 5..=8 | 10 | 13..=15),
@@ -205,14 +205,14 @@ mod tests {
     fn passing_troubles_are_told_from_faults_r96_r97_r98() {
         let busy_recovery = "261";
         for code in ["5", busy_recovery, "6", "13", "14", "8", "57P01", "57014", "08006", "40001", "53300", "25006"] {
-            assert!(is_passing_code(code), "{code}");
+            assert!(is_transient_code(code), "{code}");
         }
         let unique_index = "2067";
         for code in ["1", "11", "19", unique_index, "26", "23505", "42601", "25001", "22P02"] {
-            assert!(!is_passing_code(code), "{code}");
+            assert!(!is_transient_code(code), "{code}");
         }
-        assert!(is_passing(&sqlx::Error::PoolClosed) && !is_passing(&sqlx::Error::RowNotFound));
-        let passing = |code| is_passing(&sqlx::Error::Database(Box::new(FakeDbError(code))));
+        assert!(is_transient(&sqlx::Error::PoolClosed) && !is_transient(&sqlx::Error::RowNotFound));
+        let passing = |code| is_transient(&sqlx::Error::Database(Box::new(FakeDbError(code))));
         assert!(passing("5") && !passing("2067"));
     }
 

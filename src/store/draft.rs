@@ -52,7 +52,7 @@ impl Purpose {
     }
 }
 
-const END: &str = ".draft";
+const SUFFIX: &str = ".draft";
 
 /// The suffixes of the files beside a draft while it is open as a database. The draft itself comes first.
 const PARTS: [&str; 5] = ["", "-journal", "-wal", "-shm", ".lock"];
@@ -68,7 +68,7 @@ impl Draft {
     /// Creates an empty, locked file. Removes leftovers of the same kind from killed processes.
     pub fn new(database: &Path, purpose: Purpose, nonce: Nonce) -> Result<Self, Error> {
         remove_leftovers(database, purpose);
-        let path = beside(database, &format!("{}{}{END}", purpose.prefix(), in_digits(nonce)));
+        let path = beside(database, &format!("{}{}{SUFFIX}", purpose.prefix(), in_digits(nonce)));
         let made = loop {
             match create_locked(&path) {
                 Ok(Some(file)) => break Ok(file),
@@ -132,9 +132,9 @@ pub(super) fn is_draft(database: &Path, path: &Path) -> bool {
 /// The draft that a path belongs to.
 fn draft_of(database: &Path, purpose: Purpose, path: &Path) -> Option<PathBuf> {
     let start = format!("{}{}", database.file_name()?.to_str()?, purpose.prefix());
-    let (digits, part) = path.file_name()?.to_str()?.strip_prefix(&start)?.split_once(END)?;
+    let (digits, part) = path.file_name()?.to_str()?.strip_prefix(&start)?.split_once(SUFFIX)?;
     let is_one = are_digits(digits) && PARTS.contains(&part) && folder_of(path) == folder_of(database);
-    is_one.then(|| beside(database, &format!("{}{digits}{END}", purpose.prefix())))
+    is_one.then(|| beside(database, &format!("{}{digits}{SUFFIX}", purpose.prefix())))
 }
 
 /// Removes drafts that no process has locked. A draft that can't be removed is ignored.

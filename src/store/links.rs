@@ -212,8 +212,8 @@ pub struct LinkRecord {
 impl Store {
     /// Creates a link and revokes older ones of the same kind. Links that restore an email are not revoked, since
     /// each was sent to a different address. Returns `false`, and changes nothing, if the mail is no longer needed.
-    /// Reasons are that it was deleted from the queue, that a newer link was sent first, that the account's email has
-    /// changed, or that it is already confirmed.
+    /// This is so if the mail was deleted from the queue or a newer link was sent first. It is also so if the account's
+    /// email has changed or is already confirmed.
     pub async fn make_link(&self, link: NewLink<'_>) -> Result<bool, Error> {
         let proves = matches!(link.kind, LinkKind::Verify | LinkKind::Reset);
         let expires_at = link.made_at.plus(link.kind.lasts());
@@ -450,9 +450,9 @@ impl Store {
     }
 
     /// Restores an account's previous email and sets a new password, since someone else may know the old one. Ends
-    /// every session, and revokes every personal access token and every link and request made since. Deletes
-    /// `squatter`, like [`Store::delete_user`]: an account that registered with the email meanwhile and didn't
-    /// confirm it. `notice` is sent to the email that is replaced. Makes `network` the only known one.
+    /// every session and revokes every personal access token. Links and requests created since the change are revoked.
+    /// Deletes `squatter`, like [`Store::delete_user`]: an account that registered with the email in the meantime and
+    /// didn't confirm it. `notice` is sent to the email that is replaced. Makes `network` the only known one.
     pub async fn undo_email(
         &self,
         (hash, link): (&TokenHash, &Link),

@@ -18,13 +18,13 @@ pub trait Locks {
     /// The statements that store the last use of a session and of a personal access token: $1 the hash, $2 the time.
     /// They skip a row that another transaction has locked, which is about to end or renew it. Waiting for it while
     /// other rows are locked could cause a deadlock.
-    fn noting_a_use(&self) -> [&'static str; 2];
+    fn touch_statements(&self) -> [&'static str; 2];
 
     /// Chooses between a plain statement and one that skips rows that another transaction has locked.
     fn skipping_locked(&self, statements: [&'static str; 2]) -> &'static str;
 }
 
-macro_rules! noting_a_use {
+macro_rules! touch_statements {
     ($skip_locked:literal) => {
         [
             concat!(
@@ -53,8 +53,8 @@ impl Locks for Session<Transaction<'static, Postgres>> {
         Ok(())
     }
 
-    fn noting_a_use(&self) -> [&'static str; 2] {
-        noting_a_use!(" FOR UPDATE SKIP LOCKED")
+    fn touch_statements(&self) -> [&'static str; 2] {
+        touch_statements!(" FOR UPDATE SKIP LOCKED")
     }
 
     fn skipping_locked(&self, [_, skipping]: [&'static str; 2]) -> &'static str {
@@ -72,8 +72,8 @@ impl Locks for Transaction<'_, Sqlite> {
         sqlx::query("PRAGMA user_version = 1").execute(&mut **self).await.map(drop)
     }
 
-    fn noting_a_use(&self) -> [&'static str; 2] {
-        noting_a_use!("")
+    fn touch_statements(&self) -> [&'static str; 2] {
+        touch_statements!("")
     }
 
     fn skipping_locked(&self, [plain, _]: [&'static str; 2]) -> &'static str {

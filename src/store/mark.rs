@@ -49,7 +49,7 @@ pub(super) fn set(database: &Path, uses: &str) {
 impl Store {
     /// Refuses a SQLite file that is older than when it was last used here. An empty database that was just created
     /// is accepted. Its count continues from the mark. Otherwise a start without the database would make any old copy
-    /// of it acceptable.
+    /// of it pass this check.
     pub async fn refuse_old_copy(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
         let uses = self.uses().await?;

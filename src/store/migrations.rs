@@ -10,13 +10,13 @@ use super::{Db, Error, Store, postgres::Server};
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The table in which sqlx records applied migrations, in SQL that both databases accept.
-const NOTES: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
-    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
-    execution_time BIGINT NOT NULL)";
-const NOTED: &str = "SELECT version, checksum FROM _sqlx_migrations ORDER BY version";
-const NOTE: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, \
+    description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
+    checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)";
+const SELECT_APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations ORDER BY version";
+const INSERT_APPLIED: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
     VALUES ($1, $2, TRUE, $3, 0)";
-const NOTES_NAME: &str = "_sqlx_migrations";
+const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
 
 const TABLES_OF_SQLITE: &str = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' \
     ESCAPE '\\' ORDER BY name";
@@ -28,15 +28,15 @@ const TABLES_OF_POSTGRES: &str = "SELECT CAST(c.relname AS TEXT) FROM pg_class c
     ORDER BY c.relname";
 
 /// Lets only one server migrate at a time. The number is arbitrary, but no other program should use it.
-const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(8517390552)";
+const LOCK_MIGRATIONS: &str = "SELECT pg_advisory_xact_lock(8517390552)";
 
 /// How long a migration waits for a table, in milliseconds. It is shorter than the timeout of the statements that
 /// queue behind it.
-const WAIT_BRIEFLY: &str = "SET LOCAL lock_timeout = 1000";
+const SHORT_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = 1000";
 /// The pause before the next attempt, in which other servers can work.
-const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The total time after which a migration fails.
-const LONGEST_TRY: Duration = Duration::from_mins(2);
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The names of the existing tables, and the migrations that were applied to them.
 struct Found {
@@ -48,25 +48,25 @@ struct Found {
 struct Place<'a> {
     name: &'a str,
     /// What to do if the database belongs to another program.
-    way_out: &'a str,
+    remedy: &'a str,
 }
 
 macro_rules! found {
     ($conn:expr, $tables:expr) => {{
         let tables: Vec<String> = sqlx::query_scalar($tables).fetch_all(&mut *$conn).await?;
-        let noted = tables.iter().any(|name| name == NOTES_NAME);
+        let noted = tables.iter().any(|name| name == MIGRATIONS_TABLE);
         let applied: Vec<(i64, Vec<u8>)> =
-            if noted { sqlx::query_as(NOTED).fetch_all(&mut *$conn).await? } else { Vec::new() };
+            if noted { sqlx::query_as(SELECT_APPLIED).fetch_all(&mut *$conn).await? } else { Vec::new() };
         Found { tables, applied: applied.into_iter().collect() }
     }};
 }
 
 macro_rules! apply {
     ($conn:expr, $pending:expr) => {{
-        (&mut *$conn).execute(NOTES).await?;
+        (&mut *$conn).execute(CREATE_MIGRATIONS_TABLE).await?;
         for migration in $pending {
             (&mut *$conn).execute(migration.sql.clone()).await?;
-            let note = sqlx::query(NOTE).bind(migration.version).bind(&*migration.description);
+            let note = sqlx::query(INSERT_APPLIED).bind(migration.version).bind(&*migration.description);
             note.bind(&*migration.checksum).execute(&mut *$conn).await?;
         }
     }};
@@ -90,7 +90,7 @@ impl Store {
 async fn migrate_sqlite(connection: &mut SqliteConnection, name: &str) -> Result<(), Error> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
     let found = found!(tx, TABLES_OF_SQLITE);
-    let pending = found.pending(&Place { name, way_out: "Name another file in database.url." })?;
+    let pending = found.pending(&Place { name, remedy: "Name another file in database.url." })?;
     if !pending.is_empty() {
         apply!(tx, pending);
     }
@@ -100,12 +100,12 @@ async fn migrate_sqlite(connection: &mut SqliteConnection, name: &str) -> Result
 /// Migrates a PostgreSQL database while other servers use its tables. All statements queue behind a migration that
 /// waits for a table, so it waits only briefly and tries again.
 async fn migrate_postgres(server: &Server) -> Result<(), Error> {
-    let given_up = Instant::now() + LONGEST_TRY;
+    let deadline = Instant::now() + MIGRATION_TIMEOUT;
     loop {
         match migrate_once(server).await {
-            Err(Error::Unavailable(cause)) if is_in_use(&cause) && Instant::now() < given_up => {
+            Err(Error::Unavailable(cause)) if is_in_use(&cause) && Instant::now() < deadline => {
                 tracing::warn!(%cause, "migration delayed: other servers are using the tables; trying again");
-                tokio::time::sleep(BETWEEN_TRIES).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             migrated => return migrated.map_err(|error| explain(error, server)),
         }
@@ -121,17 +121,17 @@ fn is_in_use(cause: &sqlx::Error) -> bool {
 async fn migrate_once(server: &Server) -> Result<(), Error> {
     let mut session = server.unlimited().await?;
     let tx = &mut session;
-    sqlx::query(TAKE_TURNS).execute(&mut *tx).await?;
+    sqlx::query(LOCK_MIGRATIONS).execute(&mut *tx).await?;
     let schema: Option<String> =
         sqlx::query_scalar("SELECT CAST(current_schema() AS TEXT)").fetch_one(&mut *tx).await?;
     let Some(schema) = schema else { return Err(no_schema(server)) };
     let found = found!(tx, TABLES_OF_POSTGRES);
     let name = format!("The schema {schema} of {}", server.place);
-    let way_out = "Use a separate database for Vestibule, or a separate schema: run CREATE SCHEMA vestibule, and add \
+    let remedy = "Use a separate database for Vestibule, or a separate schema: run CREATE SCHEMA vestibule, and add \
                    ?options=-c%20search_path%3Dvestibule to the end of database.url.";
-    let pending = found.pending(&Place { name: &name, way_out })?;
+    let pending = found.pending(&Place { name: &name, remedy })?;
     if !pending.is_empty() {
-        sqlx::query(WAIT_BRIEFLY).execute(&mut *tx).await?;
+        sqlx::query(SHORT_LOCK_TIMEOUT).execute(&mut *tx).await?;
         apply!(tx, pending);
     }
     Ok(session.end().await?)
@@ -165,27 +165,27 @@ fn explain(error: Error, server: &Server) -> Error {
 /// Checks whether a file is a Vestibule database. Returns `false` if it is empty.
 pub async fn look_into(connection: &mut SqliteConnection, name: &str) -> Result<bool, Error> {
     let found = found!(connection, TABLES_OF_SQLITE);
-    found.pending(&Place { name, way_out: "Name a file that `vestibule backup` created." })?;
+    found.pending(&Place { name, remedy: "Name a file that `vestibule backup` created." })?;
     Ok(!found.applied.is_empty())
 }
 
 impl Found {
     /// The migrations to apply. Fails if the tables belong to another program or to a newer version.
     fn pending(&self, place: &Place<'_>) -> Result<Vec<&'static Migration>, Error> {
-        let Place { name, way_out } = place;
+        let Place { name, remedy } = place;
         let ours: BTreeMap<i64, &Migration> =
             MIGRATIONS.iter().map(|migration| (migration.version, migration)).collect();
         let first = ours.first_key_value().map(|(version, migration)| (version, &*migration.checksum));
-        if let Some(other) = self.tables.iter().find(|table| *table != NOTES_NAME)
+        if let Some(other) = self.tables.iter().find(|table| *table != MIGRATIONS_TABLE)
             && self.applied.is_empty()
         {
-            return Err(Error::Refused(format!("{name} has tables of another program, such as {other}. {way_out}")));
+            return Err(Error::Refused(format!("{name} has tables of another program, such as {other}. {remedy}")));
         }
         if !self.applied.is_empty()
             && self.applied.first_key_value().map(|(version, checksum)| (version, checksum.as_slice())) != first
         {
             return Err(Error::Refused(format!(
-                "{name} has the migrations of another program that uses sqlx. {way_out}"
+                "{name} has the migrations of another program that uses sqlx. {remedy}"
             )));
         }
         for (version, checksum) in &self.applied {

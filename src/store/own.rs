@@ -82,7 +82,7 @@ pub(super) const ACTIVE: &str = "SELECT id FROM users WHERE id = $2 AND disabled
      OR EXISTS (SELECT 1 FROM access_tokens WHERE id = $1 AND user_id = $2 AND token_hash = $3))";
 
 /// Whether the session or access token still has the same token, and its account is enabled.
-macro_rules! finds {
+macro_rules! is_active {
     ($conn:ident, $asking:expr) => {{
         let asking: &$crate::store::Asking = $asking;
         let query = sqlx::query_scalar($crate::store::own::ACTIVE).bind(&asking.id).bind(&asking.user);
@@ -92,7 +92,7 @@ macro_rules! finds {
     }};
 }
 
-pub(super) use finds;
+pub(super) use is_active;
 
 /// Locks an account. Returns whether it is enabled and the session or access token still has the same token. A
 /// session that was renewed since the check has another token, and the old one is no longer valid.
@@ -100,7 +100,7 @@ macro_rules! lock_active {
     ($tx:ident, $asking:expr) => {{
         let asking: &$crate::store::Asking = $asking;
         $tx.lock_user(&asking.user).await?;
-        $crate::store::own::finds!($tx, asking)
+        $crate::store::own::is_active!($tx, asking)
     }};
 }
 
@@ -128,7 +128,7 @@ impl Authority {
 }
 
 /// Locks an account, and returns whether it may be changed with this authority.
-macro_rules! allowed {
+macro_rules! lock_authorized {
     ($tx:ident, $authority:expr) => {{
         let authority: &Authority = $authority;
         match authority {
@@ -210,7 +210,7 @@ impl Store {
         let renamed = self.uncancelled(async move {
             let _forgotten = store.forget_user_afterwards(authority.user());
             Ok(on_write!(store, DURABLE, tx => {
-                let active = allowed!(tx, &authority);
+                let active = lock_authorized!(tx, &authority);
                 if active {
                     let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
                     sqlx::query(sql).bind(authority.user()).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
@@ -250,7 +250,7 @@ impl Store {
             let user = authority.user();
             let _ended = store.forget_user_afterwards(user);
             let deleted = on_write!(store, DURABLE, tx => {
-                let active = allowed!(tx, &authority);
+                let active = lock_authorized!(tx, &authority);
                 if active {
                     let sql = "DELETE FROM mails WHERE user_id IS NULL \
                                AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
@@ -278,7 +278,7 @@ impl Store {
 
     /// Whether the session or access token still has the same token, and its account is enabled.
     pub async fn still_asks(&self, asking: &Asking) -> Result<bool, Error> {
-        Ok(on_read!(self, conn => finds!(conn, asking)))
+        Ok(on_read!(self, conn => is_active!(conn, asking)))
     }
 
     /// Ends one session of an account. Returns `false` if the account has no session with this id, or `None` if the

@@ -15,7 +15,7 @@ use sqlx::{
 
 use super::{
     Beginning, DATABASE_TIMEOUT, Error,
-    connect::{is_passing, pool_options},
+    connect::{is_transient, pool_options},
     url::{PostgresAddress, describe, read_postgres},
 };
 
@@ -60,7 +60,7 @@ impl Server {
     pub async fn open(url: &str, connections: u32) -> Result<Self, Error> {
         let address = read_postgres(url).map_err(|cause| Error::Refused(cause.to_string()))?;
         let place = describe(&address.options);
-        let (options, pooled) = reach(&address, &place).await?;
+        let (options, pooled) = connect_options(&address, &place).await?;
         let release = if pooled { "BEGIN; ROLLBACK" } else { "ROLLBACK" };
         let pool = pool_options::<Postgres>(connections).after_release(move |connection: &mut PgConnection, _| {
             // If a caller is cancelled while a transaction begins, it stays open, and sqlx doesn't notice. In
@@ -126,7 +126,7 @@ impl Session<Box<PgConnection>> {
 
 /// Returns connection options that don't depend on defaults of the role or the database, and whether there is a
 /// pooler.
-async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptions, bool), Error> {
+async fn connect_options(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptions, bool), Error> {
     let base = address.options.clone().application_name("vestibule").extra_float_digits(None);
     let timeout = DATABASE_TIMEOUT.as_millis().to_string();
     let direct = base.clone().options([
@@ -139,7 +139,7 @@ async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptio
         ("client_min_messages", "error"),
     ]);
     if !address.pooled {
-        match look(&direct, place).await {
+        match probe(&direct, place).await {
             // A pooler that drops unknown parameters shows the server's own limit.
             Ok(limit) if limit == "2500ms" => return Ok((direct, false)),
             Ok(_) | Err(ConnectError::Pooler) => {}
@@ -153,7 +153,7 @@ async fn reach(address: &PostgresAddress, place: &str) -> Result<(PgConnectOptio
         )));
     }
     let pooled = base.statement_cache_capacity(0);
-    match look(&pooled, place).await {
+    match probe(&pooled, place).await {
         Ok(_) => {}
         Err(ConnectError::Pooler) => {
             return Err(Error::Refused(format!(
@@ -174,8 +174,8 @@ enum ConnectError {
 }
 
 /// Connects once, checks the server's settings, and returns its statement timeout.
-async fn look(options: &PgConnectOptions, place: &str) -> Result<String, ConnectError> {
-    let looked = async {
+async fn probe(options: &PgConnectOptions, place: &str) -> Result<String, ConnectError> {
+    let probed = async {
         let mut connection = options.connect().await?;
         let facts = "SELECT current_setting('statement_timeout'), current_setting('server_encoding'), \
             current_setting('synchronous_commit')";
@@ -184,8 +184,8 @@ async fn look(options: &PgConnectOptions, place: &str) -> Result<String, Connect
         sqlx::Connection::close(connection).await?;
         Ok(facts)
     };
-    let looked = tokio::time::timeout(DATABASE_TIMEOUT, looked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-    let (limit, encoding, commit) = looked.map_err(|cause| connect_error(&cause, place))?;
+    let probed = tokio::time::timeout(DATABASE_TIMEOUT, probed).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let (limit, encoding, commit) = probed.map_err(|cause| connect_error(&cause, place))?;
     if encoding != "UTF8" {
         return Err(ConnectError::Other(Error::Refused(format!(
             "the database of {place} is encoded in {encoding}, which can't store every name. Create another one: CREATE DATABASE \
@@ -219,7 +219,7 @@ fn connect_error(cause: &sqlx::Error, place: &str) -> ConnectError {
         "Start the server, or correct database.url"
     };
     let message = format!("{place} can't be used: {what}. {advice}.");
-    let passes = is_passing(cause) && !lasting;
+    let passes = is_transient(cause) && !lasting;
     ConnectError::Other(if passes { Error::Away(message) } else { Error::Refused(message) })
 }
 

@@ -263,7 +263,7 @@ impl Store {
     /// Stores when sessions and personal access tokens were last used, in one transaction.
     pub async fn touch_tokens(&self, seen: &[(TokenHash, Timestamp)]) -> Result<(), Error> {
         on_write!(self, RELAXED, tx => {
-            let [session, access_token] = tx.noting_a_use();
+            let [session, access_token] = tx.touch_statements();
             for (hash, at) in seen {
                 let (hash, at) = (hash.as_bytes().as_slice(), at.as_millis());
                 let noted = sqlx::query(session).bind(hash).bind(at).execute(&mut *tx).await?;

@@ -46,7 +46,7 @@ const WAIT: &str = "PRAGMA busy_timeout = 2500";
 /// Moves SQLite's log into the file and truncates it. Returns whether the log is empty. It doesn't wait for readers:
 /// SQLite would hold its write lock meanwhile and block all writes. It must not be cancelled half-way, which would
 /// leave the writer without a busy timeout.
-async fn empty(writer: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+async fn truncate_log(writer: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     sqlx::raw_sql(NO_WAIT).execute(&mut *writer).await?;
     let emptied = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *writer).await;
     sqlx::raw_sql(WAIT).execute(&mut *writer).await?;
@@ -55,7 +55,7 @@ async fn empty(writer: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
 }
 
 /// The number of rows that one statement deletes.
-const AT_ONCE: usize = 16;
+const BATCH_SIZE: usize = 16;
 
 macro_rules! search {
     ($table:literal, $key:literal, $time:literal) => {
@@ -108,7 +108,7 @@ impl Expired {
         }
     }
 
-    /// $1 the cutoff, then [`AT_ONCE`] keys. The second form is for PostgreSQL.
+    /// $1 the cutoff, then [`BATCH_SIZE`] keys. The second form is for PostgreSQL.
     pub(super) const fn delete(self) -> [&'static str; 2] {
         match self {
             Self::Address => delete!("address_throttles", "key", "full_at", ""),
@@ -145,12 +145,12 @@ impl Store {
                 return Ok(false);
             }
             if bytes > largest {
-                empty(&mut connection).await?;
+                truncate_log(&mut connection).await?;
                 return Ok(false);
             }
             tracing::info!(mib = bytes >> 20, "rewriting the database file, since accounts were deleted");
             sqlx::query("VACUUM").execute(&mut *connection).await?;
-            let emptied = empty(&mut connection).await?;
+            let emptied = truncate_log(&mut connection).await?;
             // While a reader is active, the old pages are still there.
             if emptied {
                 sqlx::query("PRAGMA user_version = 0").execute(&mut *connection).await?;
@@ -161,10 +161,10 @@ impl Store {
     }
 
     /// Moves SQLite's log into the file and truncates it, so that the log doesn't keep overwritten data. If a reader
-    /// prevents that, the next call does it. It must not be cancelled half-way, like [`empty`].
+    /// prevents that, the next call does it. It must not be cancelled half-way, like [`truncate_log`].
     pub(super) async fn empty_log(&self) {
         let Db::Sqlite { write, .. } = &self.inner.db else { return };
-        let emptied = async { empty(&mut *write.lock().await?).await };
+        let emptied = async { truncate_log(&mut *write.lock().await?).await };
         if let Err(cause) = emptied.await {
             tracing::warn!(%cause, "the database's log was not emptied");
         }
@@ -192,9 +192,9 @@ impl Store {
         let until = kind.until(cutoffs);
         let (rows, _ended) = on_write!(self, RELAXED, tx => {
             let (sql, mut rows, mut ended) = (tx.skipping_locked(kind.delete()), 0, Vec::<Vec<u8>>::new());
-            for keys in keys.chunks(AT_ONCE) {
+            for keys in keys.chunks(BATCH_SIZE) {
                 // The last chunk is padded by repeating its keys.
-                let keys = keys.iter().chain(keys.iter().rev().cycle()).take(AT_ONCE);
+                let keys = keys.iter().chain(keys.iter().rev().cycle()).take(BATCH_SIZE);
                 if kind == Expired::Session {
                     let query = keys.fold(sqlx::query_scalar(sql).bind(until), QueryScalar::bind);
                     ended.extend(query.fetch_all(&mut *tx).await?);
