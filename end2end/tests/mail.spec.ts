@@ -290,7 +290,7 @@ test("a mail server that is away loses nobody a mail, over a restart as well", a
   try {
     const user = somebody();
     await registerInPage(page, server, user);
-    await expect.poll(() => server.log).toContain("a mail could not be sent yet");
+    await expect.poll(() => server.log).toContain("mail could not be sent, will retry");
     await back.start();
     await server.restart();
     // The program waits half a minute before it tries again.

@@ -1,5 +1,6 @@
-//! Sending the mail that waits. Whoever caused it waits for none of this, and nothing that they see depends on it
-//! (CVE-2024-45231).
+//! Sends queued mail in the background.
+//!
+//! A request that enqueues mail doesn't wait for the delivery, and its response doesn't depend on it (CVE-2024-45231).
 
 use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
@@ -24,75 +25,75 @@ use crate::{
     },
 };
 
-/// How often the postman looks for mail that nobody told it of: another server's, or what waits for another try.
+/// How often the worker polls for mail without a notification: mail of another server, or mail that is due for a retry.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
-/// Mails under way at once.
-const AT_ONCE: usize = 4;
-/// How long one try may take before somebody else may try. A carrier gives up sooner.
+/// Deliveries at the same time.
+const CONCURRENCY: usize = 4;
+/// How long an attempt may take before another worker may claim the mail. A transport gives up sooner.
 const LEASE: Duration = Duration::from_mins(10);
-/// The wait after the first failure. It doubles with each further one.
+/// The delay after the first failure. It doubles with each further failure.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
-/// A mail that has been tried for so long is given up (as RFC 5321, section 4.5.4.1, has it, though that says four to five days).
+/// How long a mail is retried before it is dropped. RFC 5321, section 4.5.4.1, recommends four to five days.
 const GIVE_UP: Duration = Duration::from_hours(72);
-/// The same for one that the mail server says it will never take, whatever the tries before ended with. Not sooner: it says so as
-/// well while it is set up wrong, for every mail.
+/// How long a mail is retried if the last attempt failed permanently. It is not dropped sooner, because a misconfigured
+/// mail server rejects every mail permanently.
 const GIVE_UP_REFUSED: Duration = Duration::from_hours(24);
 
-/// Mails that somebody asked for: of each purpose for a mailbox, and of those by which an account asks to move to one.
-const ASKED_FOR: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins(10) };
-/// Mails that ask one mailbox whether an account may move there, whosever that is: more, so that no single account uses up what
-/// its owner needs.
+/// Requested mails, per purpose and mailbox, and confirmations of a new email, per account that requests them.
+const REQUESTED: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins(10) };
+/// Confirmations of a new email sent to one mailbox, by all accounts together. The limit is higher than that of one account,
+/// so no single account can exhaust what the mailbox's owner needs.
 const MOVES: RateLimit = RateLimit { burst: 30, interval: Duration::from_mins(10) };
-/// What carries a link that its owner needs: counted by itself, so that nobody uses that up by what only tells.
+/// Key prefix for mails with a link that the owner needs. They have their own limit, which notices can't exhaust.
 const NEEDED: &str = "mailbox:";
-/// What only tells.
+/// Key prefix for notices, which need no action.
 const NOTICES: &str = "notices:";
 
-/// A delivery under way. It tells where the mail went, or why it could not go.
+/// A delivery in progress. It returns where the mail went.
 pub type BoxFuture<'a> = Pin<Box<dyn Future<Output = Result<String, SendError>> + Send + 'a>>;
 
-/// Why a mail could not go out.
+/// Why a delivery failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendError {
-    /// What was wrong, in one line for the log.
+    /// A single line for the log.
     pub cause: String,
-    /// Whether the mailbox will take no mail later either (RFC 5321, section 4.2.1).
+    /// Whether a retry is expected to fail too (RFC 5321, section 4.2.1).
     pub permanent: bool,
 }
 
-/// What brings mail to its addressees.
+/// Delivers mail to its recipients.
 pub trait MailTransport: Debug + Send + Sync {
-    /// Brings one. `id` is another for every try, for each has a link of its own.
-    fn send<'a>(&'a self, id: &'a str, letter: &'a MailMessage) -> BoxFuture<'a>;
+    /// Delivers one mail. `id` differs for every attempt, because every attempt creates a new link.
+    fn send<'a>(&'a self, id: &'a str, message: &'a MailMessage) -> BoxFuture<'a>;
 }
 
-/// Sends what waits.
+/// Sends queued mail.
 #[derive(Debug)]
 pub struct MailWorker {
     store: Store,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     names: NameKey,
-    carrier: Arc<dyn MailTransport>,
+    transport: Arc<dyn MailTransport>,
     head: MailTemplates,
     mail_waits: Arc<Notify>,
 }
 
 impl Service {
-    /// Somebody who sends the mail. Several servers on one database may each have one.
+    /// Creates a mail worker. Several servers on one database may each run one.
     #[must_use]
-    pub fn postman(&self, carrier: Arc<dyn MailTransport>, head: MailTemplates) -> MailWorker {
+    pub fn postman(&self, transport: Arc<dyn MailTransport>, head: MailTemplates) -> MailWorker {
         let (store, clock, entropy) = (self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.entropy));
         let (names, mail_waits) = (self.names.clone(), Arc::clone(&self.mail_waits));
-        MailWorker { store, clock, entropy, names, carrier, head, mail_waits }
+        MailWorker { store, clock, entropy, names, transport, head, mail_waits }
     }
 }
 
 impl MailWorker {
-    /// Works until it is told to stop, and brings to an end what is in hand then. What is broken off half-way goes out again later.
+    /// Runs until `stop` is set, then finishes the deliveries in progress. An interrupted delivery is retried later.
     pub async fn run(&self, stop: watch::Receiver<bool>) {
-        // So that one mail server that takes its time holds up nobody else's mail.
-        futures_util::future::join_all((0..AT_ONCE).map(|_| self.poll(stop.clone()))).await;
+        // Several loops, so that one slow mail server doesn't delay other recipients' mail.
+        futures_util::future::join_all((0..CONCURRENCY).map(|_| self.poll(stop.clone()))).await;
     }
 
     async fn poll(&self, mut stop: watch::Receiver<bool>) {
@@ -100,76 +101,68 @@ impl MailWorker {
             match self.deliver_next().await {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(cause) => tracing::warn!(%cause, "the mail that waits could not be read"),
+                Err(cause) => tracing::warn!(%cause, "the mail queue could not be read"),
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                // Whoever tells of a mail in between is heard: the notice is kept.
+                // A notification that arrives in between is not lost: `Notify` stores it.
                 _ = tokio::time::timeout(POLL_INTERVAL, self.mail_waits.notified()) => {}
             }
         }
     }
 
-    /// Sends the mail that is due first. `false` if none is.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`]. The mail is due again later.
+    /// Sends the mail that is due first. Returns `false` if none is due. After an error the mail is due again later.
     pub async fn deliver_next(&self) -> Result<bool, Error> {
         let Some(mail) = self.store.claim_mail(self.clock.now(), LEASE).await? else { return Ok(false) };
-        // A fault of ours over one mail must not keep the others.
+        // A panic over one mail must not block the others.
         let Ok(delivered) = AssertUnwindSafe(self.deliver(&mail)).catch_unwind().await else {
-            tracing::error!(mail = mail.id, kind = mail.errand.name(), "sending a mail panicked");
+            tracing::error!(mail = mail.id, kind = mail.errand.name(), "mail worker panicked");
             return Ok(true);
         };
         delivered.map(|()| true)
     }
 
     async fn deliver(&self, mail: &QueuedMail) -> Result<(), Error> {
-        let (kind, tried) = (mail.errand.name(), tried_for(mail.attempts));
-        // The try before was the last, and failed in another way than below.
-        if tried_for(mail.attempts - 1) >= GIVE_UP {
-            tracing::error!(mail = mail.id, kind, "a mail could not be handled and is given up");
+        let (kind, retried) = (mail.errand.name(), retried_for(mail.attempts));
+        // The previous attempt was the last, and it ended without a result, such as by a panic.
+        if retried_for(mail.attempts - 1) >= GIVE_UP {
+            tracing::error!(mail = mail.id, kind, "mail could not be processed, giving up");
             return self.store.delete_mail(&mail.id).await;
         }
         let user = match &mail.user_id {
             Some(user) => self.store.find_user(user).await?,
             None => None,
         };
-        if mail.errand.waits_while_closed() && user.as_ref().is_some_and(is_closed) {
-            // Closed at this moment. When the lease is over, the queue knows.
+        if mail.errand.waits_while_closed() && user.as_ref().is_some_and(is_disabled) {
+            // The account was disabled a moment ago. The queue holds the mail once the lease expires.
             return Ok(());
         }
-        let Some(letter) = self.write(mail, user).await? else {
-            tracing::info!(
-                mail = mail.id,
-                kind,
-                "a mail was not sent: there is no need, or its mailbox has had enough"
-            );
+        let Some(message) = self.write(mail, user).await? else {
+            tracing::info!(mail = mail.id, kind, "mail skipped: obsolete or rate-limited");
             return self.store.delete_mail(&mail.id).await;
         };
-        match self.carrier.send(&format!("{}.{}", mail.id, mail.attempts), &letter).await {
+        match self.transport.send(&format!("{}.{}", mail.id, mail.attempts), &message).await {
             Ok(place) => {
                 tracing::info!(mail = mail.id, kind, place, "mail sent");
                 self.store.delete_mail(&mail.id).await
             }
-            Err(SendError { cause, permanent }) if tried >= if permanent { GIVE_UP_REFUSED } else { GIVE_UP } => {
-                let tried_s = tried.as_secs();
-                tracing::error!(mail = mail.id, kind, cause, tried_s, "a mail could not be sent and is given up");
+            Err(SendError { cause, permanent }) if retried >= if permanent { GIVE_UP_REFUSED } else { GIVE_UP } => {
+                let retried_s = retried.as_secs();
+                tracing::error!(mail = mail.id, kind, cause, retried_s, "mail could not be sent, giving up");
                 self.store.delete_mail(&mail.id).await
             }
             Err(SendError { cause, .. }) => {
-                let wait = retry_after(mail.attempts);
-                let again_in_s = wait.as_secs();
-                tracing::warn!(mail = mail.id, kind, cause, again_in_s, "a mail could not be sent yet");
+                let wait = retry_delay(mail.attempts);
+                let retry_in_s = wait.as_secs();
+                tracing::warn!(mail = mail.id, kind, cause, retry_in_s, "mail could not be sent, will retry");
                 self.store.delay_mail(&mail.id, self.clock.now().plus(wait)).await
             }
         }
     }
 
-    /// What a mail says by now, and to whom; `user` is whose account it is about. `None` if nobody needs it any more, or nobody may
-    /// have it.
+    /// Renders a mail with the current state of its account, `user`. Returns `None` if the mail is obsolete or rate-limited.
     ///
-    /// What a stranger asks for takes the same allowances and writes as much, whether or not there is an account.
+    /// A mail that a stranger requests takes the same rate limits and database writes whether or not an account exists.
     async fn write(&self, mail: &QueuedMail, user: Option<User>) -> Result<Option<MailMessage>, Error> {
         if mail.errand == MailKind::Forgot {
             return self.write_forgot(mail).await;
@@ -178,16 +171,16 @@ impl MailWorker {
         if mail.errand == MailKind::Taken {
             return self.write_taken(mail, &user).await;
         }
-        if is_closed(&user) {
+        if is_disabled(&user) {
             return Ok(None);
         }
         let User { email, username, .. } = &user;
         let proven = user.email_verified_at.is_some();
         Ok(match mail.errand {
             MailKind::Verify if !proven => self.write_verify(mail, NEEDED, &user).await?,
-            // Nobody knows yet whose mailbox it is.
+            // The address is unconfirmed, so the mailbox may belong to a stranger.
             MailKind::PasswordChanged | MailKind::PasswordReset | MailKind::TokenMade
-                if !proven && !self.may_have(mail, NOTICES, email).await? =>
+                if !proven && !self.may_receive(mail, NOTICES, email).await? =>
             {
                 None
             }
@@ -207,33 +200,33 @@ impl MailWorker {
     }
 
     async fn write_verify(&self, mail: &QueuedMail, purpose: &str, user: &User) -> Result<Option<MailMessage>, Error> {
-        if !self.may_have(mail, purpose, &user.email).await? {
+        if !self.may_receive(mail, purpose, &user.email).await? {
             return Ok(None);
         }
         let link = self.link(mail, LinkKind::Verify, user, &user.email).await?;
         Ok(link.map(|link| self.head.verify(&user.email, &user.username, &link)))
     }
 
-    /// Somebody registered with an email that has an account.
+    /// Renders the mail to an owner whose email someone else tried to register.
     async fn write_taken(&self, mail: &QueuedMail, owner: &User) -> Result<Option<MailMessage>, Error> {
-        if !is_closed(owner) && owner.email_verified_at.is_none() {
+        if !is_disabled(owner) && owner.email_verified_at.is_none() {
             return self.write_verify(mail, NOTICES, owner).await;
         }
-        if !self.may_have(mail, NOTICES, &owner.email).await? {
+        if !self.may_receive(mail, NOTICES, &owner.email).await? {
             return Ok(None);
         }
-        // A new account would have had a link.
+        // A new account would get a link, so the same work is done here.
         self.decoy(LinkKind::Verify, &owner.email).await?;
-        Ok((!is_closed(owner)).then(|| self.head.taken(owner)))
+        Ok((!is_disabled(owner)).then(|| self.head.taken(owner)))
     }
 
-    /// An email that was not proven sets no new password for whoever registered with it: its owner may have been somebody else
-    /// all the time. What they get is the link that confirms it, by which they may take the account.
+    /// Renders the mail with a reset link. For an unconfirmed email the link also confirms it: the mailbox may belong to someone
+    /// other than the person who registered, and its owner may take over the account.
     async fn write_forgot(&self, mail: &QueuedMail) -> Result<Option<MailMessage>, Error> {
         let owner = self.owner_of(&mail.address).await?;
-        // To the address that is kept, never to the one that was typed (CVE-2019-19844).
+        // To the stored address, never to the one that was entered (CVE-2019-19844).
         let email = owner.as_ref().map_or(&mail.address, |owner| &owner.email).clone();
-        if !self.may_have(mail, NEEDED, &email).await? {
+        if !self.may_receive(mail, NEEDED, &email).await? {
             return Ok(None);
         }
         let Some(user) = owner else {
@@ -246,13 +239,13 @@ impl MailWorker {
         Ok(link.map(|link| self.head.reset(&email, &user.username, &link, proven)))
     }
 
-    /// An email that has an account takes the same allowances, and has a link made as well, which nobody gets: whoever asks sees
-    /// their own allowances and links.
+    /// Renders the mail to a new email. If the email already has an account, the same rate limits apply and a link is created
+    /// that nobody receives: the requester can see their own rate limits and links.
     async fn write_change(&self, mail: &QueuedMail, user: &User) -> Result<Option<MailMessage>, Error> {
         let owner = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id);
-        let asking = LimitedAction::Moves.key(&user.id);
-        let moving = self.mailbox("moves:", &mail.address);
-        if !self.take(mail, &asking, ASKED_FOR).await? || !self.take(mail, &moving, MOVES).await? {
+        let per_account = LimitedAction::Moves.key(&user.id);
+        let per_mailbox = self.mailbox("moves:", &mail.address);
+        if !self.take(mail, &per_account, REQUESTED).await? || !self.take(mail, &per_mailbox, MOVES).await? {
             return Ok(None);
         }
         let link = self.link(mail, LinkKind::ChangeEmail, user, &mail.address).await?;
@@ -265,20 +258,20 @@ impl MailWorker {
     async fn owner_of(&self, address: &str) -> Result<Option<User>, Error> {
         let Ok(email) = Email::parse(address) else { return Ok(None) };
         let known = self.store.find_credential(&Identifier::Email(email)).await?;
-        Ok(known.map(|known| known.user).filter(|user| !is_closed(user)))
+        Ok(known.map(|known| known.user).filter(|user| !is_disabled(user)))
     }
 
-    /// Whether a mailbox may have another mail that somebody asked for.
-    async fn may_have(&self, mail: &QueuedMail, purpose: &str, address: &str) -> Result<bool, Error> {
-        self.take(mail, &self.mailbox(purpose, address), ASKED_FOR).await
+    /// Applies the limit on requested mails to a mailbox.
+    async fn may_receive(&self, mail: &QueuedMail, purpose: &str, address: &str) -> Result<bool, Error> {
+        self.take(mail, &self.mailbox(purpose, address), REQUESTED).await
     }
 
-    /// Takes one of an allowance. A further try of a mail that was to go out may always go on.
+    /// Applies a rate limit. Only the first attempt of a mail is counted.
     async fn take(&self, mail: &QueuedMail, key: &str, rule: RateLimit) -> Result<bool, Error> {
         Ok(mail.attempts > 1 || self.store.take(key, rule, self.clock.now()).await?.is_ok())
     }
 
-    /// A new link's token. `None` if nobody wants it any more.
+    /// Creates a link and returns its token, or `None` if the mail is obsolete.
     async fn link(
         &self,
         mail: &QueuedMail,
@@ -299,31 +292,31 @@ impl MailWorker {
         Ok(self.store.make_link(link).await?.then_some(token))
     }
 
-    /// Does what [`MailWorker::link`] does, for a mailbox that gets none.
+    /// Does the same work as [`MailWorker::link`] for a mailbox that receives no link.
     async fn decoy(&self, kind: LinkKind, address: &str) -> Result<(), Error> {
         let token_hash = new_token(&*self.entropy, TokenKind::Link).hash();
         let mailbox = self.mailbox("", address);
         self.store.make_decoy(Decoy { token_hash, kind, mailbox: &mailbox, made_at: self.clock.now() }).await
     }
 
-    /// What the counters call a mailbox.
+    /// Returns the rate-limit key of a mailbox.
     fn mailbox(&self, purpose: &str, address: &str) -> String {
         self.names.name(purpose, &address.to_lowercase())
     }
 }
 
-fn is_closed(user: &User) -> bool {
+fn is_disabled(user: &User) -> bool {
     user.disabled_at.is_some()
 }
 
-/// For how long a mail has been tried by now: all waits between its tries. Time in which no server ran, or by which a clock was
-/// set, doesn't count.
-fn tried_for(attempts: i64) -> Duration {
+/// Returns how long a mail has been retried: the sum of the delays between its attempts. Downtime and clock changes are
+/// not included.
+fn retried_for(attempts: i64) -> Duration {
     (1..attempts).map(retry_after).sum()
 }
 
-fn retry_after(attempts: i64) -> Duration {
-    // An hour is reached long before.
+fn retry_delay(attempts: i64) -> Duration {
+    // The limit of an hour is reached after far fewer doublings.
     let doublings = attempts.saturating_sub(1).clamp(0, 16);
     FIRST_RETRY.saturating_mul(1 << doublings).min(LONGEST_WAIT)
 }
@@ -334,14 +327,14 @@ mod tests {
 
     #[test]
     fn each_wait_is_twice_the_one_before_up_to_an_hour() {
-        let waits: Vec<u64> = (1..=9).map(|attempts| retry_after(attempts).as_secs()).collect();
+        let waits: Vec<u64> = (1..=9).map(|attempts| retry_delay(attempts).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        assert_eq!((retry_after(0), retry_after(i64::MAX)), (FIRST_RETRY, LONGEST_WAIT));
+        assert_eq!((retry_delay(0), retry_delay(i64::MAX)), (FIRST_RETRY, LONGEST_WAIT));
     }
 
     #[test]
     fn a_mail_has_been_tried_for_as_long_as_it_has_waited() {
-        let tried: Vec<u64> = [0, 1, 2, 3, 8, 9].map(|attempts| tried_for(attempts).as_secs()).to_vec();
+        let tried: Vec<u64> = [0, 1, 2, 3, 8, 9].map(|attempts| retried_for(attempts).as_secs()).to_vec();
         assert_eq!(tried, [0, 0, 30, 90, 3810, 7410]);
     }
 }

@@ -1,4 +1,4 @@
-//! What mails say.
+//! The texts of the mails to account owners.
 
 mod layout;
 
@@ -10,31 +10,31 @@ use crate::{
     store::User,
 };
 
-/// In whose name mails are written, and where their links lead.
+/// The service's name, address and look, as its mails show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailTemplates {
-    /// The service's name.
+    /// The name in the subject and the heading.
     pub service_name: String,
-    /// The configured address of the page, without a slash at its end. Never one that a request names (CVE-2025-64101).
+    /// The configured address of the page, without a trailing slash. It never comes from a request (CVE-2025-64101).
     pub url: String,
-    /// The colour of buttons and links; `None` for the page's own.
+    /// The colour of buttons and links. `None` selects the page's default colour.
     pub accent: Option<Colour>,
-    /// A picture that stands beside the service's name.
+    /// The logo next to the service's name.
     pub logo: Option<Png>,
 }
 
-/// A picture that a mail carries. Cheap to copy.
+/// A PNG picture that is part of a mail. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Png(Arc<[u8]>);
 
 impl Png {
-    /// The picture with these bytes, which are those of a PNG file.
+    /// Wraps the bytes of a PNG file.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes of the file.
+    /// Returns the bytes of the PNG file.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -55,16 +55,16 @@ impl MailTemplates {
         self.message(to, format!("Confirm your email for {service}"))
             .text("Hello,")
             .text(format!("Someone created {account} at {service} with this address."))
-            .text("If this was you, confirm that the address is yours. You will be asked for your password.")
+            .text("If this was you, please confirm your email. You will be asked for your password.")
             .button("Confirm your email", self.url_of("verify", link))
             .text("The link works once, for 24 hours.")
             .text(
-                "If this wasn't you, you can ignore this email. You can also open the link and choose a password of your own: \
-                 that locks out the person who created the account.",
+                "If this wasn't you, you can ignore this email. You can also open the link and choose a new password. That \
+                 locks out the person who created the account.",
             )
     }
 
-    /// Tells an owner that somebody tried to use their email for another account.
+    /// Notifies an owner that someone tried to use their email for another account.
     pub(super) fn taken(&self, owner: &User) -> MailMessage {
         let Self { service_name: service, url, .. } = self;
         let name = match nameable(&owner.username) {
@@ -73,48 +73,47 @@ impl MailTemplates {
             None => String::new(),
         };
         let known = format!(
-            "Someone (probably you) tried to use this address for an account at {service}. There already is one."
+            "Someone (probably you) tried to use this address for another account at {service}. You already have an account."
         );
-        self.message(&owner.email, format!("You have an account at {service} already"))
+        self.message(&owner.email, format!("You already have an account at {service}"))
             .text("Hello,")
             .text(format!("{known} {name}").trim_end())
-            .text("Log in with it. If you forgot its password, you can reset it.")
+            .text("Please log in to your existing account. If you forgot your password, you can reset it.")
             .button("Log in", format!("{url}/login"))
-            .link("Reset the password", format!("{url}/forgot"))
-            .text("If this wasn't you, no action is needed: nothing has changed.")
+            .link("Reset your password", format!("{url}/forgot"))
+            .text("If this wasn't you, no action is needed. Nothing has changed.")
     }
 
-    /// Lets the owner choose a new password. Where the email is not `proven`, that proves it.
+    /// Sends the link that sets a new password. If the email is not `proven`, using the link also confirms it.
     pub(crate) fn reset(&self, to: &str, username: &str, link: &Token, proven: bool) -> MailMessage {
         let Self { service_name: service, .. } = self;
         let account = if proven { Some(username) } else { nameable(username) };
         let account = account.map_or("an account".to_owned(), |name| format!("the account {name}"));
-        let letter = self
+        let mail = self
             .message(to, format!("Choose a new password for {service}"))
             .text("Hello,")
             .text(format!("Someone (probably you) asked to reset the password of {account} at {service}."))
             .button("Choose a new password", self.url_of("reset", link));
         if proven {
-            letter
-                .text(
-                    "The link works once, for 30 minutes. A new password logs you out everywhere and revokes your access \
+            mail.text(
+                "The link works once, for 30 minutes. A new password logs you out everywhere and revokes your access \
                      tokens.",
-                )
-                .text("If this wasn't you, you can ignore this email: your password stays as it is.")
+            )
+            .text("If this wasn't you, you can ignore this email. Your password stays the same.")
         } else {
-            letter
+            mail
                 .text(
                     "The link works once, for 24 hours, and confirms that this address is yours. A new password logs everyone \
                      out and revokes all access tokens.",
                 )
                 .text(
-                    "Nobody has confirmed this address so far. If you didn't create the account, you can ignore this email. \
-                     You can also choose a password: that locks out the person who created the account.",
+                    "This address has not been confirmed yet. If you didn't create the account, you can ignore this email. \
+                     You can also choose a new password. That locks out the person who created the account.",
                 )
         }
     }
 
-    /// Tells the owner that the password is another. `tokens_revoked`: whether the access tokens ended with the old one.
+    /// Notifies the owner that the password was changed. `tokens_revoked`: whether access tokens were revoked with it.
     pub(super) fn password_changed(&self, owner: &User, when: &str, tokens_revoked: bool) -> MailMessage {
         let tokens = if tokens_revoked {
             "All access tokens were revoked."
@@ -127,7 +126,7 @@ impl MailTemplates {
             .alarm(&self.url)
     }
 
-    /// Tells the owner that there is another token which opens the account.
+    /// Notifies the owner that an access token was created.
     pub(super) fn token_made(&self, owner: &User, when: &str) -> MailMessage {
         self.message(&owner.email, format!("A new access token at {}", self.service_name))
             .text("Hello,")
@@ -135,20 +134,20 @@ impl MailTemplates {
             .alarm(&self.url)
     }
 
-    /// Asks at a new email whether it is the owner's.
+    /// Asks the recipient to confirm the new email of an account.
     pub(super) fn change_email(&self, to: &str, username: &str, link: &Token) -> MailMessage {
         let Self { service_name: service, .. } = self;
         let account = nameable(username).map_or("their account".to_owned(), |name| format!("the account {name}"));
         self.message(to, format!("Confirm your new email for {service}"))
             .text("Hello,")
             .text(format!("Someone (probably you) asked to use this address for {account} at {service}."))
-            .text("If this was you, confirm it with the password of that account.")
+            .text("If this was you, please confirm your new email. You will be asked for your password.")
             .button("Confirm your new email", self.url_of("confirm-email", link))
-            .text("The link works once, for 24 hours. Nothing changes until you use it.")
+            .text("The link works once, for 24 hours. Your email stays the same until you use it.")
             .text("If this wasn't you, you can ignore this email.")
     }
 
-    /// Tells the email until now that it is another, and lets its owner take that back.
+    /// Notifies the previous email of a change, with a link that undoes it.
     pub(super) fn email_changed(&self, to: &str, username: &str, new: &str, link: &Token) -> MailMessage {
         let Self { service_name: service, .. } = self;
         self.message(to, format!("Your email at {service} was changed"))
@@ -156,28 +155,28 @@ impl MailTemplates {
             .text(format!("Your account {username} at {service} now uses another email: {new}."))
             .text("If this was you, no action is needed. This is the last email we send to this address.")
             .text(
-                "If it wasn't you, undo the change. Your account uses this address again, and everyone is logged out.",
+                "If it wasn't you, undo the change now. Your account will use this address again, and everyone is logged out.",
             )
             .button("Undo the change", self.url_of("undo-email", link))
-            .text("The link works once, for three days. You choose a new password with it.")
+            .text("The link works once, for three days. You will be asked to choose a new password.")
     }
 
-    /// Tells the email until now that the one before has been brought back.
+    /// Notifies the email that an undo has just removed from the account.
     pub(super) fn email_undone(&self, to: &str, username: &str) -> MailMessage {
         let Self { service_name: service, .. } = self;
         self.message(to, format!("Your email at {service} was changed back"))
             .text("Hello,")
             .text(format!(
-                "The account {username} at {service} uses its previous email again, and no longer this address."
+                "The account {username} at {service} uses its previous email again instead of this address."
             ))
-            .text("Someone who reads that mailbox undid the change. If that is wrong, contact support.")
+            .text("The change was undone from the previous mailbox. If you think this is a mistake, please contact support.")
     }
 
     fn message(&self, to: &str, subject: String) -> MailMessage {
         MailMessage::new(self, to, subject)
     }
 
-    /// The owner's account in words. As long as the address isn't proven, the username may be a stranger's.
+    /// Names the owner's account. Until the email is confirmed, a stranger may have chosen the username.
     fn account_of(&self, owner: &User) -> String {
         let name = if owner.email_verified_at.is_some() { Some(&*owner.username) } else { nameable(&owner.username) };
         name.map_or(format!("your account at {}", self.service_name), |name| {
@@ -185,14 +184,14 @@ impl MailTemplates {
         })
     }
 
-    /// A link's token travels behind the `#`, which browsers send to no server and no log keeps.
+    /// Builds a link. The token follows the `#`, so browsers never send it to a server and it appears in no log.
     fn url_of(&self, view: &str, link: &Token) -> String {
         format!("{}/{view}#{}", self.url, link.expose())
     }
 }
 
 impl MailMessage {
-    /// What to do if it was somebody else. A password that is set by mail ends all that an old one has let in.
+    /// Adds what to do if someone else did it. A password reset by mail ends all sessions and revokes all access tokens.
     fn alarm(self, url: &str) -> Self {
         self.text("If this was you, no action is needed.")
             .text("If it wasn't you, reset your password now. That logs everyone out and revokes all access tokens.")
@@ -200,8 +199,8 @@ impl MailMessage {
     }
 }
 
-/// A username that may stand in a mail to an address that nobody has proven, for it may be a stranger's choice. Mail programs make
-/// links of domains and of telephone numbers, so a name with a dot or with five digits is left out.
+/// Returns the username if it is safe to show in a mail to an unconfirmed address, where a stranger may have chosen it.
+/// Mail programs turn domains and telephone numbers into links, so a name with a dot or with five digits is left out.
 fn nameable(username: &str) -> Option<&str> {
     let digits = username.bytes().filter(u8::is_ascii_digit).count();
     (!username.contains('.') && digits < 5).then_some(username)
@@ -233,7 +232,7 @@ mod tests {
         }
     }
 
-    /// Every letter to an address that nobody has proven.
+    /// Every mail to an unconfirmed address.
     fn to_unproven(username: &str) -> Vec<MailMessage> {
         let (head, link, owner) = (head(), Token::generate(TokenKind::Link, || 7), owner(username, false));
         vec![
@@ -260,13 +259,13 @@ mod tests {
 
     #[test]
     fn every_link_leads_to_the_configured_address_and_hides_its_token_behind_a_hash_r53() {
-        for letter in [to_unproven("ann"), to_proven("ann")].concat() {
-            assert_eq!(letter.to, "ann@example.org");
-            for url in letter.urls() {
+        for mail in [to_unproven("ann"), to_proven("ann")].concat() {
+            assert_eq!(mail.to, "ann@example.org");
+            for url in mail.urls() {
                 assert!(url == head().url || url.starts_with("https://accounts.example.org/"), "{url}");
                 assert!(!url.contains("vsl_") || url.contains("#vsl_"), "{url}");
-                assert!(letter.to_text().lines().any(|line| line == url), "{url}: {}", letter.to_text());
-                assert!(letter.to_html().contains(url), "{url}");
+                assert!(mail.to_text().lines().any(|line| line == url), "{url}: {}", mail.to_text());
+                assert!(mail.to_html().contains(url), "{url}");
             }
         }
     }
@@ -274,22 +273,22 @@ mod tests {
     #[test]
     fn a_mail_to_an_unproven_address_holds_no_strangers_word_that_becomes_a_link_r56() {
         for hostile in ["claim-your-prize.example.com", "evil.example", "1-800-555-0199", "a12345"] {
-            for letter in to_unproven(hostile) {
-                let (text, html) = (letter.to_text(), letter.to_html());
+            for mail in to_unproven(hostile) {
+                let (text, html) = (mail.to_text(), mail.to_html());
                 assert!(!text.contains(hostile) && !html.contains(hostile), "{text}");
-                assert!(!letter.subject.contains(hostile));
+                assert!(!mail.subject.contains(hostile));
             }
         }
         let harmless = to_unproven("ann-2_go");
-        assert!(harmless.iter().all(|letter| letter.to_text().contains("ann-2_go")), "{harmless:#?}");
+        assert!(harmless.iter().all(|mail| mail.to_text().contains("ann-2_go")), "{harmless:#?}");
         let own = to_proven("ann.smith");
-        assert!(own.iter().all(|letter| letter.to_text().contains("ann.smith")), "{own:#?}");
+        assert!(own.iter().all(|mail| mail.to_text().contains("ann.smith")), "{own:#?}");
     }
 
     #[test]
     fn a_mail_loads_nothing_and_says_the_same_in_text_and_in_html() {
-        for letter in [to_unproven("ann"), to_proven("ann")].concat() {
-            let (text, html) = (letter.to_text(), letter.to_html());
+        for mail in [to_unproven("ann"), to_proven("ann")].concat() {
+            let (text, html) = (mail.to_text(), mail.to_html());
             let footer = "-- \nYou received this email because this address was used at Ann & Sons.\nhttps://accounts.example.org\n";
             assert!(text.starts_with("Ann & Sons\n\n") && text.ends_with(footer), "{text}");
             for loads in ["<img", "<link", "src=", "url(", "@import", "<script", "http-equiv"] {
@@ -318,9 +317,9 @@ mod tests {
 
     #[test]
     fn html_takes_every_word_as_text() {
-        let letter = head().password_changed(&owner("<b>ann</b>", true), "now", false);
-        let html = letter.to_html();
+        let mail = head().password_changed(&owner("<b>ann</b>", true), "now", false);
+        let html = mail.to_html();
         assert!(html.contains("&lt;b&gt;ann&lt;/b&gt; at Ann &amp; Sons") && !html.contains("<b>"), "{html}");
-        assert!(letter.to_text().contains("<b>ann</b> at Ann & Sons"));
+        assert!(mail.to_text().contains("<b>ann</b> at Ann & Sons"));
     }
 }

@@ -245,7 +245,7 @@ fn nth(tokens: &[Token], since: usize) -> Result<&Token, AppError> {
 fn addressed(message: &MailMessage) -> (Person, MailKind) {
     let errand = match message.subject.as_str() {
         "Confirm your email for Vestibule" => MailKind::Verify,
-        "You have an account at Vestibule already" => MailKind::Taken,
+        "You already have an account at Vestibule" => MailKind::Taken,
         "Choose a new password for Vestibule" => MailKind::Forgot,
         "Your password at Vestibule was changed" => MailKind::PasswordChanged,
         "A new access token at Vestibule" => MailKind::TokenMade,

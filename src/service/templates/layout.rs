@@ -1,4 +1,6 @@
-//! A mail as plain text and as HTML. Both say the same, and neither loads anything: the logo is a part of the mail.
+//! Renders a mail as plain text and as HTML. Both have the same content.
+//!
+//! Neither loads anything from a server: the logo is part of the mail.
 
 use std::fmt::Write as _;
 
@@ -7,7 +9,7 @@ use html_escape::{encode_double_quoted_attribute, encode_text};
 use super::{MailTemplates, Png};
 use crate::domain::colour::{Accent, Colour};
 
-/// The colour of buttons and links, and that of a button's text, on light ground and on dark ground.
+/// The colours of buttons, links and button texts, on light and on dark backgrounds.
 struct Colours {
     light: String,
     on_light: String,
@@ -16,7 +18,7 @@ struct Colours {
 }
 
 impl Colours {
-    /// Of the configured colour, or the page's own, as `style/tokens.css` has it.
+    /// Derives them from the configured colour, or uses the page's default colours from `style/tokens.css`.
     fn of(accent: Option<Colour>) -> Self {
         let all = match accent.map(|wish| (Accent::light(wish), Accent::dark(wish))) {
             Some((light, dark)) => [light.plain, light.on, dark.plain, dark.on].map(|colour| colour.to_string()),
@@ -27,29 +29,28 @@ impl Colours {
     }
 }
 
-/// What the HTML calls the logo (RFC 2392).
+/// The Content-ID of the logo, by which the HTML refers to it (RFC 2392).
 pub const LOGO_ID: &str = "logo";
 
 /// A mail, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailMessage {
-    /// The addressee: exactly one.
+    /// The only recipient.
     pub to: String,
-    /// A line.
+    /// A single line.
     pub subject: String,
-    /// In whose name it is: at the top, at the bottom, and in its colours.
+    /// Defines the heading, the footer and the colours.
     head: MailTemplates,
-    /// What it says.
     parts: Vec<Part>,
 }
 
-/// A piece of a mail.
+/// A part of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    /// What the reader is asked to do.
+    /// The main action.
     Button(Link),
-    /// What the reader may do instead.
+    /// An alternative action.
     Link(Link),
 }
 
@@ -79,13 +80,13 @@ impl MailMessage {
         self
     }
 
-    /// The picture that the HTML shows under the name [`LOGO_ID`], if there is one.
+    /// Returns the picture that the HTML shows as [`LOGO_ID`].
     #[must_use]
     pub fn logo(&self) -> Option<&Png> {
         self.head.logo.as_ref()
     }
 
-    /// Every address that it leads to.
+    /// Returns the target of every link.
     #[cfg(test)]
     pub(super) fn urls(&self) -> Vec<&str> {
         let links = self.parts.iter().filter_map(|part| match part {
@@ -99,7 +100,7 @@ impl MailMessage {
         format!("You received this email because this address was used at {}.", self.head.service_name)
     }
 
-    /// As plain text.
+    /// Renders plain text.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{}\n\n", self.head.service_name);
@@ -112,12 +113,13 @@ impl MailMessage {
                 }
             };
         }
-        // Two hyphens and a space: what follows is no part of the message (RFC 3676, section 4.3).
+        // Two hyphens and a space separate the signature from the message (RFC 3676, section 4.3).
         let _ = writeln!(text, "-- \n{}\n{}", self.footer(), self.head.url);
         text
     }
 
-    /// As HTML. Tables and inline styles, for that is what mail programs understand; those that know dark colours get some.
+    /// Renders HTML with tables and inline styles, because mail programs support little else.
+    /// Programs that support dark mode get dark colours.
     #[must_use]
     pub fn to_html(&self) -> String {
         let colours = Colours::of(self.head.accent);
@@ -172,8 +174,8 @@ impl MailMessage {
 }
 
 impl Link {
-    /// A table around it, for a mail program that knows no padding of links; and the address in letters, for one that shows no
-    /// links at all.
+    /// Renders a button. The table around it serves mail programs without padding on links. The address as text serves
+    /// those that show no links.
     fn to_button(&self, Colours { light, on_light, .. }: &Colours) -> String {
         let (label, href, url) = (self.label, encode_double_quoted_attribute(&self.url), encode_text(&self.url));
         format!(

@@ -62,7 +62,7 @@ on_both! {
         let request = |email: &str| json!({ "new_email": email });
         let refused = app.ask("POST", CHANGE_EMAIL, &token, &request("bob@example.org")).await;
         let notice = app.deliver_one().await;
-        assert_eq!((notice.to.as_str(), notice.subject.as_str()), ("bob@example.org", "You have an account at Vestibule already"));
+        assert_eq!((notice.to.as_str(), notice.subject.as_str()), ("bob@example.org", "You already have an account at Vestibule"));
         let free = app.ask("POST", CHANGE_EMAIL, &token, &request("free@example.org")).await;
         assert_eq!(refused.shape(), free.shape());
         // Another person registers with the email before it is confirmed.

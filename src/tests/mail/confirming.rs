@@ -16,14 +16,14 @@ on_both! {
 
             Someone created the account ann at Vestibule with this address.
 
-            If this was you, confirm that the address is yours. You will be asked for your password.
+            If this was you, please confirm your email. You will be asked for your password.
 
             Confirm your email:
             http://127.0.0.1:8000/verify#…
 
             The link works once, for 24 hours.
 
-            If this wasn't you, you can ignore this email. You can also open the link and choose a password of your own: that locks out the person who created the account.
+            If this wasn't you, you can ignore this email. You can also open the link and choose a new password. That locks out the person who created the account.
 
             -- 
             You received this email because this address was used at Vestibule.

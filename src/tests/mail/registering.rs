@@ -26,7 +26,7 @@ async fn registering_tells_no_stranger_who_has_an_account_r2() {
         let notice = app.deliver_one().await;
         assert_eq!(
             (notice.to.as_str(), notice.subject.as_str()),
-            ("ann@example.org", "You have an account at Vestibule already")
+            ("ann@example.org", "You already have an account at Vestibule")
         );
         assert!(notice.to_text().contains("https://accounts.example.org/forgot"));
         assert_eq!(app.log_in("another", PASSWORD).await.status, 400, "no account was created");
