@@ -1,4 +1,4 @@
-//! What brings mail to its addressees: SMTP, or a folder in which the operator finds it.
+//! Delivers mail by SMTP, or into a folder that the operator reads.
 
 mod folder;
 mod limited;
@@ -26,30 +26,30 @@ pub use self::{
 };
 use crate::service::{BoxFuture, LOGO_ID, MailMessage, MailTransport, SendError};
 
-/// How long the SMTP server may take for one mail, all in all: less than the postman's lease.
+/// How long the delivery of one mail to the SMTP server may take in total. It is shorter than the mail worker's lease.
 const SEND_TIMEOUT: Duration = Duration::from_mins(5);
-/// What is told once it has run out.
+/// The error once [`SEND_TIMEOUT`] has passed.
 const TOO_LONG: &str = "the mail server took too long";
 
-/// A carrier, as it is configured.
+/// The configured mail transport.
 pub struct Mailer {
     from: Mailbox,
-    way: Way,
+    transport: Transport,
 }
 
-enum Way {
+enum Transport {
     Folder(PathBuf),
     Smtp(Box<smtp::Client>),
 }
 
-/// What there is to know for mail by SMTP, besides the server.
+/// Settings for SMTP besides the server.
 #[derive(Clone, Debug)]
 pub struct SmtpOptions<'a> {
-    /// Whether a server on another machine must have TLS.
+    /// Whether a server on another machine must use TLS.
     pub tls: TlsMode,
-    /// Certificates to trust besides the system's, if there are any.
+    /// Certificates to trust in addition to the system's.
     pub ca_file: Option<&'a Path>,
-    /// The name by which to greet the server.
+    /// The client name in EHLO.
     pub hello: String,
 }
 
@@ -60,59 +60,56 @@ impl fmt::Debug for Mailer {
 }
 
 impl Mailer {
-    /// Puts a carrier together. `None` if there is to be no mail.
-    ///
-    /// # Errors
-    /// Why there can't be one, such as certificates that can't be read.
+    /// Creates the transport, or `None` if mail is off. Fails if, for example, the certificates can't be read.
     pub fn new(url: &MailUrl, from: &Mailbox, options: SmtpOptions<'_>) -> Result<Option<Self>, String> {
-        let way = match url {
+        let transport = match url {
             MailUrl::Off => return Ok(None),
-            MailUrl::Folder(path) => Way::Folder(path.clone()),
+            MailUrl::Folder(path) => Transport::Folder(path.clone()),
             MailUrl::Smtp(server) => {
                 let given = options.ca_file.map(read_certificates).transpose()?.unwrap_or_default();
                 let security = server.security(options.tls);
                 let tls = (security != url::Security::Clear).then(|| tls::connector(given)).transpose()?;
-                Way::Smtp(Box::new(smtp::Client { server: server.clone(), security, hello: options.hello, tls }))
+                Transport::Smtp(Box::new(smtp::Client { server: server.clone(), security, hello: options.hello, tls }))
             }
         };
-        Ok(Some(Self { from: from.clone(), way }))
+        Ok(Some(Self { from: from.clone(), transport }))
     }
 
-    fn message(&self, id: &str, letter: &MailMessage) -> Result<Message, String> {
-        // A bare address, as the envelope has it too.
-        let to: Address = letter.to.parse().map_err(|_| "the address can't be sent to".to_owned())?;
+    fn message(&self, id: &str, mail: &MailMessage) -> Result<Message, String> {
+        // An address without a display name, as in the envelope.
+        let to: Address = mail.to.parse().map_err(|_| "the recipient's address is not valid in a mail".to_owned())?;
         let domain = self.from.email.domain();
-        // RFC 3834, section 5: nobody's machine is to answer this one.
+        // Asks automatic responders not to reply (RFC 3834, section 5).
         let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
-            .subject(&letter.subject)
+            .subject(&mail.subject)
             .message_id(Some(format!("<{id}@{domain}>")))
             .raw_header(automatic)
-            .multipart(body(letter)?)
+            .multipart(body(mail)?)
             .map_err(|cause| in_full(&cause))
     }
 }
 
 impl MailTransport for Mailer {
-    fn send<'a>(&'a self, id: &'a str, letter: &'a MailMessage) -> BoxFuture<'a> {
+    fn send<'a>(&'a self, id: &'a str, mail: &'a MailMessage) -> BoxFuture<'a> {
         Box::pin(async move {
-            let passing = |cause| SendError { cause, permanent: false };
-            let message = self.message(id, letter).map_err(passing)?;
-            match &self.way {
-                Way::Folder(path) => {
+            let temporary = |cause| SendError { cause, permanent: false };
+            let message = self.message(id, mail).map_err(temporary)?;
+            match &self.transport {
+                Transport::Folder(path) => {
                     let file = path.join(format!("{id}.eml"));
                     let written = folder::write(path.clone(), file.clone(), message.formatted()).await;
                     let place = file.display().to_string();
-                    written.map(|()| place).map_err(|cause| passing(format!("{}: {cause}", file.display())))
+                    written.map(|()| place).map_err(|cause| temporary(format!("{}: {cause}", file.display())))
                 }
-                Way::Smtp(client) => {
+                Transport::Smtp(client) => {
                     let (from, bytes) = (self.from.email.to_string(), message.formatted());
-                    let parcel = smtp::Parcel { from: &from, to: &letter.to, bytes: &bytes };
-                    match tokio::time::timeout(SEND_TIMEOUT, client.send(parcel)).await {
+                    let envelope = smtp::Envelope { from: &from, to: &mail.to, bytes: &bytes };
+                    match tokio::time::timeout(SEND_TIMEOUT, client.send(envelope)).await {
                         Ok(sent) => sent.map(|()| "the mail server".to_owned()),
-                        Err(_) => Err(passing(TOO_LONG.to_owned())),
+                        Err(_) => Err(temporary(TOO_LONG.to_owned())),
                     }
                 }
             }
@@ -120,20 +117,21 @@ impl MailTransport for Mailer {
     }
 }
 
-/// The letter as text and as HTML, which has its logo beside it (RFC 2387).
-fn body(letter: &MailMessage) -> Result<MultiPart, String> {
-    let both = MultiPart::alternative().singlepart(plain(letter.to_text()));
-    let html = SinglePart::html(letter.to_html());
-    let Some(logo) = letter.logo() else { return Ok(both.singlepart(html)) };
+/// Builds the body: plain text and HTML as alternatives. The logo is attached to the HTML (RFC 2387).
+fn body(mail: &MailMessage) -> Result<MultiPart, String> {
+    let both = MultiPart::alternative().singlepart(plain(mail.to_text()));
+    let html = SinglePart::html(mail.to_html());
+    let Some(logo) = mail.logo() else { return Ok(both.singlepart(html)) };
     let png = ContentType::parse("image/png").map_err(|cause| in_full(&cause))?;
     let picture = Attachment::new_inline(LOGO_ID.to_owned()).body(logo.bytes().to_vec(), png);
     Ok(both.multipart(MultiPart::related().singlepart(html).singlepart(picture)))
 }
 
-/// The text as it is, where it can be (RFC 5322, section 2.1.1): whoever opens a file with an editor finds the link in one piece.
+/// Builds the plain text, unencoded if it is ASCII with short lines (RFC 5322, section 2.1.1). An editor then shows the link
+/// unbroken.
 fn plain(text: String) -> SinglePart {
-    let as_it_is = text.is_ascii() && text.lines().all(|line| line.len() <= 998);
-    let body = if as_it_is {
+    let unencoded = text.is_ascii() && text.lines().all(|line| line.len() <= 998);
+    let body = if unencoded {
         Body::dangerous_pre_encoded(text.replace('\n', "\r\n").into_bytes(), ContentTransferEncoding::SevenBit)
     } else {
         Body::new(text)
@@ -141,14 +139,14 @@ fn plain(text: String) -> SinglePart {
     SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body)
 }
 
-/// An error with its causes, in one line, each once: many errors tell their cause themselves.
+/// Formats an error with its causes in one line. A cause that the text already contains is not repeated.
 fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        let told = cause.to_string();
-        if !text.contains(&told) {
-            text = format!("{text}: {told}");
+        let message = cause.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
         }
         next = cause.source();
     }
@@ -174,20 +172,20 @@ mod tests {
         }
     }
 
-    fn letter() -> MailMessage {
+    fn mail() -> MailMessage {
         head().reset("ann@example.org", "ann", &Token::generate(TokenKind::Link, || 7), true)
     }
 
     fn mailer(folder: &std::path::Path) -> Mailer {
         let from = "Möbel <no-reply@example.org>".parse().expect("a mailbox");
         let options = SmtpOptions { tls: TlsMode::Required, ca_file: None, hello: "example.org".to_owned() };
-        Mailer::new(&MailUrl::Folder(folder.join("mail")), &from, options).expect("a carrier").expect("some mail")
+        Mailer::new(&MailUrl::Folder(folder.join("mail")), &from, options).expect("a transport").expect("some mail")
     }
 
     #[tokio::test]
     async fn a_mail_in_the_folder_is_whole_and_its_owners_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = mailer(folder.path()).send("the-id", &letter()).await.expect("written");
+        let path = mailer(folder.path()).send("the-id", &mail()).await.expect("written");
         let text = std::fs::read_to_string(&path).expect("a mail");
         for line in ["To: ann@example.org", "Message-ID: <the-id@example.org>", "Auto-Submitted: auto-generated"] {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}\n{text}");
@@ -204,14 +202,14 @@ mod tests {
     fn the_logo_is_a_part_of_the_mail_that_the_html_shows() {
         let folder = tempfile::tempdir().expect("a folder");
         let head = MailTemplates { logo: Some(Png::new(b"\x89PNG\r\n\x1a\npicture")), ..head() };
-        let letter = head.reset("ann@example.org", "ann", &Token::generate(TokenKind::Link, || 7), true);
-        assert!(letter.to_html().contains("<img src=\"cid:logo\""), "{}", letter.to_html());
-        let text = mailer(folder.path()).message("the-id", &letter).expect("a mail").formatted();
+        let mail = head.reset("ann@example.org", "ann", &Token::generate(TokenKind::Link, || 7), true);
+        assert!(mail.to_html().contains("<img src=\"cid:logo\""), "{}", mail.to_html());
+        let text = mailer(folder.path()).message("the-id", &mail).expect("a mail").formatted();
         let text = String::from_utf8(text).expect("a mail is ASCII");
         let (_, part) = text.split_once("Content-ID: <logo>\r\n").expect("a part called logo");
         assert!(part.contains("Content-Type: image/png\r\n") && part.contains("iVBORw0KGgpwaWN0dXJl"), "{part}");
         assert!(text.contains("Content-Type: multipart/related"), "{text}");
-        let bare = self::letter();
+        let bare = self::mail();
         assert!(bare.logo().is_none() && !bare.to_html().contains("<img"), "{}", bare.to_html());
     }
 
@@ -220,8 +218,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (head, link) =
             (MailTemplates { service_name: "Ann".into(), ..head() }, Token::generate(TokenKind::Link, || 7));
-        let letter = head.reset("ann@example.org", "ann", &link, true);
-        let path = mailer(folder.path()).send("the-id", &letter).await.expect("written");
+        let mail = head.reset("ann@example.org", "ann", &link, true);
+        let path = mailer(folder.path()).send("the-id", &mail).await.expect("written");
         let text = std::fs::read_to_string(&path).expect("a mail");
         let url = format!("https://example.org/reset#{}", link.expose());
         assert!(text.lines().any(|line| line == url), "{text}");
@@ -231,8 +229,8 @@ mod tests {
     async fn a_folder_that_cannot_be_written_is_told() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("mail"), "in the way").expect("a file");
-        let told = mailer(folder.path()).send("the-id", &letter()).await.expect_err("no folder");
-        assert!(told.cause.contains("the-id.eml: ") && !told.permanent, "{told:?}");
+        let error = mailer(folder.path()).send("the-id", &mail()).await.expect_err("no folder");
+        assert!(error.cause.contains("the-id.eml: ") && !error.permanent, "{error:?}");
     }
 
     #[test]
@@ -260,9 +258,9 @@ mod tests {
             "a@b@c.org",
             "",
         ] {
-            let mut letter = letter();
-            hostile.clone_into(&mut letter.to);
-            assert!(mailer(folder.path()).message("the-id", &letter).is_err(), "{hostile:?}");
+            let mut mail = mail();
+            hostile.clone_into(&mut mail.to);
+            assert!(mailer(folder.path()).message("the-id", &mail).is_err(), "{hostile:?}");
         }
     }
 
@@ -271,8 +269,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let hostile = "Ann\r\nBcc: bob@example.org\r\n\r\nHello";
         let head = MailTemplates { service_name: hostile.into(), ..head() };
-        let letter = head.reset("ann@example.org", "ann", &Token::generate(TokenKind::Link, || 7), true);
-        let text = mailer(folder.path()).message("the-id", &letter).expect("a mail").formatted();
+        let mail = head.reset("ann@example.org", "ann", &Token::generate(TokenKind::Link, || 7), true);
+        let text = mailer(folder.path()).message("the-id", &mail).expect("a mail").formatted();
         let text = String::from_utf8(text).expect("a mail is ASCII");
         let (headers, _) = text.split_once("\r\n\r\n").expect("headers end");
         let names = headers.split("\r\n").filter(|line| !line.starts_with(' '));

@@ -1,7 +1,7 @@
-//! The rules: who may register, log in, stay and leave. Knows no HTTP and no SQL.
+//! The business rules of accounts, sessions and tokens. This module knows no HTTP and no SQL.
 //!
-//! Both doors, the page's server functions and the JSON API, call these same functions, and so does the command line;
-//! a throttle or a policy can't be walked round by taking another way in.
+//! The page's server functions, the JSON API and the command line all call these functions. No entry point bypasses
+//! a rate limit or a policy.
 
 mod access_tokens;
 pub mod admin;
@@ -56,68 +56,67 @@ use crate::{
     store::{self, Inherit, LimitedAction, LoginBackoff, RateLimit, Store},
 };
 
-/// What an owner is told of by mail, however many addresses it comes from: a flood of such mails would hold up everybody's, and
-/// bury the one that matters.
+/// Rate limit per account for actions that notify the owner by mail, from all addresses together. A flood of such mails would
+/// delay everyone's mail and hide the important one.
 const NOTIFICATION_LIMIT: RateLimit = RateLimit { burst: 10, interval: Duration::from_mins(6) };
 
-/// The rules' numbers.
+/// The configurable limits and rules.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "some fields need no more than their name")]
 pub struct Policy {
-    /// The least code points of a new password.
+    /// In code points.
     pub password_min_length: u32,
-    /// How long an unused session lasts.
+    /// A session expires when it is unused for this long.
     pub session_idle: Duration,
-    /// How long any session lasts.
+    /// A session expires this long after its login, even if it is in use.
     pub session_max_lifetime: Duration,
-    /// Sessions of one account; the oldest gives way.
+    /// Active sessions of one account. A further login ends the oldest one.
     pub sessions_per_user: u32,
-    /// How long a proof of the password counts, from the login or from its last confirmation on.
+    /// How long sensitive operations are allowed after a login or a confirmation of the password.
     pub reauth_after: Duration,
-    /// Logins from one address.
+    /// Limit on logins per address.
     pub login: RateLimit,
-    /// Registrations from one address.
+    /// Limit on registrations per address.
     pub register: RateLimit,
-    /// Failed logins of one account.
+    /// Limit on failed logins per account.
     pub account: LoginBackoff,
-    /// How long a login may wait for others of the same account.
+    /// How long a login may wait for other logins to the same account.
     pub login_timeout: Duration,
-    /// How many logins may wait for others, each of its own account.
+    /// How many logins, over all accounts, may wait for other logins.
     pub logins_waiting: u32,
-    /// Calls with one token, in a minute.
+    /// Calls per token and minute.
     pub token_calls: u32,
-    /// Whether there is mail.
     pub mail: MailPolicy,
-    /// Who may register.
     pub registration: RegistrationPolicy,
-    /// What the service and its host are called: no password may consist of it.
+    /// Names of the service and its hosts. Passwords made of them are rejected.
     pub service_names: Vec<String>,
-    /// Whether one must have proven one's email before one may log in.
+    /// Whether a login requires a confirmed email.
     pub require_verified_email: bool,
     /// Whether clients' addresses may be logged.
     pub log_addresses: bool,
 }
 
-/// Whether there is mail, and who reads it.
+/// Whether mail is enabled, and who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailPolicy {
-    /// There is none.
+    /// No mail is created.
     Off,
-    /// It is kept for the operator. So whoever registers with an email that is taken must be told so here.
+    /// Mail is stored for the operator. A registration with an email that is taken must therefore be reported in the response.
     Kept,
-    /// It is sent to its addressees, who alone learn whether they have an account.
+    /// Mail is sent to its recipients. Only they learn whether an email has an account.
     Sent,
 }
 
-/// Who calls, as far as the connection tells.
+/// The client of a request, as known from its connection and headers.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The client's address, behind trusted proxies too.
+    /// The client's address, also behind trusted proxies.
     pub address: IpAddr,
-    /// The client's own name for itself; a session is called by it.
+    /// The `User-Agent`, which becomes the session's name.
     pub agent: String,
 }
 
-/// The accounts and their rules. Cheap to clone.
+/// The entry point to all operations on accounts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Service {
     store: Store,
@@ -130,12 +129,12 @@ pub struct Service {
     turns: Arc<Turns>,
     calls: Arc<Calls>,
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
-    /// Tells the postman that there is mail.
+    /// Notifies the mail worker of new mail.
     mail_waits: Arc<Notify>,
 }
 
 impl Service {
-    /// Puts the parts together. The second value is the work that goes on in the background; see [`Maintenance::run`].
+    /// Creates the service and its background work; see [`Maintenance::run`].
     #[must_use]
     pub fn new(
         store: Store,
@@ -156,85 +155,89 @@ impl Service {
         (service, upkeep)
     }
 
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// [`Error::Store`] when it doesn't.
+    /// Checks that the database responds.
     pub async fn ready(&self) -> Result<(), Error> {
         Ok(self.store.ping().await?)
     }
 
-    /// The rules' numbers.
+    /// Returns the configured limits and rules.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// How many passwords have been through argon2 since the start, right or wrong, real or not.
+    /// Returns the number of argon2 hashes computed since the start, including those for unknown accounts.
     #[must_use]
     pub fn hashes_run(&self) -> u64 {
         self.hasher.runs()
     }
 
-    /// Closes the database, after everything else has ended.
+    /// Closes the database. Everything else must have ended before.
     pub async fn close(&self) {
-        // What was done since the last mark may have revoked what a copy made meanwhile would bring back.
+        // Something may have been revoked since the last mark, and a copy made in between would restore it.
         if let Err(cause) = self.store.mark_use().await {
-            tracing::warn!(%cause, "the use of the database was not marked");
+            tracing::warn!(%cause, "could not record the last use of the database");
         }
         self.store.close().await;
     }
 
-    /// What an address is counted as, the narrowest network first, with the allowance of each; unless it is known that one of
-    /// them has to wait.
-    fn rate_limit_key(&self, door: &str, caller: &Caller, rule: RateLimit) -> Result<Vec<(String, RateLimit)>, Error> {
-        let (addresses, now) = (address_keys(door, caller.address, rule), self.clock.now());
+    /// Returns the rate-limit keys of an address, the narrowest network first, with the limit of each.
+    ///
+    /// Returns an error if one of them is known to be rate-limited.
+    fn rate_limit_key(
+        &self,
+        action: &str,
+        caller: &Caller,
+        rule: RateLimit,
+    ) -> Result<Vec<(String, RateLimit)>, Error> {
+        let (addresses, now) = (address_keys(action, caller.address, rule), self.clock.now());
         match addresses.iter().find_map(|(key, _)| self.held.wait(key, now)) {
             None => Ok(addresses),
             Some(wait) => Err(Error::rate_limited(wait)),
         }
     }
 
-    /// Takes one of an address's allowance, and of those of the networks around it.
-    async fn check_rate_limit(&self, door: &str, rule: RateLimit, caller: &Caller) -> Result<(), Error> {
+    /// Applies a rate limit to an address and to the networks that contain it.
+    async fn check_rate_limit(&self, action: &str, rule: RateLimit, caller: &Caller) -> Result<(), Error> {
         let now = self.clock.now();
-        for (key, rule) in self.rate_limit_key(door, caller, rule)? {
+        for (key, rule) in self.rate_limit_key(action, caller, rule)? {
             let verdict = self.store.take(&key, rule, now).await?;
             verdict.map_err(|wait| self.rate_limited(&key, now, wait))?;
         }
         Ok(())
     }
 
-    /// What strangers' failed logins with a name are counted under.
+    /// Returns the key under which strangers' failed logins with a name are counted.
     #[must_use]
     pub fn strangers_key(&self, name: &str) -> String {
         store::strangers_key(&self.names, name)
     }
 
-    /// Strangers' failures with a name that becomes the account's with this email.
+    /// Transfers strangers' failed logins from a name to the account with this email, which takes that name.
     fn inherit(&self, name: &str, email: &str) -> Inherit {
         let since = self.clock.now().minus(self.policy.account.memory);
         Inherit { from: self.strangers_key(name), to: self.strangers_key(email), since }
     }
 
-    /// Strangers' failures with an account that gives its username up.
+    /// Transfers strangers' failed logins from an account to the username that it gives up.
     fn leave_username(&self, user: &store::User) -> Inherit {
         self.inherit(&user.email, &user.username)
     }
 
-    /// Takes one of a token's calls, if the token was good before; then it is asked for here, without the database.
+    /// Applies the rate limit of a token that was valid before. This needs no database access.
     fn allow_call(&self, token: &TokenHash) -> Result<(), Error> {
         self.calls.take(token, self.clock.now()).map_err(Error::rate_limited)
     }
 
-    /// Takes one of an account's allowance of something that its owner is told of by mail, each a kind by itself. Without mail there
-    /// is no limit.
+    /// Applies the account's rate limit for an action that sends a notification. Each action has its own limit.
+    ///
+    /// Without mail there is no limit.
     async fn check_action_limit(&self, of: LimitedAction, user: &str) -> Result<(), Error> {
         if self.policy.mail == MailPolicy::Off {
             return Ok(());
         }
         let (key, now) = (of.key(user), self.clock.now());
-        // What changes nothing must not take the writer.
+        // A request that changes nothing must not take the database writer.
         if let Some(wait) = self.held.wait(&key, now) {
             return Err(Error::rate_limited(wait));
         }
@@ -245,10 +248,10 @@ impl Service {
         })
     }
 
-    /// Tells an address to wait. Attempts that come too early are not logged again.
+    /// Logs and caches the rate limit of an address. Attempts before its end are not logged again.
     fn rate_limited(&self, address: &str, now: Timestamp, wait: Duration) -> Error {
         let address_or_none = self.policy.log_addresses.then_some(address);
-        tracing::info!(address = address_or_none, wait_ms = wait.as_millis(), "held back");
+        tracing::info!(address = address_or_none, wait_ms = wait.as_millis(), "rate-limited");
         self.held.note(address, now, wait);
         Error::rate_limited(wait)
     }
@@ -261,27 +264,27 @@ impl Service {
     }
 }
 
-/// What a rate limit counts an address as, the narrowest network first, and what each is allowed: a wider network has more at
-/// once, and gets it back faster.
-fn address_keys(door: &str, address: IpAddr, rule: RateLimit) -> Vec<(String, RateLimit)> {
+/// Returns the rate-limit keys of an address, the narrowest network first, with the limit of each. A wider network has
+/// a larger burst, which refills faster.
+fn address_keys(action: &str, address: IpAddr, rule: RateLimit) -> Vec<(String, RateLimit)> {
     let keys = counted_networks(address).into_iter().map(|(network, times)| {
         let key = if network.addr().is_ipv4() { network.addr().to_string() } else { network.to_string() };
         let burst = rule.burst.saturating_mul(times);
-        (format!("{door}:{key}"), RateLimit { burst, interval: rule.interval / times })
+        (format!("{action}:{key}"), RateLimit { burst, interval: rule.interval / times })
     });
     keys.collect()
 }
 
-/// Why the service did not do it.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller has to do something about it.
+    /// The client can correct the request or try again later.
     #[error("{0}")]
     Refused(#[from] AppError),
-    /// The store can't or won't.
+    /// The database failed or rejected the operation.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A fault of ours.
+    /// A bug.
     #[error("{0}")]
     Fault(String),
 }
@@ -292,17 +295,17 @@ impl Error {
     }
 }
 
-/// The one place where a cause becomes an answer, and where it is logged.
+/// The only place where a cause is logged and converted to a response.
 impl From<Error> for AppError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Refused(answer) => answer,
+            Error::Refused(error) => error,
             Error::Store(store::Error::Unavailable(cause)) => {
                 tracing::warn!(%cause, "the database is not available");
                 Self::Unavailable { retry_after: 2 }
             }
             other => {
-                tracing::error!(cause = %other, "a request failed");
+                tracing::error!(cause = %other, "request failed");
                 Self::Internal
             }
         }

@@ -1,4 +1,4 @@
-//! Mail in a folder, one file each (RFC 5322).
+//! Writes mail into a folder, one file per mail (RFC 5322).
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, rename},
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes a mail, whole or not at all. Its links are secrets, so nobody but the server's user may read it.
+/// Writes a mail atomically. Its links are secrets, so only the server's user may read the file.
 pub(super) async fn write(folder: PathBuf, file: PathBuf, bytes: Vec<u8>) -> io::Result<()> {
     let written = tokio::task::spawn_blocking(move || {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -21,8 +21,8 @@ pub(super) async fn write(folder: PathBuf, file: PathBuf, bytes: Vec<u8>) -> io:
     written.await.unwrap_or_else(|cause| Err(io::Error::other(cause)))
 }
 
-/// Takes a folder away from others, who could read or replace mails in it. One that is shared on purpose, such as `/tmp`, or of
-/// another user, is refused.
+/// Removes other users' access to a folder, because they could read or replace mails in it. Returns an error for a folder
+/// that is shared on purpose, such as `/tmp`, or that belongs to another user.
 fn close_to_others(folder: &Path) -> io::Result<()> {
     let metadata = fs::metadata(folder)?;
     let mode = metadata.permissions().mode();
@@ -33,7 +33,7 @@ fn close_to_others(folder: &Path) -> io::Result<()> {
     let shared = mode & 0o1000 != 0 || metadata.uid() != rustix::process::geteuid().as_raw();
     if shared {
         return Err(io::Error::other(format!(
-            "{} is open to other users; name a folder of the server's own in mail.url",
+            "{} is open to other users; set mail.url to a folder that only the server uses",
             folder.display()
         )));
     }

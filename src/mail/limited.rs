@@ -1,4 +1,4 @@
-//! A connection on which the other side may send only so much.
+//! A connection with a limit on the bytes received.
 
 use std::{
     io,
@@ -8,11 +8,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How many bytes a mail server may send on one connection, TLS included. A whole talk takes some hundred, and a
-/// chain of certificates some thousand.
-const MOST: usize = 128 * 1024;
+/// Bytes that a mail server may send on one connection, including TLS. A whole session takes a few hundred, and a
+/// certificate chain a few thousand.
+const MAX_BYTES: usize = 128 * 1024;
 
-/// A connection that fails once the other side has sent too much. SMTP sets no limit to the number of a reply's lines.
+/// A connection that fails once the peer has sent too much. SMTP does not limit the number of lines in a reply.
 pub(super) struct Limited<S> {
     stream: S,
     left: usize,
@@ -20,7 +20,7 @@ pub(super) struct Limited<S> {
 
 impl<S> Limited<S> {
     pub const fn new(stream: S) -> Self {
-        Self { stream, left: MOST }
+        Self { stream, left: MAX_BYTES }
     }
 }
 
@@ -29,7 +29,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let read = buf.filled().len() - before;
-        self.left = self.left.checked_sub(read).ok_or_else(|| io::Error::other("the mail server says too much"))?;
+        self.left =
+            self.left.checked_sub(read).ok_or_else(|| io::Error::other("the mail server sent too much data"))?;
         Poll::Ready(Ok(()))
     }
 }
@@ -56,10 +57,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_limit_itself_may_be_read_and_nothing_more() {
-        let mut all = vec![0; MOST];
+        let mut all = vec![0; MAX_BYTES];
         let mut stream = Limited::new(tokio::io::repeat(b'x'));
         stream.read_exact(&mut all).await.expect("within the limit");
         let refused = stream.read_u8().await.expect_err("beyond the limit");
-        assert_eq!(refused.to_string(), "the mail server says too much");
+        assert_eq!(refused.to_string(), "the mail server sent too much data");
     }
 }

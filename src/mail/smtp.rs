@@ -1,4 +1,4 @@
-//! Handing a mail to a mail server (RFC 5321).
+//! Sends mail to an SMTP server (RFC 5321).
 
 use std::{io, time::Duration};
 
@@ -21,36 +21,36 @@ use super::{
 };
 use crate::service::SendError;
 
-/// How long one address of the mail server may take to answer a connection. Another may be quicker.
-const CONNECT: Duration = Duration::from_secs(20);
-/// How long the QUIT may take, which the mail no longer needs.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long to wait for a connection to one address of the mail server before the next address is tried.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long QUIT may take. The mail is already accepted by then.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What hands mails to one server.
+/// Sends mails to one server.
 pub(super) struct Client {
     pub server: Server,
     pub security: Security,
-    /// The name by which it greets the server.
+    /// The client name in EHLO.
     pub hello: String,
-    /// Where TLS may be needed.
+    /// `None` if the connection is never encrypted.
     pub tls: Option<TlsConnector>,
 }
 
-/// A mail, as it travels.
+/// A mail with its SMTP envelope.
 #[derive(Clone, Copy)]
-pub(super) struct Parcel<'a> {
+pub(super) struct Envelope<'a> {
     pub from: &'a str,
     pub to: &'a str,
     pub bytes: &'a [u8],
 }
 
-/// Why a mail could not be handed over.
+/// Why a mail was not accepted.
 enum Failure {
-    /// No connection that a mail may take.
+    /// There is no acceptable connection.
     Connection(&'static str),
-    /// A step before the mail had an addressee. It says nothing about the mailbox.
+    /// A step before the recipient was sent. It is unrelated to the mailbox.
     Client(Error),
-    /// The addressee, or the mail itself.
+    /// The recipient or the mail itself was rejected.
     Mail(Error),
 }
 
@@ -61,7 +61,7 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 impl From<Failure> for SendError {
-    /// Without the texts of the server's answers: they may name the addressee, who has no place in the log.
+    /// Omits the texts of the server's replies: they may contain the recipient's address, which must not be logged.
     fn from(failure: Failure) -> Self {
         let (error, is_about_the_mail) = match failure {
             Failure::Connection(cause) => return Self { cause: cause.to_owned(), permanent: false },
@@ -69,14 +69,15 @@ impl From<Failure> for SendError {
             Failure::Mail(error) => (error, true),
         };
         let permanent =
-            matches!(&error, Error::UnexpectedReply(answer) if is_about_the_mail && no_mailbox(answer.code()));
+            matches!(&error, Error::UnexpectedReply(reply) if is_about_the_mail && no_mailbox(reply.code()));
         let cause = match error {
-            Error::UnexpectedReply(answer) => format!("the mail server answered {}", answer.code()),
-            Error::AuthenticationFailed(answer) => format!("the mail server refused the login with {}", answer.code()),
+            Error::UnexpectedReply(reply) => format!("the mail server replied {}", reply.code()),
+            Error::AuthenticationFailed(reply) => format!("the mail server rejected the login with {}", reply.code()),
             Error::UnsupportedAuthMechanism => "the mail server offers no login by PLAIN or LOGIN".to_owned(),
-            // The reader of replies refuses long lines by the same error.
+            // The reply parser returns the same error for lines that are too long.
             Error::UnparseableReply => {
-                "the mail server closed the connection, says too much, or doesn't speak SMTP there".to_owned()
+                "the mail server closed the connection, sent too much data, or doesn't speak SMTP on this port"
+                    .to_owned()
             }
             Error::Timeout => TOO_LONG.to_owned(),
             Error::Io(cause) => in_full(&cause),
@@ -86,32 +87,32 @@ impl From<Failure> for SendError {
     }
 }
 
-/// Whether a server's answer to an addressee or a mail says that there is no such mailbox, or that it takes no mail (RFC 5321,
-/// section 4.2.2). Other refusals, such as that of a sender or of a login, are for the operator to mend.
+/// Whether a server's reply to a recipient or a mail means that the mailbox doesn't exist or accepts no mail (RFC 5321,
+/// section 4.2.2). The operator can fix other rejections, such as that of a sender or of a login.
 const fn no_mailbox(code: u16) -> bool {
     matches!(code, 550..=553)
 }
 
 impl Client {
-    /// Hands a mail over. When this returns, the server has it.
-    pub async fn send(&self, parcel: Parcel<'_>) -> Result<(), SendError> {
-        self.try_to_send(parcel).await.map_err(SendError::from)
+    /// Sends a mail. When this returns `Ok`, the server has accepted it.
+    pub async fn send(&self, envelope: Envelope<'_>) -> Result<(), SendError> {
+        self.try_to_send(envelope).await.map_err(SendError::from)
     }
 
-    async fn try_to_send(&self, parcel: Parcel<'_>) -> Result<(), Failure> {
+    async fn try_to_send(&self, envelope: Envelope<'_>) -> Result<(), Failure> {
         let mut client = SmtpClient { stream: Limited::new(self.connect().await?), timeout: SEND_TIMEOUT };
         if self.security == Security::Tls {
-            let mut client = self.begin_tls(client).await?;
+            let mut client = self.start_tls(client).await?;
             client.read().await?.assert_positive_completion()?;
-            return self.hand_over(client, parcel).await;
+            return self.transfer(client, envelope).await;
         }
         client.read().await?.assert_positive_completion()?;
         if self.security == Security::Clear {
-            return self.hand_over(client, parcel).await;
+            return self.transfer(client, envelope).await;
         }
         if client.ehlo(&self.hello).await?.has_capability(EXT_START_TLS) {
             client.cmd("STARTTLS\r\n").await?.assert_positive_completion()?;
-            return self.hand_over(self.begin_tls(client).await?, parcel).await;
+            return self.transfer(self.start_tls(client).await?, envelope).await;
         }
         if self.security == Security::StartTls {
             return Err(Failure::Connection("the mail server offers no STARTTLS, and mail.tls is \"required\""));
@@ -119,36 +120,36 @@ impl Client {
         if self.server.login.is_some() {
             return Err(Failure::Connection("the mail server offers no STARTTLS, so the password was not sent"));
         }
-        self.hand_over(client, parcel).await
+        self.transfer(client, envelope).await
     }
 
-    /// Each address of the server in turn, for one of them may lead nowhere.
+    /// Tries each of the server's addresses in turn, because some may be unreachable.
     async fn connect(&self) -> Result<TcpStream, Failure> {
         let Server { host, port, .. } = &self.server;
-        let mut failure = Failure::Connection("the mail server's name has no address");
+        let mut failure = Failure::Connection("the mail server's name resolves to no address");
         for address in lookup_host((host.as_str(), *port)).await? {
-            match timeout(CONNECT, TcpStream::connect(address)).await {
+            match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(cause)) => failure = cause.into(),
-                Err(_) => failure = Failure::Connection("the mail server doesn't answer"),
+                Err(_) => failure = Failure::Connection("the mail server doesn't respond"),
             }
         }
         Err(failure)
     }
 
-    /// Begins TLS. mail-send does so on bare TCP connections only.
-    async fn begin_tls<S>(&self, client: SmtpClient<S>) -> Result<SmtpClient<TlsStream<S>>, Failure>
+    /// Starts TLS. mail-send supports that only on plain TCP connections.
+    async fn start_tls<S>(&self, client: SmtpClient<S>) -> Result<SmtpClient<TlsStream<S>>, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let connector = self.tls.as_ref().ok_or(Failure::Connection("no TLS was set up"))?;
+        let connector = self.tls.as_ref().ok_or(Failure::Connection("TLS is not set up"))?;
         let name = ServerName::try_from(self.server.host.clone()).map_err(|_| Error::InvalidTLSName)?;
         let stream = connector.connect(name, client.stream).await;
         let stream = stream.map_err(|cause| io::Error::other(format!("TLS error: {cause}")))?;
         Ok(SmtpClient { stream, timeout: client.timeout })
     }
 
-    async fn hand_over<S>(&self, mut client: SmtpClient<S>, parcel: Parcel<'_>) -> Result<(), Failure>
+    async fn transfer<S>(&self, mut client: SmtpClient<S>, envelope: Envelope<'_>) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -158,11 +159,11 @@ impl Client {
             client.authenticate(&login, &offers).await?;
         }
         let plain = Parameters::new();
-        client.mail_from(parcel.from, &plain).await?;
-        client.rcpt_to(parcel.to, &plain).await.map_err(Failure::Mail)?;
-        client.data(parcel.bytes).await.map_err(Failure::Mail)?;
-        // The mail is handed over, whatever comes of this.
-        drop(timeout(FAREWELL, client.quit()).await);
+        client.mail_from(envelope.from, &plain).await?;
+        client.rcpt_to(envelope.to, &plain).await.map_err(Failure::Mail)?;
+        client.data(envelope.bytes).await.map_err(Failure::Mail)?;
+        // The mail is accepted, so a failure here is ignored.
+        drop(timeout(QUIT_TIMEOUT, client.quit()).await);
         Ok(())
     }
 }

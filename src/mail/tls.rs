@@ -1,4 +1,4 @@
-//! TLS to a mail server, and which certificates are trusted there.
+//! TLS to a mail server, and the trusted certificates.
 
 use std::{
     path::Path,
@@ -24,35 +24,29 @@ use tokio_rustls::{
     },
 };
 
-/// Whether a mail server on another machine must have TLS.
+/// Whether a mail server on another machine must use TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
-    /// Without TLS no mail is sent.
+    /// No mail is sent without TLS.
     Required,
-    /// TLS where the server offers it. Whoever is between the two can hide the offer.
+    /// TLS if the server offers it. An attacker on the network can hide the offer.
     Opportunistic,
     /// No TLS.
     None,
 }
 
 /// Reads the certificates in a PEM file.
-///
-/// # Errors
-/// Why it can't be used, in one line.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match certificates {
-        Ok(certificates) if certificates.is_empty() => Err("it holds no certificate in PEM".to_owned()),
+        Ok(certificates) if certificates.is_empty() => Err("it contains no PEM certificate".to_owned()),
         Ok(certificates) => Ok(certificates),
         Err(cause) => Err(cause.to_string()),
     }
 }
 
-/// What makes a TLS connection. It trusts the system's certificates, and those that are given.
-///
-/// # Errors
-/// Why there is none, in one line.
+/// Creates a connector that trusts the system's certificates and the `given` ones.
 pub(super) fn connector(given: Vec<CertificateDer<'static>>) -> Result<TlsConnector, String> {
     let mut provider = ring::default_provider();
     provider.signature_verification_algorithms =
@@ -68,13 +62,14 @@ pub(super) fn connector(given: Vec<CertificateDer<'static>>) -> Result<TlsConnec
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Rustls' own check, before which a certificate is accepted that the operator has given and that is the server's very own. The
-/// check would refuse one that signed itself: `openssl req -x509` makes a CA of it, which may be no server's. Such a certificate
-/// is known whole, so neither its name nor its dates say anything more.
+/// Accepts a server certificate that is identical to a configured one, and runs rustls' verification for all others.
+///
+/// rustls would reject a self-signed one, because `openssl req -x509` creates a CA certificate, which no server may use.
+/// An identical certificate is already known completely, so its name and dates are not checked.
 #[derive(Debug)]
 struct Verifier {
     given: Vec<CertificateDer<'static>>,
-    /// `None` where there is no CA to trust.
+    /// `None` if no CA is trusted.
     chains: Option<Arc<WebPkiServerVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -133,13 +128,13 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Ring's, and one that it lacks and private CAs use.
+/// Ring's algorithms, and one that it lacks and that private CAs use.
 static ALGORITHMS: LazyLock<Vec<&'static dyn SignatureVerificationAlgorithm>> = LazyLock::new(|| {
-    let own: &'static dyn SignatureVerificationAlgorithm = &P256Sha512;
-    ring::default_provider().signature_verification_algorithms.all.iter().copied().chain([own]).collect()
+    let extra: &'static dyn SignatureVerificationAlgorithm = &P256Sha512;
+    ring::default_provider().signature_verification_algorithms.all.iter().copied().chain([extra]).collect()
 });
 
-/// ECDSA on P-256 with SHA-512, whose hash is cut to the curve's size (FIPS 186-5, section 6.4).
+/// ECDSA on P-256 with SHA-512. The hash is truncated to the curve's size (FIPS 186-5, section 6.4).
 #[derive(Debug)]
 struct P256Sha512;
 

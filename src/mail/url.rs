@@ -1,4 +1,4 @@
-//! Where mail goes, as it is configured.
+//! Parses the setting `mail.url`.
 
 use std::{fmt, net::IpAddr, path::PathBuf};
 
@@ -8,29 +8,29 @@ use zeroize::Zeroizing;
 
 use super::tls::TlsMode;
 
-/// Where mail goes.
+/// The configured destination of mail.
 #[derive(Clone, PartialEq, Eq)]
 pub enum MailUrl {
-    /// Nowhere: there is none.
+    /// No mail is sent.
     Off,
-    /// Into a folder.
+    /// Mail is written into a folder.
     Folder(PathBuf),
-    /// To a mail server.
+    /// Mail is sent to an SMTP server.
     Smtp(Server),
 }
 
-/// A mail server.
+/// An SMTP server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Server {
-    /// A name, or an address without brackets.
+    /// A host name, or an IP address without brackets.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Whether the connection begins with TLS.
+    /// Whether the connection starts with TLS (implicit TLS).
     pub(super) tls_at_once: bool,
     pub(super) login: Option<Login>,
 }
 
-/// What somebody logs in with at a mail server.
+/// Credentials for a mail server.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Login {
     pub user: String,
@@ -40,18 +40,18 @@ pub(super) struct Login {
 /// How a connection to a mail server is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Security {
-    /// From the beginning.
+    /// Implicit TLS.
     Tls,
-    /// By STARTTLS, and no going on without it.
+    /// STARTTLS is required.
     StartTls,
-    /// By STARTTLS, if the server offers it.
+    /// STARTTLS if the server offers it.
     StartTlsIfOffered,
-    /// Not at all.
+    /// No encryption.
     Clear,
 }
 
 impl MailUrl {
-    /// Reads `off`, `folder:PATH`, `smtp://…` or `smtps://…`. `None` for anything else.
+    /// Parses `off`, `folder:PATH`, `smtp://…` or `smtps://…`. Returns `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text == "off" {
@@ -99,7 +99,7 @@ impl Server {
         Some(Self { port: url.port().unwrap_or(usual), ..server })
     }
 
-    /// How a connection to it is encrypted. What doesn't leave this machine needs no TLS.
+    /// Returns how the connection is encrypted. Mail that doesn't leave this machine needs no TLS.
     pub(super) fn security(&self, mode: TlsMode) -> Security {
         match mode {
             _ if self.tls_at_once => Security::Tls,
@@ -110,13 +110,13 @@ impl Server {
         }
     }
 
-    /// Whether mail may leave this machine in the clear.
+    /// Whether mail may leave this machine unencrypted.
     #[must_use]
     pub fn may_be_in_the_clear(&self, mode: TlsMode) -> bool {
         !self.is_this_machine() && matches!(self.security(mode), Security::Clear | Security::StartTlsIfOffered)
     }
 
-    /// Whether the password for it leaves this machine in the clear.
+    /// Whether its password leaves this machine unencrypted.
     #[must_use]
     pub fn sends_its_password_in_the_clear(&self, mode: TlsMode) -> bool {
         self.login.is_some() && !self.is_this_machine() && self.security(mode) == Security::Clear
@@ -127,7 +127,7 @@ impl Server {
     }
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for MailUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -138,7 +138,7 @@ impl fmt::Debug for MailUrl {
     }
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, tls_at_once, .. } = self;

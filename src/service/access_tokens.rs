@@ -1,4 +1,4 @@
-//! Personal access tokens: for programs of one's own, so that none of them needs the password.
+//! Personal access tokens. They let an owner's programs authenticate without the password.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,35 +24,32 @@ use crate::{
     },
 };
 
-/// Tokens of one account.
-const MOST: u32 = 50;
-/// Days that a token may last at the most.
-const MOST_DAYS: i64 = 366;
-/// How often it is noted at the most that a token is in use.
+/// Valid tokens per account.
+const MAX_TOKENS: u32 = 50;
+/// The longest lifetime of a token, in days.
+const MAX_DAYS: i64 = 366;
+/// The shortest interval between two updates of a token's last use.
 const USED_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What somebody wants a token for, each field checked.
+/// The validated fields of a request for a new token.
 #[derive(Debug)]
 pub struct NewTokenRequest {
     name: TokenName,
     scope: TokenScope,
-    lasts: Duration,
+    lifetime: Duration,
 }
 
 impl NewTokenRequest {
-    /// Reads the fields; a missing one is `None`.
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`] with what is wrong with every field.
+    /// Validates the fields; a missing one is `None`. The error lists the problems of all fields.
     pub fn parse(name: Option<&str>, scope: Option<&str>, days: Option<i64>) -> Result<Self, AppError> {
         let name = name.ok_or(Problem::Missing).and_then(TokenName::parse);
         let scope = scope.ok_or(Problem::Missing).and_then(|text| TokenScope::named(text).ok_or(Problem::UnknownScope));
         let days = days.ok_or(Problem::Missing).and_then(|days| match days {
-            1..=MOST_DAYS => Ok(days.unsigned_abs()),
+            1..=MAX_DAYS => Ok(days.unsigned_abs()),
             _ => Err(Problem::TokenDays),
         });
         match (name, scope, days) {
-            (Ok(name), Ok(scope), Ok(days)) => Ok(Self { name, scope, lasts: Duration::from_hours(24 * days) }),
+            (Ok(name), Ok(scope), Ok(days)) => Ok(Self { name, scope, lifetime: Duration::from_hours(24 * days) }),
             (name, scope, days) => {
                 Err(collected([(Field::Name, name.err()), (Field::TokenScope, scope.err()), (Field::Days, days.err())]))
             }
@@ -60,26 +57,26 @@ impl NewTokenRequest {
     }
 }
 
-/// A token that was made. It is shown this once.
+/// A token that was just created. It is shown only once.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the field's name describes it")]
 pub struct NewToken {
-    /// The token.
     pub token: Token,
-    /// What its owner will see of it.
+    /// The token's entry in its owner's list.
     pub line: AccessTokenLine,
 }
 
-/// Who is behind a bearer token, and by which kind of it.
+/// An authenticated user, by the kind of bearer token.
 #[derive(Clone, Debug)]
 pub enum Principal {
-    /// A session's.
+    /// A session token.
     Session(Arc<Session>),
     /// A personal access token.
     Access(AccessToken),
 }
 
 impl Principal {
-    /// Whose it is.
+    /// Returns the token's user.
     #[must_use]
     pub fn user(&self) -> &User {
         match self {
@@ -88,7 +85,7 @@ impl Principal {
         }
     }
 
-    /// What asks.
+    /// Identifies the token to the store, which checks it again in the transaction.
     pub(super) fn asking(&self) -> Asking {
         match self {
             Self::Session(session) => reauth::asking(session),
@@ -100,10 +97,7 @@ impl Principal {
 }
 
 impl Service {
-    /// Who is behind a bearer token of either kind. What only tells takes this.
-    ///
-    /// # Errors
-    /// [`AppError::SessionEnded`] if nobody is, [`AppError::Unavailable`].
+    /// Authenticates a bearer token of either kind, for operations that only read.
     pub async fn authenticate_any(&self, token: &Token) -> Result<Principal, Error> {
         match token.kind() {
             TokenKind::Personal => Ok(Principal::Access(Box::pin(self.access(token)).await?)),
@@ -111,26 +105,23 @@ impl Service {
         }
     }
 
-    /// Who is behind a bearer token of either kind that may change something. What wants the password takes a session instead:
-    /// [`Service::require_reauth`].
+    /// Authenticates a bearer token of either kind, for operations that write. A personal access token with the scope `read`
+    /// is rejected with [`AppError::ReadOnly`].
     ///
-    /// # Errors
-    /// [`AppError::ReadOnly`], and as [`Service::authenticate_any`].
+    /// Operations that require the password need a session instead: [`Service::require_reauth`].
     pub async fn authenticate_for_write(&self, token: &Token) -> Result<Principal, Error> {
         match self.authenticate_any(token).await? {
             Principal::Access(AccessToken { scope: TokenScope::Read, .. }) => Err(AppError::ReadOnly.into()),
-            bearing => Ok(bearing),
+            principal => Ok(principal),
         }
     }
 
-    /// Gives whoever is logged in a personal access token. They are told by mail.
+    /// Creates a personal access token and notifies the owner by mail.
     ///
-    /// # Errors
-    /// [`AppError::Invalid`] if they have as many as they may, [`AppError::RateLimited`], [`AppError::SessionEnded`],
-    /// [`AppError::Unavailable`].
-    pub async fn issue_access_token(&self, asking: &Proven, wish: NewTokenRequest) -> Result<NewToken, Error> {
+    /// Returns [`AppError::Invalid`] if the account already has the maximum number of tokens.
+    pub async fn issue_access_token(&self, asking: &Proven, request: NewTokenRequest) -> Result<NewToken, Error> {
         let user = &asking.session().user;
-        if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MOST as usize {
+        if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MAX_TOKENS as usize {
             return Err(invalid(Field::Name, Problem::TooManyTokens));
         }
         self.check_action_limit(LimitedAction::Tokens, &user.id).await?;
@@ -138,10 +129,10 @@ impl Service {
         let new = NewAccessToken {
             id: self.new_id(),
             token_hash: token.hash(),
-            name: wish.name,
-            scope: wish.scope,
+            name: request.name,
+            scope: request.scope,
             created_at: now,
-            expires_at: now.plus(wish.lasts),
+            expires_at: now.plus(request.lifetime),
         };
         let line = AccessTokenLine {
             id: new.id.clone(),
@@ -151,37 +142,33 @@ impl Service {
             last_used_at: None,
             expires_at: new.expires_at.to_rfc3339(),
         };
-        let told = self.mail_of(MailKind::TokenMade);
-        match self.store.add_access_token(&asking.asking(), new, MOST, told.as_ref()).await? {
+        let notice = self.mail_of(MailKind::TokenMade);
+        match self.store.add_access_token(&asking.asking(), new, MAX_TOKENS, notice.as_ref()).await? {
             IssueOutcome::Done => {}
             IssueOutcome::TooMany => return Err(invalid(Field::Name, Problem::TooManyTokens)),
             IssueOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
         }
         self.notify_worker();
-        tracing::info!(user = %user.id, token = line.id, scope = line.scope, "access token made");
+        tracing::info!(user = %user.id, token = line.id, scope = line.scope, "access token created");
         Ok(NewToken { token, line })
     }
 
-    /// The personal access tokens of whoever is behind a bearer token, the youngest first.
-    ///
-    /// # Errors
-    /// As [`Service::authenticate_any`].
+    /// Lists the personal access tokens of a bearer token's user, the newest first.
     pub async fn list_access_tokens(&self, token: &Token) -> Result<Vec<AccessTokenLine>, Error> {
         let asking = self.authenticate_any(token).await?;
-        let kept = self.store.list_access_tokens(&asking.user().id, self.clock.now()).await?;
-        Ok(kept.into_iter().map(AccessTokenLine::from).collect())
+        let records = self.store.list_access_tokens(&asking.user().id, self.clock.now()).await?;
+        Ok(records.into_iter().map(AccessTokenLine::from).collect())
     }
 
-    /// Revokes one of their personal access tokens. When this returns, no server takes it any more.
+    /// Revokes one of the user's personal access tokens. When this returns, no server accepts it any more.
     ///
-    /// # Errors
-    /// [`AppError::NotFound`] if they have none of that name, whoever else has; and as [`Service::authenticate_for_write`].
+    /// Returns [`AppError::NotFound`] if the user has no such token, even if another user has it.
     pub async fn revoke_access_token(&self, token: &Token, id: &str) -> Result<(), Error> {
         let asking = self.authenticate_for_write(token).await?;
         let id = Uuid::parse_str(id).map_err(|_| AppError::NotFound)?.to_string();
-        // What changes nothing must not take the writer.
-        let kept = self.store.list_access_tokens(&asking.user().id, Timestamp::from_millis(i64::MIN)).await?;
-        if !kept.iter().any(|token| token.id == id) {
+        // A request that changes nothing must not take the database writer.
+        let records = self.store.list_access_tokens(&asking.user().id, Timestamp::from_millis(i64::MIN)).await?;
+        if !records.iter().any(|token| token.id == id) {
             return Err(AppError::NotFound.into());
         }
         let revoked = self.store.revoke_access_token_of(&asking.asking(), &id).await?;
@@ -192,7 +179,7 @@ impl Service {
         Ok(())
     }
 
-    /// Why a personal access token can't do what a session can; or that there is none.
+    /// Returns the error for a personal access token where a session is required.
     pub(super) async fn refuse_access(&self, token: &Token) -> Error {
         self.access(token).await.map_or_else(|error| error, |_| AppError::SessionRequired.into())
     }
@@ -203,18 +190,18 @@ impl Service {
         let access = self.store.find_access_token(&hash).await?.ok_or(AppError::SessionEnded)?;
         self.calls.remember(&hash, now);
         if now >= access.expires_at {
-            // Ended for good: no clock that is put back brings it to life again.
+            // Deleted, so that it stays expired even if the clock is set back.
             if let Err(cause) = self.store.revoke_access_token(&access.id).await {
                 tracing::warn!(%cause, "an expired access token could not be deleted");
             }
             return Err(AppError::SessionEnded.into());
         }
-        // The clock was put back, and the token would outlive its time.
+        // The clock was set back, and the token would stay valid for too long.
         if access.begun_at > now.plus(CLOCK_TOLERANCE) {
             return Err(AppError::SessionEnded.into());
         }
         if access.last_used_at.is_none_or(|last| now.since(last) >= USED_INTERVAL) {
-            // As for a session, whoever asks doesn't wait for it.
+            // As for a session, the request doesn't wait for this.
             self.seen.try_send((hash, now)).ok();
         }
         Ok(access)
@@ -222,15 +209,15 @@ impl Service {
 }
 
 impl From<AccessTokenRecord> for AccessTokenLine {
-    fn from(kept: AccessTokenRecord) -> Self {
+    fn from(record: AccessTokenRecord) -> Self {
         let rfc3339 = |millis| Timestamp::from_millis(millis).to_rfc3339();
         Self {
-            id: kept.id,
-            name: kept.name,
-            scope: kept.scope,
-            created_at: rfc3339(kept.created_at),
-            last_used_at: kept.last_used_at.map(rfc3339),
-            expires_at: rfc3339(kept.expires_at),
+            id: record.id,
+            name: record.name,
+            scope: record.scope,
+            created_at: rfc3339(record.created_at),
+            last_used_at: record.last_used_at.map(rfc3339),
+            expires_at: rfc3339(record.expires_at),
         }
     }
 }

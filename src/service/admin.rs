@@ -1,4 +1,4 @@
-//! What an operator does, from the command line.
+//! The operator's commands from the command line.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,75 +17,43 @@ use crate::{
     store::{ActiveSessions, Authority, ListedUser, RenameOutcome, User},
 };
 
-/// Accounts told at once by [`Command::List`].
+/// Accounts per [`Command::List`].
 const PAGE: u32 = 500;
 
-/// Something to do. Travels between the command line and the server that has the database open.
+/// An operator's command. The command line sends it to the server that has the database open.
+///
+/// `who` is an email, a username or an identifier.
 #[derive(Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names and the comment above describe them")]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// Make an account.
-    Add {
-        /// Its email.
-        email: String,
-        /// Its username.
-        username: String,
-        /// Its password.
-        password: String,
-    },
-    /// Tell accounts in the order of their making, at most 500.
+    /// Create an account.
+    Add { email: String, username: String, password: String },
+    /// List at most 500 accounts in the order of their creation.
     List {
-        /// The last identifier that was told, or nothing.
+        /// The last identifier of the previous page, or an empty text.
         after: String,
     },
-    /// Close an account and end its sessions.
-    Disable {
-        /// Email, username or identifier.
-        who: String,
-    },
-    /// Open an account again.
-    Enable {
-        /// Email, username or identifier.
-        who: String,
-    },
+    /// Disable an account and end its sessions.
+    Disable { who: String },
+    /// Enable an account again.
+    Enable { who: String },
     /// Set a password and end all sessions.
-    SetPassword {
-        /// Email, username or identifier.
-        who: String,
-        /// The new password.
-        password: String,
-    },
+    SetPassword { who: String, password: String },
     /// End all sessions.
-    RevokeSessions {
-        /// Email, username or identifier.
-        who: String,
-    },
-    /// Tell all about one account.
-    Show {
-        /// Email, username or identifier.
-        who: String,
-    },
-    /// Give an account another username.
-    Rename {
-        /// Email, username or identifier.
-        who: String,
-        /// The new username.
-        username: String,
-    },
-    /// Count an account's email as confirmed.
-    Confirm {
-        /// Email, username or identifier.
-        who: String,
-    },
-    /// Remove an account with everything that is kept about it.
-    Delete {
-        /// Email, username or identifier.
-        who: String,
-    },
+    RevokeSessions { who: String },
+    /// Show the details of one account.
+    Show { who: String },
+    /// Change an account's username.
+    Rename { who: String, username: String },
+    /// Mark an account's email as confirmed.
+    Confirm { who: String },
+    /// Delete an account with all its data.
+    Delete { who: String },
 }
 
 impl Command {
-    /// What it is called in the log.
+    /// The name in the log.
     const fn name(&self) -> &'static str {
         match self {
             Self::Add { .. } => "add",
@@ -102,71 +70,58 @@ impl Command {
     }
 }
 
-/// What came of it.
+/// The result of a [`Command`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names describe most variants and fields")]
 pub enum Reply {
-    /// The account was made.
     Added {
-        /// The account.
         account: Account,
     },
-    /// Some accounts.
     Users {
-        /// In the order of their making.
+        /// In the order of their creation.
         users: Vec<UserLine>,
     },
-    /// One account.
     User {
-        /// All about it.
         details: Box<UserDetails>,
     },
-    /// It is done.
     Done {
-        /// The account's username.
         username: String,
-        /// Sessions that ended by it.
+        /// How many sessions the command ended.
         sessions: u64,
     },
-    /// There is no such account.
     NoSuchUser,
-    /// It was refused.
     Refused {
-        /// Why.
         error: AppError,
     },
 }
 
 /// An account in a list. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names describe them")]
 pub struct UserLine {
-    /// The account.
     #[serde(flatten)]
     pub account: Account,
-    /// Whether it is closed.
     pub disabled: bool,
-    /// When its owner logged in for the last time, if ever.
     pub last_login_at: Option<String>,
 }
 
-/// All that an operator may know about an account. Times are RFC 3339.
+/// The details of an account. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names describe them")]
 pub struct UserDetails {
-    /// As in a list.
     #[serde(flatten)]
     pub line: UserLine,
-    /// Since when it is closed, if so.
     pub disabled_at: Option<String>,
-    /// Since when its email is confirmed, if so.
     pub email_verified_at: Option<String>,
-    /// Sessions that live.
+    /// Active sessions.
     pub sessions: usize,
-    /// Personal access tokens that count.
+    /// Valid personal access tokens.
     pub access_tokens: usize,
 }
 
 impl Service {
-    /// Carries out an operator's command.
+    /// Runs an operator's command.
     pub async fn administer(&self, command: Command) -> Reply {
         match self.try_administer(command).await {
             Ok(reply) => reply,
@@ -198,7 +153,7 @@ impl Service {
             return Ok(Reply::User { details: Box::new(self.details(user).await?) });
         }
         let sessions = self.change_by_operator(&command, &user).await?;
-        tracing::info!(user = %user.id, act = command.name(), sessions, "changed by the operator");
+        tracing::info!(user = %user.id, command = command.name(), sessions, "account changed by operator");
         let username = match command {
             Command::Rename { username, .. } => username.trim().to_owned(),
             _ => user.username,
@@ -206,14 +161,14 @@ impl Service {
         Ok(Reply::Done { username, sessions })
     }
 
-    /// Carries out a command that changes one account. Returns how many sessions ended by it.
+    /// Runs a command that changes one account. Returns how many sessions it ended.
     async fn change_by_operator(&self, command: &Command, user: &User) -> Result<u64, Error> {
         let now = self.clock.now();
         match command {
             Command::Disable { .. } => Ok(self.store.disable_user(&user.id, now).await?),
             Command::Enable { .. } => {
                 self.store.enable_user(&user.id, now).await?;
-                self.let_in(user).await.map(|()| 0)
+                self.clear_failures(user).await.map(|()| 0)
             }
             Command::SetPassword { password, .. } => self.set_password(user, password).await,
             Command::Rename { username, .. } => self.rename_by_operator(user, username).await.map(|()| 0),
@@ -228,8 +183,10 @@ impl Service {
         }
     }
 
-    /// The account with an email, a username or an identifier: apps know people by the last. What can be read as an identifier is
-    /// one and nothing else. Otherwise a stranger could take the identifier of somebody, without its hyphens, as a username.
+    /// Finds an account by its email, username or identifier. Apps refer to accounts by their identifier.
+    ///
+    /// A text that parses as an identifier is never treated as a username. Otherwise a stranger could register the identifier of
+    /// another account, without its hyphens, as a username.
     async fn find_for_operator(&self, who: &str) -> Result<Option<User>, Error> {
         if let Ok(id) = Uuid::parse_str(who.trim()) {
             return Ok(self.store.find_user(&id.to_string()).await?);
@@ -240,18 +197,18 @@ impl Service {
     async fn details(&self, user: User) -> Result<UserDetails, Error> {
         let now = self.clock.now();
         let unused_since = now.minus(self.policy.session_idle);
-        let living = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
-        let sessions = self.store.list_sessions(&user.id, living).await?.len();
+        let active = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let sessions = self.store.list_sessions(&user.id, active).await?.len();
         let access_tokens = self.store.list_access_tokens(&user.id, now).await?.len();
         let (last_login_at, _) = self.store.attempts_of(&user.id, &self.strangers_key(&user.email)).await?;
-        let told = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
-        let (disabled_at, email_verified_at) = (told(user.disabled_at), told(user.email_verified_at));
+        let rfc3339 = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
+        let (disabled_at, email_verified_at) = (rfc3339(user.disabled_at), rfc3339(user.email_verified_at));
         let last_login_at = last_login_at.map(Timestamp::from_millis);
         let line = ListedUser { user, last_login_at }.into();
         Ok(UserDetails { line, disabled_at, email_verified_at, sessions, access_tokens })
     }
 
-    /// Gives an account another username, which may be one that a service keeps for itself.
+    /// Changes an account's username. The operator may choose a reserved one.
     async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
         let username = Username::parse(username).map_err(|problem| invalid(Field::Username, problem))?;
         let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
@@ -261,7 +218,7 @@ impl Service {
         }
     }
 
-    /// Sets a password and ends every session, in one step.
+    /// Sets a password and ends all sessions in one transaction.
     async fn set_password(&self, user: &User, password: &str) -> Result<u64, Error> {
         let password = Password::parse(password).map_err(|problem| invalid(Field::Password, problem))?;
         if let Some(problem) = self.judge_for(None, user, &password).await? {
@@ -269,12 +226,12 @@ impl Service {
         }
         let hash = self.hasher.enqueue()?.hash(password, self.new_salt()).await?;
         let sessions = self.store.set_password(&user.id, &hash).await?;
-        self.let_in(user).await?;
+        self.clear_failures(user).await?;
         Ok(sessions)
     }
 
-    /// Forgets the failed logins of strangers as well, so that the owner gets in at once.
-    async fn let_in(&self, user: &User) -> Result<(), Error> {
+    /// Deletes the failed logins of strangers, so that the owner can log in immediately.
+    async fn clear_failures(&self, user: &User) -> Result<(), Error> {
         Ok(self.store.forget_failures(&self.strangers_key(&user.email)).await?)
     }
 }

@@ -1,4 +1,6 @@
-//! How many calls a token may make. Counted in the memory of each server: it spares the database, and is no secret to guess.
+//! Rate limit on calls per token.
+//!
+//! Each server counts in its own memory. That spares the database, and is enough because the limit protects no secret.
 
 use std::{
     collections::HashMap,
@@ -8,15 +10,15 @@ use std::{
 
 use crate::domain::{time::Timestamp, token::TokenHash};
 
-/// Parts of the memory, so that calls at the same moment seldom wait for each other.
+/// Shards of the memory, so that concurrent calls rarely wait for each other.
 const PARTS: usize = 16;
-/// Tokens that a part remembers before it forgets those whose allowance is whole again.
+/// Tokens per shard. Beyond this, tokens whose limit has refilled are removed.
 const MANY: usize = 1_000;
 
-/// When the allowance of each token is whole again, in nanoseconds since 1970, by the generic cell rate algorithm.
+/// When each token's limit has refilled, in nanoseconds since 1970, by the generic cell rate algorithm.
 type Part = Mutex<HashMap<TokenHash, i64>>;
 
-/// The calls of each token.
+/// Counts the calls of each token.
 #[derive(Debug)]
 pub struct Calls {
     per_minute: u32,
@@ -28,17 +30,14 @@ impl Calls {
         Self { per_minute: per_minute.max(1), parts: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    /// Takes one call of a token that is remembered.
-    ///
-    /// # Errors
-    /// How long to wait, when the allowance is used up.
+    /// Counts a call of a remembered token. The error is the time to wait.
     pub fn take(&self, token: &TokenHash, now: Timestamp) -> Result<(), Duration> {
         let mut part = self.part(token).lock().unwrap_or_else(PoisonError::into_inner);
         part.get_mut(token).map_or(Ok(()), |whole| self.count(whole, now))
     }
 
-    /// Remembers a token that was found to be good, and counts its first call. Tokens that are not good are never remembered, so
-    /// that nobody can fill the memory with them.
+    /// Remembers a valid token and counts its first call. Invalid tokens are never remembered, so that nobody can fill the
+    /// memory with them.
     pub fn remember(&self, token: &TokenHash, now: Timestamp) {
         let mut part = self.part(token).lock().unwrap_or_else(PoisonError::into_inner);
         if part.contains_key(token) {
@@ -56,7 +55,7 @@ impl Calls {
     fn count(&self, whole: &mut i64, now: Timestamp) -> Result<(), Duration> {
         let (minute, now) = (60_000_000_000_i64, nanos(now));
         let interval = minute / i64::from(self.per_minute);
-        // Past a minute nothing can come from counting: the clock was put back.
+        // A value more than a minute ahead can't result from counting: the clock was set back.
         let from = if *whole > now && *whole <= now + minute { *whole } else { now };
         let wait = from + interval - (now + minute);
         if wait > 0 {

@@ -1,4 +1,4 @@
-//! Where the time comes from. Nothing else asks for it.
+//! Sources of the current time. No other module reads a clock.
 
 use std::{
     fmt::Debug,
@@ -10,7 +10,7 @@ use crate::domain::time::{Timestamp, millis};
 
 /// A source of the time of day.
 pub trait Clock: Debug + Send + Sync {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -19,7 +19,7 @@ pub trait Clock: Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         let millis = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => millis(since),
@@ -29,19 +29,20 @@ impl Clock for SystemClock {
     }
 }
 
-/// The database server's clock, so that several servers agree: its last reading, and what has passed here since.
-/// Between readings it doesn't care where this machine's clock is put.
+/// The database server's clock, so that several servers agree: its last reading, plus the time elapsed here since then.
+///
+/// Between readings, changes of this machine's clock have no effect.
 #[derive(Debug)]
 pub struct DatabaseClock(RwLock<(Timestamp, Instant)>);
 
 impl DatabaseClock {
-    /// A clock that begins with a reading just taken.
+    /// Creates a clock from a reading that was just taken.
     #[must_use]
     pub fn new(reading: Timestamp) -> Self {
         Self(RwLock::new((reading, Instant::now())))
     }
 
-    /// Takes over a new reading.
+    /// Sets a new reading.
     pub fn set(&self, reading: Timestamp) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = (reading, Instant::now());
     }

@@ -1,4 +1,4 @@
-//! Whose an email is: confirming it, changing it, and taking a change back.
+//! Confirming an email, changing it, and undoing a change.
 
 use std::time::Duration;
 
@@ -19,107 +19,97 @@ use crate::{
     store::{Link, LinkKind, MailKind, MoveEmailOutcome, NewMail, RateLimit, User},
 };
 
-/// Links that don't work, from one address. Generous: a reader may open an old mail several times, and many may share an address.
-const DEAD_LINKS: RateLimit = RateLimit { burst: 60, interval: Duration::from_secs(1) };
+/// Limit on invalid links per address. It is generous: a reader may open an old mail several times, and many people may
+/// share an address.
+const INVALID_LINKS: RateLimit = RateLimit { burst: 60, interval: Duration::from_secs(1) };
 
 impl Service {
-    /// Confirms that an account's email is its owner's, who has the link that was sent there and knows the account's password:
-    /// somebody who registered with another's email has only the latter. The account knows the network from then on. Returns the
-    /// email.
+    /// Confirms an account's email and returns it. The account then knows the caller's network.
     ///
-    /// # Errors
-    /// [`AppError::LinkInvalid`], [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+    /// This requires both the link from the mail and the account's password. A person who registered with someone else's email
+    /// has only the password.
     pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::Verify]).await?;
-        let (stored, _place) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
+        let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
         let network = self.known_network(caller, &user.id);
         if !self.store.verify_email((&hash, &link), (&stored, &network), self.clock.now()).await? {
-            return Err(self.refuse_link(&hash).await);
+            return Err(self.link_error(&hash).await);
         }
         tracing::info!(user = %user.id, "email confirmed");
         Ok(user.email)
     }
 
-    /// Sends the mail again that asks whoever is logged in to confirm their email. If they have, nothing is sent.
-    ///
-    /// # Errors
-    /// [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::Unavailable`], and as [`Service::authenticate_for_write`].
+    /// Sends the mail that confirms the user's email again. If the email is already confirmed, nothing is sent.
     pub async fn resend_verification(&self, caller: &Caller, token: &Token) -> Result<(), Error> {
-        self.need_mail()?;
+        self.require_mail()?;
         let asking = self.authenticate_for_write(token).await?;
         self.check_rate_limit("mail", ASKED, caller).await?;
-        let asked = self.new_mail(MailKind::Verify);
-        self.store.enqueue_mail_for(&asked, &asking.asking(), "").await?.ok_or(AppError::SessionEnded)?;
+        let mail = self.new_mail(MailKind::Verify);
+        self.store.enqueue_mail_for(&mail, &asking.asking(), "").await?.ok_or(AppError::SessionEnded)?;
         self.notify_worker();
         Ok(())
     }
 
-    /// Asks at a new email whether it is theirs. Until they have followed the link that is sent there, nothing changes. An email
-    /// that has an account is answered alike, and its owner is told.
+    /// Sends a confirmation link to a new email. The account's email changes only once the link is used.
     ///
-    /// # Errors
-    /// [`AppError::MailOff`], [`AppError::Invalid`] if it is theirs already or the operator's rules forbid it, [`AppError::RateLimited`],
-    /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
+    /// If the new email already has an account, the response is the same and that account's owner is notified. Returns
+    /// [`AppError::Invalid`] if the user already has this email or the operator's rules forbid it.
     pub async fn change_email(&self, caller: &Caller, asking: &Proven, email: &Email) -> Result<(), Error> {
-        self.need_mail()?;
+        self.require_mail()?;
         let user = &asking.session().user;
         if email.as_str() == user.email {
             return Err(invalid(Field::NewEmail, Problem::EmailSame));
         }
         self.policy.registration.domains.check(email).map_err(|problem| invalid(Field::NewEmail, problem))?;
         self.check_rate_limit("mail", ASKED, caller).await?;
-        let asked = self.new_mail(MailKind::ChangeEmail);
-        self.store.enqueue_mail_for(&asked, &asking.asking(), email.as_str()).await?.ok_or(AppError::SessionEnded)?;
+        let mail = self.new_mail(MailKind::ChangeEmail);
+        self.store.enqueue_mail_for(&mail, &asking.asking(), email.as_str()).await?.ok_or(AppError::SessionEnded)?;
         self.notify_worker();
-        tracing::info!(user = %user.id, "another email was asked for");
+        tracing::info!(user = %user.id, "email change requested");
         Ok(())
     }
 
-    /// Gives an account the email that a link was sent to, for its owner, who knows its password as well: a link alone would let
-    /// somebody else have a stranger's click prove an email. The email until now is told, with a link that undoes it. Returns
-    /// the new email.
+    /// Changes an account's email to the one that the link was sent to, and returns it. The previous email is notified, with a
+    /// link that undoes the change.
     ///
-    /// # Errors
-    /// [`AppError::LinkInvalid`], [`AppError::WrongPassword`], [`AppError::Taken`] if somebody has registered with it
-    /// meanwhile, [`AppError::RateLimited`], [`AppError::Unavailable`].
+    /// The password is required too. With a link alone, a stranger's click would be enough to confirm their email for an
+    /// attacker's account. Returns [`AppError::Taken`] if someone has registered with the email in the meantime.
     pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::ChangeEmail]).await?;
-        let (stored, _place) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
-        let told = self.new_mail(MailKind::EmailChanged);
+        let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
+        let notice = self.new_mail(MailKind::EmailChanged);
         let email = address_of(&link)?;
         let (held, network) = (self.inherit(&user.email, email.as_str()), self.known_network(caller, &user.id));
-        let moved = self.store.move_email((&hash, &link), (&email, held), (&stored, &network), &told).await?;
+        let moved = self.store.move_email((&hash, &link), (&email, held), (&stored, &network), &notice).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
     }
 
-    /// Gives an account the email back that it had before, by the link that was sent there, and a new password with it. Every
-    /// session and personal access token ends: somebody else may have changed the email, and know the password. Returns the email.
+    /// Restores an account's previous email by the link that was sent there, sets a new password, and returns the email.
     ///
-    /// # Errors
-    /// [`AppError::LinkInvalid`], [`AppError::Invalid`] for a password that is too weak, [`AppError::Taken`] if somebody has the
-    /// email who has proven it, [`AppError::RateLimited`], [`AppError::Unavailable`].
+    /// All sessions end and all personal access tokens are revoked, because someone else may have changed the email and know the
+    /// password. Returns [`AppError::Taken`] if another account has confirmed the email.
     pub async fn undo_email(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::UndoEmail]).await?;
         let email = address_of(&link)?;
-        // As it will be: whoever changed the email is not to choose what the password may not contain.
+        // Judged with the restored email: the person who changed it must not choose what the password may not contain.
         let restored = User { email: email.as_str().to_owned(), ..user.clone() };
         let password = self.judge_and_hash(caller, &restored, password).await?;
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
         let squatter = holder.filter(|holder| holder.id != user.id);
         let squatter = squatter.map(|squatter| (squatter.id.clone(), self.leave_username(&squatter)));
-        let told = self.new_mail(MailKind::EmailUndone);
+        let notice = self.new_mail(MailKind::EmailUndone);
         let (link_of, network) = ((&hash, &link), self.known_network(caller, &user.id));
         let set = (password.as_str(), network.as_str());
         let email = (&email, self.inherit(&user.email, email.as_str()));
-        let moved = self.store.undo_email(link_of, email, set, squatter, &told).await?;
+        let moved = self.store.undo_email(link_of, email, set, squatter, &notice).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
     }
 
-    /// Why a link that worked a moment ago doesn't any more: it was used, or a login beside this has renewed the password's hash.
-    async fn refuse_link(&self, hash: &TokenHash) -> Error {
+    /// Returns why a link that was valid a moment ago was rejected: it was used, or a concurrent login rehashed the password.
+    async fn link_error(&self, hash: &TokenHash) -> Error {
         match self.store.find_link(hash).await {
             Ok(Some(_)) => AppError::Unavailable { retry_after: 1 }.into(),
             Ok(None) => AppError::LinkInvalid.into(),
@@ -135,7 +125,7 @@ impl Service {
     ) -> Result<(), Error> {
         match moved {
             MoveEmailOutcome::Done => {}
-            MoveEmailOutcome::LinkInvalid => return Err(self.refuse_link(hash).await),
+            MoveEmailOutcome::LinkInvalid => return Err(self.link_error(hash).await),
             MoveEmailOutcome::Taken => return Err(AppError::Taken.into()),
         }
         self.notify_worker();
@@ -143,10 +133,7 @@ impl Service {
         Ok(())
     }
 
-    /// Whether a link still works. Nothing of the link is used up.
-    ///
-    /// # Errors
-    /// [`AppError::RateLimited`], [`AppError::Unavailable`].
+    /// Checks whether a link is valid, without using it.
     pub async fn check_link(&self, caller: &Caller, link: &Token) -> Result<bool, Error> {
         match self.follow(caller, link, &LinkKind::ALL).await {
             Ok(_) => Ok(true),
@@ -155,43 +142,39 @@ impl Service {
         }
     }
 
-    /// Reads a link's token.
-    ///
-    /// # Errors
-    /// [`AppError::LinkInvalid`] for anything else: a mail program that cuts links off makes no error of another kind.
+    /// Parses a link's token. Any other text is a [`AppError::LinkInvalid`] too, because mail programs may truncate links.
     pub fn read_link(text: Option<&str>) -> Result<Token, AppError> {
         text.and_then(|text| Token::parse(TokenKind::Link, text)).ok_or(AppError::LinkInvalid)
     }
 
-    /// What a link is about, if it still works and is of one of some kinds. An address may try only so many that don't.
+    /// Resolves a valid link of one of the given kinds. Invalid links are rate-limited per address.
     pub(super) async fn follow(
         &self,
         caller: &Caller,
         link: &Token,
         kinds: &[LinkKind],
     ) -> Result<(TokenHash, Link, User), Error> {
-        // First, so that an address that must wait costs the database nothing.
-        self.rate_limit_key("link", caller, DEAD_LINKS)?;
-        let found = self.find_working(link, kinds).await;
+        // Checked first, so that a rate-limited address causes no database query.
+        self.rate_limit_key("link", caller, INVALID_LINKS)?;
+        let found = self.find_valid(link, kinds).await;
         if let Err(Error::Refused(AppError::LinkInvalid)) = found {
-            self.check_rate_limit("link", DEAD_LINKS, caller).await?;
+            self.check_rate_limit("link", INVALID_LINKS, caller).await?;
         }
         found
     }
 
-    async fn find_working(&self, link: &Token, kinds: &[LinkKind]) -> Result<(TokenHash, Link, User), Error> {
+    async fn find_valid(&self, link: &Token, kinds: &[LinkKind]) -> Result<(TokenHash, Link, User), Error> {
         let (hash, now) = (link.hash(), self.clock.now());
         let link = self.store.find_link(&hash).await?.ok_or(AppError::LinkInvalid)?;
         let user = self.store.find_user(&link.user_id).await?.filter(|user| user.disabled_at.is_none());
         let user = user.ok_or(AppError::LinkInvalid)?;
         if now >= link.expires_at {
-            // Over for good: no clock that is put back brings it to life again. The answer is the same if the database can't
-            // note it now.
+            // Deleted, so that it stays expired even if the clock is set back. The response is the same if that fails.
             if let Err(cause) = self.store.void_link(&hash, now).await {
                 tracing::warn!(%cause, "an expired link could not be deleted");
             }
         }
-        // The operator may have forbidden the domain since the link was sent. An undo brings back an email that was allowed once.
+        // The operator may have forbidden the domain since the link was sent. An undo restores an email that was allowed before.
         let forbidden =
             link.kind == LinkKind::ChangeEmail && self.policy.registration.domains.check(&address_of(&link)?).is_err();
         if !link.works(now) || !kinds.contains(&link.kind) || forbidden {
@@ -200,7 +183,7 @@ impl Service {
         Ok((hash, link, user))
     }
 
-    pub(super) fn need_mail(&self) -> Result<(), Error> {
+    pub(super) fn require_mail(&self) -> Result<(), Error> {
         if self.policy.mail == MailPolicy::Off { Err(AppError::MailOff.into()) } else { Ok(()) }
     }
 
@@ -209,7 +192,7 @@ impl Service {
         NewMail { id: self.new_id(), errand, created_at: now, due_at: now }
     }
 
-    /// A mail, where there is any.
+    /// Creates a mail, or `None` if mail is off.
     pub(super) fn mail_of(&self, errand: MailKind) -> Option<NewMail> {
         (self.policy.mail != MailPolicy::Off).then(|| self.new_mail(errand))
     }
@@ -220,6 +203,6 @@ impl Service {
 }
 
 fn address_of(link: &Link) -> Result<Email, Error> {
-    let stored = |_| Error::Fault(format!("the stored email of a link about account {} can't be read", link.user_id));
+    let stored = |_| Error::Fault(format!("the stored email of a link for account {} is invalid", link.user_id));
     Email::parse(&link.address).map_err(stored)
 }

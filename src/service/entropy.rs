@@ -1,4 +1,4 @@
-//! Where randomness comes from. Nothing else asks for it.
+//! Sources of randomness. No other module generates random bytes.
 
 use std::fmt::Debug;
 
@@ -9,31 +9,31 @@ use crate::{
     store::draft::Nonce,
 };
 
-/// A source of random bytes fit for cryptography.
+/// A source of cryptographically secure random bytes.
 pub trait Entropy: Debug + Send + Sync {
     /// Fills a slice with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// `rand`'s generator: `ChaCha`, seeded by the operating system and again from time to time.
+/// `rand`'s generator: `ChaCha`, seeded and periodically reseeded by the operating system.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks for randomness")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that generates randomness")]
     fn fill(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
     }
 }
 
-/// What makes the name of a draft nobody's.
+/// Creates the random part of a temporary file's name.
 pub fn nonce(entropy: &dyn Entropy) -> Nonce {
     let mut nonce = Nonce::default();
     entropy.fill(&mut nonce);
     nonce
 }
 
-/// A new token.
+/// Creates a random token.
 pub fn new_token(entropy: &dyn Entropy, kind: TokenKind) -> Token {
     Token::generate(kind, || {
         let mut byte = [0];

@@ -1,4 +1,4 @@
-//! Password hashing: argon2id (RFC 9106), off the async threads, so many at once and no more.
+//! Password hashing with argon2id (RFC 9106), on a fixed number of threads apart from the async runtime.
 
 mod argon;
 mod stored;
@@ -16,20 +16,20 @@ use super::{
 };
 use crate::domain::password::Password;
 
-/// How passwords are hashed.
+/// The argon2 parameters and the limits of the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct HashPolicy {
-    /// Memory of one hash, in KiB.
+    /// Memory per hash, in KiB.
     pub memory_kib: u32,
     /// Passes over that memory.
     pub iterations: u32,
-    /// Lanes.
+    /// Number of lanes.
     pub parallelism: u32,
-    /// Hashes at once.
+    /// Hashes at the same time.
     pub permits: u32,
-    /// Requests that may wait for their turn.
+    /// Requests that may wait in the queue.
     pub queue: u32,
-    /// How long one may wait.
+    /// How long a request may wait.
     pub queue_timeout: Duration,
 }
 
@@ -38,88 +38,79 @@ pub struct HashPolicy {
 pub struct Hasher {
     argon: Arc<Argon>,
     workers: Workers<Argon>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     queue_timeout: Duration,
     judge: Arc<Judge>,
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Not that password, or no such account.
+    /// The password is wrong, or the account doesn't exist.
     Wrong,
-    /// That password.
+    /// The password is right.
     Right {
-        /// The same password under the present parameters, where the stored hash has others.
+        /// A new hash with the current parameters, if the stored hash has different ones.
         renewed: Option<String>,
     },
 }
 
-/// A place in the queue: held from before an attempt is counted until its hash is done, so that a full queue answers
-/// at once and counts nothing.
+/// A slot in the queue. It is held from before an attempt is counted until its hash is done. When the queue is full, requests
+/// are therefore rejected at once and not counted.
 #[derive(Debug)]
 pub struct Slot<'a> {
     hasher: &'a Hasher,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Hasher {
-    /// # Errors
-    /// [`Error::Fault`] when argon2 doesn't take the parameters.
+    /// Starts the threads. Fails if argon2 rejects the parameters.
     pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
         let argon = Arc::new(Argon::new(policy, salt)?);
         let workers = Workers::start(Crew { name: "hash", count: policy.permits, nice: 0 }, &argon)?;
-        let places = Arc::new(Semaphore::new(policy.permits as usize + policy.queue as usize));
+        let slots = Arc::new(Semaphore::new(policy.permits as usize + policy.queue as usize));
         let judge = Arc::new(Judge::start(policy.queue, policy.queue_timeout)?);
-        Ok(Self { argon, workers, places, queue_timeout: policy.queue_timeout, judge })
+        Ok(Self { argon, workers, slots, queue_timeout: policy.queue_timeout, judge })
     }
 
-    /// What judges new passwords before they are hashed.
+    /// Returns the judge of new passwords.
     #[must_use]
     pub const fn judge(&self) -> &Arc<Judge> {
         &self.judge
     }
 
-    /// Passwords hashed or compared so far.
+    /// Returns the number of hashes computed so far.
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.argon.runs()
     }
 
-    /// Gives the memory of hashes that are not running back: for a time in which nobody logs in.
+    /// Frees the memory of hashes that are not running, for times without logins.
     pub fn release_memory(&self) {
         self.argon.release_memory();
     }
 
-    /// Takes a place in the queue.
-    ///
-    /// # Errors
-    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when the queue is full.
+    /// Takes a slot in the queue. Fails if the queue is full.
     pub fn enqueue(&self) -> Result<Slot<'_>, Error> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
-        Ok(Slot { hasher: self, _place: place })
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| busy())?;
+        Ok(Slot { hasher: self, _slot: slot })
     }
 }
 
 impl Slot<'_> {
-    /// Hashes a new password into a PHC string.
-    ///
-    /// # Errors
-    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when the turn doesn't come in time.
+    /// Hashes a new password into a PHC string. Fails after the queue timeout.
     pub async fn hash(&self, password: Password, salt: [u8; 16]) -> Result<String, Error> {
         self.run(move |argon| argon.hash(password.expose().as_bytes(), &salt)).await?
     }
 
-    /// Compares a password with a stored hash, or with one of nothing where there is no account: the same work, so
-    /// that the time tells nobody which it was.
+    /// Compares a password with a stored hash, or with a dummy hash if there is no account. Fails after the queue timeout.
     ///
-    /// # Errors
-    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when the turn doesn't come in time.
+    /// The work is the same in both cases, so that the response time doesn't reveal whether an account exists.
     pub async fn verify(&self, password: Password, stored: Option<String>, salt: [u8; 16]) -> Result<Verdict, Error> {
         let (verdict, short) = self.run(move |argon| argon.compare(&password, stored.as_deref(), &salt)).await??;
-        // A hash of older, cheaper parameters fails sooner; the answer doesn't.
-        if let Some(spent) = short {
-            tokio::time::sleep(self.hasher.argon.usual().saturating_sub(spent)).await;
+        // A hash with older, cheaper parameters fails sooner. The delay makes the response time the same.
+        if let Some(elapsed) = short {
+            tokio::time::sleep(self.hasher.argon.usual().saturating_sub(elapsed)).await;
         }
         Ok(verdict)
     }

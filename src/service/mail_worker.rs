@@ -312,7 +312,7 @@ fn is_disabled(user: &User) -> bool {
 /// Returns how long a mail has been retried: the sum of the delays between its attempts. Downtime and clock changes are
 /// not included.
 fn retried_for(attempts: i64) -> Duration {
-    (1..attempts).map(retry_after).sum()
+    (1..attempts).map(retry_delay).sum()
 }
 
 fn retry_delay(attempts: i64) -> Duration {

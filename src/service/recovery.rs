@@ -47,7 +47,7 @@ impl Service {
     /// # Errors
     /// [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::Unavailable`].
     pub async fn forgot_password(&self, caller: &Caller, email: &Email) -> Result<(), Error> {
-        self.need_mail()?;
+        self.require_mail()?;
         self.check_rate_limit("mail", ASKED, caller).await?;
         self.store.enqueue_mail(&self.new_mail(MailKind::Forgot), None, email.as_str()).await?;
         self.notify_worker();

@@ -1,4 +1,4 @@
-//! argon2id itself, and its stored form.
+//! Computes argon2id hashes.
 
 use std::{
     sync::{
@@ -19,28 +19,27 @@ use crate::{
     service::{Error, workers::busy},
 };
 
-/// Bytes of a tag.
+/// Length of a hash's output.
 const TAG_BYTES: usize = 32;
 
-/// argon2id under the present parameters, with memory that is kept from one hash to the next: taking it anew from the
-/// operating system, page by page, would cost a sixth of the hash again.
+/// argon2id with the current parameters. Memory is reused between hashes: allocating it again from the operating system,
+/// page by page, would make a hash a sixth slower.
 #[derive(Debug)]
 pub struct Argon {
     params: Params,
-    /// A hash of nothing that anybody could type: what a name without an account is compared with.
+    /// The hash for names without an account. Its password can't be entered.
     dummy: String,
-    /// The memory of hashes that are not running: as many pieces at most as ever ran at once.
+    /// The memory of hashes that are not running. It holds at most as many pieces as hashes ever ran at the same time.
     memory: Mutex<Vec<Memory>>,
     runs: AtomicU64,
-    /// Nanoseconds that a comparison under the present parameters takes, as a running mean.
+    /// Running mean of the time that a comparison with the current parameters takes, in nanoseconds.
     usual: AtomicU64,
 }
 
 type Memory = Vec<Block>;
 
 impl Argon {
-    /// # Errors
-    /// [`Error::Fault`] when argon2 doesn't take the parameters.
+    /// Fails if argon2 rejects the parameters or there is not enough memory.
     pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
         let params = Params::new(policy.memory_kib, policy.iterations, policy.parallelism, Some(TAG_BYTES));
         let params = params.map_err(fault)?;
@@ -54,7 +53,7 @@ impl Argon {
         Ok(argon)
     }
 
-    /// Passwords hashed or compared so far.
+    /// Returns the number of hashes computed so far.
     pub fn runs(&self) -> u64 {
         self.runs.load(Ordering::Relaxed)
     }
@@ -66,7 +65,7 @@ impl Argon {
         StoredHash { salt: Salt::new(salt).map_err(fault)?, tag, version, params }.to_phc()
     }
 
-    /// The verdict and, where it came sooner than usual, the time spent on it.
+    /// Returns the verdict, and the time it took if a failure took another time than usual.
     pub fn compare(
         &self,
         password: &Password,
@@ -76,41 +75,41 @@ impl Argon {
         let known = stored.and_then(|text| {
             let stored = StoredHash::parse(text);
             if stored.is_none() {
-                tracing::error!("a stored password hash can't be read; its account can't log in");
+                tracing::error!("a stored password hash is invalid, its account can't log in");
             }
             stored
         });
         let real = known.is_some();
-        let dummy = || StoredHash::parse(&self.dummy).ok_or_else(|| fault("the dummy hash can't be read"));
+        let dummy = || StoredHash::parse(&self.dummy).ok_or_else(|| fault("the dummy hash is invalid"));
         let StoredHash { salt: old_salt, tag, version, params } = known.map_or_else(dummy, Ok)?;
         let password = password.expose().as_bytes();
         let started = Instant::now();
         // The tags are compared in constant time.
         let right = self.tag(password, &old_salt, version, &params)? == tag;
-        let spent = started.elapsed();
+        let elapsed = started.elapsed();
         let current = self.is_current(&params);
         if current {
-            self.note_usual(spent);
+            self.note_usual(elapsed);
         }
         if !(right && real) {
-            return Ok((Verdict::Wrong, (!current).then_some(spent)));
+            return Ok((Verdict::Wrong, (!current).then_some(elapsed)));
         }
         let renewed = if current { None } else { Some(self.hash(password, salt)?) };
         Ok((Verdict::Right { renewed }, None))
     }
 
-    /// Pieces of memory that are kept.
+    /// Returns how many pieces of memory are held for reuse.
     #[cfg(test)]
     pub fn pieces(&self) -> usize {
         self.memory().len()
     }
 
-    /// How long a comparison takes.
+    /// Returns how long a comparison usually takes.
     pub fn usual(&self) -> Duration {
         Duration::from_nanos(self.usual.load(Ordering::Relaxed))
     }
 
-    /// Gives the memory of hashes that are not running back to the operating system.
+    /// Frees the memory of hashes that are not running.
     pub fn release_memory(&self) {
         self.memory().clear();
     }
@@ -136,19 +135,19 @@ impl Argon {
         (ours.m_cost(), ours.t_cost(), ours.p_cost()) == (other.m_cost(), other.t_cost(), other.p_cost())
     }
 
-    fn note_usual(&self, spent: Duration) {
-        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
-        self.usual.store(running_mean(self.usual.load(Ordering::Relaxed), spent), Ordering::Relaxed);
+    fn note_usual(&self, elapsed: Duration) {
+        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.usual.store(running_mean(self.usual.load(Ordering::Relaxed), elapsed), Ordering::Relaxed);
     }
 
-    // The list is whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
+    // The list is consistent at every moment, so a panic while the lock was held does no harm.
     fn memory(&self) -> MutexGuard<'_, Vec<Memory>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Asks at the start for the memory of all hashes that may run at once, so that a limit that is too low is found before anybody
-/// waits for one.
+/// Allocates the memory of all concurrent hashes once at the start. A memory limit that is too low is therefore found before
+/// the first request.
 fn reserve(policy: HashPolicy, blocks: usize) -> Result<(), Error> {
     let mut pieces = Vec::new();
     for _ in 0..policy.permits {
@@ -156,29 +155,29 @@ fn reserve(policy: HashPolicy, blocks: usize) -> Result<(), Error> {
         piece.try_reserve_exact(blocks).map_err(|_| {
             let (permits, mib) = (policy.permits, policy.memory_kib.div_ceil(1024));
             Error::Fault(format!(
-                "there is no memory for {permits} password hashes at once, which take {mib} MiB each. Give the server more \
+                "not enough memory for {permits} password hashes at once, which take {mib} MiB each. Give the server more \
                  memory, or lower password.hashing_threads or password.argon2_memory_kib"
             ))
         })?;
         pieces.push(piece);
     }
-    // Otherwise the compiler may leave out what nobody uses.
+    // Otherwise the compiler may remove the unused allocations.
     std::hint::black_box(&pieces);
     Ok(())
 }
 
-/// Makes memory large enough for a hash. Where there is none, the caller hears that the server is busy; growing it in the usual way
-/// would end the server.
+/// Grows memory to the size of a hash. If there is not enough, the caller gets an error that the server is busy. A failed
+/// ordinary allocation would abort the server.
 fn grow(memory: &mut Memory, blocks: usize) -> Result<(), Error> {
     memory.try_reserve_exact(blocks.saturating_sub(memory.len())).map_err(|cause| {
-        tracing::error!(%cause, "there is no memory for a password hash");
+        tracing::error!(%cause, "not enough memory for a password hash");
         busy()
     })?;
     memory.resize(memory.len().max(blocks), Block::new());
     Ok(())
 }
 
-/// The mean of so many values, of which the latest counts for an eighth. None is 0.
+/// Computes a running mean in which the latest value has a weight of one eighth. 0 means no value yet.
 const fn running_mean(before: u64, latest: u64) -> u64 {
     if before == 0 { latest } else { before - before / 8 + latest / 8 }
 }
@@ -226,7 +225,7 @@ mod tests {
             queue_timeout: Duration::ZERO,
         };
         let Err(Error::Fault(cause)) = Argon::new(policy, [1; 16]) else { panic!("it starts") };
-        assert!(cause.starts_with("there is no memory for 64 password hashes at once"), "{cause}");
+        assert!(cause.starts_with("not enough memory for 64 password hashes at once"), "{cause}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A password's hash as the database keeps it.
+//! A password hash in its stored form.
 
 use argon2::{
     Algorithm, Params, Version,
@@ -8,7 +8,7 @@ use argon2::{
 use super::argon::fault;
 use crate::service::Error;
 
-/// A stored hash, taken apart. Only argon2id's: nothing else was ever stored.
+/// A parsed hash. Only argon2id is supported, because nothing else was ever stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredHash {
     pub(super) salt: Salt,
@@ -18,7 +18,7 @@ pub struct StoredHash {
 }
 
 impl StoredHash {
-    /// Reads a PHC string. `None` for what isn't one, or isn't argon2id's.
+    /// Parses a PHC string. Returns `None` if it is invalid or not argon2id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hash = PasswordHash::new(text).ok().filter(|hash| hash.algorithm == Algorithm::Argon2id.ident())?;
@@ -27,10 +27,7 @@ impl StoredHash {
         Some(Self { salt: hash.salt?, tag: hash.hash?, version, params })
     }
 
-    /// The PHC string.
-    ///
-    /// # Errors
-    /// [`Error::Fault`] for parameters that can't be written.
+    /// Formats the PHC string.
     pub fn to_phc(&self) -> Result<String, Error> {
         let hash = PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),

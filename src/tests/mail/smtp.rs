@@ -338,7 +338,7 @@ async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_i
     let server = MailServer::start(behavior).await;
     let url = format!("smtp://ann:secret12@127.0.0.1:{}", server.port);
     let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
-    assert_eq!((refused.cause.as_str(), refused.permanent), ("the mail server answered 550", true));
+    assert_eq!((refused.cause.as_str(), refused.permanent), ("the mail server replied 550", true));
     let commands = server.commands();
     assert_eq!(commands[1..4], ["AUTH LOGIN", "YW5u", "c2VjcmV0MTI="], "{commands:?}");
     let nobody = MailServer::start(Behavior::default()).await;
@@ -413,9 +413,9 @@ async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_t
             let refused = send(&message, &url, TlsMode::Required, Some(&ca_file)).await.unwrap_err();
             // The reader of replies rejects long lines, and long replies to EHLO.
             let cause = if step == "EHLO" || answer.is_some_and(|(_, line)| line.contains("without an end")) {
-                "the mail server closed the connection, says too much, or doesn't speak SMTP there"
+                "the mail server closed the connection, sent too much data, or doesn't speak SMTP on this port"
             } else {
-                "the mail server says too much"
+                "the mail server sent too much data"
             };
             assert_eq!((refused.cause.as_str(), refused.permanent), (cause, false), "{answer:?}, {tls_at_once}");
         }
@@ -443,7 +443,7 @@ async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
         let server = MailServer::start(Behavior { answer: Some((step, answer)), ..Behavior::default() }).await;
         let url = format!("smtp://127.0.0.1:{}", server.port);
         let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
-        let cause = format!("the mail server answered {}", &answer[..3]);
+        let cause = format!("the mail server replied {}", &answer[..3]);
         assert_eq!((refused.cause, refused.permanent), (cause, permanent), "{step}: {answer}");
     }
 }
