@@ -124,13 +124,13 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Arc<Policy>,
-    held: Arc<RateLimitCache>,
+    rate_limit_cache: Arc<RateLimitCache>,
     names: NameKey,
     turns: Arc<Turns>,
     calls: Arc<Calls>,
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
     /// Notifies the mail worker of new mail.
-    mail_waits: Arc<Notify>,
+    mail_ready: Arc<Notify>,
 }
 
 impl Service {
@@ -150,8 +150,9 @@ impl Service {
             Maintenance::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
         let calls = Arc::new(Calls::new(policy.token_calls));
         let turns = Arc::new(Turns::new(policy.logins_waiting));
-        let (held, mail_waits) = (Arc::default(), Arc::default());
-        let service = Self { store, hasher, clock, entropy, policy, held, names, turns, calls, seen, mail_waits };
+        let (rate_limit_cache, mail_ready) = (Arc::default(), Arc::default());
+        let service =
+            Self { store, hasher, clock, entropy, policy, rate_limit_cache, names, turns, calls, seen, mail_ready };
         (service, upkeep)
     }
 
@@ -191,7 +192,7 @@ impl Service {
         rule: RateLimit,
     ) -> Result<Vec<(String, RateLimit)>, Error> {
         let (addresses, now) = (address_keys(action, caller.address, rule), self.clock.now());
-        match addresses.iter().find_map(|(key, _)| self.held.wait(key, now)) {
+        match addresses.iter().find_map(|(key, _)| self.rate_limit_cache.wait(key, now)) {
             None => Ok(addresses),
             Some(wait) => Err(Error::rate_limited(wait)),
         }
@@ -238,12 +239,12 @@ impl Service {
         }
         let (key, now) = (of.key(user), self.clock.now());
         // A request that changes nothing must not take the database writer.
-        if let Some(wait) = self.held.wait(&key, now) {
+        if let Some(wait) = self.rate_limit_cache.wait(&key, now) {
             return Err(Error::rate_limited(wait));
         }
         let verdict = self.store.take(&key, NOTIFICATION_LIMIT, now).await?;
         verdict.map_err(|wait| {
-            self.held.note(&key, now, wait);
+            self.rate_limit_cache.note(&key, now, wait);
             Error::rate_limited(wait)
         })
     }
@@ -252,7 +253,7 @@ impl Service {
     fn rate_limited(&self, address: &str, now: Timestamp, wait: Duration) -> Error {
         let address_or_none = self.policy.log_addresses.then_some(address);
         tracing::info!(address = address_or_none, wait_ms = wait.as_millis(), "rate-limited");
-        self.held.note(address, now, wait);
+        self.rate_limit_cache.note(address, now, wait);
         Error::rate_limited(wait)
     }
 

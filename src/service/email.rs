@@ -6,7 +6,7 @@ use super::{
     Caller, Error, MailPolicy, Service,
     login::Prover,
     reauth::Proven,
-    recovery::{ASKED, NewPassword},
+    recovery::{MAIL_REQUESTS, NewPassword},
     registration::invalid,
 };
 use crate::{
@@ -43,7 +43,7 @@ impl Service {
     pub async fn resend_verification(&self, caller: &Caller, token: &Token) -> Result<(), Error> {
         self.require_mail()?;
         let asking = self.authenticate_for_write(token).await?;
-        self.check_rate_limit("mail", ASKED, caller).await?;
+        self.check_rate_limit("mail", MAIL_REQUESTS, caller).await?;
         let mail = self.new_mail(MailKind::Verify);
         self.store.enqueue_mail_for(&mail, &asking.asking(), "").await?.ok_or(AppError::SessionEnded)?;
         self.notify_worker();
@@ -61,7 +61,7 @@ impl Service {
             return Err(invalid(Field::NewEmail, Problem::EmailSame));
         }
         self.policy.registration.domains.check(email).map_err(|problem| invalid(Field::NewEmail, problem))?;
-        self.check_rate_limit("mail", ASKED, caller).await?;
+        self.check_rate_limit("mail", MAIL_REQUESTS, caller).await?;
         let mail = self.new_mail(MailKind::ChangeEmail);
         self.store.enqueue_mail_for(&mail, &asking.asking(), email.as_str()).await?.ok_or(AppError::SessionEnded)?;
         self.notify_worker();
@@ -198,7 +198,7 @@ impl Service {
     }
 
     pub(super) fn notify_worker(&self) {
-        self.mail_waits.notify_one();
+        self.mail_ready.notify_one();
     }
 }
 

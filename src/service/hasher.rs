@@ -12,7 +12,7 @@ pub use self::stored::StoredHash;
 use super::{
     Error,
     judge::Judge,
-    workers::{Crew, Workers, busy},
+    workers::{Crew, Workers, queue_full},
 };
 use crate::domain::password::Password;
 
@@ -92,7 +92,7 @@ impl Hasher {
 
     /// Takes a slot in the queue. Fails if the queue is full.
     pub fn enqueue(&self) -> Result<Slot<'_>, Error> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| busy())?;
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| queue_full())?;
         Ok(Slot { hasher: self, _slot: slot })
     }
 }

@@ -1,5 +1,5 @@
-//! New passwords are judged on a thread of their own, with a queue of its own. The thread gives way to those that hash, so no login
-//! waits for it.
+//! Judges new passwords on a separate thread with a separate queue. The thread has a lower priority than the hashing threads,
+//! so logins don't wait for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     Caller, Error, Service,
     strength::{Candidate, Words},
-    workers::{Crew, Workers, busy},
+    workers::{Crew, Workers, queue_full},
 };
 use crate::{
     domain::password::Password,
@@ -16,77 +16,66 @@ use crate::{
     store::{RateLimit, User},
 };
 
-/// One thread is enough: judging a password takes a hundredth to a half of the time of hashing it.
+/// One thread is enough, because judging a password takes a hundredth to a half of the time of hashing it.
 const CREW: Crew = Crew { name: "judge", count: 1, nice: 10 };
 
-/// Processor time that an address may spend on judging at once.
-const AT_ONCE: Duration = Duration::from_millis(150);
-/// Of the time afterwards, the share that it may spend: one part of so many.
+/// Burst of processor time that an address may use for judging.
+const BURST: Duration = Duration::from_millis(150);
+/// After the burst, an address may use one part in this many of the elapsed time.
 const SHARE: u32 = 200;
-/// What a password costs at least, for counting it takes time as well.
-const LEAST: Duration = Duration::from_millis(5);
+/// The minimum cost of a password, because counting it takes time as well.
+const MIN_COST: Duration = Duration::from_millis(5);
 
-/// Judges passwords, one after the other.
+/// Judges passwords one at a time.
 #[derive(Debug)]
 pub struct Judge {
     workers: Workers<()>,
-    places: Arc<Semaphore>,
-    /// How many places there are.
+    slots: Arc<Semaphore>,
+    /// Total number of slots.
     size: usize,
     queue_timeout: Duration,
 }
 
-/// A place in the queue.
+/// A slot in the queue.
 #[derive(Debug)]
 pub struct Turn<'a> {
     judge: &'a Judge,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Judge {
-    /// # Errors
-    /// [`Error::Fault`] when the operating system gives no thread.
+    /// Starts the thread.
     pub fn start(queue: u32, queue_timeout: Duration) -> Result<Self, Error> {
         let workers = Workers::start(CREW, &Arc::new(()))?;
         let size = CREW.count as usize + queue as usize;
-        Ok(Self { workers, places: Arc::new(Semaphore::new(size)), size, queue_timeout })
+        Ok(Self { workers, slots: Arc::new(Semaphore::new(size)), size, queue_timeout })
     }
 
-    /// Takes a place in the queue.
-    ///
-    /// # Errors
-    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when the queue is full.
+    /// Takes a slot in the queue. Fails if the queue is full.
     pub fn enqueue(&self) -> Result<Turn<'_>, Error> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
-        Ok(Turn { judge: self, _place: place })
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| queue_full())?;
+        Ok(Turn { judge: self, _slot: slot })
     }
 
-    /// Takes a place for a judgement that nobody waits for, such as one while somebody types. It leaves half of the places free.
-    ///
-    /// # Errors
-    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when no more than that are free.
+    /// Takes a slot for a judgement of low priority, such as one while a password is typed. Fails if at most half of the slots
+    /// are free.
     pub fn enqueue_spare(&self) -> Result<Turn<'_>, Error> {
-        if self.places.available_permits() > self.size / 2 { self.enqueue() } else { Err(busy()) }
+        if self.slots.available_permits() > self.size / 2 { self.enqueue() } else { Err(queue_full()) }
     }
 }
 
 impl Turn<'_> {
-    /// Does the work when its turn has come.
-    ///
-    /// # Errors
-    /// [`AppError::Unavailable`](crate::error::AppError::Unavailable) when that takes too long.
+    /// Runs the work on the thread. Fails if it doesn't start within the queue timeout.
     pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         self.judge.workers.run(self.judge.queue_timeout, move |()| work()).await
     }
 }
 
 impl Service {
-    /// What is wrong with a new password, if anything, beside an email and a username that need not be well-formed. A caller from
-    /// outside pays for the judging by its address's allowance of processor time. It pays before it takes a place, or a full queue
-    /// would be free to whoever fills it.
+    /// Returns the problem of a new password, or `None` if it is acceptable. The email and the username may be malformed.
     ///
-    /// # Errors
-    /// [`AppError::RateLimited`](crate::error::AppError::RateLimited), [`AppError::Unavailable`](crate::error::AppError::Unavailable).
+    /// The processor time is rate-limited per address, except for the operator (`None`). It is counted before a slot is taken.
+    /// Otherwise an attacker could fill the queue at no cost.
     pub(super) async fn judge(
         &self,
         caller: Option<&Caller>,
@@ -94,23 +83,20 @@ impl Service {
         [email, username]: [&str; 2],
     ) -> Result<Option<Problem>, Error> {
         if let Some(caller) = caller {
-            self.free_judging("judge", caller)?;
+            self.check_judging_limit("judge", caller)?;
         }
         let candidate = match Candidate::new(password, &self.words(email, username), self.policy.password_min_length) {
             Ok(candidate) => candidate,
             Err(problem) => return Ok(Some(problem)),
         };
         if let Some(caller) = caller {
-            self.check_rate_limit("judge", allowance(candidate.cost()), caller).await?;
+            self.check_rate_limit("judge", cost_limit(candidate.cost()), caller).await?;
         }
         let turn = self.hasher.judge().enqueue()?;
         Ok(turn.run(move || candidate.judge()).await?.err())
     }
 
-    /// As [`Service::judge`], for an account that is there.
-    ///
-    /// # Errors
-    /// As [`Service::judge`].
+    /// Does the same as [`Service::judge`] for an existing account.
     pub(super) async fn judge_for(
         &self,
         caller: Option<&Caller>,
@@ -120,21 +106,21 @@ impl Service {
         self.judge(caller, password, [&user.email, &user.username]).await
     }
 
-    /// Refuses an address that is known to have to wait, before a password costs any work.
-    pub(super) fn free_judging(&self, door: &str, caller: &Caller) -> Result<(), Error> {
-        self.rate_limit_key(door, caller, allowance(LEAST)).map(drop)
+    /// Rejects an address that is known to be rate-limited, before any work is done on the password.
+    pub(super) fn check_judging_limit(&self, action: &str, caller: &Caller) -> Result<(), Error> {
+        self.rate_limit_key(action, caller, cost_limit(MIN_COST)).map(drop)
     }
 
-    /// What a guesser tries first at an account.
+    /// Returns the words that an attacker tries first for an account.
     pub(super) fn words(&self, email: &str, username: &str) -> Words {
         Words::new(email, username, &self.policy.service_names)
     }
 }
 
-/// An address's allowance of passwords that cost as much.
-pub(super) fn allowance(cost: Duration) -> RateLimit {
-    let cost = cost.max(LEAST);
-    let burst = u32::try_from(AT_ONCE.as_nanos() / cost.as_nanos().max(1)).unwrap_or(u32::MAX);
+/// Returns the rate limit per address for passwords of this cost.
+pub(super) fn cost_limit(cost: Duration) -> RateLimit {
+    let cost = cost.max(MIN_COST);
+    let burst = u32::try_from(BURST.as_nanos() / cost.as_nanos().max(1)).unwrap_or(u32::MAX);
     RateLimit { burst: burst.max(1), interval: cost.saturating_mul(SHARE) }
 }
 
@@ -146,14 +132,14 @@ mod tests {
     #[test]
     fn an_address_has_judging_time_and_no_number_of_passwords_r24() {
         let of = |millis| {
-            let RateLimit { burst, interval } = allowance(Duration::from_millis(millis));
+            let RateLimit { burst, interval } = cost_limit(Duration::from_millis(millis));
             (burst, interval.as_millis())
         };
         assert_eq!([of(0), of(5), of(10), of(1000)], [(30, 1000), (30, 1000), (15, 2000), (1, 200_000)]);
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_leaves_half_of_the_places_r24() {
+    async fn what_nobody_waits_for_leaves_half_of_the_slots_r24() {
         let judge = Judge::start(9, Duration::from_millis(100)).expect("a thread");
         let spare: Vec<_> = std::iter::from_fn(|| judge.enqueue_spare().ok()).collect();
         let rest: Vec<_> = std::iter::from_fn(|| judge.enqueue().ok()).collect();

@@ -1,4 +1,4 @@
-//! Logging in: the one verifier for every way in.
+//! Logging in. Every entry point verifies passwords here.
 
 use std::{future::Future, net::IpAddr, time::Duration};
 
@@ -26,32 +26,33 @@ use crate::{
     },
 };
 
-/// How long an account knows a network after a login from there.
+/// How long a network stays known to an account after a login from it.
 pub(super) const KNOWN_FOR: Duration = Duration::from_hours(24 * 90);
-/// How often it is noted at the most that an account was logged in to from a network.
-const NETWORK_NOTED: Duration = Duration::from_hours(24);
-/// How long an attempt may take to be settled, besides its wait for a turn at hashing.
+/// The shortest interval between two updates of a known network's last login.
+const NETWORK_INTERVAL: Duration = Duration::from_hours(24);
+/// How long an attempt may take to be settled, not including its wait for hashing.
 pub const SETTLED_WITHIN: Duration = Duration::from_secs(30);
-/// How long after a try that the database was too busy for an attempt is settled again.
-const SETTLE_AGAIN: Duration = Duration::from_millis(250);
-/// How often the first who waits for others looks whether another server has settled theirs.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
-/// How long a server that has just had a turn leaves the next one to others. They look at least once in this time.
-const LEFT_TO_OTHERS: Duration = Duration::from_millis(40);
+/// The delay before settling is retried when the database was too busy.
+const SETTLE_RETRY: Duration = Duration::from_millis(250);
+/// How often the first waiting login checks whether another server has settled an attempt.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
+/// How long a server waits after its own attempt, so that other servers get the next turn. They check at least once in this
+/// time.
+const YIELD_TO_OTHERS: Duration = Duration::from_millis(40);
 
-/// An attempt that was counted, with its place in the queue for hashing.
+/// A counted attempt with its slot in the hashing queue.
 struct Attempt<'a> {
     place: Slot<'a>,
     reserved: Reserved,
     password: Password,
     user: Option<User>,
-    /// The hash to compare with, unless there is no account that could be meant.
+    /// The hash to compare with. `None` if no account can match.
     stored: Option<String>,
     network_seen_at: Option<Timestamp>,
 }
 
-/// An attempt that is reserved before its password is compared. Dropped unsettled, as when the client disconnects, it counts as
-/// failed.
+/// An attempt that is reserved before its password is compared. If it is dropped unsettled, such as when the client
+/// disconnects, it counts as failed.
 struct Reserved {
     service: Service,
     counter: LoginCounter,
@@ -63,15 +64,15 @@ impl Reserved {
         Self { service: service.clone(), counter, settled: false }
     }
 
-    /// Settles it as failed. Where the database is too busy for that, it stays reserved, which holds back as much, and is tried
-    /// again; so the answer doesn't depend on it.
+    /// Settles it as failed. If the database is too busy, it stays reserved and settling is retried. A reservation limits
+    /// further attempts just as much, so the response doesn't depend on the result.
     async fn failed(mut self) {
         self.settled = true;
         let settling = tokio::spawn(self.service.clone().settle_failed(self.counter.key.clone()));
         timeout(store::DATABASE_TIMEOUT, settling).await.ok();
     }
 
-    /// Settles it as right, even if the client goes away meanwhile: then it would be settled twice.
+    /// Settles it as successful, even if the client disconnects. Otherwise it would be settled twice.
     async fn right(mut self) -> Result<(), Error> {
         let settling = uncancelled(async move {
             self.service.store.settle_right(&self.counter).await?;
@@ -81,7 +82,7 @@ impl Reserved {
         settling.await
     }
 
-    /// Wakes the first in line. The store has settled it already.
+    /// Marks it as settled by the store, and wakes the first waiting login.
     fn settled_elsewhere(&mut self) {
         self.settled = true;
         self.service.turns.settled(&self.counter.key);
@@ -90,7 +91,7 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        // At the end of the program nobody is left to do it: then it counts as failed after its time.
+        // Without a runtime, when the program ends, it counts as failed once its reservation expires.
         if !self.settled
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -99,21 +100,20 @@ impl Drop for Reserved {
     }
 }
 
-/// Who tries a password.
+/// The credential that accompanies a password.
 #[derive(Clone, Copy)]
 pub(super) enum Prover<'a> {
-    /// The holder of a session's token, by the session's identifier.
+    /// A session, by its identifier.
     Session(&'a str),
-    /// The holder of a link from a mail to the account's owner.
+    /// A link from a mail to the account's owner.
     Link,
 }
 
 impl Service {
-    /// Checks a password and begins a session. Every failing way takes the same work and ends in the same answer:
-    /// unknown, wrong, disabled, too long.
+    /// Checks a password and starts a session.
     ///
-    /// # Errors
-    /// [`AppError::BadCredentials`], [`AppError::EmailUnverified`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+    /// An unknown account, a wrong password, a disabled account and a password that is too long take the same work and get the
+    /// same response.
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
         let parsed = Identifier::parse(identifier);
         let of = LoginOf::Named {
@@ -128,14 +128,14 @@ impl Service {
         while let Verdict::Right { renewed } = place.verify(password.clone(), stored.clone(), self.new_salt()).await?
             && let (Some(user), Some(hash)) = (&user, stored.take())
         {
-            // Who knows the password may know that this is what is missing.
+            // A client that knows the password may learn that the email is not confirmed.
             if self.policy.require_verified_email && user.email_verified_at.is_none() {
                 reserved.right().await?;
                 return Err(AppError::EmailUnverified.into());
             }
             let login = self.login_made(caller, user, &reserved, network_seen_at);
             let (service, caller, user, compared) = (self.clone(), caller.clone(), user.clone(), hash.clone());
-            // Even if the client goes away meanwhile: a session that begins settles the attempt, and only one may.
+            // Completed even if the client disconnects: starting a session settles the attempt, which must happen only once.
             let beginning = uncancelled(async move {
                 let begun = Box::pin(service.begin_session(&caller, &user, &compared, renewed, login)).await?;
                 if begun.is_some() {
@@ -148,7 +148,7 @@ impl Service {
                 return Ok(sign_in);
             }
             reserved = unsettled;
-            // The hash is another by now: of a new password, or of the same one, renewed by a login beside this one.
+            // The stored hash has changed: the password was changed, or a concurrent login rehashed the same one.
             let known = self.store.find_credential(&parsed).await?;
             stored = known.map(|known| known.password_hash).filter(|current| *current != hash);
         }
@@ -158,37 +158,36 @@ impl Service {
         Err(AppError::BadCredentials.into())
     }
 
-    /// Counts an attempt and looks up what its password is to be compared with.
+    /// Counts an attempt and looks up the hash to compare with.
     async fn attempt(&self, caller: &Caller, of: LoginOf, password: &str) -> Result<Attempt<'_>, Error> {
-        // Before anything else, so that an address that is held back takes nobody's place.
+        // Checked first, so that a rate-limited address takes no slot in the queue.
         let addresses = self.rate_limit_key("login", caller, self.policy.login)?;
         let place = self.hasher.enqueue()?;
         let (known, network_seen_at, reserved) = self.count_attempt(of, addresses).await?;
         let (place, reserved) = match reserved {
             Ok(reserved) => (place, reserved),
             Err(counter) => {
-                // While it waits, it takes no place in the hashing queue.
+                // A waiting login takes no slot in the hashing queue.
                 drop(place);
                 Box::pin(self.await_turn(counter)).await?
             }
         };
-        // A password that is too long can't be anybody's; it is compared like any wrong one, in the same time.
+        // A password that is too long can't be right. It takes the same comparison and time as any wrong one.
         let (password, possible) = match Password::parse(password) {
             Ok(password) => (password, true),
             Err(_) => (Password::parse("x").map_err(|_| AppError::BadCredentials)?, false),
         };
-        // A closed account is compared like none at all, so that not even an older hash makes it stand out.
+        // A disabled account is treated like an unknown one, so that not even an older hash reveals it.
         let open = known.as_ref().filter(|known| possible && known.user.disabled_at.is_none());
         let stored = open.map(|known| known.password_hash.clone());
         Ok(Attempt { place, reserved, password, user: known.map(|known| known.user), stored, network_seen_at })
     }
 
-    /// Compares a password with that of an account whose owner is known by a session or a link, under a count of its own: a
-    /// stolen token must be no way to guess it, and strangers who guess are not to keep its owner from proving it. Returns the
-    /// hash that it was compared with, and the place in the queue for what follows.
+    /// Verifies the current password of an account that is known by a session or a link. Returns the hash it was compared with,
+    /// and the slot in the queue for further hashing.
     ///
-    /// # Errors
-    /// [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+    /// Failures have a separate counter. A stolen token therefore can't be used to guess the password, and strangers' failed logins
+    /// don't prevent the owner from confirming it.
     pub(super) async fn verify_current_password(
         &self,
         caller: &Caller,
@@ -205,17 +204,17 @@ impl Service {
         let stored = stored.filter(|_| known.is_some_and(|known| known.id == user.id));
         let verdict = place.verify(password, stored.clone(), self.new_salt()).await?;
         if let (Verdict::Right { .. }, Some(stored)) = (verdict, stored) {
-            // At once, so that whoever then looks for a good enough new password doesn't have to wait.
+            // Settled immediately, so that retries with a stronger new password are not delayed.
             reserved.right().await?;
             return Ok((stored, place));
         }
         reserved.failed().await;
-        tracing::info!(user = %user.id, "a password was not confirmed");
+        tracing::info!(user = %user.id, "password confirmation failed");
         Err(AppError::WrongPassword.into())
     }
 
-    /// Looks the account up and counts the attempt, on the address and on the account, before any hash is spent on it. What is
-    /// reserved is settled even if the client goes away meanwhile.
+    /// Looks up the account and counts the attempt for the address and the account, before anything is hashed. A reservation is
+    /// settled even if the client disconnects.
     async fn count_attempt(
         &self,
         of: LoginOf,
@@ -244,8 +243,8 @@ impl Service {
         .await
     }
 
-    /// Waits until the attempts of the same account that are under way are settled, for no longer than one may wait for hashing.
-    /// When too many wait already, it is refused at once.
+    /// Waits until the attempts in progress for the same account are settled, at most for `login_timeout`. If too many logins
+    /// are already waiting, it fails at once.
     async fn await_turn(&self, counter: LoginCounter) -> Result<(Slot<'_>, Reserved), Error> {
         let busy = || Error::rate_limited(Duration::from_secs(1));
         let waiting = self.turns.join(&counter.key).ok_or_else(busy)?;
@@ -272,30 +271,30 @@ impl Service {
                 }
                 Err(_) => drop(place),
             }
-            // Another server doesn't notify this one.
-            let again = end.min(Instant::now() + LOOK_AGAIN);
+            // Other servers don't notify this one, so it polls.
+            let again = end.min(Instant::now() + POLL_INTERVAL);
             let own = timeout_at(again, line.settled.notified()).await.is_ok();
             if own && self.store.is_shared() {
-                sleep(LEFT_TO_OTHERS).await;
+                sleep(YIELD_TO_OTHERS).await;
             }
         }
         Err(busy())
     }
 
-    /// Settles an attempt as failed, for as long as nobody else counts it as failed.
+    /// Settles an attempt as failed. It retries until the reservation would expire and count as failed anyway.
     async fn settle_failed(self, key: String) {
         let end = Instant::now() + SETTLED_WITHIN;
         while let Err(cause) = self.store.settle_failed(&key, self.policy.account, self.clock.now()).await {
             if Instant::now() >= end {
-                tracing::warn!(%cause, "a failed login was not settled");
+                tracing::warn!(%cause, "a failed login could not be settled");
                 return;
             }
-            sleep(SETTLE_AGAIN).await;
+            sleep(SETTLE_RETRY).await;
         }
         self.turns.settled(&key);
     }
 
-    /// What an account knows a network by.
+    /// Returns the key of a network that an account knows.
     pub(super) fn known_network(&self, caller: &Caller, user: &str) -> String {
         known_key(user, &network_name(&self.names, caller.address))
     }
@@ -308,14 +307,14 @@ impl Service {
         network_seen_at: Option<Timestamp>,
     ) -> LoginMade {
         let now = self.clock.now();
-        // A time in the future was noted before the clock was put back.
-        let lately = |seen: Timestamp| seen <= now.plus(CLOCK_TOLERANCE) && now.since(seen) < NETWORK_NOTED;
+        // A time in the future was recorded before the clock was set back.
+        let lately = |seen: Timestamp| seen <= now.plus(CLOCK_TOLERANCE) && now.since(seen) < NETWORK_INTERVAL;
         let noted = network_seen_at.is_some_and(lately);
         let network = (!noted).then(|| self.known_network(caller, &user.id));
         LoginMade { counter: Some(reserved.counter.clone()), network }
     }
 
-    /// `None` if the account is closed by now, or its password's hash is no longer the one that was compared.
+    /// Starts a session. Returns `None` if the account was disabled, or its password hash has changed since the comparison.
     pub(super) async fn begin_session(
         &self,
         caller: &Caller,
@@ -353,7 +352,7 @@ impl Service {
     }
 }
 
-/// A network is what counts as one address. No copy of the database tells which one it is.
+/// Returns the keyed hash of the network that is rate-limited as one address. A copy of the database doesn't reveal the network.
 fn network_name(names: &NameKey, address: IpAddr) -> String {
     let network = user_agent::counted_networks(address).into_iter().next();
     let network = network.map_or_else(|| address.to_string(), |(network, _)| network.to_string());
@@ -361,20 +360,20 @@ fn network_name(names: &NameKey, address: IpAddr) -> String {
 }
 
 fn backoff_error(wait: Duration) -> Error {
-    tracing::info!("login held back for its account");
+    tracing::info!("login rate-limited for its account");
     Error::rate_limited(wait)
 }
 
-/// Does work to its end, even if the client goes away meanwhile.
+/// Completes the work even if the client disconnects.
 fn uncancelled<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> impl Future<Output = Result<T, Error>> + Send {
     let task = tokio::spawn(work.in_current_span());
-    async { task.await.unwrap_or_else(|_| Err(Error::Fault("a login's count did not end".to_owned()))) }
+    async { task.await.unwrap_or_else(|_| Err(Error::Fault("counting a login was interrupted".to_owned()))) }
 }
 
-/// A session is called by its client's own name for itself, without anything that could harm a terminal or a page. A client
-/// without a name has an empty one.
+/// Derives a session's name from the `User-Agent`, without characters that could harm a terminal or a page. It is empty for a
+/// client without a `User-Agent`.
 fn session_name(agent: &str) -> String {
     let name: String = agent.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(200).collect();
     name.trim().to_owned()

@@ -76,7 +76,7 @@ pub struct MailWorker {
     names: NameKey,
     transport: Arc<dyn MailTransport>,
     head: MailTemplates,
-    mail_waits: Arc<Notify>,
+    mail_ready: Arc<Notify>,
 }
 
 impl Service {
@@ -84,8 +84,8 @@ impl Service {
     #[must_use]
     pub fn postman(&self, transport: Arc<dyn MailTransport>, head: MailTemplates) -> MailWorker {
         let (store, clock, entropy) = (self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.entropy));
-        let (names, mail_waits) = (self.names.clone(), Arc::clone(&self.mail_waits));
-        MailWorker { store, clock, entropy, names, transport, head, mail_waits }
+        let (names, mail_ready) = (self.names.clone(), Arc::clone(&self.mail_ready));
+        MailWorker { store, clock, entropy, names, transport, head, mail_ready }
     }
 }
 
@@ -106,7 +106,7 @@ impl MailWorker {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 // A notification that arrives in between is not lost: `Notify` stores it.
-                _ = tokio::time::timeout(POLL_INTERVAL, self.mail_waits.notified()) => {}
+                _ = tokio::time::timeout(POLL_INTERVAL, self.mail_ready.notified()) => {}
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The work that goes on in the background: noting when sessions were used, and sweeping out what is over.
+//! Background work: records when sessions and tokens were used, and deletes expired rows.
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -10,22 +10,24 @@ use crate::{
     store::{Cutoffs, Error, Expired, Store},
 };
 
-/// Sessions whose use waits to be noted. When it is full, the next use of a session notes it.
+/// Length of the queue of uses to record. If it is full, the use is
+/// dropped, and the session's next use is recorded.
 pub const SEEN_QUEUE: usize = 4096;
-/// Uses noted in one transaction: few enough that it is short on a distant database too.
+/// Uses recorded per transaction. The number is small, so that a transaction is short on a distant database too.
 const SEEN_BATCH: usize = 32;
-/// The time between two sweeps.
+/// The interval between two sweeps.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// Rows deleted in one transaction: few enough that no login waits long behind it.
+/// Rows deleted per transaction. The number is small, so that no login waits long for it.
 const SWEEP_BATCH: usize = 500;
-/// Rows of each kind looked for at once.
+/// Rows of each kind per search.
 const SWEEP_SEARCH: u32 = 10_000;
-/// Bytes of the largest database file that is rewritten while the server runs, which takes less than a second: some 200,000 accounts.
-const REWRITTEN_WHILE_RUNNING: i64 = 64 << 20;
-/// The pause after each of them.
+/// The largest database file, in bytes, that is rewritten while the server runs. That takes less than a second and is
+/// enough for about 200,000 accounts.
+const MAX_ONLINE_REWRITE: i64 = 64 << 20;
+/// The pause after each batch.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
-/// The background work, not yet running.
+/// The background work. It starts with [`Maintenance::run`].
 #[derive(Debug)]
 pub struct Maintenance {
     store: Store,
@@ -33,7 +35,7 @@ pub struct Maintenance {
     clock: Arc<dyn Clock>,
     policy: Arc<Policy>,
     seen: mpsc::Receiver<(TokenHash, Timestamp)>,
-    /// Uses that are about to be noted.
+    /// Uses that are about to be recorded.
     batch: Vec<(TokenHash, Timestamp)>,
 }
 
@@ -48,7 +50,7 @@ impl Maintenance {
         Self { store, hasher, clock, policy, seen, batch: Vec::new() }
     }
 
-    /// Works until `stop` is done, then writes what it still holds.
+    /// Runs until `stop` completes, then records the remaining uses.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
@@ -59,7 +61,7 @@ impl Maintenance {
                     if received == 0 {
                         break;
                     }
-                    self.note().await;
+                    self.record().await;
                 }
                 _ = sweep.tick() => tokio::select! {
                     () = &mut stop => break,
@@ -70,44 +72,44 @@ impl Maintenance {
         self.flush().await;
     }
 
-    /// Notes the uses of sessions and access tokens that wait for it.
+    /// Records the queued uses of sessions and access tokens.
     pub async fn flush(&mut self) {
         while let Ok(seen) = self.seen.try_recv() {
             self.batch.push(seen);
         }
-        self.note().await;
+        self.record().await;
     }
 
-    /// Notes the batch. Given up half-way, it is still there.
-    async fn note(&mut self) {
+    /// Records the batch. If this is cancelled, the batch is still there.
+    async fn record(&mut self) {
         for seen in self.batch.chunks(SEEN_BATCH) {
             if let Err(cause) = self.store.touch_tokens(seen).await {
-                tracing::warn!(%cause, "the last use of some tokens was not noted");
+                tracing::warn!(%cause, "the last use of some tokens could not be recorded");
             }
         }
         self.batch.clear();
     }
 
-    /// Removes what has ended, and what it left in the database's files. A failure is logged.
+    /// Deletes expired rows, and their remains in the database's files. Failures are logged.
     pub async fn sweep(&mut self) {
         self.hasher.release_memory();
         match self.sweep_all().await {
             Ok(0) => {}
-            Ok(rows) => tracing::debug!(rows, "swept out what is over"),
-            Err(cause) => tracing::warn!(%cause, "sweeping out what is over failed"),
+            Ok(rows) => tracing::debug!(rows, "expired rows deleted"),
+            Err(cause) => tracing::warn!(%cause, "expired rows could not be deleted"),
         }
         if let Err(cause) = self.store.fold_log().await {
-            tracing::warn!(%cause, "the database's log was not folded into its file");
+            tracing::warn!(%cause, "the database's write-ahead log could not be checkpointed");
         }
         if let Err(cause) = self.store.mark_use().await {
-            tracing::warn!(%cause, "the use of the database was not marked");
+            tracing::warn!(%cause, "could not record the last use of the database");
         }
         self.rewrite().await;
     }
 
     /// Rewrites a small database file after accounts were deleted. A larger one is rewritten at the next start.
     async fn rewrite(&self) {
-        match self.store.rewrite(REWRITTEN_WHILE_RUNNING).await {
+        match self.store.rewrite(MAX_ONLINE_REWRITE).await {
             Ok(false) => {}
             Ok(true) => tracing::info!("the database file was rewritten"),
             Err(cause) => {
@@ -128,30 +130,27 @@ impl Maintenance {
         }
     }
 
-    /// Deletes ended sessions, spent throttles, and links and access tokens that are too old to work, in small batches with a
-    /// pause after each, so that logins go on. Returns how many rows that were.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Deletes expired sessions, rate limits, links and access tokens, and returns the number of rows. It works in small batches
+    /// with a pause after each, so that logins are not blocked.
     pub async fn sweep_all(&mut self) -> Result<u64, Error> {
         let mut total = 0;
         loop {
-            // First, so that a session that was just used is not taken for one that wasn't.
+            // Recorded first, so that a session that was just used is not considered expired.
             self.flush().await;
             let now = self.clock.now();
             let account = &self.policy.account;
-            let horizons = Cutoffs {
+            let cutoffs = Cutoffs {
                 allowances: now,
-                // No attempt that is under way was counted before this.
+                // No attempt in progress was counted before this.
                 failures: now.minus(account.memory).minus(account.settled_within),
                 networks: now.minus(KNOWN_FOR),
                 sessions: now.minus(self.policy.session_idle),
             };
             let mut rows = 0;
             for kind in Expired::ALL {
-                let keys = self.store.find_expired(kind, horizons, SWEEP_SEARCH).await?;
+                let keys = self.store.find_expired(kind, cutoffs, SWEEP_SEARCH).await?;
                 for batch in keys.chunks(SWEEP_BATCH) {
-                    rows += self.store.purge_expired(kind, batch, horizons).await?;
+                    rows += self.store.purge_expired(kind, batch, cutoffs).await?;
                     tokio::time::sleep(SWEEP_PAUSE).await;
                 }
             }

@@ -1,4 +1,4 @@
-//! What people do with accounts of their own.
+//! Operations of users on their accounts.
 
 use std::{fmt, time::Duration};
 
@@ -31,12 +31,12 @@ use crate::{
     },
 };
 
-/// Usernames that one address tries: each tells whether somebody has it.
+/// Limit on username changes per address, because each attempt reveals whether a name is taken.
 const RENAMES: RateLimit = RateLimit { burst: 10, interval: Duration::from_mins(6) };
 
-/// A change of one's password: each field as it was read, or what is wrong with it.
+/// A request to change the password. Each field is a valid value or its problem.
 pub struct PasswordChange {
-    /// It is only compared, whatever it is.
+    /// It is only compared, so any text is accepted.
     current: Result<Zeroizing<String>, Problem>,
     new: Result<Password, Problem>,
     revoke_access_tokens: bool,
@@ -49,7 +49,7 @@ impl fmt::Debug for PasswordChange {
 }
 
 impl PasswordChange {
-    /// Reads the two fields; a missing one is `None`.
+    /// Parses the two fields; a missing one is `None`.
     #[must_use]
     pub fn read(current: Option<&str>, new: Option<&str>) -> Self {
         let current = current.filter(|text| !text.is_empty()).ok_or(Problem::Missing);
@@ -57,30 +57,28 @@ impl PasswordChange {
         Self { current: current.map(|text| Zeroizing::new(text.to_owned())), new, revoke_access_tokens: false }
     }
 
-    /// Whether every personal access token of the account ends with the old password.
+    /// Sets whether to revoke all personal access tokens as well.
     #[must_use]
     pub fn revoking_access_tokens(self, revoke: bool) -> Self {
         Self { revoke_access_tokens: revoke, ..self }
     }
 }
 
-/// What came of it.
+/// The result of a password change.
 #[derive(Debug)]
 pub struct PasswordChanged {
-    /// The token of the session that goes on.
+    /// The new token of the current session.
     pub token: Token,
-    /// Sessions that ended.
+    /// How many other sessions ended.
     pub sessions_ended: u64,
 }
 
 impl Service {
-    /// Changes the password of whoever is logged in, and ends every session but theirs, which has another token then. Of the
-    /// networks that the account knows, only theirs stays. If they ask for it, their personal access tokens are revoked in the same
-    /// transaction. A mail says what was done.
+    /// Changes the user's password and notifies the owner by mail.
     ///
-    /// # Errors
-    /// [`AppError::WrongPassword`], [`AppError::Invalid`] for a new password that is too weak, or if both passwords are wrong,
-    /// [`AppError::RateLimited`], [`AppError::Unavailable`], and as [`Service::authenticate`].
+    /// All other sessions end, and the current one gets a new token. The account forgets all known networks except the caller's.
+    /// On request, personal access tokens are revoked in the same transaction. Returns [`AppError::Invalid`] if the new password is
+    /// too weak or if both passwords are rejected.
     pub async fn change_password(
         &self,
         caller: &Caller,
@@ -90,17 +88,18 @@ impl Service {
         let session = self.authenticate(token).await?;
         let user = &session.user;
         let revoke_access_tokens = change.revoke_access_tokens;
-        let (old, new, place) = self.compare_and_judge(caller, &session, change).await?;
-        let new = place.hash(new, self.new_salt()).await?;
-        // Only now, so that looking for a good enough one costs nothing of it.
+        let (old, new, slot) = self.compare_and_judge(caller, &session, change).await?;
+        let new = slot.hash(new, self.new_salt()).await?;
+        // Counted only now, so that attempts with weak passwords are not limited.
         self.check_action_limit(LimitedAction::Passwords, &user.id).await?;
         let renewed = new_token(&*self.entropy, TokenKind::Session);
-        let told = self.mail_of(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
+        let notice =
+            self.mail_of(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
         let passwords = (old.as_str(), new.as_str());
         let (asking, new_hash, now) = (asking(&session), renewed.hash(), self.clock.now());
         let network = self.known_network(caller, &user.id);
         let renewal = (&new_hash, network.as_str());
-        let change = self.store.change_password(asking, renewal, passwords, now, told.as_ref(), revoke_access_tokens);
+        let change = self.store.change_password(asking, renewal, passwords, now, notice.as_ref(), revoke_access_tokens);
         let changed = change.await?;
         let Some(sessions_ended) = changed else { return Err(self.conflict_reason(token).await) };
         self.notify_worker();
@@ -108,8 +107,8 @@ impl Service {
         Ok(PasswordChanged { token: renewed, sessions_ended })
     }
 
-    /// Compares the current password and judges the new one, so that one answer names what is wrong with either. Returns the hash
-    /// that the current one was compared with, the new password, and a place in the queue for hashing it.
+    /// Verifies the current password and judges the new one, so that one response contains the problems of both. Returns the
+    /// hash of the current password, the new password, and a slot in the queue for hashing it.
     async fn compare_and_judge(
         &self,
         caller: &Caller,
@@ -127,7 +126,7 @@ impl Service {
             Ok(current) => current,
             Err(problem) => return both(problem, new.err()),
         };
-        let (old, place) =
+        let (old, slot) =
             match (self.verify_current_password(caller, (user, Prover::Session(&session.id)), &current).await, &new) {
                 (Ok(compared), _) => compared,
                 (Err(Error::Refused(AppError::WrongPassword)), Err(problem)) => {
@@ -139,72 +138,60 @@ impl Service {
         if Password::parse(&current).is_ok_and(|current| current == new) {
             return Err(invalid(Field::NewPassword, Problem::PasswordSame));
         }
-        Ok((old, new, place))
+        Ok((old, new, slot))
     }
 
-    /// The sessions of whoever is logged in: the one that asks, then the last used first.
-    ///
-    /// # Errors
-    /// As [`Service::authenticate_any`].
+    /// Lists the user's sessions: the current one, then the others by their last use, the latest first.
     pub async fn list_sessions(&self, token: &Token) -> Result<Vec<SessionLine>, Error> {
         let asking = self.authenticate_any(token).await?;
         let now = self.clock.now();
         let unused_since = now.minus(self.policy.session_idle);
-        let living = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
-        let kept = self.store.list_sessions(&asking.user().id, living).await?;
+        let active = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let records = self.store.list_sessions(&asking.user().id, active).await?;
         let own = match &asking {
             Principal::Session(session) => Some(session.id.as_str()),
             Principal::Access(_) => None,
         };
-        let mut lines: Vec<SessionLine> = kept.into_iter().map(|session| session_line(session, own)).collect();
+        let mut lines: Vec<SessionLine> = records.into_iter().map(|session| session_line(session, own)).collect();
         lines.sort_by_key(|line| !line.current);
         Ok(lines)
     }
 
-    /// Ends one of their sessions. When this returns, no server lets its token in any more.
+    /// Ends one of the user's sessions. When this returns, no server accepts its token any more.
     ///
-    /// # Errors
-    /// [`AppError::NotFound`] if they have none of that name, whoever else has; [`AppError::SessionEnded`],
-    /// [`AppError::Unavailable`].
+    /// Returns [`AppError::NotFound`] if the user has no such session, even if another user has it.
     pub async fn end_session(&self, asking: &Proven, session: &str) -> Result<(), Error> {
         let id = Uuid::parse_str(session).map_err(|_| AppError::NotFound)?.to_string();
         let user = &asking.session().user;
-        // What changes nothing must not take the writer: whoever waits for it learns what others do.
+        // A request that changes nothing must not take the database writer: the wait would reveal other users' activity.
         if !self.store.has_session(&user.id, &id).await? {
-            self.still_lives(asking).await?;
+            self.require_active(asking).await?;
             return Err(AppError::NotFound.into());
         }
         if !self.store.end_session_of(asking.asking(), &id).await?.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
-        tracing::info!(user = %user.id, "a session was ended");
+        tracing::info!(user = %user.id, "session ended");
         Ok(())
     }
 
-    async fn still_lives(&self, asking: &Proven) -> Result<(), Error> {
+    async fn require_active(&self, asking: &Proven) -> Result<(), Error> {
         if self.store.still_asks(&asking.asking()).await? { Ok(()) } else { Err(AppError::SessionEnded.into()) }
     }
 
-    /// Ends every session of theirs but the one that asks. Returns how many ended.
-    ///
-    /// # Errors
-    /// [`AppError::SessionEnded`], [`AppError::Unavailable`].
+    /// Ends all of the user's sessions except the current one. Returns how many ended.
     pub async fn end_other_sessions(&self, asking: &Proven) -> Result<u64, Error> {
         let Session { user, id, .. } = asking.session();
         if !self.store.has_other_sessions(&user.id, id).await? {
-            self.still_lives(asking).await?;
+            self.require_active(asking).await?;
             return Ok(0);
         }
         let sessions = self.store.end_other_sessions(asking.asking()).await?.ok_or(AppError::SessionEnded)?;
-        tracing::info!(user = %user.id, sessions, "all other sessions were ended");
+        tracing::info!(user = %user.id, sessions, "all other sessions ended");
         Ok(sessions)
     }
 
-    /// Gives their account another username. Returns the account.
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`] if somebody has it, [`AppError::RateLimited`], [`AppError::SessionEnded`],
-    /// [`AppError::Unavailable`].
+    /// Changes the account's username and returns the account. Returns [`AppError::Invalid`] if the username is taken.
     pub async fn change_username(
         &self,
         caller: &Caller,
@@ -223,14 +210,11 @@ impl Service {
         Ok(User { username: username.as_str().to_owned(), ..user.clone() }.into())
     }
 
-    /// Everything that is kept about them.
-    ///
-    /// # Errors
-    /// [`AppError::Unavailable`].
+    /// Exports all data stored about the user.
     pub async fn export(&self, asking: &Proven) -> Result<Export, Error> {
         let user = &asking.session().user;
-        let kept = self.store.list_sessions(&user.id, ActiveSessions::ALL).await?;
-        let sessions = kept.into_iter().map(|session| ExportedSession {
+        let records = self.store.list_sessions(&user.id, ActiveSessions::ALL).await?;
+        let sessions = records.into_iter().map(|session| ExportedSession {
             client_name: session.name.clone(),
             previous_login_at: session.previous_login_at.map(rfc3339),
             proven_at: rfc3339(session.proven_at),
@@ -238,10 +222,10 @@ impl Service {
         });
         let (last_login_at, failed) = self.store.attempts_of(&user.id, &self.strangers_key(&user.email)).await?;
         let known_networks = self.store.known_networks_of(&user.id).await?;
-        let ever = Timestamp::from_millis(i64::MIN);
-        let access_tokens = self.store.list_access_tokens(&user.id, ever).await?;
+        let including_expired = Timestamp::from_millis(i64::MIN);
+        let access_tokens = self.store.list_access_tokens(&user.id, including_expired).await?;
         let (mails, links) = (self.store.mails_of(&user.id).await?, self.store.links_of(&user.id).await?);
-        tracing::info!(user = %user.id, "data taken along");
+        tracing::info!(user = %user.id, "data exported");
         Ok(Export {
             account: user.clone().into(),
             last_login_at: last_login_at.map(rfc3339),
@@ -258,19 +242,16 @@ impl Service {
         })
     }
 
-    /// Removes their account, with everything that is kept about them. `typed` is their username, so that nobody does it by
-    /// mistake.
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`] if it is another, [`AppError::SessionEnded`], [`AppError::Unavailable`].
+    /// Deletes the account with all its data. `typed` must be its username, to prevent a deletion by mistake. Otherwise
+    /// [`AppError::Invalid`] is returned.
     pub async fn delete_account(&self, asking: &Proven, typed: &str) -> Result<(), Error> {
         let user = &asking.session().user;
         let own = Username::parse(&user.username);
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(invalid(Field::Username, Problem::UsernameNotYours));
         }
-        let left = self.leave_username(user);
-        self.store.delete_user(Authority::Asking(asking.asking()), left).await?.ok_or(AppError::SessionEnded)?;
+        let transfer = self.leave_username(user);
+        self.store.delete_user(Authority::Asking(asking.asking()), transfer).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Addresses that were told to wait: an attempt before that time is refused from memory, so that it costs neither a
-//! transaction nor anybody's place in the queue for hashing.
+//! Caches rate-limited addresses. Further attempts are rejected from memory, so that they need neither a transaction nor a
+//! slot in the hashing queue.
 
 use std::{
     collections::HashMap,
@@ -9,16 +9,16 @@ use std::{
 
 use crate::domain::time::Timestamp;
 
-/// So many are remembered. The database knows all of them; this only spares it.
-const MOST: usize = 10_000;
+/// The maximum number of entries. The database stores all limits, so an entry that is missing costs only a query.
+const MAX_ENTRIES: usize = 10_000;
 
-/// The addresses, by the keys that throttles count them under.
+/// The limited addresses, by rate-limit key.
 #[derive(Debug, Default)]
 pub struct RateLimitCache {
-    told: Mutex<HashMap<String, Entry>>,
+    entries: Mutex<HashMap<String, Entry>>,
 }
 
-/// What an address was told.
+/// When an address was limited, and until when.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at: Timestamp,
@@ -26,32 +26,33 @@ struct Entry {
 }
 
 impl Entry {
-    /// How long it still has to wait. Before it was told the clock has been put back, and the database must be asked.
+    /// Returns the remaining wait. A time before `at` means that the clock was set back, so the entry is ignored and the database
+    /// decides.
     fn left(self, now: Timestamp) -> Option<Duration> {
         (self.at <= now && now < self.until).then(|| self.until.since(now))
     }
 }
 
 impl RateLimitCache {
-    /// How long an address still has to wait, as far as is remembered.
+    /// Returns how long an address must still wait, if it has an entry.
     pub fn wait(&self, address: &str, now: Timestamp) -> Option<Duration> {
-        self.told().get(address)?.left(now)
+        self.entries().get(address)?.left(now)
     }
 
-    /// Remembers that an address was told to wait.
+    /// Stores how long an address must wait.
     pub fn note(&self, address: &str, now: Timestamp, wait: Duration) {
-        let mut told = self.told();
-        if told.len() >= MOST {
-            told.retain(|_, told| told.left(now).is_some());
+        let mut entries = self.entries();
+        if entries.len() >= MAX_ENTRIES {
+            entries.retain(|_, entry| entry.left(now).is_some());
         }
-        if told.len() < MOST {
-            told.insert(address.to_owned(), Entry { at: now, until: now.plus(wait) });
+        if entries.len() < MAX_ENTRIES {
+            entries.insert(address.to_owned(), Entry { at: now, until: now.plus(wait) });
         }
     }
 
-    // The map is whole at every moment, so a panic elsewhere while the lock was held harmed nothing.
-    fn told(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    // The map is consistent at every moment, so a panic while the lock was held does no harm.
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,31 +68,31 @@ mod tests {
 
     #[test]
     fn an_address_is_held_until_its_time_and_no_longer() {
-        let held = RateLimitCache::default();
-        assert_eq!(held.wait("a", second(10)), None);
-        held.note("a", second(10), WAIT);
-        assert_eq!(held.wait("a", second(10)), Some(WAIT));
-        assert_eq!(held.wait("a", second(12)), Some(Duration::from_secs(1)));
-        assert_eq!(held.wait("a", second(13)), None);
-        assert_eq!(held.wait("b", second(10)), None);
+        let cache = RateLimitCache::default();
+        assert_eq!(cache.wait("a", second(10)), None);
+        cache.note("a", second(10), WAIT);
+        assert_eq!(cache.wait("a", second(10)), Some(WAIT));
+        assert_eq!(cache.wait("a", second(12)), Some(Duration::from_secs(1)));
+        assert_eq!(cache.wait("a", second(13)), None);
+        assert_eq!(cache.wait("b", second(10)), None);
     }
 
     #[test]
     fn a_clock_that_is_put_back_holds_nobody() {
-        let held = RateLimitCache::default();
-        held.note("a", second(10), WAIT);
-        assert_eq!(held.wait("a", second(9)), None);
+        let cache = RateLimitCache::default();
+        cache.note("a", second(10), WAIT);
+        assert_eq!(cache.wait("a", second(9)), None);
     }
 
     #[test]
     fn the_memory_is_bounded_and_makes_room_again() {
-        let held = RateLimitCache::default();
-        for number in 0..=MOST {
-            held.note(&number.to_string(), second(10), WAIT);
+        let cache = RateLimitCache::default();
+        for number in 0..=MAX_ENTRIES {
+            cache.note(&number.to_string(), second(10), WAIT);
         }
-        assert_eq!(held.told().len(), MOST);
-        held.note("late", second(20), WAIT);
-        assert_eq!(held.wait("late", second(20)), Some(WAIT));
-        assert_eq!(held.told().len(), 1);
+        assert_eq!(cache.entries().len(), MAX_ENTRIES);
+        cache.note("late", second(20), WAIT);
+        assert_eq!(cache.wait("late", second(20)), Some(WAIT));
+        assert_eq!(cache.entries().len(), 1);
     }
 }

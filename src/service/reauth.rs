@@ -1,4 +1,4 @@
-//! Proving the password again: what matters most wants that to have been done lately (ASVS 7.5.1 and 7.5.3).
+//! Confirming the password again. Sensitive operations require that it was entered recently (ASVS 7.5.1 and 7.5.3).
 
 use std::sync::Arc;
 
@@ -12,60 +12,55 @@ use crate::{
     store::{Asking, Session},
 };
 
-/// A session in which the password was proven lately. Only [`Service::require_reauth`] makes one, and what matters takes nothing else:
-/// no door and no later change can leave the question out.
+/// A session in which the password was entered recently.
+///
+/// Only [`Service::require_reauth`] creates it, and sensitive operations take no other type. No entry point and no later change
+/// can therefore skip the check.
 #[derive(Debug)]
 pub struct Proven(Arc<Session>);
 
 impl Proven {
-    /// The session.
+    /// Returns the session.
     pub fn session(&self) -> &Session {
         &self.0
     }
 
-    /// What asks.
+    /// Identifies the session to the store.
     pub(super) fn asking(&self) -> Asking {
         asking(&self.0)
     }
 }
 
-/// A session as it was checked, for the act that it asks for.
+/// Identifies a checked session to the store, which checks it again in the transaction of the operation.
 pub(super) fn asking(session: &Session) -> Asking {
     Asking { user: session.user.id.clone(), id: session.id.clone(), token_hash: session.token_hash }
 }
 
-/// A session that goes on under another token, for a copy of the old one must not gain by what its owner proves.
+/// A session with a new token. A stolen copy of the old token must not benefit from the confirmation.
 #[derive(Debug)]
 pub struct Renewed {
-    /// The token from now on.
+    /// The new token.
     pub token: Token,
-    /// Until when the proof counts.
+    /// When the confirmation expires.
     pub until: Timestamp,
 }
 
 impl Service {
-    /// The session behind a token, if its user has proven the password lately.
-    ///
-    /// # Errors
-    /// [`AppError::ReauthRequired`] if not, and as [`Service::authenticate`].
+    /// Authenticates a session token. Returns [`AppError::ReauthRequired`] if the password was not entered recently.
     pub async fn require_reauth(&self, token: &Token) -> Result<Proven, Error> {
         let session = self.authenticate(token).await?;
         let now = self.clock.now();
-        // A proof from a clock's future would count for too long.
+        // A time in the future means that the clock was set back. The confirmation would be valid for too long.
         if now.since(session.proven_at) >= self.policy.reauth_after || session.proven_at > now.plus(CLOCK_TOLERANCE) {
             return Err(AppError::ReauthRequired.into());
         }
         Ok(Proven(session))
     }
 
-    /// Proves the password again in the session behind a token, which then has another.
-    ///
-    /// # Errors
-    /// [`AppError::WrongPassword`], [`AppError::RateLimited`], [`AppError::Unavailable`], and as
-    /// [`Service::authenticate`].
+    /// Confirms the password in a session, which gets a new token.
     pub async fn confirm_password(&self, caller: &Caller, token: &Token, password: &str) -> Result<Renewed, Error> {
         let session = self.authenticate(token).await?;
-        let (hash, _place) =
+        let (hash, _slot) =
             self.verify_current_password(caller, (&session.user, Prover::Session(&session.id)), password).await?;
         let (new, now) = (new_token(&*self.entropy, TokenKind::Session), self.clock.now());
         if !self.store.renew_session(asking(&session), &new.hash(), &hash, now).await? {
@@ -75,8 +70,8 @@ impl Service {
         Ok(Renewed { token: new, until: now.plus(self.policy.reauth_after) })
     }
 
-    /// Why a password that was right a moment ago isn't any more: the session has ended, or a login beside this has renewed
-    /// the password's hash.
+    /// Returns why a password that was right a moment ago was rejected: the session has ended, or a concurrent login rehashed
+    /// the password.
     pub(super) async fn conflict_reason(&self, token: &Token) -> Error {
         match self.authenticate(token).await {
             Ok(_) => AppError::Unavailable { retry_after: 1 }.into(),

@@ -1,4 +1,4 @@
-//! A forgotten password: asking for a link, and following it (OWASP Forgot Password Cheat Sheet).
+//! Resetting a forgotten password by a link in a mail (OWASP Forgot Password Cheat Sheet).
 
 use std::{fmt, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     store::{LinkKind, MailKind, RateLimit, User},
 };
 
-/// Mails that one address asks for.
-pub(super) const ASKED: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins(3) };
+/// Limit on requests for mails per address.
+pub(super) const MAIL_REQUESTS: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins(3) };
 
-/// A link's token and the password that it is to set, each field checked.
+/// A link's token and the new password, both validated.
 pub struct NewPassword {
     pub(super) link: Token,
     pub(super) password: Password,
@@ -28,10 +28,7 @@ impl fmt::Debug for NewPassword {
 }
 
 impl NewPassword {
-    /// Reads the two fields; a missing one is `None`.
-    ///
-    /// # Errors
-    /// [`AppError::LinkInvalid`] for what is no link's token, [`AppError::Invalid`] with what is wrong with the password.
+    /// Validates the two fields; a missing one is `None`. An invalid link is reported before an invalid password.
     pub fn parse(link: Option<&str>, password: Option<&str>) -> Result<Self, AppError> {
         let link = Service::read_link(link)?;
         let password = password.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
@@ -41,42 +38,37 @@ impl NewPassword {
 }
 
 impl Service {
-    /// Somebody has forgotten a password. Whether there is an account is found out when the mail is sent: here all emails are
-    /// answered alike, after the same work.
+    /// Requests a mail with a reset link.
     ///
-    /// # Errors
-    /// [`AppError::MailOff`], [`AppError::RateLimited`], [`AppError::Unavailable`].
+    /// The account is looked up only when the mail is sent. Every email gets the same response after the same work.
     pub async fn forgot_password(&self, caller: &Caller, email: &Email) -> Result<(), Error> {
         self.require_mail()?;
-        self.check_rate_limit("mail", ASKED, caller).await?;
+        self.check_rate_limit("mail", MAIL_REQUESTS, caller).await?;
         self.store.enqueue_mail(&self.new_mail(MailKind::Forgot), None, email.as_str()).await?;
         self.notify_worker();
         Ok(())
     }
 
-    /// Sets a new password by a link that was sent to the account's email, which is proven by that. Every session ends, and
-    /// nobody is logged in by it. The owner is told by mail. Returns the account's email.
+    /// Sets a new password by a link, which also confirms the account's email. Returns the email.
     ///
-    /// A link that was sent to confirm the email of a new account will do, too: so the email's owner takes the account from
-    /// somebody who registered with it.
+    /// All sessions end, and no session starts. The owner is notified by mail.
     ///
-    /// # Errors
-    /// [`AppError::LinkInvalid`], [`AppError::Invalid`] for a password that is too weak, [`AppError::RateLimited`],
-    /// [`AppError::Unavailable`].
+    /// A link that confirms the email of a new account is accepted too. With it the email's owner takes over an account that
+    /// someone else registered.
     pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::Reset, LinkKind::Verify]).await?;
         let password = self.judge_and_hash(caller, &user, password).await?;
-        let told = self.new_mail(MailKind::PasswordReset);
+        let notice = self.new_mail(MailKind::PasswordReset);
         let network = self.known_network(caller, &user.id);
-        let ended = self.store.reset_password((&hash, &link), &password, &network, &told).await?;
+        let ended = self.store.reset_password((&hash, &link), &password, &network, &notice).await?;
         let sessions_ended = ended.ok_or(AppError::LinkInvalid)?;
         self.notify_worker();
-        tracing::info!(user = %user.id, sessions_ended, "password set anew by mail");
+        tracing::info!(user = %user.id, sessions_ended, "password reset by mail");
         Ok(user.email)
     }
 
-    /// Judges a new password that somebody sends with a link, and hashes it.
+    /// Judges a new password that was sent with a link, and hashes it.
     pub(super) async fn judge_and_hash(
         &self,
         caller: &Caller,

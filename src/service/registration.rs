@@ -1,4 +1,4 @@
-//! Registering.
+//! Registration of accounts.
 
 use serde::Deserialize;
 
@@ -15,18 +15,18 @@ use crate::{
     store::{LoginMade, MailKind, NewUser, RegisterOutcome, User, Welcome},
 };
 
-/// What somebody who registers sends: each field as it was read, or what is wrong with it.
+/// A registration form. Each field is a valid value or its problem.
 #[derive(Debug)]
 pub struct Registration {
     email: Result<Email, Problem>,
     username: Result<Username, Problem>,
     password: Result<Password, Problem>,
-    /// The email and the username as they were typed: no password may consist of them, even if they are refused.
+    /// The email and the username as entered. A password made of them is rejected even if they are invalid.
     typed: [String; 2],
 }
 
 impl Registration {
-    /// Reads the fields of an account that the operator makes.
+    /// Parses the fields of an account that the operator creates.
     pub(super) fn by_operator(email: &str, username: &str, password: &str) -> Self {
         let typed = [email, username].map(str::to_owned);
         let (email, username, password) = (Email::parse(email), Username::parse(username), Password::parse(password));
@@ -34,44 +34,43 @@ impl Registration {
     }
 }
 
-/// A registration without fault.
+/// A valid registration.
 struct Fields {
     email: Email,
     username: Username,
     password: Password,
 }
 
-/// An account that was made, or seems so to somebody who must not learn that the email has one.
+/// A created account, or a pretended one for a client that must not learn that the email already has an account.
 struct NewAccount {
     user: User,
     password_hash: String,
 }
 
-/// Who may register. The operator makes accounts whatever these rules are.
+/// Who may register. The rules don't apply to the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationPolicy {
-    /// Whether anybody may.
+    /// Whether registration is open.
     pub mode: RegistrationMode,
-    /// With which emails. An account may not move to another email either.
+    /// The allowed email domains. They also apply to a change of the email.
     pub domains: DomainRule,
 }
 
-/// Whether anybody may register.
+/// Whether registration is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RegistrationMode {
-    /// Everybody may.
+    /// Everyone may register.
     Open,
-    /// Nobody may: only the operator makes accounts.
+    /// Only the operator creates accounts.
     Closed,
 }
 
 impl Service {
-    /// Reads the three fields of somebody who wants to register; a missing one is `None`. Every way to register leads through here,
-    /// so that the operator's rules hold everywhere. [`Service::register`] answers what is wrong with all of the fields.
+    /// Parses the three fields of a registration; a missing one is `None`. Fails if registration is closed.
     ///
-    /// # Errors
-    /// [`AppError::RegistrationClosed`].
+    /// Every entry point calls this, so that the operator's rules apply everywhere. [`Service::register`] reports the problems of
+    /// all fields.
     pub fn read_registration(
         &self,
         email: Option<&str>,
@@ -94,55 +93,53 @@ impl Service {
         })
     }
 
-    /// Makes an account for somebody who came through a door. Where mail is sent, an email that has an account is answered like
-    /// a new one, and its owner is told by mail (ASVS 6.3.8).
+    /// Creates an account for a client.
     ///
-    /// # Errors
-    /// [`AppError::Invalid`] with what is wrong with every field, and for a username that is taken where mail is sent,
-    /// [`AppError::RateLimited`], [`AppError::Taken`], [`AppError::Unavailable`].
+    /// If mail is sent, an email that has an account gets the same response as a new one, and its owner is notified (ASVS 6.3.8).
+    /// Returns [`AppError::Invalid`] with the problems of all fields. If mail is sent, it also reports a taken username;
+    /// otherwise [`AppError::Taken`] does.
     pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
-        Ok(self.make_account(Some(caller), registration).await?.user.into())
+        Ok(self.create_account(Some(caller), registration).await?.user.into())
     }
 
-    /// As [`Service::register`]; and then logs in, for the password was typed just now. Not where mail is sent: the answer would
-    /// tell whether the email had an account already. Nor where an email must be confirmed first.
+    /// Registers as [`Service::register`] does, then logs in, because the password was just entered.
     ///
-    /// # Errors
-    /// As [`Service::register`].
+    /// There is no login if mail is sent: the response would reveal whether the email already had an account. There is none
+    /// either if the email must be confirmed first.
     pub async fn register_and_log_in(&self, caller: &Caller, registration: Registration) -> Result<Registered, Error> {
-        let NewAccount { user, password_hash } = self.make_account(Some(caller), registration).await?;
+        let NewAccount { user, password_hash } = self.create_account(Some(caller), registration).await?;
         let sign_in = if self.policy.mail == MailPolicy::Sent || self.policy.require_verified_email {
             None
         } else {
-            // The account is there, even if no session can begin.
+            // The account exists even if no session can be started.
             let login = LoginMade { counter: None, network: Some(self.known_network(caller, &user.id)) };
             let begun = self.begin_session(caller, &user, &password_hash, None, login).await;
-            begun.inspect_err(|cause| tracing::warn!(%cause, "nobody was logged in after registering")).ok().flatten()
+            begun.inspect_err(|cause| tracing::warn!(%cause, "could not log in after registration")).ok().flatten()
         };
         Ok(Registered { account: user.into(), sign_in })
     }
 
-    /// Makes an account for the operator, who vouches for it.
+    /// Creates an account for the operator, with a confirmed email.
     pub(super) async fn add_account(&self, registration: Registration) -> Result<Account, Error> {
-        Ok(Box::pin(self.make_account(None, registration)).await?.user.into())
+        Ok(Box::pin(self.create_account(None, registration)).await?.user.into())
     }
 
-    /// Makes an account. Only a caller from outside is held back by the throttle.
-    async fn make_account(&self, caller: Option<&Caller>, new: Registration) -> Result<NewAccount, Error> {
+    /// Creates an account. Without a caller it is the operator's, and no rate limit applies.
+    async fn create_account(&self, caller: Option<&Caller>, new: Registration) -> Result<NewAccount, Error> {
         let Fields { email, username, password } = self.judge_fields(caller, new).await?;
-        // Counted only now, so that looking for a good enough password costs nobody their allowance.
+        // Counted only now, so that attempts with weak passwords are not limited.
         if let Some(caller) = caller {
             self.check_rate_limit("register", self.policy.register, caller).await?;
         }
-        let place = self.hasher.enqueue()?;
-        let password_hash = place.hash(password, self.new_salt()).await?;
+        let slot = self.hasher.enqueue()?;
+        let password_hash = slot.hash(password, self.new_salt()).await?;
         let user = User {
             id: self.new_id(),
             email: email.as_str().to_owned(),
             username: username.as_str().to_owned(),
             created_at: self.clock.now(),
             disabled_at: None,
-            // The operator vouches for whom they register.
+            // The operator vouches for the email.
             email_verified_at: caller.is_none().then(|| self.clock.now()),
         };
         let new = NewUser {
@@ -160,9 +157,9 @@ impl Service {
         let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
         match self.store.insert_user(new, mails.then_some(welcome)).await? {
             RegisterOutcome::Done => tracing::info!(user = %user.id, "account created"),
-            // Only the mailbox tells the two apart.
+            // The response is the same; only the mailbox's owner sees the difference.
             RegisterOutcome::OwnerNotified => {
-                tracing::info!("somebody tried to register with an email that has an account");
+                tracing::info!("registration with an email that already has an account, owner notified");
             }
             RegisterOutcome::Taken if discreet => return Err(invalid(Field::Username, Problem::UsernameTaken)),
             RegisterOutcome::Taken => return Err(AppError::Taken.into()),
@@ -171,7 +168,7 @@ impl Service {
         Ok(NewAccount { user, password_hash })
     }
 
-    /// Tells what is wrong with all fields at once.
+    /// Validates all fields and reports all problems at once.
     async fn judge_fields(&self, caller: Option<&Caller>, new: Registration) -> Result<Fields, Error> {
         let Registration { email, username, password, typed: [typed_email, typed_username] } = new;
         let password = match password {
@@ -200,7 +197,7 @@ impl Service {
     }
 }
 
-/// What is wrong with some of several fields.
+/// Combines the problems of several fields into one error.
 pub(super) fn collected<const N: usize>(fields: [(Field, Option<Problem>); N]) -> AppError {
     let problems = fields.into_iter().filter_map(|(field, problem)| Some(FieldProblem { field, problem: problem? }));
     AppError::Invalid(problems.collect())

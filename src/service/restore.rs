@@ -1,4 +1,4 @@
-//! What a restored database may not bring back: whatever was revoked since.
+//! Restores a backup without restoring what was revoked since it was made.
 
 use std::{
     fs::File,
@@ -15,37 +15,36 @@ use crate::{
     store::{Error, Forget, Forgotten, Prepared, Since, SinceAccount, Store},
 };
 
-/// Mail that waits for longer than this is dropped: most of it has been sent since.
-const MAIL_LASTS: Duration = Duration::from_hours(1);
+/// Queued mail older than this is deleted, because most of it was sent after the backup.
+const MAX_MAIL_AGE: Duration = Duration::from_hours(1);
 
-/// What the operator wants.
+/// The operator's options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
-    /// Whether personal access tokens stay as they were in the backup.
+    /// Whether the backup's personal access tokens stay valid.
     pub keep_access_tokens: bool,
-    /// Whether accounts stay open that were disabled or deleted, moved to another email, or were claimed, since the backup.
+    /// Whether accounts stay enabled that, since the backup, were disabled, deleted or claimed, or changed their email.
     pub trust_backup: bool,
 }
 
-/// What came of it.
+/// The result of a restore.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the field's name describes it")]
 pub struct Report {
-    /// Where the database is.
     pub database: PathBuf,
-    /// What is kept of the one of before.
+    /// The files of the previous database.
     pub kept: Vec<PathBuf>,
-    /// When the backup's newest entry was made, in words.
+    /// When the backup's newest row was created, as readable text.
     pub newest: Option<String>,
-    /// What was ended.
+    /// What was revoked.
     pub forgotten: Forgotten,
-    /// What has changed since the backup, if the database of before could be read.
+    /// What has changed since the backup, if the previous database could be read.
     pub since: Option<Since>,
 }
 
-/// Puts a copy in the place of a SQLite file. Whatever happens meanwhile, there is a whole database, the one of before or the copy.
+/// Replaces a SQLite file with a copy. If this is interrupted, there is still a complete database: the previous one or the copy.
 ///
-/// # Errors
-/// [`Error::InUse`] while a server runs; what the store says of a copy that can't be used.
+/// Fails while a server has the database open, or if the copy can't be used.
 pub async fn restore(
     database: &Path,
     source: File,
@@ -74,16 +73,13 @@ async fn forget(
     now: Timestamp,
     (disable, keep_links): (&[SinceAccount], &[Vec<u8>]),
 ) -> Result<Forgotten, Error> {
-    let mails_before = now.minus(MAIL_LASTS);
+    let mails_before = now.minus(MAX_MAIL_AGE);
     let keep_access_tokens = wish.keep_access_tokens;
     store.forget_after_restore(Forget { now, mails_before, keep_access_tokens, disable, keep_links }).await
 }
 
 impl Service {
-    /// Ends what a database that was restored by other means has brought back.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Revokes what was restored by other means than [`restore`].
     pub async fn forget_after_restore(&self, wish: Wish) -> Result<Forgotten, Error> {
         let forgotten = forget(&self.store, wish, self.clock.now(), (&[], &[])).await?;
         self.store.outdo_mark().await?;

@@ -1,4 +1,4 @@
-//! Who is behind a token, and ending that.
+//! Authenticating session tokens, and logging out.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,15 +12,11 @@ use crate::{
     store::Session,
 };
 
-/// How often it is noted at the most that a session is in use.
+/// The shortest interval between two updates of a session's last use.
 const SEEN_INTERVAL: Duration = Duration::from_mins(1);
 
 impl Service {
-    /// The session behind a token.
-    ///
-    /// # Errors
-    /// [`AppError::SessionEnded`] when there is none or it is over; [`AppError::SessionRequired`] for a personal access token,
-    /// which is none; [`AppError::Unavailable`].
+    /// Authenticates a session token. A valid personal access token is rejected with [`AppError::SessionRequired`].
     pub async fn authenticate(&self, token: &Token) -> Result<Arc<Session>, Error> {
         if token.kind() == TokenKind::Personal {
             return Err(Box::pin(self.refuse_access(token)).await);
@@ -32,14 +28,13 @@ impl Service {
         self.calls.remember(&hash, now);
         let unused = now.since(session.last_seen_at);
         if now >= session.expires_at || unused >= self.policy.session_idle {
-            // Ended for good: no clock that is put back brings it to life again. The answer is the same if the
-            // database can't note it now.
+            // Deleted, so that it stays expired even if the clock is set back. The response is the same if that fails.
             if let Err(cause) = Box::pin(self.store.end_session(&session)).await {
                 tracing::warn!(%cause, "an expired session could not be deleted");
             }
             return Err(AppError::SessionEnded.into());
         }
-        // The clock was put back, and the session would outlive its time.
+        // The clock was set back, and the session would stay valid for too long.
         if session.created_at > now.plus(CLOCK_TOLERANCE) {
             return Err(AppError::SessionEnded.into());
         }
@@ -49,11 +44,7 @@ impl Service {
         Ok(session)
     }
 
-    /// Ends the session behind a token; or a personal access token, if it may change anything. When this returns, no server lets
-    /// the token in any more.
-    ///
-    /// # Errors
-    /// As [`Service::authenticate_for_write`].
+    /// Ends a session, or revokes a personal access token that may write. When this returns, no server accepts the token any more.
     pub async fn log_out(&self, token: &Token) -> Result<(), Error> {
         let asking = self.authenticate_for_write(token).await?;
         match &asking {

@@ -1,5 +1,7 @@
-//! Logins that wait for others of the same account. Beyond the free failures one attempt runs at a time. The others wait for it
-//! instead of being refused. Only so many may wait: each holds a connection.
+//! Queues of logins that wait for other logins to the same account.
+//!
+//! After the free failures, an account has one attempt at a time. Other attempts wait for it instead of being rejected. Their
+//! number is limited, because each one holds a connection.
 
 use std::{
     collections::HashMap,
@@ -11,81 +13,80 @@ use tokio::sync::{self, Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::time::Timestamp;
 
-/// Lines that are kept before empty ones are removed.
+/// Lines in the map before empty ones are removed.
 const MANY: usize = 256;
 
-/// Those who wait, by what their failures are counted under.
+/// The waiting logins, by the key of their failure counter.
 #[derive(Debug)]
 pub struct Turns {
     lines: Mutex<HashMap<String, Weak<Line>>>,
-    /// Free places, over all accounts.
-    places: Arc<Semaphore>,
-    /// The most who may wait for one account.
+    /// Free slots over all accounts.
+    slots: Arc<Semaphore>,
+    /// The maximum number of waiting logins per account.
     longest: usize,
 }
 
-/// A place in the line of an account. The line ends with the last place in it.
+/// A slot in an account's line. A line is dropped with its last slot.
 #[derive(Debug)]
 pub struct Waiting {
-    /// The line.
     pub line: Arc<Line>,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
-/// Those who wait for one account. Only the first of them asks the database, however many there are.
+/// The waiting logins of one account. Only the first one queries the database.
 #[derive(Debug, Default)]
 pub struct Line {
-    /// Held by the first; in the order in which they came.
+    /// Held by the first login. The others wait for it in their order of arrival.
     pub first: sync::Mutex<()>,
-    /// An attempt was settled by this process.
+    /// Notified when this process settles an attempt.
     pub settled: Notify,
-    /// Until when nobody of the line may try, as the first in it has heard from the database.
-    held_until: Mutex<Option<Timestamp>>,
+    /// Until when the account is rate-limited, as the database reported to the first login.
+    limited_until: Mutex<Option<Timestamp>>,
 }
 
 impl Line {
-    /// Remembers that nobody may try for some time, so that those behind the first don't ask the database one by one.
+    /// Stores how long the account is rate-limited, so that the logins behind the first don't each query the database.
     pub fn hold(&self, now: Timestamp, wait: Duration) {
-        *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.plus(wait));
+        *self.limited_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.plus(wait));
     }
 
-    /// How long nobody may try, if that is known.
+    /// Returns how long the account is still rate-limited, if that is known.
     pub fn held(&self, now: Timestamp) -> Option<Duration> {
-        let until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *self.limited_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.filter(|until| *until > now).map(|until| until.since(now))
     }
 }
 
 impl Turns {
-    /// Lets at most `most` wait, and half as many for any one account.
+    /// Allows `most` waiting logins in total, and half as many per account.
     pub fn new(most: u32) -> Self {
         let most = most as usize;
-        Self { lines: Mutex::default(), places: Arc::new(Semaphore::new(most)), longest: most.div_ceil(2) }
+        Self { lines: Mutex::default(), slots: Arc::new(Semaphore::new(most)), longest: most.div_ceil(2) }
     }
 
-    /// Takes a place in the line of an account. `None` when all places, or those for this account, are taken.
+    /// Takes a slot in an account's line. Returns `None` if all slots, or those of this account, are taken.
     pub fn join(&self, key: &str) -> Option<Waiting> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(key).and_then(Weak::upgrade) {
-            // This one's own is among them.
-            return (Arc::strong_count(&line) <= self.longest).then_some(Waiting { line, _place: place });
+            // The count includes this slot.
+            return (Arc::strong_count(&line) <= self.longest).then_some(Waiting { line, _slot: slot });
         }
         if lines.len() >= MANY {
             lines.retain(|_, line| line.strong_count() > 0);
         }
         let line = Arc::new(Line::default());
         lines.insert(key.to_owned(), Arc::downgrade(&line));
-        Some(Waiting { line, _place: place })
+        Some(Waiting { line, _slot: slot })
     }
 
-    /// Whether somebody waits for an account. Then nobody who comes later is to be tried before.
+    /// Whether logins are waiting for an account. Later logins must not overtake them.
     pub fn has_line(&self, key: &str) -> bool {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.get(key).is_some_and(|line| line.strong_count() > 0)
     }
 
-    /// Wakes the first in line: an attempt was settled.
+    /// Wakes the first login in line after an attempt was settled.
     pub fn settled(&self, key: &str) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = lines.get(key).and_then(Weak::upgrade) {
@@ -101,20 +102,20 @@ mod tests {
     #[test]
     fn a_line_is_shared_while_somebody_waits_and_forgotten_afterwards() {
         let turns = Turns::new(4);
-        let ann = turns.join("ann").expect("a place");
-        assert!(Arc::ptr_eq(&ann.line, &turns.join("ann").expect("a place").line));
+        let ann = turns.join("ann").expect("a slot");
+        assert!(Arc::ptr_eq(&ann.line, &turns.join("ann").expect("a slot").line));
         for number in 0..MANY {
-            turns.join(&number.to_string()).expect("a place");
+            turns.join(&number.to_string()).expect("a slot");
         }
         assert_eq!(turns.lines.lock().map(|lines| lines.len()).ok(), Some(2), "Ann's, and the last one");
-        assert!(Arc::ptr_eq(&ann.line, &turns.join("ann").expect("a place").line));
+        assert!(Arc::ptr_eq(&ann.line, &turns.join("ann").expect("a slot").line));
         assert!(turns.has_line("ann") && !turns.has_line("bob"));
         drop(ann);
         assert!(!turns.has_line("ann"));
     }
 
     #[test]
-    fn only_so_many_wait_and_no_account_takes_all_places_r102() {
+    fn only_so_many_wait_and_no_account_takes_all_slots_r102() {
         let turns = Turns::new(4);
         let mut ann = vec![turns.join("ann"), turns.join("ann")];
         assert!(ann.iter().all(Option::is_some));
@@ -140,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_in_line_wakes_for_what_was_settled_a_moment_before() {
         let turns = Turns::new(4);
-        let waiting = turns.join("ann").expect("a place");
+        let waiting = turns.join("ann").expect("a slot");
         turns.settled("bob");
         turns.settled("ann");
         waiting.line.settled.notified().await;

@@ -1,5 +1,5 @@
-//! Threads for work that takes the processor for long. Each takes its next job the moment it is done with one: a way over the
-//! async threads from one job to the next would leave a processor without work for a while.
+//! Threads for CPU-bound work. Each thread takes its next job as soon as it has finished one. Scheduling each job through the
+//! async runtime would leave a processor idle in between.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use crate::error::AppError;
 
 type Job<C> = Box<dyn FnOnce(&C) + Send>;
 
-/// Threads that share a `C`. They end when this is dropped.
+/// Threads that share a `C`. They stop when this is dropped.
 pub struct Workers<C> {
     jobs: mpsc::Sender<Job<C>>,
 }
@@ -31,20 +31,19 @@ impl<C> fmt::Debug for Workers<C> {
     }
 }
 
-/// How a kind of threads is started.
+/// Settings for a group of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Crew {
-    /// What they are called.
+    /// Prefix of the threads' names.
     pub name: &'static str,
-    /// How many there are.
+    /// Number of threads.
     pub count: u32,
-    /// Their nice value (setpriority(2)): above 0 they give way to others.
+    /// Nice value (setpriority(2)). Threads above 0 have a lower priority.
     pub nice: i32,
 }
 
 impl<C: Send + Sync + 'static> Workers<C> {
-    /// # Errors
-    /// [`Error::Fault`] when the operating system gives no more threads.
+    /// Starts the threads. Fails if the operating system refuses one.
     pub fn start(crew: Crew, shared: &Arc<C>) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
@@ -52,26 +51,25 @@ impl<C: Send + Sync + 'static> Workers<C> {
             let (shared, queue) = (Arc::clone(shared), Arc::clone(&queue));
             let thread = thread::Builder::new().name(format!("{}-{number}", crew.name));
             let started = thread.spawn(move || {
-                give_way(crew.nice);
-                work_off(&*shared, &queue);
+                lower_priority(crew.nice);
+                run_jobs(&*shared, &queue);
             });
-            let no_thread = |cause| Error::Fault(format!("a thread ({}) can't be started: {cause}", crew.name));
+            let no_thread = |cause| Error::Fault(format!("a worker thread ({}) can't be started: {cause}", crew.name));
             started.map_err(no_thread)?;
         }
         Ok(Self { jobs })
     }
 
-    /// Has work done on one of the threads. Work whose caller has left before its turn is not done.
+    /// Runs work on one of the threads. It is skipped if its caller has gone before it starts.
     ///
-    /// # Errors
-    /// [`AppError::Unavailable`] when the turn doesn't come in time.
+    /// Returns [`AppError::Unavailable`] if it doesn't start within `queue_timeout`.
     pub async fn run<T: Send + 'static>(
         &self,
         queue_timeout: Duration,
         work: impl FnOnce(&C) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, mut answer) = oneshot::channel();
-        // The first to set it decides: the thread does the work, or the caller gives it up.
+        // Whichever sets it first decides: the thread runs the work, or the caller abandons it.
         let taken = Arc::new(AtomicBool::new(false));
         let taking = Arc::clone(&taken);
         let job: Job<C> = Box::new(move |shared| {
@@ -79,40 +77,40 @@ impl<C: Send + Sync + 'static> Workers<C> {
                 drop(reply.send(work(shared)));
             }
         });
-        self.jobs.send(job).map_err(|_| gone())?;
+        self.jobs.send(job).map_err(|_| worker_lost())?;
         let answer = match timeout(queue_timeout, &mut answer).await {
             Ok(answer) => answer,
             Err(_) if taken.swap(true, Ordering::Relaxed) => answer.await,
-            Err(_) => return Err(busy()),
+            Err(_) => return Err(queue_full()),
         };
-        answer.map_err(|_| gone())
+        answer.map_err(|_| worker_lost())
     }
 }
 
-/// Makes this thread give way to others. On Linux a thread has a nice value of its own, and anybody may raise it.
-fn give_way(nice: i32) {
+/// Lowers the priority of this thread. On Linux each thread has its own nice value, and raising it needs no privilege.
+fn lower_priority(nice: i32) {
     if nice > 0
         && let Err(cause) = rustix::process::setpriority_process(None, nice)
     {
-        tracing::warn!(%cause, "a thread runs at the usual priority");
+        tracing::warn!(%cause, "could not lower a thread's priority");
     }
 }
 
 fn work_off<C>(shared: &C, queue: &Mutex<mpsc::Receiver<Job<C>>>) {
     loop {
-        // The lock is held while waiting, and so by one thread at a time, but never while working.
+        // One thread at a time holds the lock while it waits for a job. No thread holds it while working.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // A panic has been logged by the panic hook; its caller finds out, for no reply comes.
+        // The panic hook has logged a panic. The caller gets an error, because no reply is sent.
         drop(catch_unwind(AssertUnwindSafe(|| job(shared))));
     }
 }
 
-fn gone() -> Error {
-    Error::Fault("work on a thread did not end".to_owned())
+fn worker_lost() -> Error {
+    Error::Fault("a worker thread did not finish its work".to_owned())
 }
 
-/// What a caller hears who has no place in a queue, or whose turn doesn't come in time.
-pub fn busy() -> Error {
+/// The error for a full queue or an expired queue timeout.
+pub fn queue_full() -> Error {
     Error::Refused(AppError::Unavailable { retry_after: 2 })
 }

@@ -16,7 +16,7 @@ use argon2::{
 use super::{HashPolicy, StoredHash, Verdict};
 use crate::{
     domain::password::Password,
-    service::{Error, workers::busy},
+    service::{Error, workers::queue_full},
 };
 
 /// Length of a hash's output.
@@ -65,7 +65,7 @@ impl Argon {
         StoredHash { salt: Salt::new(salt).map_err(fault)?, tag, version, params }.to_phc()
     }
 
-    /// Returns the verdict, and the time it took if a failure took another time than usual.
+    /// Returns the verdict, and the time it took if the comparison failed with other than the current parameters.
     pub fn compare(
         &self,
         password: &Password,
@@ -171,7 +171,7 @@ fn reserve(policy: HashPolicy, blocks: usize) -> Result<(), Error> {
 fn grow(memory: &mut Memory, blocks: usize) -> Result<(), Error> {
     memory.try_reserve_exact(blocks.saturating_sub(memory.len())).map_err(|cause| {
         tracing::error!(%cause, "not enough memory for a password hash");
-        busy()
+        queue_full()
     })?;
     memory.resize(memory.len().max(blocks), Block::new());
     Ok(())
