@@ -127,8 +127,8 @@ fn body(mail: &MailMessage) -> Result<MultiPart, String> {
     Ok(both.multipart(MultiPart::related().singlepart(html).singlepart(picture)))
 }
 
-/// Builds the plain text, unencoded if it is ASCII with short lines (RFC 5322, section 2.1.1). An editor then shows the link
-/// unbroken.
+/// Builds the plain text, unencoded if it is ASCII with short lines (RFC 5322, section 2.1.1). An editor then shows
+/// the link unbroken.
 fn plain(text: String) -> SinglePart {
     let unencoded = text.is_ascii() && text.lines().all(|line| line.len() <= 998);
     let body = if unencoded {

@@ -56,8 +56,8 @@ use crate::{
     store::{self, Inherit, LimitedAction, LoginBackoff, RateLimit, Store},
 };
 
-/// Rate limit per account for actions that notify the owner by mail, from all addresses together. A flood of such mails would
-/// delay everyone's mail and hide the important one.
+/// Rate limit per account for actions that notify the owner by mail, from all addresses together. A flood of such
+/// mails would delay everyone's mail and hide the important one.
 const NOTIFICATION_LIMIT: RateLimit = RateLimit { burst: 10, interval: Duration::from_mins(6) };
 
 /// The configurable limits and rules.
@@ -101,7 +101,8 @@ pub struct Policy {
 pub enum MailPolicy {
     /// No mail is created.
     Off,
-    /// Mail is stored for the operator. A registration with an email that is taken must therefore be reported in the response.
+    /// Mail is stored for the operator. A registration with an email that is taken must therefore be reported in the
+    /// response.
     Kept,
     /// Mail is sent to its recipients. Only they learn whether an email has an account.
     Sent,

@@ -21,8 +21,8 @@ pub(super) async fn write(folder: PathBuf, file: PathBuf, bytes: Vec<u8>) -> io:
     written.await.unwrap_or_else(|cause| Err(io::Error::other(cause)))
 }
 
-/// Removes other users' access to a folder, because they could read or replace mails in it. Returns an error for a folder
-/// that is shared on purpose, such as `/tmp`, or that belongs to another user.
+/// Removes other users' access to a folder, because they could read or replace mails in it. Returns an error for a
+/// folder that is shared on purpose, such as `/tmp`, or that belongs to another user.
 fn close_to_others(folder: &Path) -> io::Result<()> {
     let metadata = fs::metadata(folder)?;
     let mode = metadata.permissions().mode();

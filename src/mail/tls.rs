@@ -64,8 +64,8 @@ pub(super) fn connector(given: Vec<CertificateDer<'static>>) -> Result<TlsConnec
 
 /// Accepts a server certificate that is identical to a configured one, and runs rustls' verification for all others.
 ///
-/// rustls would reject a self-signed one, because `openssl req -x509` creates a CA certificate, which no server may use.
-/// An identical certificate is already known completely, so its name and dates are not checked.
+/// rustls would reject a self-signed one, because `openssl req -x509` creates a CA certificate, which no server may
+/// use. An identical certificate is already known completely, so its name and dates are not checked.
 #[derive(Debug)]
 struct Verifier {
     given: Vec<CertificateDer<'static>>,

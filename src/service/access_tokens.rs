@@ -105,8 +105,8 @@ impl Service {
         }
     }
 
-    /// Authenticates a bearer token of either kind, for operations that write. A personal access token with the scope `read`
-    /// is rejected with [`AppError::ReadOnly`].
+    /// Authenticates a bearer token of either kind, for operations that write. A personal access token with the scope
+    /// `read` is rejected with [`AppError::ReadOnly`].
     ///
     /// Operations that require the password need a session instead: [`Service::require_reauth`].
     pub async fn authenticate_for_write(&self, token: &Token) -> Result<Principal, Error> {

@@ -36,8 +36,8 @@ impl Calls {
         part.get_mut(token).map_or(Ok(()), |whole| self.count(whole, now))
     }
 
-    /// Remembers a valid token and counts its first call. Invalid tokens are never remembered, so that nobody can fill the
-    /// memory with them.
+    /// Remembers a valid token and counts its first call. Invalid tokens are never remembered, so that nobody can
+    /// fill the memory with them.
     pub fn remember(&self, token: &TokenHash, now: Timestamp) {
         let mut part = self.part(token).lock().unwrap_or_else(PoisonError::into_inner);
         if part.contains_key(token) {

@@ -26,8 +26,8 @@ const INVALID_LINKS: RateLimit = RateLimit { burst: 60, interval: Duration::from
 impl Service {
     /// Confirms an account's email and returns it. The account then knows the caller's network.
     ///
-    /// This requires both the link from the mail and the account's password. A person who registered with someone else's email
-    /// has only the password.
+    /// This requires both the link from the mail and the account's password. A person who registered with someone
+    /// else's email has only the password.
     pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::Verify]).await?;
         let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
@@ -69,11 +69,11 @@ impl Service {
         Ok(())
     }
 
-    /// Changes an account's email to the one that the link was sent to, and returns it. The previous email is notified, with a
-    /// link that undoes the change.
+    /// Changes an account's email to the one that the link was sent to, and returns it. The previous email is
+    /// notified, with a link that undoes the change.
     ///
-    /// The password is required too. With a link alone, a stranger's click would be enough to confirm their email for an
-    /// attacker's account. Returns [`AppError::Taken`] if someone has registered with the email in the meantime.
+    /// The password is required too. With a link alone, a stranger's click would be enough to confirm their email for
+    /// an attacker's account. Returns [`AppError::Taken`] if someone has registered with the email in the meantime.
     pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::ChangeEmail]).await?;
         let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
@@ -85,10 +85,11 @@ impl Service {
         Ok(link.address)
     }
 
-    /// Restores an account's previous email by the link that was sent there, sets a new password, and returns the email.
+    /// Restores an account's previous email by the link that was sent there, sets a new password, and returns the
+    /// email.
     ///
-    /// All sessions end and all personal access tokens are revoked, because someone else may have changed the email and know the
-    /// password. Returns [`AppError::Taken`] if another account has confirmed the email.
+    /// All sessions end and all personal access tokens are revoked, because someone else may have changed the email
+    /// and know the password. Returns [`AppError::Taken`] if another account has confirmed the email.
     pub async fn undo_email(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::UndoEmail]).await?;
@@ -108,7 +109,8 @@ impl Service {
         Ok(link.address)
     }
 
-    /// Returns why a link that was valid a moment ago was rejected: it was used, or a concurrent login rehashed the password.
+    /// Returns why a link that was valid a moment ago was rejected: it was used, or a concurrent login rehashed the
+    /// password.
     async fn link_error(&self, hash: &TokenHash) -> Error {
         match self.store.find_link(hash).await {
             Ok(Some(_)) => AppError::Unavailable { retry_after: 1 }.into(),
@@ -142,7 +144,8 @@ impl Service {
         }
     }
 
-    /// Parses a link's token. Any other text is a [`AppError::LinkInvalid`] too, because mail programs may truncate links.
+    /// Parses a link's token. Any other text is a [`AppError::LinkInvalid`] too, because mail programs may truncate
+    /// links.
     pub fn read_link(text: Option<&str>) -> Result<Token, AppError> {
         text.and_then(|text| Token::parse(TokenKind::Link, text)).ok_or(AppError::LinkInvalid)
     }
@@ -174,7 +177,8 @@ impl Service {
                 tracing::warn!(%cause, "an expired link could not be deleted");
             }
         }
-        // The operator may have forbidden the domain since the link was sent. An undo restores an email that was allowed before.
+        // The operator may have forbidden the domain since the link was sent. An undo restores an email that was
+        // allowed before.
         let forbidden =
             link.kind == LinkKind::ChangeEmail && self.policy.registration.domains.check(&address_of(&link)?).is_err();
         if !link.works(now) || !kinds.contains(&link.kind) || forbidden {

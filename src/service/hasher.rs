@@ -55,8 +55,8 @@ pub enum Verdict {
     },
 }
 
-/// A slot in the queue. It is held from before an attempt is counted until its hash is done. When the queue is full, requests
-/// are therefore rejected at once and not counted.
+/// A slot in the queue. It is held from before an attempt is counted until its hash is done. When the queue is full,
+/// requests are therefore rejected at once and not counted.
 #[derive(Debug)]
 pub struct Slot<'a> {
     hasher: &'a Hasher,
@@ -103,7 +103,8 @@ impl Slot<'_> {
         self.run(move |argon| argon.hash(password.expose().as_bytes(), &salt)).await?
     }
 
-    /// Compares a password with a stored hash, or with a dummy hash if there is no account. Fails after the queue timeout.
+    /// Compares a password with a stored hash, or with a dummy hash if there is no account. Fails after the queue
+    /// timeout.
     ///
     /// The work is the same in both cases, so that the response time doesn't reveal whether an account exists.
     pub async fn verify(&self, password: Password, stored: Option<String>, salt: [u8; 16]) -> Result<Verdict, Error> {

@@ -1,5 +1,5 @@
-//! Judges new passwords on a separate thread with a separate queue. The thread has a lower priority than the hashing threads,
-//! so logins don't wait for it.
+//! Judges new passwords on a separate thread with a separate queue. The thread has a lower priority than the hashing
+//! threads, so logins don't wait for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,8 +57,8 @@ impl Judge {
         Ok(Turn { judge: self, _slot: slot })
     }
 
-    /// Takes a slot for a judgement of low priority, such as one while a password is typed. Fails if at most half of the slots
-    /// are free.
+    /// Takes a slot for a judgement of low priority, such as one while a password is typed. Fails if at most half of
+    /// the slots are free.
     pub fn enqueue_spare(&self) -> Result<Turn<'_>, Error> {
         if self.slots.available_permits() > self.size / 2 { self.enqueue() } else { Err(queue_full()) }
     }
@@ -72,10 +72,11 @@ impl Turn<'_> {
 }
 
 impl Service {
-    /// Returns the problem of a new password, or `None` if it is acceptable. The email and the username may be malformed.
+    /// Returns the problem of a new password, or `None` if it is acceptable. The email and the username may be
+    /// malformed.
     ///
-    /// The processor time is rate-limited per address, except for the operator (`None`). It is counted before a slot is taken.
-    /// Otherwise an attacker could fill the queue at no cost.
+    /// The processor time is rate-limited per address, except for the operator (`None`). It is counted before a slot
+    /// is taken. Otherwise an attacker could fill the queue at no cost.
     pub(super) async fn judge(
         &self,
         caller: Option<&Caller>,

@@ -36,8 +36,8 @@ pub const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 const SETTLE_RETRY: Duration = Duration::from_millis(250);
 /// How often the first waiting login checks whether another server has settled an attempt.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
-/// How long a server waits after its own attempt, so that other servers get the next turn. They check at least once in this
-/// time.
+/// How long a server waits after its own attempt, so that other servers get the next turn. They check at least once
+/// in this time.
 const YIELD_TO_OTHERS: Duration = Duration::from_millis(40);
 
 /// A counted attempt with its slot in the hashing queue.
@@ -64,8 +64,8 @@ impl Reserved {
         Self { service: service.clone(), counter, settled: false }
     }
 
-    /// Settles it as failed. If the database is too busy, it stays reserved and settling is retried. A reservation limits
-    /// further attempts just as much, so the response doesn't depend on the result.
+    /// Settles it as failed. If the database is too busy, it stays reserved and settling is retried. A reservation
+    /// limits further attempts just as much, so the response doesn't depend on the result.
     async fn failed(mut self) {
         self.settled = true;
         let settling = tokio::spawn(self.service.clone().settle_failed(self.counter.key.clone()));
@@ -112,8 +112,8 @@ pub(super) enum Prover<'a> {
 impl Service {
     /// Checks a password and starts a session.
     ///
-    /// An unknown account, a wrong password, a disabled account and a password that is too long take the same work and get the
-    /// same response.
+    /// An unknown account, a wrong password, a disabled account and a password that is too long take the same work
+    /// and get the same response.
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
         let parsed = Identifier::parse(identifier);
         let of = LoginOf::Named {
@@ -135,7 +135,8 @@ impl Service {
             }
             let login = self.login_made(caller, user, &reserved, network_seen_at);
             let (service, caller, user, compared) = (self.clone(), caller.clone(), user.clone(), hash.clone());
-            // Completed even if the client disconnects: starting a session settles the attempt, which must happen only once.
+            // Completed even if the client disconnects: starting a session settles the attempt, which must happen
+            // only once.
             let beginning = uncancelled(async move {
                 let begun = Box::pin(service.begin_session(&caller, &user, &compared, renewed, login)).await?;
                 if begun.is_some() {
@@ -183,11 +184,11 @@ impl Service {
         Ok(Attempt { place, reserved, password, user: known.map(|known| known.user), stored, network_seen_at })
     }
 
-    /// Verifies the current password of an account that is known by a session or a link. Returns the hash it was compared with,
-    /// and the slot in the queue for further hashing.
+    /// Verifies the current password of an account that is known by a session or a link. Returns the hash it was
+    /// compared with, and the slot in the queue for further hashing.
     ///
-    /// Failures have a separate counter. A stolen token therefore can't be used to guess the password, and strangers' failed logins
-    /// don't prevent the owner from confirming it.
+    /// Failures have a separate counter. A stolen token therefore can't be used to guess the password, and strangers'
+    /// failed logins don't prevent the owner from confirming it.
     pub(super) async fn verify_current_password(
         &self,
         caller: &Caller,
@@ -213,8 +214,8 @@ impl Service {
         Err(AppError::WrongPassword.into())
     }
 
-    /// Looks up the account and counts the attempt for the address and the account, before anything is hashed. A reservation is
-    /// settled even if the client disconnects.
+    /// Looks up the account and counts the attempt for the address and the account, before anything is hashed. A
+    /// reservation is settled even if the client disconnects.
     async fn count_attempt(
         &self,
         of: LoginOf,
@@ -243,8 +244,8 @@ impl Service {
         .await
     }
 
-    /// Waits until the attempts in progress for the same account are settled, at most for `login_timeout`. If too many logins
-    /// are already waiting, it fails at once.
+    /// Waits until the attempts in progress for the same account are settled, at most for `login_timeout`. If too
+    /// many logins are already waiting, it fails at once.
     async fn await_turn(&self, counter: LoginCounter) -> Result<(Slot<'_>, Reserved), Error> {
         let busy = || Error::rate_limited(Duration::from_secs(1));
         let waiting = self.turns.join(&counter.key).ok_or_else(busy)?;
@@ -314,7 +315,8 @@ impl Service {
         LoginMade { counter: Some(reserved.counter.clone()), network }
     }
 
-    /// Starts a session. Returns `None` if the account was disabled, or its password hash has changed since the comparison.
+    /// Starts a session. Returns `None` if the account was disabled, or its password hash has changed since the
+    /// comparison.
     pub(super) async fn begin_session(
         &self,
         caller: &Caller,
@@ -352,7 +354,8 @@ impl Service {
     }
 }
 
-/// Returns the keyed hash of the network that is rate-limited as one address. A copy of the database doesn't reveal the network.
+/// Returns the keyed hash of the network that is rate-limited as one address. A copy of the database doesn't reveal
+/// the network.
 fn network_name(names: &NameKey, address: IpAddr) -> String {
     let network = user_agent::counted_networks(address).into_iter().next();
     let network = network.map_or_else(|| address.to_string(), |(network, _)| network.to_string());
@@ -372,8 +375,8 @@ fn uncancelled<T: Send + 'static>(
     async { task.await.unwrap_or_else(|_| Err(Error::Fault("counting a login was interrupted".to_owned()))) }
 }
 
-/// Derives a session's name from the `User-Agent`, without characters that could harm a terminal or a page. It is empty for a
-/// client without a `User-Agent`.
+/// Derives a session's name from the `User-Agent`, without characters that could harm a terminal or a page. It is
+/// empty for a client without a `User-Agent`.
 fn session_name(agent: &str) -> String {
     let name: String = agent.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(200).collect();
     name.trim().to_owned()

@@ -41,8 +41,8 @@ const GIVE_UP_REFUSED: Duration = Duration::from_hours(24);
 
 /// Requested mails, per purpose and mailbox, and confirmations of a new email, per account that requests them.
 const REQUESTED: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins(10) };
-/// Confirmations of a new email sent to one mailbox, by all accounts together. The limit is higher than that of one account,
-/// so no single account can exhaust what the mailbox's owner needs.
+/// Confirmations of a new email sent to one mailbox, by all accounts together. The limit is higher than that of one
+/// account, so no single account can exhaust what the mailbox's owner needs.
 const MOVES: RateLimit = RateLimit { burst: 30, interval: Duration::from_mins(10) };
 /// Key prefix for mails with a link that the owner needs. They have their own limit, which notices can't exhaust.
 const NEEDED: &str = "mailbox:";
@@ -160,7 +160,8 @@ impl MailWorker {
         }
     }
 
-    /// Renders a mail with the current state of its account, `user`. Returns `None` if the mail is obsolete or rate-limited.
+    /// Renders a mail with the current state of its account, `user`. Returns `None` if the mail is obsolete or
+    /// rate-limited.
     ///
     /// A mail that a stranger requests takes the same rate limits and database writes whether or not an account exists.
     async fn write(&self, mail: &QueuedMail, user: Option<User>) -> Result<Option<MailMessage>, Error> {
@@ -220,8 +221,8 @@ impl MailWorker {
         Ok((!is_disabled(owner)).then(|| self.head.taken(owner)))
     }
 
-    /// Renders the mail with a reset link. For an unconfirmed email the link also confirms it: the mailbox may belong to someone
-    /// other than the person who registered, and its owner may take over the account.
+    /// Renders the mail with a reset link. For an unconfirmed email the link also confirms it: the mailbox may belong
+    /// to someone other than the person who registered, and its owner may take over the account.
     async fn write_forgot(&self, mail: &QueuedMail) -> Result<Option<MailMessage>, Error> {
         let owner = self.owner_of(&mail.address).await?;
         // To the stored address, never to the one that was entered (CVE-2019-19844).
@@ -239,8 +240,8 @@ impl MailWorker {
         Ok(link.map(|link| self.head.reset(&email, &user.username, &link, proven)))
     }
 
-    /// Renders the mail to a new email. If the email already has an account, the same rate limits apply and a link is created
-    /// that nobody receives: the requester can see their own rate limits and links.
+    /// Renders the mail to a new email. If the email already has an account, the same rate limits apply and a link is
+    /// created that nobody receives: the requester can see their own rate limits and links.
     async fn write_change(&self, mail: &QueuedMail, user: &User) -> Result<Option<MailMessage>, Error> {
         let owner = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id);
         let per_account = LimitedAction::Moves.key(&user.id);

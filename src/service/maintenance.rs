@@ -130,8 +130,8 @@ impl Maintenance {
         }
     }
 
-    /// Deletes expired sessions, rate limits, links and access tokens, and returns the number of rows. It works in small batches
-    /// with a pause after each, so that logins are not blocked.
+    /// Deletes expired sessions, rate limits, links and access tokens, and returns the number of rows. It works in
+    /// small batches with a pause after each, so that logins are not blocked.
     pub async fn sweep_all(&mut self) -> Result<u64, Error> {
         let mut total = 0;
         loop {

@@ -7,10 +7,11 @@ use crate::{
 };
 
 impl Service {
-    /// Returns how hard a password is to guess, given the user's email and username. Without a session these come from the form,
-    /// as far as they have been entered.
+    /// Returns how hard a password is to guess, given the user's email and username. Without a session these come
+    /// from the form, as far as they have been entered.
     ///
-    /// Its processor time has a separate rate limit from submitted forms, so that typing doesn't prevent a registration.
+    /// Its processor time has a separate rate limit from submitted forms, so that typing doesn't prevent a
+    /// registration.
     pub async fn judge_password(
         &self,
         caller: &Caller,

@@ -76,9 +76,9 @@ pub struct PasswordChanged {
 impl Service {
     /// Changes the user's password and notifies the owner by mail.
     ///
-    /// All other sessions end, and the current one gets a new token. The account forgets all known networks except the caller's.
-    /// On request, personal access tokens are revoked in the same transaction. Returns [`AppError::Invalid`] if the new password is
-    /// too weak or if both passwords are rejected.
+    /// All other sessions end, and the current one gets a new token. The account forgets all known networks except
+    /// the caller's. On request, personal access tokens are revoked in the same transaction. Returns
+    /// [`AppError::Invalid`] if the new password is too weak or if both passwords are rejected.
     pub async fn change_password(
         &self,
         caller: &Caller,
@@ -107,8 +107,8 @@ impl Service {
         Ok(PasswordChanged { token: renewed, sessions_ended })
     }
 
-    /// Verifies the current password and judges the new one, so that one response contains the problems of both. Returns the
-    /// hash of the current password, the new password, and a slot in the queue for hashing it.
+    /// Verifies the current password and judges the new one, so that one response contains the problems of both.
+    /// Returns the hash of the current password, the new password, and a slot in the queue for hashing it.
     async fn compare_and_judge(
         &self,
         caller: &Caller,
@@ -163,7 +163,8 @@ impl Service {
     pub async fn end_session(&self, asking: &Proven, session: &str) -> Result<(), Error> {
         let id = Uuid::parse_str(session).map_err(|_| AppError::NotFound)?.to_string();
         let user = &asking.session().user;
-        // A request that changes nothing must not take the database writer: the wait would reveal other users' activity.
+        // A request that changes nothing must not take the database writer: the wait would reveal other users'
+        // activity.
         if !self.store.has_session(&user.id, &id).await? {
             self.require_active(asking).await?;
             return Err(AppError::NotFound.into());

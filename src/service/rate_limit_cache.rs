@@ -1,5 +1,5 @@
-//! Caches rate-limited addresses. Further attempts are rejected from memory, so that they need neither a transaction nor a
-//! slot in the hashing queue.
+//! Caches rate-limited addresses. Further attempts are rejected from memory, so that they need neither a transaction
+//! nor a slot in the hashing queue.
 
 use std::{
     collections::HashMap,
@@ -26,8 +26,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// Returns the remaining wait. A time before `at` means that the clock was set back, so the entry is ignored and the database
-    /// decides.
+    /// Returns the remaining wait. A time before `at` means that the clock was set back, so the entry is ignored and
+    /// the database decides.
     fn left(self, now: Timestamp) -> Option<Duration> {
         (self.at <= now && now < self.until).then(|| self.until.since(now))
     }

@@ -14,8 +14,8 @@ use crate::{
 
 /// A session in which the password was entered recently.
 ///
-/// Only [`Service::require_reauth`] creates it, and sensitive operations take no other type. No entry point and no later change
-/// can therefore skip the check.
+/// Only [`Service::require_reauth`] creates it, and sensitive operations take no other type. No entry point and no
+/// later change can therefore skip the check.
 #[derive(Debug)]
 pub struct Proven(Arc<Session>);
 
@@ -70,8 +70,8 @@ impl Service {
         Ok(Renewed { token: new, until: now.plus(self.policy.reauth_after) })
     }
 
-    /// Returns why a password that was right a moment ago was rejected: the session has ended, or a concurrent login rehashed
-    /// the password.
+    /// Returns why a password that was right a moment ago was rejected: the session has ended, or a concurrent login
+    /// rehashed the password.
     pub(super) async fn conflict_reason(&self, token: &Token) -> Error {
         match self.authenticate(token).await {
             Ok(_) => AppError::Unavailable { retry_after: 1 }.into(),

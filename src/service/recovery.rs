@@ -53,8 +53,8 @@ impl Service {
     ///
     /// All sessions end, and no session starts. The owner is notified by mail.
     ///
-    /// A link that confirms the email of a new account is accepted too. With it the email's owner takes over an account that
-    /// someone else registered.
+    /// A link that confirms the email of a new account is accepted too. With it the email's owner takes over an
+    /// account that someone else registered.
     pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::Reset, LinkKind::Verify]).await?;

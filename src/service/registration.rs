@@ -69,8 +69,8 @@ pub enum RegistrationMode {
 impl Service {
     /// Parses the three fields of a registration; a missing one is `None`. Fails if registration is closed.
     ///
-    /// Every entry point calls this, so that the operator's rules apply everywhere. [`Service::register`] reports the problems of
-    /// all fields.
+    /// Every entry point calls this, so that the operator's rules apply everywhere. [`Service::register`] reports the
+    /// problems of all fields.
     pub fn read_registration(
         &self,
         email: Option<&str>,
@@ -95,17 +95,17 @@ impl Service {
 
     /// Creates an account for a client.
     ///
-    /// If mail is sent, an email that has an account gets the same response as a new one, and its owner is notified (ASVS 6.3.8).
-    /// Returns [`AppError::Invalid`] with the problems of all fields. If mail is sent, it also reports a taken username;
-    /// otherwise [`AppError::Taken`] does.
+    /// If mail is sent, an email that has an account gets the same response as a new one, and its owner is notified
+    /// (ASVS 6.3.8). Returns [`AppError::Invalid`] with the problems of all fields. If mail is sent, it also reports
+    /// a taken username; otherwise [`AppError::Taken`] does.
     pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
         Ok(self.create_account(Some(caller), registration).await?.user.into())
     }
 
     /// Registers as [`Service::register`] does, then logs in, because the password was just entered.
     ///
-    /// There is no login if mail is sent: the response would reveal whether the email already had an account. There is none
-    /// either if the email must be confirmed first.
+    /// There is no login if mail is sent: the response would reveal whether the email already had an account. There
+    /// is none either if the email must be confirmed first.
     pub async fn register_and_log_in(&self, caller: &Caller, registration: Registration) -> Result<Registered, Error> {
         let NewAccount { user, password_hash } = self.create_account(Some(caller), registration).await?;
         let sign_in = if self.policy.mail == MailPolicy::Sent || self.policy.require_verified_email {

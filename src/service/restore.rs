@@ -42,7 +42,8 @@ pub struct Report {
     pub since: Option<Since>,
 }
 
-/// Replaces a SQLite file with a copy. If this is interrupted, there is still a complete database: the previous one or the copy.
+/// Replaces a SQLite file with a copy. If this is interrupted, there is still a complete database: the previous one
+/// or the copy.
 ///
 /// Fails while a server has the database open, or if the copy can't be used.
 pub async fn restore(

@@ -44,7 +44,8 @@ impl Service {
         Ok(session)
     }
 
-    /// Ends a session, or revokes a personal access token that may write. When this returns, no server accepts the token any more.
+    /// Ends a session, or revokes a personal access token that may write. When this returns, no server accepts the
+    /// token any more.
     pub async fn log_out(&self, token: &Token) -> Result<(), Error> {
         let asking = self.authenticate_for_write(token).await?;
         match &asking {

@@ -1,5 +1,7 @@
-//! Whether a new password is hard enough to guess (NIST SP 800-63B-4, 3.1.1.2: no rules on what it is made of, but
-//! none that is common, or that an attacker who knows the person tries first).
+//! Judges whether a new password is hard enough to guess.
+//!
+//! NIST SP 800-63B-4, 3.1.1.2: there are no composition rules. Common passwords are rejected, and so are those that
+//! an attacker who knows the person tries first.
 
 mod words;
 mod work;
@@ -25,26 +27,26 @@ use crate::{
 
 /// A new password, ready to be judged.
 pub struct Candidate {
-    /// What the estimator is given: the password without words that a guesser knows, and with each word once.
+    /// The estimator's input: the password without words that an attacker knows, and without repeated words.
     core: Zeroizing<String>,
     words: Words,
-    /// The processor time that judging it takes at the most.
+    /// The maximum processor time for judging it.
     cost: Duration,
-    /// Whether it held such words.
+    /// Whether it contained words that an attacker knows.
     personal: bool,
-    /// Whether it held a word more than once.
+    /// Whether it contained a word more than once.
     repeats: bool,
 }
 
 impl Candidate {
-    /// Prepares a password. A control character counts as a space, for the estimator knows no repetition of line breaks. What a guesser knows is looked for in all of it; only then is it cut to what is judged.
+    /// Prepares a password. Fails if it has fewer than `min_length` code points.
     ///
-    /// # Errors
-    /// [`Problem::PasswordTooShort`].
-    pub fn new(password: &Password, words: &Words, least: u32) -> Result<Self, Problem> {
+    /// Control characters become spaces, because the estimator doesn't recognize repeated line breaks. Words that an
+    /// attacker knows are removed from the whole text before it is truncated.
+    pub fn new(password: &Password, words: &Words, min_length: u32) -> Result<Self, Problem> {
         let text = Zeroizing::new(password.expose().replace(char::is_control, " "));
-        if text.chars().count() < least as usize {
-            return Err(Problem::PasswordTooShort { least });
+        if text.chars().count() < min_length as usize {
+            return Err(Problem::PasswordTooShort { least: min_length });
         }
         let unknown = words.taken_out_of(&text);
         let rest = unknown.as_ref().map_or(text.as_str(), |rest| rest.as_str());
@@ -55,44 +57,43 @@ impl Candidate {
         Ok(Self { core, words: words.clone(), cost, personal: unknown.is_some(), repeats: once.is_some() })
     }
 
-    /// The processor time that judging it takes at the most.
+    /// Returns the maximum processor time for judging it.
     #[must_use]
     pub fn cost(&self) -> Duration {
         self.cost
     }
 
-    /// Refuses it if zxcvbn scores it under 3 of 4.
-    ///
-    /// # Errors
-    /// [`Problem::PasswordGuessable`].
+    /// Rejects it if its zxcvbn score is below 3 of 4.
     pub fn judge(&self) -> Result<(), Problem> {
         let Strength { score, advice } = self.strength();
-        if score >= LEAST { Ok(()) } else { Err(Problem::PasswordGuessable(advice)) }
+        if score >= MIN_SCORE { Ok(()) } else { Err(Problem::PasswordGuessable(advice)) }
     }
 
-    /// How hard it is to guess.
+    /// Returns its score, and advice if the score is too low.
     #[must_use]
     pub fn strength(&self) -> Strength {
         self.strength_by(zxcvbn)
     }
 
-    /// A password that an estimator panics over counts as guessable: its owner chooses another, and nobody sees a fault of ours.
+    /// If the estimator panics, the password is considered guessable. The user then chooses another one instead of
+    /// seeing an error.
     fn strength_by(&self, estimate: impl FnOnce(&str, &[&str]) -> Entropy) -> Strength {
         let words = self.words.texts();
         let Ok(estimate) = catch_unwind(AssertUnwindSafe(|| estimate(&self.core, &words))) else {
             return Strength { score: 0, advice: vec![Advice::AddWords] };
         };
         let score = estimate.score() as u8;
-        if score >= LEAST {
+        if score >= MIN_SCORE {
             return Strength { score, advice: Vec::new() };
         }
         let feedback = estimate.feedback();
-        let warning = feedback.and_then(zxcvbn::feedback::Feedback::warning).map(reason);
+        let warning = feedback.and_then(zxcvbn::feedback::Feedback::warning).map(warning_advice);
         let repeats = self.repeats.then_some(Advice::Repeats);
-        let why = if self.personal { Some(Advice::Yours) } else { warning };
-        let ways_out = feedback.map_or(&[][..], |feedback| feedback.suggestions()).iter().copied().map(way_out);
+        let reason_advice = if self.personal { Some(Advice::Yours) } else { warning };
+        let suggestions =
+            feedback.map_or(&[][..], |feedback| feedback.suggestions()).iter().copied().map(suggestion_advice);
         let mut advice = Vec::new();
-        for one in repeats.into_iter().chain(why).chain(ways_out) {
+        for one in repeats.into_iter().chain(reason_advice).chain(suggestions) {
             if !advice.contains(&one) {
                 advice.push(one);
             }
@@ -101,22 +102,22 @@ impl Candidate {
     }
 }
 
-/// The least score of a new password.
-const LEAST: u8 = 3;
+/// The minimum score of a new password.
+const MIN_SCORE: u8 = 3;
 
-/// Characters of the shortest word whose repetition is looked for.
-const SHORTEST_WORD: usize = 3;
+/// Minimum length of words that are checked for repetition, in characters.
+const MIN_WORD_LENGTH: usize = 3;
 
-/// The text without its words' second and later appearances, if there are any: a guesser tries those soon, and the
-/// estimator takes each for another word.
+/// Removes repeated words. Returns `None` if there are none. An attacker tries repetitions early, but the estimator
+/// counts each one as a different word.
 fn each_word_once(text: &str) -> Option<Zeroizing<String>> {
     let is_no_letter = |c: char| !c.is_alphanumeric();
     let (mut seen, mut repeated) = (Vec::new(), false);
     let mut once = Zeroizing::new(String::with_capacity(text.len()));
-    // Each piece is a word with what follows it.
+    // Each piece is a word with the separator that follows it.
     for piece in text.split_inclusive(is_no_letter) {
         let word = Zeroizing::new(piece.trim_end_matches(is_no_letter).to_lowercase());
-        if word.chars().count() >= SHORTEST_WORD && seen.contains(&word) {
+        if word.chars().count() >= MIN_WORD_LENGTH && seen.contains(&word) {
             repeated = true;
         } else {
             once.push_str(piece);
@@ -128,7 +129,7 @@ fn each_word_once(text: &str) -> Option<Zeroizing<String>> {
     repeated.then_some(once)
 }
 
-fn reason(warning: Warning) -> Advice {
+fn warning_advice(warning: Warning) -> Advice {
     match warning {
         Warning::StraightRowsOfKeysAreEasyToGuess => Advice::KeyRow,
         Warning::ShortKeyboardPatternsAreEasyToGuess => Advice::KeyPattern,
@@ -149,7 +150,7 @@ fn reason(warning: Warning) -> Advice {
     }
 }
 
-fn way_out(suggestion: Suggestion) -> Advice {
+fn suggestion_advice(suggestion: Suggestion) -> Advice {
     match suggestion {
         Suggestion::UseAFewWordsAvoidCommonPhrases => Advice::UseWords,
         Suggestion::NoNeedForSymbolsDigitsOrUppercaseLetters => Advice::NoSymbolsNeeded,
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn each_advice_is_told_once_and_ends_with_a_way_out() {
+    fn each_advice_is_told_once_and_ends_with_a_suggestion_advice() {
         use Advice::{AddWords, Common, Repeats, Yours};
         let table = [
             ("password", vec![Common, AddWords]),

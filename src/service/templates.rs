@@ -191,7 +191,8 @@ impl MailTemplates {
 }
 
 impl MailMessage {
-    /// Adds what to do if someone else did it. A password reset by mail ends all sessions and revokes all access tokens.
+    /// Adds what to do if someone else did it. A password reset by mail ends all sessions and revokes all access
+    /// tokens.
     fn alarm(self, url: &str) -> Self {
         self.text("If this was you, no action is needed.")
             .text("If it wasn't you, reset your password now. That logs everyone out and revokes all access tokens.")

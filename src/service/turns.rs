@@ -1,7 +1,7 @@
 //! Queues of logins that wait for other logins to the same account.
 //!
-//! After the free failures, an account has one attempt at a time. Other attempts wait for it instead of being rejected. Their
-//! number is limited, because each one holds a connection.
+//! After the free failures, an account has one attempt at a time. Other attempts wait for it instead of being
+//! rejected. Their number is limited, because each one holds a connection.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! Threads for CPU-bound work. Each thread takes its next job as soon as it has finished one. Scheduling each job through the
-//! async runtime would leave a processor idle in between.
+//! Threads for CPU-bound work. Each thread takes its next job as soon as it has finished one. Scheduling each job
+//! through the async runtime would leave a processor idle in between.
 
 use std::{
     fmt,

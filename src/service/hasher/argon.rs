@@ -22,8 +22,8 @@ use crate::{
 /// Length of a hash's output.
 const TAG_BYTES: usize = 32;
 
-/// argon2id with the current parameters. Memory is reused between hashes: allocating it again from the operating system,
-/// page by page, would make a hash a sixth slower.
+/// argon2id with the current parameters. Memory is reused between hashes: allocating it again from the operating
+/// system, page by page, would make a hash a sixth slower.
 #[derive(Debug)]
 pub struct Argon {
     params: Params,
@@ -146,8 +146,8 @@ impl Argon {
     }
 }
 
-/// Allocates the memory of all concurrent hashes once at the start. A memory limit that is too low is therefore found before
-/// the first request.
+/// Allocates the memory of all concurrent hashes once at the start. A memory limit that is too low is therefore found
+/// before the first request.
 fn reserve(policy: HashPolicy, blocks: usize) -> Result<(), Error> {
     let mut pieces = Vec::new();
     for _ in 0..policy.permits {
@@ -166,8 +166,8 @@ fn reserve(policy: HashPolicy, blocks: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Grows memory to the size of a hash. If there is not enough, the caller gets an error that the server is busy. A failed
-/// ordinary allocation would abort the server.
+/// Grows memory to the size of a hash. If there is not enough, the caller gets an error that the server is busy. A
+/// failed ordinary allocation would abort the server.
 fn grow(memory: &mut Memory, blocks: usize) -> Result<(), Error> {
     memory.try_reserve_exact(blocks.saturating_sub(memory.len())).map_err(|cause| {
         tracing::error!(%cause, "not enough memory for a password hash");

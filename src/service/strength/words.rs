@@ -1,43 +1,44 @@
-//! Words that a guesser who knows the person tries first, and taking them out of a password.
+//! Words that an attacker who knows the person tries first, and their removal from a password.
 
 use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-use super::work::MOST_CHARS;
+use super::work::MAX_CHARS;
 
-/// Characters of the shortest word that is looked for: shorter ones are in half of all passwords.
-const SHORTEST: usize = 3;
-/// Characters of the shortest part of an email or a username that is looked for by itself.
-const SHORTEST_PART: usize = 4;
-/// Characters of a word that are looked at: those of the longest email. What a form sends may be longer.
-const LONGEST: usize = 254;
-/// Parts of an email and a username that are looked for: the first ones.
-const MOST_PARTS: usize = 16;
-/// Names of the service and its hosts that are looked for: the first ones.
-const MOST_NAMES: usize = 16;
+/// Minimum length of a searched word, in characters. Shorter ones are in half of all passwords.
+const MIN_LENGTH: usize = 3;
+/// Minimum length of a part of an email or a username that is searched separately, in characters.
+const MIN_PART_LENGTH: usize = 4;
+/// Maximum length of a word, in characters: the length of the longest email. A form may send longer texts.
+const MAX_LENGTH: usize = 254;
+/// How many parts of an email and a username are searched. Further parts are ignored.
+const MAX_PARTS: usize = 16;
+/// How many names of the service and its hosts are searched. Further names are ignored.
+const MAX_NAMES: usize = 16;
 
-/// What a person and the service are called, in lower case.
+/// Names of a person and of the service, in lower case.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
     texts: Vec<String>,
 }
 
 impl Words {
-    /// An email with its parts, a username with its parts, and other names; each also backwards. None of them needs to be
-    /// well-formed. A form sends them unchecked, so each is cut before it is split.
+    /// Collects an email with its parts, a username with its parts, and other names. Each is also included backwards.
+    ///
+    /// The texts may be malformed. They come unchecked from a form, so each one is truncated before it is split.
     pub fn new(email: &str, username: &str, names: &[String]) -> Self {
         let (email, username) = (cut(email), cut(username));
         let (local, domain) = email.rsplit_once('@').unwrap_or((email, ""));
-        let names = names.iter().map(|name| cut(name)).take(MOST_NAMES);
+        let names = names.iter().map(|name| cut(name)).take(MAX_NAMES);
         let parts = [local, username, domain].into_iter().flat_map(|text| text.split(['.', '_', '-', '+']));
-        let parts = parts.filter(|part| part.chars().count() >= SHORTEST_PART).take(MOST_PARTS);
+        let parts = parts.filter(|part| part.chars().count() >= MIN_PART_LENGTH).take(MAX_PARTS);
         let mut words = Self::default();
         for word in [email, local, domain, username].into_iter().chain(names).chain(parts) {
             let word: String = word.trim().nfc().flat_map(char::to_lowercase).collect();
             let backwards: String = word.chars().rev().collect();
-            let count = if word.chars().count() >= SHORTEST_PART { 2 } else { 1 };
+            let count = if word.chars().count() >= MIN_PART_LENGTH { 2 } else { 1 };
             for word in [word, backwards].into_iter().take(count) {
                 if !word.is_empty() && !words.texts.contains(&word) {
                     words.texts.push(word);
@@ -47,21 +48,22 @@ impl Words {
         words
     }
 
-    /// The words that are short enough to stand in what is judged of a password.
+    /// Returns the words that are short enough to occur in the judged part of a password.
     pub fn texts(&self) -> Vec<&str> {
-        self.texts.iter().map(String::as_str).filter(|word| word.chars().count() <= MOST_CHARS).collect()
+        self.texts.iter().map(String::as_str).filter(|word| word.chars().count() <= MAX_CHARS).collect()
     }
 
-    /// What a text is without these words, in any case: as they are, and with anything between their letters. `None` if it holds
-    /// none of them.
+    /// Removes these words from a text, in upper or lower case, and also with other characters between their letters.
+    /// Returns `None` if the text contains none of them.
     pub fn taken_out_of(&self, text: &str) -> Option<Zeroizing<String>> {
-        // Where the longest word ends that begins at each character: a list of all places would be gone through for each of them.
+        // For each character, the end of the longest word that starts there. Searching a list of all matches would be
+        // slower.
         let mut ends = vec![0; text.chars().count()];
         for keep in [|_| true, char::is_alphanumeric] {
             let folded = fold(text, keep);
             for word in &self.texts {
                 let word: Vec<char> = fold(word, keep).into_iter().map(|(c, _)| c).collect();
-                if word.len() >= SHORTEST {
+                if word.len() >= MIN_LENGTH {
                     for Range { start, end } in places(&word, &folded) {
                         if let Some(longest) = ends.get_mut(start) {
                             *longest = end.max(*longest);
@@ -71,30 +73,30 @@ impl Words {
             }
         }
         let mut rest = Zeroizing::new(String::with_capacity(text.len()));
-        let mut taken_until = 0;
+        let mut removed_until = 0;
         for ((at, c), end) in text.chars().enumerate().zip(&ends) {
-            taken_until = taken_until.max(*end);
-            if at >= taken_until {
+            removed_until = removed_until.max(*end);
+            if at >= removed_until {
                 rest.push(c);
             }
         }
-        (taken_until > 0).then_some(rest)
+        (removed_until > 0).then_some(rest)
     }
 }
 
-/// As much of a text as is looked at.
+/// Truncates a text to the maximum length of a word.
 fn cut(text: &str) -> &str {
     let text = text.trim();
-    text.char_indices().nth(LONGEST).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+    text.char_indices().nth(MAX_LENGTH).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-/// Some characters of a text in lower case, each with the number of the one that it comes from.
+/// Converts the selected characters of a text to lower case, each with the index of its original character.
 fn fold(text: &str, keep: fn(char) -> bool) -> Vec<(char, usize)> {
     let characters = text.chars().enumerate().filter(|(_, c)| keep(*c));
     characters.flat_map(|(at, c)| c.to_lowercase().map(move |c| (c, at))).collect()
 }
 
-/// Where a word stands, from its first character to its last: also where two of them overlap.
+/// Returns the ranges of all occurrences of a word, including overlapping ones.
 fn places(word: &[char], folded: &[(char, usize)]) -> Vec<Range<usize>> {
     let windows = folded.windows(word.len().max(1));
     let here = windows.filter(|window| window.iter().map(|(c, _)| c).eq(word));
@@ -147,14 +149,14 @@ mod tests {
     #[test]
     fn words_are_few_and_short_however_much_a_form_sends_r24() {
         let long = "x".repeat(16_000);
-        assert!(Words::new(&long, &long, &[]).texts.iter().all(|word| word.len() <= LONGEST));
+        assert!(Words::new(&long, &long, &[]).texts.iter().all(|word| word.len() <= MAX_LENGTH));
         let parts = |first: usize| (first..first + 3_000).map(|n| format!("p{n:05}")).collect::<Vec<_>>().join(".");
         let (email, username) = (format!("{}@{}", parts(0), parts(3_000)), parts(6_000));
         let hosts: Vec<String> = (0..3_000).map(|n| format!("host{n}.example.org")).collect();
         let words = Words::new(&email, &username, &hosts);
-        assert!(words.texts.iter().all(|word| word.len() <= LONGEST));
+        assert!(words.texts.iter().all(|word| word.len() <= MAX_LENGTH));
         // The email, its two sides, and the username are words as well. Each word is there backwards, too.
-        assert!(words.texts.len() <= 2 * (4 + MOST_PARTS + MOST_NAMES), "{}", words.texts.len());
+        assert!(words.texts.len() <= 2 * (4 + MAX_PARTS + MAX_NAMES), "{}", words.texts.len());
         for word in ["p00000", "p00015", "host0.example.org", "host15.example.org"] {
             assert!(words.texts().contains(&word), "{word}");
         }
@@ -162,7 +164,7 @@ mod tests {
             assert!(!words.texts().contains(&word), "{word}");
         }
         // What lies behind the longest email is no part.
-        let late = Words::new(&format!("{}.late", "x".repeat(LONGEST)), "", &[]);
+        let late = Words::new(&format!("{}.late", "x".repeat(MAX_LENGTH)), "", &[]);
         assert!(!late.texts().contains(&"late"));
     }
 

@@ -1,51 +1,54 @@
-//! How much work the estimator has with a text, known before it begins.
+//! Estimates the cost of judging a text before zxcvbn runs.
 //!
-//! It looks at every part of the text, once as it is and once for each way to read its look-alikes as letters. Those ways
-//! multiply: a text of forty look-alikes has 1,440 and keeps a processor for six hashes. For each of them it takes all words anew,
-//! and keeps every place where one is found.
+//! zxcvbn examines every part of the text, once as it is and once for each way to read its look-alikes as letters.
+//! These readings multiply: a text of forty look-alikes has 1,440, which takes as long as six hashes. For each
+//! reading zxcvbn hashes all words again, and stores every match.
 
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// Characters that the estimator is given.
-pub const MOST_CHARS: usize = 40;
-/// Processor time that a text may cost: half of a hash on the machine where it was measured.
-const MOST_TIME: Duration = Duration::from_micros(9_500);
-/// What a text costs beside its readings, in readings.
+/// Maximum length of the estimator's input, in characters.
+pub const MAX_CHARS: usize = 40;
+/// Maximum processor time for a text: half the time of a hash on the machine where it was measured.
+const MAX_TIME: Duration = Duration::from_micros(9_500);
+/// The fixed cost of a text, expressed in readings.
 const WITHOUT_READINGS: u64 = 8;
-/// Nanoseconds of a processor for one reading of a pair of characters, measured in a release build on the machine on which a hash
-/// took 19 ms: 0.8 ms for forty letters, 11 ms for the dearest text of 3,200 that were bred for it.
+/// Processor time for one reading of a pair of characters, in nanoseconds. It was measured in a release build on a
+/// machine where a hash took 19 ms: 0.8 ms for forty letters, 11 ms for the most expensive of 3,200 texts that were
+/// evolved for high cost.
 const PAIR_NANOS: u64 = 100;
-/// Nanoseconds for a word in one reading, for the estimator hashes all words again: up to 77 were measured.
+/// Processor time for a word in one reading, in nanoseconds, because the estimator hashes all words again. Up to 77
+/// were measured.
 const WORD_NANOS: u64 = 100;
-/// Nanoseconds for a place in one reading where a word may be found: up to 760 were measured for texts within [`MOST_TIME`].
+/// Processor time for a possible match of a word in one reading, in nanoseconds. Up to 760 were measured for texts
+/// within [`MAX_TIME`].
 const PLACE_NANOS: u64 = 1_000;
 
-/// What zxcvbn 3 takes for a letter, by letter.
+/// The characters that zxcvbn 3 reads as a letter, by letter.
 const LOOK_ALIKES: [&str; 12] = ["4@", "8", "({[<", "3", "69", "1!|", "1|7", "0", "$5", "+7", "%", "2"];
 
-/// Letters that share look-alikes, with what may be read as one of them. A letter stands first.
+/// Groups of letters that share look-alikes, with these look-alikes. Each group starts with a letter.
 const ALIKE: [&str; 10] = ["a4@", "b8", "c({[<", "e3", "g69", "ilt1!|7+", "o0", "s$5", "x%", "z2"];
 
-/// The words that the estimator compares a text with.
+/// The words that the estimator searches in a text.
 pub struct Compared {
-    /// Each with one letter for all that look alike.
+    /// Each look-alike is replaced by the first letter of its group.
     words: Vec<Vec<char>>,
 }
 
 impl Compared {
-    /// Takes the words as the estimator is given them.
+    /// Creates it from the words that are passed to the estimator.
     pub fn new(words: &[&str]) -> Self {
         Self { words: words.iter().map(|word| word.chars().map(unify).collect()).collect() }
     }
 
-    /// As much of a text as is judged. What is hard to guess so far doesn't become easy by what follows.
+    /// Returns the part of a text that is judged. If its beginning is hard to guess, so is the whole text.
     pub fn beginning<'a>(&self, text: &'a str) -> &'a str {
         let mut judged = "";
-        for (start, c) in text.char_indices().take(MOST_CHARS) {
+        for (start, c) in text.char_indices().take(MAX_CHARS) {
             let longer = text.get(..start + c.len_utf8()).unwrap_or(judged);
-            if self.cost(longer) > MOST_TIME {
+            if self.cost(longer) > MAX_TIME {
                 break;
             }
             judged = longer;
@@ -53,7 +56,7 @@ impl Compared {
         judged
     }
 
-    /// The processor time that judging a text takes at the most, on a machine such as the one where it was measured.
+    /// Returns the maximum processor time for judging a text, on the machine where it was measured.
     pub fn cost(&self, judged: &str) -> Duration {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let chars = count(judged.chars().count());
@@ -64,7 +67,7 @@ impl Compared {
         Duration::from_nanos(reading.saturating_mul(WITHOUT_READINGS.saturating_add(readings(judged).into())))
     }
 
-    /// In how many places of a text the estimator may find a word, whichever way it reads the look-alikes.
+    /// Counts the positions where the estimator may find a word, over all readings of the look-alikes.
     fn places(&self, text: &str) -> usize {
         let text: Zeroizing<Vec<char>> = Zeroizing::new(text.chars().flat_map(char::to_lowercase).map(unify).collect());
         let words = self.words.iter().filter(|word| !word.is_empty());
@@ -72,12 +75,13 @@ impl Compared {
     }
 }
 
-/// The one letter for all that look alike.
+/// Replaces a look-alike by the first letter of its group.
 fn unify(c: char) -> char {
     ALIKE.iter().find(|alike| alike.contains(c)).and_then(|alike| alike.chars().next()).unwrap_or(c)
 }
 
-/// How many ways there are to read a text's look-alikes as letters. One that stands for two letters doubles those of the second.
+/// Counts the ways to read a text's look-alikes as letters. A look-alike of two letters counts twice for the second
+/// letter.
 fn readings(text: &str) -> u32 {
     let mut before = String::new();
     let mut readings = 1_u32;
@@ -109,7 +113,7 @@ mod tests {
 
     /// As many words as there can be, each as long as it can be, and none of which is in any password.
     fn crowd() -> Vec<String> {
-        (0..72).map(|n| format!("{}{n:02}", "ж".repeat(MOST_CHARS - 2))).collect()
+        (0..72).map(|n| format!("{}{n:02}", "ж".repeat(MAX_CHARS - 2))).collect()
     }
 
     fn compared<T: AsRef<str>>(words: &[T]) -> Compared {
@@ -168,11 +172,11 @@ mod tests {
             for words in [&crowd[..0], &crowd, &repeated] {
                 let compared = compared(words);
                 let judged = compared.beginning(&text);
-                prop_assert!(compared.cost(judged) <= MOST_TIME, "{judged}");
+                prop_assert!(compared.cost(judged) <= MAX_TIME, "{judged}");
                 let next = text.chars().nth(judged.chars().count());
                 let longer: String = judged.chars().chain(next).collect();
-                let ends = next.is_none() || judged.chars().count() == MOST_CHARS;
-                prop_assert!(ends || compared.cost(&longer) > MOST_TIME, "no more is cut off than must be: {judged}");
+                let ends = next.is_none() || judged.chars().count() == MAX_CHARS;
+                prop_assert!(ends || compared.cost(&longer) > MAX_TIME, "no more is cut off than must be: {judged}");
                 let enough = judged.chars().count() >= 10.min(text.chars().count());
                 prop_assert!(enough || words == repeated, "enough is judged to find it strong: {judged}");
             }

@@ -20,7 +20,7 @@ struct Colours {
 impl Colours {
     /// Derives them from the configured colour, or uses the page's default colours from `style/tokens.css`.
     fn of(accent: Option<Colour>) -> Self {
-        let all = match accent.map(|wish| (Accent::light(wish), Accent::dark(wish))) {
+        let all = match accent.map(|colour| (Accent::light(colour), Accent::dark(colour))) {
             Some((light, dark)) => [light.plain, light.on, dark.plain, dark.on].map(|colour| colour.to_string()),
             None => ["#4b3fd0", "#ffffff", "#a59dff", "#15132b"].map(str::to_owned),
         };
