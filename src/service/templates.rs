@@ -59,8 +59,8 @@ impl MailTemplates {
             .button("Confirm your email", self.url_of("verify", link))
             .text("The link works once, for 24 hours.")
             .text(
-                "If this wasn't you, you can ignore this email. You can also open the link and choose a new password. That \
-                 locks out the person who created the account.",
+                "If this wasn't you, you can ignore this email. You can also open the link and choose a new password. \
+                 That locks out the person who created the account.",
             )
     }
 
@@ -73,7 +73,8 @@ impl MailTemplates {
             None => String::new(),
         };
         let known = format!(
-            "Someone (probably you) tried to use this address for another account at {service}. You already have an account."
+            "Someone (probably you) tried to use this address for another account at {service}. \
+             You already have an account."
         );
         self.message(&owner.email, format!("You already have an account at {service}"))
             .text("Hello,")
@@ -96,20 +97,20 @@ impl MailTemplates {
             .button("Choose a new password", self.url_of("reset", link));
         if proven {
             mail.text(
-                "The link works once, for 30 minutes. A new password logs you out everywhere and revokes your access \
-                     tokens.",
+                "The link works once, for 30 minutes. A new password logs you out everywhere \
+                 and revokes your access tokens.",
             )
             .text("If this wasn't you, you can ignore this email. Your password stays the same.")
         } else {
-            mail
-                .text(
-                    "The link works once, for 24 hours, and confirms that this address is yours. A new password logs everyone \
-                     out and revokes all access tokens.",
-                )
-                .text(
-                    "This address has not been confirmed yet. If you didn't create the account, you can ignore this email. \
-                     You can also choose a new password. That locks out the person who created the account.",
-                )
+            mail.text(
+                "The link works once, for 24 hours, and confirms that this address is yours. \
+                 A new password logs everyone out and revokes all access tokens.",
+            )
+            .text(
+                "This address has not been confirmed yet. If you didn't create the account, \
+                 you can ignore this email. You can also choose a new password. \
+                 That locks out the person who created the account.",
+            )
         }
     }
 
@@ -155,7 +156,8 @@ impl MailTemplates {
             .text(format!("Your account {username} at {service} now uses another email: {new}."))
             .text("If this was you, no action is needed. This is the last email we send to this address.")
             .text(
-                "If it wasn't you, undo the change now. Your account will use this address again, and everyone is logged out.",
+                "If this wasn't you, undo the change now. Your account will use this address again, \
+                 and everyone is logged out.",
             )
             .button("Undo the change", self.url_of("undo-email", link))
             .text("The link works once, for three days. You will be asked to choose a new password.")
@@ -166,10 +168,8 @@ impl MailTemplates {
         let Self { service_name: service, .. } = self;
         self.message(to, format!("Your email at {service} was changed back"))
             .text("Hello,")
-            .text(format!(
-                "The account {username} at {service} uses its previous email again instead of this address."
-            ))
-            .text("The change was undone from the previous mailbox. If you think this is a mistake, please contact support.")
+            .text(format!("The account {username} at {service} uses its previous email again instead of this address."))
+            .text("The change was undone from the previous mailbox. If this is a mistake, please contact support.")
     }
 
     fn message(&self, to: &str, subject: String) -> MailMessage {
@@ -195,7 +195,7 @@ impl MailMessage {
     /// tokens.
     fn alarm(self, url: &str) -> Self {
         self.text("If this was you, no action is needed.")
-            .text("If it wasn't you, reset your password now. That logs everyone out and revokes all access tokens.")
+            .text("If this wasn't you, reset your password now. That logs everyone out and revokes all access tokens.")
             .button("Reset your password", format!("{url}/forgot"))
     }
 }
