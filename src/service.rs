@@ -215,13 +215,13 @@ impl Service {
         store::strangers_key(&self.names, name)
     }
 
-    /// Transfers strangers' failed logins from a name to the account with this email, which takes that name.
+    /// Lets the account with this email inherit strangers' failed logins with a name that it takes.
     fn inherit(&self, name: &str, email: &str) -> Inherit {
         let since = self.clock.now().minus(self.policy.account.memory);
         Inherit { from: self.strangers_key(name), to: self.strangers_key(email), since }
     }
 
-    /// Transfers strangers' failed logins from an account to the username that it gives up.
+    /// Lets the username that an account gives up inherit the strangers' failed logins of the account.
     fn leave_username(&self, user: &store::User) -> Inherit {
         self.inherit(&user.email, &user.username)
     }

@@ -251,8 +251,8 @@ impl Service {
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(invalid(Field::Username, Problem::UsernameNotYours));
         }
-        let transfer = self.leave_username(user);
-        self.store.delete_user(Authority::Asking(asking.asking()), transfer).await?.ok_or(AppError::SessionEnded)?;
+        let inherit = self.leave_username(user);
+        self.store.delete_user(Authority::Asking(asking.asking()), inherit).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }

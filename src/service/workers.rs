@@ -96,7 +96,7 @@ fn lower_priority(nice: i32) {
     }
 }
 
-fn work_off<C>(shared: &C, queue: &Mutex<mpsc::Receiver<Job<C>>>) {
+fn run_jobs<C>(shared: &C, queue: &Mutex<mpsc::Receiver<Job<C>>>) {
     loop {
         // One thread at a time holds the lock while it waits for a job. No thread holds it while working.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
