@@ -5,6 +5,7 @@
 
 mod access_tokens;
 mod aside;
+mod authority;
 pub mod backup;
 mod connect;
 pub mod draft;
@@ -33,10 +34,11 @@ use tokio::time::Instant;
 
 pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
+    authority::{Asking, Authority},
     links::{Decoy, Link, LinkKind, LinkRecord, MoveEmailOutcome, NewLink},
     mail::{LONGEST_WAIT, MailKind, MailRecord, NewMail, QueuedMail},
     name_key::NameKey,
-    own::{ActiveSessions, Asking, Authority, RenameOutcome, SessionRecord},
+    own::{ActiveSessions, RenameOutcome, SessionRecord},
     rate_limits::{
         Counted, Inherit, LimitedAction, LoginBackoff, LoginCount, LoginCounter, LoginOf, LoginRow, RateLimit, Turn,
         Verdict, known_key, strangers_key,

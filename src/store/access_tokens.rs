@@ -1,8 +1,8 @@
 //! Personal access tokens.
 
 use super::{
-    Asking, DURABLE, Error, NewMail, Store, User, UserRow, lock::Locks, mail::enqueue_mail, on_read, on_write,
-    own::lock_active,
+    Asking, DURABLE, Error, NewMail, Store, User, UserRow, authority::lock_active, lock::Locks, mail::enqueue_mail,
+    on_read, on_write,
 };
 use crate::domain::{time::Timestamp, token::TokenHash, token_name::TokenName, token_scope::TokenScope};
 

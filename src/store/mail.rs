@@ -91,7 +91,7 @@ pub struct MailRecord {
 pub struct NewMail {
     /// A UUID, version 7.
     pub id: String,
-    pub errand: MailKind,
+    pub kind: MailKind,
     /// The current time. For a change of email it may be slightly later, so that it is after the previous change.
     pub created_at: Timestamp,
     pub due_at: Timestamp,
@@ -103,7 +103,7 @@ pub struct NewMail {
 pub struct QueuedMail {
     /// A UUID, version 7.
     pub id: String,
-    pub errand: MailKind,
+    pub kind: MailKind,
     /// The account that it is about, if known.
     pub user_id: Option<String>,
     /// The recipient. Empty if the mail goes to the account's email.
@@ -131,7 +131,7 @@ macro_rules! enqueue_mail {
                    VALUES ($1, $2, $3, $4, $5, $6, 0)";
         sqlx::query(sql)
             .bind(&mail.id)
-            .bind(mail.errand.name())
+            .bind(mail.kind.name())
             .bind(user)
             .bind(address)
             .bind(mail.created_at.as_millis())
@@ -192,10 +192,10 @@ impl Store {
         };
         let Some(row) = row else { return Ok(None) };
         let kind = MailKind::named(&row.kind);
-        let errand = kind.ok_or_else(|| Error::Refused(format!("the mail {} has an unknown kind", row.id)))?;
+        let kind = kind.ok_or_else(|| Error::Refused(format!("the mail {} has an unknown kind", row.id)))?;
         Ok(Some(QueuedMail {
             id: row.id,
-            errand,
+            kind,
             user_id: row.user_id,
             address: row.address,
             created_at: Timestamp::from_millis(row.created_at),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Credential, CredentialRow, Error, NameKey, RELAXED, Store, on_each, on_write, users::find_for_login};
+use super::{Credential, CredentialRow, Error, NameKey, RELAXED, Store, on_each, on_write};
 use crate::domain::{
     identifier::Identifier,
     time::{CLOCK_TOLERANCE, Timestamp, millis},
@@ -489,6 +489,38 @@ impl LoginOf {
         };
         Counted { known, counter, network_seen_at, turn: Turn::Later }
     }
+}
+
+/// Selects an account with the columns that a login needs. $1 the key, $2 the hash of the client's network.
+macro_rules! for_login {
+    ($key:literal) => {
+        concat!(
+            "SELECT id, email, username, created_at, disabled_at, email_verified_at, password_hash, email_key, \
+             (SELECT seen_at FROM known_networks WHERE key = 'known:' || users.id || ':' || $2) AS network_seen_at \
+             FROM users WHERE ",
+            $key,
+            " = $1"
+        )
+    };
+}
+
+const BY_EMAIL_FOR_LOGIN: &str = for_login!("email_key");
+const BY_USERNAME_FOR_LOGIN: &str = for_login!("username_key");
+
+/// Finds the account with a name for a login from a network.
+macro_rules! find_for_login {
+    ($conn:ident, $identifier:expr, $network:expr) => {{
+        let named = match $identifier {
+            Identifier::Email(email) => Some((BY_EMAIL_FOR_LOGIN, email.key())),
+            Identifier::Username(username) => Some((BY_USERNAME_FOR_LOGIN, username.key())),
+            Identifier::Invalid => None,
+        };
+        let row: Option<LoginRow> = match named {
+            Some((sql, key)) => sqlx::query_as(sql).bind(key).bind($network).fetch_optional(&mut *$conn).await?,
+            None => None,
+        };
+        row
+    }};
 }
 
 impl Store {

@@ -169,44 +169,6 @@ macro_rules! find {
     }};
 }
 
-/// Selects an account with the columns that a login needs. $1 the key, $2 the hash of the client's network.
-macro_rules! for_login {
-    ($key:literal) => {
-        concat!(
-            "SELECT id, email, username, created_at, disabled_at, email_verified_at, password_hash, email_key, \
-             (SELECT seen_at FROM known_networks WHERE key = 'known:' || users.id || ':' || $2) AS network_seen_at \
-             FROM users WHERE ",
-            $key,
-            " = $1"
-        )
-    };
-}
-
-pub(super) const BY_EMAIL_FOR_LOGIN: &str = for_login!("email_key");
-pub(super) const BY_USERNAME_FOR_LOGIN: &str = for_login!("username_key");
-
-/// Like [`find`], for a login from a network.
-macro_rules! find_for_login {
-    ($conn:ident, $identifier:expr, $network:expr) => {{
-        use $crate::store::{
-            rate_limits::LoginRow,
-            users::{BY_EMAIL_FOR_LOGIN, BY_USERNAME_FOR_LOGIN},
-        };
-        let named = match $identifier {
-            Identifier::Email(email) => Some((BY_EMAIL_FOR_LOGIN, email.key())),
-            Identifier::Username(username) => Some((BY_USERNAME_FOR_LOGIN, username.key())),
-            Identifier::Invalid => None,
-        };
-        let row: Option<LoginRow> = match named {
-            Some((sql, key)) => sqlx::query_as(sql).bind(key).bind($network).fetch_optional(&mut *$conn).await?,
-            None => None,
-        };
-        row
-    }};
-}
-
-pub(super) use find_for_login;
-
 impl Store {
     /// Creates an account and enqueues the mails about it. The unique constraints decide whether the names are free,
     /// so that two concurrent requests can't both succeed.
