@@ -293,7 +293,7 @@ async function useRustApp() {
   const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(login) };
   const { token } = await (await fetch(`${URL_HERE}/api/accounts/api_auth/`, request)).json();
   const cookie = { headers: { Cookie: `token=${token}` } };
-  expect(/^ann is /.test(await (await answer(url, cookie)).text()), "the app knows who is there");
+  expect(/^ann is /.test(await (await answer(url, cookie)).text()), "the app knows the account");
   expect((await answer(url)).status === 401, "nobody without a token");
   const bearer = { method: "POST", headers: { Authorization: `Bearer ${token}` } };
   await fetch(`${URL_HERE}/api/accounts/logout/`, bearer);

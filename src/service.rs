@@ -147,14 +147,14 @@ impl Service {
     ) -> (Self, Maintenance) {
         let (seen, receiver) = mpsc::channel(maintenance::SEEN_QUEUE);
         let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
-        let upkeep =
+        let maintenance =
             Maintenance::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
         let calls = Arc::new(Calls::new(policy.token_calls));
         let turns = Arc::new(Turns::new(policy.logins_waiting));
         let (rate_limit_cache, mail_ready) = (Arc::default(), Arc::default());
         let service =
             Self { store, hasher, clock, entropy, policy, rate_limit_cache, names, turns, calls, seen, mail_ready };
-        (service, upkeep)
+        (service, maintenance)
     }
 
     /// Checks that the database responds.

@@ -122,7 +122,7 @@ test("a longer least password stands beside the field, rendered by the server an
   }
 });
 
-test("who wants no motion gets none", async ({ page }) => {
+test("reduced motion is respected", async ({ page }) => {
   await page.emulateMedia({ reducedMotion: "reduce" });
   const app = new Vestibule(page);
   await app.open("/login");

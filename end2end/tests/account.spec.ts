@@ -236,7 +236,7 @@ test("one sees where one is logged in and ends it there_r44", async ({ page, use
   expect(await me(script)).toBe(401);
 });
 
-test("what matters asks for the password again_r47", async ({ page, playwright, complaints }) => {
+test("sensitive operations require the password again_r47", async ({ page, playwright, complaints }) => {
   complaints.expect(status(403));
   const server = await new Server({ VESTIBULE_SESSION_REAUTH_AFTER: "3s" }).start();
   const request = await playwright.request.newContext({ baseURL: server.url });
@@ -333,7 +333,7 @@ test("everything kept about a person is downloaded as one file_r110", async ({ p
   await expect(page.getByText("Your data is in the file account.json.")).toBeVisible();
 });
 
-test("an account is deleted by whoever types its username, and is gone_r110", async ({ page, user, complaints }) => {
+test("an account is deleted once its username is typed_r110", async ({ page, user, complaints }) => {
   complaints.expect(status(400));
   const app = new Vestibule(page);
   await app.logIn(user);

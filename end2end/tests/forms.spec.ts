@@ -47,7 +47,7 @@ test("a password that is easy to guess is refused with advice", async ({ page, c
   await expect(app.email).toHaveValue(user.email);
 });
 
-test("an empty form is told what is missing", async ({ page }) => {
+test("an empty form shows what is missing", async ({ page }) => {
   const app = new Vestibule(page);
   await app.open("/login");
   await app.loginButton.click();

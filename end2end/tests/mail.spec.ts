@@ -146,7 +146,7 @@ test("a link that is used up beside an open form leads to the same view", async 
   await expect(app.heading).toBeFocused();
 });
 
-test("whoever owns an email takes the account that a stranger made with it_r6", async ({ page, sending, mailbox, complaints }) => {
+test("the owner of an email claims the account that a stranger created with it_r6", async ({ page, sending, mailbox, complaints }) => {
   complaints.expect(status(400));
   const user = somebody();
   await registerInPage(page, sending, user);

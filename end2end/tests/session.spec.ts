@@ -115,7 +115,7 @@ test("a token that never was one is dropped without harm", async ({ page, compla
   }
 });
 
-test("after a logout the back button shows nobody's data_r48", async ({ page, user }) => {
+test("after a logout the back button shows no data_r48", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await page.goto("/register");
@@ -132,7 +132,7 @@ test("after a logout the back button shows nobody's data_r48", async ({ page, us
   }
 });
 
-test("logging out tells the browser to forget_r48", async ({ page, user }) => {
+test("logging out clears the browser's data_r48", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.switcher.selectOption("Log out");

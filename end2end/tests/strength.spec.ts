@@ -85,7 +85,7 @@ test("a form that was sent asks for no judgement of its password beside the serv
   await expect.poll(() => passwords).toEqual(["annbeetle1"]);
 });
 
-test("whoever is logged in hears that a password holds their own name", async ({ page, user }) => {
+test("a logged-in user learns that a password contains their name", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.open("/account/security");

@@ -188,7 +188,7 @@ async function sendNewPassword(app: Vestibule, password: string): Promise<void> 
   const page = app.page;
   await page.getByRole("button", { name: "Change password" }).click();
   await page.getByLabel("Current password").fill(password);
-  await page.getByLabel("New password").fill(`${password}-anew`);
+  await page.getByLabel("New password").fill(`${password}-new`);
   await page.getByRole("button", { name: "Change password" }).click();
 }
 

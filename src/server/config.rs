@@ -316,7 +316,7 @@ impl Config {
 
     /// The mail templates. Without `server.public_url`, links lead to the address that the server listens on.
     #[must_use]
-    pub fn letterhead(&self, address: SocketAddr) -> MailTemplates {
+    pub fn mail_templates(&self, address: SocketAddr) -> MailTemplates {
         let url = match &self.server.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{address}"),

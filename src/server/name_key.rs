@@ -91,8 +91,8 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
         for damaged in [&b""[..], b"short", &[7; 65]] {
             std::fs::write(&path, damaged).expect("written");
-            let anew = key(&path).expect("made anew");
-            assert!(anew != made && key(&path).expect("read") == anew, "{damaged:?}");
+            let new = key(&path).expect("a new key");
+            assert!(new != made && key(&path).expect("read") == new, "{damaged:?}");
         }
     }
 

@@ -65,7 +65,7 @@ pub enum Error {
 pub struct Parts {
     pub service: Service,
     /// The background tasks, not yet started.
-    pub upkeep: Maintenance,
+    pub maintenance: Maintenance,
     store: Store,
     clock: Option<Arc<DatabaseClock>>,
 }
@@ -96,8 +96,9 @@ async fn parts(config: &Config, store: Store) -> Result<Parts, Error> {
     SystemEntropy.fill(&mut salt);
     let hasher = Hasher::new(config.hash_policy(), salt)?;
     let names = name_key::of(&config.database.url, &SystemEntropy)?;
-    let (service, upkeep) = Service::new(store.clone(), hasher, clock, Arc::new(SystemEntropy), config.policy(), names);
-    Ok(Parts { service, upkeep, store, clock: database_clock })
+    let (service, maintenance) =
+        Service::new(store.clone(), hasher, clock, Arc::new(SystemEntropy), config.policy(), names);
+    Ok(Parts { service, maintenance, store, clock: database_clock })
 }
 
 /// The pause between two attempts to reach the database server.
@@ -144,12 +145,12 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let (stop, stopping) = watch::channel(false);
     let mailer = Mailer::new(&config.mail.url, &config.mail.from, config.smtp_options()).map_err(Error::Mail)?;
     let (stop_mail, mail_stopping) = watch::channel(false);
-    let postman = mailer.map(|mailer| {
-        let templates = config.letterhead(listening);
-        let postman = parts.service.postman(Arc::new(mailer), templates);
-        tokio::spawn(async move { postman.run(mail_stopping).await })
+    let worker = mailer.map(|mailer| {
+        let templates = config.mail_templates(listening);
+        let worker = parts.service.mail_worker(Arc::new(mailer), templates);
+        tokio::spawn(async move { worker.run(mail_stopping).await })
     });
-    let upkeep = tokio::spawn(parts.upkeep.run(stopped(stopping.clone())));
+    let maintenance = tokio::spawn(parts.maintenance.run(stopped(stopping.clone())));
     let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));
     let control = control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone())));
     tokio::spawn(async move {
@@ -167,17 +168,17 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         task.abort();
     }
     let closing = async {
-        if let Some(mut postman) = postman {
-            match tokio::time::timeout(MAIL_TIMEOUT, &mut postman).await {
+        if let Some(mut worker) = worker {
+            match tokio::time::timeout(MAIL_TIMEOUT, &mut worker).await {
                 Ok(Ok(())) => {}
                 Ok(Err(cause)) => tracing::warn!(%cause, "the mail worker failed"),
                 Err(_) => {
                     tracing::warn!("stopped during a mail delivery; it will be retried");
-                    postman.abort();
+                    worker.abort();
                 }
             }
         }
-        if let Err(cause) = upkeep.await {
+        if let Err(cause) = maintenance.await {
             tracing::warn!(%cause, "a background task failed");
         }
         parts.service.close().await;

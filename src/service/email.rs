@@ -191,14 +191,14 @@ impl Service {
         if self.policy.mail == MailPolicy::Off { Err(AppError::MailOff.into()) } else { Ok(()) }
     }
 
-    pub(super) fn new_mail(&self, errand: MailKind) -> NewMail {
+    pub(super) fn new_mail(&self, kind: MailKind) -> NewMail {
         let now = self.clock.now();
-        NewMail { id: self.new_id(), errand, created_at: now, due_at: now }
+        NewMail { id: self.new_id(), kind, created_at: now, due_at: now }
     }
 
     /// Creates a mail, or `None` if mail is off.
-    pub(super) fn mail_of(&self, errand: MailKind) -> Option<NewMail> {
-        (self.policy.mail != MailPolicy::Off).then(|| self.new_mail(errand))
+    pub(super) fn mail_of(&self, kind: MailKind) -> Option<NewMail> {
+        (self.policy.mail != MailPolicy::Off).then(|| self.new_mail(kind))
     }
 
     pub(super) fn notify_worker(&self) {

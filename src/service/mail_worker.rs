@@ -82,7 +82,7 @@ pub struct MailWorker {
 impl Service {
     /// Creates a mail worker. Several servers on one database may each run one.
     #[must_use]
-    pub fn postman(&self, transport: Arc<dyn MailTransport>, head: MailTemplates) -> MailWorker {
+    pub fn mail_worker(&self, transport: Arc<dyn MailTransport>, head: MailTemplates) -> MailWorker {
         let (store, clock, entropy) = (self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.entropy));
         let (names, mail_ready) = (self.names.clone(), Arc::clone(&self.mail_ready));
         MailWorker { store, clock, entropy, names, transport, head, mail_ready }
@@ -116,14 +116,14 @@ impl MailWorker {
         let Some(mail) = self.store.claim_mail(self.clock.now(), LEASE).await? else { return Ok(false) };
         // A panic over one mail must not block the others.
         let Ok(delivered) = AssertUnwindSafe(self.deliver(&mail)).catch_unwind().await else {
-            tracing::error!(mail = mail.id, kind = mail.errand.name(), "mail worker panicked");
+            tracing::error!(mail = mail.id, kind = mail.kind.name(), "mail worker panicked");
             return Ok(true);
         };
         delivered.map(|()| true)
     }
 
     async fn deliver(&self, mail: &QueuedMail) -> Result<(), Error> {
-        let (kind, retried) = (mail.errand.name(), retried_for(mail.attempts));
+        let (kind, retried) = (mail.kind.name(), retried_for(mail.attempts));
         // The previous attempt was the last, and it ended without a result, such as by a panic.
         if retried_for(mail.attempts - 1) >= GIVE_UP {
             tracing::error!(mail = mail.id, kind, "mail could not be processed, giving up");
@@ -133,7 +133,7 @@ impl MailWorker {
             Some(user) => self.store.find_user(user).await?,
             None => None,
         };
-        if mail.errand.waits_while_closed() && user.as_ref().is_some_and(is_disabled) {
+        if mail.kind.waits_while_closed() && user.as_ref().is_some_and(is_disabled) {
             // The account was disabled a moment ago. The queue holds the mail once the lease expires.
             return Ok(());
         }
@@ -165,11 +165,11 @@ impl MailWorker {
     ///
     /// A mail that a stranger requests takes the same rate limits and database writes whether or not an account exists.
     async fn write(&self, mail: &QueuedMail, user: Option<User>) -> Result<Option<MailMessage>, Error> {
-        if mail.errand == MailKind::Forgot {
+        if mail.kind == MailKind::Forgot {
             return self.write_forgot(mail).await;
         }
         let Some(user) = user else { return Ok(None) };
-        if mail.errand == MailKind::Taken {
+        if mail.kind == MailKind::Taken {
             return self.write_taken(mail, &user).await;
         }
         if is_disabled(&user) {
@@ -177,7 +177,7 @@ impl MailWorker {
         }
         let User { email, username, .. } = &user;
         let proven = user.email_verified_at.is_some();
-        Ok(match mail.errand {
+        Ok(match mail.kind {
             MailKind::Verify if !proven => self.write_verify(mail, NEEDED, &user).await?,
             // The address is unconfirmed, so the mailbox may belong to a stranger.
             MailKind::PasswordChanged | MailKind::PasswordReset | MailKind::TokenMade
@@ -186,7 +186,7 @@ impl MailWorker {
                 None
             }
             MailKind::PasswordChanged | MailKind::PasswordReset => {
-                let tokens_revoked = mail.errand == MailKind::PasswordReset;
+                let tokens_revoked = mail.kind == MailKind::PasswordReset;
                 Some(self.head.password_changed(&user, &mail.created_at.in_words(), tokens_revoked))
             }
             MailKind::TokenMade => Some(self.head.token_made(&user, &mail.created_at.in_words())),

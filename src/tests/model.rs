@@ -243,7 +243,7 @@ fn nth(tokens: &[Token], since: usize) -> Result<&Token, AppError> {
 
 /// The recipient and the kind of a mail.
 fn addressed(message: &MailMessage) -> (Person, MailKind) {
-    let errand = match message.subject.as_str() {
+    let kind = match message.subject.as_str() {
         "Confirm your email for Vestibule" => MailKind::Verify,
         "You already have an account at Vestibule" => MailKind::Taken,
         "Choose a new password for Vestibule" => MailKind::Forgot,
@@ -254,7 +254,7 @@ fn addressed(message: &MailMessage) -> (Person, MailKind) {
         "Your email at Vestibule was changed back" => MailKind::EmailUndone,
         other => panic!("{other}"),
     };
-    (Person::named(&message.to), errand)
+    (Person::named(&message.to), kind)
 }
 
 /// Runs a script on both. Returns the first step where they differ, if there is one.

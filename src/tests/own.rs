@@ -435,8 +435,8 @@ on_both! {
         let whole = async || {
             let rule = RateLimit { burst: 1, interval: Duration::from_hours(1) };
             let mut whole = Vec::new();
-            for telling in [LimitedAction::Tokens, LimitedAction::Passwords, LimitedAction::Moves] {
-                whole.push(app.store.take(&telling.key(&user), rule, app.now()).await.unwrap().is_ok());
+            for action in [LimitedAction::Tokens, LimitedAction::Passwords, LimitedAction::Moves] {
+                whole.push(app.store.take(&action.key(&user), rule, app.now()).await.unwrap().is_ok());
             }
             whole
         };

@@ -201,8 +201,8 @@ impl App {
         let state: AppState = run::state(&config, service.clone());
         let pipeline = Arc::new(Pipeline::new(Routes::of(&state), &state.trust, &config.server));
         let mail_capture = Arc::new(MailCapture::default());
-        let head = config.letterhead(config.server.address);
-        let mail_worker = service.postman(Arc::clone(&mail_capture) as Arc<dyn MailTransport>, head);
+        let head = config.mail_templates(config.server.address);
+        let mail_worker = service.mail_worker(Arc::clone(&mail_capture) as Arc<dyn MailTransport>, head);
         Self {
             pipeline,
             service,

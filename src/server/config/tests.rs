@@ -108,7 +108,7 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
         ("", &[("VESTIBULE_MAIL_FROM", "\"Ann\tSmith\" <no-reply@example.org>")], "control character"),
         ("[mail]\ntls = \"maybe\"", &[], "mail.tls"),
         ("[mail]\nca_file = \"no/such/file.pem\"", &[], "mail.ca_file"),
-        ("[mail]\nca_file = \"Cargo.toml\"", &[], "no certificate"),
+        ("[mail]\nca_file = \"Cargo.toml\"", &[], "no PEM certificate"),
         ("[mail]\nhello_name = \"two words\"", &[], "mail.hello_name"),
         (
             "[mail]\nurl = \"smtp://localhost\"\n[server]\npublic_url = \"https://accounts.example.org\"",
@@ -350,10 +350,10 @@ fn debug_tells_no_secret_r112() {
 #[test]
 fn links_lead_to_the_public_address_or_to_the_one_that_is_listened_on_r53() {
     let listening = "127.0.0.1:8123".parse().expect("an address");
-    assert_eq!(load("", &[]).expect("good").letterhead(listening).url, "http://127.0.0.1:8123");
+    assert_eq!(load("", &[]).expect("good").mail_templates(listening).url, "http://127.0.0.1:8123");
     for written in ["https://accounts.example.org", "https://accounts.example.org/"] {
         let config = load("", &[("VESTIBULE_SERVER_PUBLIC_URL", written)]).expect("good");
-        assert_eq!(config.letterhead(listening).url, "https://accounts.example.org");
+        assert_eq!(config.mail_templates(listening).url, "https://accounts.example.org");
     }
 }
 

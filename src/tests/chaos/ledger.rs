@@ -80,7 +80,7 @@ impl Account {
 #[derive(Debug)]
 pub struct ExpectedMail {
     address: String,
-    errand: MailKind,
+    kind: MailKind,
     subject: &'static str,
 }
 
@@ -208,13 +208,13 @@ impl<'a> Ledger<'a> {
     }
 
     /// Records that the latest account must receive a mail.
-    fn expect_mail(&mut self, errand: MailKind, subject: &'static str) {
+    fn expect_mail(&mut self, kind: MailKind, subject: &'static str) {
         let address = self.latest().email();
-        self.expect_mail_to(address, errand, subject);
+        self.expect_mail_to(address, kind, subject);
     }
 
-    fn expect_mail_to(&mut self, address: String, errand: MailKind, subject: &'static str) {
-        self.expected_mails.push(ExpectedMail { address, errand, subject });
+    fn expect_mail_to(&mut self, address: String, kind: MailKind, subject: &'static str) {
+        self.expected_mails.push(ExpectedMail { address, kind, subject });
     }
 
     /// Runs an operation with the account of the latest login. Returns whether the confirmation mail must still arrive.
@@ -432,7 +432,7 @@ impl<'a> Ledger<'a> {
     /// The expected mails that are missing from a list of kinds and addresses.
     pub fn missing_from(&self, mails: &[(String, String)]) -> Vec<&ExpectedMail> {
         let listed = |mail: &ExpectedMail| {
-            mails.iter().any(|(kind, address)| *kind == mail.errand.name() && *address == mail.address)
+            mails.iter().any(|(kind, address)| *kind == mail.kind.name() && *address == mail.address)
         };
         self.expected_mails.iter().filter(|mail| !listed(mail)).collect()
     }

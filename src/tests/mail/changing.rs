@@ -359,7 +359,7 @@ async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome 
     let link = app.store.find_link(&hash).await.unwrap().unwrap();
     let (email, at) = (Email::parse("ann@example.org").unwrap(), app.now());
     let inherit = || Inherit { from: String::new(), to: String::new(), since: at };
-    let notice = NewMail { id: "told".to_owned(), errand: MailKind::EmailUndone, created_at: at, due_at: at };
+    let notice = NewMail { id: "notice".to_owned(), kind: MailKind::EmailUndone, created_at: at, due_at: at };
     let squatter = Some((squatter.to_owned(), inherit()));
     app.store.undo_email((&hash, &link), (&email, inherit()), ("", "network"), squatter, &notice).await.unwrap()
 }

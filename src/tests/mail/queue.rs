@@ -376,8 +376,8 @@ async fn a_postman_that_is_told_to_stop_brings_the_mail_in_hand_to_an_end_and_ta
     let app = App::start(Backend::Sqlite).await;
     app.register("ann").await;
     let (slow, (stop, stopping)) = (Arc::new(Slow::default()), watch::channel(false));
-    let head = app.config.letterhead(app.config.server.address);
-    let mail_worker = app.service.postman(Arc::clone(&slow) as Arc<dyn MailTransport>, head);
+    let head = app.config.mail_templates(app.config.server.address);
+    let mail_worker = app.service.mail_worker(Arc::clone(&slow) as Arc<dyn MailTransport>, head);
     let driver = async {
         slow.begun.notified().await;
         stop.send_replace(true);

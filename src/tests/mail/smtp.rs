@@ -453,7 +453,7 @@ async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
     let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let known = mine.path("leaf.pem");
     let table = [
-        (Some(("STARTTLS", "454 not now")), Some(&known), "answered 454"),
+        (Some(("STARTTLS", "454 not now")), Some(&known), "replied 454"),
         (None, None, "certificate"),
         // Plaintext behind the reply is ignored (CVE-2011-0411): inside TLS there is no AUTH.
         (Some(("STARTTLS", "220 go on\r\n250-a test\r\n250 AUTH PLAIN")), Some(&known), "offers no login"),

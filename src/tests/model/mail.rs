@@ -13,7 +13,7 @@ use super::{
 /// A queued mail.
 #[derive(Clone, Copy)]
 pub struct Mail {
-    pub errand: MailKind,
+    pub kind: MailKind,
     account: Option<usize>,
     pub to: Person,
     posted: Duration,
@@ -73,8 +73,8 @@ impl Model {
         Answer::Done
     }
 
-    pub fn post(&mut self, errand: MailKind, account: Option<usize>, to: Person) {
-        let mail = Mail { errand, account, to, posted: self.now, due: self.now, tries: 0, waited: Duration::ZERO };
+    pub fn post(&mut self, kind: MailKind, account: Option<usize>, to: Person) {
+        let mail = Mail { kind, account, to, posted: self.now, due: self.now, tries: 0, waited: Duration::ZERO };
         self.outbox.mails.push(mail);
     }
 
@@ -82,13 +82,13 @@ impl Model {
     fn deliver(&mut self, works: bool) -> Vec<(Person, MailKind)> {
         let mut messages = vec![];
         let mails = std::mem::take(&mut self.outbox.mails);
-        let tells = |of| {
+        let notifies = |of| {
             matches!(
                 of,
                 MailKind::PasswordChanged | MailKind::TokenMade | MailKind::EmailChanged | MailKind::EmailUndone
             )
         };
-        let waits = |mail: &Mail| tells(mail.errand) && mail.account.is_some_and(|n| !self.accounts[n].open);
+        let waits = |mail: &Mail| notifies(mail.kind) && mail.account.is_some_and(|n| !self.accounts[n].open);
         let (mut due, later): (Vec<Mail>, _) = mails.into_iter().partition(|mail| mail.due <= self.now && !waits(mail));
         self.outbox.mails = later;
         due.sort_by_key(|mail| (mail.due, mail.posted));
@@ -114,14 +114,14 @@ impl Model {
     fn write(&mut self, mail: Mail) -> Option<(Person, MailKind)> {
         let account = mail.account.or_else(|| self.find(By::Email, mail.to)).filter(|&n| self.accounts[n].open)?;
         let Account { email, verified, .. } = self.accounts[account];
-        let (to, message) = match mail.errand {
+        let (to, message) = match mail.kind {
             MailKind::Verify if verified => return None,
             MailKind::Verify | MailKind::Taken if !verified => (email, MailKind::Verify),
-            MailKind::ChangeEmail | MailKind::EmailChanged | MailKind::EmailUndone => (mail.to, mail.errand),
-            errand => (email, errand),
+            MailKind::ChangeEmail | MailKind::EmailChanged | MailKind::EmailUndone => (mail.to, mail.kind),
+            kind => (email, kind),
         };
         let other = self.find(By::Email, to).filter(|&n| n != account && self.accounts[n].open);
-        let allowed = match mail.errand {
+        let allowed = match mail.kind {
             MailKind::Verify | MailKind::Forgot => Some(Allowed::Needed(to)),
             MailKind::Taken => Some(Allowed::Notices(to)),
             MailKind::ChangeEmail => Some(Allowed::Moves(account)),
@@ -211,7 +211,7 @@ impl MailModel {
     pub fn void(&mut self, account: usize) {
         self.void_kind(account, LinkKind::Reset);
         self.void_kind(account, LinkKind::ChangeEmail);
-        self.mails.retain(|mail| (mail.account, mail.errand) != (Some(account), MailKind::ChangeEmail));
+        self.mails.retain(|mail| (mail.account, mail.kind) != (Some(account), MailKind::ChangeEmail));
     }
 
     /// The valid links of an account, as its owner sees them.
@@ -239,7 +239,7 @@ impl MailModel {
         let links = self.links.iter_mut().filter(|link| link.kind == LinkKind::UndoEmail);
         links.filter(|link| such(link.account, link.posted)).for_each(|link| link.void = true);
         self.mails.retain(|mail| {
-            mail.errand != MailKind::EmailChanged || !mail.account.is_some_and(|of| such(of, mail.posted))
+            mail.kind != MailKind::EmailChanged || !mail.account.is_some_and(|of| such(of, mail.posted))
         });
     }
 

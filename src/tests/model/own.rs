@@ -65,7 +65,7 @@ impl Model {
                 self.post(MailKind::TokenMade, Some(account), email);
             }
             Act::Leave => {
-                self.outbox.mails.retain(|mail| !(mail.errand == MailKind::Forgot && mail.to == email));
+                self.outbox.mails.retain(|mail| !(mail.kind == MailKind::Forgot && mail.to == email));
                 self.remove(account);
             }
         }

@@ -147,7 +147,7 @@ fn the_configuration_is_vestibule_toml_and_another_programs_leptos_toml_is_left_
     assert!(code == 0 && out.contains("Leptos.toml has no Vestibule section and was not read"), "{out}{error}");
     let server = start(folder.path(), &[]);
     assert!(server.stop().success());
-    assert_eq!(log_of(folder.path()).matches("another program's").count(), 1, "{}", log_of(folder.path()));
+    assert_eq!(log_of(folder.path()).matches("it has no Vestibule section").count(), 1, "{}", log_of(folder.path()));
     write("Leptos.toml", "[database]\nurl = \"sqlite:old.db\"\n");
     assert!(check().1.contains("SQLite old.db"));
     write("vestibule.toml", "[database]\nurl = \"sqlite:new.db\"\n");
@@ -367,7 +367,10 @@ fn check_config_tells_which_database_it_is_without_the_password() {
     let (code, out, _) = check("postgres://ann:secret@127.0.0.1:6000/accounts");
     assert!(code == 0 && out.contains("Database: PostgreSQL ann@127.0.0.1:6000/accounts\n"), "{out}");
     let (code, out, _) = check("postgres://ann:secret@db.example.org/accounts?sslmode=prefer");
-    assert!(code == 0 && out.contains("Warning: the way to PostgreSQL ann@db.example.org:5432/accounts"), "{out}");
+    assert!(
+        code == 0 && out.contains("Warning: the connection to PostgreSQL ann@db.example.org:5432/accounts"),
+        "{out}"
+    );
     let (code, _, error) = check("postgres://app:p@ss/word@host/db");
     assert!(code == 2 && error.contains("%2F for /") && !error.contains("ss/word"), "{error}");
     let (code, out, _) = check("sqlite://vestibule.db?mode=rwc");

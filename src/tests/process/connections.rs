@@ -199,7 +199,7 @@ fn a_server_on_an_open_address_warns_of_what_it_lacks() {
     let open = start(folder.path(), &[("VESTIBULE_SERVER_ADDRESS", "0.0.0.0:0")]);
     assert!(open.stop().success());
     let log = log_of(folder.path());
-    assert!(log.contains("plain HTTP") && log.contains("set server.public_url to the address"), "{log}");
+    assert!(log.contains("plain HTTP") && log.contains("set server.public_url to the site"), "{log}");
     assert!(start(folder.path(), &[]).stop().success());
     let log = log_of(folder.path());
     let silent = !log.contains("plain HTTP") && !log.contains("server.public_url");

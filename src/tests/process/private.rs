@@ -187,7 +187,7 @@ fn a_link_in_the_place_of_the_database_is_refused_in_words() {
     std::fs::write(folder.path().join("real.db"), "").unwrap();
     symlink("real.db", folder.path().join("vestibule.db")).unwrap();
     let (code, _, error) = run(folder.path(), &["migrate"], &[], "");
-    assert!(code == 1 && error.contains("symbolic link; name the file that it leads to"), "{error}");
+    assert!(code == 1 && error.contains("symbolic link; name the file that it points to"), "{error}");
 }
 
 #[test]

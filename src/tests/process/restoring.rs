@@ -273,7 +273,7 @@ fn a_backup_overwrites_nothing_and_goes_into_a_file_alone() {
     let server = start(folder.path(), &[]);
     std::fs::write(folder.path().join("notes.txt"), "Buy milk.").unwrap();
     for (file, words) in [
-        ("-", "can't go to standard output"),
+        ("-", "can't be written to standard output"),
         ("notes.txt", "exists already"),
         ("/dev/null", "is a terminal or a device"),
         ("no/such/folder/copy.db", "can't be written"),
@@ -396,7 +396,7 @@ fn a_backup_is_restored_where_there_is_no_database() {
     let other = self::folder();
     let copy = folder.path().join("copy.db");
     let (code, out, error) = run(other.path(), &["restore", copy.to_str().unwrap()], &[], "");
-    assert!(code == 0 && out.contains("there was no database that could be read"), "{out}{error}");
+    assert!(code == 0 && out.contains("no previous database could be read"), "{out}{error}");
     let server = start(other.path(), &[]);
     assert_eq!(server.log_in().0, 200);
     assert!(server.stop().success());
