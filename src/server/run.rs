@@ -6,8 +6,8 @@ use leptos::config::LeptosOptions;
 use tokio::{
     net::{TcpSocket, UnixListener},
     signal::unix::{SignalKind, signal},
-    sync::watch,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     accept,
@@ -142,28 +142,30 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let warnings = config.warnings();
     let reminder = tokio::spawn(hourly::repeat(move || warn(&warnings)));
 
-    let (stop, stopping) = watch::channel(false);
+    let stop = CancellationToken::new();
     let mailer = Mailer::new(&config.mail.url, &config.mail.from, config.smtp_options()).map_err(Error::Mail)?;
-    let (stop_mail, mail_stopping) = watch::channel(false);
+    let stop_mail = CancellationToken::new();
     let worker = mailer.map(|mailer| {
         let templates = config.mail_templates(listening);
         let worker = parts.service.mail_worker(Arc::new(mailer), templates);
-        tokio::spawn(async move { worker.run(mail_stopping).await })
+        let stop = stop_mail.clone();
+        tokio::spawn(async move { worker.run(stop).await })
     });
-    let maintenance = tokio::spawn(parts.maintenance.run(stopped(stopping.clone())));
+    let maintenance = tokio::spawn(parts.maintenance.run(stop.clone().cancelled_owned()));
     let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));
     let control = control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone())));
+    let stopping = stop.clone().cancelled_owned();
     tokio::spawn(async move {
         signalled.await;
         tracing::info!("stopping: finishing requests in progress; send another signal to stop at once");
-        stop.send_replace(true);
+        stop.cancel();
     });
 
     let state = state(&config, parts.service.clone());
     let pipeline = Pipeline::new(Routes::of(&state), &state.trust, &config.server);
-    let finished = accept::serve(listener, pipeline, &config.server, Arc::clone(&state.trust), stopped(stopping)).await;
+    let finished = accept::serve(listener, pipeline, &config.server, Arc::clone(&state.trust), stopping).await;
     // The mail worker stops after the last request, so that the mail of these requests is sent. The rest stays queued.
-    stop_mail.send_replace(true);
+    stop_mail.cancel();
     for task in clock.into_iter().chain(control).chain([reminder]) {
         task.abort();
     }
@@ -273,10 +275,6 @@ async fn keep_time(store: Store, clock: Arc<DatabaseClock>) {
             Err(cause) => tracing::debug!(%cause, "can't read the database's clock"),
         }
     }
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 /// Completes at the first SIGTERM, SIGINT (Ctrl-C) or SIGHUP (a closed terminal). A second signal exits at once.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::VariantArray;
+
 use super::{
     Caller, Error, MailPolicy, Service,
     login::Prover,
@@ -137,7 +139,7 @@ impl Service {
 
     /// Checks whether a link is valid, without using it.
     pub async fn check_link(&self, caller: &Caller, link: &Token) -> Result<bool, Error> {
-        match self.follow(caller, link, &LinkKind::ALL).await {
+        match self.follow(caller, link, LinkKind::VARIANTS).await {
             Ok(_) => Ok(true),
             Err(Error::Refused(AppError::LinkInvalid)) => Ok(false),
             Err(error) => Err(error),

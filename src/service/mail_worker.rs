@@ -5,7 +5,8 @@
 use std::{fmt::Debug, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Service,
@@ -90,21 +91,21 @@ impl Service {
 }
 
 impl MailWorker {
-    /// Runs until `stop` is set, then finishes the deliveries in progress. An interrupted delivery is retried later.
-    pub async fn run(&self, stop: watch::Receiver<bool>) {
+    /// Runs until `stop` is cancelled, then finishes the deliveries in progress. An interrupted delivery is retried later.
+    pub async fn run(&self, stop: CancellationToken) {
         // Several loops, so that one slow mail server doesn't delay other recipients' mail.
-        futures_util::future::join_all((0..CONCURRENCY).map(|_| self.poll(stop.clone()))).await;
+        futures_util::future::join_all((0..CONCURRENCY).map(|_| self.poll(&stop))).await;
     }
 
-    async fn poll(&self, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
+    async fn poll(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
             match self.deliver_next().await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(cause) => tracing::warn!(%cause, "the mail queue could not be read"),
             }
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stop.cancelled() => return,
                 // A notification that arrives in between is not lost: `Notify` stores it.
                 _ = tokio::time::timeout(POLL_INTERVAL, self.mail_ready.notified()) => {}
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
 use super::{
     DURABLE, Error, Inherit, NewMail, RELAXED, Store,
     lock::Locks,
@@ -16,7 +18,8 @@ use crate::domain::{
 };
 
 /// The kind of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum LinkKind {
     /// Confirms an account's email.
     Verify,
@@ -29,22 +32,10 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Verify, Self::Reset, Self::ChangeEmail, Self::UndoEmail];
-
     /// Its name in the database.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Verify => "verify",
-            Self::Reset => "reset",
-            Self::ChangeEmail => "change_email",
-            Self::UndoEmail => "undo_email",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// How long a link of this kind is valid.
@@ -283,7 +274,7 @@ impl Store {
             .await?);
         Ok(row.and_then(|(kind, user_id, address, created_at, expires_at)| {
             Some(Link {
-                kind: LinkKind::named(&kind)?,
+                kind: kind.parse().ok()?,
                 user_id,
                 address,
                 created_at: Timestamp::from_millis(created_at),
@@ -519,7 +510,7 @@ mod tests {
     fn a_link_works_until_its_end_and_for_no_longer_than_its_kind_lasts_r55_r99() {
         let made = Timestamp::from_millis(1_795_348_800_000);
         let moment = Duration::from_millis(1);
-        for kind in LinkKind::ALL {
+        for &kind in LinkKind::VARIANTS {
             let (user_id, address, expires_at) = (String::new(), String::new(), made.plus(kind.lasts()));
             let link = Link { kind, user_id, address, created_at: made, expires_at };
             assert!(link.works(made) && link.works(expires_at.minus(moment)), "{kind:?}");

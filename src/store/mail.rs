@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
 use super::{DURABLE, Error, RELAXED, Store, on_each, on_read, on_write};
 use crate::domain::time::{CLOCK_TOLERANCE, Timestamp};
 
 /// The kind of a mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum MailKind {
     /// Asks the owner of a new account to confirm the address.
     Verify,
@@ -29,36 +32,10 @@ pub enum MailKind {
 }
 
 impl MailKind {
-    const ALL: [Self; 9] = [
-        Self::Verify,
-        Self::Taken,
-        Self::Forgot,
-        Self::PasswordChanged,
-        Self::PasswordReset,
-        Self::TokenMade,
-        Self::ChangeEmail,
-        Self::EmailChanged,
-        Self::EmailUndone,
-    ];
-
     /// Its name in the database and in the log.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Verify => "verify",
-            Self::Taken => "taken",
-            Self::Forgot => "forgot",
-            Self::PasswordChanged => "password_changed",
-            Self::PasswordReset => "password_reset",
-            Self::TokenMade => "token_made",
-            Self::ChangeEmail => "change_email",
-            Self::EmailChanged => "email_changed",
-            Self::EmailUndone => "email_undone",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether it is a security notice about an account. While the account is disabled, such mail stays queued until
@@ -191,8 +168,8 @@ impl Store {
             }
         };
         let Some(row) = row else { return Ok(None) };
-        let kind = MailKind::named(&row.kind);
-        let kind = kind.ok_or_else(|| Error::Refused(format!("the mail {} has an unknown kind", row.id)))?;
+        let kind = row.kind.parse();
+        let kind = kind.map_err(|_| Error::Refused(format!("the mail {} has an unknown kind", row.id)))?;
         Ok(Some(QueuedMail {
             id: row.id,
             kind,
@@ -242,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_queue_keeps_back_what_waits_while_an_account_is_closed_and_nothing_else() {
-        for kind in MailKind::ALL {
+        for &kind in MailKind::VARIANTS {
             let excluded = CLAIM.contains(&format!("'{}'", kind.name()));
             assert_eq!(excluded, kind.waits_while_closed(), "{kind:?}");
         }

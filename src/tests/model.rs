@@ -9,6 +9,7 @@ mod step;
 use std::{net::IpAddr, sync::atomic::Ordering};
 
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
+use strum::VariantArray;
 use vestibule::{
     domain::{
         email::Email,
@@ -166,7 +167,7 @@ impl Real {
         let links = self.app.store.links_of(&proven.session().user.id).await?;
         let now = self.app.now().as_millis();
         let kept = links.iter().filter(|link| link.expires_at > now);
-        let kind = |name: &str| LinkKind::ALL.into_iter().map(LinkKind::name).find(|kind| *kind == name).unwrap();
+        let kind = |name: &str| LinkKind::VARIANTS.iter().map(|kind| kind.name()).find(|kind| *kind == name).unwrap();
         let mut links: Vec<_> = kept.map(|link| (kind(&link.kind), Person::named(&link.address))).collect();
         links.sort_unstable();
         Ok(Answer::Links(links))

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use vestibule::service::{BoxFuture, MailTransport};
 
 use super::*;
@@ -205,7 +206,7 @@ async fn a_mail_over_which_its_postman_panics_keeps_no_other_from_going_out() {
     let app = App::start(Backend::Sqlite).await;
     app.mail_capture.panics.store(true, Ordering::SeqCst);
     app.register("ann").await;
-    let (_stop, unstopped) = watch::channel(false);
+    let unstopped = CancellationToken::new();
     let others = async {
         while app.mail_capture.panics.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -336,7 +337,7 @@ on_both! {
 async fn a_mail_goes_out_as_soon_as_somebody_wants_it() {
     let app = App::start(Backend::Sqlite).await;
     app.register_confirmed("ann").await;
-    let (_stop, unstopped) = watch::channel(false);
+    let unstopped = CancellationToken::new();
     let arrives = async {
         while app.mail_capture.len() == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -375,15 +376,15 @@ impl MailTransport for Slow {
 async fn a_postman_that_is_told_to_stop_brings_the_mail_in_hand_to_an_end_and_takes_no_other() {
     let app = App::start(Backend::Sqlite).await;
     app.register("ann").await;
-    let (slow, (stop, stopping)) = (Arc::new(Slow::default()), watch::channel(false));
+    let (slow, stop) = (Arc::new(Slow::default()), CancellationToken::new());
     let head = app.config.mail_templates(app.config.server.address);
     let mail_worker = app.service.mail_worker(Arc::clone(&slow) as Arc<dyn MailTransport>, head);
     let driver = async {
         slow.begun.notified().await;
-        stop.send_replace(true);
+        stop.cancel();
         app.register("bob").await;
         slow.go_on.notify_one();
     };
-    tokio::join!(mail_worker.run(stopping), driver);
+    tokio::join!(mail_worker.run(stop.clone()), driver);
     assert_eq!(app.deliver_one().await.to, "bob@example.org");
 }
