@@ -4,6 +4,7 @@
 //! a rate limit or a policy.
 
 mod access_tokens;
+mod accounts;
 pub mod admin;
 mod calls;
 pub mod clock;
@@ -15,7 +16,7 @@ pub mod login;
 mod mail_worker;
 mod maintenance;
 mod meter;
-mod own;
+mod passwords;
 mod rate_limit_cache;
 mod reauth;
 mod recovery;
@@ -35,7 +36,7 @@ pub use self::{
     access_tokens::{NewToken, NewTokenRequest, Principal},
     mail_worker::{BoxFuture, MailTransport, MailWorker, SendError},
     maintenance::Maintenance,
-    own::{PasswordChange, PasswordChanged},
+    passwords::{PasswordChange, PasswordChanged},
     reauth::{Proven, Renewed},
     recovery::NewPassword,
     registration::{Registration, RegistrationMode, RegistrationPolicy},

@@ -4,6 +4,7 @@
 //! once for each database. Times come from the caller, never from the database.
 
 mod access_tokens;
+mod accounts;
 mod aside;
 mod authority;
 pub mod backup;
@@ -16,7 +17,7 @@ mod mail;
 mod mark;
 mod migrations;
 mod name_key;
-mod own;
+mod passwords;
 mod postgres;
 mod rate_limits;
 mod restore;
@@ -34,17 +35,17 @@ use tokio::time::Instant;
 
 pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
+    accounts::RenameOutcome,
     authority::{Asking, Authority},
     links::{Decoy, Link, LinkKind, LinkRecord, MoveEmailOutcome, NewLink},
     mail::{LONGEST_WAIT, MailKind, MailRecord, NewMail, QueuedMail},
     name_key::NameKey,
-    own::{ActiveSessions, RenameOutcome, SessionRecord},
     rate_limits::{
         Counted, Inherit, LimitedAction, LoginBackoff, LoginCount, LoginCounter, LoginOf, LoginRow, RateLimit, Turn,
         Verdict, known_key, strangers_key,
     },
     restore::{Forget, Forgotten, Prepared, Since, SinceAccount},
-    sessions::{LoginMade, NewSession, Session, SessionCap, SessionRow, SessionStart},
+    sessions::{ActiveSessions, LoginMade, NewSession, Session, SessionCap, SessionRecord, SessionRow, SessionStart},
     sweep::{Cutoffs, Expired},
     url::{DatabaseUrl, PostgresLogin, UrlError},
     users::{Credential, CredentialRow, ListedUser, NewUser, RegisterOutcome, User, UserRow, Welcome},

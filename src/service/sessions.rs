@@ -1,15 +1,19 @@
-//! Authenticating session tokens, and logging out.
+//! Sessions: authenticating their tokens, listing and ending them.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Error, Principal, Service};
+use uuid::Uuid;
+
+use super::{Error, Principal, Proven, Service};
 use crate::{
     domain::{
-        time::CLOCK_TOLERANCE,
+        account::SessionLine,
+        time::{CLOCK_TOLERANCE, Timestamp},
         token::{Token, TokenKind},
+        user_agent,
     },
     error::AppError,
-    store::Session,
+    store::{ActiveSessions, Session, SessionRecord},
 };
 
 /// The shortest interval between two updates of a session's last use.
@@ -54,5 +58,69 @@ impl Service {
         }
         tracing::info!(user = %asking.user().id, "logged out");
         Ok(())
+    }
+
+    /// Lists the user's sessions: the current one, then the others by their last use, the latest first.
+    pub async fn list_sessions(&self, token: &Token) -> Result<Vec<SessionLine>, Error> {
+        let asking = self.authenticate_any(token).await?;
+        let now = self.clock.now();
+        let unused_since = now.minus(self.policy.session_idle);
+        let active = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let records = self.store.list_sessions(&asking.user().id, active).await?;
+        let own = match &asking {
+            Principal::Session(session) => Some(session.id.as_str()),
+            Principal::Access(_) => None,
+        };
+        let mut lines: Vec<SessionLine> = records.into_iter().map(|session| session_line(session, own)).collect();
+        lines.sort_by_key(|line| !line.current);
+        Ok(lines)
+    }
+
+    /// Ends one of the user's sessions. When this returns, no server accepts its token any more.
+    ///
+    /// Returns [`AppError::NotFound`] if the user has no such session, even if another user has it.
+    pub async fn end_session(&self, asking: &Proven, session: &str) -> Result<(), Error> {
+        let id = Uuid::parse_str(session).map_err(|_| AppError::NotFound)?.to_string();
+        let user = &asking.session().user;
+        // A request that changes nothing must not take the database writer: the wait would reveal other users'
+        // activity.
+        if !self.store.has_session(&user.id, &id).await? {
+            self.require_active(asking).await?;
+            return Err(AppError::NotFound.into());
+        }
+        if !self.store.end_session_of(asking.asking(), &id).await?.ok_or(AppError::SessionEnded)? {
+            return Err(AppError::NotFound.into());
+        }
+        tracing::info!(user = %user.id, "session ended");
+        Ok(())
+    }
+
+    async fn require_active(&self, asking: &Proven) -> Result<(), Error> {
+        if self.store.still_asks(&asking.asking()).await? { Ok(()) } else { Err(AppError::SessionEnded.into()) }
+    }
+
+    /// Ends all of the user's sessions except the current one. Returns how many ended.
+    pub async fn end_other_sessions(&self, asking: &Proven) -> Result<u64, Error> {
+        let Session { user, id, .. } = asking.session();
+        if !self.store.has_other_sessions(&user.id, id).await? {
+            self.require_active(asking).await?;
+            return Ok(0);
+        }
+        let sessions = self.store.end_other_sessions(asking.asking()).await?.ok_or(AppError::SessionEnded)?;
+        tracing::info!(user = %user.id, sessions, "all other sessions ended");
+        Ok(sessions)
+    }
+}
+
+pub(super) fn session_line(session: SessionRecord, own: Option<&str>) -> SessionLine {
+    let time = |millis| Timestamp::from_millis(millis).to_rfc3339();
+    SessionLine {
+        current: own == Some(session.id.as_str()),
+        id: session.id,
+        client: user_agent::describe(&session.name),
+        network: session.network,
+        created_at: time(session.created_at),
+        last_seen_at: time(session.last_seen_at),
+        expires_at: time(session.expires_at),
     }
 }

@@ -1,5 +1,6 @@
 //! Who may change an account: its owner with a session or access token, or the operator.
 
+use super::{Error, Store, on_read};
 use crate::domain::token::TokenHash;
 
 /// The session or personal access token of a request, as it was when it was checked.
@@ -79,3 +80,10 @@ macro_rules! lock_authorized {
 }
 
 pub(super) use lock_authorized;
+
+impl Store {
+    /// Whether the session or access token still has the same token, and its account is enabled.
+    pub async fn still_asks(&self, asking: &Asking) -> Result<bool, Error> {
+        Ok(on_read!(self, conn => is_active!(conn, asking)))
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::{DURABLE, Error, RELAXED, Store, on_each, on_read, on_write};
+use super::{Asking, DURABLE, Error, RELAXED, Store, authority::lock_active, lock::Locks, on_each, on_read, on_write};
 use crate::domain::time::{CLOCK_TOLERANCE, Timestamp};
 
 /// The kind of a mail.
@@ -210,6 +210,18 @@ impl Store {
         let sql =
             "SELECT kind, address, created_at, due_at, attempts FROM mails WHERE user_id = $1 ORDER BY created_at";
         Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
+    }
+
+    /// Enqueues a mail about an account to another address. Returns `None`, and changes nothing, if the requesting
+    /// session has ended.
+    pub async fn enqueue_mail_for(&self, mail: &NewMail, asking: &Asking, address: &str) -> Result<Option<()>, Error> {
+        Ok(on_write!(self, DURABLE, tx => {
+            let active = lock_active!(tx, asking);
+            if active {
+                enqueue_mail!(tx, mail, Some(&asking.user), address);
+            }
+            active.then_some(())
+        }))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Credential, CredentialRow, Error, NameKey, RELAXED, Store, on_each, on_write};
+use super::{Credential, CredentialRow, Error, NameKey, RELAXED, Store, on_each, on_read, on_write};
 use crate::domain::{
     identifier::Identifier,
     time::{CLOCK_TOLERANCE, Timestamp, millis},
@@ -595,6 +595,31 @@ impl Store {
     pub async fn settle_right(&self, counter: &LoginCounter) -> Result<(), Error> {
         on_each!(self, RELAXED, tx => settle_right!(tx, counter));
         Ok(())
+    }
+
+    /// An account's last login, if any, with the number of remembered failed logins and the time of the last one. The
+    /// failures include those of strangers, counted under the key `strangers`. Times are milliseconds since 1970.
+    /// [`Error::Unavailable`].
+    pub async fn attempts_of(&self, user: &str, strangers: &str) -> Result<(Option<i64>, Option<(i64, i64)>), Error> {
+        Ok(on_read!(self, conn => {
+            let sql = "SELECT last_login_at FROM users WHERE id = $1";
+            let last: Option<Option<i64>> = sqlx::query_scalar(sql).bind(user).fetch_optional(&mut *conn).await?;
+            let sql = concat!(
+                "SELECT CAST(SUM(failures) AS BIGINT), MAX(last_at) FROM account_throttles WHERE failures > 0 AND \
+                 ((key = $2 AND EXISTS (SELECT id FROM users WHERE id = $1)) OR key IN (",
+                own_counts!(),
+                "))"
+            );
+            let failed: (Option<i64>, Option<i64>) =
+                sqlx::query_as(sql).bind(user).bind(strangers).fetch_one(&mut *conn).await?;
+            (last.flatten(), failed.0.zip(failed.1))
+        }))
+    }
+
+    /// The last login from each network that an account knows, the latest first. Times are milliseconds since 1970.
+    pub async fn known_networks_of(&self, user: &str) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT seen_at FROM known_networks WHERE user_id = $1 ORDER BY seen_at DESC";
+        Ok(on_read!(self, conn => sqlx::query_scalar(sql).bind(user).fetch_all(&mut *conn).await?))
     }
 }
 

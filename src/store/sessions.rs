@@ -3,8 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    DURABLE, Error, RELAXED, Store, User, UserRow,
-    links::end_access,
+    Asking, DURABLE, Error, RELAXED, Store, User, UserRow,
+    authority::lock_active,
+    links::{end_access, revoke_links},
     lock::Locks,
     on_read, on_write,
     rate_limits::{LoginCounter, know_network, settle_right},
@@ -145,7 +146,65 @@ macro_rules! end_session {
     }};
 }
 
-pub(super) use end_session;
+/// A stored session in a list for its owner. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the fields are columns of the table")]
+pub struct SessionRecord {
+    /// A UUID, version 7.
+    pub id: String,
+    /// The client's name, from its `User-Agent`.
+    pub name: String,
+    /// The network of the login. Empty if unknown.
+    pub network: String,
+    pub created_at: i64,
+    /// Accurate to the minute.
+    pub last_seen_at: i64,
+    /// The end of the maximum lifetime.
+    pub expires_at: i64,
+    /// The account's last login before this session, if any.
+    pub previous_login_at: Option<i64>,
+    /// When the user last entered the password in this session.
+    pub proven_at: i64,
+}
+
+/// A filter for active sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct ActiveSessions {
+    /// Sessions last used at or before this have expired.
+    pub unused_since: Timestamp,
+    /// Sessions whose maximum lifetime ends at or before this have expired.
+    pub now: Timestamp,
+    /// Sessions created after this are invalid: the clock was put back.
+    pub begun_until: Timestamp,
+}
+
+impl ActiveSessions {
+    /// All stored sessions, including expired ones.
+    pub const ALL: Self = Self {
+        unused_since: Timestamp::from_millis(i64::MIN),
+        now: Timestamp::from_millis(i64::MIN),
+        begun_until: Timestamp::from_millis(i64::MAX),
+    };
+}
+
+/// $1 the session, $2 the user, $3 the token's hash, $4 the new token's hash, $5 the password's hash, $6 now. Also
+/// stores the use of the session, since a pending update of its last use refers to the old token.
+pub(super) const RENEW: &str = "UPDATE sessions SET token_hash = $4, proven_at = $6, last_seen_at = $6 \
+    WHERE id = $1 AND user_id = $2 AND token_hash = $3 \
+    AND user_id IN (SELECT id FROM users WHERE id = $2 AND password_hash = $5 AND disabled_at IS NULL)";
+
+/// Locks the account and gives a session a new token. Returns whether the session still had the token of the request.
+macro_rules! renew {
+    ($tx:ident, $asking:expr, $new:expr, $password_hash:expr, $now:expr) => {{
+        let (asking, now): (&Asking, Timestamp) = ($asking, $now);
+        $tx.lock_user(&asking.user).await?;
+        let query = sqlx::query($crate::store::sessions::RENEW).bind(&asking.id).bind(&asking.user);
+        let query = query.bind(asking.token_hash.as_bytes().as_slice()).bind($new).bind($password_hash);
+        query.bind(now.as_millis()).execute(&mut *$tx).await?.rows_affected() == 1
+    }};
+}
+
+pub(super) use renew;
 
 impl Store {
     /// Creates a session, settles the login, and ends the account's oldest sessions beyond the cap, in one
@@ -280,5 +339,90 @@ impl Store {
         if let Some(cache) = &self.inner.cache {
             cache.note_seen(hash, at);
         }
+    }
+
+    /// An account's sessions, the most recently used first.
+    pub async fn list_sessions(&self, user: &str, active: ActiveSessions) -> Result<Vec<SessionRecord>, Error> {
+        let sql = "SELECT id, name, network, created_at, last_seen_at, expires_at, previous_login_at, proven_at \
+                   FROM sessions WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 AND created_at <= $4 \
+                   ORDER BY last_seen_at DESC, id DESC";
+        Ok(on_read!(self, conn => sqlx::query_as(sql)
+            .bind(user)
+            .bind(active.unused_since.as_millis())
+            .bind(active.now.as_millis())
+            .bind(active.begun_until.as_millis())
+            .fetch_all(&mut *conn)
+            .await?))
+    }
+
+    /// Whether an account has a session with this id.
+    pub async fn has_session(&self, user: &str, session: &str) -> Result<bool, Error> {
+        let sql = "SELECT id FROM sessions WHERE id = $1 AND user_id = $2";
+        let found: Option<String> =
+            on_read!(self, conn => sqlx::query_scalar(sql).bind(session).bind(user).fetch_optional(&mut *conn).await?);
+        Ok(found.is_some())
+    }
+
+    /// Ends one session of an account. Returns `false` if the account has no session with this id, or `None` if the
+    /// requesting session has ended.
+    pub async fn end_session_of(&self, asking: Asking, session: &str) -> Result<Option<bool>, Error> {
+        let (store, session) = (self.clone(), session.to_owned());
+        self.uncancelled(async move {
+            let (ended, _forgotten) = on_write!(store, DURABLE, tx => {
+                let active = lock_active!(tx, &asking);
+                let ended = if active { end_session!(tx, &asking.user, &session) } else { Vec::new() };
+                (active.then_some(!ended.is_empty()), store.forget_afterwards(&ended))
+            });
+            Ok(ended)
+        })
+        .await
+    }
+
+    /// Whether [`Store::end_other_sessions`] would change anything.
+    pub async fn has_other_sessions(&self, user: &str, asking: &str) -> Result<bool, Error> {
+        let sql = "SELECT id FROM users WHERE id = $1 AND \
+                   (EXISTS (SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2) \
+                    OR EXISTS (SELECT 1 FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')) \
+                    OR EXISTS (SELECT 1 FROM mails WHERE user_id = $1 AND kind = 'change_email'))";
+        let found: Option<String> =
+            on_read!(self, conn => sqlx::query_scalar(sql).bind(user).bind(asking).fetch_optional(&mut *conn).await?);
+        Ok(found.is_some())
+    }
+
+    /// Ends every session of an account except the requesting one, and revokes links that reset the password or
+    /// change the email. Returns how many sessions ended, or `None` if the requesting session has ended.
+    pub async fn end_other_sessions(&self, asking: Asking) -> Result<Option<u64>, Error> {
+        let store = self.clone();
+        self.uncancelled(async move {
+            let _ended = store.forget_user_afterwards(&asking.user);
+            Ok(on_write!(store, DURABLE, tx => {
+                if lock_active!(tx, &asking) {
+                    revoke_links!(tx, &asking.user);
+                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
+                    let query = sqlx::query(sql).bind(&asking.user).bind(&asking.id);
+                    Some(query.execute(&mut *tx).await?.rows_affected())
+                } else {
+                    None
+                }
+            }))
+        })
+        .await
+    }
+
+    /// Stores that a session's user has entered the password with the given hash, and gives the session a new token.
+    /// Returns `false` if the session has ended, or the password no longer has that hash.
+    pub async fn renew_session(
+        &self,
+        asking: Asking,
+        new: &TokenHash,
+        password_hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (store, new, password_hash) = (self.clone(), new.as_bytes().to_vec(), password_hash.to_owned());
+        self.uncancelled(async move {
+            let _forgotten = store.forget_afterwards(&[asking.token_hash.as_bytes().to_vec()]);
+            Ok(on_write!(store, DURABLE, tx => renew!(tx, &asking, &new, &password_hash, now)))
+        })
+        .await
     }
 }

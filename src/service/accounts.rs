@@ -1,0 +1,100 @@
+//! Accounts: changing the username, exporting and deleting.
+
+use std::time::Duration;
+
+use super::{Caller, Error, Service, reauth::Proven, registration::invalid, sessions::session_line};
+use crate::{
+    domain::{
+        account::{Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork},
+        time::Timestamp,
+        username::Username,
+    },
+    error::{AppError, Field, Problem},
+    store::{ActiveSessions, Authority, LinkRecord, MailRecord, RateLimit, RenameOutcome, User},
+};
+
+/// Limit on username changes per address, because each attempt reveals whether a name is taken.
+const RENAMES: RateLimit = RateLimit { burst: 10, interval: Duration::from_mins(6) };
+
+impl Service {
+    /// Changes the account's username and returns the account. Returns [`AppError::Invalid`] if the username is taken.
+    pub async fn change_username(
+        &self,
+        caller: &Caller,
+        asking: &Proven,
+        username: &Username,
+    ) -> Result<Account, Error> {
+        self.check_rate_limit("rename", RENAMES, caller).await?;
+        let user = &asking.session().user;
+        let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
+        match self.store.rename_user(Authority::Asking(asking.asking()), username, counts).await? {
+            RenameOutcome::Done => {}
+            RenameOutcome::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
+            RenameOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
+        }
+        tracing::info!(user = %user.id, "username changed");
+        Ok(User { username: username.as_str().to_owned(), ..user.clone() }.into())
+    }
+
+    /// Exports all data stored about the user.
+    pub async fn export(&self, asking: &Proven) -> Result<Export, Error> {
+        let user = &asking.session().user;
+        let records = self.store.list_sessions(&user.id, ActiveSessions::ALL).await?;
+        let sessions = records.into_iter().map(|session| ExportedSession {
+            client_name: session.name.clone(),
+            previous_login_at: session.previous_login_at.map(rfc3339),
+            proven_at: rfc3339(session.proven_at),
+            session: session_line(session, Some(&asking.session().id)),
+        });
+        let (last_login_at, failed) = self.store.attempts_of(&user.id, &self.strangers_key(&user.email)).await?;
+        let known_networks = self.store.known_networks_of(&user.id).await?;
+        let including_expired = Timestamp::from_millis(i64::MIN);
+        let access_tokens = self.store.list_access_tokens(&user.id, including_expired).await?;
+        let (mails, links) = (self.store.mails_of(&user.id).await?, self.store.links_of(&user.id).await?);
+        tracing::info!(user = %user.id, "data exported");
+        Ok(Export {
+            account: user.clone().into(),
+            last_login_at: last_login_at.map(rfc3339),
+            email_verified_at: user.email_verified_at.map(Timestamp::to_rfc3339),
+            failed_logins: failed.map(|(count, last)| FailedLogins { count, last_at: rfc3339(last) }),
+            known_networks: known_networks
+                .into_iter()
+                .map(|seen| KnownNetwork { last_login_at: rfc3339(seen) })
+                .collect(),
+            sessions: sessions.collect(),
+            access_tokens: access_tokens.into_iter().map(Into::into).collect(),
+            mails: mails.into_iter().map(Into::into).collect(),
+            links: links.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    /// Deletes the account with all its data. `typed` must be its username, to prevent a deletion by mistake. Otherwise
+    /// [`AppError::Invalid`] is returned.
+    pub async fn delete_account(&self, asking: &Proven, typed: &str) -> Result<(), Error> {
+        let user = &asking.session().user;
+        let own = Username::parse(&user.username);
+        if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
+            return Err(invalid(Field::Username, Problem::UsernameNotYours));
+        }
+        let inherit = self.leave_username(user);
+        self.store.delete_user(Authority::Asking(asking.asking()), inherit).await?.ok_or(AppError::SessionEnded)?;
+        tracing::info!(user = %user.id, "account deleted");
+        Ok(())
+    }
+}
+
+impl From<MailRecord> for ExportedMail {
+    fn from(MailRecord { kind, address, created_at, due_at, attempts }: MailRecord) -> Self {
+        Self { kind, address, created_at: rfc3339(created_at), due_at: rfc3339(due_at), attempts }
+    }
+}
+
+impl From<LinkRecord> for ExportedLink {
+    fn from(LinkRecord { kind, address, created_at, expires_at }: LinkRecord) -> Self {
+        Self { kind, address, created_at: rfc3339(created_at), expires_at: rfc3339(expires_at) }
+    }
+}
+
+fn rfc3339(millis: i64) -> String {
+    Timestamp::from_millis(millis).to_rfc3339()
+}
