@@ -3,10 +3,12 @@
 //! | module | content | built for |
 //! |---|---|---|
 //! | [`app`], [`pages`], [`components`], [`session`] | the page: shell, views, shared components, login state | browser and server |
+//! | [`browser`], [`route`] | the address, document and storage of the browser; the views and their paths | browser and server |
+//! | [`http`] | what requests and responses share | server |
 //! | [`domain`], [`error`] | domain types and errors | browser and server |
 //! | [`server`], [`api`], [`cli`] | the entry points: HTTP for the page, JSON for programs, the command line | server |
 //! | [`service`] | the business rules | server |
-//! | [`mail`] | templates and delivery of mail | server |
+//! | [`mail`] | delivery of mail: SMTP, or a folder | server |
 //! | [`store`] | the database, and all SQL | server |
 //!
 //! Dependencies run one way: entry points → service → store. `ARCHITECTURE.md` has the details.
