@@ -321,8 +321,8 @@ async function useStreamlit(/** @type {Block} */ { text }) {
       await page.getByRole("option", { name: view }).click();
     };
     await choose("Register");
-    await page.getByLabel("Email", { exact: true }).fill("bea@example.org");
-    await page.getByLabel("Username").fill("bea");
+    await page.getByRole("textbox", { name: "Email", exact: true }).fill("bea@example.org");
+    await page.getByRole("textbox", { name: "Username", exact: true }).fill("bea");
     await page.getByRole("textbox", { name: "Password" }).fill("violet-anchor-37-meadow");
     await page.getByRole("button", { name: "Register" }).click();
     await page.getByRole("heading", { name: "Hello, bea" }).waitFor();
