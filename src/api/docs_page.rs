@@ -1,4 +1,5 @@
-//! The API's documentation for people: one page, generated from the OpenAPI document. It loads only its styles.
+//! The API's documentation for people: one page, generated from the OpenAPI document. It loads only its styles. Under
+//! `cargo leptos watch` it also has the script that reloads it.
 
 mod fields;
 
@@ -12,7 +13,12 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use leptos::{either::Either, prelude::*};
+use leptos::{
+    either::Either,
+    hydration::AutoReload,
+    nonce::{provide_nonce, use_nonce},
+    prelude::*,
+};
 use utoipa::{
     PartialSchema,
     openapi::{HttpMethod, path::Operation},
@@ -37,21 +43,31 @@ use crate::{
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// The page. Only the server's address differs between requests.
-static PAGE: OnceLock<String> = OnceLock::new();
+/// The page and its content security policy. Only the server's address differs between requests.
+static PAGE: OnceLock<(String, HeaderValue)> = OnceLock::new();
 
 pub async fn serve(State(state): State<AppState>, request: HeaderMap) -> Response {
-    let page = PAGE.get_or_init(|| {
+    let (page, policy) = PAGE.get_or_init(|| {
         Owner::new().with(|| {
             provide_context(state.clone());
-            page().to_html()
+            provide_nonce();
+            (page(&state).to_html(), policy(&state))
         })
     });
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (CONTENT_SECURITY_POLICY, policy.clone()),
     ];
     (headers, page.replace(SERVER, &address(&state, &request))).into_response()
+}
+
+/// The page's policy. Only `cargo leptos watch` needs a script, which listens for changes.
+fn policy(state: &AppState) -> HeaderValue {
+    let nonce = use_nonce().filter(|_| state.files.reload);
+    let reload =
+        nonce.map(|nonce| format!("; script-src 'nonce-{nonce}'; connect-src ws://*:{}", state.leptos.reload_port));
+    let policy = [POLICY, &reload.unwrap_or_default()].concat();
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(POLICY))
 }
 
 /// The path of the page's styles. They are a separate file because the first visit to other pages doesn't need them.
@@ -127,7 +143,8 @@ fn chapters() -> Vec<(String, Vec<EndpointDoc>)> {
     parts
 }
 
-fn page() -> impl IntoView {
+fn page(state: &AppState) -> impl IntoView + use<> {
+    let reload = state.files.reload.then(|| state.leptos.clone());
     let parts = chapters();
     let anchor = |tag: &str| tag.to_lowercase().replace(' ', "-");
     let links = parts.iter().map(|(tag, chapters)| {
@@ -159,6 +176,7 @@ fn page() -> impl IntoView {
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
                 <link rel="stylesheet" href=page_files().style />
                 <link rel="stylesheet" href=STYLE_PATH />
+                {reload.map(|options| view! { <AutoReload options /> })}
             </head>
             <body>
                 <a class="skip" href="#content">"Skip to content"</a>

@@ -136,3 +136,33 @@ fn the_security_document_says_what_it_must_r120() {
         assert!(text.contains(word), "{word}");
     }
 }
+
+/// The files that `cargo leptos watch` rebuilds for, besides the code and the bundle of style sheets.
+fn watched() -> Vec<PathBuf> {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let entries = manifest["package"]["metadata"]["leptos"]["watch-additional-files"].as_array().unwrap();
+    let paths = entries.iter().flat_map(|entry| entry["paths"].as_array().unwrap());
+    paths.map(|path| root().join(path.as_str().unwrap()).canonicalize().unwrap()).collect()
+}
+
+#[test]
+fn cargo_leptos_watch_notices_every_style_sheet_and_every_included_file() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    assert_eq!(manifest["package"]["metadata"]["leptos"]["style-bundle"].as_bool(), Some(true));
+    let imports = read("style/main.css");
+    let bundled = imports.lines().map(|line| line.trim_start_matches("@import \"").trim_end_matches("\";"));
+    let style = root().join("style").canonicalize().unwrap();
+    let bundled: Vec<PathBuf> = bundled.chain(["main.css"]).map(|name| style.join(name)).collect();
+    for sheet in std::fs::read_dir(style).unwrap().map(|entry| entry.unwrap().path()) {
+        assert!(bundled.contains(&sheet) || watched().contains(&sheet), "{}", sheet.display());
+    }
+    let tests = root().join("src/tests");
+    for source in sources(&root().join("src")).into_iter().filter(|path| !path.starts_with(&tests)) {
+        let code = std::fs::read_to_string(&source).unwrap();
+        for name in code.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let file = source.parent().unwrap().join(name).canonicalize().unwrap();
+            let is_code = file.extension().is_some_and(|kind| kind == "rs");
+            assert!(is_code || watched().iter().any(|path| file.starts_with(path)), "{}", file.display());
+        }
+    }
+}

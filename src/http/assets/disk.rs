@@ -21,8 +21,6 @@ use crate::{
 
 /// The folder where cargo-leptos puts the page by default.
 const SITE_ROOT: &str = "target/site";
-/// The source style sheets, because cargo-leptos does not resolve `@import` lines.
-const STYLE_ROOT: &str = "style";
 
 pub(super) fn page_files() -> PageFiles {
     let path = |name: &str| format!("/pkg/{name}");
@@ -38,12 +36,11 @@ pub(super) fn page_files() -> PageFiles {
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let site = env::var_os("LEPTOS_SITE_ROOT").map_or_else(|| PathBuf::from(SITE_ROOT), PathBuf::from);
-    router_of(&site, Path::new(STYLE_ROOT))
+    router_of(&site)
 }
 
-fn router_of<S: Clone + Send + Sync + 'static>(site: &Path, style: &Path) -> Router<S> {
-    let folder = |path: &Path| ServeDir::new(path).append_index_html_on_directories(false);
-    let packages = folder(&site.join("pkg")).fallback(folder(style));
+fn router_of<S: Clone + Send + Sync + 'static>(site: &Path) -> Router<S> {
+    let packages = ServeDir::new(site.join("pkg")).append_index_html_on_directories(false);
     public_files(site)
         .into_iter()
         .fold(Router::new().nest_service("/pkg", packages), |router, name| {
@@ -90,7 +87,7 @@ mod tests {
             ("site/pkg/.hidden", "secret"),
             ("site/favicon.svg", "icon"),
             ("site/.env", "secret"),
-            ("style/tokens.css", "tokens"),
+            ("site/pkg/vestibule.css", "style"),
             ("outside.txt", "secret"),
         ];
         for (path, text) in files {
@@ -102,7 +99,7 @@ mod tests {
     }
 
     async fn ask(folder: &Path, path: &str) -> (StatusCode, String, String) {
-        let router: Router = router_of(&folder.join("site"), &folder.join("style"));
+        let router: Router = router_of(&folder.join("site"));
         let request = Request::get(path).body(Body::empty()).expect("a request");
         let response = router.oneshot(request).await.expect("an answer");
         let kind = response.headers().get(CONTENT_TYPE).map_or("", |kind| kind.to_str().expect("text")).to_owned();
@@ -112,11 +109,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_site_is_served_and_style_sheets_fall_back_to_their_sources() {
+    async fn the_site_is_served() {
         let folder = site();
         for (path, kind, text) in [
             ("/pkg/vestibule.wasm", "application/wasm", "wasm"),
-            ("/pkg/tokens.css", "text/css", "tokens"),
+            ("/pkg/vestibule.css", "text/css", "style"),
             ("/favicon.svg", "image/svg+xml", "icon"),
         ] {
             let answer = ask(folder.path(), path).await;
