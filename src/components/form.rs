@@ -102,11 +102,16 @@ impl FormState {
         });
     }
 
-    /// Ends a submission. Returns the value on success, or shows the error and returns `None`. The view may no longer
-    /// exist.
+    /// Ends a submission. Returns the value on success, or shows the error and returns `None`. Shows nothing for
+    /// [`AppError::ReauthRequired`], because it means that the user cancelled. The view may no longer exist.
     pub fn finish<T>(&self, result: Result<T, AppError>) -> Option<T> {
-        self.busy.try_set(false);
-        result.map_err(|error| self.fail(error)).ok()
+        self.cancel();
+        match result {
+            Ok(value) => return Some(value),
+            Err(AppError::ReauthRequired) => {}
+            Err(error) => self.fail(error),
+        }
+        None
     }
 
     /// Ends a submission that was cancelled.

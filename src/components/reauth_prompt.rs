@@ -1,7 +1,6 @@
 //! Asks for the password again before sensitive operations.
 
-use std::{cell::Cell, future::Future, pin::Pin, rc::Rc};
-
+use futures_channel::oneshot;
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
@@ -27,21 +26,12 @@ pub async fn confirm_password(
     crate::http::context::PageContext::from_request()?.confirm_password(&password).await
 }
 
-/// A sensitive operation. It returns the message for its success.
-pub type Operation = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, AppError>>>>>;
-
-/// Receives the result of an operation.
-pub type OnComplete = Rc<dyn Fn(Result<String, AppError>)>;
-
-/// The request that a form sends.
-pub type Submit<T> = Rc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<T, AppError>>>>>;
-
 /// An operation that waits for the password.
 struct Pending {
     /// The operation in words, such as "change your username".
     what: &'static str,
-    operation: Operation,
-    on_complete: OnComplete,
+    /// Receives the confirmation. Dropping it cancels the operation.
+    confirmed: oneshot::Sender<()>,
 }
 
 /// The prompt for the password, with the operation that waits for it. Cheap to copy. Exists only in the browser.
@@ -56,61 +46,26 @@ impl ReauthPrompt {
     }
 
     /// Runs an operation. If the server requires the password, asks for it and runs the operation again. `what`
-    /// completes the sentence "Enter your password to …". `on_complete` receives the result, which is
-    /// [`AppError::ReauthRequired`] after a cancel.
-    pub fn with_reauth(self, what: &'static str, operation: Operation, on_complete: OnComplete) {
-        spawn_local(async move {
-            match operation().await {
-                Err(AppError::ReauthRequired) => {
-                    // This operation replaces one that was pending before.
-                    self.cancel();
-                    self.0.try_set(Some(Pending { what, operation, on_complete }));
-                }
-                outcome => on_complete(outcome),
-            }
-        });
-    }
-
-    fn resume(self, pending: Option<Pending>) {
-        if let Some(Pending { what, operation, on_complete }) = pending {
-            self.with_reauth(what, operation, on_complete);
-        }
-    }
-
-    /// Sends a form in the same way. `on_complete` receives the value on success, and the form shows an error.
-    pub fn form<T: 'static>(
+    /// completes the sentence "Enter your password to …". Returns [`AppError::ReauthRequired`] after a cancel.
+    pub async fn with_reauth<T>(
         self,
         what: &'static str,
-        form: FormState,
-        send: Submit<T>,
-        on_complete: impl FnOnce(T) + 'static,
-    ) {
-        let result = Rc::new(Cell::new(None));
-        let (stored, on_complete) = (Rc::clone(&result), Cell::new(Some(on_complete)));
-        let operation: Operation = Rc::new(move || {
-            let (sending, stored) = (send(), Rc::clone(&stored));
-            Box::pin(async move {
-                stored.set(Some(sending.await?));
-                Ok(String::new())
-            })
-        });
-        let on_complete: OnComplete = Rc::new(move |outcome| match outcome {
-            Err(AppError::ReauthRequired) => form.cancel(),
-            outcome => {
-                if form.finish(outcome).is_some()
-                    && let (Some(result), Some(on_complete)) = (result.take(), on_complete.take())
-                {
-                    on_complete(result);
-                }
+        act: impl AsyncFn() -> Result<T, AppError>,
+    ) -> Result<T, AppError> {
+        loop {
+            match act().await {
+                Err(AppError::ReauthRequired) => self.ask(what).await?,
+                outcome => return outcome,
             }
-        });
-        self.with_reauth(what, operation, on_complete);
+        }
     }
 
-    fn cancel(self) {
-        if let Some(Pending { on_complete, .. }) = self.take() {
-            on_complete(Err(AppError::ReauthRequired));
-        }
+    /// Opens the dialog and waits until the password is confirmed. Cancels an operation that was pending before. If
+    /// the view no longer exists, there is nobody to ask, so this operation is cancelled, too.
+    async fn ask(self, what: &'static str) -> Result<(), AppError> {
+        let (confirmed, confirmation) = oneshot::channel();
+        drop(self.0.try_set(Some(Pending { what, confirmed })));
+        confirmation.await.map_err(|_| AppError::ReauthRequired)
     }
 
     fn take(self) -> Option<Pending> {
@@ -146,7 +101,9 @@ fn PasswordDialog(reauth: ReauthPrompt) -> impl IntoView {
                 }
                 let pending = reauth.take();
                 close(dialog);
-                reauth.resume(pending);
+                if let Some(Pending { confirmed, .. }) = pending {
+                    let _ = confirmed.send(());
+                }
             }
         });
     };
@@ -155,7 +112,7 @@ fn PasswordDialog(reauth: ReauthPrompt) -> impl IntoView {
             dialog
             heading="confirm-heading"
             title="Confirm your password"
-            closed=move || reauth.cancel()
+            closed=move || drop(reauth.take())
         >
             <p>"Enter your password to " {what} "."</p>
             <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>

@@ -1,8 +1,6 @@
 //! The export of the account data, and the deletion of the account.
 
-use std::rc::Rc;
-
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::delete::DeleteAccount;
@@ -32,13 +30,13 @@ pub fn Data(
     let status = ActionStatus::none();
     let download = move |_| {
         status.begin("Gathering your data…");
-        let operation = Rc::new(|| {
-            Box::pin(async {
-                dom::download("account.json", "application/json", &export().await?);
-                Ok("Your data is in the file account.json.".to_owned())
-            }) as _
+        spawn_local(async move {
+            let result = reauth.with_reauth("download your data", export).await;
+            status.end(result.map(|json| {
+                dom::download("account.json", "application/json", &json);
+                "Your data is in the file account.json.".to_owned()
+            }));
         });
-        reauth.with_reauth("download your data", operation, Rc::new(move |result| status.end(result)));
     };
     view! {
         <h1 tabindex="-1">"Data"</h1>

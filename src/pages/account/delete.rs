@@ -1,8 +1,6 @@
 //! The deletion of the account.
 
-use std::rc::Rc;
-
-use leptos::{ev::SubmitEvent, html, prelude::*};
+use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use crate::{
@@ -64,11 +62,12 @@ fn DeleteDialog(reauth: ReauthPrompt, asked: RwSignal<bool>) -> impl IntoView {
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([typed]) = form.begin([Field::Username]) else { return };
-        let operation = Rc::new(move || {
-            let typed = typed.clone();
-            Box::pin(async move { delete_account(typed).await }) as _
+        spawn_local(async move {
+            let result = reauth.with_reauth("delete your account", || delete_account(typed.clone())).await;
+            if form.finish(result).is_some() {
+                auth.account_deleted();
+            }
         });
-        reauth.form("delete your account", form, operation, move |()| auth.account_deleted());
     };
     let username = auth.identity().map(|me| me.account.username).unwrap_or_default();
     let label = view! { "Type \"" <bdi translate="no">{username}</bdi> "\" to confirm" };

@@ -1,7 +1,5 @@
 //! The email row of the profile, which confirms and changes the email.
 
-use std::rc::Rc;
-
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
@@ -129,13 +127,12 @@ fn EmailForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> impl 
         } else {
             ["We sent a link to ", email.trim(), ". Your address changes when you open it."].concat()
         };
-        let operation = Rc::new(move || {
-            let email = email.clone();
-            Box::pin(async move { change_email(email).await }) as _
-        });
-        reauth.form("change your email", form, operation, move |()| {
-            status.end(Ok(message));
-            rows.close(ROW);
+        spawn_local(async move {
+            let result = reauth.with_reauth("change your email", || change_email(email.clone())).await;
+            if form.finish(result).is_some() {
+                status.end(Ok(message));
+                rows.close(ROW);
+            }
         });
     };
     view! {

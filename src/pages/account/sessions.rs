@@ -1,7 +1,5 @@
 //! The list of sessions.
 
-use std::rc::Rc;
-
 use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
@@ -11,7 +9,7 @@ use crate::{
         action_status::{ActionStatus, ActionStatusLine},
         confirm_button::ConfirmButton,
         loaded::{Failed, Loaded, Loading},
-        reauth_prompt::{OnComplete, Operation, ReauthPrompt},
+        reauth_prompt::ReauthPrompt,
     },
     domain::account::SessionLine,
     error::AppError,
@@ -62,39 +60,36 @@ pub fn Sessions(
             list.try_set(result.into());
         });
     }) as Box<dyn Fn()>);
-    let reload = move || load.with_value(|load| load());
+    let reload = move || {
+        load.try_with_value(|load| load());
+    };
     Effect::new(move |_| reload());
     // Shows the result of an operation and loads the list again, unless the user cancelled.
-    let on_complete: OnComplete = Rc::new(move |result| {
+    let finish = move |result| {
         let is_confirmed = result != Err(AppError::ReauthRequired);
         status.end(result);
         if is_confirmed {
             reload();
             dom::focus_id(HEADING.into());
         }
-    });
-    let on_complete = StoredValue::new_local(on_complete);
+    };
     let end = move |line: &SessionLine| {
         let (id, message) = (line.id.clone(), [&line.client, " is logged out."].concat());
-        let operation: Operation = Rc::new(move || {
-            let (id, message) = (id.clone(), message.clone());
-            Box::pin(async move {
-                match end_session(id).await {
-                    // The session was ended in another place or has expired.
-                    Ok(()) | Err(AppError::NotFound) => Ok(message),
-                    Err(error) => Err(error),
-                }
-            })
-        });
         status.begin("Logging it out…");
-        reauth.with_reauth("log out a device", operation, on_complete.get_value());
+        spawn_local(async move {
+            finish(match reauth.with_reauth("log out a device", || end_session(id.clone())).await {
+                // The session was ended in another place or has expired.
+                Ok(()) | Err(AppError::NotFound) => Ok(message),
+                Err(error) => Err(error),
+            });
+        });
     };
     let end_others = move || {
-        let operation: Operation = Rc::new(|| {
-            Box::pin(async { end_other_sessions().await.map(|()| "All other devices are logged out.".into()) })
-        });
         status.begin("Logging them out…");
-        reauth.with_reauth("log out all other devices", operation, on_complete.get_value());
+        spawn_local(async move {
+            let result = reauth.with_reauth("log out all other devices", end_other_sessions).await;
+            finish(result.map(|()| "All other devices are logged out.".into()));
+        });
     };
     let lines = move || match list.get() {
         Loaded::Loading => EitherOf3::A(view! { <Loading what="your sessions" /> }),

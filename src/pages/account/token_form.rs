@@ -1,8 +1,6 @@
 //! The form that creates a personal access token. The token is shown once.
 
-use std::rc::Rc;
-
-use leptos::{ev::SubmitEvent, prelude::*};
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::row::{OpenRow, RowButtons, button_id};
@@ -84,17 +82,17 @@ fn TokenForm<F: Fn() + Copy + 'static>(
     let form = FormState::new("token");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let Some(fields) = form.begin([Field::Name, Field::TokenScope, Field::Days]) else { return };
-        let operation = Rc::new(move || {
-            let [name, scope, days] = fields.clone();
-            Box::pin(async move { issue_access_token(name, scope, days).await }) as _
-        });
-        reauth.form("create an access token", form, operation, move |token: String| {
-            rows.close(ROW);
-            if new_token.try_set(Some(token)).is_none() {
-                dom::focus_id(PANEL_HEADING.into());
+        let Some([name, scope, days]) = form.begin([Field::Name, Field::TokenScope, Field::Days]) else { return };
+        spawn_local(async move {
+            let issue = || issue_access_token(name.clone(), scope.clone(), days.clone());
+            let result = reauth.with_reauth("create an access token", issue).await;
+            if let Some(token) = form.finish(result) {
+                rows.close(ROW);
+                if new_token.try_set(Some(token)).is_none() {
+                    dom::focus_id(PANEL_HEADING.into());
+                }
+                reload();
             }
-            reload();
         });
     };
     view! {

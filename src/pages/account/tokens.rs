@@ -56,7 +56,9 @@ pub fn AccessTokens(
         });
     }) as Box<dyn Fn()>);
     Effect::new(move |_| load.with_value(|load| load()));
-    let reload = move || load.with_value(|load| load());
+    let reload = move || {
+        load.try_with_value(|load| load());
+    };
     let new_token = RwSignal::new(None::<String>);
     let revoke = move |line: &AccessTokenLine| {
         let (id, message) = (line.id.clone(), [&line.name, " is revoked."].concat());

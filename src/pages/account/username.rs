@@ -1,8 +1,6 @@
 //! The username row of the profile.
 
-use std::rc::Rc;
-
-use leptos::{ev::SubmitEvent, prelude::*};
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::row::{OpenRow, Row, RowButtons};
@@ -66,14 +64,13 @@ fn UsernameForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> im
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([username]) = form.begin([Field::Username]) else { return };
-        let operation = Rc::new(move || {
-            let username = username.clone();
-            Box::pin(async move { change_username(username).await }) as _
-        });
-        reauth.form("change your username", form, operation, move |account: Account| {
-            status.end(Ok(["Your username is now ", &account.username, "."].concat()));
-            auth.set_account(account);
-            rows.close(ROW);
+        spawn_local(async move {
+            let result = reauth.with_reauth("change your username", || change_username(username.clone())).await;
+            if let Some(account) = form.finish(result) {
+                status.end(Ok(["Your username is now ", &account.username, "."].concat()));
+                auth.set_account(account);
+                rows.close(ROW);
+            }
         });
     };
     view! {
