@@ -18,9 +18,9 @@ use crate::{
     browser::settings,
     browser::{dom, location::Address, typed},
     components::{
-        elsewhere::Elsewhere,
         icon::Mark,
         notice::NoticeLine,
+        other_account_notice::OtherAccountNotice,
         switcher::{self, ViewSwitcher},
     },
     pages::{
@@ -43,11 +43,11 @@ pub fn App() -> impl IntoView {
     // The account view is not replaced when its part changes.
     let view = Memo::new(move |_| address.view().whole());
     Effect::new(move |last| update_focus(auth, address.view(), announced, last));
-    let elsewhere = Memo::new(move |_| auth.elsewhere());
+    let other_account = Memo::new(move |_| auth.other_account());
     // The home view and the account view show the name themselves.
     let current_user = Memo::new(move |_| {
-        let identity = auth.identity().filter(|_| !matches!(address.view(), View::LogIn | View::Account(_)));
-        identity.map(|me| me.account.username)
+        let session = auth.session().filter(|_| !matches!(address.view(), View::LogIn | View::Account(_)));
+        session.map(|session| session.account.username)
     });
     view! {
         <a class="skip" href="#content">"Skip to content"</a>
@@ -65,8 +65,8 @@ pub fn App() -> impl IntoView {
                     "Checking your session…"
                 </div>
                 <div class="view">
-                    {move || match elsewhere.get() {
-                        Some(username) => Either::Left(view! { <Elsewhere username /> }),
+                    {move || match other_account.get() {
+                        Some(username) => Either::Left(view! { <OtherAccountNotice username /> }),
                         None => Either::Right(move || view_at(view.get())),
                     }}
                 </div>

@@ -1,32 +1,32 @@
 //! The login state of the page.
 //!
-//! One reactive signal holds the token and the identity of its account. The token is stored only in `sessionStorage`:
-//! it survives a reload, and is gone when the last tab is closed. The tabs of a browser share one session. A new tab
+//! One reactive signal holds the token, its account and its session. The token is stored only in `sessionStorage`: it
+//! survives a reload, and is gone when the last tab is closed. The tabs of a browser share one session. A new tab
 //! copies it from an open tab, and a change in one tab applies to all. The server renders every page logged out, so an
 //! effect reads the stored token once the page has started.
 
 mod channel;
-mod client;
 mod log_out;
+mod transport;
 
 use std::{cell::Cell, future::Future, pin::Pin, time::Duration};
 
 use leptos::{ev, prelude::*, task::spawn_local, web_sys::PageTransitionEvent};
 use server_fn::codec::Json;
 
-pub use self::client::SessionClient;
+pub use self::transport::BearerTransport;
 use self::{channel::Message, log_out::log_out};
 use crate::{
     browser::{dom, location::Address, storage, typed},
-    domain::account::{Account, Identity, SignIn},
+    domain::account::{Account, CurrentSession, SignIn},
     error::AppError,
     route::View,
 };
 
-/// Returns the identity of the account that the request's token belongs to.
-#[server(name = Me, prefix = "/fn", endpoint = "me", input = Json, output = Json, client = SessionClient)]
-pub async fn me() -> Result<Identity, AppError> {
-    crate::http::context::PageContext::from_request()?.identity().await
+/// Returns the account and the session of the request's token.
+#[server(name = Me, prefix = "/fn", endpoint = "me", input = Json, output = Json, client = BearerTransport)]
+pub async fn me() -> Result<CurrentSession, AppError> {
+    crate::http::context::PageContext::from_request()?.current_session().await
 }
 
 /// A request that replaces the session's token and returns the new one.
@@ -42,7 +42,7 @@ pub enum Phase {
     /// An account is logged in.
     SignedIn,
     /// Another account has logged in in another tab. This tab must not send requests for either account.
-    Elsewhere,
+    OtherAccount,
 }
 
 /// A message that the page shows once, above a view.
@@ -68,21 +68,21 @@ enum State {
     Unread,
     SignedOut,
     Checking { token: String, error: Option<AppError> },
-    SignedIn { token: String, identity: Identity },
-    Elsewhere { username: String },
+    SignedIn { token: String, session: CurrentSession },
+    OtherAccount { username: String },
 }
 
 impl State {
     fn token(&self) -> Option<&str> {
         match self {
-            Self::Unread | Self::SignedOut | Self::Elsewhere { .. } => None,
+            Self::Unread | Self::SignedOut | Self::OtherAccount { .. } => None,
             Self::Checking { token, .. } | Self::SignedIn { token, .. } => Some(token),
         }
     }
 }
 
 thread_local! {
-    /// The login state for the HTTP client, which runs outside of every reactive owner.
+    /// The login state for the transport, which runs outside of every reactive owner.
     static LIVE: Cell<Option<AuthState>> = const { Cell::new(None) };
 }
 
@@ -137,24 +137,24 @@ impl AuthState {
             State::Unread | State::SignedOut => Phase::SignedOut,
             State::Checking { .. } => Phase::Checking,
             State::SignedIn { .. } => Phase::SignedIn,
-            State::Elsewhere { .. } => Phase::Elsewhere,
+            State::OtherAccount { .. } => Phase::OtherAccount,
         })
     }
 
-    /// The identity of the account that is logged in.
+    /// The account that is logged in, and its session.
     #[must_use]
-    pub fn identity(&self) -> Option<Identity> {
+    pub fn session(&self) -> Option<CurrentSession> {
         self.state.with(|state| match state {
-            State::SignedIn { identity, .. } => Some(identity.clone()),
+            State::SignedIn { session, .. } => Some(session.clone()),
             _ => None,
         })
     }
 
     /// The username of the account that has logged in in another tab, if this tab belonged to a different account.
     #[must_use]
-    pub fn elsewhere(&self) -> Option<String> {
+    pub fn other_account(&self) -> Option<String> {
         self.state.with(|state| match state {
-            State::Elsewhere { username } => Some(username.clone()),
+            State::OtherAccount { username } => Some(username.clone()),
             _ => None,
         })
     }
@@ -198,17 +198,17 @@ impl AuthState {
 
     /// Begins a session after a login.
     pub fn begin(&self, sign_in: SignIn) {
-        let SignIn { token, identity } = sign_in;
+        let SignIn { token, session } = sign_in;
         storage::write(&token);
         self.set_draft(String::new());
         typed::forget();
         self.clear_notice();
         channel::broadcast(&Message::Began {
             token: token.clone(),
-            account: identity.account.id.clone(),
-            username: identity.account.username.clone(),
+            account: session.account.id.clone(),
+            username: session.account.username.clone(),
         });
-        self.state.set(State::SignedIn { token, identity });
+        self.state.set(State::SignedIn { token, session });
     }
 
     /// Sends a request that renews the session's token, and switches to the new token in all tabs. If there was a
@@ -227,7 +227,7 @@ impl AuthState {
                 channel::broadcast(&Message::Renewed { old: old.clone(), new: new.clone() });
                 self.replace_token(&old, new);
             }
-            _ => client::end(&new),
+            _ => transport::end(&new),
         }
         Ok(())
     }
@@ -246,8 +246,8 @@ impl AuthState {
     /// Updates the account from the server's response.
     pub fn set_account(&self, account: Account) {
         self.state.update(|state| {
-            if let State::SignedIn { identity, .. } = state {
-                identity.account = account;
+            if let State::SignedIn { session, .. } = state {
+                session.account = account;
             }
         });
     }
@@ -264,7 +264,7 @@ impl AuthState {
     pub async fn log_out(&self) {
         storage::clear();
         self.broadcast(Message::LoggedOut);
-        let until = self.identity().map(|identity| identity.expires_at);
+        let until = self.session().map(|session| session.expires_at);
         let result = log_out().await;
         self.forget();
         match result {
@@ -281,7 +281,7 @@ impl AuthState {
             return;
         }
         match result {
-            Ok(identity) => self.state.set(State::SignedIn { token, identity }),
+            Ok(session) => self.state.set(State::SignedIn { token, session }),
             Err(error) if self.phase() == Phase::Checking => {
                 self.state.set(State::Checking { token, error: Some(error) });
             }
@@ -413,7 +413,7 @@ impl AuthState {
             Message::LoggedOut(token) => {
                 let replaced = self.replaced.get_value().as_ref() == Some(&token);
                 if let Some(current) = current.as_ref().filter(|_| replaced) {
-                    client::end(current);
+                    transport::end(current);
                 }
                 self.receive_end(replaced || current.as_ref() == Some(&token), AuthState::announce_logout);
             }
@@ -431,15 +431,15 @@ impl AuthState {
     /// this tab.
     fn receive_login(&self, new: String, account: &str, username: String) {
         let known = self.state.with_untracked(|state| match state {
-            State::SignedIn { token, identity } => Some((token.clone(), identity.account.id == account)),
+            State::SignedIn { token, session } => Some((token.clone(), session.account.id == account)),
             _ => None,
         });
         match (known, self.phase_now()) {
             (Some((old, true)), _) => self.replace_token(&old, new),
-            (Some((_, false)), _) | (_, Phase::Elsewhere) => {
+            (Some((_, false)), _) | (_, Phase::OtherAccount) => {
                 storage::clear();
                 self.clear_notice();
-                self.state.set(State::Elsewhere { username });
+                self.state.set(State::OtherAccount { username });
             }
             _ => self.adopt(new),
         }
@@ -447,7 +447,7 @@ impl AuthState {
 
     /// Handles the end of a session in another tab. It is this tab's session or the one that had replaced it.
     fn receive_end(&self, is_own: bool, announce: fn(&Self)) {
-        if is_own || self.phase_now() == Phase::Elsewhere {
+        if is_own || self.phase_now() == Phase::OtherAccount {
             self.forget();
             announce(self);
         }

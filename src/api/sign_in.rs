@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Account, Identity},
+        account::{Account, CurrentSession},
         token_scope::TokenScope,
     },
     error::AppError,
@@ -118,7 +118,7 @@ async fn log_in(State(state): State<AppState>, caller: Caller, Body(body): Body<
     let created = outcome.await.map(|login| LoggedIn {
         status: Success::Ok,
         token: login.token,
-        expires_at: login.identity.expires_at,
+        expires_at: login.session.expires_at,
     });
     respond(ErrorFormat::Auth, created)
 }
@@ -153,7 +153,7 @@ struct Me<'a> {
 async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
     match state.service.authenticate_any(&token).await {
         Ok(Principal::Session(session)) => {
-            let Identity { account, expires_at, previous_login_at } = session.identity();
+            let CurrentSession { account, expires_at, previous_login_at } = session.current();
             let previous_login_at = previous_login_at.as_ref();
             respond(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at, scope: None }))
         }

@@ -143,7 +143,7 @@ pub fn HiddenUsername(
     email: Option<Signal<String>>,
 ) -> impl IntoView {
     let auth = AuthState::current();
-    let logged_in = move || auth.identity().map(|me| me.account.email).unwrap_or_default();
+    let logged_in = move || auth.session().map(|session| session.account.email).unwrap_or_default();
     let email = email.unwrap_or_else(|| Signal::derive(logged_in));
     view! {
         <input

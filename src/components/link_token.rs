@@ -3,11 +3,11 @@
 use leptos::{either::Either, ev, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use crate::{browser::dom, error::AppError, route::View, session::SessionClient};
+use crate::{browser::dom, error::AppError, route::View, session::BearerTransport};
 
 /// Checks whether a link is still valid, before the user chooses a password for it. The check does not use the link up.
 #[server(
-    name = CheckLink, prefix = "/fn", endpoint = "check_link", input = Json, output = Json, client = SessionClient
+    name = CheckLink, prefix = "/fn", endpoint = "check_link", input = Json, output = Json, client = BearerTransport
 )]
 pub async fn check_link(
     /// The link's token.

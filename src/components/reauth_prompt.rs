@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     error::{AppError, Field},
-    session::{AuthState, SessionClient},
+    session::{AuthState, BearerTransport},
 };
 
 /// Confirms the password in this session, for some minutes. Returns the session's new token.
 #[server(
     name = ConfirmPassword, prefix = "/fn", endpoint = "confirm_password", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn confirm_password(
     /// The password.

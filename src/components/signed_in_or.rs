@@ -15,7 +15,7 @@ where
     let auth = AuthState::current();
     let phase = Memo::new(move |_| auth.phase());
     move || match phase.get() {
-        Phase::SignedOut | Phase::Elsewhere => EitherOf3::A(signed_out()),
+        Phase::SignedOut | Phase::OtherAccount => EitherOf3::A(signed_out()),
         Phase::Checking => EitherOf3::B(view! { <CheckFailed /> }),
         Phase::SignedIn => EitherOf3::C(signed_in()),
     }

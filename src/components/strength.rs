@@ -13,14 +13,14 @@ use crate::{
     browser::settings,
     domain::account::Strength,
     error::{AppError, Field},
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// Estimates the strength of a password. It considers the email and username of the logged-in account, or those in the
 /// form.
 #[server(
     name = JudgePassword, prefix = "/fn", endpoint = "judge_password", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn judge_password(
     /// The password.

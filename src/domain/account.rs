@@ -124,8 +124,9 @@ pub struct ExportedSession {
 pub struct SignIn {
     /// The bearer token.
     pub token: String,
-    /// The account and the session.
-    pub identity: Identity,
+    /// The new session. Pages of an older version that are still open know it under this name.
+    #[serde(rename = "identity")]
+    pub session: CurrentSession,
 }
 
 /// How hard a password is to guess.
@@ -146,9 +147,9 @@ pub struct Registered {
     pub sign_in: Option<SignIn>,
 }
 
-/// The account and the session of a token.
+/// The session of a token, and its account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub struct CurrentSession {
     /// The session's account.
     pub account: Account,
     /// The latest time at which this session expires, RFC 3339 in UTC.

@@ -10,7 +10,7 @@ use leptos_axum::ResponseOptions;
 
 use crate::{
     domain::{
-        account::{AccessTokenLine, Account, Export, Identity, Registered, SessionLine, SignIn, Strength},
+        account::{AccessTokenLine, Account, CurrentSession, Export, Registered, SessionLine, SignIn, Strength},
         email::Email,
         token::{Token, TokenKind},
         username::Username,
@@ -85,8 +85,8 @@ impl PageContext {
     }
 
     /// Returns the account that is logged in; see [`Service::authenticate`](crate::service::Service::authenticate).
-    pub async fn identity(&self) -> Result<Identity, AppError> {
-        Ok(self.state.service.authenticate(&self.token()?).await?.identity().clone())
+    pub async fn current_session(&self) -> Result<CurrentSession, AppError> {
+        Ok(self.state.service.authenticate(&self.token()?).await?.current().clone())
     }
 
     /// Confirms the password; see [`Service::confirm_password`](crate::service::Service::confirm_password).

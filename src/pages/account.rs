@@ -110,7 +110,7 @@ fn AccountSections() -> impl IntoView {
 fn Profile(reauth: ReauthPrompt) -> impl IntoView {
     let auth = AuthState::current();
     let rows = OpenRow::none();
-    let since = move || auth.identity().map(|me| dom::local_date(&me.account.created_at));
+    let since = move || auth.session().map(|session| dom::local_date(&session.account.created_at));
     view! {
         <h1 tabindex="-1">"Profile"</h1>
         <dl class="rows">
@@ -127,7 +127,7 @@ fn Security() -> impl IntoView {
     let auth = AuthState::current();
     let rows = OpenRow::none();
     let previous = move || {
-        let time = auth.identity()?.previous_login_at;
+        let time = auth.session()?.previous_login_at;
         Some(time.map_or_else(|| "This is your first login".into(), |time| dom::local_time(&time)))
     };
     view! {

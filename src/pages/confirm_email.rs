@@ -10,12 +10,12 @@ use crate::{
     },
     error::{AppError, Field},
     route::View,
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// Changes an account's email by a link and the account's password. Returns the new email.
 #[server(
-    name = ConfirmEmail, prefix = "/fn", endpoint = "confirm_email", input = Json, output = Json, client = SessionClient
+    name = ConfirmEmail, prefix = "/fn", endpoint = "confirm_email", input = Json, output = Json, client = BearerTransport
 )]
 pub async fn confirm_email(
     /// The link's token.

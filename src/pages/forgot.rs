@@ -11,13 +11,13 @@ use crate::{
         form::{FormAlert, FormState, SubmitButton},
     },
     error::{AppError, Field},
-    session::{AuthState, SessionClient},
+    session::{AuthState, BearerTransport},
 };
 
 /// Sends a reset link to an email if it has an account. The response does not reveal whether it has one.
 #[server(
     name = ForgotPassword, prefix = "/fn", endpoint = "forgot_password", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn forgot_password(
     /// The email address.

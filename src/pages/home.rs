@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use crate::{
     browser::{dom, settings},
     components::{breakable::breakable, copy::Copyable, log_out_here::LogOutHere},
+    domain::account::CurrentSession,
     session::AuthState,
 };
 
@@ -12,21 +13,19 @@ use crate::{
 #[component]
 pub fn Home() -> impl IntoView {
     let auth = AuthState::current();
-    let of = move |part: fn(crate::domain::account::Identity) -> String| {
-        move || auth.identity().map(part).unwrap_or_default()
-    };
+    let of = move |part: fn(CurrentSession) -> String| move || auth.session().map(part).unwrap_or_default();
     let app_url = settings::APP_URL.get();
     let label = ["Continue to ", &settings::SERVICE.get()].concat();
     let account = if app_url.is_empty() { "button" } else { "button button-quiet" };
     view! {
-        <h1 tabindex="-1">"Hello, " <span translate="no" prop:textContent=of(|me| me.account.username)></span></h1>
+        <h1 tabindex="-1">"Hello, " <span translate="no" prop:textContent=of(|session| session.account.username)></span></h1>
         <dl class="facts">
             <dt>"Email"</dt>
-            <dd><bdi>{move || auth.identity().map(|me| breakable(&me.account.email))}</bdi></dd>
+            <dd><bdi>{move || auth.session().map(|session| breakable(&session.account.email))}</bdi></dd>
             <dt>"Member since"</dt>
-            <dd>{of(|me| dom::local_date(&me.account.created_at))}</dd>
+            <dd>{of(|session| dom::local_date(&session.account.created_at))}</dd>
             <dt>"Session ends"</dt>
-            <dd>{of(|me| dom::local_time(&me.expires_at))} <span class="hint">" at the latest"</span></dd>
+            <dd>{of(|session| dom::local_time(&session.expires_at))} <span class="hint">" at the latest"</span></dd>
         </dl>
         <p class="actions">
             {(!app_url.is_empty()).then(|| view! { <a class="button" href=app_url>{label}</a> })}

@@ -13,11 +13,11 @@ use crate::{
     },
     domain::account::SignIn,
     error::{AppError, Field},
-    session::{AuthState, SessionClient},
+    session::{AuthState, BearerTransport},
 };
 
 /// Logs in and begins a session. `email` can also be a username.
-#[server(name = LogIn, prefix = "/fn", endpoint = "login", input = Json, output = Json, client = SessionClient)]
+#[server(name = LogIn, prefix = "/fn", endpoint = "login", input = Json, output = Json, client = BearerTransport)]
 pub async fn log_in(
     /// The email or the username.
     email: String,

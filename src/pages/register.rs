@@ -15,11 +15,11 @@ use crate::{
     domain::account::Registered,
     error::{AppError, Field},
     route::View,
-    session::{AuthState, Notice, SessionClient},
+    session::{AuthState, BearerTransport, Notice},
 };
 
 /// Creates an account. Also begins a session, unless a mail that confirms the email is sent or required.
-#[server(name = Enrol, prefix = "/fn", endpoint = "register", input = Json, output = Json, client = SessionClient)]
+#[server(name = Enrol, prefix = "/fn", endpoint = "register", input = Json, output = Json, client = BearerTransport)]
 pub async fn register(
     /// The email address.
     email: String,

@@ -10,13 +10,13 @@ use crate::{
     },
     error::{AppError, Field},
     route::View,
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// Sets a new password by a link. Ends every session. Returns the account's email.
 #[server(
     name = ResetPassword, prefix = "/fn", endpoint = "reset_password", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn reset_password(
     /// The link's token.

@@ -10,12 +10,12 @@ use crate::{
     },
     error::{AppError, Field},
     route::View,
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// Restores the account's previous email and sets a new password. Ends every session. Returns the restored email.
 #[server(
-    name = UndoEmail, prefix = "/fn", endpoint = "undo_email", input = Json, output = Json, client = SessionClient
+    name = UndoEmail, prefix = "/fn", endpoint = "undo_email", input = Json, output = Json, client = BearerTransport
 )]
 pub async fn undo_email(
     /// The link's token.

@@ -12,12 +12,12 @@ use crate::{
     },
     error::{AppError, Field},
     route::View,
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// Confirms an email by a link and the account's password. Returns the email.
 #[server(
-    name = VerifyEmail, prefix = "/fn", endpoint = "verify_email", input = Json, output = Json, client = SessionClient
+    name = VerifyEmail, prefix = "/fn", endpoint = "verify_email", input = Json, output = Json, client = BearerTransport
 )]
 pub async fn verify_email(
     /// The link's token.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{Identity, SignIn},
+        account::{CurrentSession, SignIn},
         identifier::Identifier,
         password::Password,
         time::{CLOCK_TOLERANCE, Timestamp},
@@ -349,8 +349,8 @@ impl Service {
         let Some(begun) = self.store.begin_session(session, hash, cap, login).await? else { return Ok(None) };
         tracing::info!(user = %user.id, "logged in");
         let previous_login_at = begun.previous_login_at.map(Timestamp::to_rfc3339);
-        let identity = Identity { account: user.clone().into(), expires_at, previous_login_at };
-        Ok(Some(SignIn { token: token.expose().to_owned(), identity }))
+        let session = CurrentSession { account: user.clone().into(), expires_at, previous_login_at };
+        Ok(Some(SignIn { token: token.expose().to_owned(), session }))
     }
 }
 

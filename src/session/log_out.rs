@@ -3,11 +3,11 @@
 use leptos::prelude::*;
 use server_fn::codec::Json;
 
-use super::SessionClient;
+use super::BearerTransport;
 use crate::error::AppError;
 
 /// Ends the session of the request, on every server at once.
-#[server(name = LogOut, prefix = "/fn", endpoint = "logout", input = Json, output = Json, client = SessionClient)]
+#[server(name = LogOut, prefix = "/fn", endpoint = "logout", input = Json, output = Json, client = BearerTransport)]
 pub async fn log_out() -> Result<(), AppError> {
     crate::http::context::PageContext::from_request()?.log_out().await
 }

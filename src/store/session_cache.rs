@@ -150,7 +150,7 @@ mod tests {
             expires_at: at,
             previous_login_at: None,
             proven_at: at,
-            identity: OnceLock::new(),
+            current: OnceLock::new(),
         })
     }
 

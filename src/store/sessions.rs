@@ -10,7 +10,7 @@ use super::{
     on_read, on_write,
     rate_limits::{LoginCounter, know_network, settle_right},
 };
-use crate::domain::{account::Identity, time::Timestamp, token::TokenHash};
+use crate::domain::{account::CurrentSession, time::Timestamp, token::TokenHash};
 
 /// A session to create.
 #[derive(Clone, Debug)]
@@ -69,13 +69,13 @@ pub struct Session {
     /// When the user last entered the password: at login or later.
     pub proven_at: Timestamp,
     /// Computed on first use.
-    pub(super) identity: OnceLock<Identity>,
+    pub(super) current: OnceLock<CurrentSession>,
 }
 
 impl Session {
     /// The account and session data for the owner.
-    pub fn identity(&self) -> &Identity {
-        self.identity.get_or_init(|| Identity {
+    pub fn current(&self) -> &CurrentSession {
+        self.current.get_or_init(|| CurrentSession {
             account: self.user.clone().into(),
             expires_at: self.expires_at.to_rfc3339(),
             previous_login_at: self.previous_login_at.map(Timestamp::to_rfc3339),
@@ -108,7 +108,7 @@ impl SessionRow {
             expires_at: Timestamp::from_millis(row.expires_at),
             previous_login_at: row.previous_login_at.map(Timestamp::from_millis),
             proven_at: Timestamp::from_millis(row.proven_at),
-            identity: OnceLock::new(),
+            current: OnceLock::new(),
         }
     }
 }

@@ -90,7 +90,7 @@ impl Real {
                 let name = if by == By::Email { who.email() } else { who.username() };
                 let sign_in = service.log_in(&self.caller_from(from), &name, password.text()).await?;
                 self.tokens.push(Token::parse(TokenKind::Session, &sign_in.token).unwrap());
-                return Ok(Answer::Is(Person::named(&sign_in.identity.account.username)));
+                return Ok(Answer::Is(Person::named(&sign_in.session.account.username)));
             }
             Step::Check { since } => {
                 let session = service.authenticate(nth(&self.tokens, since)?).await?;

@@ -11,11 +11,11 @@ use crate::{
         reauth_prompt::ReauthPrompt,
     },
     error::AppError,
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// Everything that is stored about the account, as JSON.
-#[server(name = TakeAlong, prefix = "/fn", endpoint = "export", input = Json, output = Json, client = SessionClient)]
+#[server(name = TakeAlong, prefix = "/fn", endpoint = "export", input = Json, output = Json, client = BearerTransport)]
 pub async fn export() -> Result<String, AppError> {
     let export = crate::http::context::PageContext::from_request()?.export().await?;
     serde_json::to_string_pretty(&export).map_err(|_| AppError::Internal)

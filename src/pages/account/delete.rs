@@ -11,13 +11,13 @@ use crate::{
         reauth_prompt::ReauthPrompt,
     },
     error::{AppError, Field},
-    session::{AuthState, SessionClient},
+    session::{AuthState, BearerTransport},
 };
 
 /// Deletes the account and all its data.
 #[server(
     name = Delete, prefix = "/fn", endpoint = "delete_account", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn delete_account(
     /// The account's username, which prevents a deletion by mistake.
@@ -69,7 +69,7 @@ fn DeleteDialog(reauth: ReauthPrompt, asked: RwSignal<bool>) -> impl IntoView {
             }
         });
     };
-    let username = auth.identity().map(|me| me.account.username).unwrap_or_default();
+    let username = auth.session().map(|session| session.account.username).unwrap_or_default();
     let label = view! { "Type \"" <bdi translate="no">{username}</bdi> "\" to confirm" };
     view! {
         <Dialog dialog heading="delete-dialog-heading" title="Delete your account?" closed=move || asked.set(false)>

@@ -14,13 +14,13 @@ use crate::{
         reauth_prompt::ReauthPrompt,
     },
     error::{AppError, Field},
-    session::{AuthState, SessionClient},
+    session::{AuthState, BearerTransport},
 };
 
 /// Sends the mail that confirms the account's email again.
 #[server(
     name = ResendVerification, prefix = "/fn", endpoint = "resend_verification", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn resend_verification() -> Result<(), AppError> {
     crate::http::context::PageContext::from_request()?.resend_verification().await
@@ -28,7 +28,7 @@ pub async fn resend_verification() -> Result<(), AppError> {
 
 /// Sends a link to the new email. The email changes when the link is used.
 #[server(
-    name = ChangeEmail, prefix = "/fn", endpoint = "change_email", input = Json, output = Json, client = SessionClient
+    name = ChangeEmail, prefix = "/fn", endpoint = "change_email", input = Json, output = Json, client = BearerTransport
 )]
 pub async fn change_email(
     /// The new email.
@@ -82,7 +82,7 @@ fn Email(status: ActionStatus) -> impl IntoView {
             let sent = resend_verification().await;
             // The email may have been confirmed in another tab.
             auth.check().await;
-            let confirmed = auth.identity().is_some_and(|me| me.account.email_verified);
+            let confirmed = auth.session().is_some_and(|session| session.account.email_verified);
             let message = match (confirmed, settings::MAIL.get().as_str()) {
                 (true, _) => "Your email is already confirmed.",
                 (_, "kept") => "The email is in the server's mail folder. Open its link to confirm your address.",
@@ -91,7 +91,7 @@ fn Email(status: ActionStatus) -> impl IntoView {
             status.end(sent.map(|()| message.to_owned()));
         });
     };
-    let account = Memo::new(move |_| auth.identity().map(|me| me.account));
+    let account = Memo::new(move |_| auth.session().map(|session| session.account));
     let verified = move || account.get().is_some_and(|account| account.email_verified);
     let resend_button = move || {
         (!verified() && settings::MAIL.get() != "off").then(|| {

@@ -8,7 +8,7 @@ use crate::{components::breakable::breakable, route::Part, session::AuthState};
 #[component]
 pub fn AccountHeader() -> impl IntoView {
     let auth = AuthState::current();
-    let username = move || auth.identity().map(|me| me.account.username).unwrap_or_default();
+    let username = move || auth.session().map(|session| session.account.username).unwrap_or_default();
     let initial = move || username().chars().next().map(|first| first.to_uppercase().to_string());
     view! {
         <header class="account-who">
@@ -16,7 +16,7 @@ pub fn AccountHeader() -> impl IntoView {
             <div>
                 <p class="account-name" translate="no"><bdi>{username}</bdi></p>
                 <p class="hint" translate="no">
-                    <bdi>{move || auth.identity().map(|me| breakable(&me.account.email))}</bdi>
+                    <bdi>{move || auth.session().map(|session| breakable(&session.account.email))}</bdi>
                 </p>
             </div>
             <a class="button button-quiet button-small" href="/logout">"Log out"</a>

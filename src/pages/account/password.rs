@@ -12,13 +12,13 @@ use crate::{
         form::{FormAlert, FormState},
     },
     error::{AppError, Field},
-    session::{AuthState, SessionClient},
+    session::{AuthState, BearerTransport},
 };
 
 /// Changes the account's password and ends all its other sessions. Returns the new token of the current session.
 #[server(
     name = ChangeOwnPassword, prefix = "/fn", endpoint = "change_password", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn change_password(
     /// The current password.

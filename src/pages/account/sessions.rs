@@ -14,18 +14,18 @@ use crate::{
     domain::account::SessionLine,
     error::AppError,
     route::Part,
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// The sessions of the account, the most recently used first.
-#[server(name = OwnSessions, prefix = "/fn", endpoint = "sessions", input = Json, output = Json, client = SessionClient)]
+#[server(name = OwnSessions, prefix = "/fn", endpoint = "sessions", input = Json, output = Json, client = BearerTransport)]
 pub async fn sessions() -> Result<Vec<SessionLine>, AppError> {
     crate::http::context::PageContext::from_request()?.sessions().await
 }
 
 /// Ends one session of the account by its identifier.
 #[server(
-    name = EndSession, prefix = "/fn", endpoint = "end_session", input = Json, output = Json, client = SessionClient
+    name = EndSession, prefix = "/fn", endpoint = "end_session", input = Json, output = Json, client = BearerTransport
 )]
 pub async fn end_session(
     /// The session's identifier.
@@ -37,7 +37,7 @@ pub async fn end_session(
 /// Ends every other session of the account.
 #[server(
     name = EndOtherSessions, prefix = "/fn", endpoint = "end_other_sessions", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn end_other_sessions() -> Result<(), AppError> {
     crate::http::context::PageContext::from_request()?.end_other_sessions().await

@@ -13,13 +13,13 @@ use crate::{
         reauth_prompt::ReauthPrompt,
     },
     error::{AppError, Field},
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// Creates a personal access token for the account. The token is returned only this once.
 #[server(
     name = IssueAccessToken, prefix = "/fn", endpoint = "issue_access_token", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn issue_access_token(
     /// The token's name.

@@ -14,7 +14,7 @@ use crate::{
     },
     domain::account::AccessTokenLine,
     error::AppError,
-    session::SessionClient,
+    session::BearerTransport,
 };
 
 /// The heading's id.
@@ -23,7 +23,7 @@ const HEADING: &str = "tokens-heading";
 /// The personal access tokens of the account, the newest first.
 #[server(
     name = OwnAccessTokens, prefix = "/fn", endpoint = "access_tokens", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn access_tokens() -> Result<Vec<AccessTokenLine>, AppError> {
     crate::http::context::PageContext::from_request()?.access_tokens().await
@@ -32,7 +32,7 @@ pub async fn access_tokens() -> Result<Vec<AccessTokenLine>, AppError> {
 /// Revokes a personal access token of the account by its identifier.
 #[server(
     name = RevokeAccessToken, prefix = "/fn", endpoint = "revoke_access_token", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn revoke_access_token(
     /// The token's identifier.

@@ -13,13 +13,13 @@ use crate::{
     },
     domain::account::Account,
     error::{AppError, Field},
-    session::{AuthState, SessionClient},
+    session::{AuthState, BearerTransport},
 };
 
 /// Changes the account's username.
 #[server(
     name = ChangeUsername, prefix = "/fn", endpoint = "change_username", input = Json, output = Json,
-    client = SessionClient
+    client = BearerTransport
 )]
 pub async fn change_username(
     /// The new username.
@@ -51,7 +51,7 @@ pub fn UsernameRow(
             status
             form=move || view! { <UsernameForm rows reauth status /> }.into_any()
         >
-            <p><bdi translate="no">{move || auth.identity().map(|me| me.account.username)}</bdi></p>
+            <p><bdi translate="no">{move || auth.session().map(|session| session.account.username)}</bdi></p>
         </Row>
     }
 }
@@ -82,7 +82,7 @@ fn UsernameForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> im
                 label="New username"
                 hint="3–32 characters: a–z, 0–9, dot, underscore, hyphen. Your old username becomes available to others."
                 autocomplete="off"
-                value=auth.identity().map(|me| me.account.username).unwrap_or_default()
+                value=auth.session().map(|session| session.account.username).unwrap_or_default()
             />
             <RowButtons rows row=ROW form label="Change username" busy="Changing…" />
         </form>

@@ -6,7 +6,7 @@ use crate::session::AuthState;
 
 /// The view. To continue, it reloads the page, so that nothing started by one account is finished by the other.
 #[component]
-pub fn Elsewhere(
+pub fn OtherAccountNotice(
     /// The username of the account that is now logged in.
     username: String,
 ) -> impl IntoView {

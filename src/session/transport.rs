@@ -1,4 +1,4 @@
-//! The HTTP client of server functions. It sends the token, applies a timeout and notices the end of the session.
+//! The transport of server functions. It sends the token, applies a timeout and notices the end of the session.
 
 use std::{future::Future, mem, time::Duration};
 
@@ -21,10 +21,10 @@ use crate::error::AppError;
 /// The timeout of a request. The server itself responds within 20 s, even when it is busy.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The browser's client. It sends `Authorization: Bearer` (RFC 6750, section 2.1) if there is a token.
-pub struct SessionClient;
+/// The transport in the browser. It sends `Authorization: Bearer` (RFC 6750, section 2.1) if there is a token.
+pub struct BearerTransport;
 
-impl Client<AppError> for SessionClient {
+impl Client<AppError> for BearerTransport {
     type Request = BrowserRequest;
     type Response = BrowserResponse;
 
