@@ -6,7 +6,7 @@ mod shell;
 mod start;
 
 use leptos::{
-    either::{Either, EitherOf10},
+    either::{Either, either},
     prelude::*,
 };
 
@@ -15,8 +15,7 @@ pub use self::shell::shell;
 #[cfg(feature = "browser")]
 pub use self::start::start;
 use crate::{
-    browser::settings,
-    browser::{dom, location::Address, typed},
+    browser::{dom, location::Address, settings, typed},
     components::{
         icon::Mark,
         notice::NoticeLine,
@@ -86,18 +85,18 @@ fn CurrentUser(username: String) -> impl IntoView {
 }
 
 fn view_at(view: View) -> impl IntoView {
-    match view {
-        View::LogIn => EitherOf10::A(view! { <Login /> }),
-        View::Register => EitherOf10::B(view! { <Register /> }),
-        View::Account(_) => EitherOf10::C(view! { <Account /> }),
-        View::LogOut => EitherOf10::D(view! { <Logout /> }),
-        View::Forgot => EitherOf10::E(view! { <Forgot /> }),
-        View::Reset => EitherOf10::F(view! { <Reset /> }),
-        View::Verify => EitherOf10::G(view! { <Verify /> }),
-        View::ConfirmEmail => EitherOf10::H(view! { <ConfirmEmailPage /> }),
-        View::UndoEmail => EitherOf10::I(view! { <UndoEmailPage /> }),
-        View::NotFound => EitherOf10::J(view! { <NotFound /> }),
-    }
+    either!(view,
+        View::LogIn => view! { <Login /> },
+        View::Register => view! { <Register /> },
+        View::Account(_) => view! { <Account /> },
+        View::LogOut => view! { <Logout /> },
+        View::Forgot => view! { <Forgot /> },
+        View::Reset => view! { <Reset /> },
+        View::Verify => view! { <Verify /> },
+        View::ConfirmEmail => view! { <ConfirmEmailPage /> },
+        View::UndoEmail => view! { <UndoEmailPage /> },
+        View::NotFound => view! { <NotFound /> },
+    )
 }
 
 /// Sets the title and moves the focus to the heading of a new view. If the view was chosen in the select box, the focus

@@ -1,54 +1,83 @@
 //! The views and their paths.
 
-mod part;
+/// Declares an enum of views from its table: each row is a view with its path and its name. Variants that have no row
+/// follow.
+macro_rules! views {
+    (
+        $(#[$about:meta])*
+        $views:ident { $($(#[$doc:meta])* $view:ident: $path:literal, $name:literal;)* }
+        $($others:tt)*
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $views {
+            $($(#[$doc])* $view,)*
+            $($others)*
+        }
 
-pub use self::part::Part;
+        impl $views {
+            /// The table: each view with its path and its name.
+            const TABLE: &'static [(Self, &'static str, &'static str)] = &[$((Self::$view, $path, $name)),*];
 
-/// A view of the page, which has its own path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    /// The login form, or the home view after login.
-    LogIn,
-    /// Registration.
-    Register,
+            /// The path and the name. A view without a row has no path.
+            fn row(self) -> (&'static str, &'static str) {
+                let row = Self::TABLE.iter().find(|(view, ..)| *view == self);
+                row.map_or(("", "Page not found"), |(_, path, name)| (path, name))
+            }
+        }
+    };
+}
+
+views! {
+    /// A view of the page, which has its own path. The names are short enough for the select box.
+    View {
+        /// The login form, or the home view after login.
+        LogIn: "/login", "Log in";
+        /// Registration.
+        Register: "/register", "Register";
+        /// Logout.
+        LogOut: "/logout", "Log out";
+        /// The form that requests a link for a password reset.
+        Forgot: "/forgot", "Reset password";
+        /// The target of a link that resets the password.
+        Reset: "/reset", "New password";
+        /// The target of a link that confirms an email.
+        Verify: "/verify", "Confirm email";
+        /// The target of a link that changes the account's email.
+        ConfirmEmail: "/confirm-email", "New email";
+        /// The target of a link that restores the previous email.
+        UndoEmail: "/undo-email", "Undo change";
+    }
     /// A part of the account view.
     Account(Part),
-    /// Logout.
-    LogOut,
-    /// The form that requests a link for a password reset.
-    Forgot,
-    /// The target of a link that resets the password.
-    Reset,
-    /// The target of a link that confirms an email.
-    Verify,
-    /// The target of a link that changes the account's email.
-    ConfirmEmail,
-    /// The target of a link that restores the previous email.
-    UndoEmail,
     /// Any other path.
     NotFound,
 }
 
-impl View {
-    /// All views that have a path.
-    pub const ALL: [Self; 13] = [
-        Self::LogIn,
-        Self::Register,
-        Self::ACCOUNT,
-        Self::LogOut,
-        Self::Account(Part::Security),
-        Self::Account(Part::Sessions),
-        Self::Account(Part::Tokens),
-        Self::Account(Part::Data),
-        Self::Forgot,
-        Self::Reset,
-        Self::Verify,
-        Self::ConfirmEmail,
-        Self::UndoEmail,
-    ];
+views! {
+    /// A part of the account view. The parts are in the order of the navigation.
+    Part {
+        /// Email and username.
+        Profile: "/account", "Profile";
+        /// The password and other credentials.
+        Security: "/account/security", "Security";
+        /// The list of sessions.
+        Sessions: "/account/sessions", "Sessions";
+        /// Personal access tokens.
+        Tokens: "/account/tokens", "Tokens";
+        /// Data export and account deletion.
+        Data: "/account/data", "Data";
+    }
+}
 
+impl View {
     /// The first part of the account view, which represents the whole account in the navigation.
     pub const ACCOUNT: Self = Self::Account(Part::Profile);
+
+    /// All views that have a path.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::TABLE.iter().map(|(view, ..)| *view).chain(Part::all().map(Self::Account))
+    }
 
     /// The entry of the navigation that a view belongs to. All parts of the account share one.
     #[must_use]
@@ -63,52 +92,48 @@ impl View {
     #[must_use]
     pub fn at(path: &str) -> Self {
         match path.trim_end_matches('/') {
-            "" | "/login" => Self::LogIn,
-            "/register" => Self::Register,
-            "/logout" => Self::LogOut,
-            "/forgot" => Self::Forgot,
-            "/reset" => Self::Reset,
-            "/verify" => Self::Verify,
-            "/confirm-email" => Self::ConfirmEmail,
-            "/undo-email" => Self::UndoEmail,
-            path => Part::at(path).map_or(Self::NotFound, Self::Account),
+            "" => Self::LogIn,
+            path => Self::all().find(|view| view.path() == path).unwrap_or(Self::NotFound),
         }
     }
 
     /// The view's path. Empty for [`View::NotFound`].
     #[must_use]
-    pub const fn path(self) -> &'static str {
+    pub fn path(self) -> &'static str {
         match self {
-            Self::LogIn => "/login",
-            Self::Register => "/register",
             Self::Account(part) => part.path(),
-            Self::LogOut => "/logout",
-            Self::Forgot => "/forgot",
-            Self::Reset => "/reset",
-            Self::Verify => "/verify",
-            Self::ConfirmEmail => "/confirm-email",
-            Self::UndoEmail => "/undo-email",
-            Self::NotFound => "",
+            view => view.row().0,
         }
     }
 
-    /// The view's name, which depends on whether somebody is logged in. It is short enough for the select box.
+    /// The view's name, which depends on whether somebody is logged in.
     #[must_use]
-    pub const fn name(self, signed_in: bool) -> &'static str {
+    pub fn name(self, signed_in: bool) -> &'static str {
         match self {
             Self::LogIn if signed_in => "Home",
-            Self::LogIn => "Log in",
-            Self::Register => "Register",
-            Self::Account(Part::Profile) => "Account",
+            Self::ACCOUNT => "Account",
             Self::Account(part) => part.name(),
-            Self::LogOut => "Log out",
-            Self::Forgot => "Reset password",
-            Self::Reset => "New password",
-            Self::Verify => "Confirm email",
-            Self::ConfirmEmail => "New email",
-            Self::UndoEmail => "Undo change",
-            Self::NotFound => "Page not found",
+            view => view.row().1,
         }
+    }
+}
+
+impl Part {
+    /// All parts.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::TABLE.iter().map(|(part, ..)| *part)
+    }
+
+    /// The part's path.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The part's name, for its heading and the navigation.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().1
     }
 }
 
@@ -118,7 +143,7 @@ mod tests {
 
     #[test]
     fn each_address_has_its_view() {
-        for view in View::ALL {
+        for view in View::all() {
             assert_eq!(View::at(view.path()), view);
         }
         for (path, view) in [

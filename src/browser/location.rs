@@ -110,5 +110,5 @@ fn view_of_link(event: &MouseEvent) -> Option<View> {
     }
     let link = event.target()?.dyn_into::<Element>().ok()?.closest("a").ok()??;
     let href = link.get_attribute("href")?;
-    View::ALL.into_iter().find(|view| view.path() == href)
+    View::all().find(|view| view.path() == href)
 }

@@ -114,7 +114,7 @@ fn functions(state: &AppState) -> impl Iterator<Item = Route> {
 }
 
 fn views() -> impl Iterator<Item = Route> {
-    let paths = View::ALL.map(View::path).into_iter().chain(["/"]);
+    let paths = View::all().map(View::path).chain(["/"]);
     paths.map(|path| (path.to_owned(), get(page)))
 }
 

@@ -44,7 +44,7 @@ pub fn Parts(
     };
     view! {
         <nav class="account-parts" aria-label="Your account">
-            <ul>{Part::ALL.map(link)}</ul>
+            <ul>{Part::all().map(link).collect_view()}</ul>
         </nav>
     }
 }
