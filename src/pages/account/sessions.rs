@@ -1,6 +1,6 @@
 //! The list of sessions.
 
-use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
+use leptos::{prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     components::{
         action_status::{ActionStatus, ActionStatusLine},
         confirm_button::ConfirmButton,
-        loaded::{Failed, Loaded, Loading},
+        loaded::{List, loaded},
         reauth_prompt::ReauthPrompt,
     },
     domain::account::SessionLine,
@@ -52,24 +52,14 @@ pub fn Sessions(
     /// The prompt for the password.
     reauth: ReauthPrompt,
 ) -> impl IntoView {
-    let list = RwSignal::new(Loaded::Loading);
+    let list = List::load(|| Box::pin(sessions()));
     let status = ActionStatus::none();
-    let load = StoredValue::new_local(Box::new(move || {
-        spawn_local(async move {
-            let result = sessions().await;
-            list.try_set(result.into());
-        });
-    }) as Box<dyn Fn()>);
-    let reload = move || {
-        load.try_with_value(|load| load());
-    };
-    Effect::new(move |_| reload());
     // Shows the result of an operation and loads the list again, unless the user cancelled.
     let finish = move |result| {
         let is_confirmed = result != Err(AppError::ReauthRequired);
         status.end(result);
         if is_confirmed {
-            reload();
+            list.reload();
             dom::focus_id(HEADING.into());
         }
     };
@@ -91,28 +81,24 @@ pub fn Sessions(
             finish(result.map(|()| "All other devices are logged out.".into()));
         });
     };
-    let lines = move || match list.get() {
-        Loaded::Loading => EitherOf3::A(view! { <Loading what="your sessions" /> }),
-        Loaded::Failed(error) => EitherOf3::B(view! { <Failed text=error.to_string() heading=HEADING load /> }),
-        Loaded::Ready(lines) => {
-            let others = (lines.len() > 1).then(|| {
-                view! {
-                    <p class="actions">
-                        <ConfirmButton
-                            label="Log out all other devices"
-                            name="Log out all other devices"
-                            question="Log out everywhere but here?"
-                            action=end_others
-                        />
-                    </p>
-                }
-            });
-            let only_this_device = others.is_none().then_some("No other devices.");
-            EitherOf3::C(view! {
-                <ul class="rows">{lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}</ul>
-                {others}
-                <p class="hint">{only_this_device}</p>
-            })
+    let lines = move |lines: Vec<SessionLine>| {
+        let others = (lines.len() > 1).then(|| {
+            view! {
+                <p class="actions">
+                    <ConfirmButton
+                        label="Log out all other devices"
+                        name="Log out all other devices"
+                        question="Log out everywhere but here?"
+                        action=end_others
+                    />
+                </p>
+            }
+        });
+        let only_this_device = others.is_none().then_some("No other devices.");
+        view! {
+            <ul class="rows">{lines.into_iter().map(|line| view! { <Line line end /> }).collect_view()}</ul>
+            {others}
+            <p class="hint">{only_this_device}</p>
         }
     };
     view! {
@@ -122,7 +108,7 @@ pub fn Sessions(
             <a href=Part::Security.path()>"change your password"</a> "."
         </p>
         <ActionStatusLine status />
-        {lines}
+        {loaded(list, "your sessions", HEADING, lines)}
     }
 }
 

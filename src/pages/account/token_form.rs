@@ -10,8 +10,10 @@ use crate::{
         copy::Copyable,
         field::{SelectField, TextField},
         form::{FormAlert, FormState},
+        loaded::List,
         reauth_prompt::ReauthPrompt,
     },
+    domain::account::AccessTokenLine,
     error::{AppError, Field},
     session::BearerTransport,
 };
@@ -40,13 +42,13 @@ const ROW: &str = "token";
 /// The "New token" button, which the form replaces. The new token is then shown until the user dismisses it or opens
 /// another part. It is shown nowhere else.
 #[component]
-pub fn NewTokenSection<F: Fn() + Copy + Send + Sync + 'static>(
+pub fn NewTokenSection(
     /// The prompt for the password.
     reauth: ReauthPrompt,
     /// The new token while it is shown.
     new_token: RwSignal<Option<String>>,
-    /// Loads the list again.
-    reload: F,
+    /// The list below, which is loaded again when there is a new token.
+    list: List<AccessTokenLine>,
 ) -> impl IntoView {
     let rows = OpenRow::none();
     let open = Memo::new(move |_| rows.is_open(ROW));
@@ -67,17 +69,17 @@ pub fn NewTokenSection<F: Fn() + Copy + Send + Sync + 'static>(
         <div class="new-token">
             {move || new_token.get().map(|token| view! { <NewTokenPanel token new_token /> })}
             {button}
-            {move || open.get().then(|| view! { <TokenForm reauth rows new_token reload /> })}
+            {move || open.get().then(|| view! { <TokenForm reauth rows new_token list /> })}
         </div>
     }
 }
 
 #[component]
-fn TokenForm<F: Fn() + Copy + 'static>(
+fn TokenForm(
     reauth: ReauthPrompt,
     rows: OpenRow,
     new_token: RwSignal<Option<String>>,
-    reload: F,
+    list: List<AccessTokenLine>,
 ) -> impl IntoView {
     let form = FormState::new("token");
     let submit = move |event: SubmitEvent| {
@@ -91,7 +93,7 @@ fn TokenForm<F: Fn() + Copy + 'static>(
                 if new_token.try_set(Some(token)).is_none() {
                     dom::focus_id(PANEL_HEADING.into());
                 }
-                reload();
+                list.reload();
             }
         });
     };

@@ -1,6 +1,6 @@
 //! The list of personal access tokens.
 
-use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
+use leptos::{prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
 use super::token_form::NewTokenSection;
@@ -9,7 +9,7 @@ use crate::{
     components::{
         action_status::{ActionStatus, ActionStatusLine},
         confirm_button::ConfirmButton,
-        loaded::{Failed, Loaded, Loading},
+        loaded::{List, loaded},
         reauth_prompt::ReauthPrompt,
     },
     domain::account::AccessTokenLine,
@@ -47,25 +47,13 @@ pub fn AccessTokens(
     /// The prompt for the password.
     reauth: ReauthPrompt,
 ) -> impl IntoView {
-    let list = RwSignal::new(Loaded::Loading);
+    let list = List::load(|| Box::pin(access_tokens()));
     let status = ActionStatus::none();
-    let load = StoredValue::new_local(Box::new(move || {
-        spawn_local(async move {
-            let result = access_tokens().await;
-            list.try_set(result.into());
-        });
-    }) as Box<dyn Fn()>);
-    Effect::new(move |_| load.with_value(|load| load()));
-    let reload = move || {
-        load.try_with_value(|load| load());
-    };
     let new_token = RwSignal::new(None::<String>);
     let revoke = move |line: &AccessTokenLine| {
         let (id, message) = (line.id.clone(), [&line.name, " is revoked."].concat());
         // The token in the panel is the newest of the list. Its panel closes when it is revoked.
-        if list.with_untracked(
-            |list| matches!(list, Loaded::Ready(lines) if lines.first().is_some_and(|first| first.id == id)),
-        ) {
+        if list.first().is_some_and(|first| first.id == id) {
             new_token.set(None);
         }
         status.begin("Revoking it…");
@@ -75,19 +63,15 @@ pub fn AccessTokens(
                 Ok(()) | Err(AppError::NotFound) => Ok(message),
                 Err(error) => Err(error),
             });
-            reload();
+            list.reload();
             dom::focus_id(HEADING.into());
         });
     };
-    let lines = move || match list.get() {
-        Loaded::Loading => EitherOf3::A(view! { <Loading what="your tokens" /> }),
-        Loaded::Failed(error) => EitherOf3::B(view! { <Failed text=error.to_string() heading=HEADING load /> }),
-        Loaded::Ready(lines) => {
-            let empty = lines.is_empty().then(|| view! { <p class="empty">"No tokens yet."</p> });
-            EitherOf3::C(view! {
-                <ul class="rows">{lines.into_iter().map(|line| view! { <Line line revoke /> }).collect_view()}</ul>
-                {empty}
-            })
+    let lines = move |lines: Vec<AccessTokenLine>| {
+        let empty = lines.is_empty().then(|| view! { <p class="empty">"No tokens yet."</p> });
+        view! {
+            <ul class="rows">{lines.into_iter().map(|line| view! { <Line line revoke /> }).collect_view()}</ul>
+            {empty}
         }
     };
     view! {
@@ -96,9 +80,9 @@ pub fn AccessTokens(
             "Let scripts use your account without your password. Tokens can't change your email, password or sessions. "
             <a href="/api/docs#personal-access-tokens" target="_blank">"API reference (new tab)"</a>
         </p>
-        <NewTokenSection reauth new_token reload />
+        <NewTokenSection reauth new_token list />
         <ActionStatusLine status />
-        {lines}
+        {loaded(list, "your tokens", HEADING, lines)}
     }
 }
 
