@@ -244,3 +244,25 @@ pub fn SubmitButton(
         </button>
     }
 }
+
+/// The submit button and the cancel button.
+#[component]
+pub fn FormButtons<F: Fn() + 'static>(
+    /// The form.
+    form: FormState,
+    /// The submit button's label.
+    label: &'static str,
+    /// The label while a submission is pending.
+    busy: &'static str,
+    /// Runs when the user cancels.
+    cancel: F,
+) -> impl IntoView {
+    view! {
+        <div class="form-buttons">
+            <SubmitButton form label busy />
+            <button class="button button-quiet" type="button" on:click=move |_| cancel()>
+                "Cancel"
+            </button>
+        </div>
+    }
+}

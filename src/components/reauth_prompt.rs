@@ -7,7 +7,7 @@ use server_fn::codec::Json;
 use super::{
     dialog::{Dialog, close},
     field::{HiddenUsername, PasswordField},
-    form::{FormAlert, FormState, SubmitButton},
+    form::{FormAlert, FormButtons, FormState},
 };
 use crate::{
     error::{AppError, Field},
@@ -126,10 +126,7 @@ fn PasswordDialog(reauth: ReauthPrompt) -> impl IntoView {
                     hint=""
                     autofocus=true
                 />
-                <div class="form-buttons">
-                    <SubmitButton form label="Confirm" busy="Confirming…" />
-                    <button class="button button-quiet" type="button" on:click=move |_| close(dialog)>"Cancel"</button>
-                </div>
+                <FormButtons form label="Confirm" busy="Confirming…" cancel=move || close(dialog) />
             </form>
         </Dialog>
     }

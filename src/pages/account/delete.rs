@@ -7,7 +7,7 @@ use crate::{
     components::{
         dialog::{Dialog, close},
         field::TextField,
-        form::{FormAlert, FormState, SubmitButton},
+        form::{FormAlert, FormButtons, FormState},
         reauth_prompt::ReauthPrompt,
     },
     error::{AppError, Field},
@@ -77,10 +77,7 @@ fn DeleteDialog(reauth: ReauthPrompt, asked: RwSignal<bool>) -> impl IntoView {
             <form class="form form-danger" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
                 <FormAlert form />
                 <TextField form field=Field::Username label hint="" autocomplete="off" value=String::new() />
-                <div class="form-buttons">
-                    <SubmitButton form label="Delete my account" busy="Deleting…" />
-                    <button class="button button-quiet" type="button" on:click=move |_| close(dialog)>"Cancel"</button>
-                </div>
+                <FormButtons form label="Delete my account" busy="Deleting…" cancel=move || close(dialog) />
             </form>
         </Dialog>
     }

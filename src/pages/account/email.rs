@@ -3,14 +3,14 @@
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::row::{Fact, OpenRow, Row, RowButtons};
+use super::row::{Fact, OpenRow, Row};
 use crate::{
     browser::settings,
     components::{
         action_status::ActionStatus,
         breakable::breakable,
         field::TextField,
-        form::{FormAlert, FormState},
+        form::{FormAlert, FormButtons, FormState},
         reauth_prompt::ReauthPrompt,
     },
     error::{AppError, Field},
@@ -146,7 +146,7 @@ fn EmailForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> impl 
                 autocomplete="email"
                 value=String::new()
             />
-            <RowButtons rows row=ROW form label="Change email" busy="Sending…" />
+            <FormButtons form label="Change email" busy="Sending…" cancel=move || rows.close(ROW) />
         </form>
     }
 }

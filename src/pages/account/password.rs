@@ -3,13 +3,13 @@
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::row::{OpenRow, Row, RowButtons};
+use super::row::{OpenRow, Row};
 use crate::{
     browser::dom,
     components::{
         action_status::ActionStatus,
         field::{HiddenUsername, PasswordField, password_hint},
-        form::{FormAlert, FormState},
+        form::{FormAlert, FormButtons, FormState},
     },
     error::{AppError, Field},
     session::{AuthState, BearerTransport},
@@ -108,7 +108,7 @@ fn PasswordForm(rows: OpenRow, status: ActionStatus) -> impl IntoView {
                 "Also revoke my access tokens"
             </label>
             <p class="hint">"This logs you out everywhere else."</p>
-            <RowButtons rows row=ROW form label="Change password" busy="Changing…" />
+            <FormButtons form label="Change password" busy="Changing…" cancel=move || rows.close(ROW) />
         </form>
     }
 }

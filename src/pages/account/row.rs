@@ -4,10 +4,7 @@ use leptos::{either::Either, prelude::*};
 
 use crate::{
     browser::dom,
-    components::{
-        action_status::{ActionStatus, ActionStatusLine},
-        form::{FormState, SubmitButton},
-    },
+    components::action_status::{ActionStatus, ActionStatusLine},
 };
 
 /// The open row of a part. At most one is open. Cheap to copy.
@@ -113,30 +110,6 @@ pub fn Fact(
         <div class="row">
             <dt>{label}</dt>
             <dd class="row-value">{children()}</dd>
-        </div>
-    }
-}
-
-/// The buttons of an open row's form.
-#[component]
-pub fn RowButtons(
-    /// Which row is open.
-    rows: OpenRow,
-    /// The row's identifier.
-    row: &'static str,
-    /// The row's form.
-    form: FormState,
-    /// The submit button's label.
-    label: &'static str,
-    /// The label while a submission is pending.
-    busy: &'static str,
-) -> impl IntoView {
-    view! {
-        <div class="form-buttons">
-            <SubmitButton form label busy />
-            <button class="button button-quiet" type="button" on:click=move |_| rows.close(row)>
-                "Cancel"
-            </button>
         </div>
     }
 }

@@ -3,13 +3,13 @@
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::row::{OpenRow, RowButtons, button_id};
+use super::row::{OpenRow, button_id};
 use crate::{
     browser::dom,
     components::{
         copy::Copyable,
         field::{SelectField, TextField},
-        form::{FormAlert, FormState},
+        form::{FormAlert, FormButtons, FormState},
         loaded::List,
         reauth_prompt::ReauthPrompt,
     },
@@ -121,7 +121,7 @@ fn TokenForm(
                 label="Expires"
                 options=&[("30", "In 30 days"), ("7", "In 7 days"), ("90", "In 90 days"), ("365", "In a year")]
             />
-            <RowButtons rows row=ROW form label="Create token" busy="Creating…" />
+            <FormButtons form label="Create token" busy="Creating…" cancel=move || rows.close(ROW) />
         </form>
     }
 }

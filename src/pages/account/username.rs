@@ -3,12 +3,12 @@
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use server_fn::codec::Json;
 
-use super::row::{OpenRow, Row, RowButtons};
+use super::row::{OpenRow, Row};
 use crate::{
     components::{
         action_status::ActionStatus,
         field::TextField,
-        form::{FormAlert, FormState},
+        form::{FormAlert, FormButtons, FormState},
         reauth_prompt::ReauthPrompt,
     },
     domain::account::Account,
@@ -84,7 +84,7 @@ fn UsernameForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> im
                 autocomplete="off"
                 value=auth.session().map(|session| session.account.username).unwrap_or_default()
             />
-            <RowButtons rows row=ROW form label="Change username" busy="Changing…" />
+            <FormButtons form label="Change username" busy="Changing…" cancel=move || rows.close(ROW) />
         </form>
     }
 }
