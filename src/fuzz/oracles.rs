@@ -22,7 +22,7 @@ use vestibule::{
     },
 };
 
-use crate::util::{Answer, App, Backend, PASSWORD, some_address};
+use crate::util::{App, Backend, PASSWORD, Response, some_address};
 
 /// Checks one input.
 pub type Oracle = fn(&[u8]);
@@ -298,10 +298,10 @@ impl Host {
         created["token"].as_str().expect("a token").clone_into(&mut self.access);
     }
 
-    fn send(&self, path: &str, body: Vec<u8>, token: Option<&str>) -> Answer {
+    fn send(&self, path: &str, body: Vec<u8>, token: Option<&str>) -> Response {
         // Earlier requests must not cause rate limits.
         self.app.clock.advance(Duration::from_mins(20));
-        let mut call = self.app.call("POST", path).body("application/json", body).from(&some_address());
+        let mut call = self.app.request("POST", path).body("application/json", body).from(&some_address());
         if let Some(token) = token {
             call = call.bearer(token);
         }

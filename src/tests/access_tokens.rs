@@ -8,7 +8,7 @@ use vestibule::{domain::time::Timestamp, mail::MailUrl};
 
 use crate::{
     on_both,
-    util::{Answer, App, Backend, PASSWORD, some_address},
+    util::{App, Backend, PASSWORD, Response, some_address},
 };
 
 const TOKENS: &str = "/api/accounts/tokens/";
@@ -16,7 +16,7 @@ const ME: &str = "/api/accounts/me/";
 const NEW: &str = "walrus orchard lantern";
 
 impl App {
-    async fn request_token(&self, token: &str, name: &str, scope: &str, days: i64) -> Answer {
+    async fn request_token(&self, token: &str, name: &str, scope: &str, days: i64) -> Response {
         self.ask("POST", TOKENS, token, &json!({ "name": name, "scope": scope, "days": days })).await
     }
 

@@ -2,12 +2,216 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use vestibule::store::{ActiveSessions, DatabaseUrl, LimitedAction, RateLimit};
 
 use crate::{
     on_both,
-    util::{App, Backend, PASSWORD, some_address},
+    util::{
+        App, Backend, PASSWORD,
+        actors::Client,
+        macros::{both, snapshot},
+        some_address,
+    },
 };
+
+both! {
+    a_username_changes_unless_it_is_taken_r1,
+    a_username_wanted_by_four_at_once_goes_to_one_r1,
+    all_stored_personal_data_is_exported_r110,
+    a_deleted_account_leaves_nothing_behind_r110,
+}
+
+async fn a_username_changes_unless_it_is_taken_r1(app: App) {
+    let ann = app.register("ann").await;
+    app.register("bob").await;
+    let phone = ann.log_in().await;
+    phone.assert_logged_in().await;
+    let taken = phone.change_username("BOB").await;
+    snapshot!(taken.shape(), @r#"
+    400 Bad Request
+    cache-control: no-store
+    content-type: application/json; charset=utf-8
+    vary: Authorization, Origin, Sec-Fetch-Site
+    {"status":"fail","code":"invalid","error":"Please correct the marked fields.","errors":{"username":["This name is taken. Choose another."]}}
+    "#);
+    for invalid in ["x", "ann@example.org", "admin", ""] {
+        phone.change_username(invalid).await.assert_status(400);
+    }
+
+    let changed = phone.change_username("Annie").await;
+    assert_eq!(changed.json(), json!({ "status": "ok", "username": "Annie" }));
+    assert_eq!(phone.me().await["username"], "Annie");
+    app.user("annie").assert_can_log_in(PASSWORD).await;
+    ann.assert_cannot_log_in(PASSWORD).await;
+    // Another spelling of the same username.
+    phone.change_username("annie").await.assert_status(200);
+    // The old username is available.
+    let body = json!({ "email": "another@example.org", "username": "ann", "password": PASSWORD });
+    app.post("api_register/", &body).from_anywhere().await.assert_status(200);
+}
+
+async fn a_username_wanted_by_four_at_once_goes_to_one_r1(app: App) {
+    let mut devices = Vec::new();
+    for name in ["ann", "bob", "cyd", "dan"] {
+        devices.push(app.register(name).await.log_in().await);
+    }
+    let requests = devices.iter().map(|device| device.change_username("wanted").send());
+    let responses = futures_util::future::join_all(requests).await;
+    let count = |status: u16| responses.iter().filter(|response| response.status == status).count();
+    assert_eq!(count(200), 1, "{responses:?}");
+    assert_eq!(count(400), 3, "{responses:?}");
+}
+
+/// Personal data that is stored but not exported: secrets, and values that follow from exported ones.
+const NOT_EXPORTED: [&str; 18] = [
+    "users.password_hash",
+    "users.email_key",
+    "users.username_key",
+    // A disabled account can't request an export.
+    "users.disabled_at",
+    "sessions.token_hash",
+    "sessions.user_id",
+    "account_throttles.key",
+    "mails.id",
+    "mails.user_id",
+    "links.token_hash",
+    "access_tokens.token_hash",
+    "access_tokens.user_id",
+    "links.user_id",
+    // The value follows from the count.
+    "account_throttles.delay",
+    // Operations that run at this moment, and end within seconds.
+    "account_throttles.reserved",
+    "account_throttles.reserved_until",
+    "known_networks.key",
+    "known_networks.user_id",
+];
+
+/// The place of each other column in the export.
+fn place<'a>(export: &'a Value, table: &str, column: &str) -> Option<&'a Value> {
+    let (session, mail, link) = (&export["sessions"][0], &export["mails"][0], &export["links"][0]);
+    match (table, column) {
+        ("users", "last_login_at" | "email_verified_at") => export.get(column),
+        ("users", _) => export["account"].get(column),
+        ("sessions", "name") => session.get("client_name"),
+        ("sessions", "previous_login_at" | "proven_at") => session.get(column),
+        ("sessions", _) => session["session"].get(column),
+        ("mails", _) => mail.get(column),
+        ("access_tokens", _) => export["access_tokens"][0].get(column),
+        ("links", _) => link.get(column),
+        ("known_networks", _) => export["known_networks"][0].get("last_login_at"),
+        ("account_throttles", "failures") => export["failed_logins"].get("count"),
+        ("account_throttles", _) => export["failed_logins"].get(column),
+        _ => None,
+    }
+}
+
+async fn all_stored_personal_data_is_exported_r110(app: App) {
+    let ann = app.register("ann").await;
+    let laptop = ann.log_in().await;
+    app.clock.advance(Duration::from_mins(1));
+    let phone = ann.log_in().await;
+    // One mail with a link was sent, and another is queued.
+    app.deliver().await;
+    phone.post("resend_verification/", &json!({})).await.assert_status(200);
+    phone.create_access_token("a script", "read").await;
+    ann.assert_cannot_log_in("wrong").await;
+
+    let response = phone.get("export/").await;
+    assert_eq!(response.header("content-disposition"), "attachment; filename=\"account.json\"");
+    let export = response.json();
+    assert_eq!(export["account"]["email"], "ann@example.org");
+    assert_eq!(export["account"]["username"], "ann");
+    assert_eq!(export["last_login_at"], "2026-11-22T12:01:00Z");
+    assert_eq!(export["sessions"][0]["previous_login_at"], "2026-11-22T12:00:00Z");
+    assert_eq!(export["failed_logins"], json!({ "count": 1, "last_at": "2026-11-22T12:01:00Z" }));
+    for secret in [phone.token.as_str(), laptop.token.as_str(), "argon2"] {
+        assert!(!response.text.contains(secret), "{}", response.text);
+    }
+
+    let columns = columns(&app).await;
+    assert!(columns.len() > 20, "{columns:?}");
+    for (table, column) in columns {
+        let name = format!("{table}.{column}");
+        // The limits of an address or a mailbox contain no personal data. The limits of an account are deleted with
+        // it. A decoy records only that a mailbox was asked about, and not which one. Facts of the server concern
+        // no account.
+        let of_nobody = ["address_throttles", "decoy_links", "server_facts"].contains(&table.as_str());
+        let exported = of_nobody || place(&export, &table, &column).is_some();
+        assert!(exported || NOT_EXPORTED.contains(&name.as_str()), "{name} is stored, but not exported");
+    }
+}
+
+/// Every column of every table.
+async fn columns(app: &App) -> Vec<(String, String)> {
+    match &app.config.database.url {
+        DatabaseUrl::Sqlite(file) => {
+            let mut connection = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+            let sql = "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c \
+                       WHERE m.type = 'table' AND m.name NOT LIKE '\\_sqlx%' ESCAPE '\\'";
+            sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap()
+        }
+        DatabaseUrl::Postgres(url) => {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            let sql = "SELECT table_name::text, column_name::text FROM information_schema.columns \
+                       WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'";
+            sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap()
+        }
+    }
+}
+
+/// Takes one notification of each kind, of an account that may have one an hour. Returns how many it was allowed.
+async fn take_notifications(app: &App, user: &str) -> usize {
+    let limit = RateLimit { burst: 1, interval: Duration::from_hours(1) };
+    let mut allowed = 0;
+    for action in [LimitedAction::Tokens, LimitedAction::Passwords, LimitedAction::Moves] {
+        allowed += usize::from(app.store.take(&action.key(user), limit, app.now()).await.unwrap().is_ok());
+    }
+    allowed
+}
+
+async fn a_deleted_account_leaves_nothing_behind_r110(app: App) {
+    let (ann, bob) = (app.register("ann").await, app.register("bob").await);
+    let (mut phone, laptop, bobs_phone) = (ann.log_in().await, ann.log_in().await, bob.log_in().await);
+    phone.assert_logged_in().await;
+    laptop.assert_logged_in().await;
+    phone.delete_account("").await.assert_status(400);
+    phone.delete_account("bob").await.assert_status(400);
+    app.clock.advance(Duration::from_mins(10));
+    phone.delete_account("ann").await.assert_status(403);
+    phone.confirm_password().await;
+    ann.assert_cannot_log_in("wrong").await;
+    let user = phone.me().await["id"].as_str().unwrap().to_owned();
+    let strangers = app.service.strangers_key("ann@example.org");
+    assert!(app.store.attempts_of(&user, &strangers).await.unwrap().1.is_some());
+    assert_eq!(take_notifications(&app, &user).await, 3);
+    assert_eq!(take_notifications(&app, &user).await, 0);
+
+    let deleted = phone.delete_account("Ann").await;
+    assert_eq!(deleted.assert_status(204).header("clear-site-data"), "\"storage\"");
+
+    phone.assert_logged_out().await;
+    laptop.assert_logged_out().await;
+    bobs_phone.assert_logged_in().await;
+    assert_eq!(app.store.attempts_of(&user, &strangers).await.unwrap(), (None, None));
+    assert_eq!(take_notifications(&app, &user).await, 3);
+    assert!(app.store.list_sessions(&user, ActiveSessions::ALL).await.unwrap().is_empty());
+    ann.assert_cannot_log_in(PASSWORD).await;
+    // The email is available again, for a new account.
+    let ann = app.register("ann").await;
+    assert_eq!(ann.log_in().await.sessions().await.len(), 1);
+}
+
+/// Only a name that is in use is reported as such. Any other rejection by the database is an internal error.
+#[tokio::test]
+async fn a_rename_that_the_database_rejects_is_an_internal_error() {
+    let app = App::start(Backend::Sqlite).await;
+    let phone = app.register("ann").await.log_in().await;
+    app.refuse("UPDATE OF username ON users").await;
+    phone.change_username("annie").await.assert_status(500).assert_code("internal");
+}
 
 on_both! {
     async fn a_person_registers_logs_in_and_logs_out_r37(app: App) {

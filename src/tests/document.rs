@@ -22,7 +22,7 @@ async fn the_document_tells_of_every_call_and_of_nothing_else() {
     assert_eq!(described, there);
     for path in described {
         for method in METHODS {
-            let given = app.call(method.as_str(), &path.replace("{id}", "0")).send().await.status;
+            let given = app.request(method.as_str(), &path.replace("{id}", "0")).send().await.status;
             assert_eq!(given == 405, operation(document, &method, path).is_none(), "{method} {path}: {given}");
         }
     }
@@ -34,7 +34,7 @@ async fn the_document_tells_which_calls_want_a_token_r46() {
     let document = app.document().await;
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, entry) in item.as_object().unwrap() {
-            let call = app.call(&method.to_uppercase(), &path.replace("{id}", "0"));
+            let call = app.request(&method.to_uppercase(), &path.replace("{id}", "0"));
             let given = call.body("application/json", "{}").send().await.status;
             assert_eq!(given == 401, entry["security"] == json!([{ "bearer": [] }]), "{method} {path}: {given}");
         }

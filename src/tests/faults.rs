@@ -23,7 +23,7 @@ use crate::{
     util::{App, Backend, PASSWORD, assert_in_time, some_address},
 };
 
-fn is_unavailable(answer: &crate::util::Answer) -> bool {
+fn is_unavailable(answer: &crate::util::Response) -> bool {
     answer.status == 503 && answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0)
 }
 

@@ -83,7 +83,7 @@ async fn a_client_of_django_rest_framework_works_unchanged() {
         let me = app.get(path).header("authorization", format!("Token {token}")).send().await;
         assert_eq!(me.status, 200, "{path}");
     }
-    let out = app.call("POST", LOGOUT).header("authorization", format!("Token {token}")).send().await;
+    let out = app.request("POST", LOGOUT).header("authorization", format!("Token {token}")).send().await;
     assert_eq!(out.status, 204, "without a body and a content type");
 }
 
@@ -188,7 +188,7 @@ async fn everything_but_the_public_list_wants_a_token_r46() {
         let mut wanted = 0;
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let status =
-                app.call(method, &path).body("application/json", fields.to_string()).send().await.status.as_u16();
+                app.request(method, &path).body("application/json", fields.to_string()).send().await.status.as_u16();
             assert!([401, 405].contains(&status), "{method} {path}: {status}");
             wanted += usize::from(status == 401);
         }

@@ -24,7 +24,7 @@ use vestibule::{
 
 use crate::{
     on_both,
-    util::{Answer, App, Backend, PASSWORD, mail_capture::token_of, some_address},
+    util::{App, Backend, PASSWORD, Response, mail_capture::token_of, some_address},
 };
 
 const REGISTER: &str = "/api/accounts/api_register/";
@@ -39,7 +39,7 @@ const UNDO_EMAIL: &str = "/api/accounts/undo_email/";
 const NEW: &str = "walrus orchard lantern";
 
 impl App {
-    async fn send(&self, path: &str, body: Value) -> Answer {
+    async fn send(&self, path: &str, body: Value) -> Response {
         self.post(path, &body).from(&some_address()).send().await
     }
 
@@ -47,7 +47,7 @@ impl App {
         self.send(VERIFY, json!({ "token": link, "password": password })).await.status.as_u16()
     }
 
-    async fn forgot(&self, email: &str) -> Answer {
+    async fn forgot(&self, email: &str) -> Response {
         self.send(FORGOT, json!({ "email": email })).await
     }
 

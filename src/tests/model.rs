@@ -1,8 +1,8 @@
 //! Compares the service with a model of it, by randomly generated scripts, on both databases.
 
+mod account;
 mod mail;
 mod numbers;
-mod own;
 mod rules;
 mod step;
 
@@ -27,7 +27,7 @@ use vestibule::{
 
 use self::{
     rules::Model,
-    step::{Act, Answer, By, Command, Event, MOMENT, Person, Phrase, Place, Script, Step, Use, scripts},
+    step::{By, Command, Event, MOMENT, Operation, Outcome, Person, Phrase, Place, Script, Step, Use, scripts},
 };
 use crate::util::{App, Backend, figure, mail_capture::token_of, some_address};
 
@@ -60,25 +60,25 @@ impl Real {
         Self { app: app.await, tokens: vec![], access: vec![], links: vec![], follower: None }
     }
 
-    async fn take(&mut self, step: Step) -> Answer {
+    async fn take(&mut self, step: Step) -> Outcome {
         self.app.clock.advance(MOMENT);
         let done = self.try_to(step).await;
         // On PostgreSQL, the use of a session is visible only once it is written.
         self.app.maintenance.as_mut().unwrap().flush().await;
         match done.map_err(AppError::from) {
             Ok(answer) => answer,
-            Err(AppError::Taken) => Answer::Taken,
-            Err(AppError::BadCredentials | AppError::WrongPassword) => Answer::Wrong,
-            Err(AppError::RateLimited { retry_after }) => Answer::Wait(retry_after.into()),
-            Err(AppError::SessionEnded) => Answer::Ended,
-            Err(AppError::LinkInvalid) => Answer::LinkInvalid,
-            Err(AppError::ReauthRequired) => Answer::Unproven,
-            Err(AppError::Invalid(_)) => Answer::Invalid,
+            Err(AppError::Taken) => Outcome::Taken,
+            Err(AppError::BadCredentials | AppError::WrongPassword) => Outcome::Wrong,
+            Err(AppError::RateLimited { retry_after }) => Outcome::Wait(retry_after.into()),
+            Err(AppError::SessionEnded) => Outcome::Ended,
+            Err(AppError::LinkInvalid) => Outcome::LinkInvalid,
+            Err(AppError::ReauthRequired) => Outcome::Unproven,
+            Err(AppError::Invalid(_)) => Outcome::Invalid,
             Err(other) => panic!("{other:?}"),
         }
     }
 
-    async fn try_to(&mut self, step: Step) -> Result<Answer, service::Error> {
+    async fn try_to(&mut self, step: Step) -> Result<Outcome, service::Error> {
         let service = &self.app.service;
         match step {
             Step::Register { email, username, password } => {
@@ -90,40 +90,40 @@ impl Real {
                 let name = if by == By::Email { who.email() } else { who.username() };
                 let sign_in = service.log_in(&self.caller_from(from), &name, password.text()).await?;
                 self.tokens.push(Token::parse(TokenKind::Session, &sign_in.token).unwrap());
-                return Ok(Answer::Is(Person::named(&sign_in.session.account.username)));
+                return Ok(Outcome::Is(Person::named(&sign_in.session.account.username)));
             }
             Step::Check { since } => {
                 let session = service.authenticate(nth(&self.tokens, since)?).await?;
-                return Ok(Answer::Is(Person::named(&session.user.username)));
+                return Ok(Outcome::Is(Person::named(&session.user.username)));
             }
             Step::LogOut { since } => service.log_out(nth(&self.tokens, since)?).await?,
             Step::Operate { who, command } => return Ok(operate(service, who, command).await),
-            Step::Own { since, act: Act::Export } => return self.export(since).await,
+            Step::Own { since, act: Operation::Export } => return self.export(since).await,
             Step::Own { since, act } => self.act(since, act).await?,
             Step::Show { since } => {
                 let bearing = service.authenticate_any(nth(&self.access, since)?).await?;
-                return Ok(Answer::Is(Person::named(&bearing.user().username)));
+                return Ok(Outcome::Is(Person::named(&bearing.user().username)));
             }
             Step::Mail(event) => return self.mail(event).await,
             Step::Wait(span) => self.app.clock.advance(span.duration()),
             Step::Sweep => drop(self.app.maintenance.as_mut().unwrap().sweep_all().await?),
             Step::Restart => {}
         }
-        Ok(Answer::Done)
+        Ok(Outcome::Done)
     }
 
-    async fn act(&mut self, since: usize, act: Act) -> Result<(), service::Error> {
+    async fn act(&mut self, since: usize, act: Operation) -> Result<(), service::Error> {
         let (service, token) = (&self.app.service, nth(&self.tokens, since)?.clone());
         let renewed = match act {
-            Act::Prove(phrase) => service.confirm_password(&caller(), &token, phrase.text()).await?.token,
-            Act::ChangePassword { current, new } => {
+            Operation::Prove(phrase) => service.confirm_password(&caller(), &token, phrase.text()).await?.token,
+            Operation::ChangePassword { current, new } => {
                 let change = PasswordChange::read(Some(current.text()), Some(new.text()));
                 let caller = caller();
                 let renewed = service.change_password(&caller, &token, change).await?.token;
                 self.follower = Some(caller.address);
                 renewed
             }
-            Act::Resend => return service.resend_verification(&caller(), &token).await,
+            Operation::Resend => return service.resend_verification(&caller(), &token).await,
             act => {
                 let proven = service.require_reauth(&token).await?;
                 return self.act_proven(&proven, act).await;
@@ -134,27 +134,27 @@ impl Real {
         Ok(())
     }
 
-    async fn act_proven(&mut self, proven: &Proven, act: Act) -> Result<(), service::Error> {
+    async fn act_proven(&mut self, proven: &Proven, act: Operation) -> Result<(), service::Error> {
         let service = &self.app.service;
         match act {
-            Act::Rename(name) => {
+            Operation::Rename(name) => {
                 let name = Username::parse(&name.username()).unwrap();
                 service.change_username(&caller(), proven, &name).await?;
             }
-            Act::ChangeEmail(new) => {
+            Operation::ChangeEmail(new) => {
                 let new = Email::parse(&new.email()).unwrap();
                 service.change_email(&caller(), proven, &new).await?;
             }
-            Act::EndOthers => drop(service.end_other_sessions(proven).await?),
-            Act::Issue => {
+            Operation::EndOthers => drop(service.end_other_sessions(proven).await?),
+            Operation::Issue => {
                 let request = NewTokenRequest::parse(Some("model"), Some("full"), Some(1)).unwrap();
                 self.access.push(service.issue_access_token(proven, request).await?.token);
             }
-            Act::Leave => {
+            Operation::Leave => {
                 let name = proven.session().user.username.clone();
                 service.delete_account(proven, &name).await?;
             }
-            Act::Prove(_) | Act::ChangePassword { .. } | Act::Resend | Act::Export => {
+            Operation::Prove(_) | Operation::ChangePassword { .. } | Operation::Resend | Operation::Export => {
                 unreachable!("{act:?} is done elsewhere")
             }
         }
@@ -162,7 +162,7 @@ impl Real {
     }
 
     /// The links that an export lists. An expired one may be there until it is swept.
-    async fn export(&self, since: usize) -> Result<Answer, service::Error> {
+    async fn export(&self, since: usize) -> Result<Outcome, service::Error> {
         let proven = self.app.service.require_reauth(nth(&self.tokens, since)?).await?;
         let links = self.app.store.links_of(&proven.session().user.id).await?;
         let now = self.app.now().as_millis();
@@ -170,10 +170,10 @@ impl Real {
         let kind = |name: &str| LinkKind::VARIANTS.iter().map(|kind| kind.name()).find(|kind| *kind == name).unwrap();
         let mut links: Vec<_> = kept.map(|link| (kind(&link.kind), Person::named(&link.address))).collect();
         links.sort_unstable();
-        Ok(Answer::Links(links))
+        Ok(Outcome::Links(links))
     }
 
-    async fn mail(&mut self, event: Event) -> Result<Answer, service::Error> {
+    async fn mail(&mut self, event: Event) -> Result<Outcome, service::Error> {
         let service = &self.app.service;
         match event {
             Event::Forgot(who) => {
@@ -184,7 +184,7 @@ impl Real {
                 let messages = self.app.deliver().await;
                 let links = messages.iter().filter(|message| message.to_text().contains('#'));
                 self.links.extend(links.map(|message| Token::parse(TokenKind::Link, &token_of(message)).unwrap()));
-                return Ok(Answer::Mail(messages.iter().map(addressed).collect()));
+                return Ok(Outcome::Mail(messages.iter().map(addressed).collect()));
             }
             Event::Follow { since, to } => {
                 let link = self.links.iter().rev().nth(since).ok_or(AppError::LinkInvalid)?;
@@ -199,7 +199,7 @@ impl Real {
                 self.follower = Some(caller.address);
             }
         }
-        Ok(Answer::Done)
+        Ok(Outcome::Done)
     }
 
     fn caller_from(&self, place: Place) -> Caller {
@@ -217,7 +217,7 @@ impl Real {
     }
 }
 
-async fn operate(service: &Service, who: Person, command: Command) -> Answer {
+async fn operate(service: &Service, who: Person, command: Command) -> Outcome {
     let who = who.username();
     let command = match command {
         Command::Disable => admin::Command::Disable { who },
@@ -226,8 +226,8 @@ async fn operate(service: &Service, who: Person, command: Command) -> Answer {
         Command::Revoke => admin::Command::RevokeSessions { who },
     };
     match service.administer(command).await {
-        Reply::Done { .. } => Answer::Done,
-        Reply::NoSuchUser => Answer::NoSuchUser,
+        Reply::Done { .. } => Outcome::Done,
+        Reply::NoSuchUser => Outcome::NoSuchUser,
         other => panic!("{other:?}"),
     }
 }

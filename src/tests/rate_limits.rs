@@ -10,7 +10,7 @@ use vestibule::store::{DatabaseUrl, Turn};
 use crate::{
     on_both,
     util::{
-        Answer, App, Backend, PASSWORD, default_config, is_lock_awaited, mail_capture::token_of, some_address, until,
+        App, Backend, PASSWORD, Response, default_config, is_lock_awaited, mail_capture::token_of, some_address, until,
     },
 };
 
@@ -25,7 +25,7 @@ const NEW: &str = "walrus orchard lantern";
 const HOME: &str = "192.0.2.7";
 
 impl App {
-    async fn log_in_from(&self, address: &str, who: &str, password: &str) -> Answer {
+    async fn log_in_from(&self, address: &str, who: &str, password: &str) -> Response {
         self.post(AUTH, &json!({ "email": who, "password": password })).from(address).send().await
     }
 
@@ -447,9 +447,10 @@ on_both! {
 
 /// Restarts the app with another time limit for the wait in the hashing queue.
 async fn with_hashing_timeout(app: App, timeout: Duration) -> App {
-    let mut config = app.config.clone();
-    config.password.hashing_timeout = timeout;
-    app.restart_with(config).await
+    app.restart_changed(|config| {
+        config.password.hashing_timeout = timeout;
+    })
+    .await
 }
 
 on_both! {
@@ -478,7 +479,7 @@ on_both! {
         app.register("ann").await;
         let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
         let all: Vec<&App> = sibling.iter().chain([&app]).collect();
-        let count = |answers: &[Answer], status: u16| answers.iter().filter(|answer| answer.status == status).count();
+        let count = |answers: &[Response], status: u16| answers.iter().filter(|answer| answer.status == status).count();
         let first = join_all((0..40).map(|n| all[n % all.len()].log_in("ann", "wrong"))).await;
         assert_eq!((count(&first, 400), count(&first, 429)), (5, 35));
         app.clock.advance(Duration::from_secs(1));

@@ -12,7 +12,7 @@ use vestibule::{
 
 use crate::{
     on_both,
-    util::{Answer, App, Backend, PASSWORD, mail_capture::token_of, some_address},
+    util::{App, Backend, PASSWORD, Response, mail_capture::token_of, some_address},
 };
 
 const REGISTER: [&str; 2] = ["/api/accounts/api_register/", "/fn/register"];
@@ -21,13 +21,7 @@ const CONFIRM_EMAIL: &str = "/api/accounts/confirm_email/";
 const UNDO_EMAIL: &str = "/api/accounts/undo_email/";
 
 impl App {
-    async fn restart_changed(self, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = self.config.clone();
-        change(&mut config);
-        self.restart_with(config).await
-    }
-
-    async fn post_from_anywhere(&self, path: &str, body: Value) -> Answer {
+    async fn post_from_anywhere(&self, path: &str, body: Value) -> Response {
         self.post(path, &body).from(&some_address()).send().await
     }
 

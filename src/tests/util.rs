@@ -1,15 +1,17 @@
 //! What the tests share: a server on each database, a clock that the test controls, and requests to the server.
 
+pub mod actors;
 pub mod captured_log;
 pub mod client;
 pub mod document;
 pub mod gate;
+pub mod macros;
 pub mod mail_capture;
 pub mod postgres;
 pub mod program;
+pub mod request;
 
 use std::{
-    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -18,19 +20,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::request::{Request, Response, Server, some_address};
 use self::{gate::Gate, mail_capture::MailCapture};
-use axum::{
-    body::{Body, Bytes, to_bytes},
-    http::{HeaderMap, Request, StatusCode, Version},
-    response::Response,
-};
+use axum::http::StatusCode;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
     domain::time::Timestamp,
-    http::{client_ip::Peer, state::AppState},
+    http::state::AppState,
     server::{config::Config, name_key, pipeline::Pipeline, routes::Routes, run},
     service::{
         MailTransport, MailWorker, Maintenance, Service, clock::Clock, entropy::Entropy, hasher::Hasher, judge::Judge,
@@ -54,8 +53,11 @@ pub async fn is_lock_awaited(observer: &mut PgConnection) -> bool {
     sqlx::query_scalar::<_, i64>(sql).fetch_one(observer).await.unwrap() > 0
 }
 
-/// A strong password.
+/// A strong password. Everybody registers with it.
 pub const PASSWORD: &str = "tidal marmot kettle";
+
+/// Another strong password.
+pub const NEW: &str = "walrus orchard lantern";
 
 /// Runs a test on SQLite and on PostgreSQL, as two tests.
 #[macro_export]
@@ -133,6 +135,7 @@ pub struct App {
     pub mail_capture: Arc<MailCapture>,
     pub mail_worker: MailWorker,
     pub judge: Arc<Judge>,
+    server: Server,
     folder: Arc<TempDir>,
 }
 
@@ -157,12 +160,13 @@ impl App {
         change(&mut config);
         // Sunday, 2026-11-22, 12:00 UTC.
         let clock = Arc::new(ManualClock { millis: AtomicI64::new(1_795_348_800_000), gate: Gate::default() });
-        Self::assemble(backend, config, clock, folder).await
+        Self::assemble(backend, config, clock, folder, Server::default()).await
     }
 
     /// A second server on the same database. It shares the clock, the configuration and the folder.
     pub async fn sibling(&self) -> Self {
-        Self::assemble(self.backend, self.config.clone(), Arc::clone(&self.clock), Arc::clone(&self.folder)).await
+        let (clock, folder) = (Arc::clone(&self.clock), Arc::clone(&self.folder));
+        Self::assemble(self.backend, self.config.clone(), clock, folder, Server::default()).await
     }
 
     /// Stops this server and starts it again on the same database.
@@ -173,11 +177,11 @@ impl App {
 
     /// Stops this server and starts it again on the same database, with another configuration.
     pub async fn restart_with(self, config: Config) -> Self {
-        let Self { pipeline, service, store, clock, backend, maintenance, mail_worker, folder, .. } = self;
+        let Self { pipeline, service, store, clock, backend, maintenance, mail_worker, server, folder, .. } = self;
         drop((pipeline, maintenance, mail_worker));
         store.close().await;
         drop((service, store));
-        Self::assemble(backend, config, clock, folder).await
+        Self::assemble(backend, config, clock, folder, server).await
     }
 
     /// Stops this server and drops its database. Tests that create many databases would fill the disk.
@@ -188,7 +192,20 @@ impl App {
         }
     }
 
-    async fn assemble(backend: Backend, config: Config, clock: Arc<ManualClock>, folder: Arc<TempDir>) -> Self {
+    /// As [`App::restart_with`], with a changed configuration.
+    pub async fn restart_changed(self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.config.clone();
+        change(&mut config);
+        self.restart_with(config).await
+    }
+
+    async fn assemble(
+        backend: Backend,
+        config: Config,
+        clock: Arc<ManualClock>,
+        folder: Arc<TempDir>,
+        server: Server,
+    ) -> Self {
         static SEED: AtomicU32 = AtomicU32::new(1);
         let store = Store::open(&config.database.url, config.database.connections).await.unwrap();
         let rng = StdRng::seed_from_u64(u64::from(SEED.fetch_add(1, Ordering::Relaxed)));
@@ -200,6 +217,7 @@ impl App {
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy(), names);
         let state: AppState = run::state(&config, service.clone());
         let pipeline = Arc::new(Pipeline::new(Routes::of(&state), &state.trust, &config.server));
+        server.lead_to(&pipeline);
         let mail_capture = Arc::new(MailCapture::default());
         let head = config.mail_templates(config.server.address);
         let mail_worker = service.mail_worker(Arc::clone(&mail_capture) as Arc<dyn MailTransport>, head);
@@ -214,6 +232,7 @@ impl App {
             mail_capture,
             mail_worker,
             judge,
+            server,
             folder,
         }
     }
@@ -265,45 +284,40 @@ impl App {
         other.close().await.unwrap();
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Call {
-        self.call("POST", path).body("application/json", body.to_string())
+    pub fn post(&self, path: &str, body: &Value) -> Request {
+        self.request("POST", path).json(body)
     }
 
-    pub fn get(&self, path: &str) -> Call {
-        self.call("GET", path)
+    pub fn get(&self, path: &str) -> Request {
+        self.request("GET", path)
     }
 
-    pub fn call(&self, method: &str, path: &str) -> Call {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost:8000")
-            .extension(Peer(SocketAddr::from(([127, 0, 0, 1], 40_000))));
-        Call { pipeline: Arc::clone(&self.pipeline), request, body: Body::empty() }
+    /// A request without a token.
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        self.server.request(method, path)
     }
 
     /// Sends a request with a token, from a fresh address.
-    pub async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        let call = self.call(method, path).body("application/json", body.to_string());
-        call.bearer(token).from(&some_address()).send().await
-    }
-
-    /// Registers `<name>@example.org` with the username `name`, from a fresh address.
-    pub async fn register(&self, name: &str) {
-        let body = json!({ "email": format!("{name}@example.org"), "username": name, "password": PASSWORD });
-        let answer = self.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
+    pub async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Response {
+        self.request(method, path).json(body).bearer(token).from_anywhere().await
     }
 
     /// Logs in with [`PASSWORD`], from a fresh address, and returns the token.
     pub async fn token(&self, who: &str) -> String {
-        let answer = self.log_in(who, PASSWORD).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.json()["token"].as_str().unwrap().to_owned()
+        let response = self.log_in(who, PASSWORD).await;
+        assert_eq!(response.status, 200, "{}", response.text);
+        response.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Confirms the password, and returns the session's new token.
+    pub async fn proof(&self, token: &str) -> String {
+        let mut device = self.device(token);
+        device.confirm_password().await;
+        device.token
     }
 
     /// Tries to log in, from a fresh address.
-    pub async fn log_in(&self, who: &str, password: &str) -> Answer {
+    pub async fn log_in(&self, who: &str, password: &str) -> Response {
         let body = json!({ "email": who, "password": password });
         self.post("/api/accounts/api_auth/", &body).from(&some_address()).send().await
     }
@@ -329,111 +343,4 @@ pub fn assert_in_time(started: Instant, what: &str) {
     let taken = started.elapsed();
     figure(&format!("{what}: responded after {:.1} s", taken.as_secs_f64()));
     assert!(taken < Duration::from_secs(5), "{taken:?}");
-}
-
-/// An address that no other request of this run has.
-pub fn some_address() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let [_, b, c, d] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    format!("10.{b}.{c}.{d}")
-}
-
-/// A request to be sent.
-pub struct Call {
-    pipeline: Arc<Pipeline>,
-    request: axum::http::request::Builder,
-    body: Body,
-}
-
-impl Call {
-    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.request = self.request.header(name, value.as_ref());
-        self
-    }
-
-    /// Replaces the host.
-    pub fn replace_host(mut self, host: &str) -> Self {
-        if let Some(headers) = self.request.headers_mut() {
-            headers.insert("host", host.parse().unwrap());
-        }
-        self
-    }
-
-    /// Removes the host.
-    pub fn without_host(mut self) -> Self {
-        if let Some(headers) = self.request.headers_mut() {
-            headers.remove("host");
-        }
-        self
-    }
-
-    /// Sets another version of HTTP than 1.1.
-    pub fn version(mut self, version: Version) -> Self {
-        self.request = self.request.version(version);
-        self
-    }
-
-    pub fn bearer(self, token: &str) -> Self {
-        self.header("authorization", format!("Bearer {token}"))
-    }
-
-    /// Sets the client's address, as a proxy does.
-    pub fn from(self, address: &str) -> Self {
-        self.header("x-forwarded-for", address)
-    }
-
-    pub fn body(mut self, kind: &str, body: impl Into<Body>) -> Self {
-        self.body = body.into();
-        self.header("content-type", kind)
-    }
-
-    /// Sends it. The test fails if the API's document doesn't describe the response.
-    pub async fn send(self) -> Answer {
-        let request = self.request.body(self.body).unwrap();
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answer = Answer::read(self.pipeline.answer(request).await).await;
-        document::expect(&self.pipeline, &method, &path, &answer).await;
-        answer
-    }
-}
-
-/// A response.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
-    pub bytes: Bytes,
-}
-
-impl Answer {
-    pub async fn read(response: Response) -> Self {
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, 1 << 22).await.unwrap();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Self { status: parts.status, headers: parts.headers, text, bytes }
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
-    }
-
-    /// A header's value, or an empty text.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// Status, the relevant headers, and the body: for comparisons and for snapshots.
-    pub fn shape(&self) -> String {
-        let mut lines = vec![self.status.to_string()];
-        for name in
-            ["www-authenticate", "retry-after", "allow", "clear-site-data", "cache-control", "content-type", "vary"]
-        {
-            if let Some(value) = self.headers.get(name) {
-                lines.push(format!("{name}: {}", value.to_str().unwrap()));
-            }
-        }
-        lines.push(self.text.clone());
-        lines.join("\n")
-    }
 }

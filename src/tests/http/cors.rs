@@ -1,7 +1,7 @@
 //! Browser apps of other origins, each of which the operator allows by name.
 
 use super::*;
-use crate::util::Call;
+use crate::util::Request;
 
 const APP: &str = "https://app.example.org";
 
@@ -11,13 +11,13 @@ async fn app_with(origins: &[&str]) -> App {
 }
 
 /// Adds the headers that a browser sends from a page of another origin.
-fn from_page(call: Call, origin: &str) -> Call {
+fn from_page(call: Request, origin: &str) -> Request {
     let call = call.from(&some_address()).header("origin", origin).header("sec-fetch-mode", "cors");
     call.header("sec-fetch-site", "cross-site").header("sec-fetch-dest", "empty")
 }
 
-fn preflight(app: &App, path: &str, origin: &str) -> Call {
-    let call = from_page(app.call("OPTIONS", path), origin);
+fn preflight(app: &App, path: &str, origin: &str) -> Request {
+    let call = from_page(app.request("OPTIONS", path), origin);
     call.header("access-control-request-method", "POST").header("access-control-request-headers", "content-type")
 }
 
@@ -47,8 +47,8 @@ async fn an_app_of_a_named_origin_reads_what_is_wrong_r74() {
         (401, from_page(app.get(ME), APP)),
         (404, from_page(app.get("/api/accounts/nothing"), APP)),
         (405, from_page(app.get(AUTH), APP)),
-        (413, from_page(app.call("POST", AUTH).body("application/json", "x".repeat(20_000)), APP)),
-        (415, from_page(app.call("POST", AUTH).body("text/plain", "x"), APP)),
+        (413, from_page(app.request("POST", AUTH).body("application/json", "x".repeat(20_000)), APP)),
+        (415, from_page(app.request("POST", AUTH).body("text/plain", "x"), APP)),
     ];
     for (status, call) in refused {
         let answer = call.send().await;

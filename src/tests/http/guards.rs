@@ -9,7 +9,7 @@ async fn nothing_changes_by_get_r71() {
     let app = app().await;
     for path in [REGISTER, AUTH, LOGOUT, "/fn/login", "/fn/register", "/fn/logout", "/fn/me"] {
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PATCH"] {
-            let answer = app.call(method, path).send().await;
+            let answer = app.request(method, path).send().await;
             assert_eq!(answer.status, 405, "{method} {path}");
             assert_eq!(answer.header("allow"), "POST", "{method} {path}");
         }
@@ -30,13 +30,13 @@ async fn only_json_is_taken_r72() {
             "application/jsonp",
             "",
         ] {
-            let answer = app.call("POST", path).body(kind, body.clone()).send().await;
+            let answer = app.request("POST", path).body(kind, body.clone()).send().await;
             assert_eq!(answer.status, 415, "{path} {kind}");
         }
-        let none = app.call("POST", path).header("content-length", body.len().to_string());
+        let none = app.request("POST", path).header("content-length", body.len().to_string());
         assert_eq!(none.send().await.status, 415, "{path} without a type");
     }
-    let charset = app.call("POST", REGISTER).body("Application/JSON; charset=UTF-8", body).send().await;
+    let charset = app.request("POST", REGISTER).body("Application/JSON; charset=UTF-8", body).send().await;
     assert_eq!(charset.status, 200);
 }
 
@@ -110,8 +110,8 @@ async fn every_answer_carries_the_security_headers_r36_r69_r73_r85() {
         (401, app.get(ME).send().await),
         (400, app.log_in("ann", "wrong").await),
         (405, app.get(AUTH).send().await),
-        (413, app.call("POST", AUTH).body("application/json", huge).send().await),
-        (415, app.call("POST", AUTH).body("text/plain", "x").send().await),
+        (413, app.request("POST", AUTH).body("application/json", huge).send().await),
+        (415, app.request("POST", AUTH).body("text/plain", "x").send().await),
         (421, app.get(ME).replace_host("evil.example").send().await),
     ];
     for (status, answer) in answers {

@@ -10,7 +10,7 @@ async fn a_body_that_is_too_large_is_refused_everywhere_r25_r80() {
     for path in [AUTH, REGISTER, LOGOUT, "/fn/login", "/fn/register"] {
         assert_eq!(app.post(path, &huge).send().await.status, 413, "{path}");
         let chunks = futures_util::stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
-        let chunked = app.call("POST", path).body("application/json", axum::body::Body::from_stream(chunks));
+        let chunked = app.request("POST", path).body("application/json", axum::body::Body::from_stream(chunks));
         assert_eq!(chunked.send().await.status, 413, "{path} in chunks");
     }
     assert_eq!(app.service.hashes_run(), before, "no hash is computed for it");
@@ -34,7 +34,7 @@ on_both! {
         ];
         for path in [AUTH, REGISTER, "/fn/login", "/fn/register"] {
             for body in &bodies {
-                let answer = app.call("POST", path).from(&some_address()).body("application/json", body.clone()).send().await;
+                let answer = app.request("POST", path).from(&some_address()).body("application/json", body.clone()).send().await;
                 let text = String::from_utf8_lossy(body);
                 assert!(answer.status.is_client_error(), "{path} {text}: {}", answer.status);
                 assert!(!answer.text.is_empty(), "{path} {text}: the text says what to do");
@@ -49,7 +49,7 @@ async fn of_two_equal_keys_the_last_counts_r81() {
     let app = app().await;
     let twice =
         format!(r#"{{"email":"x","email":"ann@example.org","username":"ann","password":"y","password":"{PASSWORD}"}}"#);
-    assert_eq!(app.call("POST", REGISTER).body("application/json", twice).send().await.status, 200);
+    assert_eq!(app.request("POST", REGISTER).body("application/json", twice).send().await.status, 200);
     assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
 }
 

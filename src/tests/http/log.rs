@@ -53,8 +53,8 @@ fn endpoints() -> Vec<String> {
 /// The kinds of requests, which are rejected or not.
 const WAYS: [&str; 8] = ["bare", "empty", "junk", "filled", "no token", "old proof", "other host", "other site"];
 
-fn request(app: &App, (method, path): &(String, String), way: &str, token: &str) -> crate::util::Call {
-    let call = app.call(method, path);
+fn request(app: &App, (method, path): &(String, String), way: &str, token: &str) -> crate::util::Request {
+    let call = app.request(method, path);
     let filled = json!({
         "email": "nobody@example.org", "username": "nobody", "password": "wrong", "new_email": "new@example.org",
         "current_password": "wrong", "new_password": "short", "token": "vsl_nothing", "name": "x", "scope": "read", "days": 1,

@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test]
 async fn each_page_has_a_nonce_of_its_own_and_allows_no_inline_code_r68() {
     let app = app().await;
-    let nonce = |answer: &crate::util::Answer| {
+    let nonce = |answer: &crate::util::Response| {
         let policy = answer.header("content-security-policy").to_owned();
         assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
         policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned()
@@ -30,7 +30,7 @@ async fn the_server_renders_every_page_as_for_a_stranger_r49() {
     app.register("ann").await;
     let token = app.token("ann").await;
     for path in ["/", "/login", "/register", "/logout", "/nothing"] {
-        let strip = |answer: crate::util::Answer| without_nonce(&answer, &answer.text);
+        let strip = |answer: crate::util::Response| without_nonce(&answer, &answer.text);
         let stranger = strip(app.get(path).send().await);
         let known = strip(app.get(path).bearer(&token).header("cookie", format!("token={token}")).send().await);
         assert_eq!(stranger, known, "{path}");
@@ -94,7 +94,7 @@ async fn pages_are_compressed_for_those_who_can_read_it_and_secrets_never_are() 
 }
 
 /// A page's text without the parts that differ in each response.
-fn without_nonce(answer: &crate::util::Answer, text: &str) -> String {
+fn without_nonce(answer: &crate::util::Response, text: &str) -> String {
     let policy = answer.header("content-security-policy");
     text.replace(policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap(), "")
 }

@@ -7,7 +7,7 @@ use vestibule::store::{LinkKind, MailKind};
 use super::{
     numbers::{FIRST_RETRY, GIVE_UP, LONGEST_RETRY, MAILBOX, MOVES, RESET, UNDO, VERIFY},
     rules::{Account, Counted, Model},
-    step::{Answer, By, Command, Event, Person, Use},
+    step::{By, Command, Event, Outcome, Person, Use},
 };
 
 /// A queued mail.
@@ -61,16 +61,16 @@ pub struct MailModel {
 
 impl Model {
     /// The expected result of a mail event.
-    pub fn mail(&mut self, event: Event) -> Answer {
+    pub fn mail(&mut self, event: Event) -> Outcome {
         match event {
             Event::Forgot(who) => self.post(MailKind::Forgot, None, who),
-            Event::Deliver { works } => return Answer::Mail(self.deliver(works)),
+            Event::Deliver { works } => return Outcome::Mail(self.deliver(works)),
             Event::Follow { since, to } => {
-                let Some(link) = self.outbox.arrived(since, self.now) else { return Answer::LinkInvalid };
-                return self.follow(link, to).err().unwrap_or(Answer::Done);
+                let Some(link) = self.outbox.arrived(since, self.now) else { return Outcome::LinkInvalid };
+                return self.follow(link, to).err().unwrap_or(Outcome::Done);
             }
         }
-        Answer::Done
+        Outcome::Done
     }
 
     pub fn post(&mut self, kind: MailKind, account: Option<usize>, to: Person) {
@@ -154,7 +154,7 @@ impl Model {
         Some((to, if message == MailKind::ChangeEmail && other.is_some() { MailKind::Taken } else { message }))
     }
 
-    fn follow(&mut self, nth: usize, to: Use) -> Result<(), Answer> {
+    fn follow(&mut self, nth: usize, to: Use) -> Result<(), Outcome> {
         let Link { kind, account, email, posted, .. } = self.outbox.links[nth];
         let fits = match to {
             Use::Verify(_) => kind == LinkKind::Verify,
@@ -163,7 +163,7 @@ impl Model {
             Use::Undo(_) => kind == LinkKind::UndoEmail,
         };
         if !fits || !self.accounts[account].open {
-            return Err(Answer::LinkInvalid);
+            return Err(Outcome::LinkInvalid);
         }
         if let Use::Verify(password) | Use::Confirm(password) = to {
             self.compare(Counted::Link(account), account, password)?;
@@ -171,7 +171,7 @@ impl Model {
         let Account { email: before, verified, .. } = self.accounts[account];
         if let Some(holder) = self.find(By::Email, email).filter(|&holder| holder != account) {
             if !matches!(to, Use::Undo(_)) || self.accounts[holder].verified {
-                return Err(Answer::Taken);
+                return Err(Outcome::Taken);
             }
             self.remove(holder);
         }
@@ -250,11 +250,11 @@ impl MailModel {
     }
 
     /// Takes one from a limit, by the generic cell rate algorithm.
-    pub fn take(&mut self, of: Allowed, (burst, interval): (u32, Duration), now: Duration) -> Result<(), Answer> {
+    pub fn take(&mut self, of: Allowed, (burst, interval): (u32, Duration), now: Duration) -> Result<(), Outcome> {
         let whole = self.allowances.entry(of).or_default();
         let wait = whole.saturating_sub(now + interval * (burst - 1));
         if !wait.is_zero() {
-            return Err(Answer::Wait(wait.as_millis().div_ceil(1000)));
+            return Err(Outcome::Wait(wait.as_millis().div_ceil(1000)));
         }
         *whole = now.max(*whole) + interval;
         Ok(())

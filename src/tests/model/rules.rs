@@ -5,13 +5,13 @@ use std::{collections::HashMap, time::Duration};
 use vestibule::store::MailKind;
 
 use super::{
+    account::Access,
     mail::MailModel,
     numbers::{
         ABSOLUTE, FIRST_DELAY, FREE_FAILURES, IDLE, KNOWN_FOR, KNOWN_NETWORKS, LONGEST_DELAY, MEMORY, NETWORK_NOTED,
         SEEN_INTERVAL, SESSIONS,
     },
-    own::Access,
-    step::{Answer, By, Command, MOMENT, Person, Phrase, Place, Step},
+    step::{By, Command, MOMENT, Outcome, Person, Phrase, Place, Step},
 };
 
 pub struct Account {
@@ -69,12 +69,12 @@ pub struct Model {
 
 impl Model {
     /// The expected result of a step. Each step takes a moment.
-    pub fn take(&mut self, step: Step) -> Answer {
+    pub fn take(&mut self, step: Step) -> Outcome {
         self.now += MOMENT;
         match step {
             Step::Register { email, username, password } => {
                 match (self.find(By::Email, email), self.find(By::Username, username)) {
-                    (_, Some(_)) => return Answer::Invalid,
+                    (_, Some(_)) => return Outcome::Invalid,
                     (Some(owner), None) => self.post(MailKind::Taken, Some(owner), email),
                     (None, None) => {
                         self.post(MailKind::Verify, Some(self.accounts.len()), email);
@@ -87,14 +87,14 @@ impl Model {
             Step::LogIn { by, who, password, from } => return self.log_in(by, who, password, from),
             Step::Check { since } => {
                 let account = self.authenticate(since).map(|n| self.sessions[n].account);
-                return account.map_or(Answer::Ended, |n| Answer::Is(self.accounts[n].username));
+                return account.map_or(Outcome::Ended, |n| Outcome::Is(self.accounts[n].username));
             }
             Step::LogOut { since } => {
-                let Some(n) = self.authenticate(since) else { return Answer::Ended };
+                let Some(n) = self.authenticate(since) else { return Outcome::Ended };
                 self.sessions[n].ended = true;
             }
             Step::Operate { who, command } => {
-                let Some(account) = self.find(By::Username, who) else { return Answer::NoSuchUser };
+                let Some(account) = self.find(By::Username, who) else { return Outcome::NoSuchUser };
                 self.operate(account, command);
             }
             Step::Own { since, act } => return self.act(since, act),
@@ -103,10 +103,10 @@ impl Model {
             Step::Wait(span) => self.now += span.duration(),
             Step::Restart | Step::Sweep => {}
         }
-        Answer::Done
+        Outcome::Done
     }
 
-    fn log_in(&mut self, by: By, who: Person, password: Phrase, from: Place) -> Answer {
+    fn log_in(&mut self, by: By, who: Person, password: Phrase, from: Place) -> Outcome {
         let (account, network) = (self.find(by, who), self.network(from));
         let counted = match account {
             Some(n) if self.seen(n, network).is_some() => Counted::Known(n, network),
@@ -117,7 +117,7 @@ impl Model {
             return wait;
         }
         let matches = |&n: &usize| self.accounts[n].open && self.accounts[n].password == password;
-        let Some(account) = account.filter(matches) else { return Answer::Wrong };
+        let Some(account) = account.filter(matches) else { return Outcome::Wrong };
         self.clear_attempt(counted);
         if self.seen(account, network).is_none_or(|seen| self.now >= seen + NETWORK_NOTED) {
             self.know(account, network);
@@ -125,7 +125,7 @@ impl Model {
         self.sessions.push(Session { account, started: self.now, seen: self.now, proven: self.now, ended: false });
         let active = self.sessions.iter_mut().rev().filter(|s| s.account == account && s.is_active(self.now));
         active.skip(SESSIONS).for_each(|oldest| oldest.ended = true);
-        Answer::Is(self.accounts[account].username)
+        Outcome::Is(self.accounts[account].username)
     }
 
     pub fn network(&mut self, from: Place) -> Network {
@@ -226,12 +226,12 @@ impl Model {
     }
 
     /// Counts an attempt as failed, unless there is a wait, which is returned.
-    pub fn count(&mut self, counted: Counted) -> Result<(), Answer> {
+    pub fn count(&mut self, counted: Counted) -> Result<(), Outcome> {
         let failures = self.failures.entry(counted).or_default();
         let last = failures.last().copied().unwrap_or_default();
         let wait = (last + delay(failures.len())).saturating_sub(self.now);
         if !wait.is_zero() {
-            return Err(Answer::Wait(wait.as_millis().div_ceil(1000)));
+            return Err(Outcome::Wait(wait.as_millis().div_ceil(1000)));
         }
         failures.retain(|_| self.now <= last + MEMORY);
         failures.push(self.now);

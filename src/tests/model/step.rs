@@ -119,7 +119,7 @@ pub enum Step {
     /// An operation on the user's account, in the session of a login.
     Own {
         since: usize,
-        act: Act,
+        act: Operation,
     },
     /// A request with a personal access token. It is identified by the number of newer ones.
     Show {
@@ -142,7 +142,7 @@ pub enum Command {
 
 /// What a person does with their account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum Operation {
     Prove(Phrase),
     ChangePassword {
         current: Phrase,
@@ -187,7 +187,7 @@ pub enum Use {
 
 /// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Outcome {
     Done,
     /// Success, as the given person.
     Is(Person),
@@ -239,7 +239,7 @@ fn scene() -> impl Strategy<Value = Vec<Step>> {
         [vec![guess; guesses], vec![Step::LogIn { by: By::Email, who, password, from }]].concat()
     };
     let change = move |(new, phrase)| {
-        vec![Step::Own { since: 0, act: Act::ChangeEmail(new) }, deliver, follow(0, Use::Confirm(phrase))]
+        vec![Step::Own { since: 0, act: Operation::ChangeEmail(new) }, deliver, follow(0, Use::Confirm(phrase))]
     };
     let undo = move |(since, new)| vec![deliver, follow(since, Use::Undo(new))];
     prop_oneof![
@@ -289,22 +289,22 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn act() -> impl Strategy<Value = Operation> {
     let pair = prop_oneof![
         Just((Phrase::Kettle, Phrase::Lantern)),
         Just((Phrase::Lantern, Phrase::Kettle)),
         (phrase(), phrase())
     ];
     prop_oneof![
-        4 => phrase().prop_map(Act::Prove),
-        2 => pair.prop_map(|(current, new)| Act::ChangePassword { current, new }),
-        3 => anybody().prop_map(Act::Rename),
-        6 => anybody().prop_map(Act::ChangeEmail),
-        2 => Just(Act::Resend),
-        2 => Just(Act::EndOthers),
-        6 => Just(Act::Export),
-        6 => Just(Act::Issue),
-        1 => Just(Act::Leave),
+        4 => phrase().prop_map(Operation::Prove),
+        2 => pair.prop_map(|(current, new)| Operation::ChangePassword { current, new }),
+        3 => anybody().prop_map(Operation::Rename),
+        6 => anybody().prop_map(Operation::ChangeEmail),
+        2 => Just(Operation::Resend),
+        2 => Just(Operation::EndOthers),
+        6 => Just(Operation::Export),
+        6 => Just(Operation::Issue),
+        1 => Just(Operation::Leave),
     ]
 }
 

@@ -35,7 +35,7 @@ on_both! {
                 app.store.settle_right(counter).await.unwrap();
             }
         };
-        let (waited, ()) = tokio::join!(logins.collect::<Vec<Answer>>(), settle);
+        let (waited, ()) = tokio::join!(logins.collect::<Vec<Response>>(), settle);
         let statuses: Vec<u16> = waited.iter().map(|answer| answer.status.as_u16()).collect();
         assert_eq!(statuses, [200; 13], "the waiting logins get their turn, and another account found a place");
     }

@@ -4,15 +4,16 @@ use axum::http::Method;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::{Answer, App, Pipeline, Request};
+use super::{App, Pipeline, Response};
 
 static DOCUMENT: OnceCell<Value> = OnceCell::const_new();
 
 /// The document, as a server returns it.
 pub async fn document(pipeline: &Pipeline) -> &'static Value {
     let read = async || {
-        let request = Request::get("/api/openapi.json").header("host", "localhost").body(axum::body::Body::empty());
-        Answer::read(pipeline.answer(request.unwrap()).await).await.json()
+        let request =
+            axum::http::Request::get("/api/openapi.json").header("host", "localhost").body(axum::body::Body::empty());
+        Response::read(pipeline.answer(request.unwrap()).await).await.json()
     };
     DOCUMENT.get_or_init(read).await
 }
@@ -31,29 +32,29 @@ pub fn operation<'a>(document: &'a Value, method: &Method, path: &str) -> Option
 }
 
 /// Fails on a response that the document doesn't describe: its status, its error code, the types and keys of its body.
-pub async fn expect(pipeline: &Pipeline, method: &Method, path: &str, answer: &Answer) {
+pub async fn expect(pipeline: &Pipeline, method: &Method, path: &str, response: &Response) {
     if !path.starts_with("/api/accounts/") {
         return;
     }
     let document = document(pipeline).await;
     let Some(operation) = operation(document, method, path) else {
-        let undescribed = answer.status.is_client_error() || *method == Method::HEAD || *method == Method::OPTIONS;
+        let undescribed = response.status.is_client_error() || *method == Method::HEAD || *method == Method::OPTIONS;
         assert!(undescribed, "{method} {path} is not described");
         return;
     };
-    let response = &operation["responses"][answer.status.as_str()];
-    assert!(!response.is_null(), "{method} {path}: the document doesn't describe {}", answer.status);
-    let schema = &response["content"]["application/json"]["schema"];
+    let described = &operation["responses"][response.status.as_str()];
+    assert!(!described.is_null(), "{method} {path}: the document doesn't describe {}", response.status);
+    let schema = &described["content"]["application/json"]["schema"];
     if schema.is_null() {
-        assert_eq!(answer.text, "", "{method} {path}");
+        assert_eq!(response.text, "", "{method} {path}");
         return;
     }
-    let body = answer.json();
+    let body = response.json();
     if let Err(fault) = compare(document, schema, &body) {
         panic!("{method} {path}: {fault}, in {body}");
     }
     if let Some(code) = body.get("code").and_then(Value::as_str) {
-        let about = response["description"].as_str().unwrap();
+        let about = described["description"].as_str().unwrap();
         assert!(about.contains(&format!("`{code}`")), "{method} {path}: {code} isn't in {about}");
     }
 }

@@ -8,7 +8,7 @@ use super::{
     mail::Allowed,
     numbers::{ACCESS, NOTIFICATION_LIMIT, PROOF},
     rules::{Account, Counted, Model, Session},
-    step::{Act, Answer, By, Phrase},
+    step::{By, Operation, Outcome, Phrase},
 };
 
 /// A personal access token.
@@ -20,22 +20,22 @@ pub struct Access {
 
 impl Model {
     /// The expected result of an operation in a session.
-    pub fn act(&mut self, since: usize, act: Act) -> Answer {
-        let Some(session) = self.authenticate(since) else { return Answer::Ended };
+    pub fn act(&mut self, since: usize, act: Operation) -> Outcome {
+        let Some(session) = self.authenticate(since) else { return Outcome::Ended };
         let account = self.sessions[session].account;
-        if let Act::Prove(password) | Act::ChangePassword { current: password, .. } = act {
+        if let Operation::Prove(password) | Operation::ChangePassword { current: password, .. } = act {
             if let Err(refused) = self.compare(Counted::Session(session), account, password) {
                 return refused;
             }
-        } else if act != Act::Resend && self.now >= self.sessions[session].proven + PROOF {
-            return Answer::Unproven;
+        } else if act != Operation::Resend && self.now >= self.sessions[session].proven + PROOF {
+            return Outcome::Unproven;
         }
         let (email, now) = (self.accounts[account].email, self.now);
         let prove = |session: &mut Session| (session.proven, session.seen) = (now, now);
         match act {
-            Act::Prove(_) => prove(&mut self.sessions[session]),
-            Act::ChangePassword { current, new } if current == new => return Answer::Invalid,
-            Act::ChangePassword { new, .. } => {
+            Operation::Prove(_) => prove(&mut self.sessions[session]),
+            Operation::ChangePassword { current, new } if current == new => return Outcome::Invalid,
+            Operation::ChangePassword { new, .. } => {
                 if let Err(refused) = self.outbox.take(Allowed::Passwords(account), NOTIFICATION_LIMIT, now) {
                     return refused;
                 }
@@ -46,46 +46,48 @@ impl Model {
                 self.note_network(account);
                 self.post(MailKind::PasswordChanged, Some(account), email);
             }
-            Act::Rename(name) if self.find(By::Username, name).is_some_and(|n| n != account) => return Answer::Invalid,
-            Act::Rename(name) => {
+            Operation::Rename(name) if self.find(By::Username, name).is_some_and(|n| n != account) => {
+                return Outcome::Invalid;
+            }
+            Operation::Rename(name) => {
                 let left = std::mem::replace(&mut self.accounts[account].username, name);
                 self.inherit((By::Username, name), (By::Email, email));
                 self.inherit((By::Email, email), (By::Username, left));
             }
-            Act::ChangeEmail(new) if new == email => return Answer::Invalid,
-            Act::ChangeEmail(new) => self.post(MailKind::ChangeEmail, Some(account), new),
-            Act::Export => return Answer::Links(self.outbox.links_of(account, now)),
-            Act::Resend => self.post(MailKind::Verify, Some(account), email),
-            Act::EndOthers => self.end_others(account, Some(session)),
-            Act::Issue => {
+            Operation::ChangeEmail(new) if new == email => return Outcome::Invalid,
+            Operation::ChangeEmail(new) => self.post(MailKind::ChangeEmail, Some(account), new),
+            Operation::Export => return Outcome::Links(self.outbox.links_of(account, now)),
+            Operation::Resend => self.post(MailKind::Verify, Some(account), email),
+            Operation::EndOthers => self.end_others(account, Some(session)),
+            Operation::Issue => {
                 if let Err(refused) = self.outbox.take(Allowed::Tokens(account), NOTIFICATION_LIMIT, now) {
                     return refused;
                 }
                 self.access.push(Access { account, expires: now + ACCESS, revoked: false });
                 self.post(MailKind::TokenMade, Some(account), email);
             }
-            Act::Leave => {
+            Operation::Leave => {
                 self.outbox.mails.retain(|mail| !(mail.kind == MailKind::Forgot && mail.to == email));
                 self.remove(account);
             }
         }
-        Answer::Done
+        Outcome::Done
     }
 
     /// Counts an attempt with a password, and compares it.
-    pub fn compare(&mut self, counted: Counted, account: usize, password: Phrase) -> Result<(), Answer> {
+    pub fn compare(&mut self, counted: Counted, account: usize, password: Phrase) -> Result<(), Outcome> {
         self.count(counted)?;
         if self.accounts[account].password != password {
-            return Err(Answer::Wrong);
+            return Err(Outcome::Wrong);
         }
         self.clear_attempt(counted);
         Ok(())
     }
 
     /// The expected result of a request with a personal access token.
-    pub fn show(&self, since: usize) -> Answer {
+    pub fn show(&self, since: usize) -> Outcome {
         let token = self.access.iter().rev().nth(since).filter(|token| !token.revoked && self.now < token.expires);
-        token.map_or(Answer::Ended, |token| Answer::Is(self.accounts[token.account].username))
+        token.map_or(Outcome::Ended, |token| Outcome::Is(self.accounts[token.account].username))
     }
 
     /// Ends everything that may have been stolen.
