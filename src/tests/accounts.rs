@@ -11,6 +11,7 @@ use crate::{
     util::{
         App, Backend, PASSWORD,
         actors::Client,
+        hash_like_the_program,
         macros::{both, snapshot},
         some_address,
     },
@@ -335,6 +336,7 @@ on_both! {
 
 on_both! {
     async fn every_failing_login_answers_alike_and_costs_one_hash_r13_r14(app: App) {
+        let app = app.restart_changed(hash_like_the_program).await;
         use vestibule::service::admin::Command;
         app.register("ann").await;
         app.register("closed").await;
@@ -429,6 +431,7 @@ on_both! {
 
 on_both! {
     async fn the_database_holds_no_password_and_no_token_r21_r31(app: App) {
+        let app = app.restart_changed(hash_like_the_program).await;
         app.register("ann").await;
         let token = app.token("ann").await;
         let known = app.store.find_credential(&vestibule::domain::identifier::Identifier::parse("ann")).await;
@@ -449,6 +452,7 @@ on_both! {
 
 on_both! {
     async fn logins_side_by_side_on_a_hash_of_older_parameters_all_succeed(app: App) {
+        let app = app.restart_changed(hash_like_the_program).await;
         app.register("ann").await;
         let mut config = app.config.clone();
         config.password.argon2_iterations = 3;
@@ -461,6 +465,7 @@ on_both! {
 
 on_both! {
     async fn a_hash_of_older_parameters_is_renewed_by_a_login_and_never_over_a_new_password(app: App) {
+        let app = app.restart_changed(hash_like_the_program).await;
         use vestibule::domain::identifier::Identifier;
         app.register("ann").await;
         let mut config = app.config.clone();

@@ -105,12 +105,11 @@ fn administer(service: Service, command: Command) -> BoxFuture<'static, Result<(
     })
 }
 
-/// A server that sends mail, with cheap hashes.
+/// A server that sends mail.
 async fn start(backend: Backend) -> App {
     App::start_with(backend, |config| {
         config.mail.url = MailUrl::parse("smtp://localhost").unwrap();
         config.server.public_url = Some("https://accounts.example.org".parse().unwrap());
-        config.password.argon2_memory_kib = 64;
         config.session.per_user = 2;
     })
     .await

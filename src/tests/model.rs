@@ -54,8 +54,6 @@ impl Real {
             config.rate_limit.account_reset_after = numbers::MEMORY;
             // Addresses repeat here, and only accounts are to be rate-limited.
             config.rate_limit.login_burst = 1_000_000;
-            // The cheapest argon2 parameters, because these tests check only the rules.
-            (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         });
         Self { app: app.await, tokens: vec![], access: vec![], links: vec![], follower: None }
     }

@@ -10,7 +10,8 @@ use vestibule::store::{DatabaseUrl, Turn};
 use crate::{
     on_both,
     util::{
-        App, Backend, PASSWORD, Response, default_config, is_lock_awaited, mail_capture::token_of, some_address, until,
+        App, Backend, PASSWORD, Response, default_config, hash_like_the_program, is_lock_awaited,
+        mail_capture::token_of, some_address, until,
     },
 };
 
@@ -122,6 +123,7 @@ impl App {
 on_both! {
     async fn five_hundred_parallel_wrong_passwords_reach_argon2_at_most_ten_times_r87(app: App) {
         let mut config = app.config.clone();
+        hash_like_the_program(&mut config);
         (config.password.hashing_queue, config.password.hashing_timeout) = (500, Duration::from_mins(5));
         (config.rate_limit.account_free_failures, config.rate_limit.account_delay) = (10, Duration::from_mins(15));
         let app = app.restart_with(config).await;
@@ -448,6 +450,7 @@ on_both! {
 /// Restarts the app with another time limit for the wait in the hashing queue.
 async fn with_hashing_timeout(app: App, timeout: Duration) -> App {
     app.restart_changed(|config| {
+        hash_like_the_program(config);
         config.password.hashing_timeout = timeout;
     })
     .await

@@ -153,6 +153,8 @@ impl App {
             Backend::Postgres => DatabaseUrl::Postgres(postgres::fresh_database().await),
         };
         config.database.connections = 4;
+        // The cheapest parameters of argon2. A test about hashes sets those of the program: `hash_like_the_program`.
+        (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         // Every test request comes from a loopback proxy and carries its client's address.
         config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         // The clock stands still, so a token would have the calls of one minute for a whole test.
@@ -331,6 +333,11 @@ impl App {
 /// The documented defaults, independent of the tests' environment.
 pub fn default_config() -> Config {
     Config::load(None, []).unwrap()
+}
+
+/// Hashes passwords at the program's full cost, where a test is about that cost.
+pub fn hash_like_the_program(config: &mut Config) {
+    config.password = default_config().password;
 }
 
 /// Prints a measurement, on a line that `.ci/chaos` collects.

@@ -11,6 +11,7 @@ use super::*;
 on_both! {
     async fn logins_that_wait_for_one_account_leave_places_for_others_r102(app: App) {
         let mut config = app.config.clone();
+        hash_like_the_program(&mut config);
         // Twenty may wait, and ten for one account.
         (config.password.hashing_queue, config.password.hashing_timeout) = (20, Duration::from_mins(1));
         let app = app.restart_with(config).await;
