@@ -14,6 +14,7 @@ mod endings;
 mod erasure;
 mod faults;
 mod http;
+mod logins;
 mod mail;
 mod model;
 mod modules;

@@ -1,25 +1,23 @@
-//! How sessions begin and end, on both databases.
+//! How sessions begin, are listed, and end, on both databases.
 
-use std::time::{Duration, Instant};
+mod lifetime;
+
+use std::time::Duration;
 
 use serde_json::json;
 use vestibule::{
-    domain::{
-        token::{Token, TokenKind},
-        username::Username,
-    },
+    domain::username::Username,
     error::AppError,
-    service::Caller,
-    store::ActiveSessions,
+    service::{
+        Caller,
+        admin::{Command, Reply},
+    },
 };
 
-use crate::{
-    on_both,
-    util::{
-        App, Backend, NEW, PASSWORD,
-        actors::Client,
-        macros::{both, snapshot},
-    },
+use crate::util::{
+    App, Backend, NEW, PASSWORD,
+    actors::Client,
+    macros::{both, snapshot},
 };
 
 both! {
@@ -31,6 +29,11 @@ both! {
     the_session_of_another_user_is_unknown_r45,
     the_page_can_do_what_the_api_can_r15,
     an_operation_fails_if_its_session_ends_meanwhile_r41,
+    a_restart_keeps_accounts_sessions_and_logouts_r41,
+    disabling_an_account_ends_its_sessions_for_good_r43,
+    the_operators_new_password_ends_every_session,
+    a_logout_is_known_to_every_server_at_once_r41,
+    a_logout_wins_against_parallel_requests_r41,
 }
 
 async fn sessions_are_listed_with_browser_network_and_times_r44(app: App) {
@@ -182,260 +185,67 @@ async fn an_operation_fails_if_its_session_ends_meanwhile_r41(app: App) {
     ann.assert_can_log_in(PASSWORD).await;
 }
 
-on_both! {
-    async fn a_restart_keeps_accounts_and_sessions_and_ends_what_was_ended_r41(app: App) {
-        app.register("ann").await;
-        let (kept, ended) = (app.token("ann").await, app.token("ann").await);
-        assert_eq!(app.request("POST", "/api/accounts/logout/").bearer(&ended).send().await.status, 204);
-        let app = app.restart().await;
-        assert_eq!(app.me(&kept).await, 200);
-        assert_eq!(app.me(&ended).await, 401);
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+async fn a_restart_keeps_accounts_sessions_and_logouts_r41(app: App) {
+    let ann = app.register("ann").await;
+    let (phone, laptop) = (ann.log_in().await, ann.log_in().await);
+    laptop.log_out().await.assert_status(204);
+    let _app = app.restart().await;
+    phone.assert_logged_in().await;
+    laptop.assert_logged_out().await;
+    ann.assert_can_log_in(PASSWORD).await;
+}
+
+async fn disabling_an_account_ends_its_sessions_for_good_r43(app: App) {
+    let ann = app.register("ann").await;
+    let phone = ann.log_in().await;
+    phone.assert_logged_in().await;
+    let disabled = app.service.administer(Command::Disable { who: ann.email() }).await;
+    assert_eq!(disabled, Reply::Done { username: "ann".to_owned(), sessions: 1 });
+    phone.assert_logged_out().await;
+    let refused = ann.try_log_in(PASSWORD).await;
+    app.service.administer(Command::Enable { who: ann.email() }).await;
+    let wrong = ann.try_log_in("wrong").await;
+    assert_eq!(refused.shape(), wrong.shape(), "a disabled account gets the same response as a wrong password");
+    phone.assert_logged_out().await;
+    ann.assert_can_log_in(PASSWORD).await;
+}
+
+async fn the_operators_new_password_ends_every_session(app: App) {
+    let ann = app.register("ann").await;
+    let (phone, laptop) = (ann.log_in().await, ann.log_in().await);
+    phone.assert_logged_in().await;
+    laptop.assert_logged_in().await;
+    let set = Command::SetPassword { who: "ann".to_owned(), password: NEW.to_owned() };
+    let done = app.service.administer(set).await;
+    assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 2 });
+    phone.assert_logged_out().await;
+    laptop.assert_logged_out().await;
+    ann.assert_cannot_log_in(PASSWORD).await;
+    ann.assert_can_log_in(NEW).await;
+}
+
+async fn a_logout_is_known_to_every_server_at_once_r41(app: App) {
+    // SQLite allows one server only, which the lock enforces. There, both apps are the same.
+    let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
+    let other = sibling.as_ref().unwrap_or(&app);
+    let ann = app.register("ann").await;
+    for _ in 0..20 {
+        let phone = ann.log_in().await;
+        let phone_elsewhere = other.device(&phone.token);
+        phone_elsewhere.assert_logged_in().await;
+        phone.log_out().await.assert_status(204);
+        phone_elsewhere.assert_logged_out().await;
     }
 }
 
-on_both! {
-    async fn a_token_outlives_neither_disuse_nor_its_day_r42(app: App) {
-        app.register("ann").await;
-        let (idle, busy) = (app.token("ann").await, app.token("ann").await);
-        let second = Duration::from_secs(1);
-        app.clock.advance(app.config.session.idle.checked_sub(second).unwrap());
-        assert_eq!(app.me(&busy).await, 200, "a second before");
-        app.clock.advance(second);
-        assert_eq!(app.me(&idle).await, 401, "to the second");
-        for _ in 0..10 {
-            app.clock.advance(app.config.session.idle / 2);
-            if app.me(&busy).await == 401 {
-                break;
-            }
-        }
-        assert_eq!(app.me(&busy).await, 401, "use never extends a session past its maximum lifetime");
-    }
-}
-
-on_both! {
-    async fn the_absolute_end_comes_to_the_second_r42(app: App) {
-        let mut config = app.config.clone();
-        config.session.idle = config.session.max_lifetime;
-        let app = app.restart_with(config).await;
-        app.register("ann").await;
-        let token = app.token("ann").await;
-        let step = Duration::from_hours(1);
-        for _ in 0..23 {
-            app.clock.advance(step);
-            assert_eq!(app.me(&token).await, 200);
-        }
-        app.clock.advance(step.checked_sub(Duration::from_millis(1)).unwrap());
-        assert_eq!(app.me(&token).await, 200);
-        app.clock.advance(Duration::from_millis(1));
-        assert_eq!(app.me(&token).await, 401);
-    }
-}
-
-on_both! {
-    async fn a_clock_that_jumps_brings_no_token_back_and_breaks_nothing_r99(app: App) {
-        app.register("ann").await;
-        let old = app.token("ann").await;
-        let year = Duration::from_hours(8760);
-        app.clock.advance(year);
-        assert_eq!(app.me(&old).await, 401);
-        let young = app.token("ann").await;
-        app.clock.go_back(year);
-        assert_eq!(app.me(&old).await, 401, "an ended session stays ended");
-        assert_eq!(app.me(&young).await, 401, "a session from the future would outlive its lifetime");
-        let now = app.token("ann").await;
-        assert_eq!(app.me(&now).await, 200);
-        for _ in 0..20 {
-            app.clock.advance(Duration::from_hours(1));
-            app.token("ann").await;
-        }
-        app.clock.go_back(Duration::from_hours(21));
-        let newest = app.token("ann").await;
-        assert_eq!(app.me(&newest).await, 200, "a new session is never removed in favour of those from the future");
-        let now = app.token("ann").await;
-        assert_eq!(app.me(&newest).await, 200, "and those from the future never replace it");
-        app.clock.go_back(60 * year);
-        assert_eq!(app.me(&now).await, 401, "before 1970");
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "before 1970");
-    }
-}
-
-on_both! {
-    async fn a_clock_that_is_five_minutes_behind_ends_no_session_r99(app: App) {
-        app.register("ann").await;
-        let token = app.token("ann").await;
-        app.clock.go_back(Duration::from_mins(5));
-        assert_eq!(app.me(&token).await, 200);
-        app.clock.go_back(Duration::from_millis(1));
-        assert_eq!(app.me(&token).await, 401);
-    }
-}
-
-on_both! {
-    async fn a_disabled_user_is_out_at_once_and_for_good_r43(app: App) {
-        use vestibule::service::admin::{Command, Reply};
-        app.register("ann").await;
-        let token = app.token("ann").await;
-        assert_eq!(app.me(&token).await, 200);
-        let who = || "ann@example.org".to_owned();
-        let done = app.service.administer(Command::Disable { who: who() }).await;
-        assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 1 });
-        assert_eq!(app.me(&token).await, 401);
-        let refused = app.log_in("ann", PASSWORD).await;
-        app.service.administer(Command::Enable { who: who() }).await;
-        let wrong = app.log_in("ann", "wrong").await;
-        assert_eq!(refused.shape(), wrong.shape(), "a disabled account gets the same response as a wrong password");
-        assert_eq!(app.me(&token).await, 401, "enabling it again makes no token valid");
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
-    }
-}
-
-on_both! {
-    async fn a_new_password_ends_every_session(app: App) {
-        use vestibule::service::admin::{Command, Reply};
-        app.register("ann").await;
-        let tokens = [app.token("ann").await, app.token("ann").await];
-        for token in &tokens {
-            assert_eq!(app.me(token).await, 200);
-        }
-        let (who, password) = ("ann".to_owned(), "walrus orchard lantern".to_owned());
-        let done = app.service.administer(Command::SetPassword { who, password }).await;
-        assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 2 });
-        for token in &tokens {
-            assert_eq!(app.me(token).await, 401);
-        }
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 400);
-        assert_eq!(app.log_in("ann", "walrus orchard lantern").await.status, 200);
-    }
-}
-
-on_both! {
-    async fn the_oldest_of_too_many_sessions_goes_r52(app: App) {
-        app.register("ann").await;
-        let mut tokens = Vec::new();
-        for _ in 0..25 {
-            tokens.push(app.token("ann").await);
-            app.clock.advance(Duration::from_millis(5));
-            assert_eq!(app.me(tokens.last().unwrap()).await, 200);
-        }
-        let mut active = Vec::new();
-        for token in &tokens {
-            active.push(app.me(token).await == 200);
-        }
-        assert_eq!(active, [vec![false; 5], vec![true; 20]].concat());
-    }
-}
-
-on_both! {
-    async fn logins_side_by_side_never_leave_more_sessions_than_there_may_be_r52(app: App) {
-        let mut config = app.config.clone();
-        config.session.per_user = 2;
-        let app = app.restart_with(config).await;
-        app.register("ann").await;
-        let mut tokens = Vec::new();
-        for _ in 0..3 {
-            for login in futures_util::future::join_all((0..5).map(|_| app.log_in("ann", PASSWORD))).await {
-                assert_eq!(login.status, 200, "{}", login.text);
-                tokens.push(login.json()["token"].as_str().unwrap().to_owned());
-            }
-            let checks = futures_util::future::join_all(tokens.iter().map(|token| app.me(token))).await;
-            assert_eq!(checks.iter().filter(|status| **status == 200).count(), 2, "of {}", tokens.len());
-        }
-    }
-}
-
-on_both! {
-    async fn what_is_over_is_swept_out_r52(app: App) {
-        let mut app = app;
-        app.register("ann").await;
-        for _ in 0..3 {
-            app.token("ann").await;
-        }
-        app.log_in("ghost", "x").await;
-        let mut maintenance = app.maintenance.take().unwrap();
-        assert_eq!(maintenance.sweep_all().await.unwrap(), 0, "nothing has expired yet");
-        app.clock.advance(Duration::from_hours(25));
-        // 3 sessions; 6 counters of addresses: two of the registration, three logins, one failure; one failure of an
-        // unknown name.
-        assert_eq!(maintenance.sweep_all().await.unwrap(), 10);
-        assert_eq!(maintenance.sweep_all().await.unwrap(), 0);
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200, "accounts remain");
-    }
-}
-
-on_both! {
-    async fn a_session_that_was_swept_out_stays_out_when_the_clock_is_put_back_r99(app: App) {
-        let mut app = app;
-        app.register("ann").await;
-        let token = app.token("ann").await;
-        assert_eq!(app.me(&token).await, 200);
-        app.clock.advance(Duration::from_hours(5));
-        assert!(app.maintenance.as_mut().unwrap().sweep_all().await.unwrap() > 0);
-        app.clock.go_back(Duration::from_hours(2));
-        assert_eq!(app.me(&token).await, 401);
-    }
-}
-
-on_both! {
-    async fn what_is_over_is_swept_out_as_soon_as_the_server_runs_r52(app: App) {
-        let mut app = app;
-        app.register("ann").await;
-        let user = app.service.authenticate(&Token::parse(TokenKind::Session, &app.token("ann").await).unwrap()).await.unwrap().user.id.clone();
-        let kept = async || app.store.list_sessions(&user, ActiveSessions::ALL).await.unwrap();
-        assert_eq!(kept().await.len(), 1);
-        app.clock.advance(Duration::from_hours(5));
-        let maintenance = app.maintenance.take().unwrap();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let running = tokio::spawn(maintenance.run(async { drop(stopped.await) }));
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while !kept().await.is_empty() {
-            assert!(Instant::now() < deadline, "nothing is swept");
-        }
-        drop(stop);
-        running.await.unwrap();
-    }
-}
-
-on_both! {
-    async fn the_last_use_reaches_the_database(app: App) {
-        let mut app = app;
-        app.register("ann").await;
-        let token = app.token("ann").await;
-        app.clock.advance(Duration::from_hours(3));
-        assert_eq!(app.me(&token).await, 200);
-        // Stopping the background work writes its pending data.
-        app.maintenance.take().unwrap().run(std::future::ready(())).await;
-        let app = app.restart().await;
-        app.clock.advance(Duration::from_hours(2));
-        assert_eq!(app.me(&token).await, 200, "its use three hours after the login survived the restart");
-    }
-}
-
-on_both! {
-    async fn a_logout_is_known_to_every_server_at_once_r41(app: App) {
-        // SQLite allows one server only, which the lock enforces. There, both apps are the same.
-        let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
-        let other = sibling.as_ref().unwrap_or(&app);
-        app.register("ann").await;
-        for _ in 0..20 {
-            let token = app.token("ann").await;
-            assert_eq!(other.me(&token).await, 200);
-            assert_eq!(app.request("POST", "/api/accounts/logout/").bearer(&token).send().await.status, 204);
-            assert_eq!(other.me(&token).await, 401);
-        }
-    }
-}
-
-on_both! {
-    async fn logouts_race_checks_and_win_r41(app: App) {
-        app.register("ann").await;
-        for _ in 0..10 {
-            let token = app.token("ann").await;
-            let checks = futures_util::future::join_all((0..50).map(|_| app.me(&token)));
-            let out = app.request("POST", "/api/accounts/logout/").bearer(&token).send();
-            let (_, out) = tokio::join!(checks, out);
-            assert_eq!(out.status, 204);
-            assert_eq!(app.me(&token).await, 401);
-        }
+async fn a_logout_wins_against_parallel_requests_r41(app: App) {
+    let ann = app.register("ann").await;
+    for _ in 0..10 {
+        let phone = ann.log_in().await;
+        let checks = futures_util::future::join_all((0..50).map(|_| phone.get("me/").send()));
+        // A logout needs no body.
+        let (_, out) = tokio::join!(checks, phone.request("POST", "logout/").send());
+        out.assert_status(204);
+        phone.assert_logged_out().await;
     }
 }

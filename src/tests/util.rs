@@ -301,7 +301,7 @@ impl App {
 
     /// Sends a request with a token, from a fresh address.
     pub async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Response {
-        self.request(method, path).json(body).bearer(token).from_anywhere().await
+        self.request(method, path).json(body).bearer(token).with_fresh_address().await
     }
 
     /// Logs in with [`PASSWORD`], from a fresh address, and returns the token.

@@ -90,7 +90,7 @@ impl User {
 
     /// A request without a token.
     pub fn post(&self, path: &str, body: &Value) -> Request {
-        self.server.request("POST", path).json(body).from_anywhere()
+        self.server.request("POST", path).json(body).with_fresh_address()
     }
 }
 
@@ -100,7 +100,7 @@ pub trait Client {
     fn token(&self) -> &str;
 
     fn request(&self, method: &str, path: &str) -> Request {
-        self.server().request(method, path).bearer(self.token()).from_anywhere()
+        self.server().request(method, path).bearer(self.token()).with_fresh_address()
     }
 
     fn get(&self, path: &str) -> Request {
@@ -236,9 +236,13 @@ impl Device {
 
     /// Creates a personal access token of 30 days.
     pub async fn create_access_token(&self, name: &str, scope: &str) -> Script {
-        let response = self.try_create_access_token(name, scope, 30).await;
-        let id = response.assert_status(200).json()["id"].as_str().unwrap().to_owned();
-        Script { server: self.server.clone(), token: response.token(), id }
+        self.script(&self.try_create_access_token(name, scope, 30).await)
+    }
+
+    /// The program that has the new token.
+    pub fn script(&self, created: &Response) -> Script {
+        let id = created.assert_status(200).json()["id"].as_str().unwrap().to_owned();
+        Script { server: self.server.clone(), token: created.token(), id }
     }
 }
 

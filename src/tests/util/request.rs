@@ -97,7 +97,7 @@ impl Request {
     }
 
     /// Sets an address that no other request of this run has. No rate limit of addresses applies to it.
-    pub fn from_anywhere(self) -> Self {
+    pub fn with_fresh_address(self) -> Self {
         self.from(&some_address())
     }
 
@@ -159,6 +159,13 @@ impl Response {
         token.unwrap_or_else(|| panic!("no token: {body}")).to_owned()
     }
 
+    /// The error code: a field of the API, or the whole body of a server function.
+    #[track_caller]
+    pub fn code(&self) -> String {
+        let body = self.json();
+        body.as_str().or(body["code"].as_str()).unwrap_or_default().to_owned()
+    }
+
     /// A header's value, or an empty text.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
@@ -184,11 +191,9 @@ impl Response {
         self
     }
 
-    /// Checks the error code: a field of the API, or the whole body of a server function.
     #[track_caller]
     pub fn assert_code(&self, code: &str) -> &Self {
-        let body = self.json();
-        assert_eq!(body.as_str().or(body["code"].as_str()), Some(code), "{body}");
+        assert_eq!(self.code(), code, "{}", self.text);
         self
     }
 
