@@ -7,19 +7,26 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use vestibule::{
-    domain::token::{Token, TokenKind},
+    domain::{
+        token::{Token, TokenKind},
+        username::Username,
+    },
     error::AppError,
     mail::MailUrl,
-    service::{Caller, Error, NewPassword, PasswordChange, Service, admin::Command},
+    service::{
+        Caller, Error, NewPassword, NewTokenRequest, PasswordChange, Service,
+        admin::{Command, Reply},
+    },
     store::ActiveSessions,
 };
 
-use crate::{
-    on_both,
-    util::{App, Backend, PASSWORD, mail_capture::token_of, some_address},
-};
+use crate::util::{App, Backend, NEW, PASSWORD, actors::Client, macros::both, mail_capture::token_of, some_address};
 
-const NEW: &str = "walrus orchard lantern";
+both! {
+    an_ended_session_stays_ended_beside_a_renewal_r41,
+    a_renewed_token_is_refused_everywhere_r17,
+}
+
 const OTHER: &str = "copper thimble avalanche";
 
 /// An account with two sessions and a link to a new password.
@@ -35,14 +42,14 @@ struct Scene {
 }
 
 /// An operation, and whether it was acknowledged.
-type Act<T> = fn(Service, Scene) -> BoxFuture<'static, Result<T, Error>>;
+type Operation<T> = fn(Service, Scene) -> BoxFuture<'static, Result<T, Error>>;
 
 fn caller() -> Caller {
     Caller { address: some_address().parse().unwrap(), agent: String::new() }
 }
 
 /// The operations that end the session `here`.
-const ENDINGS: [(&str, Act<()>); 12] = [
+const ENDINGS: [(&str, Operation<()>); 12] = [
     ("logout", |service, scene| Box::pin(async move { service.log_out(&scene.here).await })),
     ("ending it from another session", |service, scene| {
         Box::pin(async move { service.end_session(&service.require_reauth(&scene.there).await?, &scene.here_id).await })
@@ -82,7 +89,7 @@ const ENDINGS: [(&str, Act<()>); 12] = [
 ];
 
 /// The operations that give the session `here` another token.
-const RENEWALS: [(&str, Act<Token>); 2] = [
+const RENEWALS: [(&str, Operation<Token>); 2] = [
     ("confirming the password", |service, scene| {
         Box::pin(async move { Ok(service.confirm_password(&caller(), &scene.here, PASSWORD).await?.token) })
     }),
@@ -95,7 +102,6 @@ const RENEWALS: [(&str, Act<Token>); 2] = [
 ];
 
 fn administer(service: Service, command: Command) -> BoxFuture<'static, Result<(), Error>> {
-    use vestibule::service::admin::Reply;
     Box::pin(async move {
         match service.administer(command).await {
             Reply::Refused { error } => Err(error.into()),
@@ -105,9 +111,9 @@ fn administer(service: Service, command: Command) -> BoxFuture<'static, Result<(
     })
 }
 
-/// A server that sends mail.
-async fn start(backend: Backend) -> App {
-    App::start_with(backend, |config| {
+/// Restarts the server as one that sends mail and allows two sessions.
+async fn restart(app: App) -> App {
+    app.restart_changed(|config| {
         config.mail.url = MailUrl::parse("smtp://localhost").unwrap();
         config.server.public_url = Some("https://accounts.example.org".parse().unwrap());
         config.session.per_user = 2;
@@ -117,16 +123,21 @@ async fn start(backend: Backend) -> App {
 
 async fn set(app: &App, name: String) -> Scene {
     app.deliver().await;
-    app.register(&name).await;
-    let link = token_of(&app.deliver_one().await);
-    let here = app.token(&name).await;
+    let user = app.register(&name).await;
+    let link = Token::parse(TokenKind::Link, &token_of(&app.deliver_one().await)).unwrap();
+    let here = user.log_in().await;
     // The oldest session is the one that is removed when there are too many.
     app.clock.advance(Duration::from_secs(1));
-    let there = app.token(&name).await;
-    let [here, there] = [here, there].map(|token| Token::parse(TokenKind::Session, &token).unwrap());
-    let link = Token::parse(TokenKind::Link, &link).unwrap();
-    let session = app.service.authenticate(&here).await.unwrap();
-    Scene { name, user: session.user.id.clone(), here, here_id: session.id.clone(), there, link }
+    let there = user.log_in().await;
+    let session = app.service.authenticate(&here.session_token()).await.unwrap();
+    Scene {
+        name,
+        user: session.user.id.clone(),
+        here: here.session_token(),
+        here_id: session.id.clone(),
+        there: there.session_token(),
+        link,
+    }
 }
 
 /// After the end of a session was acknowledged, no token of it may be valid.
@@ -135,9 +146,9 @@ async fn expect_ended(servers: [&App; 2], scene: &Scene, renewed: Option<&Token>
     assert!(kept.iter().all(|session| session.id != scene.here_id), "{what}: the session still exists");
     for server in servers {
         for token in [Some(&scene.here), renewed].into_iter().flatten() {
-            let answer = server.service.authenticate(token).await;
+            let outcome = server.service.authenticate(token).await;
             assert_eq!(
-                answer.map(drop).map_err(AppError::from),
+                outcome.map(drop).map_err(AppError::from),
                 Err(AppError::SessionEnded),
                 "{what}: a token is still valid"
             );
@@ -150,8 +161,8 @@ async fn expect_ended(servers: [&App; 2], scene: &Scene, renewed: Option<&Token>
 async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
     app: &App,
     other: &App,
-    (first_name, first): (&str, Act<A>),
-    (second_name, second): (&str, Act<B>),
+    (first_name, first): (&str, Operation<A>),
+    (second_name, second): (&str, Operation<B>),
     mut judge: impl AsyncFnMut(Scene, Result<A, Error>, Result<B, Error>, String),
 ) -> usize {
     static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -171,10 +182,10 @@ async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
     }
 }
 
-async fn an_ended_session_stays_ended_beside_a_renewal(backend: Backend) {
-    let app = start(backend).await;
+async fn an_ended_session_stays_ended_beside_a_renewal_r41(app: App) {
+    let app = restart(app).await;
     // SQLite allows one server only, which the lock enforces. There, both apps are the same.
-    let sibling = if backend == Backend::Postgres { Some(app.sibling().await) } else { None };
+    let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
     let other = sibling.as_ref().unwrap_or(&app);
     for (ending, end) in ENDINGS {
         for (renewal, renew) in RENEWALS {
@@ -202,36 +213,23 @@ async fn an_ended_session_stays_ended_beside_a_renewal(backend: Backend) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ended_session_stays_ended_beside_a_renewal_on_sqlite_r41() {
-    Box::pin(an_ended_session_stays_ended_beside_a_renewal(Backend::Sqlite)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ended_session_stays_ended_beside_a_renewal_on_postgres_r41() {
-    Box::pin(an_ended_session_stays_ended_beside_a_renewal(Backend::Postgres)).await;
-}
-
-on_both! {
-    async fn a_token_that_was_renewed_does_nothing_more_r17(app: App) {
-        app.register("ann").await;
-        let old = Token::parse(TokenKind::Session, &app.token("ann").await).unwrap();
-        let asking = app.service.require_reauth(&old).await.unwrap();
-        let renewed = app.service.confirm_password(&caller(), &old, PASSWORD).await.unwrap().token;
-        let username = vestibule::domain::username::Username::parse("annie").unwrap();
-        let request = vestibule::service::NewTokenRequest::parse(Some("a script"), Some("full"), Some(1)).unwrap();
-        let outcomes = [
-            app.service.change_username(&caller(), &asking, &username).await.map(drop),
-            app.service.end_other_sessions(&asking).await.map(drop),
-            app.service.end_session(&asking, &asking.session().id).await,
-            app.service.issue_access_token(&asking, request).await.map(drop),
-            app.service.delete_account(&asking, "ann").await,
-        ];
-        for outcome in outcomes {
-            assert_eq!(outcome.map_err(AppError::from), Err(AppError::SessionEnded), "it was checked before the renewal");
-        }
-        let session = app.service.authenticate(&renewed).await.unwrap();
-        assert_eq!(session.user.username, "ann", "nothing has changed");
-        assert!(app.service.list_access_tokens(&renewed).await.unwrap().is_empty());
+async fn a_renewed_token_is_refused_everywhere_r17(app: App) {
+    let mut phone = app.register("ann").await.log_in().await;
+    // These were checked before the renewal.
+    let proven = app.service.require_reauth(&phone.session_token()).await.unwrap();
+    phone.confirm_password().await;
+    let username = Username::parse("annie").unwrap();
+    let request = NewTokenRequest::parse(Some("a script"), Some("full"), Some(1)).unwrap();
+    let outcomes = [
+        app.service.change_username(&caller(), &proven, &username).await.map(drop),
+        app.service.end_other_sessions(&proven).await.map(drop),
+        app.service.end_session(&proven, &proven.session().id).await,
+        app.service.issue_access_token(&proven, request).await.map(drop),
+        app.service.delete_account(&proven, "ann").await,
+    ];
+    for outcome in outcomes {
+        assert_eq!(outcome.map_err(AppError::from), Err(AppError::SessionEnded));
     }
+    assert_eq!(phone.me().await["username"], "ann");
+    assert!(phone.access_tokens().await.is_empty());
 }

@@ -8,63 +8,85 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::StatusCode;
-use serde_json::json;
+use futures_util::future::join_all;
 use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
-use vestibule::{service::Caller, store::DatabaseUrl};
-
-use crate::{
-    on_both,
-    util::{App, Backend, PASSWORD, assert_in_time, some_address},
+use vestibule::{
+    server::config::Config,
+    service::Caller,
+    store::{DatabaseUrl, Store},
 };
 
-fn is_unavailable(answer: &crate::util::Response) -> bool {
-    answer.status == 503 && answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0)
+use crate::util::{
+    App, Backend, PASSWORD, Response,
+    actors::{Client, Device},
+    assert_in_time, hash_like_the_program,
+    macros::both,
+    postgres::fresh_database,
+    some_address,
+};
+
+both! {
+    a_closed_service_reports_that_its_database_is_away,
+    several_servers_use_the_clock_of_their_database_r99,
+}
+
+#[track_caller]
+fn assert_unavailable(response: &Response) {
+    response.assert_status(503);
+    let seconds: u32 = response.header("retry-after").parse().unwrap();
+    assert!(seconds > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_database_is_a_503_in_time_and_passes_r96() {
     let app = App::start(Backend::Sqlite).await;
-    app.register("ann").await;
-    let token = app.token("ann").await;
+    let ann = app.register("ann").await;
+    let phone = ann.log_in().await;
     let file = app.folder().join("vestibule.db");
     let mut other = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
     other.execute("BEGIN EXCLUSIVE").await.unwrap();
+
     let started = Instant::now();
-    let body = json!({ "email": "bob@example.org", "username": "bob", "password": PASSWORD });
-    let register = app.post("/api/accounts/api_register/", &body).from(&some_address()).send();
-    let (log_in, register, me) = tokio::join!(app.log_in("ann", PASSWORD), register, app.me(&token));
-    assert!(is_unavailable(&log_in) && is_unavailable(&register), "{log_in:?} {register:?}");
+    let bob = app.user("bob");
+    let (log_in, register, me) =
+        tokio::join!(ann.try_log_in(PASSWORD).send(), bob.register().send(), phone.get("me/").send());
+    assert_unavailable(&log_in);
+    assert_unavailable(&register);
     assert_in_time(started, "SQLite locked by another process");
-    assert_eq!(me, 200, "a logged-in user stays logged in");
+    // A logged-in user stays logged in.
+    me.assert_status(200);
+
     other.execute("ROLLBACK").await.unwrap();
-    assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
-    assert_eq!(app.log_in("bob", PASSWORD).await.status, 400, "nothing was stored in part");
-    let again = app.post("/api/accounts/api_register/", &body).from(&some_address()).send().await;
-    assert_eq!(again.status, 200);
+    ann.assert_can_log_in(PASSWORD).await;
+    // Nothing was stored in part.
+    bob.assert_cannot_log_in(PASSWORD).await;
+    app.register("bob").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_and_writers_side_by_side_never_find_the_database_locked_r95() {
-    let app = App::start_with(Backend::Sqlite, |config| config.password.hashing_queue = 500).await;
-    app.register("ann").await;
-    let token = app.token("ann").await;
-    let writers =
-        futures_util::future::join_all((0..60).map(|n| app.log_in(if n % 2 == 0 { "ghost" } else { "ann" }, "x")));
-    let readers = futures_util::future::join_all((0..200).map(|_| app.me(&token)));
+async fn parallel_reads_and_writes_never_find_the_database_locked_r95() {
+    let change = |config: &mut Config| {
+        hash_like_the_program(config);
+        config.password.hashing_queue = 500;
+    };
+    let app = App::start_with(Backend::Sqlite, change).await;
+    let (ann, ghost) = (app.register("ann").await, app.user("ghost"));
+    let phone = ann.log_in().await;
+    let writers = join_all((0..30).flat_map(|_| [ghost.try_log_in("x").send(), ann.try_log_in("x").send()]));
+    let readers = join_all((0..200).map(|_| phone.get("me/").send()));
     // Clients that disconnect during a request leave no transaction open.
-    let leavers = futures_util::future::join_all((0..40).map(|n| {
-        let call = app.log_in("nobody", "x");
-        async move { tokio::time::timeout(Duration::from_millis(n), call).await.is_ok() }
+    let leavers = join_all((0..40).map(|n| {
+        let log_in = app.user("nobody").try_log_in("x").send();
+        async move { tokio::time::timeout(Duration::from_millis(n), log_in).await.is_ok() }
     }));
     let (writers, readers, _) = tokio::join!(writers, readers, leavers);
-    assert!(writers.iter().all(|answer| [400, 429].contains(&answer.status.as_u16())));
-    assert!(readers.iter().all(|status| *status == 200));
+    assert!(writers.iter().all(|response| [400, 429].contains(&response.status.as_u16())), "{writers:?}");
+    assert!(readers.iter().all(|response| response.status == 200), "{readers:?}");
     app.register("bob").await;
 }
 
@@ -84,7 +106,7 @@ enum Gate {
 /// Starts a proxy that forwards connections to the tests' PostgreSQL as long as the gate is open. Returns the URL of
 /// its database, and the gate.
 async fn gated_database() -> (DatabaseUrl, watch::Sender<Gate>) {
-    let url = crate::util::postgres::fresh_database().await;
+    let url = fresh_database().await;
     let target = url.split('@').nth(1).unwrap().split('/').next().unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let through = url.replace(&target, &listener.local_addr().unwrap().to_string());
@@ -104,8 +126,9 @@ async fn pass_on(mut here: TcpStream, target: String, mut gate: watch::Receiver<
         match at_first {
             Gate::Open => drop(copy_bidirectional(&mut here, &mut there).await),
             Gate::Slow(delay) => {
-                let ((mut asked, mut answers), (mut answered, mut asks)) = (here.split(), there.split());
-                let _ended = tokio::join!(drag(&mut asked, &mut asks, delay), drag(&mut answered, &mut answers, delay));
+                let ((mut requests, mut responses), (mut replies, mut queries)) = (here.split(), there.split());
+                let _ended =
+                    tokio::join!(drag(&mut requests, &mut queries, delay), drag(&mut replies, &mut responses, delay));
             }
             Gate::Shut => {}
             Gate::Stuck => std::future::pending().await,
@@ -136,55 +159,60 @@ async fn drag(
     }
 }
 
+/// Asks for the account, a login and the readiness at once, of a server that can't reach its database.
+async fn assert_unavailable_in_time(app: &App, phone: &Device, what: &str) {
+    let started = Instant::now();
+    let ann = app.user("ann");
+    let (me, log_in, ready) =
+        tokio::join!(phone.get("me/").send(), ann.try_log_in(PASSWORD).send(), app.get("/readyz").send());
+    assert_unavailable(&me);
+    assert_unavailable(&log_in);
+    assert_unavailable(&ready);
+    assert_in_time(started, what);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_away_is_a_503_in_time_and_passes_r98_r115() {
     let (url, gate) = gated_database().await;
     let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
-    app.register("ann").await;
-    let token = app.token("ann").await;
+    let ann = app.register("ann").await;
+    let phone = ann.log_in().await;
     gate.send(Gate::Shut).unwrap();
-    let started = Instant::now();
-    let me = app.get("/api/accounts/me/").bearer(&token).send();
-    let (me, log_in, ready) = tokio::join!(me, app.log_in("ann", PASSWORD), app.get("/readyz").send());
-    assert!(is_unavailable(&me), "fails closed: {me:?}");
-    assert!(is_unavailable(&log_in) && is_unavailable(&ready), "{log_in:?} {ready:?}");
-    assert_in_time(started, "PostgreSQL stopped");
-    assert_eq!(app.get("/healthz").send().await.status, 200);
+    assert_unavailable_in_time(&app, &phone, "PostgreSQL stopped").await;
+    app.get("/healthz").await.assert_status(200);
     gate.send(Gate::Open).unwrap();
-    assert_eq!(app.get("/readyz").send().await.status, 200);
-    assert_eq!(app.me(&token).await, 200);
-    assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+    app.get("/readyz").await.assert_status(200);
+    phone.assert_logged_in().await;
+    ann.assert_can_log_in(PASSWORD).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_postgres_is_waited_for_and_a_very_slow_one_is_a_503_in_time_r98() {
+async fn a_slow_postgres_is_waited_for_up_to_the_time_limit_r98() {
     let (url, gate) = gated_database().await;
     let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
-    app.register("ann").await;
-    let token = app.token("ann").await;
+    let ann = app.register("ann").await;
+    let phone = ann.log_in().await;
     gate.send(Gate::Slow(Duration::from_millis(20))).unwrap();
-    assert_eq!((app.me(&token).await, app.log_in("ann", PASSWORD).await.status), (StatusCode::OK, StatusCode::OK));
+    phone.assert_logged_in().await;
+    ann.assert_can_log_in(PASSWORD).await;
     gate.send(Gate::Slow(Duration::from_millis(1500))).unwrap();
-    let started = Instant::now();
-    let me = app.get("/api/accounts/me/").bearer(&token).send();
-    let (me, log_in, ready) = tokio::join!(me, app.log_in("ann", PASSWORD), app.get("/readyz").send());
-    assert!(is_unavailable(&me) && is_unavailable(&log_in) && is_unavailable(&ready), "{me:?} {log_in:?} {ready:?}");
-    assert_in_time(started, "PostgreSQL slow");
+    assert_unavailable_in_time(&app, &phone, "PostgreSQL slow").await;
     gate.send(Gate::Open).unwrap();
-    assert_eq!((app.me(&token).await, app.log_in("ann", PASSWORD).await.status), (StatusCode::OK, StatusCode::OK));
+    phone.assert_logged_in().await;
+    ann.assert_can_log_in(PASSWORD).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_place_r98() {
+async fn a_vanished_postgres_is_a_503_in_time_and_can_be_replaced_r98() {
     let (url, gate) = gated_database().await;
     let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
-    app.register("ann").await;
-    let token = app.token("ann").await;
+    let ann = app.register("ann").await;
+    let phone = ann.log_in().await;
     // The database vanishes while every connection runs a statement.
-    let asking = futures_util::future::join_all((0..16).map(async |_| while app.me(&token).await == 200 {}));
+    let asking = join_all((0..16).map(async |_| while phone.get("me/").await.status == 200 {}));
     let vanishing = async {
         for _ in 0..20 {
-            assert_eq!(app.me(&token).await, 200);
+            phone.assert_logged_in().await;
         }
         gate.send(Gate::Stuck).unwrap();
     };
@@ -192,37 +220,33 @@ async fn a_postgres_that_has_vanished_is_a_503_in_time_and_another_takes_its_pla
     // More requests than there are connections, so that each connection is affected.
     for _ in 0..2 {
         let started = Instant::now();
-        let calls =
-            (0..app.config.database.connections * 2).map(|_| app.get("/api/accounts/me/").bearer(&token).send());
-        let answers = futures_util::future::join_all(calls).await;
-        assert!(answers.iter().all(is_unavailable), "{answers:?}");
+        let requests = (0..app.config.database.connections * 2).map(|_| phone.get("me/").send());
+        join_all(requests).await.iter().for_each(assert_unavailable);
         assert_in_time(started, "PostgreSQL vanished");
     }
     gate.send(Gate::Open).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while app.me(&token).await != 200 {
+    while phone.get("me/").await.status != 200 {
         assert!(Instant::now() < deadline, "the earlier connections still occupy their places");
     }
-    assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+    ann.assert_can_log_in(PASSWORD).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_that_was_told_to_wait_does_not_reach_the_database() {
+async fn a_rate_limited_address_does_not_reach_the_database() {
     let app = App::start(Backend::Sqlite).await;
     let address = some_address();
     // A different username each time, so that the address is rate-limited and no account.
-    let log_in = async |n: u32| {
-        let body = json!({ "email": format!("ghost{n}"), "password": PASSWORD });
-        app.post("/api/accounts/api_auth/", &body).from(&address).send().await.status
-    };
+    let log_in = async |n: u32| app.user(&format!("ghost{n}")).try_log_in(PASSWORD).from(&address).await;
     for n in 0..10 {
-        assert_eq!(log_in(n).await, 400);
+        log_in(n).await.assert_status(400);
     }
-    assert_eq!(log_in(10).await, 429);
+    log_in(10).await.assert_status(429);
     app.store.close().await;
-    assert_eq!(log_in(11).await, 429);
+    log_in(11).await.assert_status(429);
+    // The cached rate limit expires, and the database is queried.
     app.clock.advance(Duration::from_mins(1));
-    assert_eq!(log_in(12).await, 503, "the cached rate limit has expired, and the database is queried");
+    log_in(12).await.assert_status(503);
 }
 
 /// Polls work until it has waited that many times, and drops it there.
@@ -241,12 +265,11 @@ async fn give_up_after<T>(waits: u32, work: impl Future<Output = T>) -> Option<T
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_that_is_given_up_anywhere_leaves_no_transaction_open() {
+async fn a_dropped_login_leaves_no_transaction_open() {
     let app = App::start(Backend::Postgres).await;
     app.register("ann").await;
     let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new() };
-    let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("a PostgreSQL") };
-    let mut observer = sqlx::PgConnection::connect(url).await.unwrap();
+    let mut observer = app.observer().await;
     let mut given_up = 0;
     // The number of waits of a login depends on how quickly the database responds, so each number is tried several
     // times.
@@ -269,32 +292,28 @@ async fn open_transactions(observer: &mut sqlx::PgConnection) -> i64 {
     sqlx::query_scalar(sql).fetch_one(observer).await.unwrap()
 }
 
-on_both! {
-    async fn a_service_that_was_closed_says_that_its_database_is_away(app: App) {
-        assert_eq!(app.get("/readyz").send().await.status, 200);
-        app.service.close().await;
-        assert_eq!(app.get("/readyz").send().await.status, 503);
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 503);
-    }
+async fn a_closed_service_reports_that_its_database_is_away(app: App) {
+    app.get("/readyz").await.assert_status(200);
+    app.service.close().await;
+    app.get("/readyz").await.assert_status(503);
+    app.user("ann").try_log_in(PASSWORD).await.assert_status(503);
 }
 
-on_both! {
-    async fn several_servers_go_by_the_clock_of_their_database_r99(app: App) {
-        let (first, second) = (app.store.clock().await.unwrap(), app.store.clock().await.unwrap());
-        assert_eq!(first.is_some(), app.backend == Backend::Postgres);
-        assert!(second >= first);
-    }
+async fn several_servers_use_the_clock_of_their_database_r99(app: App) {
+    let (first, second) = (app.store.clock().await.unwrap(), app.store.clock().await.unwrap());
+    assert_eq!(first.is_some(), app.backend == Backend::Postgres);
+    assert!(second >= first);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_elsewhere_that_offers_no_tls_is_refused_unless_the_address_allows_it() {
+async fn a_remote_postgres_without_tls_is_refused_unless_allowed() {
     let (url, _gate) = gated_database().await;
     let DatabaseUrl::Postgres(url) = url else { panic!("a PostgreSQL") };
     // A spelling of this machine's address that the program doesn't recognize as loopback.
     let elsewhere = url.replace("127.0.0.1", "127.1");
-    let refused = vestibule::store::Store::open(&DatabaseUrl::parse(&elsewhere).unwrap(), 1).await.unwrap_err();
-    let refused = refused.to_string();
-    assert!(refused.contains("offers no TLS") && refused.contains("sslmode=disable"), "{refused}");
+    let refused = Store::open(&DatabaseUrl::parse(&elsewhere).unwrap(), 1).await.unwrap_err().to_string();
+    assert!(refused.contains("offers no TLS"), "{refused}");
+    assert!(refused.contains("sslmode=disable"), "{refused}");
     let allowed = DatabaseUrl::parse(&format!("{elsewhere}?sslmode=disable")).unwrap();
-    vestibule::store::Store::open(&allowed, 1).await.unwrap().close().await;
+    Store::open(&allowed, 1).await.unwrap().close().await;
 }

@@ -12,7 +12,15 @@ use vestibule::{
     store::{DatabaseUrl, Error, Store},
 };
 
-use crate::util::{App, Backend, PASSWORD, is_lock_awaited, postgres, until};
+use crate::util::{App, Backend, PASSWORD, actors::Client, is_lock_awaited, postgres, until};
+
+/// Checks that an error names each of some texts.
+#[track_caller]
+fn assert_names(refused: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(refused.contains(text), "{text} isn't in: {refused}");
+    }
+}
 
 async fn open(file: &Path) -> Result<Store, Error> {
     Store::open(&DatabaseUrl::Sqlite(file.to_owned()), 1).await
@@ -45,18 +53,18 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     assert!(refused.ends_with("notes.txt is not a SQLite database. Name another file."), "{refused}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), notes);
     let refused = open(folder.path()).await.unwrap_err().to_string();
-    assert!(refused.contains("can't be opened") && refused.contains("Check the folder"), "{refused}");
+    assert_names(&refused, &["can't be opened", "Check the folder"]);
 }
 
 #[tokio::test]
-async fn a_file_that_another_program_has_locked_is_told_as_locked_r96() {
+async fn a_file_locked_by_another_program_is_reported_as_locked_r96() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("vestibule.db");
     let url = format!("sqlite:{}?mode=rwc", file.display());
     let mut other = SqliteConnection::connect(&url).await.unwrap();
     other.execute("BEGIN EXCLUSIVE").await.unwrap();
     let refused = open(&file).await.unwrap_err().to_string();
-    assert!(refused.contains("vestibule.db can't be opened") && refused.contains("database is locked"), "{refused}");
+    assert_names(&refused, &["vestibule.db can't be opened", "database is locked"]);
     other.close().await.unwrap();
     open(&file).await.unwrap().close().await;
 }
@@ -75,8 +83,7 @@ async fn a_pool_has_no_more_connections_than_are_configured_r98() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ending_all_sessions_waits_for_a_login_under_way_r41() {
     let app = App::start(Backend::Postgres).await;
-    app.register("ann").await;
-    app.token("ann").await;
+    app.register("ann").await.log_in().await;
     let revoke = Box::pin(app.service.administer(Command::RevokeSessions { who: "ann".to_owned() }));
     let revoked = app.run_blocked("SELECT id FROM users FOR UPDATE", revoke).await;
     assert_eq!(revoked, Reply::Done { username: "ann".to_owned(), sessions: 1 });
@@ -101,7 +108,7 @@ async fn refusal(url: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_default_of_a_role_or_database_changes_what_the_server_does() {
+async fn no_default_of_a_role_or_database_changes_the_server() {
     let url = database_after(&[
         "ALTER DATABASE this SET default_transaction_isolation = 'serializable'",
         "ALTER DATABASE this SET default_transaction_deferrable = on",
@@ -122,35 +129,31 @@ async fn no_default_of_a_role_or_database_changes_what_the_server_does() {
         config.rate_limit.account_free_failures = 1000;
     })
     .await;
-    app.register("ann").await;
-    let logins = futures_util::future::join_all((0..48).map(|_| app.log_in("ann", PASSWORD))).await;
-    let refused: Vec<_> = logins.iter().filter(|answer| answer.status != 200).collect();
+    let ann = app.register("ann").await;
+    let logins = futures_util::future::join_all((0..48).map(|_| ann.try_log_in(PASSWORD).send())).await;
+    let refused: Vec<_> = logins.iter().filter(|response| response.status != 200).collect();
     assert!(refused.is_empty(), "{} of 48: {:?}", refused.len(), refused.first());
-    let token = app.token("ann").await;
-    assert_eq!(app.me(&token).await, 200);
+    ann.log_in().await.assert_logged_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_not_utf_8_is_refused_in_words() {
+async fn a_database_that_is_not_utf_8_is_refused() {
     let url = postgres::fresh_database().await;
     let (server, name) = url.rsplit_once('/').unwrap();
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let sql = format!("CREATE DATABASE {name}_latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
     admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     let refused = refusal(&format!("{server}/{name}_latin")).await;
-    assert!(refused.contains("is encoded in LATIN1") && refused.contains("CREATE DATABASE vestibule"), "{refused}");
+    assert_names(&refused, &["is encoded in LATIN1", "CREATE DATABASE vestibule"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_may_not_make_tables_is_told_the_way_out() {
+async fn a_role_that_may_not_create_tables_gets_instructions() {
     let url = database_after(&["CREATE ROLE lowly LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"]).await;
     let name = url.rsplit_once('/').unwrap().1;
     let lowly = url.replace("postgres://postgres@", &format!("postgres://lowly_{name}@"));
     let refused = refusal(&lowly).await;
-    assert!(
-        refused.contains("may not create tables") && refused.contains("GRANT CREATE ON SCHEMA public"),
-        "{refused}"
-    );
+    assert_names(&refused, &["may not create tables", "GRANT CREATE ON SCHEMA public"]);
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let sql = format!("CREATE SCHEMA vestibule AUTHORIZATION lowly_{name}");
     admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
@@ -165,7 +168,7 @@ async fn a_role_that_may_not_make_tables_is_told_the_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tables_of_another_program_are_left_alone_and_a_schema_of_ones_own_lies_beside_them() {
+async fn a_separate_schema_lies_beside_tables_of_another_program() {
     let notes = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
                  installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
                  execution_time BIGINT NOT NULL); \
@@ -177,23 +180,22 @@ async fn tables_of_another_program_are_left_alone_and_a_schema_of_ones_own_lies_
     ] {
         let url = database_after(&[change]).await;
         let refused = refusal(&url).await;
-        assert!(refused.contains(words) && refused.contains("?options=-c%20search_path%3Dvestibule"), "{refused}");
+        assert_names(&refused, &[words, "?options=-c%20search_path%3Dvestibule"]);
         let own = format!("{url}?options=-c%20search_path%3Dvestibule");
         let refused = refusal(&own).await;
-        assert!(refused.contains("has no schema"), "{refused}");
+        assert_names(&refused, &["has no schema"]);
         let mut admin = PgConnection::connect(&url).await.unwrap();
         admin.execute("CREATE SCHEMA vestibule").await.unwrap();
         let app =
             App::start_with(Backend::Postgres, |config| config.database.url = DatabaseUrl::parse(&own).unwrap()).await;
-        app.register("ann").await;
-        assert_eq!(app.log_in("ann", PASSWORD).await.status, 200);
+        app.register("ann").await.assert_can_log_in(PASSWORD).await;
         let sql = "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'";
         assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut admin).await.unwrap(), 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_program_refuses_newer_tables_in_words_r108() {
+async fn an_older_program_refuses_newer_tables_r108() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("vestibule.db");
     open(&file).await.unwrap().close().await;
@@ -206,12 +208,12 @@ async fn an_older_program_refuses_newer_tables_in_words_r108() {
     Store::open(&DatabaseUrl::parse(&url).unwrap(), 1).await.unwrap().close().await;
     PgConnection::connect(&url).await.unwrap().execute(newer).await.unwrap();
     for refused in [open(&file).await.unwrap_err().to_string(), refusal(&url).await] {
-        assert!(refused.contains("was migrated by a newer Vestibule"), "{refused}");
+        assert_names(&refused, &["was migrated by a newer Vestibule"]);
     }
 }
 
 #[tokio::test]
-async fn tables_that_are_in_use_are_changed_without_keeping_others_waiting_r100() {
+async fn a_migration_of_tables_in_use_keeps_nobody_waiting_r100() {
     let app = App::start(Backend::Postgres).await;
     let undo = "DROP TABLE known_networks; \
          ALTER TABLE account_throttles DROP COLUMN reserved, DROP COLUMN reserved_until; \
@@ -241,7 +243,7 @@ async fn a_sqlite_file_of_another_program_is_refused() {
     let mut other = SqliteConnection::connect(&url).await.unwrap();
     other.execute("CREATE TABLE auth_user (name TEXT)").await.unwrap();
     let refused = open(&file).await.unwrap_err().to_string();
-    assert!(refused.contains("app.sqlite3 has tables of another program, such as auth_user"), "{refused}");
+    assert_names(&refused, &["app.sqlite3 has tables of another program, such as auth_user"]);
     let sql = "SELECT COUNT(*) FROM sqlite_schema";
     assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut other).await.unwrap(), 1, "it is left unchanged");
 }
@@ -286,7 +288,7 @@ async fn postgres_is_reached_by_an_ipv6_address_and_by_a_socket() {
 }
 
 #[tokio::test]
-async fn every_table_is_either_ended_by_a_restore_or_harmless_in_an_old_copy_r107() {
+async fn a_restore_clears_every_table_that_grants_access_r107() {
     // Tables that grant no access. `Store::forget_after_restore` must clear all others.
     let harmless = [
         "_sqlx_migrations",
