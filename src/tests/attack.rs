@@ -222,7 +222,7 @@ async fn pile_up(server: SocketAddr) -> Vec<TcpStream> {
 }
 
 #[test]
-fn four_thousand_requests_that_never_end_stay_within_the_promised_memory_r80_r102() {
+fn four_thousand_endless_requests_stay_within_the_memory_limit_r80_r102() {
     allow_files(UNFINISHED as u64 + 500);
     let folder = TempDir::new().unwrap();
     let server = started(&folder);

@@ -42,7 +42,7 @@ async fn the_document_tells_which_calls_want_a_token_r46() {
 }
 
 #[tokio::test]
-async fn the_documents_references_lead_somewhere_and_its_names_are_one_calls_each() {
+async fn the_documents_references_resolve_and_its_names_are_unique() {
     let app = App::start(Backend::Sqlite).await;
     let document = app.document().await;
     let calls = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
@@ -67,7 +67,7 @@ async fn the_documents_references_lead_somewhere_and_its_names_are_one_calls_eac
 }
 
 #[tokio::test]
-async fn the_readable_page_tells_of_every_call_and_loads_nothing_from_elsewhere() {
+async fn the_docs_page_lists_every_call_and_loads_nothing_remote() {
     let app = App::start(Backend::Sqlite).await;
     let document = app.document().await;
     let page = app.get("/api/docs").header("sec-fetch-site", "cross-site").send().await;

@@ -99,7 +99,7 @@ async fn a_pooler_in_transaction_mode_serves_several_servers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_that_drops_what_it_does_not_know_serves_them_as_well() {
+async fn a_pooler_that_drops_unknown_options_works_as_well() {
     let (url, _pooler) = behind("ignore_startup_parameters = extra_float_digits,options").await;
     Box::pin(works(&url)).await;
 }

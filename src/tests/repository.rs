@@ -103,7 +103,7 @@ fn numbers(test: &str) -> impl Iterator<Item = u32> {
 }
 
 #[test]
-fn the_security_document_lists_each_test_of_a_requirement_and_no_other_r120() {
+fn security_md_lists_each_test_of_a_requirement_and_no_other_r120() {
     let code: Vec<String> =
         sources(&root().join("src")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let text = read("SECURITY.md");

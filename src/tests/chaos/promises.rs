@@ -37,7 +37,7 @@ fn all_done(counts: Counts) -> bool {
 }
 
 #[test]
-fn each_mail_that_a_ledger_promises_is_in_the_queue_by_the_same_kind_r94() {
+fn each_promised_mail_is_in_the_queue_with_its_kind_r94() {
     let (folder, runtime) = (TempDir::new().unwrap(), Runtime::new().unwrap());
     let mail_folder = MailFolder::new(folder.path());
     let mut command = command(folder.path());

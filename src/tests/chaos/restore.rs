@@ -108,7 +108,7 @@ fn drill(rounds: usize) -> usize {
 }
 
 #[test]
-fn a_backup_made_in_a_storm_holds_every_promise_once_it_is_restored_r106_r107() {
+fn a_backup_made_under_load_restores_every_promise_r106_r107() {
     drill(6 * CLIENTS);
 }
 

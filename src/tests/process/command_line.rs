@@ -137,7 +137,7 @@ fn help_can_be_learned_from() {
 }
 
 #[test]
-fn the_configuration_is_vestibule_toml_and_another_programs_leptos_toml_is_left_alone() {
+fn vestibule_toml_is_read_and_a_foreign_leptos_toml_is_not() {
     let folder = folder();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let check = || run(folder.path(), &["check-config"], &[], "");
@@ -187,7 +187,7 @@ fn commands_find_what_the_unit_of_the_server_names() {
 }
 
 #[test]
-fn an_operator_shows_renames_confirms_and_deletes_accounts_with_and_without_a_server() {
+fn an_operator_manages_accounts_with_and_without_a_server() {
     let folder = folder();
     let user = |args: &[&str], input: &str| run(folder.path(), &[&["user"], args].concat(), &[], input);
     let show =
@@ -378,7 +378,7 @@ fn check_config_tells_which_database_it_is_without_the_password() {
 }
 
 #[test]
-fn a_start_waits_for_a_postgres_that_is_not_up_yet_and_says_so_once() {
+fn a_start_waits_for_postgres_and_says_so_once() {
     let folder = folder();
     let real = Runtime::new().unwrap().block_on(crate::util::postgres::fresh_database());
     let (target, name) = real.rsplit_once('@').unwrap().1.rsplit_once('/').unwrap();

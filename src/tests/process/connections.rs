@@ -83,7 +83,7 @@ fn log_with(folder: &Path, text: &str, lines: usize) -> String {
 }
 
 #[test]
-fn a_client_that_sends_everything_before_it_reads_sees_why_it_was_refused_r80() {
+fn a_client_that_reads_last_still_sees_why_it_was_refused_r80() {
     let folder = folder();
     let server = start(folder.path(), &[]);
     let post = "POST /api/accounts/api_auth/ HTTP/1.1\r\nhost: ";
@@ -110,7 +110,7 @@ fn a_client_that_sends_everything_before_it_reads_sees_why_it_was_refused_r80() 
 }
 
 #[test]
-fn when_all_connections_are_taken_the_longest_idle_one_gives_way_r102() {
+fn when_connections_run_out_the_longest_idle_one_is_closed_r102() {
     let folder = folder();
     let server = start(folder.path(), &[("VESTIBULE_SERVER_MAX_CONNECTIONS", "8")]);
     let ask = |stream: &mut TcpStream| {
@@ -161,7 +161,7 @@ fn a_proxy_that_nobody_named_is_warned_of_once() {
 }
 
 #[test]
-fn a_named_proxy_is_not_warned_of_and_a_switch_keeps_addresses_out_of_the_log() {
+fn a_named_proxy_causes_no_warning_and_addresses_can_be_hidden() {
     let folder = folder();
     let ask = |env: &[(&str, &str)]| {
         let server = start(folder.path(), env);
@@ -214,7 +214,7 @@ fn filter() -> Vec<String> {
 }
 
 #[test]
-fn the_readmes_filter_for_fail2ban_finds_failed_logins_and_their_address() {
+fn the_readmes_fail2ban_filter_finds_addresses_of_failed_logins() {
     let folder = folder();
     let server = start(folder.path(), &[]);
     server.register();

@@ -63,7 +63,7 @@ fn at_once(servers: &[Member], requests: usize, one: impl Fn(SocketAddr, usize) 
 }
 
 #[test]
-fn five_programs_start_at_once_on_an_empty_database_and_share_it_r101() {
+fn five_programs_can_start_at_once_on_an_empty_database_r101() {
     let servers = together(&empty_database(), 5);
     assert_eq!(client::register(servers[0].server.address, "ann").unwrap().status, 200);
     for member in &servers {
@@ -73,7 +73,7 @@ fn five_programs_start_at_once_on_an_empty_database_and_share_it_r101() {
 }
 
 #[test]
-fn one_hundred_registrations_over_three_programs_make_one_account_r1() {
+fn a_hundred_registrations_at_three_programs_make_one_account_r1() {
     let url = empty_database();
     let servers = together(&url, 3);
     let spellings = ["ann@example.org", "Ann@Example.ORG", " ANN@example.org "];
@@ -86,7 +86,7 @@ fn one_hundred_registrations_over_three_programs_make_one_account_r1() {
 }
 
 #[test]
-fn a_logout_at_one_program_is_known_to_the_others_at_the_next_request_r41() {
+fn a_logout_at_one_program_is_known_to_the_others_at_once_r41() {
     let servers = together(&empty_database(), 3);
     let [one, two, three] = [0, 1, 2].map(|n| servers[n].server.address);
     let ask = |token: &str| [one, two, three].map(|server| client::me(server, token).unwrap().status);
@@ -100,7 +100,7 @@ fn a_logout_at_one_program_is_known_to_the_others_at_the_next_request_r41() {
 }
 
 #[test]
-fn five_hundred_wrong_passwords_over_three_programs_reach_argon2_at_most_ten_times_r87() {
+fn of_500_wrong_passwords_three_programs_hash_at_most_ten_r87() {
     let servers = together(&empty_database(), 3);
     assert_eq!(client::register(servers[0].server.address, "ann").unwrap().status, 200);
     let counts = at_once(&servers, 500, |address, _| client::log_in_with(address, "ann", "wrong").unwrap().status);

@@ -95,8 +95,8 @@ fn the_control_socket_obeys_its_own_user_and_root_alone_r111() {
 }
 
 #[test]
-fn commands_of_root_follow_nothing_that_lies_in_the_service_s_folder_r111() {
-    if !is_root("commands_of_root_follow_nothing_that_lies_in_the_service_s_folder_r111") {
+fn commands_of_root_follow_no_link_in_the_services_folder_r111() {
+    if !is_root("commands_of_root_follow_no_link_in_the_services_folder_r111") {
         return;
     }
     let (service, roots) = (folder(), folder());
@@ -127,8 +127,8 @@ fn commands_of_root_follow_nothing_that_lies_in_the_service_s_folder_r111() {
 }
 
 #[test]
-fn what_root_makes_for_a_service_is_the_service_s_and_a_backup_is_root_s() {
-    if !is_root("what_root_makes_for_a_service_is_the_service_s_and_a_backup_is_root_s") {
+fn roots_files_belong_to_the_service_and_its_backups_to_root() {
+    if !is_root("roots_files_belong_to_the_service_and_its_backups_to_root") {
         return;
     }
     let (service, roots) = (folder(), folder());
@@ -162,7 +162,7 @@ fn a_file_with_two_names_has_one_server_r104() {
 }
 
 #[test]
-fn a_backup_by_a_second_name_is_refused_after_a_kill_as_it_would_lack_the_log_r106() {
+fn after_a_kill_no_backup_is_made_by_the_files_second_name_r106() {
     let folder = folder();
     let mut server = start(folder.path(), &[]);
     server.register();
@@ -191,7 +191,7 @@ fn a_link_in_the_place_of_the_database_is_refused_in_words() {
 }
 
 #[test]
-fn a_mail_folder_that_others_may_read_is_closed_and_a_shared_one_refused() {
+fn a_readable_mail_folder_is_closed_and_a_shared_one_refused() {
     let folder = folder();
     let mail = folder.path().join("mail");
     std::fs::create_dir(&mail).unwrap();

@@ -61,7 +61,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revoked_r106_r107() {
+fn a_restore_keeps_what_was_acknowledged_and_revives_nothing_r106_r107() {
     let Before { folder, ann, access_token } = before();
     assert_eq!(
         names(folder.path()),
@@ -105,7 +105,7 @@ fn a_restored_backup_has_what_was_acknowledged_and_revives_nothing_that_was_revo
 }
 
 #[test]
-fn access_tokens_and_open_accounts_come_back_if_the_operator_says_so() {
+fn the_operator_may_restore_access_tokens_and_open_accounts() {
     let Before { folder, access_token, .. } = before();
     let args = ["restore", "copy.db", "--keep-access-tokens", "--trust-backup"];
     let (code, out, error) = run(folder.path(), &args, &[], "");
@@ -126,7 +126,7 @@ fn change(file: &Path, sql: &'static str) {
 }
 
 #[test]
-fn an_account_that_moved_to_another_email_since_is_disabled_by_a_restore_r107() {
+fn a_restore_disables_accounts_whose_email_changed_since_r107() {
     for (option, fay, words) in [
         (&[][..], 400, "Accounts with a new email since then (old email restored, now disabled): fay."),
         (&["--trust-backup"], 200, "Accounts with a new email since then (old email restored): fay."),
@@ -203,7 +203,7 @@ fn a_restore_makes_no_network_known_again_r107() {
 }
 
 #[test]
-fn a_restore_leaves_the_links_that_undo_a_change_of_the_email_if_they_still_work_r107() {
+fn a_restore_keeps_valid_links_that_undo_an_email_change_r107() {
     let links = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
                  SELECT x'aa', 'undo_email', id, 'ann@example.net', 0, 9000000000000 FROM users UNION ALL \
                  SELECT x'bb', 'undo_email', id, 'ann@example.net', 0, 9000000000000 FROM users UNION ALL \
@@ -216,7 +216,7 @@ fn a_restore_leaves_the_links_that_undo_a_change_of_the_email_if_they_still_work
 }
 
 #[test]
-fn no_access_token_of_an_account_that_was_disabled_since_is_kept_r107() {
+fn a_restore_keeps_no_token_of_an_account_disabled_since_r107() {
     let folder = folder();
     let server = start(folder.path(), &[]);
     register_all(&server, &["ann", "bob"]);
@@ -346,7 +346,7 @@ fn what_a_killed_backup_left_is_removed_or_named() {
 }
 
 #[test]
-fn a_file_that_is_no_whole_backup_is_refused_and_nothing_is_changed() {
+fn a_file_that_is_no_whole_backup_is_refused_without_a_change() {
     let folder = folder();
     let server = start(folder.path(), &[]);
     server.register();
@@ -403,7 +403,7 @@ fn a_backup_is_restored_where_there_is_no_database() {
 }
 
 #[test]
-fn a_log_that_was_left_of_another_database_is_not_replayed_into_a_restored_one_r107() {
+fn the_log_of_another_database_is_not_replayed_into_a_restore_r107() {
     for remove in [true, false] {
         let folder = folder();
         let mut server = start(folder.path(), &[]);
@@ -485,7 +485,7 @@ fn a_server_without_its_database_starts_over() {
 }
 
 #[test]
-fn a_copy_that_was_put_back_by_hand_is_noticed_and_one_command_ends_what_came_back_r107() {
+fn a_copy_put_back_by_hand_is_noticed_and_its_sessions_end_r107() {
     let folder = folder();
     let (file, copy) = (folder.path().join("vestibule.db"), folder.path().join("copy.db"));
     let server = start(folder.path(), &[]);
@@ -533,7 +533,7 @@ fn put_back(folder: &Path, file: &str) {
 }
 
 #[test]
-fn the_database_of_before_a_restore_is_noticed_when_it_is_put_back_by_hand_r107() {
+fn the_database_before_a_restore_is_noticed_if_it_is_put_back_r107() {
     let (folder, token) = used();
     let (code, _, error) = run(folder.path(), &["restore", "early.db"], &[], "");
     assert_eq!(code, 0, "{error}");
@@ -549,7 +549,7 @@ fn the_database_of_before_a_restore_is_noticed_when_it_is_put_back_by_hand_r107(
 }
 
 #[test]
-fn an_old_copy_is_noticed_also_after_a_start_without_the_database_r107() {
+fn an_old_copy_is_noticed_after_a_start_without_a_database_r107() {
     let (folder, _) = used();
     std::fs::remove_file(folder.path().join("vestibule.db")).unwrap();
     assert_eq!(run(folder.path(), &["migrate"], &[], "").0, 0);
@@ -571,7 +571,7 @@ fn after_a_copy_was_put_back_by_hand_a_later_one_is_noticed_too_r107() {
 }
 
 #[test]
-fn no_control_character_of_an_account_in_a_backup_reaches_the_terminal() {
+fn no_control_character_in_a_backup_reaches_the_terminal() {
     let folder = folder();
     let run = |args: &[&str]| run(folder.path(), args, &[], PASSWORD);
     assert_eq!(run(&["user", "add", "ann@example.org", "ann"]).0, 0);

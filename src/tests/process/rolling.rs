@@ -52,7 +52,7 @@ fn in_turn(addresses: &Mutex<Vec<SocketAddr>>, meanwhile: impl FnOnce(&AtomicUsi
 }
 
 #[test]
-fn three_servers_are_restarted_one_by_one_without_a_failed_request_r100() {
+fn a_rolling_restart_of_three_servers_fails_no_request_r100() {
     let url = Runtime::new().unwrap().block_on(postgres::fresh_database());
     let folders = [folder(), folder(), folder()];
     let start = |n: usize| {

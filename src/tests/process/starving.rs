@@ -41,7 +41,7 @@ fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
 }
 
 #[test]
-fn a_full_disk_keeps_the_file_from_being_rewritten_and_no_server_from_starting_r97_r110() {
+fn a_full_disk_prevents_the_rewrite_but_no_start_r97_r110() {
     let folder = folder();
     let server = start(folder.path(), &[]);
     server.register();
@@ -67,7 +67,7 @@ fn a_full_disk_keeps_the_file_from_being_rewritten_and_no_server_from_starting_r
 }
 
 #[test]
-fn a_database_locked_by_another_process_is_a_503_in_time_and_passes_r96() {
+fn a_database_locked_by_another_is_a_503_in_time_and_passes_r96() {
     let folder = folder();
     let server = start(folder.path(), &[]);
     server.register();
@@ -110,7 +110,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_read_only_folder_stops_no_server_and_is_told_at_the_next_start_r97() {
+fn a_read_only_folder_stops_no_server_and_is_reported_later_r97() {
     let (folder, log) = (folder(), folder());
     let begin = || Server::start(&mut unprivileged(folder.path()), &log.path().join("log"));
     let server = begin();

@@ -117,7 +117,7 @@ fn a_second_signal_ends_it_at_once_r100() {
 }
 
 #[test]
-fn a_hangup_lets_requests_under_way_finish_unless_it_is_to_be_ignored_r100() {
+fn a_hangup_lets_requests_finish_unless_it_is_ignored_r100() {
     let folder = folder();
     let mut server = start(folder.path(), &[]);
     server.register();
