@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -21,11 +22,11 @@ use tokio_rustls::{
     },
 };
 use vestibule::{
-    mail::{Mailer, SmtpOptions, TlsMode},
-    service::{MailTransport as _, SendError},
+    mail::{MailUrl, Mailer, SmtpOptions, TlsMode},
+    service::{MailMessage, MailTransport as _, SendError},
 };
 
-use super::*;
+use crate::util::{App, Backend, mail_capture::token_of};
 
 /// How a server behaves.
 #[derive(Clone, Default)]
@@ -101,6 +102,12 @@ impl MailServer {
         Self { port, received }
     }
 
+    /// Its URL, with a login or without.
+    fn url(&self, scheme: &str, login_and_host: &str) -> String {
+        format!("{scheme}://{login_and_host}:{}", self.port)
+    }
+
+    /// The commands since the last call.
     fn commands(&self) -> Vec<String> {
         std::mem::take(&mut self.received.lock().unwrap().commands)
     }
@@ -247,29 +254,37 @@ async fn send(message: &MailMessage, url: &str, tls: TlsMode, ca_file: Option<&P
     mailer.send("the-id", message).await
 }
 
+/// Checks an error's cause, and that another attempt may succeed.
+#[track_caller]
+fn assert_temporary(error: &SendError, cause: &str) {
+    assert!(error.cause.contains(cause), "{error:?}");
+    assert!(!error.permanent, "{error:?}");
+}
+
 #[tokio::test]
-async fn a_server_that_answers_by_bare_codes_has_taken_the_mail_once_it_says_250() {
+async fn a_server_that_replies_with_bare_codes_gets_the_mail() {
     let server = MailServer::start(Behavior { bare: true, ..Behavior::default() }).await;
     let message = Box::pin(message()).await;
-    send(&message, &format!("smtp://127.0.0.1:{}", server.port), TlsMode::Required, None).await.unwrap();
+    send(&message, &server.url("smtp", "127.0.0.1"), TlsMode::Required, None).await.unwrap();
     let commands = server.commands();
     let expected =
         ["EHLO accounts.example.org", "MAIL FROM:<no-reply@example.org>", "RCPT TO:<ann@example.org>", "DATA", "QUIT"];
     assert_eq!(commands, expected);
     let mails = server.mails();
-    assert!(mails.len() == 1 && mails[0].contains("Message-ID: <the-id@example.org>"), "{mails:?}");
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    assert!(mails[0].contains("Message-ID: <the-id@example.org>"), "{}", mails[0]);
     assert!(mails[0].contains(&format!("#{}", token_of(&message))), "{}", mails[0]);
 }
 
 #[tokio::test]
-async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named_and_no_other_is() {
+async fn only_the_configured_self_signed_certificate_is_trusted() {
     let (mine, other, message) = (Certificates::self_signed(), Certificates::self_signed(), Box::pin(message()).await);
     let behavior = Behavior { tls: Some(mine.acceptor()), tls_at_once: true, ..Behavior::default() };
     let server = MailServer::start(behavior).await;
-    let url = format!("smtps://127.0.0.1:{}", server.port);
+    let url = server.url("smtps", "127.0.0.1");
     for ca_file in [None, Some(other.path("leaf.pem"))] {
         let refused = send(&message, &url, TlsMode::Required, ca_file.as_deref()).await.unwrap_err();
-        assert!(refused.cause.contains("certificate") && !refused.permanent, "{refused:?}");
+        assert_temporary(&refused, "certificate");
     }
     assert!(server.commands().is_empty(), "no command was sent");
     send(&message, &url, TlsMode::Required, Some(&mine.path("leaf.pem"))).await.unwrap();
@@ -277,17 +292,17 @@ async fn a_certificate_that_signed_itself_is_trusted_if_it_is_named_and_no_other
 }
 
 #[tokio::test]
-async fn a_private_ca_is_trusted_for_its_names_also_with_p256_and_sha512() {
+async fn a_private_ca_with_p256_and_sha512_is_trusted_for_its_names() {
     let (mine, other, message) = (Certificates::by_a_ca(), Certificates::by_a_ca(), Box::pin(message()).await);
     let behavior = Behavior { tls: Some(mine.acceptor()), tls_at_once: true, ..Behavior::default() };
     let server = MailServer::start(behavior).await;
-    let url = |host| format!("smtps://{host}:{}", server.port);
     for (host, ca_file) in [("127.0.0.1", None), ("127.0.0.1", Some(&other)), ("localhost", Some(&mine))] {
         let ca_file = ca_file.map(|ca| ca.path("ca.pem"));
-        let refused = send(&message, &url(host), TlsMode::Required, ca_file.as_deref()).await;
+        let refused = send(&message, &server.url("smtps", host), TlsMode::Required, ca_file.as_deref()).await;
         assert!(refused.is_err_and(|refused| refused.cause.contains("certificate")), "{host}, {ca_file:?}");
     }
-    send(&message, &url("127.0.0.1"), TlsMode::Required, Some(&mine.path("ca.pem"))).await.unwrap();
+    let ca_file = mine.path("ca.pem");
+    send(&message, &server.url("smtps", "127.0.0.1"), TlsMode::Required, Some(&ca_file)).await.unwrap();
     assert_eq!(server.mails().len(), 1);
 }
 
@@ -295,13 +310,13 @@ async fn a_private_ca_is_trusted_for_its_names_also_with_p256_and_sha512() {
 const ELSEWHERE: &str = "[::ffff:127.0.0.1]";
 
 #[tokio::test]
-async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_password_only_where_it_is_wanted() {
+async fn without_starttls_mail_and_password_are_sent_only_if_allowed() {
     let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let offers: &[&str] = &["AUTH PLAIN LOGIN"];
     let with = MailServer::start(Behavior { tls: Some(mine.acceptor()), offers, ..Behavior::default() }).await;
     let without = MailServer::start(Behavior { offers, ..Behavior::default() }).await;
     let send = async |server: &MailServer, tls: TlsMode, login: &str| {
-        let url = format!("smtp://{login}{ELSEWHERE}:{}", server.port);
+        let url = server.url("smtp", &format!("{login}{ELSEWHERE}"));
         send(&message, &url, tls, Some(&mine.path("leaf.pem"))).await.map(drop).map_err(|refused| refused.cause)
     };
     let secret = "ann:a%20secret@";
@@ -316,11 +331,13 @@ async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_passw
         assert!(refused.contains("STARTTLS"), "{refused}");
         assert_eq!(without.commands(), ["EHLO accounts.example.org"]);
     }
+
     assert_eq!(send(&without, TlsMode::Opportunistic, "").await, Ok(()));
     without.commands();
     let refused = send(&without, TlsMode::Opportunistic, secret).await.unwrap_err();
     assert!(refused.contains("the password was not sent"), "{refused}");
     assert_eq!(without.commands(), ["EHLO accounts.example.org"]);
+
     assert_eq!(send(&without, TlsMode::None, secret).await, Ok(()));
     assert_eq!(without.commands()[1], "AUTH PLAIN AGFubgBhIHNlY3JldA==");
     assert_eq!(send(&with, TlsMode::None, "").await, Ok(()), "not even where it is offered");
@@ -328,7 +345,7 @@ async fn without_starttls_a_mail_goes_out_only_where_that_is_allowed_and_a_passw
 }
 
 #[tokio::test]
-async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_is_told_without_its_text() {
+async fn auth_login_replaces_plain_and_a_rejection_shows_no_text() {
     let message = Box::pin(message()).await;
     let behavior = Behavior {
         offers: &["AUTH LOGIN"],
@@ -336,19 +353,21 @@ async fn a_server_that_knows_no_plain_login_gets_the_other_one_and_its_refusal_i
         ..Behavior::default()
     };
     let server = MailServer::start(behavior).await;
-    let url = format!("smtp://ann:secret12@127.0.0.1:{}", server.port);
+    let url = server.url("smtp", "ann:secret12@127.0.0.1");
     let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
-    assert_eq!((refused.cause.as_str(), refused.permanent), ("the mail server replied 550", true));
+    assert_eq!(refused.cause, "the mail server replied 550");
+    assert!(refused.permanent);
     let commands = server.commands();
     assert_eq!(commands[1..4], ["AUTH LOGIN", "YW5u", "c2VjcmV0MTI="], "{commands:?}");
-    let nobody = MailServer::start(Behavior::default()).await;
-    let url = format!("smtp://ann:secret12@127.0.0.1:{}", nobody.port);
+
+    let without = MailServer::start(Behavior::default()).await;
+    let url = without.url("smtp", "ann:secret12@127.0.0.1");
     let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
-    assert!(refused.cause.contains("offers no login by PLAIN or LOGIN") && !refused.permanent, "{refused:?}");
+    assert_temporary(&refused, "offers no login by PLAIN or LOGIN");
 }
 
 #[tokio::test]
-async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody_else_tries() {
+async fn a_server_that_stops_replying_is_given_up_within_the_lease() {
     let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let ca_file = mine.path("leaf.pem");
     let steps = [GREETING, "EHLO", "STARTTLS", HANDSHAKE, "AUTH", "MAIL", "RCPT", "DATA", END_OF_MAIL, "QUIT"];
@@ -357,7 +376,7 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
         let stall = Some((step, Arc::clone(&reached)));
         let behavior = Behavior { tls: Some(mine.acceptor()), offers: &["AUTH PLAIN"], stall, ..Behavior::default() };
         let server = MailServer::start(behavior).await;
-        let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
+        let url = server.url("smtp", &format!("ann:secret12@{ELSEWHERE}"));
         let mut sending = Box::pin(send(&message, &url, TlsMode::Required, Some(&ca_file)));
         tokio::select! {
             done = &mut sending => panic!("{step}: {done:?}"),
@@ -377,15 +396,16 @@ async fn a_server_that_stops_answering_is_given_up_at_every_step_before_somebody
             // The server has the mail by then.
             Ok(_) => assert_eq!(step, "QUIT"),
             Err(refused) => {
-                assert!(step != "QUIT" && !refused.permanent, "{step}: {refused:?}");
+                assert_ne!(step, "QUIT", "{refused:?}");
                 assert_eq!(refused.cause, "the mail server took too long", "{step}");
+                assert!(!refused.permanent, "{step}: {refused:?}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_tried_again() {
+async fn a_reply_that_is_too_long_is_a_temporary_error_at_each_step() {
     let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let ca_file = mine.path("leaf.pem");
     let floods = [
@@ -409,7 +429,7 @@ async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_t
                 MailServer::start(Behavior { tls, tls_at_once, answer, offers, floods: true, ..Behavior::default() })
                     .await;
             let scheme = if tls_at_once { "smtps" } else { "smtp" };
-            let url = format!("{scheme}://ann:secret12@{ELSEWHERE}:{}", server.port);
+            let url = server.url(scheme, &format!("ann:secret12@{ELSEWHERE}"));
             let refused = send(&message, &url, TlsMode::Required, Some(&ca_file)).await.unwrap_err();
             // The reader of replies rejects long lines, and long replies to EHLO.
             let cause = if step == "EHLO" || answer.is_some_and(|(_, line)| line.contains("without an end")) {
@@ -417,13 +437,14 @@ async fn a_server_that_says_too_much_is_given_up_at_every_step_and_the_mail_is_t
             } else {
                 "the mail server sent too much data"
             };
-            assert_eq!((refused.cause.as_str(), refused.permanent), (cause, false), "{answer:?}, {tls_at_once}");
+            assert_eq!(refused.cause, cause, "{answer:?}, {tls_at_once}");
+            assert!(!refused.permanent, "{answer:?}, {tls_at_once}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
+async fn only_a_rejected_recipient_or_mail_is_a_permanent_error() {
     let message = Box::pin(message()).await;
     let table = [
         (GREETING, "421 later", false),
@@ -441,15 +462,15 @@ async fn a_refusal_is_lasting_only_if_it_is_about_the_addressee_or_the_mail() {
     ];
     for (step, answer, permanent) in table {
         let server = MailServer::start(Behavior { answer: Some((step, answer)), ..Behavior::default() }).await;
-        let url = format!("smtp://127.0.0.1:{}", server.port);
+        let url = server.url("smtp", "127.0.0.1");
         let refused = send(&message, &url, TlsMode::Required, None).await.unwrap_err();
-        let cause = format!("the mail server replied {}", &answer[..3]);
-        assert_eq!((refused.cause, refused.permanent), (cause, permanent), "{step}: {answer}");
+        assert_eq!(refused.cause, format!("the mail server replied {}", &answer[..3]), "{step}: {answer}");
+        assert_eq!(refused.permanent, permanent, "{step}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
+async fn nothing_is_sent_in_the_clear_if_an_offered_starttls_fails() {
     let (mine, message) = (Certificates::self_signed(), Box::pin(message()).await);
     let known = mine.path("leaf.pem");
     let table = [
@@ -462,9 +483,9 @@ async fn where_starttls_is_offered_and_fails_nothing_goes_out_in_the_clear() {
         for tls in [TlsMode::Required, TlsMode::Opportunistic] {
             let server =
                 MailServer::start(Behavior { tls: Some(mine.acceptor()), answer, ..Behavior::default() }).await;
-            let url = format!("smtp://ann:secret12@{ELSEWHERE}:{}", server.port);
+            let url = server.url("smtp", &format!("ann:secret12@{ELSEWHERE}"));
             let refused = send(&message, &url, tls, ca_file.map(PathBuf::as_path)).await.unwrap_err();
-            assert!(refused.cause.contains(cause) && !refused.permanent, "{tls:?}, {cause}: {refused:?}");
+            assert_temporary(&refused, cause);
             let commands = server.commands();
             assert_eq!(commands[..2], ["EHLO accounts.example.org", "STARTTLS"]);
             assert!(commands[2..].iter().all(|command| command.starts_with("TLS EHLO")), "{tls:?}: {commands:?}");
