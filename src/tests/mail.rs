@@ -8,109 +8,174 @@ mod queue;
 mod registering;
 mod smtp;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{panic::Location, sync::atomic::Ordering};
 
 use serde_json::{Value, json};
 use vestibule::{
-    domain::{
-        time::Timestamp,
-        token::{Token, TokenKind},
-    },
     mail::MailUrl,
     server::config::Config,
-    service::MailMessage,
-    store::{LinkKind, NewLink},
+    service::{
+        MailMessage,
+        admin::{Command, Reply},
+    },
 };
 
-use crate::{
-    on_both,
-    util::{App, Backend, PASSWORD, Response, mail_capture::token_of, some_address},
+use crate::util::{
+    App, NEW, PASSWORD, Request,
+    actors::{Client, Device, User},
+    mail_capture::token_of,
 };
 
-const REGISTER: &str = "/api/accounts/api_register/";
-const VERIFY: &str = "/api/accounts/verify_email/";
-const RESEND: &str = "/api/accounts/resend_verification/";
-const FORGOT: &str = "/api/accounts/forgot_password/";
-const RESET: &str = "/api/accounts/reset_password/";
-const CHANGE_PASSWORD: &str = "/api/accounts/change_password/";
-const CHANGE_EMAIL: &str = "/api/accounts/change_email/";
-const CONFIRM_EMAIL: &str = "/api/accounts/confirm_email/";
-const UNDO_EMAIL: &str = "/api/accounts/undo_email/";
-const NEW: &str = "walrus orchard lantern";
-
+/// What a person without a session requests.
 impl App {
-    async fn send(&self, path: &str, body: Value) -> Response {
-        self.post(path, &body).from(&some_address()).send().await
+    /// A request from a fresh address.
+    fn send(&self, path: &str, body: &Value) -> Request {
+        self.post(path, body).with_fresh_address()
     }
 
-    async fn verify(&self, link: &str, password: &str) -> u16 {
-        self.send(VERIFY, json!({ "token": link, "password": password })).await.status.as_u16()
+    /// Registers with [`PASSWORD`].
+    fn try_register(&self, email: &str, username: &str) -> Request {
+        self.send("api_register/", &json!({ "email": email, "username": username, "password": PASSWORD }))
     }
 
-    async fn forgot(&self, email: &str) -> Response {
-        self.send(FORGOT, json!({ "email": email })).await
+    fn verify_email(&self, link: &str, password: &str) -> Request {
+        self.send("verify_email/", &json!({ "token": link, "password": password }))
     }
 
-    async fn reset(&self, link: &str, password: &str) -> u16 {
-        self.send(RESET, json!({ "token": link, "new_password": password })).await.status.as_u16()
+    fn forgot_password(&self, email: &str) -> Request {
+        self.send("forgot_password/", &json!({ "email": email }))
     }
 
-    async fn confirm_email(&self, link: &str) -> u16 {
-        self.confirm_email_with(link, PASSWORD).await
+    fn reset_password(&self, link: &str, new: &str) -> Request {
+        self.send("reset_password/", &json!({ "token": link, "new_password": new }))
     }
 
-    async fn confirm_email_with(&self, link: &str, password: &str) -> u16 {
-        self.send(CONFIRM_EMAIL, json!({ "token": link, "password": password })).await.status.as_u16()
+    fn confirm_email(&self, link: &str, password: &str) -> Request {
+        self.send("confirm_email/", &json!({ "token": link, "password": password }))
     }
 
-    async fn undo_email(&self, link: &str) -> u16 {
-        self.send(UNDO_EMAIL, json!({ "token": link, "new_password": NEW })).await.status.as_u16()
+    fn undo_email(&self, link: &str, new: &str) -> Request {
+        self.send("undo_email/", &json!({ "token": link, "new_password": new }))
     }
 
+    /// Whether a link works, as the page asks.
+    async fn check_link(&self, link: &str) -> Value {
+        self.send("/fn/check_link", &json!({ "token": link })).await.json()
+    }
+}
+
+/// Several requests and mails in a row, which succeed.
+impl App {
     /// Registers an account and confirms its email.
-    async fn register_confirmed(&self, name: &str) {
-        self.register(name).await;
-        let link = token_of(&self.deliver_one().await);
-        assert_eq!(self.verify(&link, PASSWORD).await, 200);
+    async fn register_confirmed(&self, name: &str) -> User {
+        let user = self.register(name).await;
+        self.follow_verification().await;
+        user
     }
 
-    /// Requests a link to a new password, and returns its token.
-    async fn reset_link(&self, name: &str) -> String {
-        assert_eq!(self.forgot(&format!("{name}@example.org")).await.status, 200);
+    /// Follows the link to confirm an email, in the one mail that arrives.
+    async fn follow_verification(&self) {
+        let link = self.deliver_link().await;
+        self.verify_email(&link, PASSWORD).await.assert_status(200);
+    }
+
+    /// Requests a link to a new password.
+    async fn reset_link(&self, user: &User) -> String {
+        user.forgot_password().await.assert_status(200);
         let message = self.deliver_one().await;
         assert_eq!(message.subject, "Choose a new password for Vestibule");
         token_of(&message)
     }
 
-    /// Requests a change of email, and returns the link that arrives there.
-    async fn email_link(&self, token: &str, email: &str) -> String {
-        let asked = self.ask("POST", CHANGE_EMAIL, token, &json!({ "new_email": email })).await;
-        assert_eq!(asked.status, 200, "{}", asked.text);
+    /// Requests a change of email. Returns the link that arrives there.
+    async fn email_link(&self, device: &Device, email: &str) -> String {
+        device.change_email(email).await.assert_status(200);
         let message = self.deliver_one().await;
-        assert_eq!((message.to.as_str(), message.subject.as_str()), (email, "Confirm your new email for Vestibule"));
+        assert_mail(&message, email, "Confirm your new email for Vestibule");
         token_of(&message)
     }
 
     /// Changes an account's email by the link that arrives there.
-    async fn move_to(&self, token: &str, email: &str) {
-        let link = self.email_link(token, email).await;
-        assert_eq!(self.confirm_email(&link).await, 200);
+    async fn move_to(&self, device: &Device, email: &str) {
+        let link = self.email_link(device, email).await;
+        self.confirm_email(&link, PASSWORD).await.assert_status(200);
     }
 
-    /// Logs in with the new password.
-    async fn new_token(&self, who: &str) -> String {
-        let answer = self.log_in(who, NEW).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.json()["token"].as_str().unwrap().to_owned()
+    /// Checks that an account has this email, and the new password that its owner chose to undo a change.
+    async fn assert_restored(&self, email: &str) {
+        let device = self.user(email).log_in_with(NEW).await;
+        assert_eq!(device.me().await["email"], email);
+    }
+}
+
+/// The mail server and the operator.
+impl App {
+    /// The link in the one mail that arrives.
+    async fn deliver_link(&self) -> String {
+        token_of(&self.deliver_one().await)
     }
 
-    async fn id_of(&self, token: &str) -> String {
-        self.who(token).await["id"].as_str().unwrap().to_owned()
+    /// Sends every mail that is due. None arrives.
+    #[track_caller]
+    fn assert_no_mail(&self) -> impl Future<Output = ()> {
+        let line = Location::caller();
+        async move {
+            let messages = self.deliver().await;
+            assert!(messages.is_empty(), "{line}: {messages:?}");
+        }
     }
 
-    async fn who(&self, token: &str) -> Value {
-        self.get("/api/accounts/me/").bearer(token).send().await.json()
+    /// Makes every delivery fail.
+    fn break_mail(&self) {
+        self.mail_capture.broken.store(true, Ordering::SeqCst);
     }
+
+    fn repair_mail(&self) {
+        self.mail_capture.broken.store(false, Ordering::SeqCst);
+    }
+
+    /// Makes the failures of deliveries permanent.
+    fn fail_permanently(&self) {
+        self.mail_capture.permanent.store(true, Ordering::SeqCst);
+    }
+
+    async fn disable(&self, who: &str) {
+        self.operate(Command::Disable { who: who.to_owned() }).await;
+    }
+
+    async fn enable(&self, who: &str) {
+        self.operate(Command::Enable { who: who.to_owned() }).await;
+    }
+
+    /// Runs a command of the operator.
+    async fn operate(&self, command: Command) {
+        let reply = self.service.administer(command).await;
+        assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+    }
+}
+
+impl User {
+    fn forgot_password(&self) -> Request {
+        self.post("forgot_password/", &json!({ "email": self.email() }))
+    }
+}
+
+impl Device {
+    fn resend_verification(&self) -> Request {
+        self.post("resend_verification/", &json!({}))
+    }
+
+    /// The account's identifier.
+    async fn user_id(&self) -> String {
+        self.me().await["id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Checks a mail's recipient and subject.
+#[track_caller]
+fn assert_mail(message: &MailMessage, to: &str, subject: &str) {
+    assert_eq!(message.to, to);
+    assert_eq!(message.subject, subject);
 }
 
 /// Configures a server that sends mail.

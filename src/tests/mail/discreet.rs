@@ -1,13 +1,24 @@
 //! What a client can find out about other accounts, from everything that it can read and from the amount of work.
 
+use std::time::Duration;
+
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, Row as _, SqliteConnection};
 
-use super::*;
-use crate::util::captured_log::CapturedLog;
+use super::sends;
+use crate::util::{
+    App, Backend,
+    actors::{Client, Device},
+    captured_log::CapturedLog,
+    macros::both,
+};
 
-const SESSIONS: &str = "/api/accounts/sessions/";
-const TOKENS: &str = "/api/accounts/tokens/";
+both! {
+    a_change_to_a_free_and_to_a_taken_email_look_the_same_r2_r56_r59,
+    a_request_that_changes_nothing_waits_for_no_writer_r56,
+    the_database_holds_no_unkeyed_hash_of_an_email_or_a_name_r110,
+}
 
 /// A text without the parts that differ in every run.
 fn plain(mut value: Value, asked: &str) -> String {
@@ -25,79 +36,72 @@ fn plain(mut value: Value, asked: &str) -> String {
     value.to_string().replace(asked, "<asked>")
 }
 
-/// Everything that a client sees before and after it asks to change its email.
-async fn traces_of_a_move(app: &App, asked: &str) -> Vec<String> {
+/// Everything that a client reads of its account.
+async fn read(phone: &Device, asked: &str, seen: &mut Vec<String>) {
+    for path in ["export/", "sessions/", "tokens/", "me/"] {
+        let response = phone.get(path).await;
+        seen.push(plain(response.assert_status(200).json(), asked));
+    }
+}
+
+/// Everything that a client sees before and after it requests a change of its email.
+async fn traces_of_a_change(app: &App, asked: &str) -> Vec<String> {
     let mut seen = Vec::new();
-    let token = app.token("ann").await;
-    let request =
-        async |email: &str| app.ask("POST", CHANGE_EMAIL, &token, &json!({ "new_email": email })).await.shape();
-    let read = async |seen: &mut Vec<String>| {
-        for path in ["/api/accounts/export/", SESSIONS, TOKENS, "/api/accounts/me/"] {
-            let answer = app.get(path).bearer(&token).from(&some_address()).send().await;
-            assert_eq!(answer.status, 200, "{}", answer.text);
-            seen.push(plain(answer.json(), asked));
-        }
-    };
+    let phone = app.user("ann").log_in().await;
     // A link to the account's own new mailbox, which a further request revokes.
-    let own = app.email_link(&token, "ann2@example.org").await;
+    let own = app.email_link(&phone, "ann2@example.org").await;
     app.clock.advance(Duration::from_secs(1));
-    app.mail_capture.broken.store(true, Ordering::SeqCst);
-    seen.push(request(asked).await);
-    read(&mut seen).await;
+    app.break_mail();
+    seen.push(phone.change_email(asked).await.shape());
+    read(&phone, asked, &mut seen).await;
     app.deliver().await;
-    read(&mut seen).await;
-    app.mail_capture.broken.store(false, Ordering::SeqCst);
+    read(&phone, asked, &mut seen).await;
+    app.repair_mail();
     app.clock.advance(Duration::from_mins(1));
     app.deliver().await;
-    read(&mut seen).await;
-    seen.push(app.send("/fn/check_link", json!({ "token": own })).await.text);
+    read(&phone, asked, &mut seen).await;
+    seen.push(app.check_link(&own).await.to_string());
     // The number of requests that remain.
     for at in 0..6 {
         app.clock.advance(Duration::from_secs(1));
-        seen.push(request(&format!("own{at}@example.org")).await);
+        seen.push(phone.change_email(&format!("own{at}@example.org")).await.shape());
         let messages = app.deliver().await;
         seen.extend(messages.iter().map(|message| format!("{} {}", message.to, message.subject)));
-        read(&mut seen).await;
+        read(&phone, asked, &mut seen).await;
     }
     seen
 }
 
-/// An account that asks, an account with an email that can be asked for, and others that have asked for it before.
-async fn world(backend: Backend, closed: bool) -> App {
+/// A server with ann, who asks, and bob, whose email can be asked for.
+async fn world(backend: Backend, disabled: bool) -> App {
     let app = App::start_with(backend, sends).await;
     app.register_confirmed("ann").await;
     app.register_confirmed("bob").await;
-    if closed {
-        let bob = app.id_of(&app.token("bob").await).await;
-        app.store.disable_user(&bob, app.now()).await.unwrap();
+    if disabled {
+        app.disable("bob").await;
     }
     app
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_asks_to_move_sees_no_difference_between_an_email_that_is_free_and_one_that_is_taken_r2_r56_r59() {
-    for backend in [Backend::Sqlite, Backend::Postgres] {
-        for (closed, others) in [(false, 0), (false, 5), (true, 30)] {
-            let mut worlds = Vec::new();
-            for asked in ["free@example.org", "bob@example.org"] {
-                let app = Box::pin(world(backend, closed)).await;
-                ask_before(&app, asked, others).await;
-                worlds.push(Box::pin(traces_of_a_move(&app, asked)).await);
-                app.discard().await;
-            }
-            assert_eq!(worlds[0], worlds[1], "{backend:?}, closed: {closed}, {others} have asked before");
+async fn a_change_to_a_free_and_to_a_taken_email_look_the_same_r2_r56_r59(app: App) {
+    for (disabled, others) in [(false, 0), (false, 5), (true, 30)] {
+        let mut worlds = Vec::new();
+        for asked in ["free@example.org", "bob@example.org"] {
+            let world = Box::pin(world(app.backend, disabled)).await;
+            ask_before(&world, asked, others).await;
+            worlds.push(Box::pin(traces_of_a_change(&world, asked)).await);
+            world.discard().await;
         }
+        assert_eq!(worlds[0], worlds[1], "disabled: {disabled}, {others} have asked before");
     }
 }
 
-/// Lets that many other accounts ask to change to an email.
+/// Lets that many requests of other accounts ask to change to an email.
 async fn ask_before(app: &App, asked: &str, others: u32) {
     for at in 0..others.div_ceil(5) {
-        let name = format!("eve{at}");
-        app.register(&name).await;
-        let token = app.token(&name).await;
+        let device = app.register(&format!("eve{at}")).await.log_in().await;
         for _ in 0..5 {
-            app.ask("POST", CHANGE_EMAIL, &token, &json!({ "new_email": asked })).await;
+            device.change_email(asked).await;
         }
     }
     app.deliver().await;
@@ -115,7 +119,7 @@ fn commits(app: &App) -> usize {
 }
 
 /// How much the mail worker writes for a request: commits on SQLite, statements on PostgreSQL.
-async fn work_of_the_postman(app: &App) -> usize {
+async fn work_of_delivery(app: &App) -> usize {
     match app.backend {
         Backend::Sqlite => {
             let before = commits(app);
@@ -135,71 +139,61 @@ async fn work_of_the_postman(app: &App) -> usize {
     }
 }
 
+/// The test runs on one thread, so that its log has the statements of the mail worker.
 #[tokio::test]
-async fn the_postman_works_as_much_for_an_email_without_an_account_as_for_one_with_r2_r56() {
+async fn the_mail_worker_does_equal_work_with_and_without_account_r2_r56() {
     for backend in [Backend::Sqlite, Backend::Postgres] {
         let app = Box::pin(world(backend, false)).await;
         app.register_confirmed("cyd").await;
-        let cyd = app.id_of(&app.token("cyd").await).await;
-        app.store.disable_user(&cyd, app.now()).await.unwrap();
+        app.disable("cyd").await;
         app.register("dan").await;
-        let token = app.token("ann").await;
+        let phone = app.user("ann").log_in().await;
         app.deliver().await;
-        let [mut forgets, mut registers, mut moves] = [const { Vec::new() }; 3];
+        let [mut resets, mut registrations, mut changes] = [const { Vec::new() }; 3];
         for (at, who) in ["nobody", "bob", "cyd", "dan"].into_iter().enumerate() {
-            let email = format!("{who}@example.org");
-            assert_eq!(app.forgot(&email).await.status, 200);
-            forgets.push(work_of_the_postman(&app).await);
-            assert_eq!(app.ask("POST", CHANGE_EMAIL, &token, &json!({ "new_email": email })).await.status, 200);
-            moves.push(work_of_the_postman(&app).await);
-            let body = json!({ "email": email, "username": format!("new{at}"), "password": PASSWORD });
-            assert_eq!(app.send(REGISTER, body).await.status, 200);
-            registers.push(work_of_the_postman(&app).await);
+            let user = app.user(who);
+            user.forgot_password().await.assert_status(200);
+            resets.push(work_of_delivery(&app).await);
+            phone.change_email(&user.email()).await.assert_status(200);
+            changes.push(work_of_delivery(&app).await);
+            app.try_register(&user.email(), &format!("new{at}")).await.assert_status(200);
+            registrations.push(work_of_delivery(&app).await);
         }
-        for (what, all) in [("forgot", forgets), ("move", moves), ("register", registers)] {
-            assert!(all[0] > 3 && all.iter().all(|work| *work == all[0]), "{backend:?}, {what}: {all:?}");
+        for (what, all) in [("reset", resets), ("change", changes), ("registration", registrations)] {
+            assert!(all[0] > 3, "{backend:?}, {what}: {all:?}");
+            assert!(all.iter().all(|work| *work == all[0]), "{backend:?}, {what}: {all:?}");
         }
     }
 }
 
-on_both! {
-    async fn what_changes_nothing_waits_for_no_other_who_writes_r56(app: App) {
-        app.register_confirmed("ann").await;
-        let token = app.token("ann").await;
-        let request = json!({ "name": "backup", "scope": "read", "days": 30 });
-        for _ in 0..10 {
-            assert_eq!(app.ask("POST", TOKENS, &token, &request).await.status, 200);
+async fn a_request_that_changes_nothing_waits_for_no_writer_r56(app: App) {
+    let phone = app.register_confirmed("ann").await.log_in().await;
+    for _ in 0..10 {
+        phone.create_access_token("backup", "read").await;
+    }
+    phone.try_create_access_token("backup", "read", 30).await.assert_status(429);
+    app.deliver().await;
+    let requests = async {
+        let unknown = "018f2f3a-0000-7000-8000-000000000000";
+        phone.end_session(unknown).await.assert_status(404);
+        phone.delete(&format!("tokens/{unknown}/")).await.assert_status(404);
+        phone.end_other_sessions().await.assert_status(200);
+        phone.try_create_access_token("backup", "read", 30).await.assert_status(429);
+    };
+    match app.backend {
+        Backend::Sqlite => {
+            let file = format!("sqlite:{}", app.folder().join("vestibule.db").display());
+            let mut other = SqliteConnection::connect(&file).await.unwrap();
+            let writing = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            requests.await;
+            drop(writing);
         }
-        assert_eq!(app.ask("POST", TOKENS, &token, &request).await.status, 429);
-        app.deliver().await;
-        let nobody = "018f2f3a-0000-7000-8000-000000000000";
-        let calls = [
-            ("DELETE", format!("{SESSIONS}{nobody}/"), 404),
-            ("DELETE", format!("{TOKENS}{nobody}/"), 404),
-            ("DELETE", SESSIONS.to_owned(), 200),
-            ("POST", TOKENS.to_owned(), 429),
-        ];
-        let ask_all = async {
-            for (method, path, status) in calls {
-                let answer = app.ask(method, &path, &token, &request).await;
-                assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text);
-            }
-        };
-        match app.backend {
-            Backend::Sqlite => {
-                let file = format!("sqlite:{}", app.folder().join("vestibule.db").display());
-                let mut other = SqliteConnection::connect(&file).await.unwrap();
-                let writing = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-                ask_all.await;
-                drop(writing);
-            }
-            Backend::Postgres => {
-                let mut other = app.observer().await;
-                let mut writing = other.begin().await.unwrap();
-                sqlx::query("SELECT id FROM users FOR UPDATE").execute(&mut *writing).await.unwrap();
-                ask_all.await;
-                writing.rollback().await.unwrap();
-            }
+        Backend::Postgres => {
+            let mut other = app.observer().await;
+            let mut writing = other.begin().await.unwrap();
+            sqlx::query("SELECT id FROM users FOR UPDATE").execute(&mut *writing).await.unwrap();
+            requests.await;
+            writing.rollback().await.unwrap();
         }
     }
 }
@@ -227,40 +221,39 @@ async fn contents(app: &App) -> Vec<u8> {
     }
 }
 
-on_both! {
-    async fn the_database_holds_no_hash_of_an_address_or_a_name_that_anybody_could_compute_r110(app: App) {
-        app.register_confirmed("ann").await;
-        app.register("bob").await;
-        let request = json!({ "name": "backup", "scope": "read", "days": 30 });
-        assert_eq!(app.ask("POST", TOKENS, &app.token("bob").await, &request).await.status, 200);
-        app.deliver().await;
-        app.move_to(&app.token("ann").await, "moved@example.org").await;
-        app.register("eve").await;
-        let eve = app.token("eve").await;
-        for email in ["moved@example.org", "free@example.org"] {
-            assert_eq!(app.ask("POST", CHANGE_EMAIL, &eve, &json!({ "new_email": email })).await.status, 200);
-        }
-        for email in ["moved@example.org", "bob@example.org", "nobody@example.org"] {
-            assert_eq!(app.forgot(email).await.status, 200);
-        }
-        for name in ["moved@example.org", "ann", "nobody@example.org", "nobody", "a secret in the wrong field"] {
-            assert_eq!(app.log_in(name, "wrong").await.status, 400);
-        }
-        app.deliver().await;
-        let token = app.token("ann").await;
-        assert_eq!(app.ask("POST", "/api/accounts/delete/", &token, &json!({ "username": "ann" })).await.status, 204);
-        assert_eq!(app.log_in("ann", "wrong").await.status, 400);
-        let contents = contents(&app).await;
-        let holds = |needle: &[u8]| contents.windows(needle.len()).any(|window| window == needle);
-        assert!(holds(b"name:") && holds(b"known:") && holds(b"mailbox:") && holds(b"notices:") && holds(b"moves:"), "there is something to find");
-        let names = ["ann", "bob", "eve", "nobody", "a secret in the wrong field"].map(str::to_owned);
-        let emails = ["ann", "moved", "bob", "eve", "free", "nobody"].map(|name| format!("{name}@example.org"));
-        for name in names.iter().chain(&emails) {
-            for text in [name.clone(), name.to_uppercase()] {
-                let digest = Sha256::digest(text.as_bytes());
-                let hex = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-                assert!(!holds(&digest) && !holds(hex.as_bytes()) && !holds(hex.to_uppercase().as_bytes()), "{text}");
-            }
+async fn the_database_holds_no_unkeyed_hash_of_an_email_or_a_name_r110(app: App) {
+    let (ann, bob) = (app.register_confirmed("ann").await, app.register("bob").await);
+    bob.log_in().await.create_access_token("backup", "read").await;
+    app.deliver().await;
+    app.move_to(&ann.log_in().await, "moved@example.org").await;
+    let eve = app.register("eve").await.log_in().await;
+    for email in ["moved@example.org", "free@example.org"] {
+        eve.change_email(email).await.assert_status(200);
+    }
+    for email in ["moved@example.org", "bob@example.org", "nobody@example.org"] {
+        app.forgot_password(email).await.assert_status(200);
+    }
+    for name in ["moved@example.org", "ann", "nobody@example.org", "nobody", "a secret in the wrong field"] {
+        app.user(name).assert_cannot_log_in("wrong").await;
+    }
+    app.deliver().await;
+    ann.log_in().await.delete_account("ann").await.assert_status(204);
+    ann.assert_cannot_log_in("wrong").await;
+
+    let contents = contents(&app).await;
+    let holds = |needle: &[u8]| contents.windows(needle.len()).any(|window| window == needle);
+    for key in ["name:", "known:", "mailbox:", "notices:", "moves:"] {
+        assert!(holds(key.as_bytes()), "no {key} to find");
+    }
+    let names = ["ann", "bob", "eve", "nobody", "a secret in the wrong field"].map(str::to_owned);
+    let emails = ["ann", "moved", "bob", "eve", "free", "nobody"].map(|name| format!("{name}@example.org"));
+    for name in names.iter().chain(&emails) {
+        for text in [name.clone(), name.to_uppercase()] {
+            let digest = Sha256::digest(text.as_bytes());
+            let hex = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+            assert!(!holds(&digest), "{text}");
+            assert!(!holds(hex.as_bytes()), "{text}");
+            assert!(!holds(hex.to_uppercase().as_bytes()), "{text}");
         }
     }
 }
