@@ -1,4 +1,4 @@
-//! The baselines of the benchmark: a handler that returns the same response without any work, and argon2 alone.
+//! The baselines of the benchmark: handlers that return the same body without any work, and argon2 alone.
 
 use std::{
     net::SocketAddr,
@@ -15,16 +15,38 @@ use axum::{
 
 use crate::Outcome;
 
-/// Serves a recorded response, head and body, with `axum::serve` and one handler. Prints its address, and never
-/// returns.
-pub fn serve(recorded: &Path) -> Outcome<()> {
+/// The head of a bare handler's response.
+#[derive(Clone, Copy, Debug)]
+pub enum Head {
+    /// All headers of the recorded response.
+    Same,
+    /// Only the type of the body, besides the headers that hyper adds itself.
+    Short,
+}
+
+impl Head {
+    /// The argument that selects it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Short => "short",
+        }
+    }
+
+    fn has(self, name: &str) -> bool {
+        let by_hyper = ["content-length", "date", "connection"].contains(&name);
+        !by_hyper && (matches!(self, Self::Same) || name == "content-type")
+    }
+}
+
+/// Serves a recorded response with `axum::serve` and one handler. Prints its address, and never returns.
+pub fn serve(recorded: &Path, kept: Head) -> Outcome<()> {
     let recorded = std::fs::read_to_string(recorded)?;
     let (head, body) = recorded.split_once("\r\n\r\n").ok_or("the recorded response has no end of its head")?;
     let mut headers = HeaderMap::new();
     for line in head.lines().skip(1) {
         let (name, value) = line.split_once(": ").ok_or("a recorded header has no value")?;
-        // Hyper adds these headers itself.
-        if !["content-length", "date", "connection"].contains(&name) {
+        if kept.has(name) {
             headers.append(name.parse::<HeaderName>()?, HeaderValue::from_str(value)?);
         }
     }
