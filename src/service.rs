@@ -21,6 +21,7 @@ mod rate_limit_cache;
 mod reauth;
 mod recovery;
 mod registration;
+pub mod request_id;
 pub mod restore;
 mod sessions;
 pub mod strength;

@@ -7,51 +7,47 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode},
     response::Response,
 };
-use tracing::Instrument;
 
-use super::hourly::Hourly;
-use crate::service::entropy::{Entropy, SystemEntropy};
+use super::{hourly::Hourly, routes::Routes};
+use crate::service::{entropy::SystemEntropy, request_id::RequestId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives a request an identifier and logs its outcome. The identifier is random, so it reveals nothing about other
-/// requests. Only the route is logged, because the path itself may contain a secret.
+/// Gives a request an identifier and logs its outcome. Only the route is logged, because the path itself may contain a
+/// secret.
 ///
 /// A 503 means that the server is busy. Anybody can cause any number of them, so `busy` logs them once an hour.
 pub async fn observe(
     request: Request,
-    route: &str,
+    routes: &Routes,
     busy: &Hourly,
     answer: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let id = request_id();
-    let span = tracing::info_span!("request", id = id.as_str());
-    let method = request.method().clone();
+    let id = RequestId::generate(&SystemEntropy);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let answered = async {
         let started = Instant::now();
         let response = answer(request).await;
         let status = response.status().as_u16();
-        let millis = started.elapsed().as_secs_f64() * 1000.0;
+        // Called only for what is logged.
+        let route = || routes.name(uri.path());
+        let millis = || started.elapsed().as_secs_f64() * 1000.0;
         match response.status() {
-            StatusCode::SERVICE_UNAVAILABLE => {
-                busy.warn(|left_out| tracing::warn!(%method, route, status, millis, left_out, "request handled"));
+            StatusCode::SERVICE_UNAVAILABLE => busy.warn(|left_out| {
+                tracing::warn!(%method, route = route(), status, millis = millis(), left_out, "request handled");
+            }),
+            status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
+                let status = status.as_u16();
+                tracing::warn!(%method, route = route(), status, millis = millis(), "request handled");
             }
             // A feature that the operator turned off is not a server error, and anybody can cause any number of these.
-            StatusCode::NOT_IMPLEMENTED => tracing::debug!(%method, route, status, millis, "request handled"),
-            _ if status >= 500 => tracing::warn!(%method, route, status, millis, "request handled"),
-            _ => tracing::debug!(%method, route, status, millis, "request handled"),
+            _ => tracing::debug!(%method, route = route(), status, millis = millis(), "request handled"),
         }
         response
     };
-    let mut response = answered.instrument(span).await;
-    if let Ok(id) = HeaderValue::try_from(id) {
+    let mut response = id.scope(answered).await;
+    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
-}
-
-fn request_id() -> String {
-    let mut bytes = [0; 8];
-    SystemEntropy.fill(&mut bytes);
-    format!("{:016x}", u64::from_ne_bytes(bytes))
 }

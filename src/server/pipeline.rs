@@ -42,14 +42,13 @@ impl Pipeline {
     /// Handles a request. A panic becomes a 500 response.
     pub async fn answer(&self, request: Request) -> Response {
         let format = ErrorFormat::of(request.uri().path());
-        let route = self.routes.name(request.uri().path());
         let answer = async |request| {
             let guarded = AssertUnwindSafe(self.limits.guard(format, request, &self.routes)).catch_unwind().await;
             let mut response = guarded.unwrap_or_else(|panic| panicked(format, &panic));
             self.headers.add_to(format, response.headers_mut());
             response
         };
-        observe(request, route, &self.busy, answer).await
+        observe(request, &self.routes, &self.busy, answer).await
     }
 }
 

@@ -3,12 +3,12 @@
 use std::{future::Future, net::IpAddr, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::Instrument;
 
 use super::{
     Caller, Error, Service,
     entropy::new_token,
     hasher::{Slot, Verdict},
+    request_id::RequestId,
 };
 use crate::{
     domain::{
@@ -371,7 +371,7 @@ fn backoff_error(wait: Duration) -> Error {
 fn uncancelled<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> impl Future<Output = Result<T, Error>> + Send {
-    let task = tokio::spawn(work.in_current_span());
+    let task = tokio::spawn(RequestId::keep(work));
     async { task.await.unwrap_or_else(|_| Err(Error::Fault("counting a login was interrupted".to_owned()))) }
 }
 

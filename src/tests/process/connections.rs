@@ -231,3 +231,16 @@ fn the_readmes_fail2ban_filter_finds_addresses_of_failed_logins() {
     let found: Vec<&str> = log.lines().filter(|line| matches(line)).collect();
     assert!(found.len() == 1 && found[0].contains("login failed"), "{found:?} of {log}");
 }
+
+#[test]
+fn a_log_line_has_the_identifier_of_its_request() {
+    let folder = folder();
+    let server = start(folder.path(), &[]);
+    let login = r#"{"email":"ghost","password":"x"}"#;
+    let (_, head, _) = server.exchange("POST", "/api/accounts/api_auth/", "", login);
+    let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+    assert!(server.stop().success());
+    let log = log_with(folder.path(), "login failed", 1);
+    let line = log.lines().find(|line| line.contains("login failed")).unwrap();
+    assert!(line.contains(&format!(r#""span":{{"id":"{id}","name":"request"}}"#)), "{line}");
+}
