@@ -41,8 +41,7 @@ use crate::{
     },
     mail::{MailUrl, SmtpOptions, TlsMode},
     service::{
-        MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, hasher::HashPolicy,
-        login::SETTLED_WITHIN,
+        MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, SETTLED_WITHIN, hasher::HashPolicy,
     },
     store::{DatabaseUrl, LoginBackoff, RateLimit},
 };

@@ -124,7 +124,7 @@ impl Service {
         if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MAX_TOKENS as usize {
             return Err(invalid(Field::Name, Problem::TooManyTokens));
         }
-        self.check_action_limit(LimitedAction::Tokens, &user.id).await?;
+        self.rate_limits.take_action(LimitedAction::Tokens, &user.id).await?;
         let (token, now) = (new_token(&*self.entropy, TokenKind::Personal), self.clock.now());
         let new = NewAccessToken {
             id: self.new_id(),
@@ -186,9 +186,9 @@ impl Service {
 
     async fn access(&self, token: &Token) -> Result<AccessToken, Error> {
         let (hash, now) = (token.hash(), self.clock.now());
-        self.allow_call(&hash)?;
+        self.rate_limits.take_call(&hash)?;
         let access = self.store.find_access_token(&hash).await?.ok_or(AppError::SessionEnded)?;
-        self.calls.remember(&hash, now);
+        self.rate_limits.remember_token(&hash, now);
         if now >= access.expires_at {
             // Deleted, so that it stays expired even if the clock is set back.
             if let Err(cause) = self.store.revoke_access_token(&access.id).await {

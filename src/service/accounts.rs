@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Caller, Error, Service, reauth::Proven, registration::invalid, sessions::session_line};
+use super::{
+    Caller, Error, Service, rate_limits::AddressLimit, reauth::Proven, registration::invalid, sessions::session_line,
+};
 use crate::{
     domain::{
         account::{Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork},
@@ -14,7 +16,8 @@ use crate::{
 };
 
 /// Limit on username changes per address, because each attempt reveals whether a name is taken.
-const RENAMES: RateLimit = RateLimit { burst: 10, interval: Duration::from_mins(6) };
+const RENAMES: AddressLimit =
+    AddressLimit { action: "rename", rule: RateLimit { burst: 10, interval: Duration::from_mins(6) } };
 
 impl Service {
     /// Changes the account's username and returns the account. Returns [`AppError::Invalid`] if the username is taken.
@@ -24,9 +27,10 @@ impl Service {
         asking: &Proven,
         username: &Username,
     ) -> Result<Account, Error> {
-        self.check_rate_limit("rename", RENAMES, caller).await?;
+        self.rate_limits.take(RENAMES, caller).await?;
         let user = &asking.session().user;
-        let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
+        let counts =
+            (self.rate_limits.inherit(username.as_str(), &user.email), self.rate_limits.release_username(user));
         match self.store.rename_user(Authority::Asking(asking.asking()), username, counts).await? {
             RenameOutcome::Done => {}
             RenameOutcome::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
@@ -46,7 +50,8 @@ impl Service {
             proven_at: rfc3339(session.proven_at),
             session: session_line(session, Some(&asking.session().id)),
         });
-        let (last_login_at, failed) = self.store.attempts_of(&user.id, &self.strangers_key(&user.email)).await?;
+        let (last_login_at, failed) =
+            self.store.attempts_of(&user.id, &self.rate_limits.strangers_key(&user.email)).await?;
         let known_networks = self.store.known_networks_of(&user.id).await?;
         let including_expired = Timestamp::from_millis(i64::MIN);
         let access_tokens = self.store.list_access_tokens(&user.id, including_expired).await?;
@@ -76,7 +81,7 @@ impl Service {
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(invalid(Field::Username, Problem::UsernameNotYours));
         }
-        let inherit = self.leave_username(user);
+        let inherit = self.rate_limits.release_username(user);
         self.store.delete_user(Authority::Asking(asking.asking()), inherit).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, "account deleted");
         Ok(())

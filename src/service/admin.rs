@@ -176,7 +176,7 @@ impl Service {
             Command::Delete { .. } => {
                 let sessions = self.details(user.clone()).await?.sessions;
                 let operator = Authority::Operator { user: user.id.clone() };
-                self.store.delete_user(operator, self.leave_username(user)).await?;
+                self.store.delete_user(operator, self.rate_limits.release_username(user)).await?;
                 Ok(u64::try_from(sessions).unwrap_or(u64::MAX))
             }
             _ => Ok(self.store.end_sessions_of(&user.id).await?),
@@ -200,7 +200,7 @@ impl Service {
         let active = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
         let sessions = self.store.list_sessions(&user.id, active).await?.len();
         let access_tokens = self.store.list_access_tokens(&user.id, now).await?.len();
-        let (last_login_at, _) = self.store.attempts_of(&user.id, &self.strangers_key(&user.email)).await?;
+        let (last_login_at, _) = self.store.attempts_of(&user.id, &self.rate_limits.strangers_key(&user.email)).await?;
         let rfc3339 = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
         let (disabled_at, email_verified_at) = (rfc3339(user.disabled_at), rfc3339(user.email_verified_at));
         let last_login_at = last_login_at.map(Timestamp::from_millis);
@@ -211,7 +211,8 @@ impl Service {
     /// Changes an account's username. The operator may choose a reserved one.
     async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
         let username = Username::parse(username).map_err(|problem| invalid(Field::Username, problem))?;
-        let counts = (self.inherit(username.as_str(), &user.email), self.leave_username(user));
+        let counts =
+            (self.rate_limits.inherit(username.as_str(), &user.email), self.rate_limits.release_username(user));
         match self.store.rename_user(Authority::Operator { user: user.id.clone() }, &username, counts).await? {
             RenameOutcome::Taken => Err(invalid(Field::Username, Problem::UsernameTaken)),
             RenameOutcome::Done | RenameOutcome::SessionEnded => Ok(()),
@@ -232,7 +233,7 @@ impl Service {
 
     /// Deletes the failed logins of strangers, so that the owner can log in immediately.
     async fn clear_failures(&self, user: &User) -> Result<(), Error> {
-        Ok(self.store.forget_failures(&self.strangers_key(&user.email)).await?)
+        Ok(self.store.forget_failures(&self.rate_limits.strangers_key(&user.email)).await?)
     }
 }
 

@@ -7,6 +7,7 @@ use strum::VariantArray;
 use super::{
     Caller, Error, MailPolicy, Service,
     login::Prover,
+    rate_limits::AddressLimit,
     reauth::Proven,
     recovery::{MAIL_REQUESTS, NewPassword},
     registration::invalid,
@@ -23,7 +24,8 @@ use crate::{
 
 /// Limit on invalid links per address. It is generous: a reader may open an old mail several times, and many people may
 /// share an address.
-const INVALID_LINKS: RateLimit = RateLimit { burst: 60, interval: Duration::from_secs(1) };
+const INVALID_LINKS: AddressLimit =
+    AddressLimit { action: "link", rule: RateLimit { burst: 60, interval: Duration::from_secs(1) } };
 
 impl Service {
     /// Confirms an account's email and returns it. The account then knows the caller's network.
@@ -33,7 +35,7 @@ impl Service {
     pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::Verify]).await?;
         let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
-        let network = self.known_network(caller, &user.id);
+        let network = self.rate_limits.known_network(caller, &user.id);
         if !self.store.verify_email((&hash, &link), (&stored, &network), self.clock.now()).await? {
             return Err(self.link_error(&hash).await);
         }
@@ -45,7 +47,7 @@ impl Service {
     pub async fn resend_verification(&self, caller: &Caller, token: &Token) -> Result<(), Error> {
         self.require_mail()?;
         let asking = self.authenticate_for_write(token).await?;
-        self.check_rate_limit("mail", MAIL_REQUESTS, caller).await?;
+        self.rate_limits.take(MAIL_REQUESTS, caller).await?;
         let mail = self.new_mail(MailKind::Verify);
         self.store.enqueue_mail_for(&mail, &asking.asking(), "").await?.ok_or(AppError::SessionEnded)?;
         self.notify_worker();
@@ -63,7 +65,7 @@ impl Service {
             return Err(invalid(Field::NewEmail, Problem::EmailSame));
         }
         self.policy.registration.domains.check(email).map_err(|problem| invalid(Field::NewEmail, problem))?;
-        self.check_rate_limit("mail", MAIL_REQUESTS, caller).await?;
+        self.rate_limits.take(MAIL_REQUESTS, caller).await?;
         let mail = self.new_mail(MailKind::ChangeEmail);
         self.store.enqueue_mail_for(&mail, &asking.asking(), email.as_str()).await?.ok_or(AppError::SessionEnded)?;
         self.notify_worker();
@@ -81,7 +83,8 @@ impl Service {
         let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
         let notice = self.new_mail(MailKind::EmailChanged);
         let email = address_of(&link)?;
-        let (held, network) = (self.inherit(&user.email, email.as_str()), self.known_network(caller, &user.id));
+        let (held, network) =
+            (self.rate_limits.inherit(&user.email, email.as_str()), self.rate_limits.known_network(caller, &user.id));
         let moved = self.store.move_email((&hash, &link), (&email, held), (&stored, &network), &notice).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
@@ -101,11 +104,11 @@ impl Service {
         let password = self.judge_and_hash(caller, &restored, password).await?;
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
         let squatter = holder.filter(|holder| holder.id != user.id);
-        let squatter = squatter.map(|squatter| (squatter.id.clone(), self.leave_username(&squatter)));
+        let squatter = squatter.map(|squatter| (squatter.id.clone(), self.rate_limits.release_username(&squatter)));
         let notice = self.new_mail(MailKind::EmailUndone);
-        let (link_of, network) = ((&hash, &link), self.known_network(caller, &user.id));
+        let (link_of, network) = ((&hash, &link), self.rate_limits.known_network(caller, &user.id));
         let set = (password.as_str(), network.as_str());
-        let email = (&email, self.inherit(&user.email, email.as_str()));
+        let email = (&email, self.rate_limits.inherit(&user.email, email.as_str()));
         let moved = self.store.undo_email(link_of, email, set, squatter, &notice).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
@@ -160,10 +163,10 @@ impl Service {
         kinds: &[LinkKind],
     ) -> Result<(TokenHash, Link, User), Error> {
         // Checked first, so that a rate-limited address causes no database query.
-        self.rate_limit_key("link", caller, INVALID_LINKS)?;
+        self.rate_limits.check(INVALID_LINKS, caller)?;
         let found = self.find_valid(link, kinds).await;
         if let Err(Error::Refused(AppError::LinkInvalid)) = found {
-            self.check_rate_limit("link", INVALID_LINKS, caller).await?;
+            self.rate_limits.take(INVALID_LINKS, caller).await?;
         }
         found
     }

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Caller, Error, Service,
+    rate_limits::AddressLimit,
     strength::{Candidate, Words},
     workers::{Crew, Workers, queue_full},
 };
@@ -24,7 +25,7 @@ const BURST: Duration = Duration::from_millis(150);
 /// After the burst, an address may use one part in this many of the elapsed time.
 const SHARE: u32 = 200;
 /// The minimum cost of a password, because counting it takes time as well.
-const MIN_COST: Duration = Duration::from_millis(5);
+pub(super) const MIN_COST: Duration = Duration::from_millis(5);
 
 /// Judges passwords one at a time.
 #[derive(Debug)]
@@ -84,14 +85,14 @@ impl Service {
         [email, username]: [&str; 2],
     ) -> Result<Option<Problem>, Error> {
         if let Some(caller) = caller {
-            self.check_judging_limit("judge", caller)?;
+            self.rate_limits.check(cost_limit("judge", MIN_COST), caller)?;
         }
         let candidate = match Candidate::new(password, &self.words(email, username), self.policy.password_min_length) {
             Ok(candidate) => candidate,
             Err(problem) => return Ok(Some(problem)),
         };
         if let Some(caller) = caller {
-            self.check_rate_limit("judge", cost_limit(candidate.cost()), caller).await?;
+            self.rate_limits.take(cost_limit("judge", candidate.cost()), caller).await?;
         }
         let turn = self.hasher.judge().enqueue()?;
         Ok(turn.run(move || candidate.judge()).await?.err())
@@ -107,11 +108,6 @@ impl Service {
         self.judge(caller, password, [&user.email, &user.username]).await
     }
 
-    /// Rejects an address that is known to be rate-limited, before any work is done on the password.
-    pub(super) fn check_judging_limit(&self, action: &str, caller: &Caller) -> Result<(), Error> {
-        self.rate_limit_key(action, caller, cost_limit(MIN_COST)).map(drop)
-    }
-
     /// Returns the words that an attacker tries first for an account.
     pub(super) fn words(&self, email: &str, username: &str) -> Words {
         Words::new(email, username, &self.policy.service_names)
@@ -119,10 +115,10 @@ impl Service {
 }
 
 /// Returns the rate limit per address for passwords of this cost.
-pub(super) fn cost_limit(cost: Duration) -> RateLimit {
+pub(super) fn cost_limit(action: &'static str, cost: Duration) -> AddressLimit {
     let cost = cost.max(MIN_COST);
     let burst = u32::try_from(BURST.as_nanos() / cost.as_nanos().max(1)).unwrap_or(u32::MAX);
-    RateLimit { burst: burst.max(1), interval: cost.saturating_mul(SHARE) }
+    AddressLimit { action, rule: RateLimit { burst: burst.max(1), interval: cost.saturating_mul(SHARE) } }
 }
 
 #[cfg(test)]
@@ -133,7 +129,7 @@ mod tests {
     #[test]
     fn an_address_has_judging_time_and_no_number_of_passwords_r24() {
         let of = |millis| {
-            let RateLimit { burst, interval } = cost_limit(Duration::from_millis(millis));
+            let RateLimit { burst, interval } = cost_limit("judge", Duration::from_millis(millis)).rule;
             (burst, interval.as_millis())
         };
         assert_eq!([of(0), of(5), of(10), of(1000)], [(30, 1000), (30, 1000), (15, 2000), (1, 200_000)]);

@@ -4,7 +4,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Policy, clock::Clock, hasher::Hasher, login::KNOWN_FOR};
+use super::{Policy, clock::Clock, hasher::Hasher, rate_limits::KNOWN_FOR};
 use crate::{
     domain::{time::Timestamp, token::TokenHash},
     store::{Cutoffs, Error, Expired, Store},

@@ -1,6 +1,11 @@
 //! The strength meter, which judges a new password while it is typed.
 
-use super::{Caller, Error, Service, judge::cost_limit, registration::invalid, strength::Candidate};
+use super::{
+    Caller, Error, Service,
+    judge::{MIN_COST, cost_limit},
+    registration::invalid,
+    strength::Candidate,
+};
 use crate::{
     domain::{account::Strength, password::Password, token::Token},
     error::Field,
@@ -19,7 +24,7 @@ impl Service {
         password: &str,
         [email, username]: [&str; 2],
     ) -> Result<Strength, Error> {
-        self.check_judging_limit("meter", caller)?;
+        self.rate_limits.check(cost_limit("meter", MIN_COST), caller)?;
         let password = Password::parse(password).map_err(|problem| invalid(Field::Password, problem))?;
         let words = match token {
             Some(token) => {
@@ -29,7 +34,7 @@ impl Service {
             None => self.words(email, username),
         };
         let candidate = Candidate::new(&password, &words, 0).map_err(|problem| invalid(Field::Password, problem))?;
-        self.check_rate_limit("meter", cost_limit(candidate.cost()), caller).await?;
+        self.rate_limits.take(cost_limit("meter", candidate.cost()), caller).await?;
         let turn = self.hasher.judge().enqueue_spare()?;
         turn.run(move || candidate.strength()).await
     }

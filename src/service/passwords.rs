@@ -78,13 +78,13 @@ impl Service {
         let (old, new, slot) = self.compare_and_judge(caller, &session, change).await?;
         let new = slot.hash(new, self.new_salt()).await?;
         // Counted only now, so that attempts with weak passwords are not limited.
-        self.check_action_limit(LimitedAction::Passwords, &user.id).await?;
+        self.rate_limits.take_action(LimitedAction::Passwords, &user.id).await?;
         let renewed = new_token(&*self.entropy, TokenKind::Session);
         let notice =
             self.mail_of(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
         let passwords = (old.as_str(), new.as_str());
         let (asking, new_hash, now) = (asking(&session), renewed.hash(), self.clock.now());
-        let network = self.known_network(caller, &user.id);
+        let network = self.rate_limits.known_network(caller, &user.id);
         let renewal = (&new_hash, network.as_str());
         let change = self.store.change_password(asking, renewal, passwords, now, notice.as_ref(), revoke_access_tokens);
         let changed = change.await?;

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{
     Caller, Error, Service,
+    rate_limits::AddressLimit,
     registration::{collected, invalid},
 };
 use crate::{
@@ -13,7 +14,8 @@ use crate::{
 };
 
 /// Limit on requests for mails per address.
-pub(super) const MAIL_REQUESTS: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins(3) };
+pub(super) const MAIL_REQUESTS: AddressLimit =
+    AddressLimit { action: "mail", rule: RateLimit { burst: 5, interval: Duration::from_mins(3) } };
 
 /// A link's token and the new password, both validated.
 pub struct NewPassword {
@@ -43,7 +45,7 @@ impl Service {
     /// The account is looked up only when the mail is sent. Every email gets the same response after the same work.
     pub async fn forgot_password(&self, caller: &Caller, email: &Email) -> Result<(), Error> {
         self.require_mail()?;
-        self.check_rate_limit("mail", MAIL_REQUESTS, caller).await?;
+        self.rate_limits.take(MAIL_REQUESTS, caller).await?;
         self.store.enqueue_mail(&self.new_mail(MailKind::Forgot), None, email.as_str()).await?;
         self.notify_worker();
         Ok(())
@@ -60,7 +62,7 @@ impl Service {
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::Reset, LinkKind::Verify]).await?;
         let password = self.judge_and_hash(caller, &user, password).await?;
         let notice = self.new_mail(MailKind::PasswordReset);
-        let network = self.known_network(caller, &user.id);
+        let network = self.rate_limits.known_network(caller, &user.id);
         let ended = self.store.reset_password((&hash, &link), &password, &network, &notice).await?;
         let sessions_ended = ended.ok_or(AppError::LinkInvalid)?;
         self.notify_worker();

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Caller, Error, MailPolicy, Service};
+use super::{Caller, Error, MailPolicy, Service, rate_limits::AddressLimit};
 use crate::{
     domain::{
         account::{Account, Registered},
@@ -112,7 +112,7 @@ impl Service {
             None
         } else {
             // The account exists even if no session can be started.
-            let login = LoginMade { counter: None, network: Some(self.known_network(caller, &user.id)) };
+            let login = LoginMade { counter: None, network: Some(self.rate_limits.known_network(caller, &user.id)) };
             let begun = self.begin_session(caller, &user, &password_hash, None, login).await;
             begun.inspect_err(|cause| tracing::warn!(%cause, "could not log in after registration")).ok().flatten()
         };
@@ -129,7 +129,7 @@ impl Service {
         let Fields { email, username, password } = self.judge_fields(caller, new).await?;
         // Counted only now, so that attempts with weak passwords are not limited.
         if let Some(caller) = caller {
-            self.check_rate_limit("register", self.policy.register, caller).await?;
+            self.rate_limits.take(self.register_limit(), caller).await?;
         }
         let slot = self.hasher.enqueue()?;
         let password_hash = slot.hash(password, self.new_salt()).await?;
@@ -149,7 +149,7 @@ impl Service {
             password_hash: &password_hash,
             created_at: user.created_at,
             verified: user.email_verified_at.is_some(),
-            held: self.inherit(username.as_str(), email.as_str()),
+            held: self.rate_limits.inherit(username.as_str(), email.as_str()),
         };
         let (made, taken) = (self.new_mail(MailKind::Verify), self.new_mail(MailKind::Taken));
         let discreet = self.policy.mail == MailPolicy::Sent;
@@ -174,7 +174,7 @@ impl Service {
         let password = match password {
             Ok(password) => {
                 if let Some(caller) = caller {
-                    self.rate_limit_key("register", caller, self.policy.register)?;
+                    self.rate_limits.check(self.register_limit(), caller)?;
                 }
                 self.judge(caller, &password, [&typed_email, &typed_username]).await?.map_or(Ok(password), Err)
             }
@@ -188,6 +188,10 @@ impl Service {
                 Err(collected(problems).into())
             }
         }
+    }
+
+    fn register_limit(&self) -> AddressLimit {
+        AddressLimit { action: "register", rule: self.policy.register }
     }
 
     pub(super) fn new_salt(&self) -> [u8; 16] {

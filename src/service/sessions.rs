@@ -26,10 +26,10 @@ impl Service {
             return Err(Box::pin(self.refuse_access(token)).await);
         }
         let hash = token.hash();
-        self.allow_call(&hash)?;
+        self.rate_limits.take_call(&hash)?;
         let session = self.store.find_session(&hash).await?.ok_or(AppError::SessionEnded)?;
         let now = self.clock.now();
-        self.calls.remember(&hash, now);
+        self.rate_limits.remember_token(&hash, now);
         let unused = now.since(session.last_seen_at);
         if now >= session.expires_at || unused >= self.policy.session_idle {
             // Deleted, so that it stays expired even if the clock is set back. The response is the same if that fails.

@@ -18,7 +18,7 @@ const MANY: usize = 256;
 
 /// The waiting logins, by the key of their failure counter.
 #[derive(Debug)]
-pub struct Turns {
+pub struct LoginQueue {
     lines: Mutex<HashMap<String, Weak<Line>>>,
     /// Free slots over all accounts.
     slots: Arc<Semaphore>,
@@ -57,7 +57,7 @@ impl Line {
     }
 }
 
-impl Turns {
+impl LoginQueue {
     /// Allows `most` waiting logins in total, and half as many per account.
     pub fn new(most: u32) -> Self {
         let most = most as usize;
@@ -101,32 +101,32 @@ mod tests {
 
     #[test]
     fn a_line_is_shared_while_somebody_waits_and_forgotten_afterwards() {
-        let turns = Turns::new(4);
-        let ann = turns.join("ann").expect("a slot");
-        assert!(Arc::ptr_eq(&ann.line, &turns.join("ann").expect("a slot").line));
+        let queue = LoginQueue::new(4);
+        let ann = queue.join("ann").expect("a slot");
+        assert!(Arc::ptr_eq(&ann.line, &queue.join("ann").expect("a slot").line));
         for number in 0..MANY {
-            turns.join(&number.to_string()).expect("a slot");
+            queue.join(&number.to_string()).expect("a slot");
         }
-        assert_eq!(turns.lines.lock().map(|lines| lines.len()).ok(), Some(2), "Ann's, and the last one");
-        assert!(Arc::ptr_eq(&ann.line, &turns.join("ann").expect("a slot").line));
-        assert!(turns.has_line("ann") && !turns.has_line("bob"));
+        assert_eq!(queue.lines.lock().map(|lines| lines.len()).ok(), Some(2), "Ann's, and the last one");
+        assert!(Arc::ptr_eq(&ann.line, &queue.join("ann").expect("a slot").line));
+        assert!(queue.has_line("ann") && !queue.has_line("bob"));
         drop(ann);
-        assert!(!turns.has_line("ann"));
+        assert!(!queue.has_line("ann"));
     }
 
     #[test]
     fn only_so_many_wait_and_no_account_takes_all_slots_r102() {
-        let turns = Turns::new(4);
-        let mut ann = vec![turns.join("ann"), turns.join("ann")];
+        let queue = LoginQueue::new(4);
+        let mut ann = vec![queue.join("ann"), queue.join("ann")];
         assert!(ann.iter().all(Option::is_some));
-        assert!(turns.join("ann").is_none(), "half of the places are others'");
-        let bob = turns.join("bob");
-        assert!(bob.is_some() && turns.join("cyd").is_some(), "one that is given back is free again");
-        let cyd = turns.join("cyd");
-        assert!(cyd.is_some() && turns.join("dan").is_none() && turns.join("cyd").is_none(), "all are taken");
+        assert!(queue.join("ann").is_none(), "half of the places are others'");
+        let bob = queue.join("bob");
+        assert!(bob.is_some() && queue.join("cyd").is_some(), "one that is given back is free again");
+        let cyd = queue.join("cyd");
+        assert!(cyd.is_some() && queue.join("dan").is_none() && queue.join("cyd").is_none(), "all are taken");
         ann.pop();
-        assert!(turns.join("ann").is_some() && turns.join("dan").is_some());
-        assert!(Turns::new(0).join("ann").is_none() && Turns::new(1).join("ann").is_some());
+        assert!(queue.join("ann").is_some() && queue.join("dan").is_some());
+        assert!(LoginQueue::new(0).join("ann").is_none() && LoginQueue::new(1).join("ann").is_some());
     }
 
     #[test]
@@ -140,10 +140,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_in_line_wakes_for_what_was_settled_a_moment_before() {
-        let turns = Turns::new(4);
-        let waiting = turns.join("ann").expect("a slot");
-        turns.settled("bob");
-        turns.settled("ann");
+        let queue = LoginQueue::new(4);
+        let waiting = queue.join("ann").expect("a slot");
+        queue.settled("bob");
+        queue.settled("ann");
         waiting.line.settled.notified().await;
     }
 }

@@ -20,12 +20,12 @@ type Part = Mutex<HashMap<TokenHash, i64>>;
 
 /// Counts the calls of each token.
 #[derive(Debug)]
-pub struct Calls {
+pub struct TokenCalls {
     per_minute: u32,
     parts: [Part; PARTS],
 }
 
-impl Calls {
+impl TokenCalls {
     pub fn new(per_minute: u32) -> Self {
         Self { per_minute: per_minute.max(1), parts: std::array::from_fn(|_| Mutex::default()) }
     }
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_token_has_its_calls_of_a_minute_and_then_one_at_a_time_r93() {
-        let (calls, ann, bob) = (Calls::new(30), token(1), token(2));
+        let (calls, ann, bob) = (TokenCalls::new(30), token(1), token(2));
         calls.remember(&ann, second(100));
         for call in 1..30 {
             assert_eq!(calls.take(&ann, second(100)), Ok(()), "call {call}");
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_put_back_holds_no_token_back_r99() {
-        let (calls, ann) = (Calls::new(1), token(1));
+        let (calls, ann) = (TokenCalls::new(1), token(1));
         calls.remember(&ann, second(10_000));
         assert!(calls.take(&ann, second(10_000)).is_err());
         assert_eq!(calls.take(&ann, second(100)), Ok(()));
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn tokens_whose_allowance_is_whole_are_forgotten_r93() {
-        let calls = Calls::new(300);
+        let calls = TokenCalls::new(300);
         let hash = |number: u32| {
             let mut bytes = number.to_le_bytes().into_iter().cycle();
             Token::generate(TokenKind::Session, || bytes.next().unwrap_or_default() % 248).hash()

@@ -1,0 +1,185 @@
+//! Rate limits: of addresses, of actions that notify an account's owner, of calls per token, and of failed logins.
+//!
+//! The database counts, so that the limits survive a restart and apply on every server. Only calls per token are counted
+//! in memory.
+
+mod cache;
+mod login_attempts;
+mod login_queue;
+mod token_calls;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+pub use self::login_attempts::{CountedLogin, ReservedLogin, SETTLED_WITHIN};
+use self::{cache::RateLimitCache, login_queue::LoginQueue, token_calls::TokenCalls};
+use super::{Caller, Error, MailPolicy, Policy, clock::Clock};
+use crate::{
+    domain::{time::Timestamp, token::TokenHash, user_agent::counted_networks},
+    store::{self, Inherit, LimitedAction, NameKey, RateLimit, Store, User, known_key},
+};
+
+/// How long a network stays known to an account after a login from it.
+pub const KNOWN_FOR: Duration = Duration::from_hours(24 * 90);
+
+/// Rate limit per account for actions that notify the owner by mail, from all addresses together. A flood of such
+/// mails would delay everyone's mail and hide the important one.
+const NOTIFICATION_LIMIT: RateLimit = RateLimit { burst: 10, interval: Duration::from_mins(6) };
+
+/// A rate limit that applies to each address and to the networks that contain it.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressLimit {
+    /// What is limited. Each action has its own counts.
+    pub action: &'static str,
+    /// The limit of one address. A wider network has a larger burst, which refills faster.
+    pub rule: RateLimit,
+}
+
+/// Applies the rate limits.
+#[derive(Debug)]
+pub struct RateLimits {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    policy: Arc<Policy>,
+    names: NameKey,
+    cache: RateLimitCache,
+    login_queue: LoginQueue,
+    token_calls: TokenCalls,
+}
+
+impl RateLimits {
+    pub fn new(store: Store, clock: Arc<dyn Clock>, policy: Arc<Policy>, names: NameKey) -> Self {
+        let (login_queue, token_calls) = (LoginQueue::new(policy.logins_waiting), TokenCalls::new(policy.token_calls));
+        Self { store, clock, policy, names, cache: RateLimitCache::default(), login_queue, token_calls }
+    }
+
+    /// Rejects an address that is known to be rate-limited. This counts nothing and needs no database access.
+    pub fn check(&self, limit: AddressLimit, caller: &Caller) -> Result<(), Error> {
+        self.address_keys(limit, caller).map(drop)
+    }
+
+    /// Counts an action of an address, or rejects it.
+    pub async fn take(&self, limit: AddressLimit, caller: &Caller) -> Result<(), Error> {
+        let now = self.clock.now();
+        for (key, rule) in self.address_keys(limit, caller)? {
+            let verdict = self.store.take(&key, rule, now).await?;
+            verdict.map_err(|wait| self.address_limited(&key, now, wait))?;
+        }
+        Ok(())
+    }
+
+    /// Counts an account's action that sends a notification, or rejects it. Each action has its own limit.
+    ///
+    /// Without mail there is no limit.
+    pub async fn take_action(&self, action: LimitedAction, user: &str) -> Result<(), Error> {
+        if self.policy.mail == MailPolicy::Off {
+            return Ok(());
+        }
+        let (key, now) = (action.key(user), self.clock.now());
+        // A request that changes nothing must not take the database writer.
+        if let Some(wait) = self.cache.wait(&key, now) {
+            return Err(Error::rate_limited(wait));
+        }
+        let verdict = self.store.take(&key, NOTIFICATION_LIMIT, now).await?;
+        verdict.map_err(|wait| {
+            self.cache.note(&key, now, wait);
+            Error::rate_limited(wait)
+        })
+    }
+
+    /// Counts a call of a token that was valid before, or rejects it. This needs no database access.
+    pub fn take_call(&self, token: &TokenHash) -> Result<(), Error> {
+        self.token_calls.take(token, self.clock.now()).map_err(Error::rate_limited)
+    }
+
+    /// Counts the calls of a valid token from now on.
+    pub fn remember_token(&self, token: &TokenHash, now: Timestamp) {
+        self.token_calls.remember(token, now);
+    }
+
+    /// Returns the keys of an address, or an error if one of them is known to be rate-limited.
+    pub fn address_keys(&self, limit: AddressLimit, caller: &Caller) -> Result<Vec<(String, RateLimit)>, Error> {
+        let (keys, now) = (address_keys(limit, caller.address), self.clock.now());
+        match keys.iter().find_map(|(key, _)| self.cache.wait(key, now)) {
+            None => Ok(keys),
+            Some(wait) => Err(Error::rate_limited(wait)),
+        }
+    }
+
+    /// Logs and caches the rate limit of an address. Attempts before its end are not logged again.
+    fn address_limited(&self, key: &str, now: Timestamp, wait: Duration) -> Error {
+        let address = self.policy.log_addresses.then_some(key);
+        tracing::info!(address, wait_ms = wait.as_millis(), "rate-limited");
+        self.cache.note(key, now, wait);
+        Error::rate_limited(wait)
+    }
+
+    /// Returns the key under which strangers' failed logins with a name are counted.
+    pub fn strangers_key(&self, name: &str) -> String {
+        store::strangers_key(&self.names, name)
+    }
+
+    /// Returns the key of a network that an account knows.
+    pub fn known_network(&self, caller: &Caller, user: &str) -> String {
+        known_key(user, &network_name(&self.names, caller.address))
+    }
+
+    /// Lets the account with this email inherit strangers' failed logins with a name that it takes.
+    pub fn inherit(&self, name: &str, email: &str) -> Inherit {
+        let since = self.clock.now().minus(self.policy.account.memory);
+        Inherit { from: self.strangers_key(name), to: self.strangers_key(email), since }
+    }
+
+    /// Lets the username that an account gives up inherit the strangers' failed logins of the account.
+    pub fn release_username(&self, user: &User) -> Inherit {
+        self.inherit(&user.email, &user.username)
+    }
+}
+
+/// Returns the rate-limit keys of an address, the narrowest network first, with the limit of each.
+fn address_keys(AddressLimit { action, rule }: AddressLimit, address: IpAddr) -> Vec<(String, RateLimit)> {
+    let keys = counted_networks(address).into_iter().map(|(network, times)| {
+        let key = if network.addr().is_ipv4() { network.addr().to_string() } else { network.to_string() };
+        let burst = rule.burst.saturating_mul(times);
+        (format!("{action}:{key}"), RateLimit { burst, interval: rule.interval / times })
+    });
+    keys.collect()
+}
+
+/// Returns the keyed hash of the network that is rate-limited as one address. A copy of the database doesn't reveal
+/// the network.
+fn network_name(names: &NameKey, address: IpAddr) -> String {
+    let network = counted_networks(address).into_iter().next();
+    let network = network.map_or_else(|| address.to_string(), |(network, _)| network.to_string());
+    names.name("network:", &network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address_r89() {
+        let limit = AddressLimit { action: "login", rule: RateLimit { burst: 10, interval: Duration::from_secs(8) } };
+        let keys = |text: &str| {
+            let keys = address_keys(limit, text.parse().expect("an address"));
+            keys.into_iter().map(|(key, rule)| (key, rule.burst, rule.interval.as_secs())).collect::<Vec<_>>()
+        };
+        assert_eq!(keys("192.0.2.7"), [("login:192.0.2.7".to_owned(), 10, 8)]);
+        assert_eq!(keys("::ffff:192.0.2.7"), keys("192.0.2.7"));
+        assert_eq!(keys("2001:db8:1:2:3:4:5:6"), keys("2001:db8:1:2::9"));
+        assert_ne!(keys("2001:db8:1:2::9")[0], keys("2001:db8:1:3::9")[0]);
+        assert_eq!(keys("2001:db8:1:2::9")[1], ("login:2001:db8:1::/56".to_owned(), 20, 4));
+        assert_eq!(keys("2001:db8:1:2::9")[2], ("login:2001:db8:1::/48".to_owned(), 80, 1));
+    }
+
+    #[test]
+    fn a_network_is_known_by_its_hash_and_no_wider_than_an_address_counts_r92() {
+        let names = NameKey::new([7; NameKey::LENGTH]);
+        let of = |text: &str| network_name(&names, text.parse().expect("an address"));
+        assert_eq!(of("192.0.2.7"), of("::ffff:192.0.2.7"));
+        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::9"));
+        assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
+        assert!(!of("192.0.2.7").contains("192"));
+    }
+}
