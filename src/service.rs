@@ -12,9 +12,9 @@ pub mod entropy;
 pub mod hasher;
 pub mod judge;
 mod login;
-mod mail_worker;
 mod maintenance;
 mod meter;
+mod outbox;
 mod passwords;
 mod rate_limits;
 mod reauth;
@@ -24,27 +24,25 @@ pub mod request_id;
 pub mod restore;
 mod sessions;
 pub mod strength;
-mod templates;
 mod workers;
 
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 pub use self::{
     access_tokens::{NewToken, NewTokenRequest, Principal},
-    mail_worker::{BoxFuture, MailTransport, MailWorker, SendError},
     maintenance::Maintenance,
+    outbox::{BoxFuture, LOGO_ID, MailMessage, MailPolicy, MailTemplates, MailTransport, MailWorker, Png, SendError},
     passwords::{PasswordChange, PasswordChanged},
     rate_limits::SETTLED_WITHIN,
     reauth::{Proven, Renewed},
     recovery::NewPassword,
     registration::{Registration, RegistrationMode, RegistrationPolicy},
-    templates::{LOGO_ID, MailMessage, MailTemplates, Png},
 };
 pub use crate::store::NameKey;
 
-use self::{clock::Clock, entropy::Entropy, hasher::Hasher, rate_limits::RateLimits};
+use self::{clock::Clock, entropy::Entropy, hasher::Hasher, outbox::Outbox, rate_limits::RateLimits};
 use crate::{
     domain::{
         time::{Timestamp, retry_seconds},
@@ -90,18 +88,6 @@ pub struct Policy {
     pub log_addresses: bool,
 }
 
-/// Whether mail is enabled, and who reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailPolicy {
-    /// No mail is created.
-    Off,
-    /// Mail is stored for the operator. A registration with an email that is taken must therefore be reported in the
-    /// response.
-    Kept,
-    /// Mail is sent to its recipients. Only they learn whether an email has an account.
-    Sent,
-}
-
 /// The client of a request, as known from its connection and headers.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -120,10 +106,8 @@ pub struct Service {
     entropy: Arc<dyn Entropy>,
     policy: Arc<Policy>,
     rate_limits: Arc<RateLimits>,
-    names: NameKey,
+    outbox: Arc<Outbox>,
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
-    /// Notifies the mail worker of new mail.
-    mail_ready: Arc<Notify>,
 }
 
 impl Service {
@@ -141,9 +125,10 @@ impl Service {
         let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
         let maintenance =
             Maintenance::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
-        let limits = RateLimits::new(store.clone(), Arc::clone(&clock), Arc::clone(&policy), names.clone());
-        let (rate_limits, mail_ready) = (Arc::new(limits), Arc::default());
-        let service = Self { store, hasher, clock, entropy, policy, rate_limits, names, seen, mail_ready };
+        let limits = RateLimits::new(store.clone(), Arc::clone(&clock), Arc::clone(&policy), names);
+        let outbox = Outbox::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy), policy.mail);
+        let (rate_limits, outbox) = (Arc::new(limits), Arc::new(outbox));
+        let service = Self { store, hasher, clock, entropy, policy, rate_limits, outbox, seen };
         (service, maintenance)
     }
 
@@ -177,13 +162,6 @@ impl Service {
     #[must_use]
     pub fn strangers_key(&self, name: &str) -> String {
         self.rate_limits.strangers_key(name)
-    }
-
-    fn new_id(&self) -> String {
-        let mut random = [0; 10];
-        self.entropy.fill(&mut random);
-        let millis = u64::try_from(self.clock.now().as_millis()).unwrap_or(0);
-        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
     }
 }
 

@@ -55,8 +55,8 @@ impl Setting {
             .to_owned(),
             "data-mail" => match policy.mail {
                 MailPolicy::Off => "off",
-                MailPolicy::Kept => "kept",
-                MailPolicy::Sent => "sent",
+                MailPolicy::Folder => "kept",
+                MailPolicy::Smtp => "sent",
             }
             .to_owned(),
             _ => if policy.require_verified_email { "yes" } else { "no" }.to_owned(),

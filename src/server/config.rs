@@ -273,8 +273,8 @@ impl Config {
             token_calls: self.rate_limit.token_calls_per_minute,
             mail: match self.mail.url {
                 MailUrl::Off => MailPolicy::Off,
-                MailUrl::Folder(_) => MailPolicy::Kept,
-                MailUrl::Smtp(_) => MailPolicy::Sent,
+                MailUrl::Folder(_) => MailPolicy::Folder,
+                MailUrl::Smtp(_) => MailPolicy::Smtp,
             },
             registration: RegistrationPolicy {
                 mode: self.registration.mode,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Service,
-    entropy::new_token,
+    entropy::{new_id, new_token},
     reauth::{self, Proven},
     registration::{collected, invalid},
 };
@@ -127,7 +127,7 @@ impl Service {
         self.rate_limits.take_action(LimitedAction::Tokens, &user.id).await?;
         let (token, now) = (new_token(&*self.entropy, TokenKind::Personal), self.clock.now());
         let new = NewAccessToken {
-            id: self.new_id(),
+            id: new_id(&*self.entropy, now),
             token_hash: token.hash(),
             name: request.name,
             scope: request.scope,
@@ -142,13 +142,13 @@ impl Service {
             last_used_at: None,
             expires_at: new.expires_at.to_rfc3339(),
         };
-        let notice = self.mail_of(MailKind::TokenMade);
+        let notice = self.outbox.notice(MailKind::TokenMade);
         match self.store.add_access_token(&asking.asking(), new, MAX_TOKENS, notice.as_ref()).await? {
             IssueOutcome::Done => {}
             IssueOutcome::TooMany => return Err(invalid(Field::Name, Problem::TooManyTokens)),
             IssueOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
         }
-        self.notify_worker();
+        self.outbox.notify_worker();
         tracing::info!(user = %user.id, token = line.id, scope = line.scope, "access token created");
         Ok(NewToken { token, line })
     }

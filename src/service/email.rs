@@ -5,12 +5,8 @@ use std::time::Duration;
 use strum::VariantArray;
 
 use super::{
-    Caller, Error, MailPolicy, Service,
-    login::Prover,
-    rate_limits::AddressLimit,
-    reauth::Proven,
-    recovery::{MAIL_REQUESTS, NewPassword},
-    registration::invalid,
+    Caller, Error, Service, login::Prover, outbox::MAIL_REQUESTS, rate_limits::AddressLimit, reauth::Proven,
+    recovery::NewPassword, registration::invalid,
 };
 use crate::{
     domain::{
@@ -19,7 +15,7 @@ use crate::{
         token::{Token, TokenHash, TokenKind},
     },
     error::{AppError, Field, Problem},
-    store::{Link, LinkKind, MailKind, MoveEmailOutcome, NewMail, RateLimit, User},
+    store::{Link, LinkKind, MailKind, MoveEmailOutcome, RateLimit, User},
 };
 
 /// Limit on invalid links per address. It is generous: a reader may open an old mail several times, and many people may
@@ -45,13 +41,10 @@ impl Service {
 
     /// Sends the mail that confirms the user's email again. If the email is already confirmed, nothing is sent.
     pub async fn resend_verification(&self, caller: &Caller, token: &Token) -> Result<(), Error> {
-        self.require_mail()?;
+        self.outbox.require_enabled()?;
         let asking = self.authenticate_for_write(token).await?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        let mail = self.new_mail(MailKind::Verify);
-        self.store.enqueue_mail_for(&mail, &asking.asking(), "").await?.ok_or(AppError::SessionEnded)?;
-        self.notify_worker();
-        Ok(())
+        self.outbox.enqueue_for(&asking.asking(), MailKind::Verify, "").await
     }
 
     /// Sends a confirmation link to a new email. The account's email changes only once the link is used.
@@ -59,16 +52,14 @@ impl Service {
     /// If the new email already has an account, the response is the same and that account's owner is notified. Returns
     /// [`AppError::Invalid`] if the user already has this email or the operator's rules forbid it.
     pub async fn change_email(&self, caller: &Caller, asking: &Proven, email: &Email) -> Result<(), Error> {
-        self.require_mail()?;
+        self.outbox.require_enabled()?;
         let user = &asking.session().user;
         if email.as_str() == user.email {
             return Err(invalid(Field::NewEmail, Problem::EmailSame));
         }
         self.policy.registration.domains.check(email).map_err(|problem| invalid(Field::NewEmail, problem))?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        let mail = self.new_mail(MailKind::ChangeEmail);
-        self.store.enqueue_mail_for(&mail, &asking.asking(), email.as_str()).await?.ok_or(AppError::SessionEnded)?;
-        self.notify_worker();
+        self.outbox.enqueue_for(&asking.asking(), MailKind::ChangeEmail, email.as_str()).await?;
         tracing::info!(user = %user.id, "email change requested");
         Ok(())
     }
@@ -81,7 +72,7 @@ impl Service {
     pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::ChangeEmail]).await?;
         let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
-        let notice = self.new_mail(MailKind::EmailChanged);
+        let notice = self.outbox.new_mail(MailKind::EmailChanged);
         let email = address_of(&link)?;
         let (held, network) =
             (self.rate_limits.inherit(&user.email, email.as_str()), self.rate_limits.known_network(caller, &user.id));
@@ -105,7 +96,7 @@ impl Service {
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
         let squatter = holder.filter(|holder| holder.id != user.id);
         let squatter = squatter.map(|squatter| (squatter.id.clone(), self.rate_limits.release_username(&squatter)));
-        let notice = self.new_mail(MailKind::EmailUndone);
+        let notice = self.outbox.new_mail(MailKind::EmailUndone);
         let (link_of, network) = ((&hash, &link), self.rate_limits.known_network(caller, &user.id));
         let set = (password.as_str(), network.as_str());
         let email = (&email, self.rate_limits.inherit(&user.email, email.as_str()));
@@ -135,7 +126,7 @@ impl Service {
             MoveEmailOutcome::LinkInvalid => return Err(self.link_error(hash).await),
             MoveEmailOutcome::Taken => return Err(AppError::Taken.into()),
         }
-        self.notify_worker();
+        self.outbox.notify_worker();
         tracing::info!(user = %user.id, by = link.kind.name(), "email changed");
         Ok(())
     }
@@ -190,24 +181,6 @@ impl Service {
             return Err(AppError::LinkInvalid.into());
         }
         Ok((hash, link, user))
-    }
-
-    pub(super) fn require_mail(&self) -> Result<(), Error> {
-        if self.policy.mail == MailPolicy::Off { Err(AppError::MailOff.into()) } else { Ok(()) }
-    }
-
-    pub(super) fn new_mail(&self, kind: MailKind) -> NewMail {
-        let now = self.clock.now();
-        NewMail { id: self.new_id(), kind, created_at: now, due_at: now }
-    }
-
-    /// Creates a mail, or `None` if mail is off.
-    pub(super) fn mail_of(&self, kind: MailKind) -> Option<NewMail> {
-        (self.policy.mail != MailPolicy::Off).then(|| self.new_mail(kind))
-    }
-
-    pub(super) fn notify_worker(&self) {
-        self.mail_ready.notify_one();
     }
 }
 

@@ -5,7 +5,10 @@ use std::fmt::Debug;
 use rand::Rng;
 
 use crate::{
-    domain::token::{Token, TokenKind},
+    domain::{
+        time::Timestamp,
+        token::{Token, TokenKind},
+    },
     store::draft::Nonce,
 };
 
@@ -33,6 +36,14 @@ pub fn nonce(entropy: &dyn Entropy) -> Nonce {
     nonce
 }
 
+/// Creates an identifier: a UUID of version 7, so that identifiers sort by age.
+pub fn new_id(entropy: &dyn Entropy, now: Timestamp) -> String {
+    let mut random = [0; 10];
+    entropy.fill(&mut random);
+    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+}
+
 /// Creates a random token.
 pub fn new_token(entropy: &dyn Entropy, kind: TokenKind) -> Token {
     Token::generate(kind, || {
@@ -45,6 +56,12 @@ pub fn new_token(entropy: &dyn Entropy, kind: TokenKind) -> Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identifiers_sort_by_age() {
+        let ids = [5, 6, 1_795_348_800_000].map(|millis| new_id(&SystemEntropy, Timestamp::from_millis(millis)));
+        assert!(ids.is_sorted(), "{ids:?}");
+    }
 
     #[test]
     fn no_two_fillings_are_the_same_r30() {

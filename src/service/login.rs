@@ -2,7 +2,7 @@
 
 use super::{
     Caller, Error, Service,
-    entropy::new_token,
+    entropy::{new_id, new_token},
     hasher::{Slot, Verdict},
     rate_limits::{CountedLogin, ReservedLogin},
     uncancelled,
@@ -156,7 +156,7 @@ impl Service {
         let token = new_token(&*self.entropy, TokenKind::Session);
         let now = self.clock.now();
         let session = NewSession {
-            id: self.new_id(),
+            id: new_id(&*self.entropy, now),
             user_id: user.id.clone(),
             token_hash: token.hash(),
             name: session_name(&caller.agent),

@@ -81,7 +81,7 @@ impl Service {
         self.rate_limits.take_action(LimitedAction::Passwords, &user.id).await?;
         let renewed = new_token(&*self.entropy, TokenKind::Session);
         let notice =
-            self.mail_of(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
+            self.outbox.notice(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
         let passwords = (old.as_str(), new.as_str());
         let (asking, new_hash, now) = (asking(&session), renewed.hash(), self.clock.now());
         let network = self.rate_limits.known_network(caller, &user.id);
@@ -89,7 +89,7 @@ impl Service {
         let change = self.store.change_password(asking, renewal, passwords, now, notice.as_ref(), revoke_access_tokens);
         let changed = change.await?;
         let Some(sessions_ended) = changed else { return Err(self.conflict_reason(token).await) };
-        self.notify_worker();
+        self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, revoke_access_tokens, "password changed");
         Ok(PasswordChanged { token: renewed, sessions_ended })
     }

@@ -96,6 +96,11 @@ impl RateLimits {
         self.token_calls.remember(token, now);
     }
 
+    /// Counts a mail under a key. Returns `false` if the key is rate-limited.
+    pub async fn take_mail(&self, key: &str, rule: RateLimit) -> Result<bool, store::Error> {
+        Ok(self.store.take(key, rule, self.clock.now()).await?.is_ok())
+    }
+
     /// Returns the keys of an address, or an error if one of them is known to be rate-limited.
     pub fn address_keys(&self, limit: AddressLimit, caller: &Caller) -> Result<Vec<(String, RateLimit)>, Error> {
         let (keys, now) = (address_keys(limit, caller.address), self.clock.now());
@@ -116,6 +121,11 @@ impl RateLimits {
     /// Returns the key under which strangers' failed logins with a name are counted.
     pub fn strangers_key(&self, name: &str) -> String {
         store::strangers_key(&self.names, name)
+    }
+
+    /// Returns the key of a mailbox. Each purpose has its own counts.
+    pub fn mailbox_key(&self, purpose: &str, address: &str) -> String {
+        self.names.name(purpose, &address.to_lowercase())
     }
 
     /// Returns the key of a network that an account knows.

@@ -1,21 +1,17 @@
 //! Resetting a forgotten password by a link in a mail (OWASP Forgot Password Cheat Sheet).
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use super::{
     Caller, Error, Service,
-    rate_limits::AddressLimit,
+    outbox::MAIL_REQUESTS,
     registration::{collected, invalid},
 };
 use crate::{
     domain::{email::Email, password::Password, token::Token},
     error::{AppError, Field, Problem},
-    store::{LinkKind, MailKind, RateLimit, User},
+    store::{LinkKind, MailKind, User},
 };
-
-/// Limit on requests for mails per address.
-pub(super) const MAIL_REQUESTS: AddressLimit =
-    AddressLimit { action: "mail", rule: RateLimit { burst: 5, interval: Duration::from_mins(3) } };
 
 /// A link's token and the new password, both validated.
 pub struct NewPassword {
@@ -44,11 +40,9 @@ impl Service {
     ///
     /// The account is looked up only when the mail is sent. Every email gets the same response after the same work.
     pub async fn forgot_password(&self, caller: &Caller, email: &Email) -> Result<(), Error> {
-        self.require_mail()?;
+        self.outbox.require_enabled()?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        self.store.enqueue_mail(&self.new_mail(MailKind::Forgot), None, email.as_str()).await?;
-        self.notify_worker();
-        Ok(())
+        self.outbox.enqueue(MailKind::Forgot, email.as_str()).await
     }
 
     /// Sets a new password by a link, which also confirms the account's email. Returns the email.
@@ -61,11 +55,11 @@ impl Service {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::Reset, LinkKind::Verify]).await?;
         let password = self.judge_and_hash(caller, &user, password).await?;
-        let notice = self.new_mail(MailKind::PasswordReset);
+        let notice = self.outbox.new_mail(MailKind::PasswordReset);
         let network = self.rate_limits.known_network(caller, &user.id);
         let ended = self.store.reset_password((&hash, &link), &password, &network, &notice).await?;
         let sessions_ended = ended.ok_or(AppError::LinkInvalid)?;
-        self.notify_worker();
+        self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, "password reset by mail");
         Ok(user.email)
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Caller, Error, MailPolicy, Service, rate_limits::AddressLimit};
+use super::{Caller, Error, MailPolicy, Service, entropy::new_id, rate_limits::AddressLimit};
 use crate::{
     domain::{
         account::{Account, Registered},
@@ -108,7 +108,7 @@ impl Service {
     /// is none either if the email must be confirmed first.
     pub async fn register_and_log_in(&self, caller: &Caller, registration: Registration) -> Result<Registered, Error> {
         let NewAccount { user, password_hash } = self.create_account(Some(caller), registration).await?;
-        let sign_in = if self.policy.mail == MailPolicy::Sent || self.policy.require_verified_email {
+        let sign_in = if self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email {
             None
         } else {
             // The account exists even if no session can be started.
@@ -133,14 +133,15 @@ impl Service {
         }
         let slot = self.hasher.enqueue()?;
         let password_hash = slot.hash(password, self.new_salt()).await?;
+        let now = self.clock.now();
         let user = User {
-            id: self.new_id(),
+            id: new_id(&*self.entropy, now),
             email: email.as_str().to_owned(),
             username: username.as_str().to_owned(),
-            created_at: self.clock.now(),
+            created_at: now,
             disabled_at: None,
             // The operator vouches for the email.
-            email_verified_at: caller.is_none().then(|| self.clock.now()),
+            email_verified_at: caller.is_none().then_some(now),
         };
         let new = NewUser {
             id: user.id.clone(),
@@ -151,8 +152,8 @@ impl Service {
             verified: user.email_verified_at.is_some(),
             held: self.rate_limits.inherit(username.as_str(), email.as_str()),
         };
-        let (made, taken) = (self.new_mail(MailKind::Verify), self.new_mail(MailKind::Taken));
-        let discreet = self.policy.mail == MailPolicy::Sent;
+        let (made, taken) = (self.outbox.new_mail(MailKind::Verify), self.outbox.new_mail(MailKind::Taken));
+        let discreet = self.policy.mail == MailPolicy::Smtp;
         let welcome = Welcome { made: &made, taken: discreet.then_some(&taken) };
         let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
         match self.store.insert_user(new, mails.then_some(welcome)).await? {
@@ -164,7 +165,7 @@ impl Service {
             RegisterOutcome::Taken if discreet => return Err(invalid(Field::Username, Problem::UsernameTaken)),
             RegisterOutcome::Taken => return Err(AppError::Taken.into()),
         }
-        self.notify_worker();
+        self.outbox.notify_worker();
         Ok(NewAccount { user, password_hash })
     }
 

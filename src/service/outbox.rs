@@ -1,0 +1,99 @@
+//! The outbox: mails that are queued in the database, and the worker that sends them.
+
+mod composer;
+mod templates;
+mod transport;
+mod worker;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+
+pub use self::{
+    templates::{LOGO_ID, MailMessage, MailTemplates, Png},
+    transport::{BoxFuture, MailTransport, SendError},
+    worker::MailWorker,
+};
+use super::{
+    Error,
+    clock::Clock,
+    entropy::{Entropy, new_id},
+    rate_limits::AddressLimit,
+};
+use crate::{
+    error::AppError,
+    store::{Asking, MailKind, NewMail, RateLimit, Store},
+};
+
+/// Limit on requests for mails per address.
+pub(super) const MAIL_REQUESTS: AddressLimit =
+    AddressLimit { action: "mail", rule: RateLimit { burst: 5, interval: Duration::from_mins(3) } };
+
+/// Whether mail is enabled, and who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailPolicy {
+    /// No mail is created.
+    Off,
+    /// Mail is stored for the operator. A registration with an email that is taken must therefore be reported in the
+    /// response.
+    Folder,
+    /// Mail is sent to its recipients. Only they learn whether an email has an account.
+    Smtp,
+}
+
+/// Creates mails and queues them. A mail about a change is stored by the change's own transaction.
+#[derive(Debug)]
+pub struct Outbox {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    policy: MailPolicy,
+    /// Notifies the mail worker of new mail.
+    mail_ready: Arc<Notify>,
+}
+
+impl Outbox {
+    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, policy: MailPolicy) -> Self {
+        Self { store, clock, entropy, policy, mail_ready: Arc::default() }
+    }
+
+    /// Returns [`AppError::MailOff`] if mail is off.
+    pub(super) fn require_enabled(&self) -> Result<(), Error> {
+        if self.policy == MailPolicy::Off { Err(AppError::MailOff.into()) } else { Ok(()) }
+    }
+
+    /// Creates a mail that is due now.
+    pub(super) fn new_mail(&self, kind: MailKind) -> NewMail {
+        let now = self.clock.now();
+        NewMail { id: new_id(&*self.entropy, now), kind, created_at: now, due_at: now }
+    }
+
+    /// Creates a mail, or `None` if mail is off.
+    pub(super) fn notice(&self, kind: MailKind) -> Option<NewMail> {
+        (self.policy != MailPolicy::Off).then(|| self.new_mail(kind))
+    }
+
+    /// Queues a mail to an address, whether or not it has an account.
+    pub(super) async fn enqueue(&self, kind: MailKind, address: &str) -> Result<(), Error> {
+        self.store.enqueue_mail(&self.new_mail(kind), None, address).await?;
+        self.notify_worker();
+        Ok(())
+    }
+
+    /// Queues a mail to the account that asks for it. An empty `address` stands for the account's email.
+    pub(super) async fn enqueue_for(&self, asking: &Asking, kind: MailKind, address: &str) -> Result<(), Error> {
+        let queued = self.store.enqueue_mail_for(&self.new_mail(kind), asking, address).await?;
+        queued.ok_or(AppError::SessionEnded)?;
+        self.notify_worker();
+        Ok(())
+    }
+
+    /// Wakes the mail worker after a transaction that queued a mail.
+    pub(super) fn notify_worker(&self) {
+        self.mail_ready.notify_one();
+    }
+
+    fn mail_ready(&self) -> Arc<Notify> {
+        Arc::clone(&self.mail_ready)
+    }
+}
