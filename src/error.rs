@@ -154,6 +154,20 @@ impl AppError {
         }
     }
 
+    /// One field is invalid.
+    #[must_use]
+    pub fn invalid(field: Field, problem: Problem) -> Self {
+        Self::Invalid(vec![FieldProblem { field, problem }])
+    }
+
+    /// Combines the problems of several fields.
+    #[must_use]
+    pub fn invalid_fields<const N: usize>(fields: [(Field, Option<Problem>); N]) -> Self {
+        let problems =
+            fields.into_iter().filter_map(|(field, problem)| Some(FieldProblem { field, problem: problem? }));
+        Self::Invalid(problems.collect())
+    }
+
     /// The problems of one field, in the order in which they were found.
     pub fn problems_of(&self, field: Field) -> impl Iterator<Item = &Problem> {
         let problems = match self {

@@ -9,13 +9,10 @@ pub mod admin;
 pub mod clock;
 mod email;
 pub mod entropy;
-pub mod hasher;
-pub mod judge;
 mod login;
 mod maintenance;
-mod meter;
 mod outbox;
-mod passwords;
+pub mod passwords;
 mod rate_limits;
 mod reauth;
 mod recovery;
@@ -23,8 +20,6 @@ mod registration;
 pub mod request_id;
 pub mod restore;
 mod sessions;
-pub mod strength;
-mod workers;
 
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
@@ -42,13 +37,13 @@ pub use self::{
 };
 pub use crate::store::NameKey;
 
-use self::{clock::Clock, entropy::Entropy, hasher::Hasher, outbox::Outbox, rate_limits::RateLimits};
+use self::{clock::Clock, entropy::Entropy, outbox::Outbox, passwords::Passwords, rate_limits::RateLimits};
 use crate::{
     domain::{
         time::{Timestamp, retry_seconds},
         token::TokenHash,
     },
-    error::AppError,
+    error::{AppError, Field, Problem},
     store::{self, LoginBackoff, RateLimit, Store},
 };
 
@@ -101,10 +96,10 @@ pub struct Caller {
 #[derive(Clone, Debug)]
 pub struct Service {
     store: Store,
-    hasher: Arc<Hasher>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Arc<Policy>,
+    passwords: Arc<Passwords>,
     rate_limits: Arc<RateLimits>,
     outbox: Arc<Outbox>,
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
@@ -115,20 +110,22 @@ impl Service {
     #[must_use]
     pub fn new(
         store: Store,
-        hasher: Hasher,
+        hasher: passwords::Hasher,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         policy: Policy,
         names: NameKey,
     ) -> (Self, Maintenance) {
-        let (seen, receiver) = mpsc::channel(maintenance::SEEN_QUEUE);
-        let (hasher, policy) = (Arc::new(hasher), Arc::new(policy));
-        let maintenance =
-            Maintenance::new(store.clone(), Arc::clone(&hasher), Arc::clone(&clock), Arc::clone(&policy), receiver);
+        let policy = Arc::new(policy);
         let limits = RateLimits::new(store.clone(), Arc::clone(&clock), Arc::clone(&policy), names);
+        let rate_limits = Arc::new(limits);
+        let passwords = Passwords::new(hasher, Arc::clone(&entropy), Arc::clone(&policy), Arc::clone(&rate_limits));
         let outbox = Outbox::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy), policy.mail);
-        let (rate_limits, outbox) = (Arc::new(limits), Arc::new(outbox));
-        let service = Self { store, hasher, clock, entropy, policy, rate_limits, outbox, seen };
+        let (passwords, outbox) = (Arc::new(passwords), Arc::new(outbox));
+        let (seen, receiver) = mpsc::channel(maintenance::SEEN_QUEUE);
+        let maintenance =
+            Maintenance::new(store.clone(), Arc::clone(&passwords), Arc::clone(&clock), Arc::clone(&policy), receiver);
+        let service = Self { store, clock, entropy, policy, passwords, rate_limits, outbox, seen };
         (service, maintenance)
     }
 
@@ -146,7 +143,7 @@ impl Service {
     /// Returns the number of argon2 hashes computed since the start, including those for unknown accounts.
     #[must_use]
     pub fn hashes_run(&self) -> u64 {
-        self.hasher.runs()
+        self.passwords.hashes_run()
     }
 
     /// Closes the database. Everything else must have ended before.
@@ -180,6 +177,10 @@ pub enum Error {
 }
 
 impl Error {
+    fn invalid(field: Field, problem: Problem) -> Self {
+        AppError::invalid(field, problem).into()
+    }
+
     fn rate_limited(wait: Duration) -> Self {
         Self::Refused(AppError::RateLimited { retry_after: retry_seconds(wait) })
     }

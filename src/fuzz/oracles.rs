@@ -16,10 +16,7 @@ use vestibule::{
     },
     error::Problem,
     http::{client_ip::client_ip, context::bearer},
-    service::{
-        hasher::StoredHash,
-        strength::{Candidate, Words},
-    },
+    service::passwords::{Candidate, StoredHash, Words},
 };
 
 use crate::util::{App, Backend, PASSWORD, Response, some_address};

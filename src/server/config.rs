@@ -41,7 +41,7 @@ use crate::{
     },
     mail::{MailUrl, SmtpOptions, TlsMode},
     service::{
-        MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, SETTLED_WITHIN, hasher::HashPolicy,
+        MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, SETTLED_WITHIN, passwords::HashPolicy,
     },
     store::{DatabaseUrl, LoginBackoff, RateLimit},
 };

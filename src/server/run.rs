@@ -26,7 +26,7 @@ use crate::{
         self, Maintenance, Service,
         clock::{Clock, DatabaseClock, SystemClock},
         entropy::{Entropy, SystemEntropy},
-        hasher::Hasher,
+        passwords::Hasher,
     },
     store::{self, Store},
 };

@@ -8,7 +8,6 @@ use super::{
     Error, Service,
     entropy::{new_id, new_token},
     reauth::{self, Proven},
-    registration::{collected, invalid},
 };
 use crate::{
     domain::{
@@ -50,9 +49,11 @@ impl NewTokenRequest {
         });
         match (name, scope, days) {
             (Ok(name), Ok(scope), Ok(days)) => Ok(Self { name, scope, lifetime: Duration::from_hours(24 * days) }),
-            (name, scope, days) => {
-                Err(collected([(Field::Name, name.err()), (Field::TokenScope, scope.err()), (Field::Days, days.err())]))
-            }
+            (name, scope, days) => Err(AppError::invalid_fields([
+                (Field::Name, name.err()),
+                (Field::TokenScope, scope.err()),
+                (Field::Days, days.err()),
+            ])),
         }
     }
 }
@@ -122,7 +123,7 @@ impl Service {
     pub async fn issue_access_token(&self, asking: &Proven, request: NewTokenRequest) -> Result<NewToken, Error> {
         let user = &asking.session().user;
         if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MAX_TOKENS as usize {
-            return Err(invalid(Field::Name, Problem::TooManyTokens));
+            return Err(Error::invalid(Field::Name, Problem::TooManyTokens));
         }
         self.rate_limits.take_action(LimitedAction::Tokens, &user.id).await?;
         let (token, now) = (new_token(&*self.entropy, TokenKind::Personal), self.clock.now());
@@ -145,7 +146,7 @@ impl Service {
         let notice = self.outbox.notice(MailKind::TokenMade);
         match self.store.add_access_token(&asking.asking(), new, MAX_TOKENS, notice.as_ref()).await? {
             IssueOutcome::Done => {}
-            IssueOutcome::TooMany => return Err(invalid(Field::Name, Problem::TooManyTokens)),
+            IssueOutcome::TooMany => return Err(Error::invalid(Field::Name, Problem::TooManyTokens)),
             IssueOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
         }
         self.outbox.notify_worker();

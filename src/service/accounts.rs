@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Caller, Error, Service, rate_limits::AddressLimit, reauth::Proven, registration::invalid, sessions::session_line,
-};
+use super::{Caller, Error, Service, rate_limits::AddressLimit, reauth::Proven, sessions::session_line};
 use crate::{
     domain::{
         account::{Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork},
@@ -33,7 +31,7 @@ impl Service {
             (self.rate_limits.inherit(username.as_str(), &user.email), self.rate_limits.release_username(user));
         match self.store.rename_user(Authority::Asking(asking.asking()), username, counts).await? {
             RenameOutcome::Done => {}
-            RenameOutcome::Taken => return Err(invalid(Field::Username, Problem::UsernameTaken)),
+            RenameOutcome::Taken => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RenameOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
         }
         tracing::info!(user = %user.id, "username changed");
@@ -79,7 +77,7 @@ impl Service {
         let user = &asking.session().user;
         let own = Username::parse(&user.username);
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
-            return Err(invalid(Field::Username, Problem::UsernameNotYours));
+            return Err(Error::invalid(Field::Username, Problem::UsernameNotYours));
         }
         let inherit = self.rate_limits.release_username(user);
         self.store.delete_user(Authority::Asking(asking.asking()), inherit).await?.ok_or(AppError::SessionEnded)?;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
-use super::{Error, Registration, Service, registration::invalid};
+use super::{Error, Registration, Service};
 use crate::{
     domain::{
         account::Account,
@@ -210,22 +210,19 @@ impl Service {
 
     /// Changes an account's username. The operator may choose a reserved one.
     async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
-        let username = Username::parse(username).map_err(|problem| invalid(Field::Username, problem))?;
+        let username = Username::parse(username).map_err(|problem| Error::invalid(Field::Username, problem))?;
         let counts =
             (self.rate_limits.inherit(username.as_str(), &user.email), self.rate_limits.release_username(user));
         match self.store.rename_user(Authority::Operator { user: user.id.clone() }, &username, counts).await? {
-            RenameOutcome::Taken => Err(invalid(Field::Username, Problem::UsernameTaken)),
+            RenameOutcome::Taken => Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RenameOutcome::Done | RenameOutcome::SessionEnded => Ok(()),
         }
     }
 
     /// Sets a password and ends all sessions in one transaction.
     async fn set_password(&self, user: &User, password: &str) -> Result<u64, Error> {
-        let password = Password::parse(password).map_err(|problem| invalid(Field::Password, problem))?;
-        if let Some(problem) = self.judge_for(None, user, &password).await? {
-            return Err(invalid(Field::Password, problem));
-        }
-        let hash = self.hasher.enqueue()?.hash(password, self.new_salt()).await?;
+        let password = Password::parse(password).map_err(|problem| Error::invalid(Field::Password, problem))?;
+        let hash = self.passwords.judge_and_hash(None, user, Field::Password, password).await?;
         let sessions = self.store.set_password(&user.id, &hash).await?;
         self.clear_failures(user).await?;
         Ok(sessions)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use strum::VariantArray;
 
 use super::{
-    Caller, Error, Service, login::Prover, outbox::MAIL_REQUESTS, rate_limits::AddressLimit, reauth::Proven,
-    recovery::NewPassword, registration::invalid,
+    Caller, Error, Service, outbox::MAIL_REQUESTS, passwords::KnownBy, rate_limits::AddressLimit, reauth::Proven,
+    recovery::NewPassword,
 };
 use crate::{
     domain::{
@@ -30,7 +30,7 @@ impl Service {
     /// else's email has only the password.
     pub async fn verify_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::Verify]).await?;
-        let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
+        let (stored, _slot) = self.passwords.verify_current(caller, &user, KnownBy::Link, password).await?;
         let network = self.rate_limits.known_network(caller, &user.id);
         if !self.store.verify_email((&hash, &link), (&stored, &network), self.clock.now()).await? {
             return Err(self.link_error(&hash).await);
@@ -55,9 +55,9 @@ impl Service {
         self.outbox.require_enabled()?;
         let user = &asking.session().user;
         if email.as_str() == user.email {
-            return Err(invalid(Field::NewEmail, Problem::EmailSame));
+            return Err(Error::invalid(Field::NewEmail, Problem::EmailSame));
         }
-        self.policy.registration.domains.check(email).map_err(|problem| invalid(Field::NewEmail, problem))?;
+        self.policy.registration.domains.check(email).map_err(|problem| Error::invalid(Field::NewEmail, problem))?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
         self.outbox.enqueue_for(&asking.asking(), MailKind::ChangeEmail, email.as_str()).await?;
         tracing::info!(user = %user.id, "email change requested");
@@ -71,7 +71,7 @@ impl Service {
     /// an attacker's account. Returns [`AppError::Taken`] if someone has registered with the email in the meantime.
     pub async fn confirm_email(&self, caller: &Caller, link: &Token, password: &str) -> Result<String, Error> {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::ChangeEmail]).await?;
-        let (stored, _slot) = self.verify_current_password(caller, (&user, Prover::Link), password).await?;
+        let (stored, _slot) = self.passwords.verify_current(caller, &user, KnownBy::Link, password).await?;
         let notice = self.outbox.new_mail(MailKind::EmailChanged);
         let email = address_of(&link)?;
         let (held, network) =
@@ -92,7 +92,7 @@ impl Service {
         let email = address_of(&link)?;
         // Judged with the restored email: the person who changed it must not choose what the password may not contain.
         let restored = User { email: email.as_str().to_owned(), ..user.clone() };
-        let password = self.judge_and_hash(caller, &restored, password).await?;
+        let password = self.passwords.judge_and_hash(Some(caller), &restored, Field::NewPassword, password).await?;
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
         let squatter = holder.filter(|holder| holder.id != user.id);
         let squatter = squatter.map(|squatter| (squatter.id.clone(), self.rate_limits.release_username(&squatter)));

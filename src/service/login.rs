@@ -1,44 +1,22 @@
-//! Logging in. Every entry point verifies passwords here.
+//! Logging in and starting sessions.
 
 use super::{
     Caller, Error, Service,
     entropy::{new_id, new_token},
-    hasher::{Slot, Verdict},
-    rate_limits::{CountedLogin, ReservedLogin},
+    passwords::{Attempt, Verdict},
     uncancelled,
 };
 use crate::{
     domain::{
         account::{CurrentSession, SignIn},
         identifier::Identifier,
-        password::Password,
         time::{CLOCK_TOLERANCE, Timestamp},
         token::TokenKind,
         user_agent,
     },
     error::AppError,
-    store::{LoginCounter, LoginMade, LoginOf, NewSession, SessionCap, User},
+    store::{LoginMade, NewSession, SessionCap, User},
 };
-
-/// A counted attempt with its slot in the hashing queue.
-struct Attempt<'a> {
-    place: Slot<'a>,
-    reserved: ReservedLogin,
-    password: Password,
-    user: Option<User>,
-    /// The hash to compare with. `None` if no account can match.
-    stored: Option<String>,
-    network_seen_at: Option<Timestamp>,
-}
-
-/// The credential that accompanies a password.
-#[derive(Clone, Copy)]
-pub(super) enum Prover<'a> {
-    /// A session, by its identifier.
-    Session(&'a str),
-    /// A link from a mail to the account's owner.
-    Link,
-}
 
 impl Service {
     /// Checks a password and starts a session.
@@ -48,9 +26,9 @@ impl Service {
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
         let parsed = Identifier::parse(identifier);
         let of = self.rate_limits.login_of(caller, parsed.clone(), identifier);
-        let attempt = self.attempt(caller, of, password).await?;
-        let Attempt { place, mut reserved, password, user, mut stored, network_seen_at } = attempt;
-        while let Verdict::Right { renewed } = place.verify(password.clone(), stored.clone(), self.new_salt()).await?
+        let attempt = self.passwords.attempt(caller, of, password).await?;
+        let Attempt { slot, mut reserved, password, user, mut stored, network_seen_at } = attempt;
+        while let Verdict::Right { renewed } = self.passwords.verify(&slot, password.clone(), stored.clone()).await?
             && let (Some(user), Some(hash)) = (&user, stored.take())
         {
             // A client that knows the password may learn that the email is not confirmed.
@@ -82,61 +60,6 @@ impl Service {
         let address = self.policy.log_addresses.then(|| caller.address.to_string());
         tracing::info!(user = user.map_or("unknown".to_owned(), |user| user.id), address, "login failed");
         Err(AppError::BadCredentials.into())
-    }
-
-    /// Counts an attempt and looks up the hash to compare with.
-    async fn attempt(&self, caller: &Caller, of: LoginOf, password: &str) -> Result<Attempt<'_>, Error> {
-        // Checked first, so that a rate-limited address takes no slot in the queue.
-        let addresses = self.rate_limits.login_addresses(caller)?;
-        let place = self.hasher.enqueue()?;
-        let CountedLogin { known, network_seen_at, reserved } = self.rate_limits.count_login(of, addresses).await?;
-        let (place, reserved) = match reserved {
-            Ok(reserved) => (place, reserved),
-            Err(counter) => {
-                // A waiting login takes no slot in the hashing queue.
-                drop(place);
-                Box::pin(self.rate_limits.await_turn(counter, || self.hasher.enqueue())).await?
-            }
-        };
-        // A password that is too long can't be right. It takes the same comparison and time as any wrong one.
-        let (password, possible) = match Password::parse(password) {
-            Ok(password) => (password, true),
-            Err(_) => (Password::parse("x").map_err(|_| AppError::BadCredentials)?, false),
-        };
-        // A disabled account is treated like an unknown one, so that not even an older hash reveals it.
-        let open = known.as_ref().filter(|known| possible && known.user.disabled_at.is_none());
-        let stored = open.map(|known| known.password_hash.clone());
-        Ok(Attempt { place, reserved, password, user: known.map(|known| known.user), stored, network_seen_at })
-    }
-
-    /// Verifies the current password of an account that is known by a session or a link. Returns the hash it was
-    /// compared with, and the slot in the queue for further hashing.
-    ///
-    /// Failures have a separate counter. A stolen token therefore can't be used to guess the password, and strangers'
-    /// failed logins don't prevent the owner from confirming it.
-    pub(super) async fn verify_current_password(
-        &self,
-        caller: &Caller,
-        (user, prover): (&User, Prover<'_>),
-        password: &str,
-    ) -> Result<(String, Slot<'_>), Error> {
-        let key = match prover {
-            Prover::Session(id) => format!("session:{id}"),
-            Prover::Link => format!("link:{}", user.id),
-        };
-        let counter = LoginCounter { key, owners: true };
-        let of = LoginOf::Owner { identifier: Identifier::parse(&user.email), counter };
-        let Attempt { place, reserved, password, user: known, stored, .. } = self.attempt(caller, of, password).await?;
-        let stored = stored.filter(|_| known.is_some_and(|known| known.id == user.id));
-        let verdict = place.verify(password, stored.clone(), self.new_salt()).await?;
-        if let (Verdict::Right { .. }, Some(stored)) = (verdict, stored) {
-            // Settled immediately, so that retries with a stronger new password are not delayed.
-            reserved.right().await?;
-            return Ok((stored, place));
-        }
-        reserved.failed().await;
-        tracing::info!(user = %user.id, "password confirmation failed");
-        Err(AppError::WrongPassword.into())
     }
 
     /// Starts a session. Returns `None` if the account was disabled, or its password hash has changed since the

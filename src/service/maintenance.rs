@@ -4,7 +4,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Policy, clock::Clock, hasher::Hasher, rate_limits::KNOWN_FOR};
+use super::{Policy, clock::Clock, passwords::Passwords, rate_limits::KNOWN_FOR};
 use crate::{
     domain::{time::Timestamp, token::TokenHash},
     store::{Cutoffs, Error, Expired, Store},
@@ -31,7 +31,7 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Maintenance {
     store: Store,
-    hasher: Arc<Hasher>,
+    passwords: Arc<Passwords>,
     clock: Arc<dyn Clock>,
     policy: Arc<Policy>,
     seen: mpsc::Receiver<(TokenHash, Timestamp)>,
@@ -42,12 +42,12 @@ pub struct Maintenance {
 impl Maintenance {
     pub(super) fn new(
         store: Store,
-        hasher: Arc<Hasher>,
+        passwords: Arc<Passwords>,
         clock: Arc<dyn Clock>,
         policy: Arc<Policy>,
         seen: mpsc::Receiver<(TokenHash, Timestamp)>,
     ) -> Self {
-        Self { store, hasher, clock, policy, seen, batch: Vec::new() }
+        Self { store, passwords, clock, policy, seen, batch: Vec::new() }
     }
 
     /// Runs until `stop` completes, then records the remaining uses.
@@ -92,7 +92,7 @@ impl Maintenance {
 
     /// Deletes expired rows, and their remains in the database's files. Failures are logged.
     pub async fn sweep(&mut self) {
-        self.hasher.release_memory();
+        self.passwords.release_memory();
         match self.sweep_all().await {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "expired rows deleted"),

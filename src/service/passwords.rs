@@ -1,141 +1,129 @@
-//! Changing passwords.
+//! Passwords: comparing them, judging new ones and hashing them.
+//!
+//! Every entry point verifies and sets passwords here, so that none bypasses a rate limit or the queue for hashing.
 
-use std::fmt;
+mod attempt;
+mod change;
+mod hasher;
+mod judge;
+mod meter;
+mod strength;
+mod workers;
 
-use zeroize::Zeroizing;
+use std::sync::Arc;
 
-use super::{
-    Caller, Error, Service,
-    entropy::new_token,
-    hasher::Slot,
-    login::Prover,
-    reauth::asking,
-    registration::{collected, invalid},
+pub(super) use self::attempt::{Attempt, KnownBy};
+use self::judge::{cost_limit, lowest_limit};
+pub use self::{
+    change::{PasswordChange, PasswordChanged},
+    hasher::{HashPolicy, Hasher, Slot, StoredHash, Verdict},
+    judge::{Judge, JudgeSlot},
+    strength::{Candidate, Words},
 };
+use super::{Caller, Error, Policy, entropy::Entropy, rate_limits::RateLimits};
 use crate::{
-    domain::{
-        password::Password,
-        token::{Token, TokenKind},
-    },
-    error::{AppError, Field, Problem},
-    store::{LimitedAction, MailKind, Session},
+    domain::password::Password,
+    error::{Field, Problem},
+    store::User,
 };
 
-/// A request to change the password. Each field is a valid value or its problem.
-pub struct PasswordChange {
-    /// It is only compared, so any text is accepted.
-    current: Result<Zeroizing<String>, Problem>,
-    new: Result<Password, Problem>,
-    revoke_access_tokens: bool,
-}
-
-impl fmt::Debug for PasswordChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordChange")
-    }
-}
-
-impl PasswordChange {
-    /// Parses the two fields; a missing one is `None`.
-    #[must_use]
-    pub fn read(current: Option<&str>, new: Option<&str>) -> Self {
-        let current = current.filter(|text| !text.is_empty()).ok_or(Problem::Missing);
-        let new = new.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
-        Self { current: current.map(|text| Zeroizing::new(text.to_owned())), new, revoke_access_tokens: false }
-    }
-
-    /// Sets whether to revoke all personal access tokens as well.
-    #[must_use]
-    pub fn revoking_access_tokens(self, revoke: bool) -> Self {
-        Self { revoke_access_tokens: revoke, ..self }
-    }
-}
-
-/// The result of a password change.
+/// Verifies passwords and sets new ones.
 #[derive(Debug)]
-pub struct PasswordChanged {
-    /// The new token of the current session.
-    pub token: Token,
-    /// How many other sessions ended.
-    pub sessions_ended: u64,
+pub(super) struct Passwords {
+    hasher: Hasher,
+    entropy: Arc<dyn Entropy>,
+    policy: Arc<Policy>,
+    rate_limits: Arc<RateLimits>,
 }
 
-impl Service {
-    /// Changes the user's password and notifies the owner by mail.
-    ///
-    /// All other sessions end, and the current one gets a new token. The account forgets all known networks except
-    /// the caller's. On request, personal access tokens are revoked in the same transaction. Returns
-    /// [`AppError::Invalid`] if the new password is too weak or if both passwords are rejected.
-    pub async fn change_password(
-        &self,
-        caller: &Caller,
-        token: &Token,
-        change: PasswordChange,
-    ) -> Result<PasswordChanged, Error> {
-        let session = self.authenticate(token).await?;
-        let user = &session.user;
-        let revoke_access_tokens = change.revoke_access_tokens;
-        let (old, new, slot) = self.compare_and_judge(caller, &session, change).await?;
-        let new = slot.hash(new, self.new_salt()).await?;
-        // Counted only now, so that attempts with weak passwords are not limited.
-        self.rate_limits.take_action(LimitedAction::Passwords, &user.id).await?;
-        let renewed = new_token(&*self.entropy, TokenKind::Session);
-        let notice =
-            self.outbox.notice(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
-        let passwords = (old.as_str(), new.as_str());
-        let (asking, new_hash, now) = (asking(&session), renewed.hash(), self.clock.now());
-        let network = self.rate_limits.known_network(caller, &user.id);
-        let renewal = (&new_hash, network.as_str());
-        let change = self.store.change_password(asking, renewal, passwords, now, notice.as_ref(), revoke_access_tokens);
-        let changed = change.await?;
-        let Some(sessions_ended) = changed else { return Err(self.conflict_reason(token).await) };
-        self.outbox.notify_worker();
-        tracing::info!(user = %user.id, sessions_ended, revoke_access_tokens, "password changed");
-        Ok(PasswordChanged { token: renewed, sessions_ended })
+impl Passwords {
+    pub(super) fn new(
+        hasher: Hasher,
+        entropy: Arc<dyn Entropy>,
+        policy: Arc<Policy>,
+        rate_limits: Arc<RateLimits>,
+    ) -> Self {
+        Self { hasher, entropy, policy, rate_limits }
     }
 
-    /// Verifies the current password and judges the new one, so that one response contains the problems of both.
-    /// Returns the hash of the current password, the new password, and a slot in the queue for hashing it.
-    async fn compare_and_judge(
+    /// Returns the number of hashes computed so far.
+    pub(super) fn hashes_run(&self) -> u64 {
+        self.hasher.runs()
+    }
+
+    /// Frees the memory of hashes that are not running.
+    pub(super) fn release_memory(&self) {
+        self.hasher.release_memory();
+    }
+
+    /// Compares a password with a stored hash, or with a dummy hash if there is none.
+    pub(super) async fn verify(
         &self,
-        caller: &Caller,
-        session: &Session,
-        PasswordChange { current, new, .. }: PasswordChange,
-    ) -> Result<(String, Password, Slot<'_>), Error> {
-        let user = &session.user;
-        let new = match new {
-            Ok(new) => self.judge_for(Some(caller), user, &new).await?.map_or(Ok(new), Err),
-            refused => refused,
-        };
-        let both =
-            |current, new| Err(collected([(Field::CurrentPassword, Some(current)), (Field::NewPassword, new)]).into());
-        let current = match current {
-            Ok(current) => current,
-            Err(problem) => return both(problem, new.err()),
-        };
-        let (old, slot) =
-            match (self.verify_current_password(caller, (user, Prover::Session(&session.id)), &current).await, &new) {
-                (Ok(compared), _) => compared,
-                (Err(Error::Refused(AppError::WrongPassword)), Err(problem)) => {
-                    return both(Problem::PasswordWrong, Some(problem.clone()));
-                }
-                (Err(error), _) => return Err(error),
-            };
-        let new = new.map_err(|problem| invalid(Field::NewPassword, problem))?;
-        if Password::parse(&current).is_ok_and(|current| current == new) {
-            return Err(invalid(Field::NewPassword, Problem::PasswordSame));
+        slot: &Slot<'_>,
+        password: Password,
+        stored: Option<String>,
+    ) -> Result<Verdict, Error> {
+        slot.verify(password, stored, self.new_salt()).await
+    }
+
+    /// Hashes an acceptable password.
+    pub(super) async fn hash(&self, password: Password) -> Result<String, Error> {
+        let slot = self.hasher.enqueue()?;
+        self.hash_in(&slot, password).await
+    }
+
+    /// Hashes an acceptable password in a slot that is already taken.
+    async fn hash_in(&self, slot: &Slot<'_>, password: Password) -> Result<String, Error> {
+        slot.hash(password, self.new_salt()).await
+    }
+
+    /// Judges a new password of an account and hashes it. The error names the field in which it was entered.
+    pub(super) async fn judge_and_hash(
+        &self,
+        caller: Option<&Caller>,
+        user: &User,
+        field: Field,
+        password: Password,
+    ) -> Result<String, Error> {
+        if let Some(problem) = self.judge(caller, &password, [&user.email, &user.username]).await? {
+            return Err(Error::invalid(field, problem));
         }
-        Ok((old, new, slot))
+        self.hash(password).await
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Returns the problem of a new password, or `None` if it is acceptable. The email and the username may be
+    /// malformed.
+    ///
+    /// The processor time is rate-limited per address, except for the operator (`None`). It is counted before a slot
+    /// is taken. Otherwise an attacker could fill the queue at no cost.
+    pub(super) async fn judge(
+        &self,
+        caller: Option<&Caller>,
+        password: &Password,
+        [email, username]: [&str; 2],
+    ) -> Result<Option<Problem>, Error> {
+        if let Some(caller) = caller {
+            self.rate_limits.check(lowest_limit("judge"), caller)?;
+        }
+        let candidate = match Candidate::new(password, &self.words(email, username), self.policy.password_min_length) {
+            Ok(candidate) => candidate,
+            Err(problem) => return Ok(Some(problem)),
+        };
+        if let Some(caller) = caller {
+            self.rate_limits.take(cost_limit("judge", candidate.cost()), caller).await?;
+        }
+        let slot = self.hasher.judge().enqueue()?;
+        Ok(slot.run(move || candidate.judge()).await?.err())
+    }
 
-    #[test]
-    fn a_change_of_a_password_never_prints_it_r29() {
-        let change = PasswordChange::read(Some("first secret"), Some("second secret"));
-        assert_eq!(format!("{change:?}"), "PasswordChange");
+    /// Returns the words that an attacker tries first for an account.
+    fn words(&self, email: &str, username: &str) -> Words {
+        Words::new(email, username, &self.policy.service_names)
+    }
+
+    fn new_salt(&self) -> [u8; 16] {
+        let mut salt = [0; 16];
+        self.entropy.fill(&mut salt);
+        salt
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Caller, Error, Service, entropy::new_token, login::Prover};
+use super::{Caller, Error, Service, entropy::new_token, passwords::KnownBy};
 use crate::{
     domain::{
         time::{CLOCK_TOLERANCE, Timestamp},
@@ -61,7 +61,7 @@ impl Service {
     pub async fn confirm_password(&self, caller: &Caller, token: &Token, password: &str) -> Result<Renewed, Error> {
         let session = self.authenticate(token).await?;
         let (hash, _slot) =
-            self.verify_current_password(caller, (&session.user, Prover::Session(&session.id)), password).await?;
+            self.passwords.verify_current(caller, &session.user, KnownBy::Session(&session.id), password).await?;
         let (new, now) = (new_token(&*self.entropy, TokenKind::Session), self.clock.now());
         if !self.store.renew_session(asking(&session), &new.hash(), &hash, now).await? {
             return Err(self.conflict_reason(token).await);

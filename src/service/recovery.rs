@@ -2,15 +2,11 @@
 
 use std::fmt;
 
-use super::{
-    Caller, Error, Service,
-    outbox::MAIL_REQUESTS,
-    registration::{collected, invalid},
-};
+use super::{Caller, Error, Service, outbox::MAIL_REQUESTS};
 use crate::{
     domain::{email::Email, password::Password, token::Token},
     error::{AppError, Field, Problem},
-    store::{LinkKind, MailKind, User},
+    store::{LinkKind, MailKind},
 };
 
 /// A link's token and the new password, both validated.
@@ -30,7 +26,7 @@ impl NewPassword {
     pub fn parse(link: Option<&str>, password: Option<&str>) -> Result<Self, AppError> {
         let link = Service::read_link(link)?;
         let password = password.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
-        let password = password.map_err(|problem| collected([(Field::NewPassword, Some(problem))]))?;
+        let password = password.map_err(|problem| AppError::invalid(Field::NewPassword, problem))?;
         Ok(Self { link, password })
     }
 }
@@ -54,7 +50,7 @@ impl Service {
     pub async fn reset_password(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::Reset, LinkKind::Verify]).await?;
-        let password = self.judge_and_hash(caller, &user, password).await?;
+        let password = self.passwords.judge_and_hash(Some(caller), &user, Field::NewPassword, password).await?;
         let notice = self.outbox.new_mail(MailKind::PasswordReset);
         let network = self.rate_limits.known_network(caller, &user.id);
         let ended = self.store.reset_password((&hash, &link), &password, &network, &notice).await?;
@@ -62,19 +58,6 @@ impl Service {
         self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, "password reset by mail");
         Ok(user.email)
-    }
-
-    /// Judges a new password that was sent with a link, and hashes it.
-    pub(super) async fn judge_and_hash(
-        &self,
-        caller: &Caller,
-        user: &User,
-        password: Password,
-    ) -> Result<String, Error> {
-        if let Some(problem) = self.judge_for(Some(caller), user, &password).await? {
-            return Err(invalid(Field::NewPassword, problem));
-        }
-        self.hasher.enqueue()?.hash(password, self.new_salt()).await
     }
 }
 

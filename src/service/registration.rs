@@ -11,7 +11,7 @@ use crate::{
         password::Password,
         username::Username,
     },
-    error::{AppError, Field, FieldProblem, Problem},
+    error::{AppError, Field, Problem},
     store::{LoginMade, MailKind, NewUser, RegisterOutcome, User, Welcome},
 };
 
@@ -131,8 +131,7 @@ impl Service {
         if let Some(caller) = caller {
             self.rate_limits.take(self.register_limit(), caller).await?;
         }
-        let slot = self.hasher.enqueue()?;
-        let password_hash = slot.hash(password, self.new_salt()).await?;
+        let password_hash = self.passwords.hash(password).await?;
         let now = self.clock.now();
         let user = User {
             id: new_id(&*self.entropy, now),
@@ -162,7 +161,7 @@ impl Service {
             RegisterOutcome::OwnerNotified => {
                 tracing::info!("registration with an email that already has an account, owner notified");
             }
-            RegisterOutcome::Taken if discreet => return Err(invalid(Field::Username, Problem::UsernameTaken)),
+            RegisterOutcome::Taken if discreet => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RegisterOutcome::Taken => return Err(AppError::Taken.into()),
         }
         self.outbox.notify_worker();
@@ -177,7 +176,10 @@ impl Service {
                 if let Some(caller) = caller {
                     self.rate_limits.check(self.register_limit(), caller)?;
                 }
-                self.judge(caller, &password, [&typed_email, &typed_username]).await?.map_or(Ok(password), Err)
+                self.passwords
+                    .judge(caller, &password, [&typed_email, &typed_username])
+                    .await?
+                    .map_or(Ok(password), Err)
             }
             refused => refused,
         };
@@ -186,7 +188,7 @@ impl Service {
             (email, username, password) => {
                 let problems =
                     [(Field::Email, email.err()), (Field::Username, username.err()), (Field::Password, password.err())];
-                Err(collected(problems).into())
+                Err(AppError::invalid_fields(problems).into())
             }
         }
     }
@@ -194,20 +196,4 @@ impl Service {
     fn register_limit(&self) -> AddressLimit {
         AddressLimit { action: "register", rule: self.policy.register }
     }
-
-    pub(super) fn new_salt(&self) -> [u8; 16] {
-        let mut salt = [0; 16];
-        self.entropy.fill(&mut salt);
-        salt
-    }
-}
-
-/// Combines the problems of several fields into one error.
-pub(super) fn collected<const N: usize>(fields: [(Field, Option<Problem>); N]) -> AppError {
-    let problems = fields.into_iter().filter_map(|(field, problem)| Some(FieldProblem { field, problem: problem? }));
-    AppError::Invalid(problems.collect())
-}
-
-pub(super) fn invalid(field: Field, problem: Problem) -> Error {
-    AppError::Invalid(vec![FieldProblem { field, problem }]).into()
 }

@@ -32,7 +32,10 @@ use vestibule::{
     http::state::AppState,
     server::{config::Config, name_key, pipeline::Pipeline, routes::Routes, run},
     service::{
-        MailTransport, MailWorker, Maintenance, Service, clock::Clock, entropy::Entropy, hasher::Hasher, judge::Judge,
+        MailTransport, MailWorker, Maintenance, Service,
+        clock::Clock,
+        entropy::Entropy,
+        passwords::{Hasher, Judge},
     },
     store::{DatabaseUrl, Store},
 };

@@ -10,11 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::argon::Argon;
 pub use self::stored::StoredHash;
 use super::{
-    Error,
     judge::Judge,
     workers::{Crew, Workers, queue_full},
 };
-use crate::domain::password::Password;
+use crate::{domain::password::Password, service::Error};
 
 /// The argon2 parameters and the limits of the queue.
 #[derive(Clone, Copy, Debug)]

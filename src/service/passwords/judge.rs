@@ -5,16 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{
-    Caller, Error, Service,
-    rate_limits::AddressLimit,
-    strength::{Candidate, Words},
-    workers::{Crew, Workers, queue_full},
-};
+use super::workers::{Crew, Workers, queue_full};
 use crate::{
-    domain::password::Password,
-    error::Problem,
-    store::{RateLimit, User},
+    service::{Error, rate_limits::AddressLimit},
+    store::RateLimit,
 };
 
 /// One thread is enough, because judging a password takes a hundredth to a half of the time of hashing it.
@@ -25,7 +19,7 @@ const BURST: Duration = Duration::from_millis(150);
 /// After the burst, an address may use one part in this many of the elapsed time.
 const SHARE: u32 = 200;
 /// The minimum cost of a password, because counting it takes time as well.
-pub(super) const MIN_COST: Duration = Duration::from_millis(5);
+const MIN_COST: Duration = Duration::from_millis(5);
 
 /// Judges passwords one at a time.
 #[derive(Debug)]
@@ -39,7 +33,7 @@ pub struct Judge {
 
 /// A slot in the queue.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct JudgeSlot<'a> {
     judge: &'a Judge,
     _slot: OwnedSemaphorePermit,
 }
@@ -53,65 +47,28 @@ impl Judge {
     }
 
     /// Takes a slot in the queue. Fails if the queue is full.
-    pub fn enqueue(&self) -> Result<Turn<'_>, Error> {
+    pub fn enqueue(&self) -> Result<JudgeSlot<'_>, Error> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| queue_full())?;
-        Ok(Turn { judge: self, _slot: slot })
+        Ok(JudgeSlot { judge: self, _slot: slot })
     }
 
     /// Takes a slot for a judgement of low priority, such as one while a password is typed. Fails if at most half of
     /// the slots are free.
-    pub fn enqueue_spare(&self) -> Result<Turn<'_>, Error> {
+    pub fn enqueue_spare(&self) -> Result<JudgeSlot<'_>, Error> {
         if self.slots.available_permits() > self.size / 2 { self.enqueue() } else { Err(queue_full()) }
     }
 }
 
-impl Turn<'_> {
+impl JudgeSlot<'_> {
     /// Runs the work on the thread. Fails if it doesn't start within the queue timeout.
     pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         self.judge.workers.run(self.judge.queue_timeout, move |()| work()).await
     }
 }
 
-impl Service {
-    /// Returns the problem of a new password, or `None` if it is acceptable. The email and the username may be
-    /// malformed.
-    ///
-    /// The processor time is rate-limited per address, except for the operator (`None`). It is counted before a slot
-    /// is taken. Otherwise an attacker could fill the queue at no cost.
-    pub(super) async fn judge(
-        &self,
-        caller: Option<&Caller>,
-        password: &Password,
-        [email, username]: [&str; 2],
-    ) -> Result<Option<Problem>, Error> {
-        if let Some(caller) = caller {
-            self.rate_limits.check(cost_limit("judge", MIN_COST), caller)?;
-        }
-        let candidate = match Candidate::new(password, &self.words(email, username), self.policy.password_min_length) {
-            Ok(candidate) => candidate,
-            Err(problem) => return Ok(Some(problem)),
-        };
-        if let Some(caller) = caller {
-            self.rate_limits.take(cost_limit("judge", candidate.cost()), caller).await?;
-        }
-        let turn = self.hasher.judge().enqueue()?;
-        Ok(turn.run(move || candidate.judge()).await?.err())
-    }
-
-    /// Does the same as [`Service::judge`] for an existing account.
-    pub(super) async fn judge_for(
-        &self,
-        caller: Option<&Caller>,
-        user: &User,
-        password: &Password,
-    ) -> Result<Option<Problem>, Error> {
-        self.judge(caller, password, [&user.email, &user.username]).await
-    }
-
-    /// Returns the words that an attacker tries first for an account.
-    pub(super) fn words(&self, email: &str, username: &str) -> Words {
-        Words::new(email, username, &self.policy.service_names)
-    }
+/// Returns the rate limit per address for passwords of the lowest cost, to check before the cost is known.
+pub(super) fn lowest_limit(action: &'static str) -> AddressLimit {
+    cost_limit(action, MIN_COST)
 }
 
 /// Returns the rate limit per address for passwords of this cost.

@@ -15,8 +15,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::Error;
-use crate::error::AppError;
+use crate::{error::AppError, service::Error};
 
 type Job<C> = Box<dyn FnOnce(&C) + Send>;
 

@@ -16,7 +16,7 @@ use argon2::{
 use super::{HashPolicy, StoredHash, Verdict};
 use crate::{
     domain::password::Password,
-    service::{Error, workers::queue_full},
+    service::{Error, passwords::workers::queue_full},
 };
 
 /// Length of a hash's output.

@@ -1,14 +1,13 @@
 //! The strength meter, which judges a new password while it is typed.
 
 use super::{
-    Caller, Error, Service,
-    judge::{MIN_COST, cost_limit},
-    registration::invalid,
+    judge::{cost_limit, lowest_limit},
     strength::Candidate,
 };
 use crate::{
     domain::{account::Strength, password::Password, token::Token},
     error::Field,
+    service::{Caller, Error, Service},
 };
 
 impl Service {
@@ -24,18 +23,19 @@ impl Service {
         password: &str,
         [email, username]: [&str; 2],
     ) -> Result<Strength, Error> {
-        self.rate_limits.check(cost_limit("meter", MIN_COST), caller)?;
-        let password = Password::parse(password).map_err(|problem| invalid(Field::Password, problem))?;
+        self.rate_limits.check(lowest_limit("meter"), caller)?;
+        let password = Password::parse(password).map_err(|problem| Error::invalid(Field::Password, problem))?;
         let words = match token {
             Some(token) => {
                 let session = self.authenticate(token).await?;
-                self.words(&session.user.email, &session.user.username)
+                self.passwords.words(&session.user.email, &session.user.username)
             }
-            None => self.words(email, username),
+            None => self.passwords.words(email, username),
         };
-        let candidate = Candidate::new(&password, &words, 0).map_err(|problem| invalid(Field::Password, problem))?;
+        let candidate =
+            Candidate::new(&password, &words, 0).map_err(|problem| Error::invalid(Field::Password, problem))?;
         self.rate_limits.take(cost_limit("meter", candidate.cost()), caller).await?;
-        let turn = self.hasher.judge().enqueue_spare()?;
-        turn.run(move || candidate.strength()).await
+        let slot = self.passwords.hasher.judge().enqueue_spare()?;
+        slot.run(move || candidate.strength()).await
     }
 }

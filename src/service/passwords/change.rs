@@ -1,0 +1,138 @@
+//! Changing passwords.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::{KnownBy, Slot};
+use crate::{
+    domain::{
+        password::Password,
+        token::{Token, TokenKind},
+    },
+    error::{AppError, Field, Problem},
+    service::{Caller, Error, Service, entropy::new_token, reauth::asking},
+    store::{LimitedAction, MailKind, Session},
+};
+
+/// A request to change the password. Each field is a valid value or its problem.
+pub struct PasswordChange {
+    /// It is only compared, so any text is accepted.
+    current: Result<Zeroizing<String>, Problem>,
+    new: Result<Password, Problem>,
+    revoke_access_tokens: bool,
+}
+
+impl fmt::Debug for PasswordChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordChange")
+    }
+}
+
+impl PasswordChange {
+    /// Parses the two fields; a missing one is `None`.
+    #[must_use]
+    pub fn read(current: Option<&str>, new: Option<&str>) -> Self {
+        let current = current.filter(|text| !text.is_empty()).ok_or(Problem::Missing);
+        let new = new.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
+        Self { current: current.map(|text| Zeroizing::new(text.to_owned())), new, revoke_access_tokens: false }
+    }
+
+    /// Sets whether to revoke all personal access tokens as well.
+    #[must_use]
+    pub fn revoking_access_tokens(self, revoke: bool) -> Self {
+        Self { revoke_access_tokens: revoke, ..self }
+    }
+}
+
+/// The result of a password change.
+#[derive(Debug)]
+pub struct PasswordChanged {
+    /// The new token of the current session.
+    pub token: Token,
+    /// How many other sessions ended.
+    pub sessions_ended: u64,
+}
+
+impl Service {
+    /// Changes the user's password and notifies the owner by mail.
+    ///
+    /// All other sessions end, and the current one gets a new token. The account forgets all known networks except
+    /// the caller's. On request, personal access tokens are revoked in the same transaction. Returns
+    /// [`AppError::Invalid`] if the new password is too weak or if both passwords are rejected.
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        token: &Token,
+        change: PasswordChange,
+    ) -> Result<PasswordChanged, Error> {
+        let session = self.authenticate(token).await?;
+        let user = &session.user;
+        let revoke_access_tokens = change.revoke_access_tokens;
+        let (old, new, slot) = self.compare_and_judge(caller, &session, change).await?;
+        let new = self.passwords.hash_in(&slot, new).await?;
+        // Counted only now, so that attempts with weak passwords are not limited.
+        self.rate_limits.take_action(LimitedAction::Passwords, &user.id).await?;
+        let renewed = new_token(&*self.entropy, TokenKind::Session);
+        let notice =
+            self.outbox.notice(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
+        let passwords = (old.as_str(), new.as_str());
+        let (asking, new_hash, now) = (asking(&session), renewed.hash(), self.clock.now());
+        let network = self.rate_limits.known_network(caller, &user.id);
+        let renewal = (&new_hash, network.as_str());
+        let change = self.store.change_password(asking, renewal, passwords, now, notice.as_ref(), revoke_access_tokens);
+        let changed = change.await?;
+        let Some(sessions_ended) = changed else { return Err(self.conflict_reason(token).await) };
+        self.outbox.notify_worker();
+        tracing::info!(user = %user.id, sessions_ended, revoke_access_tokens, "password changed");
+        Ok(PasswordChanged { token: renewed, sessions_ended })
+    }
+
+    /// Verifies the current password and judges the new one, so that one response contains the problems of both.
+    /// Returns the hash of the current password, the new password, and a slot in the queue for hashing it.
+    async fn compare_and_judge(
+        &self,
+        caller: &Caller,
+        session: &Session,
+        PasswordChange { current, new, .. }: PasswordChange,
+    ) -> Result<(String, Password, Slot<'_>), Error> {
+        let user = &session.user;
+        let new = match new {
+            Ok(new) => {
+                self.passwords.judge(Some(caller), &new, [&user.email, &user.username]).await?.map_or(Ok(new), Err)
+            }
+            refused => refused,
+        };
+        let both = |current, new| {
+            Err(AppError::invalid_fields([(Field::CurrentPassword, Some(current)), (Field::NewPassword, new)]).into())
+        };
+        let current = match current {
+            Ok(current) => current,
+            Err(problem) => return both(problem, new.err()),
+        };
+        let (old, slot) =
+            match (self.passwords.verify_current(caller, user, KnownBy::Session(&session.id), &current).await, &new) {
+                (Ok(compared), _) => compared,
+                (Err(Error::Refused(AppError::WrongPassword)), Err(problem)) => {
+                    return both(Problem::PasswordWrong, Some(problem.clone()));
+                }
+                (Err(error), _) => return Err(error),
+            };
+        let new = new.map_err(|problem| Error::invalid(Field::NewPassword, problem))?;
+        if Password::parse(&current).is_ok_and(|current| current == new) {
+            return Err(Error::invalid(Field::NewPassword, Problem::PasswordSame));
+        }
+        Ok((old, new, slot))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_password_never_prints_it_r29() {
+        let change = PasswordChange::read(Some("first secret"), Some("second secret"));
+        assert_eq!(format!("{change:?}"), "PasswordChange");
+    }
+}
