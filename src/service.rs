@@ -37,7 +37,13 @@ pub use self::{
 };
 pub use crate::store::NameKey;
 
-use self::{clock::Clock, entropy::Entropy, outbox::Outbox, passwords::Passwords, rate_limits::RateLimits};
+use self::{
+    clock::Clock,
+    entropy::Entropy,
+    outbox::Outbox,
+    passwords::{Hasher, Passwords},
+    rate_limits::RateLimits,
+};
 use crate::{
     domain::{
         time::{Timestamp, retry_seconds},
@@ -93,6 +99,8 @@ pub struct Caller {
 }
 
 /// The entry point to all operations on accounts. Cheap to clone.
+///
+/// An operation is a method in the file of its resource. It uses the store and three parts with rules of their own.
 #[derive(Clone, Debug)]
 pub struct Service {
     store: Store,
@@ -102,6 +110,7 @@ pub struct Service {
     passwords: Arc<Passwords>,
     rate_limits: Arc<RateLimits>,
     outbox: Arc<Outbox>,
+    /// Uses of sessions and access tokens, which [`Maintenance`] records.
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
 }
 
@@ -110,7 +119,7 @@ impl Service {
     #[must_use]
     pub fn new(
         store: Store,
-        hasher: passwords::Hasher,
+        hasher: Hasher,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         policy: Policy,

@@ -10,7 +10,7 @@ use crate::{
     service::{
         clock::{Clock, SystemClock},
         entropy::SystemEntropy,
-        restore::{self, Report},
+        restore::{self, Report, RestoreOptions},
     },
     store::{
         self, DatabaseUrl, Forgotten,
@@ -72,7 +72,7 @@ impl Restore {
             let file = self.file.display();
             return Err(Failure::Message(format!("{file} belongs to the database itself; choose another file")));
         }
-        let options = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
+        let options = RestoreOptions { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
         let report =
             restore::restore(database, source, options, SystemClock.now(), &SystemEntropy).await.map_err(explain)?;
         print_text(&summary(&report, options))
@@ -94,7 +94,7 @@ impl Restored {
             run::Error::Store(error) => explain(error),
             error => error.to_string(),
         })?;
-        let options = restore::Wish { keep_access_tokens: self.keep_access_tokens, trust_backup: true };
+        let options = RestoreOptions { keep_access_tokens: self.keep_access_tokens, trust_backup: true };
         let forgotten = parts.service.forget_after_restore(options).await;
         parts.service.close().await;
         let forgotten = forgotten.map_err(|error| error.to_string())?;
@@ -111,7 +111,7 @@ fn explain(error: store::Error) -> String {
     }
 }
 
-fn revoked_summary(forgotten: &Forgotten, options: restore::Wish) -> String {
+fn revoked_summary(forgotten: &Forgotten, options: RestoreOptions) -> String {
     let Forgotten { sessions, links, access_tokens, mails } = forgotten;
     let tokens = if options.keep_access_tokens {
         "Access tokens are valid as in the backup: revoke those that are no longer needed.".to_owned()
@@ -124,7 +124,7 @@ fn revoked_summary(forgotten: &Forgotten, options: restore::Wish) -> String {
     )
 }
 
-fn summary(report: &Report, options: restore::Wish) -> String {
+fn summary(report: &Report, options: RestoreOptions) -> String {
     let mut text = format!("The backup is in place: {}. ", full_path(&report.database));
     if let Some(newest) = &report.newest {
         let _ = write!(text, "Its newest entry is from {newest}. ");

@@ -102,7 +102,7 @@ impl RateLimits {
     }
 
     /// Returns the keys of an address, or an error if one of them is known to be rate-limited.
-    pub fn address_keys(&self, limit: AddressLimit, caller: &Caller) -> Result<Vec<(String, RateLimit)>, Error> {
+    fn address_keys(&self, limit: AddressLimit, caller: &Caller) -> Result<Vec<(String, RateLimit)>, Error> {
         let (keys, now) = (address_keys(limit, caller.address), self.clock.now());
         match keys.iter().find_map(|(key, _)| self.cache.wait(key, now)) {
             None => Ok(keys),

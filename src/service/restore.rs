@@ -20,7 +20,7 @@ const MAX_MAIL_AGE: Duration = Duration::from_hours(1);
 
 /// The operator's options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct RestoreOptions {
     /// Whether the backup's personal access tokens stay valid.
     pub keep_access_tokens: bool,
     /// Whether accounts stay enabled that, since the backup, were disabled, deleted or claimed, or changed their email.
@@ -49,7 +49,7 @@ pub struct Report {
 pub async fn restore(
     database: &Path,
     source: File,
-    wish: Wish,
+    options: RestoreOptions,
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<Report, Error> {
@@ -57,32 +57,32 @@ pub async fn restore(
     let newest = prepared.store.newest().await?.map(Timestamp::in_words);
     let since = prepared.since().await;
     let closed: Vec<SinceAccount> = match &since {
-        Some(since) if !wish.trust_backup => {
+        Some(since) if !options.trust_backup => {
             [&since.deleted, &since.disabled, &since.emails, &since.claimed].into_iter().flatten().cloned().collect()
         }
         _ => Vec::new(),
     };
     let keep_links = since.as_ref().map_or(&[][..], |since| &since.undo_links);
-    let forgotten = forget(&prepared.store, wish, now, (&closed, keep_links)).await?;
+    let forgotten = forget(&prepared.store, options, now, (&closed, keep_links)).await?;
     let kept = prepared.put_in_place(now).await?;
     Ok(Report { database: database.to_owned(), kept, newest, forgotten, since })
 }
 
 async fn forget(
     store: &Store,
-    wish: Wish,
+    options: RestoreOptions,
     now: Timestamp,
     (disable, keep_links): (&[SinceAccount], &[Vec<u8>]),
 ) -> Result<Forgotten, Error> {
     let mails_before = now.minus(MAX_MAIL_AGE);
-    let keep_access_tokens = wish.keep_access_tokens;
+    let keep_access_tokens = options.keep_access_tokens;
     store.forget_after_restore(Forget { now, mails_before, keep_access_tokens, disable, keep_links }).await
 }
 
 impl Service {
     /// Revokes what was restored by other means than [`restore`].
-    pub async fn forget_after_restore(&self, wish: Wish) -> Result<Forgotten, Error> {
-        let forgotten = forget(&self.store, wish, self.clock.now(), (&[], &[])).await?;
+    pub async fn forget_after_restore(&self, options: RestoreOptions) -> Result<Forgotten, Error> {
+        let forgotten = forget(&self.store, options, self.clock.now(), (&[], &[])).await?;
         self.store.outdo_mark().await?;
         Ok(forgotten)
     }
