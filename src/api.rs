@@ -3,31 +3,33 @@
 //! A client written for the tutorial's Django backend works unchanged: its two endpoints keep their responses to the
 //! letter. The document at `/api/openapi.json` is generated from the requests and responses that each endpoint declares.
 
+/// Endpoints from their request handlers.
+macro_rules! endpoints {
+    ($($handler:ident),+ $(,)?) => {
+        vec![$(crate::api::Endpoint::of(utoipa_axum::routes!($handler), $handler)),+]
+    };
+}
+
 mod access_tokens;
 mod account;
-mod body;
 mod docs_page;
 mod email;
 mod openapi;
 mod sessions;
 mod sign_in;
 
-use axum::{
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::routing::get;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::{
-    error::{AppError, Field, FieldProblem, Problem},
+    error::AppError,
     http::{
-        response::{CLEAR_SITE_DATA, ErrorFormat},
+        operation::Operation,
+        response::{ErrorFormat, OperationErrors},
         state::{AppState, Route},
     },
-    service::Error,
 };
 
 /// Every endpoint with and without its trailing slash, and the API's two descriptions.
@@ -59,36 +61,36 @@ fn endpoints() -> impl Iterator<Item = Endpoint> {
 struct Endpoint {
     /// The path, the request handler and their OpenAPI description.
     routes: UtoipaMethodRouter<AppState>,
+    /// The format of its errors.
+    format: ErrorFormat,
     /// The errors that this endpoint can return, besides those that every endpoint can.
     errors: Vec<AppError>,
 }
 
 impl Endpoint {
-    fn new(routes: UtoipaMethodRouter<AppState>) -> Self {
-        Self { routes, errors: Vec::new() }
-    }
-
-    /// Adds errors that the endpoint can return.
-    fn with_errors(mut self, errors: impl IntoIterator<Item = AppError>) -> Self {
-        self.errors.extend(errors);
-        self
-    }
-
-    /// The endpoint changes something, so it refuses read-only access tokens.
-    fn for_changes(self) -> Self {
-        self.with_errors([AppError::ReadOnly])
-    }
-
-    /// The endpoint requires a session and refuses personal access tokens.
-    fn for_sessions(self) -> Self {
-        self.with_errors([AppError::SessionRequired])
-    }
-
-    /// The endpoint requires a session in which the password was entered recently.
-    fn for_proven_sessions(self) -> Self {
-        self.for_sessions().with_errors([AppError::ReauthRequired])
+    /// The errors follow from the handler's signature.
+    fn of<A, H: Operation<A>>(routes: UtoipaMethodRouter<AppState>, _handler: H) -> Self {
+        Self { routes, format: H::FORMAT, errors: H::errors() }
     }
 }
+
+/// Names for the errors that an operation can return, besides those of its arguments.
+macro_rules! operation_errors {
+    ($($error:ident),+) => {
+        $(
+            #[doc = concat!("[`AppError::", stringify!($error), "`].")]
+            enum $error {}
+
+            impl OperationErrors for $error {
+                fn errors() -> Vec<AppError> {
+                    vec![AppError::$error]
+                }
+            }
+        )+
+    };
+}
+
+operation_errors!(MailOff, Taken, WrongPassword);
 
 /// The status of a successful response.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -103,6 +105,10 @@ struct Done {
     status: Success,
 }
 
+impl Done {
+    const OK: Self = Self { status: Success::Ok };
+}
+
 /// Success, with a message.
 #[derive(Serialize, ToSchema)]
 struct Message {
@@ -115,43 +121,5 @@ struct Message {
 impl Message {
     const fn of(response: &'static str) -> Self {
         Self { status: Success::Ok, response }
-    }
-}
-
-fn invalid(field: Field, problem: Problem) -> AppError {
-    AppError::Invalid(vec![FieldProblem { field, problem }])
-}
-
-/// A response that holds only its status.
-fn done(outcome: Result<(), Error>) -> Response {
-    respond(ErrorFormat::Api, outcome.map(|()| Done { status: Success::Ok }))
-}
-
-fn no_content() -> Response {
-    StatusCode::NO_CONTENT.into_response()
-}
-
-/// The response to a logout or a deletion. Its header makes a browser clear what the page stored.
-fn logged_out() -> Response {
-    let clear = (CLEAR_SITE_DATA, HeaderValue::from_static("\"storage\""));
-    (StatusCode::NO_CONTENT, [clear]).into_response()
-}
-
-/// A response without a body, or an error.
-fn empty(outcome: Result<(), Error>, success: impl FnOnce() -> Response) -> Response {
-    match outcome {
-        Ok(()) => success(),
-        Err(error) => ErrorFormat::Api.error_response(&error.into()),
-    }
-}
-
-fn respond(format: ErrorFormat, outcome: Result<impl Serialize, Error>) -> Response {
-    let body = outcome.and_then(|body| serde_json::to_vec(&body).map_err(|cause| Error::Fault(cause.to_string())));
-    match body {
-        Ok(body) => {
-            let kind = HeaderValue::from_static("application/json; charset=utf-8");
-            ([(CONTENT_TYPE, kind)], body).into_response()
-        }
-        Err(error) => format.error_response(&error.into()),
     }
 }

@@ -1,7 +1,7 @@
 //! Domain types. Input is parsed once, at the entry points, so that the rest of the program can't hold an invalid
 //! value.
 //!
-//! [`account`] holds the data that the server sends to the page. The parsers exist on the server only. The page asks
+//! [`account`] holds the data that the server sends to the page, and [`requests`] what the page sends. The parsers exist on the server only. The page asks
 //! the server instead, and so needs no tables for internationalised domain names. That keeps the first visit small.
 
 pub mod account;
@@ -15,6 +15,7 @@ pub mod email_domain;
 pub mod identifier;
 #[cfg(feature = "ssr")]
 pub mod password;
+pub mod requests;
 #[cfg(feature = "ssr")]
 pub mod time;
 #[cfg(feature = "ssr")]

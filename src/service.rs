@@ -26,14 +26,13 @@ use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 pub use self::{
-    access_tokens::{NewToken, NewTokenRequest, Principal},
+    access_tokens::{NewToken, Principal, Writer},
     maintenance::Maintenance,
     outbox::{BoxFuture, LOGO_ID, MailMessage, MailPolicy, MailTemplates, MailTransport, MailWorker, Png, SendError},
-    passwords::{PasswordChange, PasswordChanged},
+    passwords::PasswordChanged,
     rate_limits::SETTLED_WITHIN,
     reauth::{Proven, Renewed},
-    recovery::NewPassword,
-    registration::{Registration, RegistrationMode, RegistrationPolicy},
+    registration::{RegistrationMode, RegistrationPolicy},
 };
 pub use crate::store::NameKey;
 

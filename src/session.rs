@@ -7,6 +7,7 @@
 
 mod channel;
 mod log_out;
+mod request;
 mod transport;
 
 use std::{cell::Cell, future::Future, pin::Pin, time::Duration};
@@ -14,8 +15,8 @@ use std::{cell::Cell, future::Future, pin::Pin, time::Duration};
 use leptos::{ev, prelude::*, task::spawn_local, web_sys::PageTransitionEvent};
 use server_fn::codec::Json;
 
-pub use self::transport::BearerTransport;
 use self::{channel::Message, log_out::log_out};
+pub use self::{request::JsonRequest, transport::BearerTransport};
 use crate::{
     browser::{dom, location::Address, storage, typed},
     domain::account::{Account, CurrentSession, SignIn},
@@ -26,7 +27,9 @@ use crate::{
 /// Returns the account and the session of the request's token.
 #[server(name = Me, prefix = "/fn", endpoint = "me", input = Json, output = Json, client = BearerTransport)]
 pub async fn me() -> Result<CurrentSession, AppError> {
-    crate::http::context::PageContext::from_request()?.current_session().await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let session: crate::http::extract::Session = context.extract().await?;
+    Ok(session.current().clone())
 }
 
 /// A request that replaces the session's token and returns the new one.

@@ -1,29 +1,22 @@
 //! Personal access tokens, which let scripts and other programs use the API without the account's password.
 
-use axum::{extract::State, response::Response};
-use serde::{Deserialize, Serialize};
+use axum::{extract::State, response::NoContent};
+use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 
-use super::{
-    Endpoint, Success,
-    body::{Body, Id, lenient},
-    empty, no_content, respond,
-};
+use super::{Endpoint, Success};
 use crate::{
-    domain::{account::AccessTokenLine, token_scope::TokenScope},
-    error::AppError,
-    http::{context::Bearer, response::ErrorFormat, state::AppState},
-    service::{NewToken, NewTokenRequest},
+    domain::{account::AccessTokenLine, requests::NewAccessToken},
+    http::{
+        extract::{Body, Id},
+        response::{ApiError, Json},
+        state::AppState,
+    },
+    service::{NewToken, Principal, Proven, Writer},
 };
 
-pub fn endpoints() -> [Endpoint; 3] {
-    let (invalid, rate_limited) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
-    [
-        Endpoint::new(routes!(list_access_tokens)),
-        Endpoint::new(routes!(issue_access_token)).for_proven_sessions().with_errors([invalid, rate_limited]),
-        Endpoint::new(routes!(revoke_access_token)).for_changes(),
-    ]
+pub fn endpoints() -> Vec<Endpoint> {
+    endpoints![list_access_tokens, issue_access_token, revoke_access_token]
 }
 
 /// An account's personal access tokens.
@@ -45,26 +38,11 @@ struct AccessTokens {
         ("revoke" = (operation_id = "revoke_access_token", parameters(("id" = "$response.body#/tokens/0/id"))))
     )))
 )]
-async fn list_access_tokens(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    respond(ErrorFormat::Api, state.service.list_access_tokens(&token).await.map(|tokens| AccessTokens { tokens }))
-}
-
-/// A request for a new token.
-#[derive(Deserialize, ToSchema)]
-struct NewAccessToken {
-    /// A name to recognise the token by.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, min_length = 1, example = "Nightly report")]
-    name: Option<String>,
-    /// What the token may do. `read` can only read. `full` can also make changes, except for calls that require a
-    /// session or the password. An app that receives the token gets the scope from `me/` and can apply it too.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = TokenScope, example = "read")]
-    scope: Option<String>,
-    /// Days until the token expires, 1 to 366.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = u64, minimum = 1, maximum = 366, example = 90)]
-    days: Option<i64>,
+async fn list_access_tokens(
+    State(state): State<AppState>,
+    principal: Principal,
+) -> Result<Json<AccessTokens>, ApiError> {
+    Ok(Json(AccessTokens { tokens: state.service.list_access_tokens(&principal).await? }))
 }
 
 /// A new token.
@@ -96,20 +74,12 @@ struct AccessTokenMade {
 )]
 async fn issue_access_token(
     State(state): State<AppState>,
-    Bearer(token): Bearer,
-    Body(body): Body<NewAccessToken>,
-) -> Response {
-    let outcome = async {
-        let request = NewTokenRequest::parse(body.name.as_deref(), body.scope.as_deref(), body.days)?;
-        state.service.issue_access_token(&state.service.require_reauth(&token).await?, request).await
-    };
-    let created = outcome.await.map(|NewToken { token, line }| AccessTokenMade {
-        status: Success::Ok,
-        token: token.expose().to_owned(),
-        id: line.id,
-        expires_at: line.expires_at,
-    });
-    respond(ErrorFormat::Api, created)
+    proven: Proven,
+    Body(request): Body<NewAccessToken>,
+) -> Result<Json<AccessTokenMade>, ApiError> {
+    let NewToken { token, line } = state.service.issue_access_token(&proven, request).await?;
+    let token = token.expose().to_owned();
+    Ok(Json(AccessTokenMade { status: Success::Ok, token, id: line.id, expires_at: line.expires_at }))
 }
 
 /// Revoke a token
@@ -123,6 +93,7 @@ async fn issue_access_token(
     params(("id" = String, Path, format = Uuid, description = "The token's `id`, from the list.")),
     responses((status = 204, description = "The token was revoked."))
 )]
-async fn revoke_access_token(State(state): State<AppState>, Bearer(token): Bearer, Id(id): Id) -> Response {
-    empty(state.service.revoke_access_token(&token, &id).await, no_content)
+async fn revoke_access_token(State(state): State<AppState>, writer: Writer, Id(id): Id) -> Result<NoContent, ApiError> {
+    state.service.revoke_access_token(&writer, &id).await?;
+    Ok(NoContent)
 }

@@ -2,51 +2,27 @@
 
 use axum::{
     extract::State,
-    http::{HeaderValue, header::CONTENT_DISPOSITION},
-    response::Response,
+    http::header::{CONTENT_DISPOSITION, HeaderName},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 
-use super::{
-    Endpoint, Success,
-    body::{Body, filled, lenient},
-    empty, invalid, logged_out, respond,
-};
+use super::{Endpoint, Success, WrongPassword};
 use crate::{
-    domain::{account::Export, username::Username},
-    error::{AppError, Field, Problem},
-    http::{context::Bearer, response::ErrorFormat, state::AppState},
-    service::{Caller, PasswordChange, PasswordChanged, Renewed},
+    domain::{
+        account::Export,
+        requests::{ChangePassword, ChangeUsername, ConfirmPassword, DeleteAccount},
+    },
+    http::{
+        extract::{Body, Session},
+        response::{ApiError, Json, LoggedOut},
+        state::AppState,
+    },
+    service::{Caller, PasswordChanged, Proven, Renewed},
 };
 
-pub fn endpoints() -> [Endpoint; 5] {
-    let (invalid, rate_limited) = (AppError::Invalid(Vec::new()), AppError::RateLimited { retry_after: 30 });
-    [
-        Endpoint::new(routes!(confirm_password)).for_sessions().with_errors([
-            invalid.clone(),
-            AppError::WrongPassword,
-            rate_limited.clone(),
-        ]),
-        Endpoint::new(routes!(change_password)).for_sessions().with_errors([
-            invalid.clone(),
-            AppError::WrongPassword,
-            rate_limited.clone(),
-        ]),
-        Endpoint::new(routes!(change_username)).for_proven_sessions().with_errors([invalid.clone(), rate_limited]),
-        Endpoint::new(routes!(export)).for_proven_sessions(),
-        Endpoint::new(routes!(delete_account)).for_proven_sessions().with_errors([invalid]),
-    ]
-}
-
-/// A confirmation of the password.
-#[derive(Deserialize, ToSchema)]
-struct ConfirmPassword {
-    /// The account's password.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 1, example = "seven green lanterns")]
-    password: Option<String>,
+pub fn endpoints() -> Vec<Endpoint> {
+    endpoints![confirm_password, change_password, change_username, export, delete_account]
 }
 
 /// A session in which the password was confirmed.
@@ -74,36 +50,13 @@ struct PasswordConfirmed {
 )]
 async fn confirm_password(
     State(state): State<AppState>,
-    Bearer(token): Bearer,
+    session: Session,
     caller: Caller,
-    Body(body): Body<ConfirmPassword>,
-) -> Response {
-    let outcome = async {
-        let password = filled(body.password.as_ref()).ok_or_else(|| invalid(Field::Password, Problem::Missing))?;
-        state.service.confirm_password(&caller, &token, password).await
-    };
-    let confirmed = outcome.await.map(|Renewed { token, until }| PasswordConfirmed {
-        status: Success::Ok,
-        token: token.expose().to_owned(),
-        until: until.to_rfc3339(),
-    });
-    respond(ErrorFormat::Api, confirmed)
-}
-
-/// A change of the password.
-#[derive(Deserialize, ToSchema)]
-struct ChangePassword {
-    /// The current password.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 1, example = "seven green lanterns")]
-    current_password: Option<String>,
-    /// The new password.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")]
-    new_password: Option<String>,
-    /// Whether to revoke every personal access token of the account as well.
-    #[serde(default)]
-    revoke_access_tokens: bool,
+    Body(password): Body<ConfirmPassword>,
+) -> Result<Json<PasswordConfirmed>, ApiError<WrongPassword>> {
+    let Renewed { token, until } = state.service.confirm_password(&caller, &session, &password).await?;
+    let token = token.expose().to_owned();
+    Ok(Json(PasswordConfirmed { status: Success::Ok, token, until: until.to_rfc3339() }))
 }
 
 /// A changed password.
@@ -131,30 +84,12 @@ struct ChangedPassword {
 )]
 async fn change_password(
     State(state): State<AppState>,
-    Bearer(token): Bearer,
+    session: Session,
     caller: Caller,
-    Body(body): Body<ChangePassword>,
-) -> Response {
-    let outcome = async {
-        let change = PasswordChange::read(body.current_password.as_deref(), body.new_password.as_deref());
-        let change = change.revoking_access_tokens(body.revoke_access_tokens);
-        state.service.change_password(&caller, &token, change).await
-    };
-    let changed = outcome.await.map(|PasswordChanged { token, sessions_ended }| ChangedPassword {
-        status: Success::Ok,
-        token: token.expose().to_owned(),
-        sessions_ended,
-    });
-    respond(ErrorFormat::Api, changed)
-}
-
-/// A change of the username.
-#[derive(Deserialize, ToSchema)]
-struct ChangeUsername {
-    /// The new username.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, min_length = 3, example = "annie")]
-    username: Option<String>,
+    Body(change): Body<ChangePassword>,
+) -> Result<Json<ChangedPassword>, ApiError<WrongPassword>> {
+    let PasswordChanged { token, sessions_ended } = state.service.change_password(&caller, &session, change).await?;
+    Ok(Json(ChangedPassword { status: Success::Ok, token: token.expose().to_owned(), sessions_ended }))
 }
 
 /// A changed username.
@@ -178,19 +113,16 @@ struct ChangedUsername {
 )]
 async fn change_username(
     State(state): State<AppState>,
-    Bearer(token): Bearer,
+    proven: Proven,
     caller: Caller,
-    Body(body): Body<ChangeUsername>,
-) -> Response {
-    let outcome = async {
-        let username = body.username.as_deref().ok_or(Problem::Missing).and_then(Username::choose);
-        let username = username.map_err(|problem| invalid(Field::Username, problem))?;
-        let proven = state.service.require_reauth(&token).await?;
-        state.service.change_username(&caller, &proven, &username).await
-    };
-    let changed = outcome.await.map(|account| ChangedUsername { status: Success::Ok, username: account.username });
-    respond(ErrorFormat::Api, changed)
+    Body(username): Body<ChangeUsername>,
+) -> Result<Json<ChangedUsername>, ApiError> {
+    let account = state.service.change_username(&caller, &proven, &username).await?;
+    Ok(Json(ChangedUsername { status: Success::Ok, username: account.username }))
 }
+
+/// A JSON body that browsers save as a file.
+type Download<T> = ([(HeaderName, &'static str); 1], Json<T>);
 
 /// Export the account
 ///
@@ -202,23 +134,9 @@ async fn change_username(
     security(("bearer" = [])),
     responses((status = 200, description = "The stored data.", body = Export))
 )]
-async fn export(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    let outcome = async { state.service.export(&state.service.require_reauth(&token).await?).await };
-    let mut response = respond(ErrorFormat::Api, outcome.await);
-    if response.status().is_success() {
-        let name = HeaderValue::from_static("attachment; filename=\"account.json\"");
-        response.headers_mut().insert(CONTENT_DISPOSITION, name);
-    }
-    response
-}
-
-/// A deletion. The username guards against a deletion by accident.
-#[derive(Deserialize, ToSchema)]
-struct DeleteAccount {
-    /// The account's username.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, min_length = 3, example = "ann")]
-    username: Option<String>,
+async fn export(State(state): State<AppState>, proven: Proven) -> Result<Download<Export>, ApiError> {
+    let export = state.service.export(&proven).await?;
+    Ok(([(CONTENT_DISPOSITION, "attachment; filename=\"account.json\"")], Json(export)))
 }
 
 /// Delete the account
@@ -234,12 +152,9 @@ struct DeleteAccount {
 )]
 async fn delete_account(
     State(state): State<AppState>,
-    Bearer(token): Bearer,
-    Body(body): Body<DeleteAccount>,
-) -> Response {
-    let outcome = async {
-        let proven = state.service.require_reauth(&token).await?;
-        state.service.delete_account(&proven, body.username.as_deref().unwrap_or_default()).await
-    };
-    empty(outcome.await, logged_out)
+    proven: Proven,
+    Body(username): Body<DeleteAccount>,
+) -> Result<LoggedOut, ApiError> {
+    state.service.delete_account(&proven, &username).await?;
+    Ok(LoggedOut)
 }

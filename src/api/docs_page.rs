@@ -27,7 +27,7 @@ use utoipa::{
 use self::fields::{Field, ResponseDoc, example, of_request, of_responses, of_schema};
 use super::{
     Endpoint, endpoints,
-    openapi::{ABOUT, code_and_message, common_errors, own_errors},
+    openapi::{ABOUT, code_and_message, common_errors},
 };
 use crate::{
     browser::settings,
@@ -100,12 +100,13 @@ struct EndpointDoc {
     path: String,
     method: &'static str,
     operation: Operation,
+    format: ErrorFormat,
     errors: Vec<AppError>,
 }
 
 impl EndpointDoc {
     fn of(call: Endpoint) -> Option<Self> {
-        let Endpoint { routes: (_, paths, _), errors } = call;
+        let Endpoint { routes: (_, paths, _), format, errors } = call;
         let (path, item) = paths.paths.into_iter().next()?;
         let methods = [(HttpMethod::Get, item.get), (HttpMethod::Post, item.post), (HttpMethod::Delete, item.delete)];
         let (method, operation) = methods.into_iter().find_map(|(method, operation)| Some((method, operation?)))?;
@@ -114,7 +115,7 @@ impl EndpointDoc {
             HttpMethod::Delete => "DELETE",
             _ => "POST",
         };
-        Some(Self { path, method, errors: own_errors(&operation, &errors), operation })
+        Some(Self { path, method, operation, format, errors })
     }
 
     fn tag(&self) -> &str {
@@ -206,7 +207,7 @@ fn page(state: &AppState) -> impl IntoView + use<> {
 }
 
 fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
-    let EndpointDoc { path, method, operation, errors } = chapter;
+    let EndpointDoc { path, method, operation, format, errors } = chapter;
     let id = operation.operation_id.clone().unwrap_or_default();
     let asked = operation.request_body.as_ref().map(|_| view! { <h4>"Send"</h4> {listed(of_request(operation))} });
     let given = of_responses(operation).into_iter().map(|ResponseDoc { status, about, fields }| {
@@ -214,7 +215,7 @@ fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
         view! { <dt><code>{status}</code></dt><dd>{prose(&about)}{fields}</dd> }
     });
     let given = given.collect_view();
-    let refused = errors.iter().map(|error| refused(ErrorFormat::of(path), error)).collect_view();
+    let refused = errors.iter().map(|error| refused(*format, error)).collect_view();
     view! {
         <article class="call" aria-labelledby=id.clone()>
             <h3 id=id.clone()>{operation.summary.clone()}</h3>

@@ -1,82 +1,28 @@
 //! Operations that use mail: confirming an email, changing it, and resetting a forgotten password.
 
-use axum::{extract::State, response::Response};
-use serde::Deserialize;
-use utoipa::ToSchema;
-use utoipa_axum::routes;
+use axum::extract::State;
 
-use super::{
-    Done, Endpoint, Message,
-    body::{Body, filled, lenient},
-    done, invalid, respond,
-};
+use super::{Done, Endpoint, MailOff, Message, Taken, WrongPassword};
 use crate::{
-    domain::email::Email,
-    error::{AppError, Field, Problem},
-    http::{context::Bearer, response::ErrorFormat, state::AppState},
-    service::{Caller, NewPassword, Service},
+    domain::requests::{ChangeEmail, FollowLink, ForgotPassword, SetPassword},
+    http::{
+        extract::Body,
+        response::{ApiError, Json},
+        state::AppState,
+    },
+    service::{Caller, Proven, Writer},
 };
 
-pub fn endpoints() -> [Endpoint; 7] {
-    let invalid = || AppError::Invalid(Vec::new());
-    let rate_limited = || AppError::RateLimited { retry_after: 30 };
-    let by_link = || [AppError::LinkInvalid, AppError::WrongPassword, invalid(), rate_limited()];
-    [
-        Endpoint::new(routes!(verify_email)).with_errors(by_link()),
-        Endpoint::new(routes!(resend_verification)).for_changes().with_errors([AppError::MailOff, rate_limited()]),
-        Endpoint::new(routes!(forgot_password)).with_errors([AppError::MailOff, invalid(), rate_limited()]),
-        Endpoint::new(routes!(reset_password)).with_errors([AppError::LinkInvalid, invalid(), rate_limited()]),
-        Endpoint::new(routes!(change_email)).for_proven_sessions().with_errors([
-            AppError::MailOff,
-            invalid(),
-            rate_limited(),
-        ]),
-        Endpoint::new(routes!(confirm_email)).with_errors(by_link()).with_errors([AppError::Taken]),
-        Endpoint::new(routes!(undo_email)).with_errors([
-            AppError::LinkInvalid,
-            AppError::Taken,
-            invalid(),
-            rate_limited(),
-        ]),
+pub fn endpoints() -> Vec<Endpoint> {
+    endpoints![
+        verify_email,
+        resend_verification,
+        forgot_password,
+        reset_password,
+        change_email,
+        confirm_email,
+        undo_email,
     ]
-}
-
-/// A link from a mail, and the account's password.
-#[derive(Deserialize, ToSchema)]
-struct FollowLink {
-    /// The part of the mail's link after the `#`.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$")]
-    token: Option<String>,
-    /// The account's password. It is required because a click on a link alone proves nothing.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 1, example = "seven green lanterns")]
-    password: Option<String>,
-}
-
-impl FollowLink {
-    fn password(&self) -> Result<&str, AppError> {
-        filled(self.password.as_ref()).ok_or_else(|| invalid(Field::Password, Problem::Missing))
-    }
-}
-
-/// A link from a mail, and the new password.
-#[derive(Deserialize, ToSchema)]
-struct SetPassword {
-    /// The part of the mail's link after the `#`.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$")]
-    token: Option<String>,
-    /// The new password.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")]
-    new_password: Option<String>,
-}
-
-impl SetPassword {
-    fn parse(&self) -> Result<NewPassword, AppError> {
-        NewPassword::parse(self.token.as_deref(), self.new_password.as_deref())
-    }
 }
 
 /// Confirm the email
@@ -89,12 +35,13 @@ impl SetPassword {
     request_body = FollowLink,
     responses((status = 200, description = "The email is confirmed.", body = Done))
 )]
-async fn verify_email(State(state): State<AppState>, caller: Caller, Body(body): Body<FollowLink>) -> Response {
-    let outcome = async {
-        let link = Service::read_link(body.token.as_deref())?;
-        state.service.verify_email(&caller, &link, body.password()?).await.map(drop)
-    };
-    done(outcome.await)
+async fn verify_email(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body((link, password)): Body<FollowLink>,
+) -> Result<Json<Done>, ApiError<WrongPassword>> {
+    state.service.verify_email(&caller, &link, &password).await?;
+    Ok(Json(Done::OK))
 }
 
 /// Resend the confirmation
@@ -107,17 +54,13 @@ async fn verify_email(State(state): State<AppState>, caller: Caller, Body(body):
     security(("bearer" = [])),
     responses((status = 200, description = "The mail will be sent.", body = Done))
 )]
-async fn resend_verification(State(state): State<AppState>, Bearer(token): Bearer, caller: Caller) -> Response {
-    done(state.service.resend_verification(&caller, &token).await)
-}
-
-/// A request for a link to set a new password.
-#[derive(Deserialize, ToSchema)]
-struct ForgotPassword {
-    /// The account's email.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Email, max_length = 254, example = "ann@example.org")]
-    email: Option<String>,
+async fn resend_verification(
+    State(state): State<AppState>,
+    writer: Writer,
+    caller: Caller,
+) -> Result<Json<Done>, ApiError<MailOff>> {
+    state.service.resend_verification(&caller, &writer).await?;
+    Ok(Json(Done::OK))
 }
 
 /// Request a password reset
@@ -130,13 +73,13 @@ struct ForgotPassword {
     request_body = ForgotPassword,
     responses((status = 200, description = "A mail will be sent if such an account exists.", body = Message))
 )]
-async fn forgot_password(State(state): State<AppState>, caller: Caller, Body(body): Body<ForgotPassword>) -> Response {
-    let outcome = async {
-        let email = email(body.email.as_deref(), Field::Email)?;
-        state.service.forgot_password(&caller, &email).await
-    };
-    let message = "If there is an account with this email, a mail is on its way.";
-    respond(ErrorFormat::Api, outcome.await.map(|()| Message::of(message)))
+async fn forgot_password(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(email): Body<ForgotPassword>,
+) -> Result<Json<Message>, ApiError<MailOff>> {
+    state.service.forgot_password(&caller, &email).await?;
+    Ok(Json(Message::of("If there is an account with this email, a mail is on its way.")))
 }
 
 /// Set a new password
@@ -150,18 +93,13 @@ async fn forgot_password(State(state): State<AppState>, caller: Caller, Body(bod
     request_body = SetPassword,
     responses((status = 200, description = "The password was changed.", body = Done))
 )]
-async fn reset_password(State(state): State<AppState>, caller: Caller, Body(body): Body<SetPassword>) -> Response {
-    let outcome = async { state.service.reset_password(&caller, body.parse()?).await.map(drop) };
-    done(outcome.await)
-}
-
-/// A change of the email.
-#[derive(Deserialize, ToSchema)]
-struct ChangeEmail {
-    /// The new email.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Email, max_length = 254, example = "ann@example.com")]
-    new_email: Option<String>,
+async fn reset_password(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(new): Body<SetPassword>,
+) -> Result<Json<Done>, ApiError> {
+    state.service.reset_password(&caller, new).await?;
+    Ok(Json(Done::OK))
 }
 
 /// Change the email
@@ -177,16 +115,12 @@ struct ChangeEmail {
 )]
 async fn change_email(
     State(state): State<AppState>,
-    Bearer(token): Bearer,
+    proven: Proven,
     caller: Caller,
-    Body(body): Body<ChangeEmail>,
-) -> Response {
-    let outcome = async {
-        let email = email(body.new_email.as_deref(), Field::NewEmail)?;
-        let proven = state.service.require_reauth(&token).await?;
-        state.service.change_email(&caller, &proven, &email).await
-    };
-    done(outcome.await)
+    Body(email): Body<ChangeEmail>,
+) -> Result<Json<Done>, ApiError<MailOff>> {
+    state.service.change_email(&caller, &proven, &email).await?;
+    Ok(Json(Done::OK))
 }
 
 /// Confirm the new email
@@ -200,12 +134,13 @@ async fn change_email(
     request_body = FollowLink,
     responses((status = 200, description = "The email was changed.", body = Done))
 )]
-async fn confirm_email(State(state): State<AppState>, caller: Caller, Body(body): Body<FollowLink>) -> Response {
-    let outcome = async {
-        let link = Service::read_link(body.token.as_deref())?;
-        state.service.confirm_email(&caller, &link, body.password()?).await.map(drop)
-    };
-    done(outcome.await)
+async fn confirm_email(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body((link, password)): Body<FollowLink>,
+) -> Result<Json<Done>, ApiError<(WrongPassword, Taken)>> {
+    state.service.confirm_email(&caller, &link, &password).await?;
+    Ok(Json(Done::OK))
 }
 
 /// Undo the change of the email
@@ -218,11 +153,11 @@ async fn confirm_email(State(state): State<AppState>, caller: Caller, Body(body)
     request_body = SetPassword,
     responses((status = 200, description = "The old email was restored.", body = Done))
 )]
-async fn undo_email(State(state): State<AppState>, caller: Caller, Body(body): Body<SetPassword>) -> Response {
-    let outcome = async { state.service.undo_email(&caller, body.parse()?).await.map(drop) };
-    done(outcome.await)
-}
-
-fn email(text: Option<&str>, field: Field) -> Result<Email, AppError> {
-    text.ok_or(Problem::Missing).and_then(Email::parse).map_err(|problem| invalid(field, problem))
+async fn undo_email(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(new): Body<SetPassword>,
+) -> Result<Json<Done>, ApiError<Taken>> {
+    state.service.undo_email(&caller, new).await?;
+    Ok(Json(Done::OK))
 }

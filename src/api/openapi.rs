@@ -47,11 +47,11 @@ fn document() -> OpenApi {
         .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
         .schemas_from_iter(error_schemas());
     let mut paths = Paths::new();
-    for Endpoint { routes: (schemas, mut described, _), errors } in endpoints() {
-        for (path, item) in &mut described.paths {
+    for Endpoint { routes: (schemas, mut described, _), format, errors } in endpoints() {
+        for item in described.paths.values_mut() {
             let writes = item.get.is_none();
             for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
-                add_errors(operation, ErrorFormat::of(path), writes, &errors);
+                add_errors(operation, format, writes, &errors);
             }
         }
         components = components.schemas_from_iter(schemas);
@@ -80,22 +80,6 @@ fn error_schemas() -> Vec<(String, RefOr<Schema>)> {
     ];
     ErrorBody::schemas(&mut schemas);
     schemas
-}
-
-/// The errors that an endpoint can return besides those that every endpoint can.
-pub fn own_errors(operation: &Operation, named: &[AppError]) -> Vec<AppError> {
-    let given = |condition: bool, error: AppError| condition.then_some(error);
-    // Calls are rate-limited per token.
-    let rate_limited = AppError::RateLimited { retry_after: 30 };
-    let of_its_kind = [
-        given(operation.request_body.is_some(), AppError::BadRequest),
-        given(operation.security.is_some(), AppError::SessionEnded),
-        given(operation.security.is_some() && !named.contains(&rate_limited), rate_limited.clone()),
-        given(operation.parameters.is_some(), AppError::NotFound),
-    ];
-    let mut errors: Vec<AppError> = named.iter().cloned().chain(of_its_kind.into_iter().flatten()).collect();
-    errors.sort_by_key(AppError::status);
-    errors
 }
 
 /// The errors that every endpoint can return. Only requests that change something must be JSON.
@@ -130,9 +114,9 @@ pub fn code_and_message(format: ErrorFormat, error: &AppError) -> (Option<&'stat
 }
 
 /// Documents the errors that an endpoint can return.
-fn add_errors(operation: &mut Operation, format: ErrorFormat, writes: bool, named: &[AppError]) {
+fn add_errors(operation: &mut Operation, format: ErrorFormat, writes: bool, own: &[AppError]) {
     let mut by_status: BTreeMap<u16, Vec<AppError>> = BTreeMap::new();
-    for error in own_errors(operation, named).into_iter().chain(common_errors(writes)) {
+    for error in own.iter().cloned().chain(common_errors(writes)) {
         by_status.entry(error.status()).or_default().push(error);
     }
     let described = by_status.iter().map(|(status, errors)| (status.to_string(), described(format, errors).into()));

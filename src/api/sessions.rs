@@ -1,22 +1,22 @@
 //! The account's sessions.
 
-use axum::{extract::State, response::Response};
+use axum::{extract::State, response::NoContent};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 
-use super::{Endpoint, Success, body::Id, empty, no_content, respond};
+use super::{Endpoint, Success};
 use crate::{
     domain::account::SessionLine,
-    http::{context::Bearer, response::ErrorFormat, state::AppState},
+    http::{
+        extract::Id,
+        response::{ApiError, Json},
+        state::AppState,
+    },
+    service::{Principal, Proven},
 };
 
-pub fn endpoints() -> [Endpoint; 3] {
-    [
-        Endpoint::new(routes!(list_sessions)),
-        Endpoint::new(routes!(end_other_sessions)).for_proven_sessions(),
-        Endpoint::new(routes!(end_session)).for_proven_sessions(),
-    ]
+pub fn endpoints() -> Vec<Endpoint> {
+    endpoints![list_sessions, end_other_sessions, end_session]
 }
 
 /// An account's sessions.
@@ -38,8 +38,8 @@ struct Sessions {
         ("end" = (operation_id = "end_session", parameters(("id" = "$response.body#/sessions/0/id"))))
     )))
 )]
-async fn list_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    respond(ErrorFormat::Api, state.service.list_sessions(&token).await.map(|sessions| Sessions { sessions }))
+async fn list_sessions(State(state): State<AppState>, principal: Principal) -> Result<Json<Sessions>, ApiError> {
+    Ok(Json(Sessions { sessions: state.service.list_sessions(&principal).await? }))
 }
 
 /// Ended sessions.
@@ -61,10 +61,9 @@ struct SessionsEnded {
     security(("bearer" = [])),
     responses((status = 200, description = "The other sessions have ended.", body = SessionsEnded))
 )]
-async fn end_other_sessions(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    let outcome = async { state.service.end_other_sessions(&state.service.require_reauth(&token).await?).await };
-    let ended = outcome.await.map(|sessions_ended| SessionsEnded { status: Success::Ok, sessions_ended });
-    respond(ErrorFormat::Api, ended)
+async fn end_other_sessions(State(state): State<AppState>, proven: Proven) -> Result<Json<SessionsEnded>, ApiError> {
+    let sessions_ended = state.service.end_other_sessions(&proven).await?;
+    Ok(Json(SessionsEnded { status: Success::Ok, sessions_ended }))
 }
 
 /// End a session
@@ -78,7 +77,7 @@ async fn end_other_sessions(State(state): State<AppState>, Bearer(token): Bearer
     params(("id" = String, Path, format = Uuid, description = "The session's `id`, from the list.")),
     responses((status = 204, description = "The session has ended."))
 )]
-async fn end_session(State(state): State<AppState>, Bearer(token): Bearer, Id(id): Id) -> Response {
-    let outcome = async { state.service.end_session(&state.service.require_reauth(&token).await?, &id).await };
-    empty(outcome.await, no_content)
+async fn end_session(State(state): State<AppState>, proven: Proven, Id(id): Id) -> Result<NoContent, ApiError> {
+    state.service.end_session(&proven, &id).await?;
+    Ok(NoContent)
 }

@@ -1,56 +1,42 @@
 //! Registration, login, token check and logout.
 
-use axum::{extract::State, response::Response};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-use utoipa_axum::routes;
-
-use super::{
-    Endpoint, Message, Success,
-    body::{Body, filled, lenient},
-    empty, logged_out, respond,
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
 };
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Endpoint, Message, Success};
 use crate::{
     domain::{
         account::{Account, CurrentSession},
+        requests::{LogIn, Register},
         token_scope::TokenScope,
     },
     error::AppError,
-    http::{context::Bearer, response::ErrorFormat, state::AppState},
-    service::{Caller, Principal},
+    http::{
+        extract::Body,
+        response::{ApiError, ErrorFormat, Json, LoggedOut, OperationErrors},
+        state::AppState,
+    },
+    service::{Caller, Principal, Writer},
     store::AccessToken,
 };
 
-pub fn endpoints() -> [Endpoint; 4] {
-    let rate_limited = AppError::RateLimited { retry_after: 30 };
-    [
-        Endpoint::new(routes!(register)).with_errors([
-            AppError::Invalid(Vec::new()),
-            AppError::RegistrationClosed,
-            AppError::Taken,
-            rate_limited.clone(),
-        ]),
-        Endpoint::new(routes!(log_in)).with_errors([AppError::BadCredentials, AppError::EmailUnverified, rate_limited]),
-        Endpoint::new(routes!(me)),
-        Endpoint::new(routes!(log_out)).for_changes(),
-    ]
+pub fn endpoints() -> Vec<Endpoint> {
+    endpoints![register, log_in, me, log_out]
 }
 
-/// A registration.
-#[derive(Deserialize, ToSchema)]
-struct Register {
-    /// The email address. Only one account can have it, in any spelling.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Email, max_length = 254, example = "ann@example.org")]
-    email: Option<String>,
-    /// The public name: 3 to 32 letters, digits, dots, underscores and hyphens.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, min_length = 3, example = "ann")]
-    username: Option<String>,
-    /// The password. The operator may require more than 8 characters. Passwords that are easy to guess are refused.
-    #[serde(default, deserialize_with = "lenient")]
-    #[schema(required, value_type = String, format = Password, min_length = 8, example = "seven green lanterns")]
-    password: Option<String>,
+/// The errors of a registration, in the tutorial's format.
+enum RegisterErrors {}
+
+impl OperationErrors for RegisterErrors {
+    const FORMAT: ErrorFormat = ErrorFormat::Register;
+
+    fn errors() -> Vec<AppError> {
+        vec![AppError::RegistrationClosed, AppError::Taken]
+    }
 }
 
 /// Register
@@ -64,27 +50,25 @@ struct Register {
     request_body = Register,
     responses((status = 200, description = "The account was created.", body = Message))
 )]
-async fn register(State(state): State<AppState>, caller: Caller, Body(body): Body<Register>) -> Response {
-    let outcome = async {
-        let Register { email, username, password } = &body;
-        let service = &state.service;
-        let registration = service.read_registration(email.as_deref(), username.as_deref(), password.as_deref())?;
-        service.register(&caller, registration).await
-    };
-    respond(ErrorFormat::Register, outcome.await.map(|_| Message::of("The account is created!")))
+async fn register(
+    State(state): State<AppState>,
+    caller: Caller,
+    body: Result<Body<Register>, ApiError>,
+) -> Result<Json<Message>, ApiError<RegisterErrors>> {
+    let Body(registration) = body.map_err(AppError::from)?;
+    state.service.register(&caller, registration).await?;
+    Ok(Json(Message::of("The account is created!")))
 }
 
-/// A login.
-#[derive(Deserialize, ToSchema)]
-struct LogIn {
-    /// The email or the username.
-    #[schema(example = "ann@example.org")]
-    email: Option<String>,
-    /// The username. Used if `email` is missing or empty.
-    username: Option<String>,
-    /// The password.
-    #[schema(format = Password, min_length = 1, example = "seven green lanterns")]
-    password: String,
+/// The errors of a login, in the tutorial's format.
+enum LogInErrors {}
+
+impl OperationErrors for LogInErrors {
+    const FORMAT: ErrorFormat = ErrorFormat::Auth;
+
+    fn errors() -> Vec<AppError> {
+        vec![AppError::BadCredentials, AppError::EmailUnverified]
+    }
 }
 
 /// A new session.
@@ -108,19 +92,14 @@ struct LoggedIn {
     request_body = LogIn,
     responses((status = 200, description = "The session was created.", body = LoggedIn))
 )]
-async fn log_in(State(state): State<AppState>, caller: Caller, Body(body): Body<LogIn>) -> Response {
-    let outcome = async {
-        let LogIn { email, username, password } = &body;
-        let identifier = filled(email.as_ref()).or_else(|| filled(username.as_ref())).ok_or(AppError::BadRequest)?;
-        let password = filled(Some(password)).ok_or(AppError::BadRequest)?;
-        state.service.log_in(&caller, identifier, password).await
-    };
-    let created = outcome.await.map(|login| LoggedIn {
-        status: Success::Ok,
-        token: login.token,
-        expires_at: login.session.expires_at,
-    });
-    respond(ErrorFormat::Auth, created)
+async fn log_in(
+    State(state): State<AppState>,
+    caller: Caller,
+    body: Result<Body<LogIn>, ApiError>,
+) -> Result<Json<LoggedIn>, ApiError<LogInErrors>> {
+    let Body((identifier, password)) = body.map_err(AppError::from)?;
+    let login = state.service.log_in(&caller, &identifier, &password).await?;
+    Ok(Json(LoggedIn { status: Success::Ok, token: login.token, expires_at: login.session.expires_at }))
 }
 
 /// The account of a token.
@@ -150,18 +129,18 @@ struct Me<'a> {
     security(("bearer" = [])),
     responses((status = 200, description = "The token is valid.", body = Me))
 )]
-async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    match state.service.authenticate_any(&token).await {
-        Ok(Principal::Session(session)) => {
+async fn me(principal: Principal) -> Response {
+    // Serialized here, because it borrows from the cached session.
+    match principal {
+        Principal::Session(session) => {
             let CurrentSession { account, expires_at, previous_login_at } = session.current();
             let previous_login_at = previous_login_at.as_ref();
-            respond(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at, scope: None }))
+            Json(Me { account, expires_at, previous_login_at, scope: None }).into_response()
         }
-        Ok(Principal::Access(AccessToken { user, scope, expires_at, .. })) => {
+        Principal::Access(AccessToken { user, scope, expires_at, .. }) => {
             let (account, expires_at) = (&user.into(), &expires_at.to_rfc3339());
-            respond(ErrorFormat::Api, Ok(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }))
+            Json(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }).into_response()
         }
-        Err(error) => ErrorFormat::Api.error_response(&error.into()),
     }
 }
 
@@ -175,6 +154,7 @@ async fn me(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
     security(("bearer" = [])),
     responses((status = 204, description = "The token is no longer valid."))
 )]
-async fn log_out(State(state): State<AppState>, Bearer(token): Bearer) -> Response {
-    empty(state.service.log_out(&token).await, logged_out)
+async fn log_out(State(state): State<AppState>, writer: Writer) -> Result<LoggedOut, ApiError> {
+    state.service.log_out(&writer).await?;
+    Ok(LoggedOut)
 }

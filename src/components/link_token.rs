@@ -13,7 +13,11 @@ pub async fn check_link(
     /// The link's token.
     token: String,
 ) -> Result<bool, AppError> {
-    crate::http::context::PageContext::from_request()?.check_link(&token).await
+    let context = crate::http::context::PageContext::from_request()?;
+    match crate::domain::token::Token::parse(crate::domain::token::TokenKind::Link, &token) {
+        Some(link) => Ok(context.service().check_link(&context.caller, &link).await?),
+        None => Ok(false),
+    }
 }
 
 /// The link's token. It arrives in the fragment of the URL, which reaches no server and no log, and is removed from the

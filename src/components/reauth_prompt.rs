@@ -23,7 +23,13 @@ pub async fn confirm_password(
     /// The password.
     password: String,
 ) -> Result<String, AppError> {
-    crate::http::context::PageContext::from_request()?.confirm_password(&password).await
+    use crate::domain::requests::{ConfirmPassword as Request, Parse};
+
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let session: crate::http::extract::Session = context.extract().await?;
+    let password = Request { password: password.into() }.parse()?;
+    let renewed = context.service().confirm_password(&context.caller, &session, &password).await?;
+    Ok(renewed.token.expose().to_owned())
 }
 
 /// An operation that waits for the password.

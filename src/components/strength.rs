@@ -30,7 +30,10 @@ pub async fn judge_password(
     /// The username in the form.
     username: String,
 ) -> Result<Strength, AppError> {
-    crate::http::context::PageContext::from_request()?.judge_password(&password, &email, &username).await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let session: Option<crate::http::extract::Session> = context.extract().await?;
+    let typed = [email.as_str(), username.as_str()];
+    Ok(context.service().judge_password(&context.caller, session.as_deref(), &password, typed).await?)
 }
 
 /// The delay between the last keystroke and the request.

@@ -15,7 +15,7 @@ use vestibule::{
         username::Username,
     },
     error::Problem,
-    http::{client_ip::client_ip, context::bearer},
+    http::{client_ip::client_ip, extract::bearer},
     service::passwords::{Candidate, StoredHash, Words},
 };
 

@@ -1,6 +1,6 @@
-//! Errors as HTTP responses, in the format of each part of the server, and the headers of a page.
+//! Responses: JSON, and errors in the format of each part of the server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, marker::PhantomData};
 
 use axum::{
     body::Body,
@@ -8,19 +8,100 @@ use axum::{
         HeaderValue, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE},
     },
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, Collected};
 use serde::Serialize;
 use server_fn::error::{FromServerFnError, SERVER_FN_ERROR_HEADER};
 use utoipa::ToSchema;
 
-use crate::error::{AppError, Field};
+use crate::{
+    error::{AppError, Field},
+    service,
+};
 
 /// `Clear-Site-Data` (W3C), sent at a logout: the browser clears what the page stored.
 pub const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// The format of a path's errors.
+/// The value of `Clear-Site-Data`.
+pub const STORAGE: &str = "\"storage\"";
+
+const JSON: &str = "application/json; charset=utf-8";
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(CONTENT_TYPE, JSON)], body).into_response(),
+            Err(cause) => <ApiError>::from(service::Error::Fault(cause.to_string())).into_response(),
+        }
+    }
+}
+
+/// The response to a logout or a deletion. Its header makes a browser clear what the page stored.
+#[derive(Debug)]
+pub struct LoggedOut;
+
+impl IntoResponse for LoggedOut {
+    fn into_response(self) -> Response {
+        (StatusCode::NO_CONTENT, [(CLEAR_SITE_DATA, STORAGE)]).into_response()
+    }
+}
+
+/// The errors that an operation of the JSON API can return, besides those of its arguments.
+pub trait OperationErrors {
+    /// Their format.
+    const FORMAT: ErrorFormat = ErrorFormat::Api;
+
+    /// The errors, for the documentation.
+    fn errors() -> Vec<AppError>;
+}
+
+/// None.
+impl OperationErrors for () {
+    fn errors() -> Vec<AppError> {
+        Vec::new()
+    }
+}
+
+impl<A: OperationErrors, B: OperationErrors> OperationErrors for (A, B) {
+    fn errors() -> Vec<AppError> {
+        [A::errors(), B::errors()].concat()
+    }
+}
+
+/// An error of the JSON API. `E` names the errors of the operation, and so their format.
+#[derive(Debug)]
+pub struct ApiError<E = ()>(AppError, PhantomData<E>);
+
+impl<E> From<AppError> for ApiError<E> {
+    fn from(error: AppError) -> Self {
+        Self(error, PhantomData)
+    }
+}
+
+impl<E> From<service::Error> for ApiError<E> {
+    fn from(error: service::Error) -> Self {
+        AppError::from(error).into()
+    }
+}
+
+impl<E> From<ApiError<E>> for AppError {
+    fn from(error: ApiError<E>) -> Self {
+        error.0
+    }
+}
+
+impl<E: OperationErrors> IntoResponse for ApiError<E> {
+    fn into_response(self) -> Response {
+        E::FORMAT.error_response(&self.0)
+    }
+}
+
+/// The format of errors. [`ErrorFormat::of`] finds it for a request that reaches no request handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorFormat {
     /// `api_register/`: messages by field.
@@ -60,12 +141,12 @@ impl ErrorFormat {
             Self::Function => return function_error_response(error),
             Self::Page => return answer(error, "text/plain; charset=utf-8", format!("{error}\n").into()),
         };
-        answer(error, "application/json; charset=utf-8", body.unwrap_or_default().into())
+        answer(error, JSON, body.unwrap_or_default().into())
     }
 }
 
 fn function_error_response(error: &AppError) -> Response {
-    let mut response = answer(error, "application/json; charset=utf-8", error.ser().into());
+    let mut response = answer(error, JSON, error.ser().into());
     response.headers_mut().insert(SERVER_FN_ERROR_HEADER, HeaderValue::from_static("/fn"));
     response
 }

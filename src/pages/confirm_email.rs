@@ -23,7 +23,11 @@ pub async fn confirm_email(
     /// The account's password.
     password: String,
 ) -> Result<String, AppError> {
-    crate::http::context::PageContext::from_request()?.confirm_email(&token, &password).await
+    use crate::domain::requests::{FollowLink, Parse};
+
+    let context = crate::http::context::PageContext::from_request()?;
+    let (link, password) = FollowLink { token: token.into(), password: password.into() }.parse()?;
+    Ok(context.service().confirm_email(&context.caller, &link, &password).await?)
 }
 
 /// The view for a link that was sent to the new email.

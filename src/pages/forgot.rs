@@ -23,7 +23,11 @@ pub async fn forgot_password(
     /// The email address.
     email: String,
 ) -> Result<(), AppError> {
-    crate::http::context::PageContext::from_request()?.forgot_password(&email).await
+    use crate::domain::requests::{ForgotPassword as Request, Parse};
+
+    let context = crate::http::context::PageContext::from_request()?;
+    let email = Request { email: email.into() }.parse()?;
+    Ok(context.service().forgot_password(&context.caller, &email).await?)
 }
 
 /// The view.

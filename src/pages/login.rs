@@ -24,7 +24,12 @@ pub async fn log_in(
     /// The password.
     password: String,
 ) -> Result<SignIn, AppError> {
-    crate::http::context::PageContext::from_request()?.log_in(&email, &password).await
+    use crate::domain::requests::{LogIn as Request, Parse};
+
+    let context = crate::http::context::PageContext::from_request()?;
+    let request = Request { email: email.into(), username: None.into(), password: password.into() };
+    let (identifier, password) = request.parse()?;
+    Ok(context.service().log_in(&context.caller, &identifier, &password).await?)
 }
 
 /// The view.

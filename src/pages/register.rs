@@ -28,7 +28,11 @@ pub async fn register(
     /// The password.
     password: String,
 ) -> Result<Registered, AppError> {
-    crate::http::context::PageContext::from_request()?.register(&email, &username, &password).await
+    use crate::domain::requests::{Parse, Register as Request};
+
+    let context = crate::http::context::PageContext::from_request()?;
+    let request = Request { email: email.into(), username: username.into(), password: password.into() };
+    Ok(context.service().register_and_log_in(&context.caller, request.parse()?).await?)
 }
 
 /// The view.

@@ -24,7 +24,11 @@ pub async fn reset_password(
     /// The new password.
     new_password: String,
 ) -> Result<String, AppError> {
-    crate::http::context::PageContext::from_request()?.reset_password(&token, &new_password).await
+    use crate::domain::requests::{Parse, SetPassword};
+
+    let context = crate::http::context::PageContext::from_request()?;
+    let new = SetPassword { token: token.into(), new_password: new_password.into() }.parse()?;
+    Ok(context.service().reset_password(&context.caller, new).await?)
 }
 
 /// The view.

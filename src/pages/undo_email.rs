@@ -23,7 +23,11 @@ pub async fn undo_email(
     /// The new password.
     new_password: String,
 ) -> Result<String, AppError> {
-    crate::http::context::PageContext::from_request()?.undo_email(&token, &new_password).await
+    use crate::domain::requests::{Parse, SetPassword};
+
+    let context = crate::http::context::PageContext::from_request()?;
+    let new = SetPassword { token: token.into(), new_password: new_password.into() }.parse()?;
+    Ok(context.service().undo_email(&context.caller, new).await?)
 }
 
 /// The view for a link that was sent to the previous email. This link can't be sent again.

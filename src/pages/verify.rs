@@ -25,7 +25,11 @@ pub async fn verify_email(
     /// The account's password.
     password: String,
 ) -> Result<String, AppError> {
-    crate::http::context::PageContext::from_request()?.verify_email(&token, &password).await
+    use crate::domain::requests::{FollowLink, Parse};
+
+    let context = crate::http::context::PageContext::from_request()?;
+    let (link, password) = FollowLink { token: token.into(), password: password.into() }.parse()?;
+    Ok(context.service().verify_email(&context.caller, &link, &password).await?)
 }
 
 /// The view.

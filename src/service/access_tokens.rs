@@ -12,9 +12,9 @@ use super::{
 use crate::{
     domain::{
         account::AccessTokenLine,
+        requests::TokenRequest,
         time::{CLOCK_TOLERANCE, Timestamp},
         token::{Token, TokenKind},
-        token_name::TokenName,
         token_scope::TokenScope,
     },
     error::{AppError, Field, Problem},
@@ -25,38 +25,8 @@ use crate::{
 
 /// Valid tokens per account.
 const MAX_TOKENS: u32 = 50;
-/// The longest lifetime of a token, in days.
-const MAX_DAYS: i64 = 366;
 /// The shortest interval between two updates of a token's last use.
 const USED_INTERVAL: Duration = Duration::from_mins(1);
-
-/// The validated fields of a request for a new token.
-#[derive(Debug)]
-pub struct NewTokenRequest {
-    name: TokenName,
-    scope: TokenScope,
-    lifetime: Duration,
-}
-
-impl NewTokenRequest {
-    /// Validates the fields; a missing one is `None`. The error lists the problems of all fields.
-    pub fn parse(name: Option<&str>, scope: Option<&str>, days: Option<i64>) -> Result<Self, AppError> {
-        let name = name.ok_or(Problem::Missing).and_then(TokenName::parse);
-        let scope = scope.ok_or(Problem::Missing).and_then(|text| TokenScope::named(text).ok_or(Problem::UnknownScope));
-        let days = days.ok_or(Problem::Missing).and_then(|days| match days {
-            1..=MAX_DAYS => Ok(days.unsigned_abs()),
-            _ => Err(Problem::TokenDays),
-        });
-        match (name, scope, days) {
-            (Ok(name), Ok(scope), Ok(days)) => Ok(Self { name, scope, lifetime: Duration::from_hours(24 * days) }),
-            (name, scope, days) => Err(AppError::invalid_fields([
-                (Field::Name, name.err()),
-                (Field::TokenScope, scope.err()),
-                (Field::Days, days.err()),
-            ])),
-        }
-    }
-}
 
 /// A token that was just created. It is shown only once.
 #[derive(Debug)]
@@ -97,6 +67,18 @@ impl Principal {
     }
 }
 
+/// A principal that may change things. Only [`Service::authenticate_for_write`] creates it.
+#[derive(Debug)]
+pub struct Writer(Principal);
+
+impl Writer {
+    /// Returns the principal.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.0
+    }
+}
+
 impl Service {
     /// Authenticates a bearer token of either kind, for operations that only read.
     pub async fn authenticate_any(&self, token: &Token) -> Result<Principal, Error> {
@@ -110,17 +92,17 @@ impl Service {
     /// `read` is rejected with [`AppError::ReadOnly`].
     ///
     /// Operations that require the password need a session instead: [`Service::require_reauth`].
-    pub async fn authenticate_for_write(&self, token: &Token) -> Result<Principal, Error> {
+    pub async fn authenticate_for_write(&self, token: &Token) -> Result<Writer, Error> {
         match self.authenticate_any(token).await? {
             Principal::Access(AccessToken { scope: TokenScope::Read, .. }) => Err(AppError::ReadOnly.into()),
-            principal => Ok(principal),
+            principal => Ok(Writer(principal)),
         }
     }
 
     /// Creates a personal access token and notifies the owner by mail.
     ///
     /// Returns [`AppError::Invalid`] if the account already has the maximum number of tokens.
-    pub async fn issue_access_token(&self, asking: &Proven, request: NewTokenRequest) -> Result<NewToken, Error> {
+    pub async fn issue_access_token(&self, asking: &Proven, request: TokenRequest) -> Result<NewToken, Error> {
         let user = &asking.session().user;
         if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MAX_TOKENS as usize {
             return Err(Error::invalid(Field::Name, Problem::TooManyTokens));
@@ -154,9 +136,8 @@ impl Service {
         Ok(NewToken { token, line })
     }
 
-    /// Lists the personal access tokens of a bearer token's user, the newest first.
-    pub async fn list_access_tokens(&self, token: &Token) -> Result<Vec<AccessTokenLine>, Error> {
-        let asking = self.authenticate_any(token).await?;
+    /// Lists the user's personal access tokens, the newest first.
+    pub async fn list_access_tokens(&self, asking: &Principal) -> Result<Vec<AccessTokenLine>, Error> {
         let records = self.store.list_access_tokens(&asking.user().id, self.clock.now()).await?;
         Ok(records.into_iter().map(AccessTokenLine::from).collect())
     }
@@ -164,8 +145,8 @@ impl Service {
     /// Revokes one of the user's personal access tokens. When this returns, no server accepts it any more.
     ///
     /// Returns [`AppError::NotFound`] if the user has no such token, even if another user has it.
-    pub async fn revoke_access_token(&self, token: &Token, id: &str) -> Result<(), Error> {
-        let asking = self.authenticate_for_write(token).await?;
+    pub async fn revoke_access_token(&self, asking: &Writer, id: &str) -> Result<(), Error> {
+        let asking = asking.principal();
         let id = Uuid::parse_str(id).map_err(|_| AppError::NotFound)?.to_string();
         // A request that changes nothing must not take the database writer.
         let records = self.store.list_access_tokens(&asking.user().id, Timestamp::from_millis(i64::MIN)).await?;

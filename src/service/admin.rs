@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
-use super::{Error, Registration, Service};
+use super::{Error, Service};
 use crate::{
     domain::{
         account::Account,
         identifier::Identifier,
         password::Password,
+        requests::Registration,
         time::{CLOCK_TOLERANCE, Timestamp},
         username::Username,
     },

@@ -5,14 +5,15 @@ use std::time::Duration;
 use strum::VariantArray;
 
 use super::{
-    Caller, Error, Service, outbox::MAIL_REQUESTS, passwords::KnownBy, rate_limits::AddressLimit, reauth::Proven,
-    recovery::NewPassword,
+    Caller, Error, Service, Writer, outbox::MAIL_REQUESTS, passwords::KnownBy, rate_limits::AddressLimit,
+    reauth::Proven,
 };
 use crate::{
     domain::{
         email::Email,
         identifier::Identifier,
-        token::{Token, TokenHash, TokenKind},
+        requests::NewPassword,
+        token::{Token, TokenHash},
     },
     error::{AppError, Field, Problem},
     store::{Link, LinkKind, MailKind, MoveEmailOutcome, RateLimit, User},
@@ -40,11 +41,10 @@ impl Service {
     }
 
     /// Sends the mail that confirms the user's email again. If the email is already confirmed, nothing is sent.
-    pub async fn resend_verification(&self, caller: &Caller, token: &Token) -> Result<(), Error> {
+    pub async fn resend_verification(&self, caller: &Caller, asking: &Writer) -> Result<(), Error> {
         self.outbox.require_enabled()?;
-        let asking = self.authenticate_for_write(token).await?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        self.outbox.enqueue_for(&asking.asking(), MailKind::Verify, "").await
+        self.outbox.enqueue_for(&asking.principal().asking(), MailKind::Verify, "").await
     }
 
     /// Sends a confirmation link to a new email. The account's email changes only once the link is used.
@@ -138,12 +138,6 @@ impl Service {
             Err(Error::Refused(AppError::LinkInvalid)) => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Parses a link's token. Any other text is a [`AppError::LinkInvalid`] too, because mail programs may truncate
-    /// links.
-    pub fn read_link(text: Option<&str>) -> Result<Token, AppError> {
-        text.and_then(|text| Token::parse(TokenKind::Link, text)).ok_or(AppError::LinkInvalid)
     }
 
     /// Resolves a valid link of one of the given kinds. Invalid links are rate-limited per address.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) use self::attempt::{Attempt, KnownBy};
 use self::judge::{cost_limit, lowest_limit};
 pub use self::{
-    change::{PasswordChange, PasswordChanged},
+    change::PasswordChanged,
     hasher::{HashPolicy, Hasher, Slot, StoredHash, Verdict},
     judge::{Judge, JudgeSlot},
     strength::{Candidate, Words},

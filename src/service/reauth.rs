@@ -58,13 +58,12 @@ impl Service {
     }
 
     /// Confirms the password in a session, which gets a new token.
-    pub async fn confirm_password(&self, caller: &Caller, token: &Token, password: &str) -> Result<Renewed, Error> {
-        let session = self.authenticate(token).await?;
+    pub async fn confirm_password(&self, caller: &Caller, session: &Session, password: &str) -> Result<Renewed, Error> {
         let (hash, _slot) =
             self.passwords.verify_current(caller, &session.user, KnownBy::Session(&session.id), password).await?;
         let (new, now) = (new_token(&*self.entropy, TokenKind::Session), self.clock.now());
-        if !self.store.renew_session(asking(&session), &new.hash(), &hash, now).await? {
-            return Err(self.conflict_reason(token).await);
+        if !self.store.renew_session(asking(session), &new.hash(), &hash, now).await? {
+            return Err(self.conflict_reason(session).await);
         }
         tracing::info!(user = %session.user.id, "password confirmed");
         Ok(Renewed { token: new, until: now.plus(self.policy.reauth_after) })
@@ -72,10 +71,11 @@ impl Service {
 
     /// Returns why a password that was right a moment ago was rejected: the session has ended, or a concurrent login
     /// rehashed the password.
-    pub(super) async fn conflict_reason(&self, token: &Token) -> Error {
-        match self.authenticate(token).await {
-            Ok(_) => AppError::Unavailable { retry_after: 1 }.into(),
-            Err(error) => error,
+    pub(super) async fn conflict_reason(&self, session: &Session) -> Error {
+        match self.store.still_asks(&asking(session)).await {
+            Ok(true) => AppError::Unavailable { retry_after: 1 }.into(),
+            Ok(false) => AppError::SessionEnded.into(),
+            Err(error) => error.into(),
         }
     }
 }

@@ -1,35 +1,11 @@
 //! Resetting a forgotten password by a link in a mail (OWASP Forgot Password Cheat Sheet).
 
-use std::fmt;
-
 use super::{Caller, Error, Service, outbox::MAIL_REQUESTS};
 use crate::{
-    domain::{email::Email, password::Password, token::Token},
-    error::{AppError, Field, Problem},
+    domain::{email::Email, requests::NewPassword},
+    error::{AppError, Field},
     store::{LinkKind, MailKind},
 };
-
-/// A link's token and the new password, both validated.
-pub struct NewPassword {
-    pub(super) link: Token,
-    pub(super) password: Password,
-}
-
-impl fmt::Debug for NewPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NewPassword")
-    }
-}
-
-impl NewPassword {
-    /// Validates the two fields; a missing one is `None`. An invalid link is reported before an invalid password.
-    pub fn parse(link: Option<&str>, password: Option<&str>) -> Result<Self, AppError> {
-        let link = Service::read_link(link)?;
-        let password = password.filter(|text| !text.is_empty()).ok_or(Problem::Missing).and_then(Password::parse);
-        let password = password.map_err(|problem| AppError::invalid(Field::NewPassword, problem))?;
-        Ok(Self { link, password })
-    }
-}
 
 impl Service {
     /// Requests a mail with a reset link.
@@ -58,18 +34,5 @@ impl Service {
         self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, "password reset by mail");
         Ok(user.email)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::token::TokenKind;
-
-    #[test]
-    fn a_new_password_is_never_printed_r29() {
-        let link = Token::generate(TokenKind::Link, || 7);
-        let new = NewPassword::parse(Some(link.expose()), Some("a secret of some length")).expect("a new password");
-        assert_eq!(format!("{new:?}"), "NewPassword");
     }
 }

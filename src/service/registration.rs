@@ -9,30 +9,12 @@ use crate::{
         email::Email,
         email_domain::DomainRule,
         password::Password,
+        requests::Registration,
         username::Username,
     },
     error::{AppError, Field, Problem},
     store::{LoginMade, MailKind, NewUser, RegisterOutcome, User, Welcome},
 };
-
-/// A registration form. Each field is a valid value or its problem.
-#[derive(Debug)]
-pub struct Registration {
-    email: Result<Email, Problem>,
-    username: Result<Username, Problem>,
-    password: Result<Password, Problem>,
-    /// The email and the username as entered. A password made of them is rejected even if they are invalid.
-    typed: [String; 2],
-}
-
-impl Registration {
-    /// Parses the fields of an account that the operator creates.
-    pub(super) fn by_operator(email: &str, username: &str, password: &str) -> Self {
-        let typed = [email, username].map(str::to_owned);
-        let (email, username, password) = (Email::parse(email), Username::parse(username), Password::parse(password));
-        Self { email, username, password, typed }
-    }
-}
 
 /// A valid registration.
 struct Fields {
@@ -67,30 +49,14 @@ pub enum RegistrationMode {
 }
 
 impl Service {
-    /// Parses the three fields of a registration; a missing one is `None`. Fails if registration is closed.
-    ///
-    /// Every entry point calls this, so that the operator's rules apply everywhere. [`Service::register`] reports the
-    /// problems of all fields.
-    pub fn read_registration(
-        &self,
-        email: Option<&str>,
-        username: Option<&str>,
-        password: Option<&str>,
-    ) -> Result<Registration, AppError> {
+    /// Applies the operator's rules to a client's registration.
+    fn apply_policy(&self, mut new: Registration) -> Result<Registration, AppError> {
         let RegistrationPolicy { mode, domains } = &self.policy.registration;
         if *mode == RegistrationMode::Closed {
             return Err(AppError::RegistrationClosed);
         }
-        let typed = [email, username].map(|text| text.unwrap_or_default().to_owned());
-        let email = email.ok_or(Problem::Missing).and_then(Email::parse);
-        let email = email.and_then(|email| domains.check(&email).map(|()| email));
-        let username = username.ok_or(Problem::Missing).and_then(Username::choose);
-        Ok(Registration {
-            email,
-            username,
-            password: password.ok_or(Problem::Missing).and_then(Password::parse),
-            typed,
-        })
+        new.email = new.email.and_then(|email| domains.check(&email).map(|()| email));
+        Ok(new)
     }
 
     /// Creates an account for a client.
@@ -126,6 +92,7 @@ impl Service {
 
     /// Creates an account. Without a caller it is the operator's, and no rate limit applies.
     async fn create_account(&self, caller: Option<&Caller>, new: Registration) -> Result<NewAccount, Error> {
+        let new = if caller.is_some() { self.apply_policy(new)? } else { new };
         let Fields { email, username, password } = self.judge_fields(caller, new).await?;
         // Counted only now, so that attempts with weak passwords are not limited.
         if let Some(caller) = caller {

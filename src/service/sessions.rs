@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Error, Principal, Proven, Service};
+use super::{Error, Principal, Proven, Service, Writer};
 use crate::{
     domain::{
         account::SessionLine,
@@ -48,11 +48,11 @@ impl Service {
         Ok(session)
     }
 
-    /// Ends a session, or revokes a personal access token that may write. When this returns, no server accepts the
-    /// token any more.
-    pub async fn log_out(&self, token: &Token) -> Result<(), Error> {
-        let asking = self.authenticate_for_write(token).await?;
-        match &asking {
+    /// Ends the caller's session, or revokes the caller's personal access token. When this returns, no server accepts
+    /// the token any more.
+    pub async fn log_out(&self, asking: &Writer) -> Result<(), Error> {
+        let asking = asking.principal();
+        match asking {
             Principal::Session(session) => self.store.end_session(session).await?,
             Principal::Access(access) => self.store.revoke_access_token(&access.id).await?,
         }
@@ -61,13 +61,12 @@ impl Service {
     }
 
     /// Lists the user's sessions: the current one, then the others by their last use, the latest first.
-    pub async fn list_sessions(&self, token: &Token) -> Result<Vec<SessionLine>, Error> {
-        let asking = self.authenticate_any(token).await?;
+    pub async fn list_sessions(&self, asking: &Principal) -> Result<Vec<SessionLine>, Error> {
         let now = self.clock.now();
         let unused_since = now.minus(self.policy.session_idle);
         let active = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
         let records = self.store.list_sessions(&asking.user().id, active).await?;
-        let own = match &asking {
+        let own = match asking {
             Principal::Session(session) => Some(session.id.as_str()),
             Principal::Access(_) => None,
         };

@@ -8,13 +8,14 @@ use std::{
 use futures_util::future::BoxFuture;
 use vestibule::{
     domain::{
+        requests::{ChangePassword, NewAccessToken, Parse, PasswordChange, SetPassword},
         token::{Token, TokenKind},
         username::Username,
     },
     error::AppError,
     mail::MailUrl,
     service::{
-        Caller, Error, NewPassword, NewTokenRequest, PasswordChange, Service,
+        Caller, Error, Service,
         admin::{Command, Reply},
     },
     store::ActiveSessions,
@@ -48,9 +49,16 @@ fn caller() -> Caller {
     Caller { address: some_address().parse().unwrap(), agent: String::new() }
 }
 
+fn change_to(new: &str) -> PasswordChange {
+    let (current_password, new_password) = (PASSWORD.into(), new.into());
+    ChangePassword { current_password, new_password, revoke_access_tokens: false }.parse().unwrap()
+}
+
 /// The operations that end the session `here`.
 const ENDINGS: [(&str, Operation<()>); 12] = [
-    ("logout", |service, scene| Box::pin(async move { service.log_out(&scene.here).await })),
+    ("logout", |service, scene| {
+        Box::pin(async move { service.log_out(&service.authenticate_for_write(&scene.here).await?).await })
+    }),
     ("ending it from another session", |service, scene| {
         Box::pin(async move { service.end_session(&service.require_reauth(&scene.there).await?, &scene.here_id).await })
     }),
@@ -67,14 +75,14 @@ const ENDINGS: [(&str, Operation<()>); 12] = [
     }),
     ("a new password elsewhere", |service, scene| {
         Box::pin(async move {
-            let change = PasswordChange::read(Some(PASSWORD), Some(OTHER));
-            service.change_password(&caller(), &scene.there, change).await.map(drop)
+            let session = service.authenticate(&scene.there).await?;
+            service.change_password(&caller(), &session, change_to(OTHER)).await.map(drop)
         })
     }),
     ("a new password by mail", |service, scene| {
         Box::pin(async move {
-            let new = NewPassword::parse(Some(scene.link.expose()), Some(OTHER))?;
-            service.reset_password(&caller(), new).await.map(drop)
+            let new = SetPassword { token: scene.link.expose().into(), new_password: OTHER.into() };
+            service.reset_password(&caller(), new.parse()?).await.map(drop)
         })
     }),
     ("the operator's new password", |service, scene| {
@@ -91,12 +99,15 @@ const ENDINGS: [(&str, Operation<()>); 12] = [
 /// The operations that give the session `here` another token.
 const RENEWALS: [(&str, Operation<Token>); 2] = [
     ("confirming the password", |service, scene| {
-        Box::pin(async move { Ok(service.confirm_password(&caller(), &scene.here, PASSWORD).await?.token) })
+        Box::pin(async move {
+            let session = service.authenticate(&scene.here).await?;
+            Ok(service.confirm_password(&caller(), &session, PASSWORD).await?.token)
+        })
     }),
     ("changing the password", |service, scene| {
         Box::pin(async move {
-            let change = PasswordChange::read(Some(PASSWORD), Some(NEW));
-            Ok(service.change_password(&caller(), &scene.here, change).await?.token)
+            let session = service.authenticate(&scene.here).await?;
+            Ok(service.change_password(&caller(), &session, change_to(NEW)).await?.token)
         })
     }),
 ];
@@ -219,12 +230,12 @@ async fn a_renewed_token_is_refused_everywhere_r17(app: App) {
     let proven = app.service.require_reauth(&phone.session_token()).await.unwrap();
     phone.confirm_password().await;
     let username = Username::parse("annie").unwrap();
-    let request = NewTokenRequest::parse(Some("a script"), Some("full"), Some(1)).unwrap();
+    let request = NewAccessToken { name: "a script".into(), scope: "full".into(), days: 1.into() };
     let outcomes = [
         app.service.change_username(&caller(), &proven, &username).await.map(drop),
         app.service.end_other_sessions(&proven).await.map(drop),
         app.service.end_session(&proven, &proven.session().id).await,
-        app.service.issue_access_token(&proven, request).await.map(drop),
+        app.service.issue_access_token(&proven, request.parse().unwrap()).await.map(drop),
         app.service.delete_account(&proven, "ann").await,
     ];
     for outcome in outcomes {

@@ -13,13 +13,14 @@ use strum::VariantArray;
 use vestibule::{
     domain::{
         email::Email,
+        requests::{ChangePassword, NewAccessToken, Parse, Register, SetPassword},
         token::{Token, TokenKind},
         username::Username,
     },
     error::AppError,
     mail::MailUrl,
     service::{
-        self, Caller, MailMessage, NewPassword, NewTokenRequest, PasswordChange, Proven, Service,
+        self, Caller, MailMessage, Proven, Service,
         admin::{self, Reply},
     },
     store::{LinkKind, MailKind},
@@ -81,8 +82,8 @@ impl Real {
         match step {
             Step::Register { email, username, password } => {
                 let (email, username) = (email.email(), username.username());
-                let new = service.read_registration(Some(&email), Some(&username), Some(password.text())).unwrap();
-                service.register(&caller(), new).await?;
+                let (email, username, password) = (email.into(), username.into(), password.text().into());
+                service.register(&caller(), Register { email, username, password }.parse().unwrap()).await?;
             }
             Step::LogIn { by, who, password, from } => {
                 let name = if by == By::Email { who.email() } else { who.username() };
@@ -94,7 +95,10 @@ impl Real {
                 let session = service.authenticate(nth(&self.tokens, since)?).await?;
                 return Ok(Outcome::Is(Person::named(&session.user.username)));
             }
-            Step::LogOut { since } => service.log_out(nth(&self.tokens, since)?).await?,
+            Step::LogOut { since } => {
+                let asking = service.authenticate_for_write(nth(&self.tokens, since)?).await?;
+                service.log_out(&asking).await?;
+            }
             Step::Operate { who, command } => return Ok(operate(service, who, command).await),
             Step::Own { since, act: Operation::Export } => return self.export(since).await,
             Step::Own { since, act } => self.act(since, act).await?,
@@ -113,15 +117,23 @@ impl Real {
     async fn act(&mut self, since: usize, act: Operation) -> Result<(), service::Error> {
         let (service, token) = (&self.app.service, nth(&self.tokens, since)?.clone());
         let renewed = match act {
-            Operation::Prove(phrase) => service.confirm_password(&caller(), &token, phrase.text()).await?.token,
+            Operation::Prove(phrase) => {
+                let session = service.authenticate(&token).await?;
+                service.confirm_password(&caller(), &session, phrase.text()).await?.token
+            }
             Operation::ChangePassword { current, new } => {
-                let change = PasswordChange::read(Some(current.text()), Some(new.text()));
+                let (current_password, new_password) = (current.text().into(), new.text().into());
+                let change = ChangePassword { current_password, new_password, revoke_access_tokens: false };
                 let caller = caller();
-                let renewed = service.change_password(&caller, &token, change).await?.token;
+                let session = service.authenticate(&token).await?;
+                let renewed = service.change_password(&caller, &session, change.parse().unwrap()).await?.token;
                 self.follower = Some(caller.address);
                 renewed
             }
-            Operation::Resend => return service.resend_verification(&caller(), &token).await,
+            Operation::Resend => {
+                let asking = service.authenticate_for_write(&token).await?;
+                return service.resend_verification(&caller(), &asking).await;
+            }
             act => {
                 let proven = service.require_reauth(&token).await?;
                 return self.act_proven(&proven, act).await;
@@ -145,8 +157,8 @@ impl Real {
             }
             Operation::EndOthers => drop(service.end_other_sessions(proven).await?),
             Operation::Issue => {
-                let request = NewTokenRequest::parse(Some("model"), Some("full"), Some(1)).unwrap();
-                self.access.push(service.issue_access_token(proven, request).await?.token);
+                let request = NewAccessToken { name: "model".into(), scope: "full".into(), days: 1.into() };
+                self.access.push(service.issue_access_token(proven, request.parse().unwrap()).await?.token);
             }
             Operation::Leave => {
                 let name = proven.session().user.username.clone();
@@ -186,7 +198,9 @@ impl Real {
             }
             Event::Follow { since, to } => {
                 let link = self.links.iter().rev().nth(since).ok_or(AppError::LinkInvalid)?;
-                let new = |phrase: Phrase| NewPassword::parse(Some(link.expose()), Some(phrase.text())).unwrap();
+                let new = |phrase: Phrase| {
+                    SetPassword { token: link.expose().into(), new_password: phrase.text().into() }.parse().unwrap()
+                };
                 let caller = caller();
                 match to {
                     Use::Verify(phrase) => service.verify_email(&caller, link, phrase.text()).await?,

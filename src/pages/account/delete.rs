@@ -23,7 +23,11 @@ pub async fn delete_account(
     /// The account's username, which prevents a deletion by mistake.
     username: String,
 ) -> Result<(), AppError> {
-    crate::http::context::PageContext::from_request()?.delete_account(&username).await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let proven: crate::service::Proven = context.extract().await?;
+    context.service().delete_account(&proven, &username).await?;
+    context.clear_storage();
+    Ok(())
 }
 
 /// The delete button and its dialog.

@@ -23,7 +23,9 @@ use crate::{
     client = BearerTransport
 )]
 pub async fn resend_verification() -> Result<(), AppError> {
-    crate::http::context::PageContext::from_request()?.resend_verification().await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let writer: crate::service::Writer = context.extract().await?;
+    Ok(context.service().resend_verification(&context.caller, &writer).await?)
 }
 
 /// Sends a link to the new email. The email changes when the link is used.
@@ -34,7 +36,12 @@ pub async fn change_email(
     /// The new email.
     new_email: String,
 ) -> Result<(), AppError> {
-    crate::http::context::PageContext::from_request()?.change_email(&new_email).await
+    use crate::domain::requests::{ChangeEmail, Parse};
+
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let email = ChangeEmail { new_email: new_email.into() }.parse()?;
+    let proven: crate::service::Proven = context.extract().await?;
+    Ok(context.service().change_email(&context.caller, &proven, &email).await?)
 }
 
 /// The row's identifier.

@@ -29,8 +29,14 @@ pub async fn change_password(
     #[server(default)]
     revoke_access_tokens: bool,
 ) -> Result<String, AppError> {
-    let context = crate::http::context::PageContext::from_request()?;
-    context.change_password(&current_password, &new_password, revoke_access_tokens).await
+    use crate::domain::requests::{ChangePassword, Parse};
+
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let session: crate::http::extract::Session = context.extract().await?;
+    let (current_password, new_password) = (current_password.into(), new_password.into());
+    let change = ChangePassword { current_password, new_password, revoke_access_tokens }.parse()?;
+    let changed = context.service().change_password(&context.caller, &session, change).await?;
+    Ok(changed.token.expose().to_owned())
 }
 
 /// The row's identifier.

@@ -20,7 +20,9 @@ use crate::{
 /// The sessions of the account, the most recently used first.
 #[server(name = OwnSessions, prefix = "/fn", endpoint = "sessions", input = Json, output = Json, client = BearerTransport)]
 pub async fn sessions() -> Result<Vec<SessionLine>, AppError> {
-    crate::http::context::PageContext::from_request()?.sessions().await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let principal: crate::service::Principal = context.extract().await?;
+    Ok(context.service().list_sessions(&principal).await?)
 }
 
 /// Ends one session of the account by its identifier.
@@ -31,7 +33,9 @@ pub async fn end_session(
     /// The session's identifier.
     id: String,
 ) -> Result<(), AppError> {
-    crate::http::context::PageContext::from_request()?.end_session(&id).await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let proven: crate::service::Proven = context.extract().await?;
+    Ok(context.service().end_session(&proven, &id).await?)
 }
 
 /// Ends every other session of the account.
@@ -40,7 +44,10 @@ pub async fn end_session(
     client = BearerTransport
 )]
 pub async fn end_other_sessions() -> Result<(), AppError> {
-    crate::http::context::PageContext::from_request()?.end_other_sessions().await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let proven: crate::service::Proven = context.extract().await?;
+    context.service().end_other_sessions(&proven).await?;
+    Ok(())
 }
 
 /// The heading's id.

@@ -31,9 +31,14 @@ pub async fn issue_access_token(
     /// The lifetime in days.
     days: String,
 ) -> Result<String, AppError> {
-    crate::http::context::PageContext::from_request()?
-        .issue_access_token(&name, &scope, days.parse().unwrap_or(0))
-        .await
+    use crate::domain::requests::{NewAccessToken, Parse};
+
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let days = days.parse::<i64>().unwrap_or(0).into();
+    let request = NewAccessToken { name: name.into(), scope: scope.into(), days }.parse()?;
+    let proven: crate::service::Proven = context.extract().await?;
+    let created = context.service().issue_access_token(&proven, request).await?;
+    Ok(created.token.expose().to_owned())
 }
 
 /// The row's identifier.

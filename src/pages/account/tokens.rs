@@ -26,7 +26,9 @@ const HEADING: &str = "tokens-heading";
     client = BearerTransport
 )]
 pub async fn access_tokens() -> Result<Vec<AccessTokenLine>, AppError> {
-    crate::http::context::PageContext::from_request()?.access_tokens().await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let principal: crate::service::Principal = context.extract().await?;
+    Ok(context.service().list_access_tokens(&principal).await?)
 }
 
 /// Revokes a personal access token of the account by its identifier.
@@ -38,7 +40,9 @@ pub async fn revoke_access_token(
     /// The token's identifier.
     id: String,
 ) -> Result<(), AppError> {
-    crate::http::context::PageContext::from_request()?.revoke_access_token(&id).await
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let writer: crate::service::Writer = context.extract().await?;
+    Ok(context.service().revoke_access_token(&writer, &id).await?)
 }
 
 /// The part with the list of tokens and the form that creates one.

@@ -25,7 +25,12 @@ pub async fn change_username(
     /// The new username.
     username: String,
 ) -> Result<Account, AppError> {
-    crate::http::context::PageContext::from_request()?.change_username(&username).await
+    use crate::domain::requests::{ChangeUsername as Request, Parse};
+
+    let mut context = crate::http::context::PageContext::from_request()?;
+    let username = Request { username: username.into() }.parse()?;
+    let proven: crate::service::Proven = context.extract().await?;
+    Ok(context.service().change_username(&context.caller, &proven, &username).await?)
 }
 
 /// The row's identifier.

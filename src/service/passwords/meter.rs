@@ -5,9 +5,10 @@ use super::{
     strength::Candidate,
 };
 use crate::{
-    domain::{account::Strength, password::Password, token::Token},
+    domain::{account::Strength, password::Password},
     error::Field,
     service::{Caller, Error, Service},
+    store::Session,
 };
 
 impl Service {
@@ -19,17 +20,14 @@ impl Service {
     pub async fn judge_password(
         &self,
         caller: &Caller,
-        token: Option<&Token>,
+        session: Option<&Session>,
         password: &str,
         [email, username]: [&str; 2],
     ) -> Result<Strength, Error> {
         self.rate_limits.check(lowest_limit("meter"), caller)?;
         let password = Password::parse(password).map_err(|problem| Error::invalid(Field::Password, problem))?;
-        let words = match token {
-            Some(token) => {
-                let session = self.authenticate(token).await?;
-                self.passwords.words(&session.user.email, &session.user.username)
-            }
+        let words = match session {
+            Some(Session { user, .. }) => self.passwords.words(&user.email, &user.username),
             None => self.passwords.words(email, username),
         };
         let candidate =

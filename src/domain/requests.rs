@@ -1,0 +1,209 @@
+//! The requests that a page and a program can both send: one type for each operation with fields.
+//!
+//! The JSON API and the page's server functions read the same types, and parse them into domain types in the same way.
+
+#[cfg(feature = "ssr")]
+mod parse;
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+
+#[cfg(feature = "ssr")]
+pub use self::parse::{NewPassword, Parse, PasswordChange, Registration, TokenRequest};
+
+/// A field that may be missing or of another type. Both are reported when the request is parsed, with the problems of
+/// the other fields.
+#[derive(Clone, Default, Serialize)]
+#[serde(transparent)]
+pub struct Lenient<T>(Option<T>);
+
+/// A text field.
+pub type Text = Lenient<String>;
+
+impl<T> Lenient<T> {
+    /// The value, unless it is missing.
+    #[must_use]
+    pub fn into_inner(self) -> Option<T> {
+        self.0
+    }
+}
+
+impl Text {
+    /// The text, unless it is missing or empty.
+    #[must_use]
+    pub fn filled(self) -> Option<String> {
+        self.0.filter(|text| !text.is_empty())
+    }
+}
+
+/// Never prints the value, which may be a password.
+impl<T> fmt::Debug for Lenient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "…" } else { "missing" })
+    }
+}
+
+impl<T> From<T> for Lenient<T> {
+    fn from(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T> From<Option<T>> for Lenient<T> {
+    fn from(value: Option<T>) -> Self {
+        Self(value)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(Some(text.to_owned()))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    /// Reads an `Option`, so that serde accepts a missing field.
+    fn deserialize<D: Deserializer<'de>>(field: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Given<T> {
+            Expected(T),
+            Other(IgnoredAny),
+        }
+        Ok(Self(match Option::deserialize(field)? {
+            Some(Given::Expected(value)) => Some(value),
+            Some(Given::Other(_)) | None => None,
+        }))
+    }
+}
+
+/// A registration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct Register {
+    /// The email address. Only one account can have it, in any spelling.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Email, max_length = 254, example = "ann@example.org"))]
+    pub email: Text,
+    /// The public name: 3 to 32 letters, digits, dots, underscores and hyphens.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 3, example = "ann"))]
+    pub username: Text,
+    /// The password. The operator may require more than 8 characters. Passwords that are easy to guess are refused.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, example = "seven green lanterns"))]
+    pub password: Text,
+}
+
+/// A login.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct LogIn {
+    /// The email or the username.
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, example = "ann@example.org"))]
+    pub email: Text,
+    /// The username. Used if `email` is missing or empty.
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>))]
+    pub username: Text,
+    /// The password.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns"))]
+    pub password: Text,
+}
+
+/// A confirmation of the password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ConfirmPassword {
+    /// The account's password.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns"))]
+    pub password: Text,
+}
+
+/// A change of the password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ChangePassword {
+    /// The current password.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns"))]
+    pub current_password: Text,
+    /// The new password.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, example = "nine quiet harbours"))]
+    pub new_password: Text,
+    /// Whether to revoke every personal access token of the account as well.
+    #[serde(default)]
+    pub revoke_access_tokens: bool,
+}
+
+/// A change of the username.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ChangeUsername {
+    /// The new username.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 3, example = "annie"))]
+    pub username: Text,
+}
+
+/// A deletion. The username guards against a deletion by accident.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct DeleteAccount {
+    /// The account's username.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 3, example = "ann"))]
+    pub username: Text,
+}
+
+/// A link from a mail, and the account's password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct FollowLink {
+    /// The part of the mail's link after the `#`.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
+    pub token: Text,
+    /// The account's password. It is required because a click on a link alone proves nothing.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns"))]
+    pub password: Text,
+}
+
+/// A link from a mail, and the new password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SetPassword {
+    /// The part of the mail's link after the `#`.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
+    pub token: Text,
+    /// The new password.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, example = "nine quiet harbours"))]
+    pub new_password: Text,
+}
+
+/// A request for a link to set a new password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ForgotPassword {
+    /// The account's email.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Email, max_length = 254, example = "ann@example.org"))]
+    pub email: Text,
+}
+
+/// A change of the email.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ChangeEmail {
+    /// The new email.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Email, max_length = 254, example = "ann@example.com"))]
+    pub new_email: Text,
+}
+
+/// A request for a new token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct NewAccessToken {
+    /// A name to recognise the token by.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 1, example = "Nightly report"))]
+    pub name: Text,
+    /// What the token may do. `read` can only read. `full` can also make changes, except for calls that require a
+    /// session or the password. An app that receives the token gets the scope from `me/` and can apply it too.
+    #[cfg_attr(feature = "ssr", schema(value_type = super::token_scope::TokenScope, example = "read"))]
+    pub scope: Text,
+    /// Days until the token expires, 1 to 366.
+    #[cfg_attr(feature = "ssr", schema(value_type = u64, minimum = 1, maximum = 366, example = 90))]
+    pub days: Lenient<i64>,
+}
