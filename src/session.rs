@@ -27,8 +27,10 @@ use crate::{
 /// Returns the account and the session of the request's token.
 #[server(name = Me, prefix = "/fn", endpoint = "me", input = Json, output = Json, client = BearerTransport)]
 pub async fn me() -> Result<CurrentSession, AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let session: crate::http::extract::Session = context.extract().await?;
+    use crate::http::{context::PageContext, extract::Session};
+
+    let mut context = PageContext::from_request()?;
+    let session: Session = context.extract().await?;
     Ok(session.current().clone())
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     browser::{location::Address, typed},
     components::field::password_hint,
+    domain::requests::Text,
     error::{AppError, Field},
     route::View,
     session::{AuthState, Notice, Phase},
@@ -33,7 +34,7 @@ pub fn LinkForm(
     /// The button's label while the request is pending.
     busy: &'static str,
     /// Sends the link's token and the password.
-    send: fn(String, String) -> PendingRequest,
+    send: fn(Text, Text) -> PendingRequest,
     /// The notice after success, shown above the next view.
     success: &'static str,
 ) -> impl IntoView {
@@ -44,7 +45,7 @@ pub fn LinkForm(
         event.prevent_default();
         let Some([password]) = form.begin([field]) else { return };
         spawn_local(async move {
-            let result = send(link.get(), password).await;
+            let result = send(link.get().into(), password.into()).await;
             if matches!(result, Err(AppError::LinkInvalid)) {
                 form.cancel();
                 link.invalidate();

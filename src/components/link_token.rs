@@ -13,11 +13,14 @@ pub async fn check_link(
     /// The link's token.
     token: String,
 ) -> Result<bool, AppError> {
-    let context = crate::http::context::PageContext::from_request()?;
-    match crate::domain::token::Token::parse(crate::domain::token::TokenKind::Link, &token) {
-        Some(link) => Ok(context.service().check_link(&context.caller, &link).await?),
-        None => Ok(false),
-    }
+    use crate::{
+        domain::token::{Token, TokenKind},
+        http::context::PageContext,
+    };
+
+    let context = PageContext::from_request()?;
+    let Some(link) = Token::parse(TokenKind::Link, &token) else { return Ok(false) };
+    Ok(context.service().check_link(&context.caller, &link).await?)
 }
 
 /// The link's token. It arrives in the fragment of the URL, which reaches no server and no log, and is removed from the

@@ -10,24 +10,28 @@ use super::{
     form::{FormAlert, FormButtons, FormState},
 };
 use crate::{
+    domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport},
+    session::{AuthState, BearerTransport, JsonRequest},
 };
 
 /// Confirms the password in this session, for some minutes. Returns the session's new token.
 #[server(
-    name = ConfirmPassword, prefix = "/fn", endpoint = "confirm_password", input = Json, output = Json,
+    name = ConfirmPassword, prefix = "/fn", endpoint = "confirm_password", input = JsonRequest, output = Json,
     client = BearerTransport
 )]
 pub async fn confirm_password(
     /// The password.
-    password: String,
+    request: requests::ConfirmPassword,
 ) -> Result<String, AppError> {
-    use crate::domain::requests::{ConfirmPassword as Request, Parse};
+    use crate::{
+        domain::requests::Parse,
+        http::{context::PageContext, extract::Session},
+    };
 
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let session: crate::http::extract::Session = context.extract().await?;
-    let password = Request { password: password.into() }.parse()?;
+    let mut context = PageContext::from_request()?;
+    let session: Session = context.extract().await?;
+    let password = request.parse()?;
     let renewed = context.service().confirm_password(&context.caller, &session, &password).await?;
     Ok(renewed.token.expose().to_owned())
 }
@@ -99,7 +103,8 @@ fn PasswordDialog(reauth: ReauthPrompt) -> impl IntoView {
         event.prevent_default();
         let Some([password]) = form.begin([Field::Password]) else { return };
         spawn_local(async move {
-            let result = auth.renew(Box::pin(confirm_password(password))).await;
+            let request = requests::ConfirmPassword { password: password.into() };
+            let result = auth.renew(Box::pin(confirm_password(request))).await;
             if form.finish(result).is_some() {
                 // If the dialog was closed meanwhile, the operation was cancelled, and another one may be pending now.
                 if dialog.try_get_untracked().flatten().is_none() {

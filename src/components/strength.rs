@@ -30,8 +30,10 @@ pub async fn judge_password(
     /// The username in the form.
     username: String,
 ) -> Result<Strength, AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let session: Option<crate::http::extract::Session> = context.extract().await?;
+    use crate::http::{context::PageContext, extract::Session};
+
+    let mut context = PageContext::from_request()?;
+    let session: Option<Session> = context.extract().await?;
     let typed = [email.as_str(), username.as_str()];
     Ok(context.service().judge_password(&context.caller, session.as_deref(), &password, typed).await?)
 }

@@ -8,25 +8,25 @@ use crate::{
         link_form::LinkForm,
         link_token::{Fallback, LinkToken, followed},
     },
+    domain::requests::FollowLink,
     error::{AppError, Field},
     route::View,
-    session::BearerTransport,
+    session::{BearerTransport, JsonRequest},
 };
 
 /// Changes an account's email by a link and the account's password. Returns the new email.
 #[server(
-    name = ConfirmEmail, prefix = "/fn", endpoint = "confirm_email", input = Json, output = Json, client = BearerTransport
+    name = ConfirmEmail, prefix = "/fn", endpoint = "confirm_email", input = JsonRequest, output = Json,
+    client = BearerTransport
 )]
 pub async fn confirm_email(
-    /// The link's token.
-    token: String,
-    /// The account's password.
-    password: String,
+    /// The link's token and the account's password.
+    request: FollowLink,
 ) -> Result<String, AppError> {
-    use crate::domain::requests::{FollowLink, Parse};
+    use crate::{domain::requests::Parse, http::context::PageContext};
 
-    let context = crate::http::context::PageContext::from_request()?;
-    let (link, password) = FollowLink { token: token.into(), password: password.into() }.parse()?;
+    let context = PageContext::from_request()?;
+    let (link, password) = request.parse()?;
     Ok(context.service().confirm_email(&context.caller, &link, &password).await?)
 }
 
@@ -48,7 +48,7 @@ fn SwitchEmail(link: LinkToken) -> impl IntoView {
             field=Field::Password
             label="Use this email"
             busy="Changing…"
-            send=|token, password| Box::pin(confirm_email(token, password))
+            send=|token, password| Box::pin(confirm_email(FollowLink { token, password }))
             success="Your email was changed."
         />
     }

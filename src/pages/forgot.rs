@@ -10,24 +10,24 @@ use crate::{
         field::TextField,
         form::{FormAlert, FormState, SubmitButton},
     },
+    domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport},
+    session::{AuthState, BearerTransport, JsonRequest},
 };
 
 /// Sends a reset link to an email if it has an account. The response does not reveal whether it has one.
 #[server(
-    name = ForgotPassword, prefix = "/fn", endpoint = "forgot_password", input = Json, output = Json,
+    name = ForgotPassword, prefix = "/fn", endpoint = "forgot_password", input = JsonRequest, output = Json,
     client = BearerTransport
 )]
 pub async fn forgot_password(
     /// The email address.
-    email: String,
+    request: requests::ForgotPassword,
 ) -> Result<(), AppError> {
-    use crate::domain::requests::{ForgotPassword as Request, Parse};
+    use crate::{domain::requests::Parse, http::context::PageContext};
 
-    let context = crate::http::context::PageContext::from_request()?;
-    let email = Request { email: email.into() }.parse()?;
-    Ok(context.service().forgot_password(&context.caller, &email).await?)
+    let context = PageContext::from_request()?;
+    Ok(context.service().forgot_password(&context.caller, &request.parse()?).await?)
 }
 
 /// The view.
@@ -49,7 +49,7 @@ fn ForgotForm(sent: RwSignal<Option<String>>) -> impl IntoView {
         event.prevent_default();
         let Some([email]) = form.begin([Field::Email]) else { return };
         spawn_local(async move {
-            let result = forgot_password(email.clone()).await;
+            let result = forgot_password(requests::ForgotPassword { email: email.clone().into() }).await;
             if form.finish(result).is_some() {
                 sent.try_set(Some(email));
                 dom::focus_heading();

@@ -11,23 +11,23 @@ use crate::{
         form::{FormAlert, FormState, SubmitButton},
         signed_in_or::signed_in_or,
     },
-    domain::account::SignIn,
+    domain::{account::SignIn, requests},
     error::{AppError, Field},
-    session::{AuthState, BearerTransport},
+    session::{AuthState, BearerTransport, JsonRequest},
 };
 
 /// Logs in and begins a session. `email` can also be a username.
-#[server(name = LogIn, prefix = "/fn", endpoint = "login", input = Json, output = Json, client = BearerTransport)]
+#[server(
+    name = LogIn, prefix = "/fn", endpoint = "login", input = JsonRequest, output = Json,
+    client = BearerTransport
+)]
 pub async fn log_in(
-    /// The email or the username.
-    email: String,
-    /// The password.
-    password: String,
+    /// The email or the username, and the password.
+    request: requests::LogIn,
 ) -> Result<SignIn, AppError> {
-    use crate::domain::requests::{LogIn as Request, Parse};
+    use crate::{domain::requests::Parse, http::context::PageContext};
 
-    let context = crate::http::context::PageContext::from_request()?;
-    let request = Request { email: email.into(), username: None.into(), password: password.into() };
+    let context = PageContext::from_request()?;
     let (identifier, password) = request.parse()?;
     Ok(context.service().log_in(&context.caller, &identifier, &password).await?)
 }
@@ -50,7 +50,8 @@ pub fn LoginForm(
         event.prevent_default();
         let Some([email, password]) = form.begin([Field::Email, Field::Password]) else { return };
         spawn_local(async move {
-            let result = log_in(email, password).await;
+            let request = requests::LogIn { email: email.into(), username: None.into(), password: password.into() };
+            let result = log_in(request).await;
             if let Some(sign_in) = form.finish(result) {
                 auth.begin(sign_in);
             }

@@ -12,26 +12,24 @@ use crate::{
         notice::registered_and_logged_in,
         signed_in_or::signed_in_or,
     },
-    domain::account::Registered,
+    domain::{account::Registered, requests},
     error::{AppError, Field},
     route::View,
-    session::{AuthState, BearerTransport, Notice},
+    session::{AuthState, BearerTransport, JsonRequest, Notice},
 };
 
 /// Creates an account. Also begins a session, unless a mail that confirms the email is sent or required.
-#[server(name = Enrol, prefix = "/fn", endpoint = "register", input = Json, output = Json, client = BearerTransport)]
+#[server(
+    name = Enrol, prefix = "/fn", endpoint = "register", input = JsonRequest, output = Json,
+    client = BearerTransport
+)]
 pub async fn register(
-    /// The email address.
-    email: String,
-    /// The username.
-    username: String,
-    /// The password.
-    password: String,
+    /// The email, the username and the password.
+    request: requests::Register,
 ) -> Result<Registered, AppError> {
-    use crate::domain::requests::{Parse, Register as Request};
+    use crate::{domain::requests::Parse, http::context::PageContext};
 
-    let context = crate::http::context::PageContext::from_request()?;
-    let request = Request { email: email.into(), username: username.into(), password: password.into() };
+    let context = PageContext::from_request()?;
     Ok(context.service().register_and_log_in(&context.caller, request.parse()?).await?)
 }
 
@@ -65,7 +63,8 @@ fn RegisterForm() -> impl IntoView {
         let fields = [Field::Email, Field::Username, Field::Password];
         let Some([email, username, password]) = form.begin(fields) else { return };
         spawn_local(async move {
-            let result = register(email, username, password).await;
+            let (email, username, password) = (email.into(), username.into(), password.into());
+            let result = register(requests::Register { email, username, password }).await;
             if let Some(Registered { account, sign_in }) = form.finish(result) {
                 if let Some(sign_in) = sign_in {
                     auth.begin(sign_in);

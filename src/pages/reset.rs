@@ -8,27 +8,25 @@ use crate::{
         link_form::LinkForm,
         link_token::{Fallback, LinkToken, followed},
     },
+    domain::requests::SetPassword,
     error::{AppError, Field},
     route::View,
-    session::BearerTransport,
+    session::{BearerTransport, JsonRequest},
 };
 
 /// Sets a new password by a link. Ends every session. Returns the account's email.
 #[server(
-    name = ResetPassword, prefix = "/fn", endpoint = "reset_password", input = Json, output = Json,
+    name = ResetPassword, prefix = "/fn", endpoint = "reset_password", input = JsonRequest, output = Json,
     client = BearerTransport
 )]
 pub async fn reset_password(
-    /// The link's token.
-    token: String,
-    /// The new password.
-    new_password: String,
+    /// The link's token and the new password.
+    request: SetPassword,
 ) -> Result<String, AppError> {
-    use crate::domain::requests::{Parse, SetPassword};
+    use crate::{domain::requests::Parse, http::context::PageContext};
 
-    let context = crate::http::context::PageContext::from_request()?;
-    let new = SetPassword { token: token.into(), new_password: new_password.into() }.parse()?;
-    Ok(context.service().reset_password(&context.caller, new).await?)
+    let context = PageContext::from_request()?;
+    Ok(context.service().reset_password(&context.caller, request.parse()?).await?)
 }
 
 /// The view.
@@ -58,7 +56,7 @@ pub fn ResetForm(
             field=Field::NewPassword
             label="Set password"
             busy="Setting…"
-            send=|token, password| Box::pin(reset_password(token, password))
+            send=|token, new_password| Box::pin(reset_password(SetPassword { token, new_password }))
             success="Your password was changed. Log in with the new one."
         />
     }

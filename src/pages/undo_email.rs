@@ -8,26 +8,25 @@ use crate::{
         link_form::LinkForm,
         link_token::{Fallback, LinkToken, followed},
     },
+    domain::requests::SetPassword,
     error::{AppError, Field},
     route::View,
-    session::BearerTransport,
+    session::{BearerTransport, JsonRequest},
 };
 
 /// Restores the account's previous email and sets a new password. Ends every session. Returns the restored email.
 #[server(
-    name = UndoEmail, prefix = "/fn", endpoint = "undo_email", input = Json, output = Json, client = BearerTransport
+    name = UndoEmail, prefix = "/fn", endpoint = "undo_email", input = JsonRequest, output = Json,
+    client = BearerTransport
 )]
 pub async fn undo_email(
-    /// The link's token.
-    token: String,
-    /// The new password.
-    new_password: String,
+    /// The link's token and the new password.
+    request: SetPassword,
 ) -> Result<String, AppError> {
-    use crate::domain::requests::{Parse, SetPassword};
+    use crate::{domain::requests::Parse, http::context::PageContext};
 
-    let context = crate::http::context::PageContext::from_request()?;
-    let new = SetPassword { token: token.into(), new_password: new_password.into() }.parse()?;
-    Ok(context.service().undo_email(&context.caller, new).await?)
+    let context = PageContext::from_request()?;
+    Ok(context.service().undo_email(&context.caller, request.parse()?).await?)
 }
 
 /// The view for a link that was sent to the previous email. This link can't be sent again.
@@ -54,7 +53,7 @@ fn UndoChange(link: LinkToken) -> impl IntoView {
             field=Field::NewPassword
             label="Undo the change"
             busy="Undoing…"
-            send=|token, password| Box::pin(undo_email(token, password))
+            send=|token, new_password| Box::pin(undo_email(SetPassword { token, new_password }))
             success="You have your email back. Log in with your new password."
         />
     }

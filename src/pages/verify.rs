@@ -10,25 +10,25 @@ use crate::{
         link_form::LinkForm,
         link_token::{Fallback, LinkToken, followed},
     },
+    domain::requests::FollowLink,
     error::{AppError, Field},
     route::View,
-    session::BearerTransport,
+    session::{BearerTransport, JsonRequest},
 };
 
 /// Confirms an email by a link and the account's password. Returns the email.
 #[server(
-    name = VerifyEmail, prefix = "/fn", endpoint = "verify_email", input = Json, output = Json, client = BearerTransport
+    name = VerifyEmail, prefix = "/fn", endpoint = "verify_email", input = JsonRequest, output = Json,
+    client = BearerTransport
 )]
 pub async fn verify_email(
-    /// The link's token.
-    token: String,
-    /// The account's password.
-    password: String,
+    /// The link's token and the account's password.
+    request: FollowLink,
 ) -> Result<String, AppError> {
-    use crate::domain::requests::{FollowLink, Parse};
+    use crate::{domain::requests::Parse, http::context::PageContext};
 
-    let context = crate::http::context::PageContext::from_request()?;
-    let (link, password) = FollowLink { token: token.into(), password: password.into() }.parse()?;
+    let context = PageContext::from_request()?;
+    let (link, password) = request.parse()?;
     Ok(context.service().verify_email(&context.caller, &link, &password).await?)
 }
 
@@ -63,7 +63,7 @@ fn ConfirmOrClaim(link: LinkToken) -> impl IntoView {
                     field=Field::Password
                     label="Confirm email"
                     busy="Confirming…"
-                    send=|token, password| Box::pin(verify_email(token, password))
+                    send=|token, password| Box::pin(verify_email(FollowLink { token, password }))
                     success="Your email is confirmed."
                 />
                 <p class="aside">

@@ -9,8 +9,10 @@ use crate::error::AppError;
 /// Ends the session of the request, on every server at once.
 #[server(name = LogOut, prefix = "/fn", endpoint = "logout", input = Json, output = Json, client = BearerTransport)]
 pub async fn log_out() -> Result<(), AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let writer: crate::service::Writer = context.extract().await?;
+    use crate::{http::context::PageContext, service::Writer};
+
+    let mut context = PageContext::from_request()?;
+    let writer: Writer = context.extract().await?;
     context.service().log_out(&writer).await?;
     context.clear_storage();
     Ok(())

@@ -17,8 +17,10 @@ use crate::{
 /// Everything that is stored about the account, as JSON.
 #[server(name = TakeAlong, prefix = "/fn", endpoint = "export", input = Json, output = Json, client = BearerTransport)]
 pub async fn export() -> Result<String, AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let proven: crate::service::Proven = context.extract().await?;
+    use crate::{http::context::PageContext, service::Proven};
+
+    let mut context = PageContext::from_request()?;
+    let proven: Proven = context.extract().await?;
     let export = context.service().export(&proven).await?;
     serde_json::to_string_pretty(&export).map_err(|_| AppError::Internal)
 }

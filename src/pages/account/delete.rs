@@ -10,22 +10,25 @@ use crate::{
         form::{FormAlert, FormButtons, FormState},
         reauth_prompt::ReauthPrompt,
     },
+    domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport},
+    session::{AuthState, BearerTransport, JsonRequest},
 };
 
 /// Deletes the account and all its data.
 #[server(
-    name = Delete, prefix = "/fn", endpoint = "delete_account", input = Json, output = Json,
+    name = Delete, prefix = "/fn", endpoint = "delete_account", input = JsonRequest, output = Json,
     client = BearerTransport
 )]
 pub async fn delete_account(
     /// The account's username, which prevents a deletion by mistake.
-    username: String,
+    request: requests::DeleteAccount,
 ) -> Result<(), AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let proven: crate::service::Proven = context.extract().await?;
-    context.service().delete_account(&proven, &username).await?;
+    use crate::{domain::requests::Parse, http::context::PageContext, service::Proven};
+
+    let mut context = PageContext::from_request()?;
+    let proven: Proven = context.extract().await?;
+    context.service().delete_account(&proven, &request.parse()?).await?;
     context.clear_storage();
     Ok(())
 }
@@ -67,7 +70,11 @@ fn DeleteDialog(reauth: ReauthPrompt, asked: RwSignal<bool>) -> impl IntoView {
         event.prevent_default();
         let Some([typed]) = form.begin([Field::Username]) else { return };
         spawn_local(async move {
-            let result = reauth.with_reauth("delete your account", || delete_account(typed.clone())).await;
+            let result = reauth
+                .with_reauth("delete your account", || {
+                    delete_account(requests::DeleteAccount { username: typed.clone().into() })
+                })
+                .await;
             if form.finish(result).is_some() {
                 auth.account_deleted();
             }

@@ -13,8 +13,9 @@ use crate::{
         form::{FormAlert, FormButtons, FormState},
         reauth_prompt::ReauthPrompt,
     },
+    domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport},
+    session::{AuthState, BearerTransport, JsonRequest},
 };
 
 /// Sends the mail that confirms the account's email again.
@@ -23,24 +24,27 @@ use crate::{
     client = BearerTransport
 )]
 pub async fn resend_verification() -> Result<(), AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let writer: crate::service::Writer = context.extract().await?;
+    use crate::{http::context::PageContext, service::Writer};
+
+    let mut context = PageContext::from_request()?;
+    let writer: Writer = context.extract().await?;
     Ok(context.service().resend_verification(&context.caller, &writer).await?)
 }
 
 /// Sends a link to the new email. The email changes when the link is used.
 #[server(
-    name = ChangeEmail, prefix = "/fn", endpoint = "change_email", input = Json, output = Json, client = BearerTransport
+    name = ChangeEmail, prefix = "/fn", endpoint = "change_email", input = JsonRequest, output = Json,
+    client = BearerTransport
 )]
 pub async fn change_email(
     /// The new email.
-    new_email: String,
+    request: requests::ChangeEmail,
 ) -> Result<(), AppError> {
-    use crate::domain::requests::{ChangeEmail, Parse};
+    use crate::{domain::requests::Parse, http::context::PageContext, service::Proven};
 
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let email = ChangeEmail { new_email: new_email.into() }.parse()?;
-    let proven: crate::service::Proven = context.extract().await?;
+    let mut context = PageContext::from_request()?;
+    let email = request.parse()?;
+    let proven: Proven = context.extract().await?;
     Ok(context.service().change_email(&context.caller, &proven, &email).await?)
 }
 
@@ -135,7 +139,11 @@ fn EmailForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> impl 
             ["We sent a link to ", email.trim(), ". Your address changes when you open it."].concat()
         };
         spawn_local(async move {
-            let result = reauth.with_reauth("change your email", || change_email(email.clone())).await;
+            let result = reauth
+                .with_reauth("change your email", || {
+                    change_email(requests::ChangeEmail { new_email: email.clone().into() })
+                })
+                .await;
             if form.finish(result).is_some() {
                 status.end(Ok(message));
                 rows.close(ROW);

@@ -11,31 +11,28 @@ use crate::{
         field::{HiddenUsername, PasswordField, password_hint},
         form::{FormAlert, FormButtons, FormState},
     },
+    domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport},
+    session::{AuthState, BearerTransport, JsonRequest},
 };
 
 /// Changes the account's password and ends all its other sessions. Returns the new token of the current session.
 #[server(
-    name = ChangeOwnPassword, prefix = "/fn", endpoint = "change_password", input = Json, output = Json,
+    name = ChangeOwnPassword, prefix = "/fn", endpoint = "change_password", input = JsonRequest, output = Json,
     client = BearerTransport
 )]
 pub async fn change_password(
-    /// The current password.
-    current_password: String,
-    /// The new password.
-    new_password: String,
-    /// Whether to revoke every access token as well.
-    #[server(default)]
-    revoke_access_tokens: bool,
+    /// Both passwords, and whether to revoke every access token as well.
+    request: requests::ChangePassword,
 ) -> Result<String, AppError> {
-    use crate::domain::requests::{ChangePassword, Parse};
+    use crate::{
+        domain::requests::Parse,
+        http::{context::PageContext, extract::Session},
+    };
 
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let session: crate::http::extract::Session = context.extract().await?;
-    let (current_password, new_password) = (current_password.into(), new_password.into());
-    let change = ChangePassword { current_password, new_password, revoke_access_tokens }.parse()?;
-    let changed = context.service().change_password(&context.caller, &session, change).await?;
+    let mut context = PageContext::from_request()?;
+    let session: Session = context.extract().await?;
+    let changed = context.service().change_password(&context.caller, &session, request.parse()?).await?;
     Ok(changed.token.expose().to_owned())
 }
 
@@ -79,7 +76,9 @@ fn PasswordForm(rows: OpenRow, status: ActionStatus) -> impl IntoView {
         let Some([current, new]) = form.begin([Field::CurrentPassword, Field::NewPassword]) else { return };
         let revoke = dom::is_checked(REVOKE);
         spawn_local(async move {
-            let result = auth.renew(Box::pin(change_password(current, new, revoke))).await;
+            let (current_password, new_password) = (current.into(), new.into());
+            let request = requests::ChangePassword { current_password, new_password, revoke_access_tokens: revoke };
+            let result = auth.renew(Box::pin(change_password(request))).await;
             if form.finish(result).is_some() {
                 let message = if revoke {
                     "Password changed. You were logged out everywhere else, and your access tokens were revoked."

@@ -20,8 +20,10 @@ use crate::{
 /// The sessions of the account, the most recently used first.
 #[server(name = OwnSessions, prefix = "/fn", endpoint = "sessions", input = Json, output = Json, client = BearerTransport)]
 pub async fn sessions() -> Result<Vec<SessionLine>, AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let principal: crate::service::Principal = context.extract().await?;
+    use crate::{http::context::PageContext, service::Principal};
+
+    let mut context = PageContext::from_request()?;
+    let principal: Principal = context.extract().await?;
     Ok(context.service().list_sessions(&principal).await?)
 }
 
@@ -33,8 +35,10 @@ pub async fn end_session(
     /// The session's identifier.
     id: String,
 ) -> Result<(), AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let proven: crate::service::Proven = context.extract().await?;
+    use crate::{http::context::PageContext, service::Proven};
+
+    let mut context = PageContext::from_request()?;
+    let proven: Proven = context.extract().await?;
     Ok(context.service().end_session(&proven, &id).await?)
 }
 
@@ -44,8 +48,10 @@ pub async fn end_session(
     client = BearerTransport
 )]
 pub async fn end_other_sessions() -> Result<(), AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let proven: crate::service::Proven = context.extract().await?;
+    use crate::{http::context::PageContext, service::Proven};
+
+    let mut context = PageContext::from_request()?;
+    let proven: Proven = context.extract().await?;
     context.service().end_other_sessions(&proven).await?;
     Ok(())
 }

@@ -13,30 +13,25 @@ use crate::{
         loaded::List,
         reauth_prompt::ReauthPrompt,
     },
-    domain::account::AccessTokenLine,
+    domain::{account::AccessTokenLine, requests},
     error::{AppError, Field},
-    session::BearerTransport,
+    session::{BearerTransport, JsonRequest},
 };
 
 /// Creates a personal access token for the account. The token is returned only this once.
 #[server(
-    name = IssueAccessToken, prefix = "/fn", endpoint = "issue_access_token", input = Json, output = Json,
+    name = IssueAccessToken, prefix = "/fn", endpoint = "issue_access_token", input = JsonRequest, output = Json,
     client = BearerTransport
 )]
 pub async fn issue_access_token(
-    /// The token's name.
-    name: String,
-    /// The permissions: `read` or `full`.
-    scope: String,
-    /// The lifetime in days.
-    days: String,
+    /// The token's name, permissions and lifetime.
+    request: requests::NewAccessToken,
 ) -> Result<String, AppError> {
-    use crate::domain::requests::{NewAccessToken, Parse};
+    use crate::{domain::requests::Parse, http::context::PageContext, service::Proven};
 
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let days = days.parse::<i64>().unwrap_or(0).into();
-    let request = NewAccessToken { name: name.into(), scope: scope.into(), days }.parse()?;
-    let proven: crate::service::Proven = context.extract().await?;
+    let mut context = PageContext::from_request()?;
+    let request = request.parse()?;
+    let proven: Proven = context.extract().await?;
     let created = context.service().issue_access_token(&proven, request).await?;
     Ok(created.token.expose().to_owned())
 }
@@ -91,7 +86,9 @@ fn TokenForm(
         event.prevent_default();
         let Some([name, scope, days]) = form.begin([Field::Name, Field::TokenScope, Field::Days]) else { return };
         spawn_local(async move {
-            let issue = || issue_access_token(name.clone(), scope.clone(), days.clone());
+            let days = days.parse::<i64>().ok().into();
+            let request = requests::NewAccessToken { name: name.into(), scope: scope.into(), days };
+            let issue = || issue_access_token(request.clone());
             let result = reauth.with_reauth("create an access token", issue).await;
             if let Some(token) = form.finish(result) {
                 rows.close(ROW);

@@ -26,8 +26,10 @@ const HEADING: &str = "tokens-heading";
     client = BearerTransport
 )]
 pub async fn access_tokens() -> Result<Vec<AccessTokenLine>, AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let principal: crate::service::Principal = context.extract().await?;
+    use crate::{http::context::PageContext, service::Principal};
+
+    let mut context = PageContext::from_request()?;
+    let principal: Principal = context.extract().await?;
     Ok(context.service().list_access_tokens(&principal).await?)
 }
 
@@ -40,8 +42,10 @@ pub async fn revoke_access_token(
     /// The token's identifier.
     id: String,
 ) -> Result<(), AppError> {
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let writer: crate::service::Writer = context.extract().await?;
+    use crate::{http::context::PageContext, service::Writer};
+
+    let mut context = PageContext::from_request()?;
+    let writer: Writer = context.extract().await?;
     Ok(context.service().revoke_access_token(&writer, &id).await?)
 }
 

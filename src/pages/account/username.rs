@@ -11,25 +11,25 @@ use crate::{
         form::{FormAlert, FormButtons, FormState},
         reauth_prompt::ReauthPrompt,
     },
-    domain::account::Account,
+    domain::{account::Account, requests},
     error::{AppError, Field},
-    session::{AuthState, BearerTransport},
+    session::{AuthState, BearerTransport, JsonRequest},
 };
 
 /// Changes the account's username.
 #[server(
-    name = ChangeUsername, prefix = "/fn", endpoint = "change_username", input = Json, output = Json,
+    name = ChangeUsername, prefix = "/fn", endpoint = "change_username", input = JsonRequest, output = Json,
     client = BearerTransport
 )]
 pub async fn change_username(
     /// The new username.
-    username: String,
+    request: requests::ChangeUsername,
 ) -> Result<Account, AppError> {
-    use crate::domain::requests::{ChangeUsername as Request, Parse};
+    use crate::{domain::requests::Parse, http::context::PageContext, service::Proven};
 
-    let mut context = crate::http::context::PageContext::from_request()?;
-    let username = Request { username: username.into() }.parse()?;
-    let proven: crate::service::Proven = context.extract().await?;
+    let mut context = PageContext::from_request()?;
+    let username = request.parse()?;
+    let proven: Proven = context.extract().await?;
     Ok(context.service().change_username(&context.caller, &proven, &username).await?)
 }
 
@@ -70,7 +70,11 @@ fn UsernameForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> im
         event.prevent_default();
         let Some([username]) = form.begin([Field::Username]) else { return };
         spawn_local(async move {
-            let result = reauth.with_reauth("change your username", || change_username(username.clone())).await;
+            let result = reauth
+                .with_reauth("change your username", || {
+                    change_username(requests::ChangeUsername { username: username.clone().into() })
+                })
+                .await;
             if let Some(account) = form.finish(result) {
                 status.end(Ok(["Your username is now ", &account.username, "."].concat()));
                 auth.set_account(account);
