@@ -384,7 +384,7 @@ pub enum Problem {
     /// Another account has this username.
     UsernameTaken,
     /// Not the account's username, which must be typed as a confirmation.
-    UsernameNotYours,
+    UsernameMismatch,
     /// More than 64 characters.
     TokenNameTooLong,
     /// Contains an invisible character.
@@ -398,7 +398,7 @@ pub enum Problem {
     /// Fewer code points than the configured minimum.
     PasswordTooShort {
         /// The minimum number of code points.
-        least: u32,
+        min_length: u32,
     },
     /// More than 256 code points or 1,024 bytes.
     PasswordTooLong,
@@ -431,13 +431,13 @@ impl fmt::Display for Problem {
             Self::UsernameStart => "Start with a letter or a digit.",
             Self::UsernameReserved => "This name is reserved. Choose another.",
             Self::UsernameTaken => "This name is taken. Choose another.",
-            Self::UsernameNotYours => "This is not your username. Type it exactly as shown.",
+            Self::UsernameMismatch => "This is not your username. Type it exactly as shown.",
             Self::TokenNameTooLong => "Use at most 64 characters.",
             Self::TokenNameCharacter => "Use only visible characters and spaces.",
             Self::TooManyTokens => "You have reached the limit of 50 tokens. Revoke one first.",
             Self::UnknownScope => "Choose read or full.",
             Self::TokenDays => "Choose 1 to 366 days.",
-            Self::PasswordTooShort { least } => return write!(f, "Use at least {least} characters."),
+            Self::PasswordTooShort { min_length } => return write!(f, "Use at least {min_length} characters."),
             Self::PasswordTooLong => "Use at most 256 characters.",
             Self::PasswordSame => "This is already your password. Choose a different one.",
             Self::PasswordWrong => "That is not your password. Check it and try again.",
@@ -475,7 +475,7 @@ pub enum Advice {
     /// A name.
     Name,
     /// It contains the email, the username or the service's name.
-    Yours,
+    Personal,
     /// Use several words.
     UseWords,
     /// Add words.
@@ -503,7 +503,7 @@ impl fmt::Display for Advice {
             Self::SingleWord => "A single word is easy to guess.",
             Self::Date => "Dates are easy to guess.",
             Self::Name => "Names are easy to guess.",
-            Self::Yours => "It contains your email, your username or this service's name.",
+            Self::Personal => "It contains your email, your username or this service's name.",
             Self::UseWords => "Use three or four random words.",
             Self::AddWords => "Add another word or two, the less common the better.",
             Self::NoSymbolsNeeded => "Symbols, digits and capitals are not needed.",

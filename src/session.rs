@@ -19,7 +19,7 @@ use self::{channel::Message, log_out::log_out};
 pub use self::{request::JsonRequest, transport::BearerTransport};
 use crate::{
     browser::{dom, location::Address, storage, typed},
-    domain::account::{Account, CurrentSession, SignIn},
+    domain::account::{Account, CurrentSession, LoginResult},
     error::AppError,
     route::View,
 };
@@ -202,8 +202,8 @@ impl AuthState {
     }
 
     /// Begins a session after a login.
-    pub fn begin(&self, sign_in: SignIn) {
-        let SignIn { token, session } = sign_in;
+    pub fn begin(&self, login: LoginResult) {
+        let LoginResult { token, session } = login;
         storage::write(&token);
         self.set_draft(String::new());
         typed::forget();

@@ -121,7 +121,7 @@ pub struct ExportedSession {
 
 /// The result of a successful login. The server returns the token only here.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct SignIn {
+pub struct LoginResult {
     /// The bearer token.
     pub token: String,
     /// The new session. Pages of an older version that are still open know it under this name.
@@ -140,11 +140,11 @@ pub struct Strength {
 
 /// The result of a registration on the page.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Registered {
+pub struct RegistrationResult {
     /// The new account.
     pub account: Account,
     /// The new session; `None` if the email must be confirmed before a login.
-    pub sign_in: Option<SignIn>,
+    pub login: Option<LoginResult>,
 }
 
 /// The session of a token, and its account.

@@ -11,7 +11,7 @@ use crate::{
         form::{FormAlert, FormState, SubmitButton},
         signed_in_or::signed_in_or,
     },
-    domain::{account::SignIn, requests},
+    domain::{account::LoginResult, requests},
     error::{AppError, Field},
     session::{AuthState, BearerTransport, JsonRequest},
 };
@@ -24,7 +24,7 @@ use crate::{
 pub async fn log_in(
     /// The email or the username, and the password.
     request: requests::LogIn,
-) -> Result<SignIn, AppError> {
+) -> Result<LoginResult, AppError> {
     use crate::{domain::requests::Parse, http::context::PageContext};
 
     let context = PageContext::from_request()?;
@@ -52,8 +52,8 @@ pub fn LoginForm(
         spawn_local(async move {
             let request = requests::LogIn { email: email.into(), username: None.into(), password: password.into() };
             let result = log_in(request).await;
-            if let Some(sign_in) = form.finish(result) {
-                auth.begin(sign_in);
+            if let Some(login) = form.finish(result) {
+                auth.begin(login);
             }
         });
     };

@@ -12,7 +12,7 @@ use crate::{
         notice::registered_and_logged_in,
         signed_in_or::signed_in_or,
     },
-    domain::{account::Registered, requests},
+    domain::{account::RegistrationResult, requests},
     error::{AppError, Field},
     route::View,
     session::{AuthState, BearerTransport, JsonRequest, Notice},
@@ -26,7 +26,7 @@ use crate::{
 pub async fn register(
     /// The email, the username and the password.
     request: requests::Register,
-) -> Result<Registered, AppError> {
+) -> Result<RegistrationResult, AppError> {
     use crate::{domain::requests::Parse, http::context::PageContext};
 
     let context = PageContext::from_request()?;
@@ -65,9 +65,9 @@ fn RegisterForm() -> impl IntoView {
         spawn_local(async move {
             let (email, username, password) = (email.into(), username.into(), password.into());
             let result = register(requests::Register { email, username, password }).await;
-            if let Some(Registered { account, sign_in }) = form.finish(result) {
-                if let Some(sign_in) = sign_in {
-                    auth.begin(sign_in);
+            if let Some(RegistrationResult { account, login }) = form.finish(result) {
+                if let Some(login) = login {
+                    auth.begin(login);
                     auth.announce(View::LogIn, Notice::Done(registered_and_logged_in()));
                 } else {
                     auth.set_draft(account.email);

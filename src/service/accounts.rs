@@ -77,7 +77,7 @@ impl Service {
         let user = &asking.session().user;
         let own = Username::parse(&user.username);
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
-            return Err(Error::invalid(Field::Username, Problem::UsernameNotYours));
+            return Err(Error::invalid(Field::Username, Problem::UsernameMismatch));
         }
         let inherit = self.rate_limits.release_username(user);
         self.store.delete_user(Authority::Asking(asking.asking()), inherit).await?.ok_or(AppError::SessionEnded)?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
-        account::{CurrentSession, SignIn},
+        account::{CurrentSession, LoginResult},
         identifier::Identifier,
         time::{CLOCK_TOLERANCE, Timestamp},
         token::TokenKind,
@@ -23,7 +23,7 @@ impl Service {
     ///
     /// An unknown account, a wrong password, a disabled account and a password that is too long take the same work
     /// and get the same response.
-    pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<SignIn, Error> {
+    pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<LoginResult, Error> {
         let parsed = Identifier::parse(identifier);
         let of = self.rate_limits.login_of(caller, parsed.clone(), identifier);
         let attempt = self.passwords.attempt(caller, of, password).await?;
@@ -48,8 +48,8 @@ impl Service {
                 Ok((begun, reserved))
             });
             let (begun, unsettled) = beginning.await?;
-            if let Some(sign_in) = begun {
-                return Ok(sign_in);
+            if let Some(login) = begun {
+                return Ok(login);
             }
             reserved = unsettled;
             // The stored hash has changed: the password was changed, or a concurrent login rehashed the same one.
@@ -71,7 +71,7 @@ impl Service {
         hash: &str,
         renewed: Option<String>,
         login: LoginMade,
-    ) -> Result<Option<SignIn>, Error> {
+    ) -> Result<Option<LoginResult>, Error> {
         let hash = match renewed {
             Some(renewed) if self.store.renew_hash(&user.id, hash, &renewed).await? => renewed,
             _ => hash.to_owned(),
@@ -97,7 +97,7 @@ impl Service {
         tracing::info!(user = %user.id, "logged in");
         let previous_login_at = begun.previous_login_at.map(Timestamp::to_rfc3339);
         let session = CurrentSession { account: user.clone().into(), expires_at, previous_login_at };
-        Ok(Some(SignIn { token: token.expose().to_owned(), session }))
+        Ok(Some(LoginResult { token: token.expose().to_owned(), session }))
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{Caller, Error, MailPolicy, Service, entropy::new_id, rate_limits::AddressLimit};
 use crate::{
     domain::{
-        account::{Account, Registered},
+        account::{Account, RegistrationResult},
         email::Email,
         email_domain::DomainRule,
         password::Password,
@@ -72,9 +72,13 @@ impl Service {
     ///
     /// There is no login if mail is sent: the response would reveal whether the email already had an account. There
     /// is none either if the email must be confirmed first.
-    pub async fn register_and_log_in(&self, caller: &Caller, registration: Registration) -> Result<Registered, Error> {
+    pub async fn register_and_log_in(
+        &self,
+        caller: &Caller,
+        registration: Registration,
+    ) -> Result<RegistrationResult, Error> {
         let NewAccount { user, password_hash } = self.create_account(Some(caller), registration).await?;
-        let sign_in = if self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email {
+        let login = if self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email {
             None
         } else {
             // The account exists even if no session can be started.
@@ -82,7 +86,7 @@ impl Service {
             let begun = self.begin_session(caller, &user, &password_hash, None, login).await;
             begun.inspect_err(|cause| tracing::warn!(%cause, "could not log in after registration")).ok().flatten()
         };
-        Ok(Registered { account: user.into(), sign_in })
+        Ok(RegistrationResult { account: user.into(), login })
     }
 
     /// Creates an account for the operator, with a confirmed email.

@@ -87,9 +87,9 @@ impl Real {
             }
             Step::LogIn { by, who, password, from } => {
                 let name = if by == By::Email { who.email() } else { who.username() };
-                let sign_in = service.log_in(&self.caller_from(from), &name, password.text()).await?;
-                self.tokens.push(Token::parse(TokenKind::Session, &sign_in.token).unwrap());
-                return Ok(Outcome::Is(Person::named(&sign_in.session.account.username)));
+                let login = service.log_in(&self.caller_from(from), &name, password.text()).await?;
+                self.tokens.push(Token::parse(TokenKind::Session, &login.token).unwrap());
+                return Ok(Outcome::Is(Person::named(&login.session.account.username)));
             }
             Step::Check { since } => {
                 let session = service.authenticate(nth(&self.tokens, since)?).await?;

@@ -46,7 +46,7 @@ impl Candidate {
     pub fn new(password: &Password, words: &Words, min_length: u32) -> Result<Self, Problem> {
         let text = Zeroizing::new(password.expose().replace(char::is_control, " "));
         if text.chars().count() < min_length as usize {
-            return Err(Problem::PasswordTooShort { least: min_length });
+            return Err(Problem::PasswordTooShort { min_length });
         }
         let unknown = words.taken_out_of(&text);
         let rest = unknown.as_ref().map_or(text.as_str(), |rest| rest.as_str());
@@ -89,7 +89,7 @@ impl Candidate {
         let feedback = estimate.feedback();
         let warning = feedback.and_then(zxcvbn::feedback::Feedback::warning).map(warning_advice);
         let repeats = self.repeats.then_some(Advice::Repeats);
-        let reason_advice = if self.personal { Some(Advice::Yours) } else { warning };
+        let reason_advice = if self.personal { Some(Advice::Personal) } else { warning };
         let suggestions =
             feedback.map_or(&[][..], |feedback| feedback.suggestions()).iter().copied().map(suggestion_advice);
         let mut advice = Vec::new();
@@ -212,7 +212,7 @@ mod tests {
         let words = Words::new(email, "annbeetle", &[]);
         let judge = |text: &str| Candidate::new(&Password::parse(text).expect("a password"), &words, 8)?.judge();
         let Err(Problem::PasswordGuessable(advice)) = judge(email) else { panic!("{email} was taken") };
-        assert!(advice.contains(&Advice::Yours), "{advice:?}");
+        assert!(advice.contains(&Advice::Personal), "{advice:?}");
     }
 
     #[test]
@@ -238,16 +238,16 @@ mod tests {
 
     #[test]
     fn length_is_counted_in_code_points_r7() {
-        assert_eq!(judge("äöüßéèê"), Err(Problem::PasswordTooShort { least: 8 }));
+        assert_eq!(judge("äöüßéèê"), Err(Problem::PasswordTooShort { min_length: 8 }));
     }
 
     #[test]
     fn each_advice_is_told_once_and_ends_with_a_suggestion_advice() {
-        use Advice::{AddWords, Common, Repeats, Yours};
+        use Advice::{AddWords, Common, Personal, Repeats};
         let table = [
             ("password", vec![Common, AddWords]),
             ("password-Password", vec![Repeats, Common, AddWords]),
-            ("vestibule12345678", vec![Yours, AddWords]),
+            ("vestibule12345678", vec![Personal, AddWords]),
             ("aaaaaaaaaaaa", vec![Repeats, AddWords]),
             ("aaaaaa aaaaaa", vec![Repeats, AddWords]),
         ];
@@ -262,16 +262,16 @@ mod tests {
             ("password", Advice::Common),
             ("passwordpassword", Advice::Repeats),
             ("password-Password", Advice::Repeats),
-            ("vestibule-vestibule", Advice::Yours),
-            ("annbeetle annbeetle", Advice::Yours),
+            ("vestibule-vestibule", Advice::Personal),
+            ("annbeetle annbeetle", Advice::Personal),
             ("qwertyuiop", Advice::Common),
             ("aaaaaaaaaaaa", Advice::Repeats),
             ("abcdefghijk", Advice::Sequence),
-            ("vestibule12345678", Advice::Yours),
-            ("Brindlewick12345678", Advice::Yours),
-            ("accounts.example.net", Advice::Yours),
-            ("ann.beetle@example.org", Advice::Yours),
-            ("AnnBeetle1", Advice::Yours),
+            ("vestibule12345678", Advice::Personal),
+            ("Brindlewick12345678", Advice::Personal),
+            ("accounts.example.net", Advice::Personal),
+            ("ann.beetle@example.org", Advice::Personal),
+            ("AnnBeetle1", Advice::Personal),
         ];
         for (bad, why) in table {
             let Err(Problem::PasswordGuessable(advice)) = judge(bad) else { panic!("{bad} was taken") };

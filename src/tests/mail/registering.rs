@@ -81,7 +81,7 @@ async fn the_page_logs_nobody_in_where_that_would_reveal_an_account_r2(app: App)
     let new = register("new@example.org", "new").await;
     let taken = register("ann@example.org", "another").await;
     assert_eq!(new, taken);
-    assert_eq!(new["sign_in"], Value::Null);
+    assert_eq!(new["login"], Value::Null);
 }
 
 #[tokio::test]
@@ -92,5 +92,5 @@ async fn the_page_logs_nobody_in_who_must_confirm_the_email_first_r6() {
     })
     .await;
     let fields = json!({ "email": "ann@example.org", "username": "ann", "password": PASSWORD });
-    assert_eq!(app.send("/fn/register", &fields).await.json()["sign_in"], Value::Null);
+    assert_eq!(app.send("/fn/register", &fields).await.json()["login"], Value::Null);
 }

@@ -155,7 +155,7 @@ impl Response {
     #[track_caller]
     pub fn token(&self) -> String {
         let body = self.assert_status(200).json();
-        let token = body.as_str().or(body["token"].as_str()).or(body["sign_in"]["token"].as_str());
+        let token = body.as_str().or(body["token"].as_str()).or(body["login"]["token"].as_str());
         token.unwrap_or_else(|| panic!("no token: {body}")).to_owned()
     }
 
