@@ -30,6 +30,12 @@ impl<T> Lenient<T> {
 }
 
 impl Text {
+    /// The text, unless it is missing.
+    #[must_use]
+    pub fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
     /// The text, unless it is missing or empty.
     #[must_use]
     pub fn filled(self) -> Option<String> {
@@ -83,13 +89,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct Register {
     /// The email address. Only one account can have it, in any spelling.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Email, max_length = 254, example = "ann@example.org"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Email, max_length = 254, example = "ann@example.org")
+    )]
     pub email: Text,
     /// The public name: 3 to 32 letters, digits, dots, underscores and hyphens.
     #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 3, example = "ann"))]
     pub username: Text,
     /// The password. The operator may require more than 8 characters. Passwords that are easy to guess are refused.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, example = "seven green lanterns"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 8, example = "seven green lanterns")
+    )]
     pub password: Text,
 }
 
@@ -104,7 +116,10 @@ pub struct LogIn {
     #[cfg_attr(feature = "ssr", schema(value_type = Option<String>))]
     pub username: Text,
     /// The password.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns")
+    )]
     pub password: Text,
 }
 
@@ -113,7 +128,10 @@ pub struct LogIn {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ConfirmPassword {
     /// The account's password.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns")
+    )]
     pub password: Text,
 }
 
@@ -122,10 +140,16 @@ pub struct ConfirmPassword {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ChangePassword {
     /// The current password.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns")
+    )]
     pub current_password: Text,
     /// The new password.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, example = "nine quiet harbours"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")
+    )]
     pub new_password: Text,
     /// Whether to revoke every personal access token of the account as well.
     #[serde(default)]
@@ -158,7 +182,10 @@ pub struct FollowLink {
     #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
     pub token: Text,
     /// The account's password. It is required because a click on a link alone proves nothing.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns")
+    )]
     pub password: Text,
 }
 
@@ -170,7 +197,10 @@ pub struct SetPassword {
     #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
     pub token: Text,
     /// The new password.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, example = "nine quiet harbours"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")
+    )]
     pub new_password: Text,
 }
 
@@ -179,7 +209,10 @@ pub struct SetPassword {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ForgotPassword {
     /// The account's email.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Email, max_length = 254, example = "ann@example.org"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Email, max_length = 254, example = "ann@example.org")
+    )]
     pub email: Text,
 }
 
@@ -188,7 +221,10 @@ pub struct ForgotPassword {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ChangeEmail {
     /// The new email.
-    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Email, max_length = 254, example = "ann@example.com"))]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Email, max_length = 254, example = "ann@example.com")
+    )]
     pub new_email: Text,
 }
 
