@@ -180,7 +180,7 @@ async fn everything_but_the_public_list_wants_a_token_r46() {
     );
     // Contains every field that any of the routes requires, so that only the token is missing.
     let fields = json!({ "id": "0", "username": "annie", "password": "x", "current_password": "x", "new_password": "x",
-        "email": "new@example.org", "new_email": "new@example.org", "name": "x", "scope": "read", "days": "1" });
+        "email": "new@example.org", "new_email": "new@example.org", "name": "x", "scope": "read", "days": 1 });
     let mut closed = 0;
     let is_public = |path: &str| PUBLIC.contains(&path) || BY_LINK.contains(&path.trim_end_matches('/'));
     for path in paths.iter().filter(|path| !is_public(path)) {
