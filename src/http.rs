@@ -1,4 +1,5 @@
-//! What requests and responses share: the state, the request's context, errors as responses, the page's files.
+//! What requests and responses share: the state, extractors, the context of server functions, errors as responses, the
+//! page's files.
 
 pub mod assets;
 pub mod brand;
