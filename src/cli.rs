@@ -198,7 +198,7 @@ impl Command {
         match self {
             Self::Serve(_) => {
                 logging::start(&config.log);
-                run::serve(config).await.map_err(|error| Failure::Message(error.to_string()))
+                Box::pin(run::serve(config)).await.map_err(|error| Failure::Message(error.to_string()))
             }
             Self::User(command) => command.clone().run(&config).await,
             Self::Backup(backup) => Ok(backup.run(&config).await?),

@@ -1,18 +1,23 @@
 //! The database: every query and every row type.
 //!
-//! Each statement is written once, in the SQL that SQLite and PostgreSQL share. `on_read!` and `on_write!` compile it
-//! once for each database. Times come from the caller, never from the database.
+//! Each statement is written once, in the SQL that SQLite and PostgreSQL share, and runs on a `tx::Conn` or `tx::Tx`.
+//! Times come from the caller, never from the database.
 
+mod access;
 mod access_tokens;
 mod accounts;
 mod aside;
 mod authority;
 pub mod backup;
+mod begin;
 mod connect;
 pub mod draft;
+mod failures;
 pub mod files;
+mod known_networks;
 mod links;
 mod lock;
+mod logins;
 mod mail;
 mod mark;
 mod migrations;
@@ -20,37 +25,39 @@ mod name_key;
 mod passwords;
 mod postgres;
 mod rate_limits;
+mod redemptions;
 mod restore;
 mod session_cache;
 mod sessions;
 mod sweep;
+mod tx;
 mod url;
 mod users;
 mod writer;
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::SqlitePool;
-use tokio::time::Instant;
 
 pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
     accounts::RenameOutcome,
     authority::{Asking, Authority},
-    links::{Decoy, Link, LinkKind, LinkRecord, MoveEmailOutcome, NewLink},
+    failures::{Inherit, LoginBackoff, LoginCounter, Turn},
+    known_networks::known_key,
+    links::{Decoy, Link, LinkKind, LinkRecord, NewLink},
+    logins::{Counted, LoginCount, LoginOf, LoginRow, strangers_key},
     mail::{LONGEST_WAIT, MailKind, MailRecord, NewMail, QueuedMail},
     name_key::NameKey,
-    rate_limits::{
-        Counted, Inherit, LimitedAction, LoginBackoff, LoginCount, LoginCounter, LoginOf, LoginRow, RateLimit, Turn,
-        Verdict, known_key, strangers_key,
-    },
+    rate_limits::{LimitedAction, RateLimit, Verdict},
+    redemptions::{EmailChange, MoveEmailOutcome, Redemption, Squatter},
     restore::{Forget, Forgotten, Prepared, Since, SinceAccount},
     sessions::{ActiveSessions, LoginMade, NewSession, Session, SessionCap, SessionRecord, SessionRow, SessionStart},
     sweep::{Cutoffs, Expired},
     url::{DatabaseUrl, PostgresLogin, UrlError},
     users::{Credential, CredentialRow, ListedUser, NewUser, RegisterOutcome, User, UserRow, Welcome},
 };
-use self::{connect::SqliteLock, postgres::pooled, session_cache::SessionCache, writer::Writer};
+use self::{begin::in_time, connect::SqliteLock, session_cache::SessionCache, writer::Writer};
 use crate::domain::time::Timestamp;
 
 /// The time limit of a statement or a transaction, including its wait for a connection or a lock. After it the caller
@@ -65,146 +72,6 @@ enum Db {
     Postgres(postgres::Server),
 }
 
-/// Runs a block on a read connection, compiled once for each database.
-macro_rules! on_read {
-    ($store:expr, $conn:ident => $body:expr) => {
-        match &$store.inner.db {
-            $crate::store::Db::Sqlite { read, .. } => {
-                let mut $conn = read.acquire().await?;
-                $body
-            }
-            $crate::store::Db::Postgres(server) => {
-                $crate::store::in_time(async {
-                    let mut session = server.read().await?;
-                    let $conn = &mut session;
-                    let found = $body;
-                    session.end().await?;
-                    Ok(found)
-                })
-                .await?
-            }
-        }
-    };
-}
-
-/// Like `on_read!`, for a background search that may take long. On PostgreSQL it gets a separate connection without
-/// time limits.
-macro_rules! on_search {
-    ($store:expr, $conn:ident => $body:expr) => {
-        match &$store.inner.db {
-            $crate::store::Db::Sqlite { read, .. } => {
-                let mut $conn = read.acquire().await?;
-                $body
-            }
-            $crate::store::Db::Postgres(server) => {
-                let mut session = server.unlimited().await?;
-                let $conn = &mut session;
-                let found = $body;
-                session.end().await?;
-                found
-            }
-        }
-    };
-}
-
-/// The statements that begin a transaction. They also decide how durable its commit is.
-#[derive(Clone, Copy, Debug)]
-struct Beginning {
-    /// SQLite takes its write lock at the beginning. A transaction that reads first and writes later fails with
-    /// "busy" at once, whatever the busy timeout is.
-    sqlite: &'static str,
-    /// States the isolation level, since a role or a database may have another default.
-    postgres: &'static str,
-    /// Behind a pooler, where a connection keeps no settings.
-    pooled: &'static str,
-}
-
-/// Committed data survives a power failure.
-const DURABLE: Beginning = Beginning {
-    sqlite: "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
-    postgres: "BEGIN ISOLATION LEVEL READ COMMITTED",
-    pooled: pooled!("BEGIN ISOLATION LEVEL READ COMMITTED"),
-};
-
-/// Committed data survives a crash of the process, but a power failure may lose the latest commits. Used for
-/// counters, times and new sessions, so that they don't wait for the disk. A user who loses a session this way logs
-/// in again.
-const RELAXED: Beginning = Beginning {
-    sqlite: "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
-    postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
-    pooled: pooled!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off"),
-};
-
-/// Runs a block inside a transaction on PostgreSQL and commits it, within [`DATABASE_TIMEOUT`].
-macro_rules! on_postgres {
-    ($server:expr, $beginning:expr, $tx:ident => $body:expr) => {
-        $crate::store::in_time(async {
-            let mut session = $server.begin($beginning).await?;
-            let $tx = &mut session;
-            let outcome = $body;
-            session.commit().await?;
-            Ok(outcome)
-        })
-        .await?
-    };
-}
-
-/// Runs a block inside a transaction and commits it, compiled once for each database. A block that fails or is
-/// dropped is rolled back.
-macro_rules! on_write {
-    ($store:expr, $beginning:expr, $tx:ident => $body:expr) => {
-        match &$store.inner.db {
-            $crate::store::Db::Sqlite { write, .. } => {
-                let deadline = tokio::time::Instant::now() + $crate::store::DATABASE_TIMEOUT;
-                let mut connection = $crate::store::until(deadline, write.lock()).await?;
-                let begin = sqlx::Connection::begin_with(&mut *connection, $beginning.sqlite);
-                let mut $tx = $crate::store::until(deadline, begin).await?;
-                let outcome = $body;
-                $tx.commit().await?;
-                outcome
-            }
-            $crate::store::Db::Postgres(server) => $crate::store::on_postgres!(server, $beginning, $tx => $body),
-        }
-    };
-}
-
-/// Runs a block of independent statements. On SQLite there is no transaction around them: its begin and commit would
-/// each cost a round trip to the connection's thread. A single statement there is at least as durable as under
-/// [`RELAXED`]. On PostgreSQL the block is one transaction with one commit.
-macro_rules! on_each {
-    ($store:expr, $beginning:expr, $conn:ident => $body:expr) => {
-        match &$store.inner.db {
-            $crate::store::Db::Sqlite { write, .. } => {
-                $crate::store::in_time(async {
-                    let mut $conn = write.lock().await?;
-                    Ok($body)
-                })
-                .await?
-            }
-            $crate::store::Db::Postgres(server) => $crate::store::on_postgres!(server, $beginning, $conn => $body),
-        }
-    };
-}
-
-use {on_each, on_postgres, on_read, on_search, on_write};
-
-/// Cancels database work that takes too long. On PostgreSQL the limit covers all of it, since a network that drops
-/// every packet closes no connection. On SQLite only the wait for the write lock can take long, so only that is
-/// limited. The rest must not be cancelled half-way, because the session cache must learn the outcome.
-async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    until(Instant::now() + DATABASE_TIMEOUT, work).await
-}
-
-async fn until<T, E>(deadline: Instant, work: impl Future<Output = Result<T, E>>) -> Result<T, Error>
-where
-    Error: From<E>,
-{
-    match tokio::time::timeout_at(deadline, work).await {
-        Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(Error::Unavailable(sqlx::Error::PoolTimedOut)),
-    }
-}
-
 /// An open database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -215,7 +82,7 @@ pub struct Store {
 struct Inner {
     db: Db,
     /// `Some` only on SQLite, where the lock ensures that no other process writes.
-    cache: Option<SessionCache>,
+    cache: Option<Arc<SessionCache>>,
     /// The database file, on SQLite.
     file: Option<PathBuf>,
     _lock: Option<SqliteLock>,
@@ -256,7 +123,7 @@ impl Store {
             }
             DatabaseUrl::Postgres(url) => (Db::Postgres(postgres::Server::open(url, connections).await?), None),
         };
-        let cache = lock.is_some().then(SessionCache::default);
+        let cache = lock.is_some().then(Arc::<SessionCache>::default);
         let file = url.file().map(PathBuf::from);
         Ok(Self { inner: Arc::new(Inner { db, cache, file, _lock: lock }) })
     }
@@ -268,8 +135,7 @@ impl Store {
 
     /// Checks that the database responds.
     pub async fn ping(&self) -> Result<(), Error> {
-        let _one: i32 = on_read!(self, conn => sqlx::query_scalar("SELECT 1").fetch_one(&mut *conn).await?);
-        Ok(())
+        self.read(async |conn| conn.fetch_one::<(i32,)>("SELECT 1", &[]).await.map(drop)).await
     }
 
     /// The database server's clock, so that servers whose clocks differ agree on expiry. `None` on SQLite, which uses
@@ -279,7 +145,7 @@ impl Store {
         let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
         let read = async {
             let mut session = server.read().await?;
-            let millis: i64 = sqlx::query_scalar(sql).fetch_one(&mut session).await?;
+            let (millis,): (i64,) = session.conn().fetch_one(sql, &[]).await?;
             session.end().await?;
             Ok(millis)
         };

@@ -16,7 +16,7 @@ use crate::{
         token::{Token, TokenHash},
     },
     error::{AppError, Field, Problem},
-    store::{Link, LinkKind, MailKind, MoveEmailOutcome, RateLimit, User},
+    store::{EmailChange, Link, LinkKind, MailKind, MoveEmailOutcome, RateLimit, Redemption, Squatter, User},
 };
 
 /// Limit on invalid links per address. It is generous: a reader may open an old mail several times, and many people may
@@ -33,7 +33,8 @@ impl Service {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::Verify]).await?;
         let (stored, _slot) = self.passwords.verify_current(caller, &user, KnownBy::Link, password).await?;
         let network = self.rate_limits.known_network(caller, &user.id);
-        if !self.store.verify_email((&hash, &link), (&stored, &network), self.clock.now()).await? {
+        let redemption = Redemption { hash, link, password_hash: stored, network };
+        if !self.store.verify_email(redemption, self.clock.now()).await? {
             return Err(self.link_error(&hash).await);
         }
         tracing::info!(user = %user.id, "email confirmed");
@@ -73,10 +74,10 @@ impl Service {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::ChangeEmail]).await?;
         let (stored, _slot) = self.passwords.verify_current(caller, &user, KnownBy::Link, password).await?;
         let notice = self.outbox.new_mail(MailKind::EmailChanged);
-        let email = address_of(&link)?;
-        let (held, network) =
-            (self.rate_limits.inherit(&user.email, email.as_str()), self.rate_limits.known_network(caller, &user.id));
-        let moved = self.store.move_email((&hash, &link), (&email, held), (&stored, &network), &notice).await?;
+        let change = self.email_change(&user, address_of(&link)?);
+        let network = self.rate_limits.known_network(caller, &user.id);
+        let redemption = Redemption { hash, link: link.clone(), password_hash: stored, network };
+        let moved = self.store.move_email(redemption, change, notice).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
     }
@@ -95,14 +96,18 @@ impl Service {
         let password = self.passwords.judge_and_hash(Some(caller), &restored, Field::NewPassword, password).await?;
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
         let squatter = holder.filter(|holder| holder.id != user.id);
-        let squatter = squatter.map(|squatter| (squatter.id.clone(), self.rate_limits.release_username(&squatter)));
-        let notice = self.outbox.new_mail(MailKind::EmailUndone);
-        let (link_of, network) = ((&hash, &link), self.rate_limits.known_network(caller, &user.id));
-        let set = (password.as_str(), network.as_str());
-        let email = (&email, self.rate_limits.inherit(&user.email, email.as_str()));
-        let moved = self.store.undo_email(link_of, email, set, squatter, &notice).await?;
+        let squatter =
+            squatter.map(|squatter| Squatter { left: self.rate_limits.release_username(&squatter), user: squatter.id });
+        let (change, notice) = (self.email_change(&user, email), self.outbox.new_mail(MailKind::EmailUndone));
+        let network = self.rate_limits.known_network(caller, &user.id);
+        let redemption = Redemption { hash, link: link.clone(), password_hash: password, network };
+        let moved = self.store.undo_email(redemption, change, squatter, notice).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
+    }
+
+    fn email_change(&self, user: &User, email: Email) -> EmailChange {
+        EmailChange { held: self.rate_limits.inherit(&user.email, email.as_str()), email }
     }
 
     /// Returns why a link that was valid a moment ago was rejected: it was used, or a concurrent login rehashed the

@@ -4,7 +4,7 @@ use super::{Caller, Error, Service, outbox::MAIL_REQUESTS};
 use crate::{
     domain::{email::Email, requests::NewPassword},
     error::{AppError, Field},
-    store::{LinkKind, MailKind},
+    store::{LinkKind, MailKind, Redemption},
 };
 
 impl Service {
@@ -29,7 +29,8 @@ impl Service {
         let password = self.passwords.judge_and_hash(Some(caller), &user, Field::NewPassword, password).await?;
         let notice = self.outbox.new_mail(MailKind::PasswordReset);
         let network = self.rate_limits.known_network(caller, &user.id);
-        let ended = self.store.reset_password((&hash, &link), &password, &network, &notice).await?;
+        let redemption = Redemption { hash, link, password_hash: password, network };
+        let ended = self.store.reset_password(redemption, notice).await?;
         let sessions_ended = ended.ok_or(AppError::LinkInvalid)?;
         self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, "password reset by mail");

@@ -1,8 +1,12 @@
 //! Personal access tokens.
 
 use super::{
-    Asking, DURABLE, Error, NewMail, Store, User, UserRow, authority::lock_active, lock::Locks, mail::enqueue_mail,
-    on_read, on_write,
+    Asking, Error, NewMail, Store, User, UserRow,
+    authority::lock_active,
+    begin::DURABLE,
+    mail::enqueue_mail,
+    tx::{Tx, values},
+    users::select_users,
 };
 use crate::domain::{time::Timestamp, token::TokenHash, token_name::TokenName, token_scope::TokenScope};
 
@@ -76,13 +80,9 @@ pub enum IssueOutcome {
 }
 
 /// Revokes every token of an account. Used when its password is set without the old one.
-macro_rules! revoke_access_tokens {
-    ($tx:ident, $user:expr) => {{
-        sqlx::query("DELETE FROM access_tokens WHERE user_id = $1").bind($user).execute(&mut *$tx).await?;
-    }};
+pub(super) async fn revoke_access_tokens(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
+    tx.execute("DELETE FROM access_tokens WHERE user_id = $1", values![user]).await.map(drop)
 }
-
-pub(super) use revoke_access_tokens;
 
 impl Store {
     /// Creates a token for an account that has fewer than `most`, and enqueues `notice` for the owner.
@@ -93,36 +93,33 @@ impl Store {
         most: u32,
         notice: Option<&NewMail>,
     ) -> Result<IssueOutcome, Error> {
-        Ok(on_write!(self, DURABLE, tx => {
+        let sql = "INSERT INTO access_tokens (id, user_id, token_hash, name, scope, created_at, expires_at) \
+                   SELECT $1, $2, $3, $4, $5, $6, $7 \
+                   WHERE (SELECT COUNT(*) FROM access_tokens WHERE user_id = $2 AND expires_at > $6) < $8";
+        self.write(DURABLE, async |tx| {
             let user = &asking.user;
-            if lock_active!(tx, asking) {
-                let sql = "INSERT INTO access_tokens (id, user_id, token_hash, name, scope, created_at, expires_at) \
-                           SELECT $1, $2, $3, $4, $5, $6, $7 \
-                           WHERE (SELECT COUNT(*) FROM access_tokens WHERE user_id = $2 AND expires_at > $6) < $8";
-                let rows = sqlx::query(sql)
-                    .bind(&new.id)
-                    .bind(user)
-                    .bind(new.token_hash.as_bytes().as_slice())
-                    .bind(new.name.as_str())
-                    .bind(new.scope.name())
-                    .bind(new.created_at.as_millis())
-                    .bind(new.expires_at.as_millis())
-                    .bind(i64::from(most))
-                    .execute(&mut *tx)
-                    .await?
-                    .rows_affected();
-                if rows == 1 {
-                    if let Some(notice) = notice {
-                        enqueue_mail!(tx, notice, Some(user), "");
-                    }
-                    IssueOutcome::Done
-                } else {
-                    IssueOutcome::TooMany
-                }
-            } else {
-                IssueOutcome::SessionEnded
+            if !lock_active(tx, asking).await? {
+                return Ok(IssueOutcome::SessionEnded);
             }
-        }))
+            let values = values![
+                &new.id,
+                user,
+                &new.token_hash,
+                new.name.as_str(),
+                new.scope.name(),
+                new.created_at,
+                new.expires_at,
+                most,
+            ];
+            if tx.execute(sql, values).await? == 0 {
+                return Ok(IssueOutcome::TooMany);
+            }
+            if let Some(notice) = notice {
+                enqueue_mail(tx, notice, Some(user), "").await?;
+            }
+            Ok(IssueOutcome::Done)
+        })
+        .await
     }
 
     /// The tokens of an account that expire after `now`, the newest first. Tokens created in the future, because the
@@ -130,20 +127,16 @@ impl Store {
     pub async fn list_access_tokens(&self, user: &str, now: Timestamp) -> Result<Vec<AccessTokenRecord>, Error> {
         let sql = "SELECT id, name, scope, created_at, last_used_at, expires_at FROM access_tokens \
                    WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id DESC";
-        Ok(on_read!(self, conn => {
-            sqlx::query_as(sql).bind(user).bind(now.as_millis()).fetch_all(&mut *conn).await?
-        }))
+        self.read(async |conn| conn.fetch_all(sql, values![user, now]).await).await
     }
 
     /// The token with this hash, even if it has expired.
     pub async fn find_access_token(&self, hash: &TokenHash) -> Result<Option<AccessToken>, Error> {
-        let sql = "SELECT t.id AS token_id, t.scope, t.created_at AS begun_at, t.last_used_at, t.expires_at, \
-                   u.id, u.email, u.username, u.created_at, u.disabled_at, u.email_verified_at \
-                   FROM access_tokens t JOIN users u ON u.id = t.user_id \
-                   WHERE t.token_hash = $1 AND u.disabled_at IS NULL";
-        let row: Option<AccessTokenRow> = on_read!(self, conn => {
-            sqlx::query_as(sql).bind(hash.as_bytes().as_slice()).fetch_optional(&mut *conn).await?
-        });
+        let sql = select_users!(
+            ", access_tokens.id AS token_id, scope, access_tokens.created_at AS begun_at, last_used_at, expires_at",
+            "JOIN access_tokens ON user_id = users.id WHERE token_hash = $1 AND disabled_at IS NULL"
+        );
+        let row: Option<AccessTokenRow> = self.read(async |conn| conn.fetch_optional(sql, values![hash]).await).await?;
         Ok(row.and_then(|row| {
             Some(AccessToken {
                 id: row.token_id,
@@ -159,22 +152,20 @@ impl Store {
 
     /// Revokes a token. When this returns, no server accepts it any more.
     pub async fn revoke_access_token(&self, id: &str) -> Result<(), Error> {
-        on_write!(self, DURABLE, tx => {
-            sqlx::query("DELETE FROM access_tokens WHERE id = $1").bind(id).execute(&mut *tx).await?;
-        });
-        Ok(())
+        let sql = "DELETE FROM access_tokens WHERE id = $1";
+        self.write(DURABLE, async |tx| tx.execute(sql, values![id]).await.map(drop)).await
     }
 
     /// Revokes a token of an account. Returns `false` if the account has no token with this id, or `None` if the
     /// requesting session or token has ended.
     pub async fn revoke_access_token_of(&self, asking: &Asking, id: &str) -> Result<Option<bool>, Error> {
-        Ok(on_write!(self, DURABLE, tx => {
-            if lock_active!(tx, asking) {
-                let sql = "DELETE FROM access_tokens WHERE id = $1 AND user_id = $2";
-                Some(sqlx::query(sql).bind(id).bind(&asking.user).execute(&mut *tx).await?.rows_affected() == 1)
-            } else {
-                None
+        self.write(DURABLE, async |tx| {
+            if !lock_active(tx, asking).await? {
+                return Ok(None);
             }
-        }))
+            let sql = "DELETE FROM access_tokens WHERE id = $1 AND user_id = $2";
+            Ok(Some(tx.execute(sql, values![id, &asking.user]).await? == 1))
+        })
+        .await
     }
 }

@@ -1,11 +1,12 @@
 //! Changing usernames and deleting accounts.
 
 use super::{
-    Authority, DURABLE, Error, Inherit, Store,
+    Authority, Error, Inherit, Store,
     authority::lock_authorized,
-    lock::Locks,
-    on_write,
-    rate_limits::{forget_counts, inherit_failures},
+    begin::{DURABLE, uncancelled},
+    failures::{forget_counts, inherit_failures},
+    tx::{Tx, values},
+    users::is_name_taken,
 };
 use crate::domain::username::Username;
 
@@ -20,6 +21,15 @@ pub enum RenameOutcome {
     SessionEnded,
 }
 
+/// Deletes an account and its counters. Strangers' failures with its username remain (`left`).
+pub(super) async fn delete_account(tx: &mut Tx<'_>, user: &str, left: &Inherit) -> Result<(), Error> {
+    tx.invalidate_user(user);
+    forget_counts(tx, user).await?;
+    inherit_failures(tx, left).await?;
+    tx.execute("DELETE FROM users WHERE id = $1", values![user]).await?;
+    tx.note_remains().await
+}
+
 impl Store {
     /// Changes an account's username, for its owner or the operator. Strangers' failures with the new username apply
     /// to the account (`held`). They also remain with the previous username (`left`).
@@ -29,25 +39,25 @@ impl Store {
         username: &Username,
         (held, left): (Inherit, Inherit),
     ) -> Result<RenameOutcome, Error> {
-        let (store, username) = (self.clone(), username.clone());
-        let renamed = self.uncancelled(async move {
-            let _forgotten = store.forget_user_afterwards(authority.user());
-            Ok(on_write!(store, DURABLE, tx => {
-                let active = lock_authorized!(tx, &authority);
+        let username = username.clone();
+        let renamed = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
+                let user = authority.user();
+                let active = lock_authorized(tx, &authority).await?;
                 if active {
+                    tx.invalidate_user(user);
                     let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
-                    sqlx::query(sql).bind(authority.user()).bind(username.as_str()).bind(username.key()).execute(&mut *tx).await?;
-                    inherit_failures!(tx, &held);
-                    inherit_failures!(tx, &left);
+                    tx.execute(sql, values![user, username.as_str(), username.key()]).await?;
+                    inherit_failures(tx, &held).await?;
+                    inherit_failures(tx, &left).await?;
                 }
-                active
-            }))
+                Ok(active)
+            })
         });
         match renamed.await {
             Ok(true) => Ok(RenameOutcome::Done),
             Ok(false) => Ok(RenameOutcome::SessionEnded),
-            // The unique constraint decides, so that two concurrent requests can't both get it.
-            Err(Error::Fault(sqlx::Error::Database(e))) if e.is_unique_violation() => Ok(RenameOutcome::Taken),
+            Err(error) if is_name_taken(&error) => Ok(RenameOutcome::Taken),
             Err(error) => Err(error),
         }
     }
@@ -57,25 +67,22 @@ impl Store {
     /// `None`, and changes nothing, if the requesting session has ended.
     pub async fn delete_user(&self, authority: Authority, left: Inherit) -> Result<Option<()>, Error> {
         let store = self.clone();
-        self.uncancelled(async move {
-            let user = authority.user();
-            let _ended = store.forget_user_afterwards(user);
-            let deleted = on_write!(store, DURABLE, tx => {
-                let active = lock_authorized!(tx, &authority);
+        uncancelled(Box::pin(async move {
+            let deleted = store.write(DURABLE, async |tx| {
+                let user = authority.user();
+                let active = lock_authorized(tx, &authority).await?;
                 if active {
                     let sql = "DELETE FROM mails WHERE user_id IS NULL \
                                AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
-                    sqlx::query(sql).bind(user).execute(&mut *tx).await?;
-                    forget_counts!(tx, user);
-                    inherit_failures!(tx, &left);
-                    sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&mut *tx).await?;
-                    tx.note_remains().await?;
+                    tx.execute(sql, values![user]).await?;
+                    delete_account(tx, user, &left).await?;
                 }
-                active.then_some(())
+                Ok(active.then_some(()))
             });
+            let deleted = deleted.await?;
             store.empty_log().await;
             Ok(deleted)
-        })
+        }))
         .await
     }
 }

@@ -1,6 +1,9 @@
 //! Who may change an account: its owner with a session or access token, or the operator.
 
-use super::{Error, Store, on_read};
+use super::{
+    Error, Store,
+    tx::{Conn, Tx, values},
+};
 use crate::domain::token::TokenHash;
 
 /// The session or personal access token of a request, as it was when it was checked.
@@ -14,35 +17,28 @@ pub struct Asking {
     pub token_hash: TokenHash,
 }
 
-/// $1 the session or access token, $2 the user, $3 the token's hash.
-pub(super) const ACTIVE: &str = "SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND \
-    (EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 AND token_hash = $3) \
-     OR EXISTS (SELECT 1 FROM access_tokens WHERE id = $1 AND user_id = $2 AND token_hash = $3))";
-
 /// Whether the session or access token still has the same token, and its account is enabled.
-macro_rules! is_active {
-    ($conn:ident, $asking:expr) => {{
-        let asking: &$crate::store::Asking = $asking;
-        let query = sqlx::query_scalar($crate::store::authority::ACTIVE).bind(&asking.id).bind(&asking.user);
-        let found: Option<String> =
-            query.bind(asking.token_hash.as_bytes().as_slice()).fetch_optional(&mut *$conn).await?;
-        found.is_some()
-    }};
+async fn is_active(conn: &mut Conn<'_>, asking: &Asking) -> Result<bool, Error> {
+    let sql = "SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND \
+               (EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 AND token_hash = $3) \
+                OR EXISTS (SELECT 1 FROM access_tokens WHERE id = $1 AND user_id = $2 AND token_hash = $3))";
+    conn.exists(sql, values![&asking.id, &asking.user, &asking.token_hash]).await
 }
-
-pub(super) use is_active;
 
 /// Locks an account. Returns whether it is enabled and the session or access token still has the same token. A
 /// session that was renewed since the check has another token, and the old one is no longer valid.
-macro_rules! lock_active {
-    ($tx:ident, $asking:expr) => {{
-        let asking: &$crate::store::Asking = $asking;
-        $tx.lock_user(&asking.user).await?;
-        $crate::store::authority::is_active!($tx, asking)
-    }};
+pub(super) async fn lock_active(tx: &mut Tx<'_>, asking: &Asking) -> Result<bool, Error> {
+    tx.lock_user(&asking.user).await?;
+    is_active(tx, asking).await
 }
 
-pub(super) use lock_active;
+/// Locks an account, and returns whether it may be changed with this authority.
+pub(super) async fn lock_authorized(tx: &mut Tx<'_>, authority: &Authority) -> Result<bool, Error> {
+    match authority {
+        Authority::Asking(asking) => lock_active(tx, asking).await,
+        Authority::Operator { user } => tx.lock_user(user).await.map(|()| true),
+    }
+}
 
 /// Who may change an account.
 #[derive(Clone, Debug)]
@@ -65,25 +61,9 @@ impl Authority {
     }
 }
 
-/// Locks an account, and returns whether it may be changed with this authority.
-macro_rules! lock_authorized {
-    ($tx:ident, $authority:expr) => {{
-        let authority: &$crate::store::Authority = $authority;
-        match authority {
-            $crate::store::Authority::Asking(asking) => $crate::store::authority::lock_active!($tx, asking),
-            $crate::store::Authority::Operator { user } => {
-                $tx.lock_user(user).await?;
-                true
-            }
-        }
-    }};
-}
-
-pub(super) use lock_authorized;
-
 impl Store {
     /// Whether the session or access token still has the same token, and its account is enabled.
     pub async fn still_asks(&self, asking: &Asking) -> Result<bool, Error> {
-        Ok(on_read!(self, conn => is_active!(conn, asking)))
+        self.read(async |conn| is_active(conn, asking).await).await
     }
 }

@@ -1,28 +1,9 @@
 //! Where the two databases differ: waiting for rows that another transaction has locked.
 
-use sqlx::{Postgres, Sqlite, Transaction};
-
-use super::postgres::Session;
-
-/// A transaction that can lock a user. Logins, logouts of all sessions, disabling and password changes of one account
-/// then run one after the other.
-pub trait Locks {
-    /// Waits until no other transaction has locked the user's row.
-    async fn lock_user(&mut self, user: &str) -> Result<(), sqlx::Error>;
-
-    /// Notes that rows were deleted whose bytes must not remain in the file. Only SQLite leaves such bytes, which
-    /// [`super::Store::rewrite`] removes. The flag is the file's `PRAGMA user_version`, which SQLite reserves for
-    /// applications.
-    async fn note_remains(&mut self) -> Result<(), sqlx::Error>;
-
-    /// The statements that store the last use of a session and of a personal access token: $1 the hash, $2 the time.
-    /// They skip a row that another transaction has locked, which is about to end or renew it. Waiting for it while
-    /// other rows are locked could cause a deadlock.
-    fn touch_statements(&self) -> [&'static str; 2];
-
-    /// Chooses between a plain statement and one that skips rows that another transaction has locked.
-    fn skipping_locked(&self, statements: [&'static str; 2]) -> &'static str;
-}
+use super::{
+    Error,
+    tx::{Conn, Tx, values},
+};
 
 macro_rules! touch_statements {
     ($skip_locked:literal) => {
@@ -43,40 +24,44 @@ macro_rules! touch_statements {
     };
 }
 
-impl Locks for Session<Transaction<'static, Postgres>> {
-    async fn lock_user(&mut self, user: &str) -> Result<(), sqlx::Error> {
-        let sql = "SELECT id FROM users WHERE id = $1 FOR UPDATE";
-        sqlx::query(sql).bind(user).execute(self).await.map(drop)
+impl Tx<'_> {
+    /// Waits until no other transaction has locked the user's row, and locks it. Logins, logouts of all sessions,
+    /// disabling and password changes of one account then run one after the other. On SQLite it does nothing: a
+    /// transaction that writes has locked the whole file.
+    pub async fn lock_user(&mut self, user: &str) -> Result<(), Error> {
+        match self.conn {
+            Conn::Sqlite(_) => Ok(()),
+            Conn::Postgres { .. } => {
+                self.execute("SELECT id FROM users WHERE id = $1 FOR UPDATE", values![user]).await.map(drop)
+            }
+        }
     }
 
-    async fn note_remains(&mut self) -> Result<(), sqlx::Error> {
-        Ok(())
+    /// Notes that rows were deleted whose bytes must not remain in the file. Only SQLite leaves such bytes, which
+    /// [`super::Store::rewrite`] removes. The flag is the file's `PRAGMA user_version`, which SQLite reserves for
+    /// applications.
+    pub async fn note_remains(&mut self) -> Result<(), Error> {
+        match self.conn {
+            Conn::Sqlite(_) => self.execute("PRAGMA user_version = 1", &[]).await.map(drop),
+            Conn::Postgres { .. } => Ok(()),
+        }
     }
 
-    fn touch_statements(&self) -> [&'static str; 2] {
-        touch_statements!(" FOR UPDATE SKIP LOCKED")
+    /// The statements that store the last use of a session and of a personal access token: $1 the hash, $2 the time.
+    /// They skip a row that another transaction has locked, which is about to end or renew it. Waiting for it while
+    /// other rows are locked could cause a deadlock.
+    pub fn touch_statements(&self) -> [&'static str; 2] {
+        match self.conn {
+            Conn::Sqlite(_) => touch_statements!(""),
+            Conn::Postgres { .. } => touch_statements!(" FOR UPDATE SKIP LOCKED"),
+        }
     }
 
-    fn skipping_locked(&self, [_, skipping]: [&'static str; 2]) -> &'static str {
-        skipping
-    }
-}
-
-impl Locks for Transaction<'_, Sqlite> {
-    /// Does nothing: a transaction that writes has locked the whole file.
-    async fn lock_user(&mut self, _user: &str) -> Result<(), sqlx::Error> {
-        Ok(())
-    }
-
-    async fn note_remains(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("PRAGMA user_version = 1").execute(&mut **self).await.map(drop)
-    }
-
-    fn touch_statements(&self) -> [&'static str; 2] {
-        touch_statements!("")
-    }
-
-    fn skipping_locked(&self, [plain, _]: [&'static str; 2]) -> &'static str {
-        plain
+    /// Chooses between a plain statement and one that skips rows that another transaction has locked.
+    pub fn skipping_locked(&self, [plain, skipping]: [&'static str; 2]) -> &'static str {
+        match self.conn {
+            Conn::Sqlite(_) => plain,
+            Conn::Postgres { .. } => skipping,
+        }
     }
 }

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::{Asking, DURABLE, Error, RELAXED, Store, authority::lock_active, lock::Locks, on_each, on_read, on_write};
+use super::{
+    Asking, Error, Store,
+    authority::lock_active,
+    begin::{DURABLE, RELAXED},
+    tx::{Tx, Value, values},
+};
 use crate::domain::time::{CLOCK_TOLERANCE, Timestamp};
 
 /// The kind of a mail.
@@ -38,14 +43,15 @@ impl MailKind {
         self.into()
     }
 
-    /// Whether it is a security notice about an account. While the account is disabled, such mail stays queued until
-    /// it is enabled again.
+    /// Security notices about an account. While the account is disabled, such mail stays queued until it is enabled
+    /// again.
+    const WAITS_WHILE_CLOSED: [Self; 5] =
+        [Self::PasswordChanged, Self::PasswordReset, Self::TokenMade, Self::EmailChanged, Self::EmailUndone];
+
+    /// Whether it stays queued while its account is disabled.
     #[must_use]
-    pub const fn waits_while_closed(self) -> bool {
-        matches!(
-            self,
-            Self::PasswordChanged | Self::PasswordReset | Self::TokenMade | Self::EmailChanged | Self::EmailUndone
-        )
+    pub fn waits_while_closed(self) -> bool {
+        Self::WAITS_WHILE_CLOSED.contains(&self)
     }
 }
 
@@ -100,70 +106,62 @@ struct MailRow {
     attempts: i64,
 }
 
-/// Adds a mail to the queue.
-macro_rules! enqueue_mail {
-    ($tx:ident, $mail:expr, $user:expr, $address:expr) => {{
-        let (mail, user, address): (&$crate::store::NewMail, Option<&str>, &str) = ($mail, $user, $address);
-        let sql = "INSERT INTO mails (id, kind, user_id, address, created_at, due_at, attempts) \
-                   VALUES ($1, $2, $3, $4, $5, $6, 0)";
-        sqlx::query(sql)
-            .bind(&mail.id)
-            .bind(mail.kind.name())
-            .bind(user)
-            .bind(address)
-            .bind(mail.created_at.as_millis())
-            .bind(mail.due_at.as_millis())
-            .execute(&mut *$tx)
-            .await?;
-    }};
+/// Adds a mail to the queue: about an account, or to an address.
+pub(super) async fn enqueue_mail(
+    tx: &mut Tx<'_>,
+    mail: &NewMail,
+    user: Option<&str>,
+    address: &str,
+) -> Result<(), Error> {
+    let sql = "INSERT INTO mails (id, kind, user_id, address, created_at, due_at, attempts) \
+               VALUES ($1, $2, $3, $4, $5, $6, 0)";
+    let values = values![&mail.id, mail.kind.name(), user, address, mail.created_at, mail.due_at];
+    tx.execute(sql, values).await.map(drop)
 }
-
-pub(super) use enqueue_mail;
 
 /// The longest delay before another attempt. A mail that seems to wait longer was delayed before the clock was put
 /// back, and is due.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
-/// The mail that is due first: $1 now, $2 the latest valid due time. Excludes security notices for disabled accounts,
-/// as [`MailKind::waits_while_closed`] defines them.
+/// The mail that is due first: $1 now, $2 the latest valid due time, $3 to $7 the kinds that wait while an account is
+/// disabled.
 macro_rules! due {
     () => {
         "SELECT id FROM mails WHERE (due_at <= $1 OR due_at > $2) \
-         AND NOT (kind IN ('password_changed', 'password_reset', 'token_made', 'email_changed', 'email_undone') \
+         AND NOT (kind IN ($3, $4, $5, $6, $7) \
              AND EXISTS (SELECT 1 FROM users WHERE id = user_id AND disabled_at IS NOT NULL)) \
          ORDER BY due_at, id LIMIT 1"
     };
 }
 
-/// $1 and $2 as in `due!`, $3 the time until which no other worker claims the mail.
+/// $1 to $7 as in `due!`, $8 the time until which no other worker claims the mail.
 const CLAIM: &str = concat!(
-    "UPDATE mails SET due_at = $3, attempts = attempts + 1 WHERE (due_at <= $1 OR due_at > $2) AND id IN (",
+    "UPDATE mails SET due_at = $8, attempts = attempts + 1 WHERE (due_at <= $1 OR due_at > $2) AND id IN (",
     due!(),
     ") RETURNING id, kind, user_id, address, created_at, attempts"
 );
 
-fn latest_due(now: Timestamp) -> i64 {
-    now.plus(LONGEST_WAIT).plus(CLOCK_TOLERANCE).as_millis()
+/// The values for `due!`.
+fn due(now: Timestamp) -> Vec<Value<'static>> {
+    let mut values = vec![now.into(), now.plus(LONGEST_WAIT).plus(CLOCK_TOLERANCE).into()];
+    values.extend(MailKind::WAITS_WHILE_CLOSED.map(|kind| Value::from(kind.name())));
+    values
 }
 
 impl Store {
     /// Adds a mail to the queue: about an account, or to an address.
     pub async fn enqueue_mail(&self, mail: &NewMail, user: Option<&str>, address: &str) -> Result<(), Error> {
-        on_write!(self, DURABLE, tx => enqueue_mail!(tx, mail, user, address));
-        Ok(())
+        self.write(DURABLE, async |tx| enqueue_mail(tx, mail, user, address).await).await
     }
 
     /// Claims a mail that is due. No other worker claims it for the duration of `lease`.
     pub async fn claim_mail(&self, now: Timestamp, lease: Duration) -> Result<Option<QueuedMail>, Error> {
+        let mut values = due(now);
+        values.push(now.plus(lease).into());
         let row: Option<MailRow> = loop {
-            let rows: Vec<MailRow> = on_each!(self, RELAXED, tx => sqlx::query_as(CLAIM)
-                .bind(now.as_millis())
-                .bind(latest_due(now))
-                .bind(now.plus(lease).as_millis())
-                .fetch_all(&mut *tx)
-                .await?);
+            let rows: Vec<MailRow> = self.each(async |conn| conn.fetch_all(CLAIM, &values).await).await?;
             // Another server may have claimed this mail while another one is due.
-            if !rows.is_empty() || !self.has_mail(now).await? {
+            if !rows.is_empty() || !self.read(async |conn| conn.exists(due!(), &due(now)).await).await? {
                 break rows.into_iter().next();
             }
         };
@@ -180,60 +178,59 @@ impl Store {
         }))
     }
 
-    async fn has_mail(&self, now: Timestamp) -> Result<bool, Error> {
-        let due: Option<String> = on_read!(self, conn => {
-            let query = sqlx::query_scalar(due!()).bind(now.as_millis()).bind(latest_due(now));
-            query.fetch_optional(&mut *conn).await?
-        });
-        Ok(due.is_some())
-    }
-
     /// Delays a mail until a later time.
     pub async fn delay_mail(&self, mail: &str, until: Timestamp) -> Result<(), Error> {
-        on_write!(self, RELAXED, tx => {
-            let sql = "UPDATE mails SET due_at = $2 WHERE id = $1";
-            sqlx::query(sql).bind(mail).bind(until.as_millis()).execute(&mut *tx).await?;
-        });
-        Ok(())
+        let sql = "UPDATE mails SET due_at = $2 WHERE id = $1";
+        self.write(RELAXED, async |tx| tx.execute(sql, values![mail, until]).await.map(drop)).await
     }
 
     /// Deletes a mail from the queue.
     pub async fn delete_mail(&self, mail: &str) -> Result<(), Error> {
-        on_write!(self, RELAXED, tx => {
-            sqlx::query("DELETE FROM mails WHERE id = $1").bind(mail).execute(&mut *tx).await?;
-        });
-        Ok(())
+        let sql = "DELETE FROM mails WHERE id = $1";
+        self.write(RELAXED, async |tx| tx.execute(sql, values![mail]).await.map(drop)).await
     }
 
     /// Every queued mail about an account.
     pub async fn mails_of(&self, user: &str) -> Result<Vec<MailRecord>, Error> {
         let sql =
             "SELECT kind, address, created_at, due_at, attempts FROM mails WHERE user_id = $1 ORDER BY created_at";
-        Ok(on_read!(self, conn => sqlx::query_as(sql).bind(user).fetch_all(&mut *conn).await?))
+        self.read(async |conn| conn.fetch_all(sql, values![user]).await).await
     }
 
     /// Enqueues a mail about an account to another address. Returns `None`, and changes nothing, if the requesting
     /// session has ended.
     pub async fn enqueue_mail_for(&self, mail: &NewMail, asking: &Asking, address: &str) -> Result<Option<()>, Error> {
-        Ok(on_write!(self, DURABLE, tx => {
-            let active = lock_active!(tx, asking);
+        self.write(DURABLE, async |tx| {
+            let active = lock_active(tx, asking).await?;
             if active {
-                enqueue_mail!(tx, mail, Some(&asking.user), address);
+                enqueue_mail(tx, mail, Some(&asking.user), address).await?;
             }
-            active.then_some(())
-        }))
+            Ok(active.then_some(()))
+        })
+        .await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::DatabaseUrl;
 
-    #[test]
-    fn the_queue_keeps_back_what_waits_while_an_account_is_closed_and_nothing_else() {
+    #[tokio::test]
+    async fn the_queue_keeps_back_what_waits_while_an_account_is_closed_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = DatabaseUrl::Sqlite(folder.path().join("a.db"));
+        let (store, now) = (Store::open(&url, 1).await.expect("a store"), Timestamp::from_millis(0));
+        let sql = "INSERT INTO users \
+                   (id, email, email_key, username, username_key, password_hash, created_at, disabled_at) \
+                   VALUES ('ann', '', '', '', '', '', 0, 0)";
+        store.write(DURABLE, async |tx| tx.execute(sql, &[]).await).await.expect("an account");
         for &kind in MailKind::VARIANTS {
-            let excluded = CLAIM.contains(&format!("'{}'", kind.name()));
-            assert_eq!(excluded, kind.waits_while_closed(), "{kind:?}");
+            let mail = NewMail { id: kind.name().to_owned(), kind, created_at: now, due_at: now };
+            store.enqueue_mail(&mail, Some("ann"), "").await.expect("queued");
+            let claimed = store.claim_mail(now, LONGEST_WAIT).await.expect("tried");
+            assert_eq!(claimed.is_none(), kind.waits_while_closed(), "{kind:?}");
+            store.delete_mail(&mail.id).await.expect("deleted");
         }
     }
 }

@@ -11,9 +11,10 @@ use std::{
 };
 
 use super::{
-    DURABLE, Error, Store,
+    Error, Store,
+    begin::DURABLE,
     files::{beside, open_private, sync_folder_of},
-    on_read, on_write,
+    tx::values,
 };
 
 const COUNT: &str = "SELECT value FROM server_facts WHERE name = 'uses'";
@@ -86,19 +87,17 @@ impl Store {
     /// Stores a count that is higher than this database's and than the mark at `place`. Returns it, for [`set`].
     pub(super) async fn outdo_uses_of(&self, place: &Path) -> Result<String, Error> {
         let uses = self.uses().await?.max(read(place)).saturating_add(1).to_string();
-        on_write!(self, DURABLE, tx => sqlx::query(SET).bind(&uses).execute(&mut *tx).await.map(drop)?);
+        self.write(DURABLE, async |tx| tx.execute(SET, values![&uses]).await).await?;
         Ok(uses)
     }
 
     async fn uses(&self) -> Result<u64, Error> {
-        let uses: Option<String> = on_read!(self, conn => sqlx::query_scalar(COUNT).fetch_optional(&mut *conn).await?);
-        Ok(uses.and_then(|uses| uses.parse().ok()).unwrap_or(0))
+        let uses: Option<(String,)> = self.read(async |conn| conn.fetch_optional(COUNT, &[]).await).await?;
+        Ok(uses.and_then(|(uses,)| uses.parse().ok()).unwrap_or(0))
     }
 
     async fn has_accounts(&self) -> Result<bool, Error> {
-        let sql = "SELECT id FROM users LIMIT 1";
-        let found: Option<String> = on_read!(self, conn => sqlx::query_scalar(sql).fetch_optional(&mut *conn).await?);
-        Ok(found.is_some())
+        self.read(async |conn| conn.exists("SELECT id FROM users LIMIT 1", &[]).await).await
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sqlx::{Connection, Executor, SqliteConnection, migrate::Migration, migrate::Migrator};
+use sqlx::{Connection, SqliteConnection, migrate::Migration, migrate::Migrator};
 use tokio::time::Instant;
 
-use super::{Db, Error, Store, postgres::Server};
+use super::{
+    Db, Error, Store,
+    postgres::Server,
+    tx::{Conn, values},
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -51,25 +55,23 @@ struct Place<'a> {
     remedy: &'a str,
 }
 
-macro_rules! found {
-    ($conn:expr, $tables:expr) => {{
-        let tables: Vec<String> = sqlx::query_scalar($tables).fetch_all(&mut *$conn).await?;
-        let noted = tables.iter().any(|name| name == MIGRATIONS_TABLE);
-        let applied: Vec<(i64, Vec<u8>)> =
-            if noted { sqlx::query_as(SELECT_APPLIED).fetch_all(&mut *$conn).await? } else { Vec::new() };
-        Found { tables, applied: applied.into_iter().collect() }
-    }};
+/// Reads which tables exist, by the query for this database, and which migrations were applied.
+async fn find(conn: &mut Conn<'_>, select_tables: &'static str) -> Result<Found, Error> {
+    let tables: Vec<String> = conn.fetch_column(select_tables, &[]).await?;
+    let has_applied = tables.iter().any(|name| name == MIGRATIONS_TABLE);
+    let applied: Vec<(i64, Vec<u8>)> =
+        if has_applied { conn.fetch_all(SELECT_APPLIED, &[]).await? } else { Vec::new() };
+    Ok(Found { tables, applied: applied.into_iter().collect() })
 }
 
-macro_rules! apply {
-    ($conn:expr, $pending:expr) => {{
-        (&mut *$conn).execute(CREATE_MIGRATIONS_TABLE).await?;
-        for migration in $pending {
-            (&mut *$conn).execute(migration.sql.clone()).await?;
-            let note = sqlx::query(INSERT_APPLIED).bind(migration.version).bind(&*migration.description);
-            note.bind(&*migration.checksum).execute(&mut *$conn).await?;
-        }
-    }};
+async fn apply(conn: &mut Conn<'_>, pending: Vec<&Migration>) -> Result<(), Error> {
+    conn.execute_script(CREATE_MIGRATIONS_TABLE).await?;
+    for migration in pending {
+        conn.execute_script(migration.sql.clone()).await?;
+        let values = values![migration.version, &*migration.description, &*migration.checksum];
+        conn.execute(INSERT_APPLIED, values).await?;
+    }
+    Ok(())
 }
 
 impl Store {
@@ -89,10 +91,11 @@ impl Store {
 
 async fn migrate_sqlite(connection: &mut SqliteConnection, name: &str) -> Result<(), Error> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let found = found!(tx, TABLES_OF_SQLITE);
+    let mut conn = Conn::Sqlite(&mut tx);
+    let found = find(&mut conn, TABLES_OF_SQLITE).await?;
     let pending = found.pending(&Place { name, remedy: "Name another file in database.url." })?;
     if !pending.is_empty() {
-        apply!(tx, pending);
+        apply(&mut conn, pending).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -120,19 +123,18 @@ fn is_in_use(cause: &sqlx::Error) -> bool {
 
 async fn migrate_once(server: &Server) -> Result<(), Error> {
     let mut session = server.unlimited().await?;
-    let tx = &mut session;
-    sqlx::query(LOCK_MIGRATIONS).execute(&mut *tx).await?;
-    let schema: Option<String> =
-        sqlx::query_scalar("SELECT CAST(current_schema() AS TEXT)").fetch_one(&mut *tx).await?;
+    let mut conn = session.conn();
+    conn.execute(LOCK_MIGRATIONS, &[]).await?;
+    let (schema,): (Option<String>,) = conn.fetch_one("SELECT CAST(current_schema() AS TEXT)", &[]).await?;
     let Some(schema) = schema else { return Err(no_schema(server)) };
-    let found = found!(tx, TABLES_OF_POSTGRES);
+    let found = find(&mut conn, TABLES_OF_POSTGRES).await?;
     let name = format!("The schema {schema} of {}", server.place);
     let remedy = "Use a separate database for Vestibule, or a separate schema: run CREATE SCHEMA vestibule, and add \
                    ?options=-c%20search_path%3Dvestibule to the end of database.url.";
     let pending = found.pending(&Place { name: &name, remedy })?;
     if !pending.is_empty() {
-        sqlx::query(SHORT_LOCK_TIMEOUT).execute(&mut *tx).await?;
-        apply!(tx, pending);
+        conn.execute(SHORT_LOCK_TIMEOUT, &[]).await?;
+        apply(&mut conn, pending).await?;
     }
     Ok(session.end().await?)
 }
@@ -164,7 +166,7 @@ fn explain(error: Error, server: &Server) -> Error {
 
 /// Checks whether a file is a Vestibule database. Returns `false` if it is empty.
 pub async fn look_into(connection: &mut SqliteConnection, name: &str) -> Result<bool, Error> {
-    let found = found!(connection, TABLES_OF_SQLITE);
+    let found = find(&mut Conn::Sqlite(connection), TABLES_OF_SQLITE).await?;
     found.pending(&Place { name, remedy: "Name a file that `vestibule backup` created." })?;
     Ok(!found.applied.is_empty())
 }

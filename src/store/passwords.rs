@@ -1,13 +1,12 @@
 //! Changing passwords.
 
 use super::{
-    Asking, DURABLE, Error, NewMail, Store,
+    Asking, Error, NewMail, Store,
+    access::{end_other_sessions, revoke_links, set_password_hash},
     access_tokens::revoke_access_tokens,
-    links::revoke_links,
-    lock::Locks,
+    begin::DURABLE,
+    known_networks::{forget_networks, welcome},
     mail::enqueue_mail,
-    on_write,
-    rate_limits::{forget_networks, welcome},
     sessions::renew,
 };
 use crate::domain::{time::Timestamp, token::TokenHash};
@@ -26,32 +25,27 @@ impl Store {
         notice: Option<&NewMail>,
         revoke_tokens: bool,
     ) -> Result<Option<u64>, Error> {
-        let (store, new) = (self.clone(), new.as_bytes().to_vec());
+        let (new, network, notice) = (*new, network.to_owned(), notice.cloned());
         let (old_password, new_password) = (old_password.to_owned(), new_password.to_owned());
-        let (network, notice) = (network.to_owned(), notice.cloned());
-        self.uncancelled(async move {
-            let user = &asking.user;
-            let _ended = store.forget_user_afterwards(user);
-            Ok(on_write!(store, DURABLE, tx => {
-                if renew!(tx, &asking, &new, &old_password, now) {
-                    let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
-                    sqlx::query(sql).bind(user).bind(&new_password).execute(&mut *tx).await?;
-                    revoke_links!(tx, user);
-                    forget_networks!(tx, user);
-                    welcome!(tx, user, &network, now);
-                    if revoke_tokens {
-                        revoke_access_tokens!(tx, user);
-                    }
-                    if let Some(notice) = &notice {
-                        enqueue_mail!(tx, notice, Some(user), "");
-                    }
-                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
-                    Some(sqlx::query(sql).bind(user).bind(&asking.id).execute(&mut *tx).await?.rows_affected())
-                } else {
-                    None
+        let changed = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
+                let user = &asking.user;
+                if !renew(tx, &asking, &new, &old_password, now).await? {
+                    return Ok(None);
                 }
-            }))
-        })
-        .await
+                set_password_hash(tx, user, &new_password).await?;
+                revoke_links(tx, user).await?;
+                forget_networks(tx, user).await?;
+                welcome(tx, user, &network, now).await?;
+                if revoke_tokens {
+                    revoke_access_tokens(tx, user).await?;
+                }
+                if let Some(notice) = &notice {
+                    enqueue_mail(tx, notice, Some(user), "").await?;
+                }
+                Ok(Some(end_other_sessions(tx, user, &asking.id).await?))
+            })
+        });
+        changed.await
     }
 }

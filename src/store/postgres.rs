@@ -3,19 +3,19 @@
 //! A pooler such as PgBouncer in transaction mode lends a connection for one transaction only. Behind a pooler each
 //! operation is therefore one transaction that applies its own settings, and no statement is named.
 
-use std::{fmt::Debug, ops::DerefMut};
+use std::ops::DerefMut;
 
-use futures_util::{future::BoxFuture, stream::BoxStream};
 use sqlx::{
-    ConnectOptions, Describe, Either, Execute, Executor, PgConnection, PgPool, Row, SqlStr, Transaction,
-    error::BoxDynError,
+    ConnectOptions, Executor, PgConnection, PgPool, Row, Transaction,
     pool::PoolConnection,
-    postgres::{PgArguments, PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres},
+    postgres::{PgConnectOptions, Postgres},
 };
 
 use super::{
-    Beginning, DATABASE_TIMEOUT, Error,
+    DATABASE_TIMEOUT, Error,
+    begin::Beginning,
     connect::{is_transient, pool_options},
+    tx::Conn,
     url::{PostgresAddress, describe, read_postgres},
 };
 
@@ -97,6 +97,12 @@ impl Server {
 
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+impl<C: DerefMut<Target = PgConnection>> Session<C> {
+    pub fn conn(&mut self) -> Conn<'_> {
+        Conn::Postgres { connection: &mut self.connection, pooled: self.pooled }
     }
 }
 
@@ -221,69 +227,4 @@ fn connect_error(cause: &sqlx::Error, place: &str) -> ConnectError {
     let message = format!("{place} can't be used: {what}. {advice}.");
     let passes = is_transient(cause) && !lasting;
     ConnectError::Other(if passes { Error::Away(message) } else { Error::Refused(message) })
-}
-
-/// A query whose statement is unnamed behind a pooler, which might lend the connection to another client.
-struct Named<E> {
-    query: E,
-    pooled: bool,
-}
-
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Named<E> {
-    fn sql(self) -> SqlStr {
-        self.query.sql()
-    }
-
-    fn statement(&self) -> Option<&PgStatement> {
-        self.query.statement()
-    }
-
-    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
-        self.query.take_arguments()
-    }
-
-    fn persistent(&self) -> bool {
-        !self.pooled && self.query.persistent()
-    }
-}
-
-impl<'c, C> Executor<'c> for &'c mut Session<C>
-where
-    C: DerefMut<Target = PgConnection> + Debug + Send,
-{
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        (&mut *self.connection).fetch_many(Named { query, pooled: self.pooled })
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        (&mut *self.connection).fetch_optional(Named { query, pooled: self.pooled })
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        (&mut *self.connection).prepare_with(sql, parameters)
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        (&mut *self.connection).describe(sql)
-    }
 }

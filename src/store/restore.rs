@@ -7,13 +7,16 @@ use std::{
 };
 
 use super::{
-    DURABLE, DatabaseUrl, Db, Error, Store,
+    DatabaseUrl, Db, Error, Store,
     aside::{fold, fold_before, free_name, refuse_log, set_aside},
     backup::check,
+    begin::DURABLE,
     connect::{SqliteLock, cannot_open, lock},
     draft::{Draft, Nonce, Purpose},
+    failures::forget_failures_in,
     files::sync_folder_of,
-    mark, on_read, on_write,
+    mark,
+    tx::values,
 };
 use crate::domain::time::Timestamp;
 
@@ -209,24 +212,23 @@ fn confirm(database: &Path, synced: io::Result<()>) -> Result<(), Error> {
 impl Store {
     /// The time of the newest creation or use of a row, if there is one.
     pub async fn newest(&self) -> Result<Option<Timestamp>, Error> {
-        let newest: Option<i64> = on_read!(self, conn => sqlx::query_scalar(NEWEST).fetch_one(&mut *conn).await?);
+        let (newest,): (Option<i64>,) = self.read(async |conn| conn.fetch_one(NEWEST, &[]).await).await?;
         Ok(newest.map(Timestamp::from_millis))
     }
 
     /// Removes access that a restored database would make valid again, in one transaction.
     pub async fn forget_after_restore(&self, forget: Forget<'_>) -> Result<Forgotten, Error> {
         let Forget { now, mails_before, keep_access_tokens, disable, keep_links } = forget;
-        Ok(on_write!(self, DURABLE, tx => {
+        self.write(DURABLE, async |tx| {
             for account in disable {
                 let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
-                sqlx::query(sql).bind(&account.id).bind(now.as_millis()).execute(&mut *tx).await?;
+                tx.execute(sql, values![&account.id, now]).await?;
             }
-            let sessions = sqlx::query("DELETE FROM sessions").execute(&mut *tx).await?.rows_affected();
-            let mut links: Vec<Vec<u8>> =
-                sqlx::query_scalar("SELECT token_hash FROM links").fetch_all(&mut *tx).await?;
+            let sessions = tx.execute("DELETE FROM sessions", &[]).await?;
+            let mut links: Vec<Vec<u8>> = tx.fetch_column("SELECT token_hash FROM links", &[]).await?;
             links.retain(|link| !keep_links.contains(link));
             for link in &links {
-                sqlx::query("DELETE FROM links WHERE token_hash = $1").bind(link).execute(&mut *tx).await?;
+                tx.execute("DELETE FROM links WHERE token_hash = $1", values![link]).await?;
             }
             let links = links.len() as u64;
             // Disabling revokes tokens, so none may become valid when the account is enabled.
@@ -235,16 +237,14 @@ impl Store {
             } else {
                 "DELETE FROM access_tokens"
             };
-            let access_tokens = sqlx::query(revoke).execute(&mut *tx).await?.rows_affected();
+            let access_tokens = tx.execute(revoke, &[]).await?;
             // Networks may have been forgotten since the backup. The next logins store them again.
-            sqlx::query("DELETE FROM account_throttles WHERE key IN (SELECT key FROM known_networks)")
-                .execute(&mut *tx)
-                .await?;
-            sqlx::query("DELETE FROM known_networks").execute(&mut *tx).await?;
-            let old = sqlx::query("DELETE FROM mails WHERE created_at < $1").bind(mails_before.as_millis());
-            let mails = old.execute(&mut *tx).await?.rows_affected();
-            Forgotten { sessions, links, access_tokens, mails }
-        }))
+            tx.execute(concat!(forget_failures_in!(), "(SELECT key FROM known_networks)"), &[]).await?;
+            tx.execute("DELETE FROM known_networks", &[]).await?;
+            let mails = tx.execute("DELETE FROM mails WHERE created_at < $1", values![mails_before]).await?;
+            Ok(Forgotten { sessions, links, access_tokens, mails })
+        })
+        .await
     }
 }
 

@@ -6,11 +6,10 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use super::{Error, Session, Store};
+use super::Session;
 use crate::domain::{time::Timestamp, token::TokenHash};
 
 /// The maximum number of cached sessions: some 20 MB. A full cache is cleared, which costs each session one query.
@@ -26,8 +25,8 @@ struct Entries {
 }
 
 /// What to remove from the cache.
-#[derive(Debug)]
-pub enum Forget {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Invalidate {
     /// These sessions.
     Sessions(Vec<TokenHash>),
     /// All sessions of a user.
@@ -36,14 +35,29 @@ pub enum Forget {
 
 /// Removes entries on drop, so that this also happens when the change fails half-way.
 #[derive(Debug)]
-pub struct ForgetOnDrop<'a> {
-    cache: &'a SessionCache,
-    what: Forget,
+pub struct InvalidateOnDrop {
+    cache: Arc<SessionCache>,
+    what: Vec<Invalidate>,
 }
 
-impl Drop for ForgetOnDrop<'_> {
+impl InvalidateOnDrop {
+    pub const fn new(cache: Arc<SessionCache>) -> Self {
+        Self { cache, what: Vec::new() }
+    }
+
+    pub fn add(&mut self, what: Invalidate) {
+        if !self.what.contains(&what) {
+            self.what.push(what);
+        }
+    }
+}
+
+impl Drop for InvalidateOnDrop {
     fn drop(&mut self) {
-        self.cache.forget(&self.what);
+        // Without a new generation, readers don't have to read twice.
+        if !self.what.is_empty() {
+            self.cache.invalidate(&self.what);
+        }
     }
 }
 
@@ -72,16 +86,14 @@ impl SessionCache {
         }
     }
 
-    pub fn forget_afterwards(&self, what: Forget) -> ForgetOnDrop<'_> {
-        ForgetOnDrop { cache: self, what }
-    }
-
-    fn forget(&self, what: &Forget) {
+    fn invalidate(&self, what: &[Invalidate]) {
         let mut entries = self.write();
         entries.generation += 1;
-        match what {
-            Forget::Sessions(hashes) => hashes.iter().for_each(|hash| drop(entries.sessions.remove(hash))),
-            Forget::User(id) => entries.sessions.retain(|_, session| session.user.id != *id),
+        for what in what {
+            match what {
+                Invalidate::Sessions(hashes) => hashes.iter().for_each(|hash| drop(entries.sessions.remove(hash))),
+                Invalidate::User(id) => entries.sessions.retain(|_, session| session.user.id != *id),
+            }
         }
     }
 
@@ -92,32 +104,6 @@ impl SessionCache {
 
     fn write(&self) -> RwLockWriteGuard<'_, Entries> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Store {
-    /// `None` if there is nothing to remove: without a new generation, readers don't have to read twice.
-    pub(super) fn forget_afterwards(&self, hashes: &[Vec<u8>]) -> Option<ForgetOnDrop<'_>> {
-        let hashes: Vec<_> = hashes.iter().filter_map(|bytes| TokenHash::from_bytes(bytes)).collect();
-        let cache = self.inner.cache.as_ref().filter(|_| !hashes.is_empty())?;
-        Some(cache.forget_afterwards(Forget::Sessions(hashes)))
-    }
-
-    pub(super) fn forget_user_afterwards(&self, user: &str) -> Option<ForgetOnDrop<'_>> {
-        let what = Forget::User(user.to_owned());
-        self.inner.cache.as_ref().map(|cache| cache.forget_afterwards(what))
-    }
-
-    /// Runs a change to its end even if its caller is cancelled. A client that disconnects between the commit and the
-    /// removal must not leave an ended session in the cache.
-    pub(super) async fn uncancelled<T: Send + 'static>(
-        &self,
-        change: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        match tokio::spawn(change).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::Fault(sqlx::Error::WorkerCrashed)),
-        }
     }
 }
 
@@ -162,7 +148,7 @@ mod tests {
     fn a_reader_that_began_before_an_ending_cannot_bring_the_session_back_r41() {
         let cache = SessionCache::default();
         let before = cache.generation();
-        drop(cache.forget_afterwards(Forget::Sessions(vec![hash(1)])));
+        cache.invalidate(&[Invalidate::Sessions(vec![hash(1)])]);
         cache.insert(hash(1), session("ann"), before);
         assert!(cache.get(&hash(1)).is_none());
         cache.insert(hash(1), session("ann"), cache.generation());
@@ -190,7 +176,7 @@ mod tests {
         cache.insert(hash(1), session("ann"), 0);
         cache.insert(hash(2), session("ann"), 0);
         cache.insert(hash(3), session("bob"), 0);
-        drop(cache.forget_afterwards(Forget::User("ann".to_owned())));
+        cache.invalidate(&[Invalidate::User("ann".to_owned())]);
         let left = [1, 2, 3].map(|byte| cache.get(&hash(byte)).is_some());
         assert_eq!(left, [false, false, true]);
     }

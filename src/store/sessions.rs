@@ -3,12 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Asking, DURABLE, Error, RELAXED, Store, User, UserRow,
+    Asking, Error, Store, User, UserRow,
+    access::{end_access, end_other_sessions, revoke_links},
     authority::lock_active,
-    links::{end_access, revoke_links},
-    lock::Locks,
-    on_read, on_write,
-    rate_limits::{LoginCounter, know_network, settle_right},
+    begin::{DURABLE, RELAXED},
+    failures::{LoginCounter, settle_right},
+    known_networks::know_network,
+    tx::{Tx, values},
+    users::select_users,
 };
 use crate::domain::{account::CurrentSession, time::Timestamp, token::TokenHash};
 
@@ -136,14 +138,13 @@ const EVICT: &str = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2 AND id
     (SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND last_seen_at > $4 AND expires_at > $5 AND created_at <= $6 \
     ORDER BY created_at DESC, id DESC LIMIT $3) RETURNING token_hash";
 
-/// Deletes a session of a locked account by its id, since a concurrent renewal changes the token. Returns the hash of
-/// its token, if the session existed.
-macro_rules! end_session {
-    ($tx:ident, $user:expr, $session:expr) => {{
-        let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING token_hash";
-        let ended: Vec<Vec<u8>> = sqlx::query_scalar(sql).bind($session).bind($user).fetch_all(&mut *$tx).await?;
-        ended
-    }};
+/// Deletes a session of a locked account by its id, since a concurrent renewal changes the token. Returns whether it
+/// existed.
+async fn end_session(tx: &mut Tx<'_>, user: &str, session: &str) -> Result<bool, Error> {
+    let sql = "DELETE FROM sessions WHERE id = $1 AND user_id = $2 RETURNING token_hash";
+    let ended = tx.fetch_column(sql, values![session, user]).await?;
+    tx.invalidate_sessions(&ended);
+    Ok(!ended.is_empty())
 }
 
 /// A stored session in a list for its owner. Times are milliseconds since 1970.
@@ -187,24 +188,33 @@ impl ActiveSessions {
     };
 }
 
-/// $1 the session, $2 the user, $3 the token's hash, $4 the new token's hash, $5 the password's hash, $6 now. Also
-/// stores the use of the session, since a pending update of its last use refers to the old token.
-pub(super) const RENEW: &str = "UPDATE sessions SET token_hash = $4, proven_at = $6, last_seen_at = $6 \
-    WHERE id = $1 AND user_id = $2 AND token_hash = $3 \
-    AND user_id IN (SELECT id FROM users WHERE id = $2 AND password_hash = $5 AND disabled_at IS NULL)";
-
-/// Locks the account and gives a session a new token. Returns whether the session still had the token of the request.
-macro_rules! renew {
-    ($tx:ident, $asking:expr, $new:expr, $password_hash:expr, $now:expr) => {{
-        let (asking, now): (&Asking, Timestamp) = ($asking, $now);
-        $tx.lock_user(&asking.user).await?;
-        let query = sqlx::query($crate::store::sessions::RENEW).bind(&asking.id).bind(&asking.user);
-        let query = query.bind(asking.token_hash.as_bytes().as_slice()).bind($new).bind($password_hash);
-        query.bind(now.as_millis()).execute(&mut *$tx).await?.rows_affected() == 1
-    }};
+/// Locks the account and gives a session a new token. Returns whether the session still had the token of the request,
+/// and the password still has the given hash. Also stores the use of the session, since a pending update of its last
+/// use refers to the old token.
+pub(super) async fn renew(
+    tx: &mut Tx<'_>,
+    asking: &Asking,
+    new: &TokenHash,
+    password_hash: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    tx.lock_user(&asking.user).await?;
+    tx.invalidate_sessions(&[asking.token_hash.as_bytes().to_vec()]);
+    let sql = "UPDATE sessions SET token_hash = $4, proven_at = $6, last_seen_at = $6 \
+               WHERE id = $1 AND user_id = $2 AND token_hash = $3 \
+               AND user_id IN (SELECT id FROM users WHERE id = $2 AND password_hash = $5 AND disabled_at IS NULL)";
+    let values = values![&asking.id, &asking.user, &asking.token_hash, new, password_hash, now];
+    Ok(tx.execute(sql, values).await? == 1)
 }
 
-pub(super) use renew;
+/// Ends an account's oldest sessions beyond the cap.
+async fn evict_sessions(tx: &mut Tx<'_>, new: &NewSession, cap: SessionCap) -> Result<(), Error> {
+    let most = i64::from(cap.most) - 1;
+    let values = values![&new.user_id, &new.id, most, cap.unused_since, new.created_at, cap.begun_until];
+    let evicted = tx.fetch_column(EVICT, values).await?;
+    tx.invalidate_sessions(&evicted);
+    Ok(())
+}
 
 impl Store {
     /// Creates a session, settles the login, and ends the account's oldest sessions beyond the cap, in one
@@ -217,50 +227,36 @@ impl Store {
         cap: SessionCap,
         login: LoginMade,
     ) -> Result<Option<SessionStart>, Error> {
-        let (store, most) = (self.clone(), i64::from(cap.most));
-        self.uncancelled(async move {
-            let (begun, _evicted) = on_write!(store, RELAXED, tx => {
+        let begun = self.change(RELAXED, move |tx| {
+            Box::pin(async move {
                 tx.lock_user(&new.user_id).await?;
-                let added: Option<(i64, Option<i64>)> = sqlx::query_as(ADD)
-                    .bind(&new.id)
-                    .bind(&new.user_id)
-                    .bind(new.token_hash.as_bytes().as_slice())
-                    .bind(&new.name)
-                    .bind(new.created_at.as_millis())
-                    .bind(new.expires_at.as_millis())
-                    .bind(&password_hash)
-                    .bind(&new.network)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-                if added.is_some() {
-                    if let Some(counter) = &login.counter {
-                        settle_right!(tx, counter);
-                    }
-                    if let Some(network) = &login.network {
-                        know_network!(tx, &new.user_id, network, new.created_at);
-                    }
-                    let sql = "UPDATE users SET last_login_at = $2 WHERE id = $1";
-                    sqlx::query(sql).bind(&new.user_id).bind(new.created_at.as_millis()).execute(&mut *tx).await?;
+                let values = values![
+                    &new.id,
+                    &new.user_id,
+                    &new.token_hash,
+                    &new.name,
+                    new.created_at,
+                    new.expires_at,
+                    &password_hash,
+                    &new.network,
+                ];
+                let added: Option<(i64, Option<i64>)> = tx.fetch_optional(ADD, values).await?;
+                let Some((others, previous_login_at)) = added else { return Ok(None) };
+                if let Some(counter) = &login.counter {
+                    settle_right(tx, counter).await?;
                 }
-                let mut evicted: Vec<Vec<u8>> = Vec::new();
-                if added.is_some_and(|(others, _)| others >= most) {
-                    evicted = sqlx::query_scalar(EVICT)
-                        .bind(&new.user_id)
-                        .bind(&new.id)
-                        .bind(most - 1)
-                        .bind(cap.unused_since.as_millis())
-                        .bind(new.created_at.as_millis())
-                        .bind(cap.begun_until.as_millis())
-                        .fetch_all(&mut *tx)
-                        .await?;
+                if let Some(network) = &login.network {
+                    know_network(tx, &new.user_id, network, new.created_at).await?;
                 }
-                let begun =
-                    added.map(|(_, last)| SessionStart { previous_login_at: last.map(Timestamp::from_millis) });
-                (begun, store.forget_afterwards(&evicted))
-            });
-            Ok(begun)
-        })
-        .await
+                let sql = "UPDATE users SET last_login_at = $2 WHERE id = $1";
+                tx.execute(sql, values![&new.user_id, new.created_at]).await?;
+                if others >= i64::from(cap.most) {
+                    evict_sessions(tx, &new, cap).await?;
+                }
+                Ok(Some(SessionStart { previous_login_at: previous_login_at.map(Timestamp::from_millis) }))
+            })
+        });
+        begun.await
     }
 
     /// The session for a token. Comes from memory where this is the only process that writes.
@@ -279,59 +275,54 @@ impl Store {
     }
 
     async fn read_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
-        let sql = "SELECT s.id AS session_id, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, \
-                   s.previous_login_at, s.proven_at, u.id, u.email, u.username, u.created_at, u.disabled_at, \
-                   u.email_verified_at \
-                   FROM sessions s JOIN users u ON u.id = s.user_id \
-                   WHERE s.token_hash = $1 AND u.disabled_at IS NULL";
-        let row: Option<SessionRow> = on_read!(self, conn => {
-            sqlx::query_as(sql).bind(hash.as_bytes().as_slice()).fetch_optional(&mut *conn).await?
-        });
+        let sql = select_users!(
+            ", sessions.id AS session_id, sessions.created_at AS session_created_at, last_seen_at, expires_at, \
+             previous_login_at, proven_at",
+            "JOIN sessions ON user_id = users.id WHERE token_hash = $1 AND disabled_at IS NULL"
+        );
+        let row: Option<SessionRow> = self.read(async |conn| conn.fetch_optional(sql, values![hash]).await).await?;
         Ok(row.map(|row| Arc::new(row.into_session(*hash))))
     }
 
     /// Ends one session, even if it was renewed since it was read.
     pub async fn end_session(&self, session: &Session) -> Result<(), Error> {
-        let (store, user, id, hash) = (self.clone(), session.user.id.clone(), session.id.clone(), session.token_hash);
-        self.uncancelled(async move {
-            let _checked = store.forget_afterwards(&[hash.as_bytes().to_vec()]);
-            let _ended = on_write!(store, DURABLE, tx => {
+        let (user, id, hash) = (session.user.id.clone(), session.id.clone(), session.token_hash);
+        let ended = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
+                tx.invalidate_sessions(&[hash.as_bytes().to_vec()]);
                 tx.lock_user(&user).await?;
-                store.forget_afterwards(&end_session!(tx, &user, &id))
-            });
-            Ok(())
-        })
-        .await
+                end_session(tx, &user, &id).await.map(drop)
+            })
+        });
+        ended.await
     }
 
     /// Ends every session of an account, revokes its personal access tokens, and forgets its known networks. Returns
     /// how many sessions ended.
     pub async fn end_sessions_of(&self, user: &str) -> Result<u64, Error> {
-        let (store, user) = (self.clone(), user.to_owned());
-        self.uncancelled(async move {
-            let _ended = store.forget_user_afterwards(&user);
-            Ok(on_write!(store, DURABLE, tx => {
+        let user = user.to_owned();
+        let ended = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
                 // Before the deletion, so that a concurrent login can't create a session after it.
                 tx.lock_user(&user).await?;
-                end_access!(tx, &user)
-            }))
-        })
-        .await
+                end_access(tx, &user).await
+            })
+        });
+        ended.await
     }
 
     /// Stores when sessions and personal access tokens were last used, in one transaction.
     pub async fn touch_tokens(&self, seen: &[(TokenHash, Timestamp)]) -> Result<(), Error> {
-        on_write!(self, RELAXED, tx => {
+        self.write(RELAXED, async |tx| {
             let [session, access_token] = tx.touch_statements();
             for (hash, at) in seen {
-                let (hash, at) = (hash.as_bytes().as_slice(), at.as_millis());
-                let noted = sqlx::query(session).bind(hash).bind(at).execute(&mut *tx).await?;
-                if noted.rows_affected() == 0 {
-                    sqlx::query(access_token).bind(hash).bind(at).execute(&mut *tx).await?;
+                if tx.execute(session, values![hash, *at]).await? == 0 {
+                    tx.execute(access_token, values![hash, *at]).await?;
                 }
             }
-        });
-        Ok(())
+            Ok(())
+        })
+        .await
     }
 
     /// Updates a session's last use in memory, so that the next check sees it.
@@ -346,36 +337,27 @@ impl Store {
         let sql = "SELECT id, name, network, created_at, last_seen_at, expires_at, previous_login_at, proven_at \
                    FROM sessions WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 AND created_at <= $4 \
                    ORDER BY last_seen_at DESC, id DESC";
-        Ok(on_read!(self, conn => sqlx::query_as(sql)
-            .bind(user)
-            .bind(active.unused_since.as_millis())
-            .bind(active.now.as_millis())
-            .bind(active.begun_until.as_millis())
-            .fetch_all(&mut *conn)
-            .await?))
+        let values = values![user, active.unused_since, active.now, active.begun_until];
+        self.read(async |conn| conn.fetch_all(sql, values).await).await
     }
 
     /// Whether an account has a session with this id.
     pub async fn has_session(&self, user: &str, session: &str) -> Result<bool, Error> {
         let sql = "SELECT id FROM sessions WHERE id = $1 AND user_id = $2";
-        let found: Option<String> =
-            on_read!(self, conn => sqlx::query_scalar(sql).bind(session).bind(user).fetch_optional(&mut *conn).await?);
-        Ok(found.is_some())
+        self.read(async |conn| conn.exists(sql, values![session, user]).await).await
     }
 
     /// Ends one session of an account. Returns `false` if the account has no session with this id, or `None` if the
     /// requesting session has ended.
     pub async fn end_session_of(&self, asking: Asking, session: &str) -> Result<Option<bool>, Error> {
-        let (store, session) = (self.clone(), session.to_owned());
-        self.uncancelled(async move {
-            let (ended, _forgotten) = on_write!(store, DURABLE, tx => {
-                let active = lock_active!(tx, &asking);
-                let ended = if active { end_session!(tx, &asking.user, &session) } else { Vec::new() };
-                (active.then_some(!ended.is_empty()), store.forget_afterwards(&ended))
-            });
-            Ok(ended)
-        })
-        .await
+        let session = session.to_owned();
+        let ended = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
+                let active = lock_active(tx, &asking).await?;
+                Ok(if active { Some(end_session(tx, &asking.user, &session).await?) } else { None })
+            })
+        });
+        ended.await
     }
 
     /// Whether [`Store::end_other_sessions`] would change anything.
@@ -384,29 +366,22 @@ impl Store {
                    (EXISTS (SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2) \
                     OR EXISTS (SELECT 1 FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')) \
                     OR EXISTS (SELECT 1 FROM mails WHERE user_id = $1 AND kind = 'change_email'))";
-        let found: Option<String> =
-            on_read!(self, conn => sqlx::query_scalar(sql).bind(user).bind(asking).fetch_optional(&mut *conn).await?);
-        Ok(found.is_some())
+        self.read(async |conn| conn.exists(sql, values![user, asking]).await).await
     }
 
     /// Ends every session of an account except the requesting one, and revokes links that reset the password or
     /// change the email. Returns how many sessions ended, or `None` if the requesting session has ended.
     pub async fn end_other_sessions(&self, asking: Asking) -> Result<Option<u64>, Error> {
-        let store = self.clone();
-        self.uncancelled(async move {
-            let _ended = store.forget_user_afterwards(&asking.user);
-            Ok(on_write!(store, DURABLE, tx => {
-                if lock_active!(tx, &asking) {
-                    revoke_links!(tx, &asking.user);
-                    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
-                    let query = sqlx::query(sql).bind(&asking.user).bind(&asking.id);
-                    Some(query.execute(&mut *tx).await?.rows_affected())
-                } else {
-                    None
+        let ended = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
+                if !lock_active(tx, &asking).await? {
+                    return Ok(None);
                 }
-            }))
-        })
-        .await
+                revoke_links(tx, &asking.user).await?;
+                Ok(Some(end_other_sessions(tx, &asking.user, &asking.id).await?))
+            })
+        });
+        ended.await
     }
 
     /// Stores that a session's user has entered the password with the given hash, and gives the session a new token.
@@ -418,11 +393,9 @@ impl Store {
         password_hash: &str,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let (store, new, password_hash) = (self.clone(), new.as_bytes().to_vec(), password_hash.to_owned());
-        self.uncancelled(async move {
-            let _forgotten = store.forget_afterwards(&[asking.token_hash.as_bytes().to_vec()]);
-            Ok(on_write!(store, DURABLE, tx => renew!(tx, &asking, &new, &password_hash, now)))
-        })
-        .await
+        let (new, password_hash) = (*new, password_hash.to_owned());
+        let renewed = self
+            .change(DURABLE, move |tx| Box::pin(async move { renew(tx, &asking, &new, &password_hash, now).await }));
+        renewed.await
     }
 }

@@ -3,12 +3,15 @@
 //! The tables have no index for this, since it would be written at each login and each use of a session. Instead, a
 //! background search on a read connection finds expired rows, and the writer deletes them by primary key.
 
-use sqlx::{
-    SqliteConnection,
-    query::{Query, QueryScalar},
-};
+use std::iter;
 
-use super::{Db, Error, RELAXED, Store, lock::Locks, on_search, on_write};
+use sqlx::SqliteConnection;
+
+use super::{
+    Db, Error, Store,
+    begin::{RELAXED, uncancelled},
+    tx::{Value, values},
+};
 use crate::domain::time::Timestamp;
 
 /// The times at or before which rows are expired.
@@ -118,12 +121,12 @@ impl Expired {
         }
     }
 
-    const fn until(self, cutoffs: Cutoffs) -> i64 {
+    const fn until(self, cutoffs: Cutoffs) -> Timestamp {
         match self {
-            Self::Address => cutoffs.allowances.as_millis(),
-            Self::Account => cutoffs.failures.as_millis(),
-            Self::Network => cutoffs.networks.as_millis(),
-            Self::Session => cutoffs.sessions.as_millis(),
+            Self::Address => cutoffs.allowances,
+            Self::Account => cutoffs.failures,
+            Self::Network => cutoffs.networks,
+            Self::Session => cutoffs.sessions,
         }
     }
 }
@@ -135,7 +138,7 @@ impl Store {
     /// 10 ms per MiB. For a larger file only the log is emptied.
     pub async fn rewrite(&self, largest: i64) -> Result<bool, Error> {
         let store = self.clone();
-        self.uncancelled(async move {
+        uncancelled(Box::pin(async move {
             let Db::Sqlite { write, .. } = &store.inner.db else { return Ok(false) };
             let mut connection = write.lock().await?;
             let sql = "SELECT user_version, page_count * page_size \
@@ -156,7 +159,7 @@ impl Store {
                 sqlx::query("PRAGMA user_version = 0").execute(&mut *connection).await?;
             }
             Ok(emptied)
-        })
+        }))
         .await
     }
 
@@ -180,33 +183,52 @@ impl Store {
 
     /// The keys of up to `limit` expired rows, sorted, so that neighbouring rows are deleted together.
     pub async fn find_expired(&self, kind: Expired, cutoffs: Cutoffs, limit: u32) -> Result<Vec<String>, Error> {
-        Ok(on_search!(self, conn => sqlx::query_scalar(kind.search())
-            .bind(kind.until(cutoffs))
-            .bind(i64::from(limit))
-            .fetch_all(&mut *conn)
-            .await?))
+        let values = values![kind.until(cutoffs), limit];
+        self.search(async |conn| conn.fetch_column(kind.search(), values).await).await
     }
 
     /// Deletes rows that [`Store::find_expired`] found, unless they were used since or are locked. Returns how many.
     pub async fn purge_expired(&self, kind: Expired, keys: &[String], cutoffs: Cutoffs) -> Result<u64, Error> {
-        let until = kind.until(cutoffs);
-        let (rows, _ended) = on_write!(self, RELAXED, tx => {
-            let (sql, mut rows, mut ended) = (tx.skipping_locked(kind.delete()), 0, Vec::<Vec<u8>>::new());
+        self.write(RELAXED, async |tx| {
+            let (sql, mut rows) = (tx.skipping_locked(kind.delete()), 0);
             for keys in keys.chunks(BATCH_SIZE) {
                 // The last chunk is padded by repeating its keys.
                 let keys = keys.iter().chain(keys.iter().rev().cycle()).take(BATCH_SIZE);
+                let values: Vec<Value<'_>> =
+                    iter::once(kind.until(cutoffs).into()).chain(keys.map(Value::from)).collect();
                 if kind == Expired::Session {
-                    let query = keys.fold(sqlx::query_scalar(sql).bind(until), QueryScalar::bind);
-                    ended.extend(query.fetch_all(&mut *tx).await?);
+                    let ended = tx.fetch_column(sql, &values).await?;
+                    tx.invalidate_sessions(&ended);
+                    rows += ended.len() as u64;
                 } else {
-                    let query = keys.fold(sqlx::query(sql).bind(until), Query::bind);
-                    rows += query.execute(&mut *tx).await?.rows_affected();
+                    rows += tx.execute(sql, &values).await?;
                 }
             }
-            // The session cache may hold these sessions.
-            (rows + ended.len() as u64, self.forget_afterwards(&ended))
-        });
-        Ok(rows)
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// Deletes up to `limit` expired rows each of links, decoys and personal access tokens. Returns how many. A link
+    /// that restores an email is kept while its account is disabled: [`Store::enable_user`] gives it its remaining
+    /// time.
+    pub async fn sweep_expired(&self, now: Timestamp, limit: usize) -> Result<u64, Error> {
+        let links = "DELETE FROM links WHERE token_hash IN (SELECT token_hash FROM links WHERE expires_at <= $1 \
+                     AND NOT (kind = 'undo_email' AND EXISTS \
+                         (SELECT 1 FROM users WHERE id = user_id AND disabled_at IS NOT NULL)) LIMIT $2)";
+        let decoys = "DELETE FROM decoy_links WHERE token_hash IN \
+                      (SELECT token_hash FROM decoy_links WHERE expires_at <= $1 LIMIT $2)";
+        let tokens = "DELETE FROM access_tokens WHERE id IN \
+                      (SELECT id FROM access_tokens WHERE expires_at <= $1 LIMIT $2)";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.write(RELAXED, async |tx| {
+            let mut rows = 0;
+            for sql in [links, decoys, tokens] {
+                rows += tx.execute(sql, values![now, limit]).await?;
+            }
+            Ok(rows)
+        })
+        .await
     }
 }
 

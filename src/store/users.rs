@@ -1,12 +1,12 @@
 //! Accounts.
 
 use super::{
-    DURABLE, Error, Inherit, NewMail, Store,
-    links::end_access,
-    lock::Locks,
+    Error, Inherit, NewMail, Store,
+    access::{confirm_email, end_access, set_password_hash},
+    begin::DURABLE,
+    failures::{forget_own_failures, inherit_failures},
     mail::enqueue_mail,
-    on_read, on_write,
-    rate_limits::{forget_own_failures, inherit_failures},
+    tx::{Conn, values},
 };
 use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
 
@@ -146,27 +146,33 @@ impl From<CredentialRow> for Credential {
     }
 }
 
-pub(super) const BY_EMAIL: &str = "SELECT id, email, username, created_at, disabled_at, email_verified_at, \
-    password_hash FROM users WHERE email_key = $1";
-pub(super) const BY_USERNAME: &str = "SELECT id, email, username, created_at, disabled_at, email_verified_at, \
-    password_hash FROM users WHERE username_key = $1";
+/// Selects rows of `users` with the columns of [`User`], then those given first, by the clauses given second.
+macro_rules! select_users {
+    ($columns:literal, $clauses:literal) => {
+        concat!(
+            "SELECT users.id, users.email, users.username, users.created_at, users.disabled_at, users.email_verified_at",
+            $columns,
+            " FROM users ",
+            $clauses
+        )
+    };
+}
+pub(super) use select_users;
 
-/// Finds the account with a name, on a connection or in a transaction.
-macro_rules! find {
-    ($conn:ident, $identifier:expr) => {{
-        use $crate::{
-            domain::identifier::Identifier,
-            store::users::{BY_EMAIL, BY_USERNAME, Credential, CredentialRow},
-        };
-        let row: Option<CredentialRow> = match $identifier {
-            Identifier::Email(email) => sqlx::query_as(BY_EMAIL).bind(email.key()).fetch_optional(&mut *$conn).await?,
-            Identifier::Username(username) => {
-                sqlx::query_as(BY_USERNAME).bind(username.key()).fetch_optional(&mut *$conn).await?
-            }
-            Identifier::Invalid => None,
-        };
-        row.map(Credential::from)
-    }};
+/// The account with this email or username, and its credential.
+async fn find_credential(conn: &mut Conn<'_>, identifier: &Identifier) -> Result<Option<Credential>, Error> {
+    let (sql, key) = match identifier {
+        Identifier::Email(email) => (select_users!(", password_hash", "WHERE email_key = $1"), email.key()),
+        Identifier::Username(username) => (select_users!(", password_hash", "WHERE username_key = $1"), username.key()),
+        Identifier::Invalid => return Ok(None),
+    };
+    Ok(conn.fetch_optional::<CredentialRow>(sql, values![key]).await?.map(Credential::from))
+}
+
+/// Whether a change failed because another account has the email or the username. The unique constraint decides, so
+/// that two concurrent requests can't both get it.
+pub(super) fn is_name_taken(error: &Error) -> bool {
+    matches!(error, Error::Fault(sqlx::Error::Database(cause)) if cause.is_unique_violation())
 }
 
 impl Store {
@@ -175,68 +181,54 @@ impl Store {
     pub async fn insert_user(&self, new: NewUser<'_>, welcome: Option<Welcome<'_>>) -> Result<RegisterOutcome, Error> {
         let sql = "INSERT INTO users \
                    (id, email, email_key, username, username_key, password_hash, created_at, email_verified_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id";
-        Ok(on_write!(self, DURABLE, tx => {
-            let made: Option<String> = sqlx::query_scalar(sql)
-                .bind(&new.id)
-                .bind(new.email.as_str())
-                .bind(new.email.key())
-                .bind(new.username.as_str())
-                .bind(new.username.key())
-                .bind(new.password_hash)
-                .bind(new.created_at.as_millis())
-                .bind(new.verified.then(|| new.created_at.as_millis()))
-                .fetch_optional(&mut *tx)
-                .await?;
-            if made.is_some() {
-                inherit_failures!(tx, &new.held);
-            }
-            match (made, welcome) {
-                (Some(user), Some(welcome)) => {
-                    enqueue_mail!(tx, welcome.made, Some(&user), "");
-                    RegisterOutcome::Done
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+        self.write(DURABLE, async |tx| {
+            let values = values![
+                &new.id,
+                new.email.as_str(),
+                new.email.key(),
+                new.username.as_str(),
+                new.username.key(),
+                new.password_hash,
+                new.created_at,
+                new.verified.then_some(new.created_at),
+            ];
+            if tx.execute(sql, values).await? == 1 {
+                inherit_failures(tx, &new.held).await?;
+                if let Some(welcome) = welcome {
+                    enqueue_mail(tx, welcome.made, Some(&new.id), "").await?;
                 }
-                (Some(_), None) => RegisterOutcome::Done,
-                (None, Some(Welcome { taken: Some(taken), .. })) => {
-                    // A taken username is reported in any case. Otherwise users could send themselves mail by
-                    // registering their own username.
-                    let sql = "SELECT id FROM users WHERE email_key = $1 \
-                               AND NOT EXISTS (SELECT id FROM users WHERE username_key = $2)";
-                    let query = sqlx::query_scalar(sql).bind(new.email.key()).bind(new.username.key());
-                    let owner: Option<String> = query.fetch_optional(&mut *tx).await?;
-                    match owner {
-                        Some(owner) => {
-                            enqueue_mail!(tx, taken, Some(&owner), "");
-                            RegisterOutcome::OwnerNotified
-                        }
-                        None => RegisterOutcome::Taken,
-                    }
-                }
-                (None, _) => RegisterOutcome::Taken,
+                return Ok(RegisterOutcome::Done);
             }
-        }))
+            let Some(taken) = welcome.and_then(|welcome| welcome.taken) else { return Ok(RegisterOutcome::Taken) };
+            // A taken username is reported in any case. Otherwise users could send themselves mail by registering
+            // their own username.
+            let sql = "SELECT id FROM users WHERE email_key = $1 \
+                       AND NOT EXISTS (SELECT id FROM users WHERE username_key = $2)";
+            let owner = tx.fetch_optional::<(String,)>(sql, values![new.email.key(), new.username.key()]).await?;
+            let Some((owner,)) = owner else { return Ok(RegisterOutcome::Taken) };
+            enqueue_mail(tx, taken, Some(&owner), "").await?;
+            Ok(RegisterOutcome::OwnerNotified)
+        })
+        .await
     }
 
     /// The account with this id.
     pub async fn find_user(&self, id: &str) -> Result<Option<User>, Error> {
-        let sql = "SELECT id, email, username, created_at, disabled_at, email_verified_at FROM users WHERE id = $1";
-        let row: Option<UserRow> =
-            on_read!(self, conn => sqlx::query_as(sql).bind(id).fetch_optional(&mut *conn).await?);
+        let sql = select_users!("", "WHERE id = $1");
+        let row: Option<UserRow> = self.read(async |conn| conn.fetch_optional(sql, values![id]).await).await?;
         Ok(row.map(User::from))
     }
 
     /// The account with this email or username, and its credential.
     pub async fn find_credential(&self, identifier: &Identifier) -> Result<Option<Credential>, Error> {
-        Ok(on_read!(self, conn => find!(conn, identifier)))
+        self.read(async |conn| find_credential(conn, identifier).await).await
     }
 
     /// Accounts in order of creation, starting after the account `after`.
     pub async fn list_users(&self, after: &str, limit: u32) -> Result<Vec<ListedUser>, Error> {
-        let sql = "SELECT id, email, username, created_at, disabled_at, email_verified_at, last_login_at FROM users \
-                   WHERE id > $1 ORDER BY id LIMIT $2";
-        let rows: Vec<ListedRow> = on_read!(self, conn => {
-            sqlx::query_as(sql).bind(after).bind(i64::from(limit)).fetch_all(&mut *conn).await?
-        });
+        let sql = select_users!(", last_login_at", "WHERE id > $1 ORDER BY id LIMIT $2");
+        let rows: Vec<ListedRow> = self.read(async |conn| conn.fetch_all(sql, values![after, limit]).await).await?;
         Ok(rows.into_iter().map(ListedUser::from).collect())
     }
 
@@ -244,75 +236,64 @@ impl Store {
     /// meanwhile (compare and swap).
     pub async fn renew_hash(&self, user: &str, old: &str, new: &str) -> Result<bool, Error> {
         let sql = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
-        let rows = on_write!(self, DURABLE, tx => {
-            sqlx::query(sql).bind(user).bind(old).bind(new).execute(&mut *tx).await?.rows_affected()
-        });
-        Ok(rows == 1)
+        self.write(DURABLE, async |tx| Ok(tx.execute(sql, values![user, old, new]).await? == 1)).await
     }
 
     /// Sets a new password, in one transaction. Ends every session, revokes personal access tokens, and forgets the
     /// known networks and failed logins, except those of strangers. Returns how many sessions ended.
     pub async fn set_password(&self, user: &str, hash: &str) -> Result<u64, Error> {
-        let (store, user, hash) = (self.clone(), user.to_owned(), hash.to_owned());
-        self.uncancelled(async move {
-            let _ended = store.forget_user_afterwards(&user);
-            Ok(on_write!(store, DURABLE, tx => {
+        let (user, hash) = (user.to_owned(), hash.to_owned());
+        let set = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
                 tx.lock_user(&user).await?;
-                let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
-                sqlx::query(sql).bind(&user).bind(&hash).execute(&mut *tx).await?;
-                forget_own_failures!(tx, &user);
-                end_access!(tx, &user)
-            }))
-        })
-        .await
+                set_password_hash(tx, &user, &hash).await?;
+                forget_own_failures(tx, &user).await?;
+                end_access(tx, &user).await
+            })
+        });
+        set.await
     }
 
     /// Disables an account, ends its sessions, revokes its personal access tokens and forgets its known networks, in
     /// one transaction. Enabling it again restores none of them. Returns how many sessions ended.
     pub async fn disable_user(&self, user: &str, now: Timestamp) -> Result<u64, Error> {
-        let (store, user) = (self.clone(), user.to_owned());
-        self.uncancelled(async move {
-            let _ended = store.forget_user_afterwards(&user);
-            Ok(on_write!(store, DURABLE, tx => {
+        let user = user.to_owned();
+        let disabled = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
                 tx.lock_user(&user).await?;
                 let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
-                sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
-                end_access!(tx, &user)
-            }))
-        })
-        .await
+                tx.execute(sql, values![&user, now]).await?;
+                end_access(tx, &user).await
+            })
+        });
+        disabled.await
     }
 
     /// Marks an account's email as confirmed, for the operator. Links that would confirm it are revoked.
     pub async fn confirm_email(&self, user: &str, now: Timestamp) -> Result<(), Error> {
-        let (store, user) = (self.clone(), user.to_owned());
-        self.uncancelled(async move {
-            let _forgotten = store.forget_user_afterwards(&user);
-            on_write!(store, DURABLE, tx => {
+        let user = user.to_owned();
+        let confirmed = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
                 tx.lock_user(&user).await?;
-                let sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2) WHERE id = $1";
-                sqlx::query(sql).bind(&user).bind(now.as_millis()).execute(&mut *tx).await?;
-                let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'verify'";
-                sqlx::query(sql).bind(&user).execute(&mut *tx).await?;
-            });
-            Ok(())
-        })
-        .await
+                confirm_email(tx, &user, now).await
+            })
+        });
+        confirmed.await
     }
 
     /// Enables a disabled account. Links that restore its email have as much time left as when it was disabled.
     /// Failed logins are forgotten, except those of strangers.
     pub async fn enable_user(&self, user: &str, now: Timestamp) -> Result<(), Error> {
-        on_write!(self, DURABLE, tx => {
+        self.write(DURABLE, async |tx| {
             tx.lock_user(user).await?;
             let sql = "UPDATE links SET expires_at = expires_at + $2 - \
                        (SELECT disabled_at FROM users WHERE id = $1) \
                        WHERE user_id = $1 AND kind = 'undo_email' AND EXISTS \
                        (SELECT 1 FROM users WHERE id = $1 AND disabled_at < $2)";
-            sqlx::query(sql).bind(user).bind(now.as_millis()).execute(&mut *tx).await?;
-            sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1").bind(user).execute(&mut *tx).await?;
-            forget_own_failures!(tx, user);
-        });
-        Ok(())
+            tx.execute(sql, values![user, now]).await?;
+            tx.execute("UPDATE users SET disabled_at = NULL WHERE id = $1", values![user]).await?;
+            forget_own_failures(tx, user).await
+        })
+        .await
     }
 }

@@ -9,7 +9,10 @@ use vestibule::{
         token::{Token, TokenKind},
     },
     service::admin::Command,
-    store::{Inherit, LimitedAction, LinkKind, MailKind, MoveEmailOutcome, NewLink, NewMail, RateLimit},
+    store::{
+        EmailChange, Inherit, LimitedAction, LinkKind, MailKind, MoveEmailOutcome, NewLink, NewMail, RateLimit,
+        Redemption, Squatter,
+    },
 };
 
 use super::assert_mail;
@@ -344,8 +347,10 @@ async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome 
     let (email, at) = (Email::parse("ann@example.org").unwrap(), app.now());
     let inherit = || Inherit { from: String::new(), to: String::new(), since: at };
     let notice = NewMail { id: "notice".to_owned(), kind: MailKind::EmailUndone, created_at: at, due_at: at };
-    let squatter = Some((squatter.to_owned(), inherit()));
-    app.store.undo_email((&hash, &link), (&email, inherit()), ("", "network"), squatter, &notice).await.unwrap()
+    let squatter = Some(Squatter { user: squatter.to_owned(), left: inherit() });
+    let redemption = Redemption { hash, link, password_hash: String::new(), network: "network".to_owned() };
+    let change = EmailChange { email, held: inherit() };
+    app.store.undo_email(redemption, change, squatter, notice).await.unwrap()
 }
 
 /// A link that restores ann's former email.
