@@ -157,7 +157,7 @@ impl Service {
     /// Closes the database. Everything else must have ended before.
     pub async fn close(&self) {
         // Something may have been revoked since the last mark, and a copy made in between would restore it.
-        if let Err(cause) = self.store.mark_use().await {
+        if let Err(cause) = self.store.count_use().await {
             tracing::warn!(%cause, "could not record the last use of the database");
         }
         self.store.close().await;

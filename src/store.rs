@@ -12,7 +12,7 @@ pub mod backup;
 mod begin;
 mod connect;
 pub mod draft;
-mod failures;
+mod failed_logins;
 pub mod files;
 mod known_networks;
 mod links;
@@ -41,18 +41,19 @@ use sqlx::SqlitePool;
 
 pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
-    accounts::RenameOutcome,
-    authority::{Asking, Authority},
-    failures::{Inherit, LoginBackoff, LoginCounter, Turn},
+    accounts::{RenameOutcome, UsernameChange},
+    authority::{Authority, CheckedToken},
+    failed_logins::{InheritFailures, LoginBackoff, LoginCounter, Reservation},
     known_networks::known_key,
     links::{Decoy, Link, LinkKind, LinkRecord, NewLink},
-    logins::{Counted, LoginCount, LoginOf, LoginRow, strangers_key},
+    logins::{Counted, LoginCount, LoginRow, LoginTarget, strangers_key},
     mail::{LONGEST_WAIT, MailKind, MailRecord, NewMail, QueuedMail},
     name_key::NameKey,
+    passwords::PasswordUpdate,
     rate_limits::{LimitedAction, RateLimit, Verdict},
     redemptions::{EmailChange, MoveEmailOutcome, Redemption, Squatter},
-    restore::{Forget, Forgotten, Prepared, Since, SinceAccount},
-    sessions::{ActiveSessions, LoginMade, NewSession, Session, SessionCap, SessionRecord, SessionRow, SessionStart},
+    restore::{Prepared, Revocation, Revoked, Since, SinceAccount},
+    sessions::{ActiveSessions, LoginRecord, NewSession, Session, SessionCap, SessionRecord, SessionRow, SessionStart},
     sweep::{Cutoffs, Expired},
     url::{DatabaseUrl, PostgresLogin, UrlError},
     users::{Credential, CredentialRow, ListedUser, NewUser, RegisterOutcome, User, UserRow, Welcome},

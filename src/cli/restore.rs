@@ -13,7 +13,7 @@ use crate::{
         restore::{self, Report, RestoreOptions},
     },
     store::{
-        self, DatabaseUrl, Forgotten,
+        self, DatabaseUrl, Revoked,
         draft::is_own,
         files::{beside, resolve},
     },
@@ -95,10 +95,10 @@ impl Restored {
             error => error.to_string(),
         })?;
         let options = RestoreOptions { keep_access_tokens: self.keep_access_tokens, trust_backup: true };
-        let forgotten = parts.service.forget_after_restore(options).await;
+        let revoked = parts.service.revoke_after_restore(options).await;
         parts.service.close().await;
-        let forgotten = forgotten.map_err(|error| error.to_string())?;
-        print_text(&revoked_summary(&forgotten, options))
+        let revoked = revoked.map_err(|error| error.to_string())?;
+        print_text(&revoked_summary(&revoked, options))
     }
 }
 
@@ -111,8 +111,8 @@ fn explain(error: store::Error) -> String {
     }
 }
 
-fn revoked_summary(forgotten: &Forgotten, options: RestoreOptions) -> String {
-    let Forgotten { sessions, links, access_tokens, mails } = forgotten;
+fn revoked_summary(revoked: &Revoked, options: RestoreOptions) -> String {
+    let Revoked { sessions, links, access_tokens, mails } = revoked;
     let tokens = if options.keep_access_tokens {
         "Access tokens are valid as in the backup: revoke those that are no longer needed.".to_owned()
     } else {
@@ -134,7 +134,7 @@ fn summary(report: &Report, options: RestoreOptions) -> String {
         let kept: Vec<String> = report.kept.iter().map(|path| full_path(path)).collect();
         let _ = writeln!(text, "The previous database is kept as {}.", kept.join(", "));
     }
-    text.push_str(&revoked_summary(&report.forgotten, options));
+    text.push_str(&revoked_summary(&report.revoked, options));
     let Some(since) = &report.since else {
         text.push_str(
             "Changes since then are lost. They can't be listed, because no previous database could be read.\n",

@@ -19,7 +19,8 @@ use crate::{
     },
     error::{AppError, Field, Problem},
     store::{
-        AccessToken, AccessTokenRecord, Asking, IssueOutcome, LimitedAction, MailKind, NewAccessToken, Session, User,
+        AccessToken, AccessTokenRecord, CheckedToken, IssueOutcome, LimitedAction, MailKind, NewAccessToken, Session,
+        User,
     },
 };
 
@@ -57,11 +58,11 @@ impl Principal {
     }
 
     /// Identifies the token to the store, which checks it again in the transaction.
-    pub(super) fn asking(&self) -> Asking {
+    pub(super) fn checked_token(&self) -> CheckedToken {
         match self {
-            Self::Session(session) => reauth::asking(session),
+            Self::Session(session) => reauth::checked_token(session),
             Self::Access(AccessToken { user, id, token_hash, .. }) => {
-                Asking { user: user.id.clone(), id: id.clone(), token_hash: *token_hash }
+                CheckedToken { user: user.id.clone(), id: id.clone(), token_hash: *token_hash }
             }
         }
     }
@@ -126,7 +127,7 @@ impl Service {
             expires_at: new.expires_at.to_rfc3339(),
         };
         let notice = self.outbox.notice(MailKind::TokenMade);
-        match self.store.add_access_token(&asking.asking(), new, MAX_TOKENS, notice.as_ref()).await? {
+        match self.store.add_access_token(&asking.checked_token(), new, MAX_TOKENS, notice.as_ref()).await? {
             IssueOutcome::Done => {}
             IssueOutcome::TooMany => return Err(Error::invalid(Field::Name, Problem::TooManyTokens)),
             IssueOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -153,7 +154,7 @@ impl Service {
         if !records.iter().any(|token| token.id == id) {
             return Err(AppError::NotFound.into());
         }
-        let revoked = self.store.revoke_access_token_of(&asking.asking(), &id).await?;
+        let revoked = self.store.revoke_access_token_of(&asking.checked_token(), &id).await?;
         if !revoked.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }

@@ -27,9 +27,8 @@ impl Service {
     ) -> Result<Account, Error> {
         self.rate_limits.take(RENAMES, caller).await?;
         let user = &asking.session().user;
-        let counts =
-            (self.rate_limits.inherit(username.as_str(), &user.email), self.rate_limits.release_username(user));
-        match self.store.rename_user(Authority::Asking(asking.asking()), username, counts).await? {
+        let change = self.rate_limits.username_change(user, username.clone());
+        match self.store.rename_user(Authority::Owner(asking.checked_token()), change).await? {
             RenameOutcome::Done => {}
             RenameOutcome::Taken => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RenameOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -80,7 +79,10 @@ impl Service {
             return Err(Error::invalid(Field::Username, Problem::UsernameMismatch));
         }
         let inherit = self.rate_limits.release_username(user);
-        self.store.delete_user(Authority::Asking(asking.asking()), inherit).await?.ok_or(AppError::SessionEnded)?;
+        self.store
+            .delete_user(Authority::Owner(asking.checked_token()), inherit)
+            .await?
+            .ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }

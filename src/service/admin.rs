@@ -212,9 +212,8 @@ impl Service {
     /// Changes an account's username. The operator may choose a reserved one.
     async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
         let username = Username::parse(username).map_err(|problem| Error::invalid(Field::Username, problem))?;
-        let counts =
-            (self.rate_limits.inherit(username.as_str(), &user.email), self.rate_limits.release_username(user));
-        match self.store.rename_user(Authority::Operator { user: user.id.clone() }, &username, counts).await? {
+        let change = self.rate_limits.username_change(user, username);
+        match self.store.rename_user(Authority::Operator { user: user.id.clone() }, change).await? {
             RenameOutcome::Taken => Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RenameOutcome::Done | RenameOutcome::SessionEnded => Ok(()),
         }

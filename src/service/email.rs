@@ -45,7 +45,7 @@ impl Service {
     pub async fn resend_verification(&self, caller: &Caller, asking: &Writer) -> Result<(), Error> {
         self.outbox.require_enabled()?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        self.outbox.enqueue_for(&asking.principal().asking(), MailKind::Verify, "").await
+        self.outbox.enqueue_for(&asking.principal().checked_token(), MailKind::Verify, "").await
     }
 
     /// Sends a confirmation link to a new email. The account's email changes only once the link is used.
@@ -60,7 +60,7 @@ impl Service {
         }
         self.policy.registration.domains.check(email).map_err(|problem| Error::invalid(Field::NewEmail, problem))?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        self.outbox.enqueue_for(&asking.asking(), MailKind::ChangeEmail, email.as_str()).await?;
+        self.outbox.enqueue_for(&asking.checked_token(), MailKind::ChangeEmail, email.as_str()).await?;
         tracing::info!(user = %user.id, "email change requested");
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Service {
         // allowed before.
         let forbidden =
             link.kind == LinkKind::ChangeEmail && self.policy.registration.domains.check(&address_of(&link)?).is_err();
-        if !link.works(now) || !kinds.contains(&link.kind) || forbidden {
+        if !link.is_valid(now) || !kinds.contains(&link.kind) || forbidden {
             return Err(AppError::LinkInvalid.into());
         }
         Ok((hash, link, user))

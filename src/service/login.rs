@@ -15,7 +15,7 @@ use crate::{
         user_agent,
     },
     error::AppError,
-    store::{LoginMade, NewSession, SessionCap, User},
+    store::{LoginRecord, NewSession, SessionCap, User},
 };
 
 impl Service {
@@ -70,7 +70,7 @@ impl Service {
         user: &User,
         hash: &str,
         renewed: Option<String>,
-        login: LoginMade,
+        login: LoginRecord,
     ) -> Result<Option<LoginResult>, Error> {
         let hash = match renewed {
             Some(renewed) if self.store.renew_hash(&user.id, hash, &renewed).await? => renewed,

@@ -98,10 +98,10 @@ impl Maintenance {
             Ok(rows) => tracing::debug!(rows, "expired rows deleted"),
             Err(cause) => tracing::warn!(%cause, "expired rows could not be deleted"),
         }
-        if let Err(cause) = self.store.fold_log().await {
+        if let Err(cause) = self.store.checkpoint().await {
             tracing::warn!(%cause, "the database's write-ahead log could not be checkpointed");
         }
-        if let Err(cause) = self.store.mark_use().await {
+        if let Err(cause) = self.store.count_use().await {
             tracing::warn!(%cause, "could not record the last use of the database");
         }
         self.rewrite().await;

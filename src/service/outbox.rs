@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::AppError,
-    store::{Asking, MailKind, NewMail, RateLimit, Store},
+    store::{CheckedToken, MailKind, NewMail, RateLimit, Store},
 };
 
 /// Limit on requests for mails per address.
@@ -81,7 +81,7 @@ impl Outbox {
     }
 
     /// Queues a mail to the account that asks for it. An empty `address` stands for the account's email.
-    pub(super) async fn enqueue_for(&self, asking: &Asking, kind: MailKind, address: &str) -> Result<(), Error> {
+    pub(super) async fn enqueue_for(&self, asking: &CheckedToken, kind: MailKind, address: &str) -> Result<(), Error> {
         let queued = self.store.enqueue_mail_for(&self.new_mail(kind), asking, address).await?;
         queued.ok_or(AppError::SessionEnded)?;
         self.notify_worker();

@@ -14,8 +14,8 @@ pub use self::login_attempts::{CountedLogin, ReservedLogin, SETTLED_WITHIN};
 use self::{cache::RateLimitCache, login_queue::LoginQueue, token_calls::TokenCalls};
 use super::{Caller, Error, MailPolicy, Policy, clock::Clock};
 use crate::{
-    domain::{time::Timestamp, token::TokenHash, user_agent::counted_networks},
-    store::{self, Inherit, LimitedAction, NameKey, RateLimit, Store, User, known_key},
+    domain::{time::Timestamp, token::TokenHash, user_agent::counted_networks, username::Username},
+    store::{self, InheritFailures, LimitedAction, NameKey, RateLimit, Store, User, UsernameChange, known_key},
 };
 
 /// How long a network stays known to an account after a login from it.
@@ -134,14 +134,20 @@ impl RateLimits {
     }
 
     /// Lets the account with this email inherit strangers' failed logins with a name that it takes.
-    pub fn inherit(&self, name: &str, email: &str) -> Inherit {
+    pub fn inherit(&self, name: &str, email: &str) -> InheritFailures {
         let since = self.clock.now().minus(self.policy.account.memory);
-        Inherit { from: self.strangers_key(name), to: self.strangers_key(email), since }
+        InheritFailures { from: self.strangers_key(name), to: self.strangers_key(email), since }
     }
 
     /// Lets the username that an account gives up inherit the strangers' failed logins of the account.
-    pub fn release_username(&self, user: &User) -> Inherit {
+    pub fn release_username(&self, user: &User) -> InheritFailures {
         self.inherit(&user.email, &user.username)
+    }
+
+    /// Describes a new username to the store, with the strangers' failed logins that move with names.
+    pub fn username_change(&self, user: &User, username: Username) -> UsernameChange {
+        let held = self.inherit(username.as_str(), &user.email);
+        UsernameChange { username, held, left: self.release_username(user) }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         token::{Token, TokenKind},
     },
     error::AppError,
-    store::{Asking, Session},
+    store::{CheckedToken, Session},
 };
 
 /// A session in which the password was entered recently.
@@ -26,14 +26,14 @@ impl Proven {
     }
 
     /// Identifies the session to the store.
-    pub(super) fn asking(&self) -> Asking {
-        asking(&self.0)
+    pub(super) fn checked_token(&self) -> CheckedToken {
+        checked_token(&self.0)
     }
 }
 
 /// Identifies a checked session to the store, which checks it again in the transaction of the operation.
-pub(super) fn asking(session: &Session) -> Asking {
-    Asking { user: session.user.id.clone(), id: session.id.clone(), token_hash: session.token_hash }
+pub(super) fn checked_token(session: &Session) -> CheckedToken {
+    CheckedToken { user: session.user.id.clone(), id: session.id.clone(), token_hash: session.token_hash }
 }
 
 /// A session with a new token. A stolen copy of the old token must not benefit from the confirmation.
@@ -62,7 +62,7 @@ impl Service {
         let (hash, _slot) =
             self.passwords.verify_current(caller, &session.user, KnownBy::Session(&session.id), password).await?;
         let (new, now) = (new_token(&*self.entropy, TokenKind::Session), self.clock.now());
-        if !self.store.renew_session(asking(session), &new.hash(), &hash, now).await? {
+        if !self.store.renew_session(checked_token(session), &new.hash(), &hash, now).await? {
             return Err(self.conflict_reason(session).await);
         }
         tracing::info!(user = %session.user.id, "password confirmed");
@@ -72,7 +72,7 @@ impl Service {
     /// Returns why a password that was right a moment ago was rejected: the session has ended, or a concurrent login
     /// rehashed the password.
     pub(super) async fn conflict_reason(&self, session: &Session) -> Error {
-        match self.store.still_asks(&asking(session)).await {
+        match self.store.is_token_active(&checked_token(session)).await {
             Ok(true) => AppError::Unavailable { retry_after: 1 }.into(),
             Ok(false) => AppError::SessionEnded.into(),
             Err(error) => error.into(),

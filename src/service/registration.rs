@@ -13,7 +13,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{LoginMade, MailKind, NewUser, RegisterOutcome, User, Welcome},
+    store::{LoginRecord, MailKind, NewUser, RegisterOutcome, User, Welcome},
 };
 
 /// A valid registration.
@@ -82,7 +82,7 @@ impl Service {
             None
         } else {
             // The account exists even if no session can be started.
-            let login = LoginMade { counter: None, network: Some(self.rate_limits.known_network(caller, &user.id)) };
+            let login = LoginRecord { counter: None, network: Some(self.rate_limits.known_network(caller, &user.id)) };
             let begun = self.begin_session(caller, &user, &password_hash, None, login).await;
             begun.inspect_err(|cause| tracing::warn!(%cause, "could not log in after registration")).ok().flatten()
         };

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::time::Timestamp,
-    store::{Error, Forget, Forgotten, Prepared, Since, SinceAccount, Store},
+    store::{Error, Prepared, Revocation, Revoked, Since, SinceAccount, Store},
 };
 
 /// Queued mail older than this is deleted, because most of it was sent after the backup.
@@ -37,7 +37,7 @@ pub struct Report {
     /// When the backup's newest row was created, as readable text.
     pub newest: Option<String>,
     /// What was revoked.
-    pub forgotten: Forgotten,
+    pub revoked: Revoked,
     /// What has changed since the backup, if the previous database could be read.
     pub since: Option<Since>,
 }
@@ -63,27 +63,27 @@ pub async fn restore(
         _ => Vec::new(),
     };
     let keep_links = since.as_ref().map_or(&[][..], |since| &since.undo_links);
-    let forgotten = forget(&prepared.store, options, now, (&closed, keep_links)).await?;
+    let revoked = revoke(&prepared.store, options, now, (&closed, keep_links)).await?;
     let kept = prepared.put_in_place(now).await?;
-    Ok(Report { database: database.to_owned(), kept, newest, forgotten, since })
+    Ok(Report { database: database.to_owned(), kept, newest, revoked, since })
 }
 
-async fn forget(
+async fn revoke(
     store: &Store,
     options: RestoreOptions,
     now: Timestamp,
     (disable, keep_links): (&[SinceAccount], &[Vec<u8>]),
-) -> Result<Forgotten, Error> {
+) -> Result<Revoked, Error> {
     let mails_before = now.minus(MAX_MAIL_AGE);
     let keep_access_tokens = options.keep_access_tokens;
-    store.forget_after_restore(Forget { now, mails_before, keep_access_tokens, disable, keep_links }).await
+    store.revoke_after_restore(Revocation { now, mails_before, keep_access_tokens, disable, keep_links }).await
 }
 
 impl Service {
     /// Revokes what was restored by other means than [`restore`].
-    pub async fn forget_after_restore(&self, options: RestoreOptions) -> Result<Forgotten, Error> {
-        let forgotten = forget(&self.store, options, self.clock.now(), (&[], &[])).await?;
-        self.store.outdo_mark().await?;
-        Ok(forgotten)
+    pub async fn revoke_after_restore(&self, options: RestoreOptions) -> Result<Revoked, Error> {
+        let revoked = revoke(&self.store, options, self.clock.now(), (&[], &[])).await?;
+        self.store.raise_use_count().await?;
+        Ok(revoked)
     }
 }

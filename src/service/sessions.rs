@@ -87,7 +87,7 @@ impl Service {
             self.require_active(asking).await?;
             return Err(AppError::NotFound.into());
         }
-        if !self.store.end_session_of(asking.asking(), &id).await?.ok_or(AppError::SessionEnded)? {
+        if !self.store.end_session_of(asking.checked_token(), &id).await?.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
         tracing::info!(user = %user.id, "session ended");
@@ -95,7 +95,11 @@ impl Service {
     }
 
     async fn require_active(&self, asking: &Proven) -> Result<(), Error> {
-        if self.store.still_asks(&asking.asking()).await? { Ok(()) } else { Err(AppError::SessionEnded.into()) }
+        if self.store.is_token_active(&asking.checked_token()).await? {
+            Ok(())
+        } else {
+            Err(AppError::SessionEnded.into())
+        }
     }
 
     /// Ends all of the user's sessions except the current one. Returns how many ended.
@@ -105,7 +109,7 @@ impl Service {
             self.require_active(asking).await?;
             return Ok(0);
         }
-        let sessions = self.store.end_other_sessions(asking.asking()).await?.ok_or(AppError::SessionEnded)?;
+        let sessions = self.store.end_other_sessions(asking.checked_token()).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, sessions, "all other sessions ended");
         Ok(sessions)
     }

@@ -1,9 +1,8 @@
 //! Statements that several operations share: setting a password or an email, and revoking access to an account.
 
 use super::{
-    Error, Inherit,
-    access_tokens::revoke_access_tokens,
-    failures::inherit_failures,
+    Error, InheritFailures,
+    failed_logins::inherit_failures,
     known_networks::forget_networks,
     tx::{Tx, values},
 };
@@ -29,7 +28,7 @@ pub(super) async fn set_email(
     tx: &mut Tx<'_>,
     user: &str,
     email: &Email,
-    held: &Inherit,
+    held: &InheritFailures,
     now: Timestamp,
 ) -> Result<(), Error> {
     tx.invalidate_user(user);
@@ -49,6 +48,11 @@ pub(super) async fn revoke_links(tx: &mut Tx<'_>, user: &str) -> Result<(), Erro
     let sql = "DELETE FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')";
     tx.execute(sql, values![user]).await?;
     tx.execute("DELETE FROM mails WHERE user_id = $1 AND kind = 'change_email'", values![user]).await.map(drop)
+}
+
+/// Revokes every token of an account. Used when its password is set without the old one.
+pub(super) async fn revoke_access_tokens(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
+    tx.execute("DELETE FROM access_tokens WHERE user_id = $1", values![user]).await.map(drop)
 }
 
 /// Revokes all access that someone else may have gained to an account. This covers sessions, personal access tokens,

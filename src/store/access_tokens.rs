@@ -1,12 +1,8 @@
 //! Personal access tokens.
 
 use super::{
-    Asking, Error, NewMail, Store, User, UserRow,
-    authority::lock_active,
-    begin::DURABLE,
-    mail::enqueue_mail,
-    tx::{Tx, values},
-    users::select_users,
+    CheckedToken, Error, NewMail, Store, User, UserRow, authority::lock_active, begin::DURABLE, mail::enqueue_mail,
+    tx::values, users::select_users,
 };
 use crate::domain::{time::Timestamp, token::TokenHash, token_name::TokenName, token_scope::TokenScope};
 
@@ -79,16 +75,11 @@ pub enum IssueOutcome {
     SessionEnded,
 }
 
-/// Revokes every token of an account. Used when its password is set without the old one.
-pub(super) async fn revoke_access_tokens(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
-    tx.execute("DELETE FROM access_tokens WHERE user_id = $1", values![user]).await.map(drop)
-}
-
 impl Store {
     /// Creates a token for an account that has fewer than `most`, and enqueues `notice` for the owner.
     pub async fn add_access_token(
         &self,
-        asking: &Asking,
+        checked: &CheckedToken,
         new: NewAccessToken,
         most: u32,
         notice: Option<&NewMail>,
@@ -97,8 +88,8 @@ impl Store {
                    SELECT $1, $2, $3, $4, $5, $6, $7 \
                    WHERE (SELECT COUNT(*) FROM access_tokens WHERE user_id = $2 AND expires_at > $6) < $8";
         self.write(DURABLE, async |tx| {
-            let user = &asking.user;
-            if !lock_active(tx, asking).await? {
+            let user = &checked.user;
+            if !lock_active(tx, checked).await? {
                 return Ok(IssueOutcome::SessionEnded);
             }
             let values = values![
@@ -158,13 +149,13 @@ impl Store {
 
     /// Revokes a token of an account. Returns `false` if the account has no token with this id, or `None` if the
     /// requesting session or token has ended.
-    pub async fn revoke_access_token_of(&self, asking: &Asking, id: &str) -> Result<Option<bool>, Error> {
+    pub async fn revoke_access_token_of(&self, checked: &CheckedToken, id: &str) -> Result<Option<bool>, Error> {
         self.write(DURABLE, async |tx| {
-            if !lock_active(tx, asking).await? {
+            if !lock_active(tx, checked).await? {
                 return Ok(None);
             }
             let sql = "DELETE FROM access_tokens WHERE id = $1 AND user_id = $2";
-            Ok(Some(tx.execute(sql, values![id, &asking.user]).await? == 1))
+            Ok(Some(tx.execute(sql, values![id, &checked.user]).await? == 1))
         })
         .await
     }

@@ -1,14 +1,25 @@
 //! Changing usernames and deleting accounts.
 
 use super::{
-    Authority, Error, Inherit, Store,
+    Authority, Error, InheritFailures, Store,
     authority::lock_authorized,
     begin::{DURABLE, uncancelled},
-    failures::{forget_counts, inherit_failures},
+    failed_logins::{forget_counts, inherit_failures},
     tx::{Tx, values},
     users::is_name_taken,
 };
 use crate::domain::username::Username;
+
+/// A username that an account gets.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the other field is the username")]
+pub struct UsernameChange {
+    pub username: Username,
+    /// Strangers' failures with the new username, which then apply to the account.
+    pub held: InheritFailures,
+    /// Strangers' failures that remain with the previous username.
+    pub left: InheritFailures,
+}
 
 /// The result of changing a username.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +33,7 @@ pub enum RenameOutcome {
 }
 
 /// Deletes an account and its counters. Strangers' failures with its username remain (`left`).
-pub(super) async fn delete_account(tx: &mut Tx<'_>, user: &str, left: &Inherit) -> Result<(), Error> {
+pub(super) async fn delete_account(tx: &mut Tx<'_>, user: &str, left: &InheritFailures) -> Result<(), Error> {
     tx.invalidate_user(user);
     forget_counts(tx, user).await?;
     inherit_failures(tx, left).await?;
@@ -31,15 +42,8 @@ pub(super) async fn delete_account(tx: &mut Tx<'_>, user: &str, left: &Inherit) 
 }
 
 impl Store {
-    /// Changes an account's username, for its owner or the operator. Strangers' failures with the new username apply
-    /// to the account (`held`). They also remain with the previous username (`left`).
-    pub async fn rename_user(
-        &self,
-        authority: Authority,
-        username: &Username,
-        (held, left): (Inherit, Inherit),
-    ) -> Result<RenameOutcome, Error> {
-        let username = username.clone();
+    /// Changes an account's username, for its owner or the operator.
+    pub async fn rename_user(&self, authority: Authority, change: UsernameChange) -> Result<RenameOutcome, Error> {
         let renamed = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 let user = authority.user();
@@ -47,9 +51,9 @@ impl Store {
                 if active {
                     tx.invalidate_user(user);
                     let sql = "UPDATE users SET username = $2, username_key = $3 WHERE id = $1";
-                    tx.execute(sql, values![user, username.as_str(), username.key()]).await?;
-                    inherit_failures(tx, &held).await?;
-                    inherit_failures(tx, &left).await?;
+                    tx.execute(sql, values![user, change.username.as_str(), change.username.key()]).await?;
+                    inherit_failures(tx, &change.held).await?;
+                    inherit_failures(tx, &change.left).await?;
                 }
                 Ok(active)
             })
@@ -65,7 +69,7 @@ impl Store {
     /// Deletes an account with its sessions and counters, for its owner or the operator. Its email and username
     /// become available again. Strangers' failures remain with its email, and with its username (`left`). Returns
     /// `None`, and changes nothing, if the requesting session has ended.
-    pub async fn delete_user(&self, authority: Authority, left: Inherit) -> Result<Option<()>, Error> {
+    pub async fn delete_user(&self, authority: Authority, left: InheritFailures) -> Result<Option<()>, Error> {
         let store = self.clone();
         uncancelled(Box::pin(async move {
             let deleted = store.write(DURABLE, async |tx| {

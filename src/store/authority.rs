@@ -8,7 +8,7 @@ use crate::domain::token::TokenHash;
 
 /// The session or personal access token of a request, as it was when it was checked.
 #[derive(Clone, Debug)]
-pub struct Asking {
+pub struct CheckedToken {
     /// The account.
     pub user: String,
     /// The id of the session or token, which a renewal doesn't change.
@@ -18,24 +18,24 @@ pub struct Asking {
 }
 
 /// Whether the session or access token still has the same token, and its account is enabled.
-async fn is_active(conn: &mut Conn<'_>, asking: &Asking) -> Result<bool, Error> {
+async fn is_active(conn: &mut Conn<'_>, checked: &CheckedToken) -> Result<bool, Error> {
     let sql = "SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND \
                (EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 AND token_hash = $3) \
                 OR EXISTS (SELECT 1 FROM access_tokens WHERE id = $1 AND user_id = $2 AND token_hash = $3))";
-    conn.exists(sql, values![&asking.id, &asking.user, &asking.token_hash]).await
+    conn.exists(sql, values![&checked.id, &checked.user, &checked.token_hash]).await
 }
 
 /// Locks an account. Returns whether it is enabled and the session or access token still has the same token. A
 /// session that was renewed since the check has another token, and the old one is no longer valid.
-pub(super) async fn lock_active(tx: &mut Tx<'_>, asking: &Asking) -> Result<bool, Error> {
-    tx.lock_user(&asking.user).await?;
-    is_active(tx, asking).await
+pub(super) async fn lock_active(tx: &mut Tx<'_>, checked: &CheckedToken) -> Result<bool, Error> {
+    tx.lock_user(&checked.user).await?;
+    is_active(tx, checked).await
 }
 
 /// Locks an account, and returns whether it may be changed with this authority.
 pub(super) async fn lock_authorized(tx: &mut Tx<'_>, authority: &Authority) -> Result<bool, Error> {
     match authority {
-        Authority::Asking(asking) => lock_active(tx, asking).await,
+        Authority::Owner(checked) => lock_active(tx, checked).await,
         Authority::Operator { user } => tx.lock_user(user).await.map(|()| true),
     }
 }
@@ -44,7 +44,7 @@ pub(super) async fn lock_authorized(tx: &mut Tx<'_>, authority: &Authority) -> R
 #[derive(Clone, Debug)]
 pub enum Authority {
     /// The owner, by a session.
-    Asking(Asking),
+    Owner(CheckedToken),
     /// The operator, without a session.
     Operator {
         /// The account to change.
@@ -55,7 +55,7 @@ pub enum Authority {
 impl Authority {
     pub(super) fn user(&self) -> &str {
         match self {
-            Self::Asking(asking) => &asking.user,
+            Self::Owner(checked) => &checked.user,
             Self::Operator { user } => user,
         }
     }
@@ -63,7 +63,7 @@ impl Authority {
 
 impl Store {
     /// Whether the session or access token still has the same token, and its account is enabled.
-    pub async fn still_asks(&self, asking: &Asking) -> Result<bool, Error> {
-        self.read(async |conn| is_active(conn, asking).await).await
+    pub async fn is_token_active(&self, checked: &CheckedToken) -> Result<bool, Error> {
+        self.read(async |conn| is_active(conn, checked).await).await
     }
 }

@@ -138,7 +138,7 @@ async fn on_postgres<T>(
     work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     in_time(async {
-        let mut session = server.begin(beginning).await?;
+        let mut session = server.begin(beginning.postgres, beginning.pooled).await?;
         let outcome = work(&mut Tx::new(session.conn(), None)).await?;
         session.commit().await?;
         Ok(outcome)

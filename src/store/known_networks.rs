@@ -2,7 +2,7 @@
 
 use super::{
     Error, Store,
-    failures::{forget_failures_in, forget_failures_of},
+    failed_logins::{forget_failures_in, forget_failures_of},
     tx::{Tx, values},
 };
 use crate::domain::time::Timestamp;

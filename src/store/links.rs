@@ -37,7 +37,7 @@ impl LinkKind {
 
     /// How long a link of this kind is valid.
     #[must_use]
-    pub const fn lasts(self) -> Duration {
+    pub const fn lifetime(self) -> Duration {
         match self {
             Self::Verify | Self::ChangeEmail => Duration::from_hours(24),
             Self::Reset => Duration::from_mins(30),
@@ -63,8 +63,8 @@ impl Link {
     /// Whether it has not expired. A link that seems to be valid for longer than its kind allows was created before
     /// the clock was put back, and is invalid.
     #[must_use]
-    pub fn works(&self, now: Timestamp) -> bool {
-        now < self.expires_at && self.expires_at <= now.plus(self.kind.lasts()).plus(CLOCK_TOLERANCE)
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        now < self.expires_at && self.expires_at <= now.plus(self.kind.lifetime()).plus(CLOCK_TOLERANCE)
     }
 }
 
@@ -82,7 +82,7 @@ pub struct NewLink<'a> {
     /// When its mail was enqueued. It defines the order of changes to undo.
     pub created_at: Timestamp,
     /// The current time. The link is valid from now for the lifetime of its kind.
-    pub made_at: Timestamp,
+    pub now: Timestamp,
 }
 
 /// A link to store that nobody receives.
@@ -95,7 +95,7 @@ pub struct Decoy<'a> {
     /// The key of the mailbox in the counters.
     pub mailbox: &'a str,
     /// The current time.
-    pub made_at: Timestamp,
+    pub created_at: Timestamp,
 }
 
 /// A stored link in a list for its owner. Times are milliseconds since 1970.
@@ -134,7 +134,7 @@ impl Store {
         let kind = link.kind.name();
         let proves = matches!(link.kind, LinkKind::Verify | LinkKind::Reset);
         let revokes = link.kind != LinkKind::UndoEmail;
-        let expires_at = link.made_at.plus(link.kind.lasts());
+        let expires_at = link.now.plus(link.kind.lifetime());
         self.write(DURABLE, async |tx| {
             tx.lock_user(link.user_id).await?;
             let values = values![
@@ -147,7 +147,7 @@ impl Store {
                 link.mail,
                 proves,
                 revokes,
-                link.made_at,
+                link.now,
                 expires_at.plus(CLOCK_TOLERANCE),
             ];
             let made = tx.execute(sql, values).await? == 1;
@@ -164,12 +164,12 @@ impl Store {
     /// a request occupies the database must not reveal whether an email has an account.
     pub async fn make_decoy(&self, decoy: Decoy<'_>) -> Result<(), Error> {
         let (hash, kind, mailbox) = (&decoy.token_hash, decoy.kind.name(), decoy.mailbox);
-        let expires_at = decoy.made_at.plus(decoy.kind.lasts());
+        let expires_at = decoy.created_at.plus(decoy.kind.lifetime());
         self.write(DURABLE, async |tx| {
             tx.lock_user("").await?;
             let sql = "INSERT INTO decoy_links (token_hash, kind, mailbox, created_at, expires_at) \
                        VALUES ($1, $2, $3, $4, $5)";
-            tx.execute(sql, values![hash, kind, mailbox, decoy.made_at, expires_at]).await?;
+            tx.execute(sql, values![hash, kind, mailbox, decoy.created_at, expires_at]).await?;
             let sql = "DELETE FROM decoy_links WHERE mailbox = $1 AND kind = $2 AND token_hash <> $3";
             tx.execute(sql, values![mailbox, kind, hash]).await.map(drop)
         })
@@ -213,12 +213,12 @@ mod tests {
         let made = Timestamp::from_millis(1_795_348_800_000);
         let moment = Duration::from_millis(1);
         for &kind in LinkKind::VARIANTS {
-            let (user_id, address, expires_at) = (String::new(), String::new(), made.plus(kind.lasts()));
+            let (user_id, address, expires_at) = (String::new(), String::new(), made.plus(kind.lifetime()));
             let link = Link { kind, user_id, address, created_at: made, expires_at };
-            assert!(link.works(made) && link.works(expires_at.minus(moment)), "{kind:?}");
-            assert!(!link.works(expires_at), "{kind:?}");
-            assert!(link.works(made.minus(CLOCK_TOLERANCE)), "{kind:?}");
-            assert!(!link.works(made.minus(CLOCK_TOLERANCE).minus(moment)), "{kind:?}");
+            assert!(link.is_valid(made) && link.is_valid(expires_at.minus(moment)), "{kind:?}");
+            assert!(!link.is_valid(expires_at), "{kind:?}");
+            assert!(link.is_valid(made.minus(CLOCK_TOLERANCE)), "{kind:?}");
+            assert!(!link.is_valid(made.minus(CLOCK_TOLERANCE).minus(moment)), "{kind:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Credential, CredentialRow, Error, NameKey, Store,
-    failures::{LoginBackoff, LoginCounter, Turn, reserve},
+    failed_logins::{LoginBackoff, LoginCounter, Reservation, reserve},
     known_networks::known_key,
     rate_limits::{RateLimit, take},
     tx::{Conn, values},
@@ -14,7 +14,7 @@ use crate::domain::{identifier::Identifier, time::Timestamp};
 
 /// The account that a login is for.
 #[derive(Clone, Debug)]
-pub enum LoginOf {
+pub enum LoginTarget {
     /// The account with a name.
     Named {
         /// The email or username.
@@ -56,7 +56,7 @@ pub struct Counted {
     /// The account's last login from this network, if the network is known.
     pub network_seen_at: Option<Timestamp>,
     /// Whether the login may be tried.
-    pub turn: Turn,
+    pub reservation: Reservation,
 }
 
 /// A row of `users` with the columns that a login needs.
@@ -88,7 +88,7 @@ fn canonical(typed: &str, parsed: &Identifier) -> String {
     }
 }
 
-impl LoginOf {
+impl LoginTarget {
     fn identifier(&self) -> &Identifier {
         match self {
             Self::Named { identifier, .. } | Self::Owner { identifier, .. } => identifier,
@@ -121,7 +121,7 @@ impl LoginOf {
                 (LoginCounter { key, owners: seen_at.is_some() }, seen_at)
             }
         };
-        Counted { known, counter, network_seen_at, turn: Turn::Later }
+        Counted { known, counter, network_seen_at, reservation: Reservation::Later }
     }
 }
 
@@ -157,9 +157,10 @@ impl Store {
     /// between, the attempt may be counted for its addresses only.
     pub async fn count_login(
         &self,
-        of: &LoginOf,
+        of: &LoginTarget,
         addresses: &[(String, RateLimit)],
-        (rule, in_line): (LoginBackoff, &(dyn Fn(&str) -> bool + Sync)),
+        rule: LoginBackoff,
+        in_line: &(dyn Fn(&str) -> bool + Sync),
         now: Timestamp,
     ) -> Result<LoginCount, Error> {
         self.each(async |conn| {
@@ -171,7 +172,7 @@ impl Store {
             }
             let mut counted = of.counted(row);
             if !in_line(&counted.counter.key) {
-                counted.turn = reserve(conn, &counted.counter.key, rule, now).await?;
+                counted.reservation = reserve(conn, &counted.counter.key, rule, now).await?;
             }
             Ok(LoginCount::Counted(counted))
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    Asking, Error, Store,
+    CheckedToken, Error, Store,
     authority::lock_active,
     begin::{DURABLE, RELAXED},
     tx::{Tx, Value, values},
@@ -199,11 +199,16 @@ impl Store {
 
     /// Enqueues a mail about an account to another address. Returns `None`, and changes nothing, if the requesting
     /// session has ended.
-    pub async fn enqueue_mail_for(&self, mail: &NewMail, asking: &Asking, address: &str) -> Result<Option<()>, Error> {
+    pub async fn enqueue_mail_for(
+        &self,
+        mail: &NewMail,
+        checked: &CheckedToken,
+        address: &str,
+    ) -> Result<Option<()>, Error> {
         self.write(DURABLE, async |tx| {
-            let active = lock_active(tx, asking).await?;
+            let active = lock_active(tx, checked).await?;
             if active {
-                enqueue_mail(tx, mail, Some(&asking.user), address).await?;
+                enqueue_mail(tx, mail, Some(&checked.user), address).await?;
             }
             Ok(active.then_some(()))
         })

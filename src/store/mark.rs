@@ -61,31 +61,31 @@ impl Store {
                 file.display()
             )));
         }
-        self.outdo_mark().await
+        self.raise_use_count().await
     }
 
     /// Counts a use of a SQLite file, in it and beside it. If the file is older than its mark, the mark doesn't
     /// change.
-    pub async fn mark_use(&self) -> Result<(), Error> {
+    pub async fn count_use(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
         if self.uses().await? < read(file) {
             return Ok(());
         }
-        self.outdo_mark().await
+        self.raise_use_count().await
     }
 
     /// Counts a use of a SQLite file, in it and beside it. The new count is higher than all earlier ones of this file
     /// and of files that were in its place.
-    pub async fn outdo_mark(&self) -> Result<(), Error> {
+    pub async fn raise_use_count(&self) -> Result<(), Error> {
         let Some(file) = &self.inner.file else { return Ok(()) };
-        let uses = self.outdo_uses_of(file).await?;
+        let uses = self.raise_use_count_above(file).await?;
         // After the database, so that a kill in between never leaves the database behind its mark.
         set(file, &uses);
         Ok(())
     }
 
     /// Stores a count that is higher than this database's and than the mark at `place`. Returns it, for [`set`].
-    pub(super) async fn outdo_uses_of(&self, place: &Path) -> Result<String, Error> {
+    pub(super) async fn raise_use_count_above(&self, place: &Path) -> Result<String, Error> {
         let uses = self.uses().await?.max(read(place)).saturating_add(1).to_string();
         self.write(DURABLE, async |tx| tx.execute(SET, values![&uses]).await).await?;
         Ok(uses)
@@ -115,9 +115,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (store, earlier) = (store(folder.path()).await, folder.path().join("earlier"));
         let mark = folder.path().join("a.db.mark");
-        store.mark_use().await.expect("marked");
+        store.count_use().await.expect("marked");
         fs::hard_link(&mark, &earlier).expect("a second name");
-        store.mark_use().await.expect("marked");
+        store.count_use().await.expect("marked");
         let texts = [&earlier, &mark].map(|path| fs::read_to_string(path).expect("read"));
         assert_eq!(texts, ["1", "2"], "at no moment is there half a mark");
         assert!(!folder.path().join("a.db.mark.new").exists());
@@ -128,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (store, mark) = (store(folder.path()).await, folder.path().join("a.db.mark"));
         fs::write(&mark, "9").expect("written");
-        store.mark_use().await.expect("nothing to mark");
+        store.count_use().await.expect("nothing to mark");
         assert_eq!(fs::read_to_string(&mark).expect("read"), "9");
         store.refuse_old_copy().await.expect("it is new");
         assert_eq!(fs::read_to_string(&mark).expect("read"), "10");

@@ -1,9 +1,8 @@
 //! Changing passwords.
 
 use super::{
-    Asking, Error, NewMail, Store,
-    access::{end_other_sessions, revoke_links, set_password_hash},
-    access_tokens::revoke_access_tokens,
+    CheckedToken, Error, NewMail, Store,
+    access::{end_other_sessions, revoke_access_tokens, revoke_links, set_password_hash},
     begin::DURABLE,
     known_networks::{forget_networks, welcome},
     mail::enqueue_mail,
@@ -11,39 +10,50 @@ use super::{
 };
 use crate::domain::{time::Timestamp, token::TokenHash};
 
+/// A change of a password by its owner.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the other field is the new hash")]
+pub struct PasswordUpdate {
+    /// The hash that the password must still have.
+    pub old_hash: String,
+    pub new_hash: String,
+    /// The hash of the session's new token.
+    pub token_hash: TokenHash,
+    /// The network of the request, which becomes the only known one.
+    pub network: String,
+    /// The mail for the owner.
+    pub notice: Option<NewMail>,
+    /// Whether every personal access token is revoked too.
+    pub revoke_access_tokens: bool,
+}
+
 impl Store {
-    /// Like [`Store::renew_session`], but also changes the password. Ends every other session, revokes links that
-    /// reset the password or change the email, and enqueues `notice` for the owner. Makes `network` the only known
-    /// one. With `revoke_tokens` it also revokes every personal access token. Returns how many sessions ended.
-    /// Returns `None`, and changes nothing, if the session has ended or the password no longer has the old hash.
+    /// Like [`Store::renew_session`], but also changes the password. Ends every other session, and revokes links that
+    /// reset the password or change the email. Returns how many sessions ended. Returns `None`, and changes nothing,
+    /// if the session has ended or the password no longer has the old hash.
     pub async fn change_password(
         &self,
-        asking: Asking,
-        (new, network): (&TokenHash, &str),
-        (old_password, new_password): (&str, &str),
+        checked: CheckedToken,
+        update: PasswordUpdate,
         now: Timestamp,
-        notice: Option<&NewMail>,
-        revoke_tokens: bool,
     ) -> Result<Option<u64>, Error> {
-        let (new, network, notice) = (*new, network.to_owned(), notice.cloned());
-        let (old_password, new_password) = (old_password.to_owned(), new_password.to_owned());
         let changed = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let user = &asking.user;
-                if !renew(tx, &asking, &new, &old_password, now).await? {
+                let user = &checked.user;
+                if !renew(tx, &checked, &update.token_hash, &update.old_hash, now).await? {
                     return Ok(None);
                 }
-                set_password_hash(tx, user, &new_password).await?;
+                set_password_hash(tx, user, &update.new_hash).await?;
                 revoke_links(tx, user).await?;
                 forget_networks(tx, user).await?;
-                welcome(tx, user, &network, now).await?;
-                if revoke_tokens {
+                welcome(tx, user, &update.network, now).await?;
+                if update.revoke_access_tokens {
                     revoke_access_tokens(tx, user).await?;
                 }
-                if let Some(notice) = &notice {
+                if let Some(notice) = &update.notice {
                     enqueue_mail(tx, notice, Some(user), "").await?;
                 }
-                Ok(Some(end_other_sessions(tx, user, &asking.id).await?))
+                Ok(Some(end_other_sessions(tx, user, &checked.id).await?))
             })
         });
         changed.await

@@ -13,7 +13,6 @@ use sqlx::{
 
 use super::{
     DATABASE_TIMEOUT, Error,
-    begin::Beginning,
     connect::{is_transient, pool_options},
     tx::Conn,
     url::{PostgresAddress, describe, read_postgres},
@@ -82,9 +81,13 @@ impl Server {
         Ok(Session { connection, pooled: self.pooled })
     }
 
-    /// Begins a transaction.
-    pub async fn begin(&self, beginning: Beginning) -> Result<Session<Transaction<'static, Postgres>>, sqlx::Error> {
-        let begin = if self.pooled { beginning.pooled } else { beginning.postgres };
+    /// Begins a transaction, with one statement for a direct connection or another one behind a pooler.
+    pub async fn begin(
+        &self,
+        direct: &'static str,
+        pooled: &'static str,
+    ) -> Result<Session<Transaction<'static, Postgres>>, sqlx::Error> {
+        let begin = if self.pooled { pooled } else { direct };
         Ok(Session { connection: self.pool.begin_with(begin).await?, pooled: self.pooled })
     }
 

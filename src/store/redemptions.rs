@@ -1,7 +1,7 @@
 //! The operations that links in mails authorise.
 
 use super::{
-    Error, Inherit, Link, NewMail, Store,
+    Error, InheritFailures, Link, NewMail, Store,
     access::{confirm_email, end_access, revoke_links, set_email, set_password_hash},
     accounts::delete_account,
     begin::DURABLE,
@@ -31,7 +31,7 @@ pub struct Redemption {
 pub struct EmailChange {
     pub email: Email,
     /// Strangers' failures with the previous email, which still apply to the account.
-    pub held: Inherit,
+    pub held: InheritFailures,
 }
 
 /// An account that registered with somebody else's email and didn't confirm it.
@@ -40,7 +40,7 @@ pub struct Squatter {
     /// The account.
     pub user: String,
     /// Strangers' failures that remain with its username.
-    pub left: Inherit,
+    pub left: InheritFailures,
 }
 
 /// The result of changing an email through a link.

@@ -13,7 +13,7 @@ use super::{
     begin::DURABLE,
     connect::{SqliteLock, cannot_open, lock},
     draft::{Draft, Nonce, Purpose},
-    failures::forget_failures_in,
+    failed_logins::forget_failures_in,
     files::sync_folder_of,
     mark,
     tx::values,
@@ -22,7 +22,7 @@ use crate::domain::time::Timestamp;
 
 /// What to remove from a restored database.
 #[derive(Debug)]
-pub struct Forget<'a> {
+pub struct Revocation<'a> {
     /// The current time.
     pub now: Timestamp,
     /// Mail created before this is deleted.
@@ -38,7 +38,7 @@ pub struct Forget<'a> {
 /// How many rows of each kind were removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field counts what its name says")]
-pub struct Forgotten {
+pub struct Revoked {
     pub sessions: u64,
     /// Links in mails.
     pub links: u64,
@@ -176,7 +176,7 @@ impl Prepared {
         let Self { store, draft, database, present, _lock } = self;
         // Higher than the previous database's count. Otherwise that database could be put back by hand, with all
         // access that was ended here.
-        let uses = store.outdo_uses_of(&database).await?;
+        let uses = store.raise_use_count_above(&database).await?;
         // The log contains the changes made to the copy, and would be left behind by the rename.
         if let Db::Sqlite { write, .. } = &store.inner.db {
             let mut connection = write.lock().await?;
@@ -217,8 +217,8 @@ impl Store {
     }
 
     /// Removes access that a restored database would make valid again, in one transaction.
-    pub async fn forget_after_restore(&self, forget: Forget<'_>) -> Result<Forgotten, Error> {
-        let Forget { now, mails_before, keep_access_tokens, disable, keep_links } = forget;
+    pub async fn revoke_after_restore(&self, revocation: Revocation<'_>) -> Result<Revoked, Error> {
+        let Revocation { now, mails_before, keep_access_tokens, disable, keep_links } = revocation;
         self.write(DURABLE, async |tx| {
             for account in disable {
                 let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
@@ -242,7 +242,7 @@ impl Store {
             tx.execute(concat!(forget_failures_in!(), "(SELECT key FROM known_networks)"), &[]).await?;
             tx.execute("DELETE FROM known_networks", &[]).await?;
             let mails = tx.execute("DELETE FROM mails WHERE created_at < $1", values![mails_before]).await?;
-            Ok(Forgotten { sessions, links, access_tokens, mails })
+            Ok(Revoked { sessions, links, access_tokens, mails })
         })
         .await
     }
@@ -288,7 +288,7 @@ mod tests {
         let before = fs::read(&database).expect("read");
         let prepared = Prepared::new(&database, &copy, [1; 8]).await.expect("prepared");
         let reader = reader(&prepared.draft.path).await;
-        prepared.store.mark_use().await.expect("written");
+        prepared.store.count_use().await.expect("written");
         let refused = prepared.put_in_place(NOW).await.expect_err("refused").to_string();
         assert!(refused.starts_with("another program is reading"), "{refused}");
         assert!(fs::read(&database).expect("read") == before && kept(folder.path()) == 0);
@@ -300,7 +300,7 @@ mod tests {
         let (folder, database, copy) = folder_with_copy().await;
         let used = store(&database).await;
         let reader = reader(&database).await;
-        used.mark_use().await.expect("written");
+        used.count_use().await.expect("written");
         used.close().await;
         drop(used);
         let prepared = Prepared::new(&database, &copy, [1; 8]).await.expect("prepared");

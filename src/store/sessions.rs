@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Asking, Error, Store, User, UserRow,
+    CheckedToken, Error, Store, User, UserRow,
     access::{end_access, end_other_sessions, revoke_links},
     authority::lock_active,
     begin::{DURABLE, RELAXED},
-    failures::{LoginCounter, settle_right},
+    failed_logins::{LoginCounter, settle_right},
     known_networks::know_network,
     tx::{Tx, values},
     users::select_users,
@@ -44,7 +44,7 @@ pub struct SessionCap {
 
 /// The counter and network of the login that creates a session.
 #[derive(Clone, Debug)]
-pub struct LoginMade {
+pub struct LoginRecord {
     /// The counter to settle. `None` for a registration, where no password was compared.
     pub counter: Option<LoginCounter>,
     /// The network to store as known. `None` if it was stored recently.
@@ -193,17 +193,17 @@ impl ActiveSessions {
 /// use refers to the old token.
 pub(super) async fn renew(
     tx: &mut Tx<'_>,
-    asking: &Asking,
+    checked: &CheckedToken,
     new: &TokenHash,
     password_hash: &str,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    tx.lock_user(&asking.user).await?;
-    tx.invalidate_sessions(&[asking.token_hash.as_bytes().to_vec()]);
+    tx.lock_user(&checked.user).await?;
+    tx.invalidate_sessions(&[checked.token_hash.as_bytes().to_vec()]);
     let sql = "UPDATE sessions SET token_hash = $4, proven_at = $6, last_seen_at = $6 \
                WHERE id = $1 AND user_id = $2 AND token_hash = $3 \
                AND user_id IN (SELECT id FROM users WHERE id = $2 AND password_hash = $5 AND disabled_at IS NULL)";
-    let values = values![&asking.id, &asking.user, &asking.token_hash, new, password_hash, now];
+    let values = values![&checked.id, &checked.user, &checked.token_hash, new, password_hash, now];
     Ok(tx.execute(sql, values).await? == 1)
 }
 
@@ -225,7 +225,7 @@ impl Store {
         new: NewSession,
         password_hash: String,
         cap: SessionCap,
-        login: LoginMade,
+        login: LoginRecord,
     ) -> Result<Option<SessionStart>, Error> {
         let begun = self.change(RELAXED, move |tx| {
             Box::pin(async move {
@@ -349,36 +349,36 @@ impl Store {
 
     /// Ends one session of an account. Returns `false` if the account has no session with this id, or `None` if the
     /// requesting session has ended.
-    pub async fn end_session_of(&self, asking: Asking, session: &str) -> Result<Option<bool>, Error> {
+    pub async fn end_session_of(&self, checked: CheckedToken, session: &str) -> Result<Option<bool>, Error> {
         let session = session.to_owned();
         let ended = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let active = lock_active(tx, &asking).await?;
-                Ok(if active { Some(end_session(tx, &asking.user, &session).await?) } else { None })
+                let active = lock_active(tx, &checked).await?;
+                Ok(if active { Some(end_session(tx, &checked.user, &session).await?) } else { None })
             })
         });
         ended.await
     }
 
     /// Whether [`Store::end_other_sessions`] would change anything.
-    pub async fn has_other_sessions(&self, user: &str, asking: &str) -> Result<bool, Error> {
+    pub async fn has_other_sessions(&self, user: &str, checked: &str) -> Result<bool, Error> {
         let sql = "SELECT id FROM users WHERE id = $1 AND \
                    (EXISTS (SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2) \
                     OR EXISTS (SELECT 1 FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')) \
                     OR EXISTS (SELECT 1 FROM mails WHERE user_id = $1 AND kind = 'change_email'))";
-        self.read(async |conn| conn.exists(sql, values![user, asking]).await).await
+        self.read(async |conn| conn.exists(sql, values![user, checked]).await).await
     }
 
     /// Ends every session of an account except the requesting one, and revokes links that reset the password or
     /// change the email. Returns how many sessions ended, or `None` if the requesting session has ended.
-    pub async fn end_other_sessions(&self, asking: Asking) -> Result<Option<u64>, Error> {
+    pub async fn end_other_sessions(&self, checked: CheckedToken) -> Result<Option<u64>, Error> {
         let ended = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                if !lock_active(tx, &asking).await? {
+                if !lock_active(tx, &checked).await? {
                     return Ok(None);
                 }
-                revoke_links(tx, &asking.user).await?;
-                Ok(Some(end_other_sessions(tx, &asking.user, &asking.id).await?))
+                revoke_links(tx, &checked.user).await?;
+                Ok(Some(end_other_sessions(tx, &checked.user, &checked.id).await?))
             })
         });
         ended.await
@@ -388,14 +388,14 @@ impl Store {
     /// Returns `false` if the session has ended, or the password no longer has that hash.
     pub async fn renew_session(
         &self,
-        asking: Asking,
+        checked: CheckedToken,
         new: &TokenHash,
         password_hash: &str,
         now: Timestamp,
     ) -> Result<bool, Error> {
         let (new, password_hash) = (*new, password_hash.to_owned());
         let renewed = self
-            .change(DURABLE, move |tx| Box::pin(async move { renew(tx, &asking, &new, &password_hash, now).await }));
+            .change(DURABLE, move |tx| Box::pin(async move { renew(tx, &checked, &new, &password_hash, now).await }));
         renewed.await
     }
 }

@@ -175,7 +175,7 @@ impl Store {
 
     /// Moves as much of SQLite's log into the file as possible without blocking readers or writers. A plain copy of
     /// the file then lacks little data.
-    pub async fn fold_log(&self) -> Result<(), Error> {
+    pub async fn checkpoint(&self) -> Result<(), Error> {
         let Db::Sqlite { read, .. } = &self.inner.db else { return Ok(()) };
         sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(&mut *read.acquire().await?).await?;
         Ok(())
@@ -239,7 +239,7 @@ mod tests {
     use sqlx::{Connection as _, Executor as _, Row as _};
 
     use super::*;
-    use crate::store::{Authority, DATABASE_TIMEOUT, DatabaseUrl, Inherit, backup::open};
+    use crate::store::{Authority, DATABASE_TIMEOUT, DatabaseUrl, InheritFailures, backup::open};
 
     /// Adds an account with this name.
     async fn add(store: &Store, name: &'static str) {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     async fn delete(store: &Store, name: &str) {
-        let left = Inherit { from: String::new(), to: String::new(), since: Timestamp::from_millis(0) };
+        let left = InheritFailures { from: String::new(), to: String::new(), since: Timestamp::from_millis(0) };
         let operator = Authority::Operator { user: name.to_owned() };
         let deletion = Box::pin(store.delete_user(operator, left));
         assert_eq!(now(deletion).await.expect("deleted"), Some(()));

@@ -1,10 +1,10 @@
 //! Accounts.
 
 use super::{
-    Error, Inherit, NewMail, Store,
+    Error, InheritFailures, NewMail, Store,
     access::{confirm_email, end_access, set_password_hash},
     begin::DURABLE,
-    failures::{forget_own_failures, inherit_failures},
+    failed_logins::{forget_own_failures, inherit_failures},
     mail::enqueue_mail,
     tx::{Conn, values},
 };
@@ -24,7 +24,7 @@ pub struct NewUser<'a> {
     /// Whether the email is known to belong to the owner.
     pub verified: bool,
     /// Strangers' failures with the username, which then apply to the account.
-    pub held: Inherit,
+    pub held: InheritFailures,
 }
 
 /// Mails that a registration sends.

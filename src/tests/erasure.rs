@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::{Connection, SqliteConnection};
-use vestibule::store::{Authority, Inherit};
+use vestibule::store::{Authority, InheritFailures};
 
 use crate::util::{App, Backend};
 
@@ -52,7 +52,11 @@ async fn add_all(app: &App, names: &[String]) {
 }
 
 async fn delete(app: &App, name: &str) {
-    let left = Inherit { from: app.service.strangers_key(name), to: app.service.strangers_key(name), since: app.now() };
+    let left = InheritFailures {
+        from: app.service.strangers_key(name),
+        to: app.service.strangers_key(name),
+        since: app.now(),
+    };
     let operator = Authority::Operator { user: id_of(name) };
     assert_eq!(app.store.delete_user(operator, left).await.unwrap(), Some(()), "{name}");
 }

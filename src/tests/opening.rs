@@ -289,7 +289,7 @@ async fn postgres_is_reached_by_an_ipv6_address_and_by_a_socket() {
 
 #[tokio::test]
 async fn a_restore_clears_every_table_that_grants_access_r107() {
-    // Tables that grant no access. `Store::forget_after_restore` must clear all others.
+    // Tables that grant no access. `Store::revoke_after_restore` must clear all others.
     let harmless = [
         "_sqlx_migrations",
         "account_throttles",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::{Connection, PgConnection, SqliteConnection};
-use vestibule::store::{DatabaseUrl, Turn};
+use vestibule::store::{DatabaseUrl, Reservation};
 
 use crate::{
     on_both,
@@ -500,7 +500,7 @@ on_both! {
         let key = app.known_key("ann").await;
         // The state after a server ends during five logins.
         for _ in 0..5 {
-            assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Turn::Now);
+            assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Reservation::Now);
         }
         let waited = app.log_in_from(HOME, "ann", PASSWORD).await;
         assert_eq!((waited.status.as_u16(), waited.header("retry-after")), (429, "1"), "the wait was in vain");

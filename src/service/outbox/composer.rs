@@ -181,7 +181,7 @@ impl Composer {
             user_id: &user.id,
             address,
             created_at: mail.created_at,
-            made_at: self.clock.now(),
+            now: self.clock.now(),
         };
         Ok(self.store.make_link(link).await?.then_some(token))
     }
@@ -190,7 +190,7 @@ impl Composer {
     async fn create_decoy(&self, kind: LinkKind, address: &str) -> Result<(), Error> {
         let token_hash = new_token(&*self.entropy, TokenKind::Link).hash();
         let mailbox = self.rate_limits.mailbox_key("", address);
-        self.store.make_decoy(Decoy { token_hash, kind, mailbox: &mailbox, made_at: self.clock.now() }).await
+        self.store.make_decoy(Decoy { token_hash, kind, mailbox: &mailbox, created_at: self.clock.now() }).await
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
         Caller, Error,
         rate_limits::{CountedLogin, ReservedLogin},
     },
-    store::{LoginCounter, LoginOf, User},
+    store::{LoginCounter, LoginTarget, User},
 };
 
 /// A counted attempt with its slot in the hashing queue.
@@ -33,7 +33,7 @@ pub enum KnownBy<'a> {
 
 impl Passwords {
     /// Counts an attempt and looks up the hash to compare with.
-    pub async fn attempt(&self, caller: &Caller, of: LoginOf, password: &str) -> Result<Attempt<'_>, Error> {
+    pub async fn attempt(&self, caller: &Caller, of: LoginTarget, password: &str) -> Result<Attempt<'_>, Error> {
         // Checked first, so that a rate-limited address takes no slot in the queue.
         let addresses = self.rate_limits.login_addresses(caller)?;
         let slot = self.hasher.enqueue()?;
@@ -74,7 +74,7 @@ impl Passwords {
             KnownBy::Link => format!("link:{}", user.id),
         };
         let counter = LoginCounter { key, owners: true };
-        let of = LoginOf::Owner { identifier: Identifier::parse(&user.email), counter };
+        let of = LoginTarget::Owner { identifier: Identifier::parse(&user.email), counter };
         let Attempt { slot, reserved, password, user: known, stored, .. } = self.attempt(caller, of, password).await?;
         let stored = stored.filter(|_| known.is_some_and(|known| known.id == user.id));
         let verdict = self.verify(&slot, password, stored.clone()).await?;

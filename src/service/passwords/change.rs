@@ -8,8 +8,8 @@ use crate::{
         token::{Token, TokenKind},
     },
     error::{AppError, Field, Problem},
-    service::{Caller, Error, Service, entropy::new_token, reauth::asking},
-    store::{LimitedAction, MailKind, Session},
+    service::{Caller, Error, Service, entropy::new_token, reauth::checked_token},
+    store::{LimitedAction, MailKind, PasswordUpdate, Session},
 };
 
 /// The result of a password change.
@@ -40,14 +40,16 @@ impl Service {
         // Counted only now, so that attempts with weak passwords are not limited.
         self.rate_limits.take_action(LimitedAction::Passwords, &user.id).await?;
         let renewed = new_token(&*self.entropy, TokenKind::Session);
-        let notice =
-            self.outbox.notice(if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged });
-        let passwords = (old.as_str(), new.as_str());
-        let (asking, new_hash, now) = (asking(session), renewed.hash(), self.clock.now());
-        let network = self.rate_limits.known_network(caller, &user.id);
-        let renewal = (&new_hash, network.as_str());
-        let change = self.store.change_password(asking, renewal, passwords, now, notice.as_ref(), revoke_access_tokens);
-        let changed = change.await?;
+        let notice = if revoke_access_tokens { MailKind::PasswordReset } else { MailKind::PasswordChanged };
+        let update = PasswordUpdate {
+            old_hash: old,
+            new_hash: new,
+            token_hash: renewed.hash(),
+            network: self.rate_limits.known_network(caller, &user.id),
+            notice: self.outbox.notice(notice),
+            revoke_access_tokens,
+        };
+        let changed = self.store.change_password(checked_token(session), update, self.clock.now()).await?;
         let Some(sessions_ended) = changed else { return Err(self.conflict_reason(session).await) };
         self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, revoke_access_tokens, "password changed");

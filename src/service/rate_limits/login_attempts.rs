@@ -11,7 +11,7 @@ use crate::{
         time::{CLOCK_TOLERANCE, Timestamp},
     },
     service::{Caller, Error, uncancelled},
-    store::{self, Counted, Credential, LoginCount, LoginCounter, LoginMade, LoginOf, RateLimit, Turn},
+    store::{self, Counted, Credential, LoginCount, LoginCounter, LoginRecord, LoginTarget, RateLimit, Reservation},
 };
 
 /// The shortest interval between two updates of a known network's last login.
@@ -74,13 +74,13 @@ impl ReservedLogin {
     }
 
     /// Describes the login to the store, which settles it in the transaction that starts the session.
-    pub fn login_made(&self, caller: &Caller, user: &str, network_seen_at: Option<Timestamp>) -> LoginMade {
+    pub fn login_made(&self, caller: &Caller, user: &str, network_seen_at: Option<Timestamp>) -> LoginRecord {
         let now = self.rate_limits.clock.now();
         // A time in the future was recorded before the clock was set back.
         let lately = |seen: Timestamp| seen <= now.plus(CLOCK_TOLERANCE) && now.since(seen) < NETWORK_INTERVAL;
         let noted = network_seen_at.is_some_and(lately);
         let network = (!noted).then(|| self.rate_limits.known_network(caller, user));
-        LoginMade { counter: Some(self.counter.clone()), network }
+        LoginRecord { counter: Some(self.counter.clone()), network }
     }
 }
 
@@ -97,8 +97,8 @@ impl Drop for ReservedLogin {
 
 impl RateLimits {
     /// Describes a login with a name to [`RateLimits::count_login`].
-    pub fn login_of(&self, caller: &Caller, identifier: Identifier, typed: &str) -> LoginOf {
-        LoginOf::Named {
+    pub fn login_of(&self, caller: &Caller, identifier: Identifier, typed: &str) -> LoginTarget {
+        LoginTarget::Named {
             identifier,
             typed: typed.to_owned(),
             names: self.names.clone(),
@@ -116,7 +116,7 @@ impl RateLimits {
     /// reservation is settled even if the client disconnects.
     pub async fn count_login(
         self: &Arc<Self>,
-        of: LoginOf,
+        of: LoginTarget,
         addresses: Vec<(String, RateLimit)>,
     ) -> Result<CountedLogin, Error> {
         let this = Arc::clone(self);
@@ -124,18 +124,18 @@ impl RateLimits {
             let now = this.clock.now();
             let in_line = |key: &str| this.login_queue.has_line(key);
             let rule = this.policy.account;
-            let counted = match this.store.count_login(&of, &addresses, (rule, &in_line), now).await? {
+            let counted = match this.store.count_login(&of, &addresses, rule, &in_line, now).await? {
                 LoginCount::Counted(counted) => counted,
                 LoginCount::AddressLimited(place, wait) => {
                     let address = addresses.get(place).map_or("", |(key, _)| key);
                     return Err(this.address_limited(address, now, wait));
                 }
             };
-            let Counted { known, counter, network_seen_at, turn } = counted;
-            let reserved = match turn {
-                Turn::Now => Ok(ReservedLogin::new(&this, counter)),
-                Turn::Later | Turn::Abandoned => Err(counter),
-                Turn::Wait(wait) => return Err(backoff_error(wait)),
+            let Counted { known, counter, network_seen_at, reservation } = counted;
+            let reserved = match reservation {
+                Reservation::Now => Ok(ReservedLogin::new(&this, counter)),
+                Reservation::Later | Reservation::Abandoned => Err(counter),
+                Reservation::Wait(wait) => return Err(backoff_error(wait)),
             };
             Ok(CountedLogin { known, network_seen_at, reserved })
         })
@@ -161,16 +161,16 @@ impl RateLimits {
             }
             let slot = enqueue()?;
             let (this, counter) = (Arc::clone(self), counter.clone());
-            let turn = uncancelled(async move {
+            let reservation = uncancelled(async move {
                 let (rule, now) = (this.policy.account, this.clock.now());
                 Ok(match this.store.reserve_login(&counter.key, rule, now).await? {
-                    Turn::Now => Ok(ReservedLogin::new(&this, counter)),
-                    turn => Err(turn),
+                    Reservation::Now => Ok(ReservedLogin::new(&this, counter)),
+                    reservation => Err(reservation),
                 })
             });
-            match turn.await? {
+            match reservation.await? {
                 Ok(reserved) => return Ok((slot, reserved)),
-                Err(Turn::Wait(wait)) => {
+                Err(Reservation::Wait(wait)) => {
                     line.hold(self.clock.now(), wait);
                     return Err(backoff_error(wait));
                 }

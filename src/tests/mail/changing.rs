@@ -10,7 +10,7 @@ use vestibule::{
     },
     service::admin::Command,
     store::{
-        EmailChange, Inherit, LimitedAction, LinkKind, MailKind, MoveEmailOutcome, NewLink, NewMail, RateLimit,
+        EmailChange, InheritFailures, LimitedAction, LinkKind, MailKind, MoveEmailOutcome, NewLink, NewMail, RateLimit,
         Redemption, Squatter,
     },
 };
@@ -200,7 +200,7 @@ async fn no_link_is_made_for_a_mail_that_is_obsolete_r55(app: App) {
             user_id: &user,
             address,
             created_at: now,
-            made_at: now,
+            now,
         };
         app.store.make_link(link).await.unwrap()
     };
@@ -345,7 +345,7 @@ async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome 
     let hash = Token::parse(TokenKind::Link, undo).unwrap().hash();
     let link = app.store.find_link(&hash).await.unwrap().unwrap();
     let (email, at) = (Email::parse("ann@example.org").unwrap(), app.now());
-    let inherit = || Inherit { from: String::new(), to: String::new(), since: at };
+    let inherit = || InheritFailures { from: String::new(), to: String::new(), since: at };
     let notice = NewMail { id: "notice".to_owned(), kind: MailKind::EmailUndone, created_at: at, due_at: at };
     let squatter = Some(Squatter { user: squatter.to_owned(), left: inherit() });
     let redemption = Redemption { hash, link, password_hash: String::new(), network: "network".to_owned() };

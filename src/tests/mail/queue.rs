@@ -179,7 +179,7 @@ async fn no_link_is_made_to_confirm_an_email_twice(app: App) {
         user_id: &user,
         address: "ann@example.org",
         created_at: now,
-        made_at: now,
+        now,
     };
     assert!(!app.store.make_link(link).await.unwrap());
     assert!(app.store.links_of(&user).await.unwrap().is_empty());

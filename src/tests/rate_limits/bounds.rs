@@ -21,7 +21,7 @@ on_both! {
             let counter = LoginCounter { key: app.service.strangers_key(&format!("{name}@example.org")), owners: false };
             for _ in 0..5 {
                 let turn = app.store.reserve_login(&counter.key, app.service.policy().account, app.now()).await.unwrap();
-                assert_eq!(turn, Turn::Now);
+                assert_eq!(turn, Reservation::Now);
             }
             counters.push(counter);
         }

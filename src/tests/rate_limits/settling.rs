@@ -15,7 +15,7 @@ async fn a_login_that_is_broken_off_while_its_session_begins_is_settled_once_r87
     assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
     let key = app.known_key("ann").await;
     let another = app.store.reserve_login(&key, app.service.policy().account, app.now()).await.unwrap();
-    assert_eq!(another, Turn::Now);
+    assert_eq!(another, Reservation::Now);
     let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("PostgreSQL") };
     let mut holder = PgConnection::connect(url).await.unwrap();
     sqlx::query("BEGIN").execute(&mut holder).await.unwrap();
@@ -44,7 +44,7 @@ on_both! {
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
         let key = app.known_key("ann").await;
         for _ in 0..5 {
-            assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Turn::Now);
+            assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Reservation::Now);
         }
         let counted = "SELECT CAST(full_at AS TEXT) FROM address_throttles WHERE key = $1";
         let before = app.query(counted, "login:192.0.2.7").await;
@@ -68,7 +68,7 @@ on_both! {
     async fn a_sweep_leaves_attempts_that_are_under_way_r87(app: App) {
         let mut app = app;
         let (mut maintenance, rule) = (app.maintenance.take().unwrap(), app.service.policy().account);
-        let reserve = async |key: &str| assert_eq!(app.store.reserve_login(key, rule, app.now()).await.unwrap(), Turn::Now);
+        let reserve = async |key: &str| assert_eq!(app.store.reserve_login(key, rule, app.now()).await.unwrap(), Reservation::Now);
         for key in ["before", "after"] {
             reserve(key).await;
             app.store.settle_failed(key, rule, app.now()).await.unwrap();

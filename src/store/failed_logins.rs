@@ -39,7 +39,7 @@ pub struct LoginCounter {
 
 /// The result of trying to reserve a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Reservation {
     /// The attempt is reserved and must be settled.
     Now,
     /// Other attempts are running. Try again when they are settled.
@@ -50,7 +50,7 @@ pub enum Turn {
     Wait(Duration),
 }
 
-impl Turn {
+impl Reservation {
     /// Why nothing could be reserved. `row` has the number of running attempts, the end of their reservation, and the
     /// end of the delay.
     fn of(row: Option<(i64, i64, i64)>, rule: LoginBackoff, now: Timestamp) -> Self {
@@ -71,7 +71,7 @@ impl Turn {
 /// Copies strangers' failures from one key to another, when a name is assigned to an account or released. A name that
 /// was rate-limited stays rate-limited.
 #[derive(Clone, Debug)]
-pub struct Inherit {
+pub struct InheritFailures {
     /// The key with the failures.
     pub from: String,
     /// The key that gets them too.
@@ -164,7 +164,7 @@ pub(super) async fn forget_counts(tx: &mut Tx<'_>, user: &str) -> Result<(), Err
 
 /// Copies strangers' failures to another key. If both keys have failures, the stricter value of each number is
 /// stored, so that nobody gains additional guesses.
-pub(super) async fn inherit_failures(tx: &mut Tx<'_>, inherit: &Inherit) -> Result<(), Error> {
+pub(super) async fn inherit_failures(tx: &mut Tx<'_>, inherit: &InheritFailures) -> Result<(), Error> {
     let sql = "INSERT INTO account_throttles (key, failures, delay, last_at) \
                SELECT $2, failures, delay, last_at FROM account_throttles \
                WHERE key = $1 AND failures > 0 AND last_at >= $3 \
@@ -179,21 +179,26 @@ pub(super) async fn inherit_failures(tx: &mut Tx<'_>, inherit: &Inherit) -> Resu
 }
 
 /// Reserves one attempt to log in. It reads all rows for the same reason as `take`.
-pub(super) async fn reserve(conn: &mut Conn<'_>, key: &str, rule: LoginBackoff, now: Timestamp) -> Result<Turn, Error> {
+pub(super) async fn reserve(
+    conn: &mut Conn<'_>,
+    key: &str,
+    rule: LoginBackoff,
+    now: Timestamp,
+) -> Result<Reservation, Error> {
     let values =
         values![key, now, now.minus(rule.memory), rule.free, now.plus(rule.settled_within), now.plus(CLOCK_TOLERANCE),];
     if !conn.fetch_all::<(i64,)>(RESERVE, values).await?.is_empty() {
-        return Ok(Turn::Now);
+        return Ok(Reservation::Now);
     }
     let sql = "SELECT reserved, reserved_until, last_at + delay FROM account_throttles WHERE key = $1";
     let row: Option<(i64, i64, i64)> = conn.fetch_optional(sql, values![key]).await?;
-    let turn = Turn::of(row, rule, now);
-    if turn == Turn::Abandoned {
+    let reservation = Reservation::of(row, rule, now);
+    if reservation == Reservation::Abandoned {
         let latest = now.plus(rule.settled_within).plus(CLOCK_TOLERANCE);
         let values = values![key, rule.free, rule.first_delay, rule.longest_delay, now, latest];
         conn.execute(GIVE_UP, values).await?;
     }
-    Ok(turn)
+    Ok(reservation)
 }
 
 /// Settles an attempt with a correct password and releases its reservation. If the counter is the owner's, its
@@ -212,7 +217,7 @@ pub(super) async fn settle_right(conn: &mut Conn<'_>, counter: &LoginCounter) ->
 
 impl Store {
     /// Reserves a login that had to wait for others.
-    pub async fn reserve_login(&self, key: &str, rule: LoginBackoff, now: Timestamp) -> Result<Turn, Error> {
+    pub async fn reserve_login(&self, key: &str, rule: LoginBackoff, now: Timestamp) -> Result<Reservation, Error> {
         self.each(async |conn| reserve(conn, key, rule, now).await).await
     }
 
