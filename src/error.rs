@@ -8,9 +8,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use server_fn::{
     Bytes,
-    codec::JsonEncoding,
     error::{FromServerFnError, ServerFnErrorErr},
 };
+
+use crate::json::JsonEncoding;
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 //! | [`app`], [`pages`], [`components`], [`session`] | the page: shell, views, shared components, login state | browser and server |
 //! | [`browser`], [`route`] | the address, document and storage of the browser; the views and their paths | browser and server |
 //! | [`http`] | what requests and responses share | server |
-//! | [`domain`], [`error`] | domain types and errors | browser and server |
+//! | [`domain`], [`error`], [`json`] | domain types, errors, and the JSON of server functions | browser and server |
 //! | [`server`], [`api`], [`cli`] | the entry points: HTTP for the page, JSON for programs, the command line | server |
 //! | [`service`] | the business rules | server |
 //! | [`mail`] | delivery of mail: SMTP, or a folder | server |
@@ -27,6 +27,7 @@ pub mod domain;
 pub mod error;
 #[cfg(feature = "ssr")]
 pub mod http;
+pub mod json;
 #[cfg(feature = "ssr")]
 pub mod mail;
 pub mod pages;

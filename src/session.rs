@@ -7,20 +7,19 @@
 
 mod channel;
 mod log_out;
-mod request;
 mod transport;
 
 use std::{cell::Cell, future::Future, pin::Pin, time::Duration};
 
 use leptos::{ev, prelude::*, task::spawn_local, web_sys::PageTransitionEvent};
-use server_fn::codec::Json;
 
+pub use self::transport::BearerTransport;
 use self::{channel::Message, log_out::log_out};
-pub use self::{request::JsonRequest, transport::BearerTransport};
 use crate::{
     browser::{dom, location::Address, storage, typed},
     domain::account::{Account, CurrentSession, LoginResult},
     error::AppError,
+    json::Json,
     route::View,
 };
 

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use gloo_storage::{SessionStorage, Storage};
-use leptos::prelude::window;
+use js_sys::JSON;
+use leptos::{prelude::window, wasm_bindgen::JsValue, web_sys::Storage};
 
 /// The storage key of the token. The shell's first script uses it, too.
 pub const KEY: &str = "vestibule.session";
@@ -13,10 +13,10 @@ thread_local! {
     static EXPECTED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The stored token. A value that can't be sent in a header is not a token and is ignored.
+/// The stored token, as JSON. A value that can't be sent in a header is not a token and is ignored.
 pub fn read() -> Option<String> {
-    let stored = is_allowed().then(|| SessionStorage::get(KEY).ok()).flatten();
-    let token = stored.filter(|token: &String| token.bytes().all(|byte| byte.is_ascii_graphic()));
+    let stored = storage().and_then(|storage| JSON::parse(&storage.get(KEY).ok()??).ok()?.as_string());
+    let token = stored.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
     EXPECTED.set(token.clone());
     token
 }
@@ -24,9 +24,9 @@ pub fn read() -> Option<String> {
 /// Stores the token.
 pub fn write(token: &str) {
     EXPECTED.set(Some(token.to_owned()));
-    if is_allowed() {
+    if let (Some(storage), Ok(json)) = (storage(), JSON::stringify(&JsValue::from_str(token))) {
         // If the storage is full or denied, a reload logs out. Nothing else is affected.
-        drop(SessionStorage::set(KEY, token));
+        drop(storage.set(KEY, &String::from(json)));
     }
 }
 
@@ -46,12 +46,12 @@ pub fn is_expected() -> bool {
 /// Removes the token.
 pub fn clear() {
     EXPECTED.set(None);
-    if is_allowed() {
-        SessionStorage::delete(KEY);
+    if let Some(storage) = storage() {
+        drop(storage.delete(KEY));
     }
 }
 
-/// Whether the storage can be used. Browsers that block all site data throw an exception on access.
-fn is_allowed() -> bool {
-    window().session_storage().is_ok_and(|storage| storage.is_some())
+/// The storage. Browsers that block all site data throw an exception on access.
+fn storage() -> Option<Storage> {
+    window().session_storage().ok()?
 }

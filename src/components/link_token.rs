@@ -1,9 +1,8 @@
 //! The link from a mail, and the view that is shown if the link doesn't work.
 
 use leptos::{either::Either, ev, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
-use crate::{browser::dom, error::AppError, route::View, session::BearerTransport};
+use crate::{browser::dom, error::AppError, json::Json, route::View, session::BearerTransport};
 
 /// Checks whether a link is still valid, before the user chooses a password for it. The check does not use the link up.
 #[server(

@@ -2,7 +2,6 @@
 
 use futures_channel::oneshot;
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::{
     dialog::{Dialog, close},
@@ -12,7 +11,8 @@ use super::{
 use crate::{
     domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport, JsonRequest},
+    json::{Json, JsonRequest},
+    session::{AuthState, BearerTransport},
 };
 
 /// Confirms the password in this session, for some minutes. Returns the session's new token.

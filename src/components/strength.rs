@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use leptos::{prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::form::FormState;
 use crate::{
     browser::settings,
     domain::account::Strength,
     error::{AppError, Field},
+    json::Json,
     session::BearerTransport,
 };
 

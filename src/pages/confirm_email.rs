@@ -1,7 +1,6 @@
 //! The target of the link that confirms a new email.
 
 use leptos::prelude::*;
-use server_fn::codec::Json;
 
 use crate::{
     components::{
@@ -10,8 +9,9 @@ use crate::{
     },
     domain::requests::FollowLink,
     error::{AppError, Field},
+    json::{Json, JsonRequest},
     route::View,
-    session::{BearerTransport, JsonRequest},
+    session::BearerTransport,
 };
 
 /// Changes an account's email by a link and the account's password. Returns the new email.

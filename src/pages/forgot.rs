@@ -1,7 +1,6 @@
 //! The form that requests a link for a password reset.
 
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use crate::{
     browser::{dom, settings},
@@ -12,7 +11,8 @@ use crate::{
     },
     domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport, JsonRequest},
+    json::{Json, JsonRequest},
+    session::{AuthState, BearerTransport},
 };
 
 /// Sends a reset link to an email if it has an account. The response does not reveal whether it has one.

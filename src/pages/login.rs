@@ -1,7 +1,6 @@
 //! The login view: the form, or the home view if somebody is logged in.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::home::Home;
 use crate::{
@@ -13,7 +12,8 @@ use crate::{
     },
     domain::{account::LoginResult, requests},
     error::{AppError, Field},
-    session::{AuthState, BearerTransport, JsonRequest},
+    json::{Json, JsonRequest},
+    session::{AuthState, BearerTransport},
 };
 
 /// Logs in and begins a session. `email` can also be a username.

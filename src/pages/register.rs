@@ -1,7 +1,6 @@
 //! The registration view.
 
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use crate::{
     browser::{location::Address, settings},
@@ -14,8 +13,9 @@ use crate::{
     },
     domain::{account::RegistrationResult, requests},
     error::{AppError, Field},
+    json::{Json, JsonRequest},
     route::View,
-    session::{AuthState, BearerTransport, JsonRequest, Notice},
+    session::{AuthState, BearerTransport, Notice},
 };
 
 /// Creates an account. Also begins a session, unless a mail that confirms the email is sent or required.

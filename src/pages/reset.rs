@@ -1,7 +1,6 @@
 //! The target of the link that resets the password.
 
 use leptos::prelude::*;
-use server_fn::codec::Json;
 
 use crate::{
     components::{
@@ -10,8 +9,9 @@ use crate::{
     },
     domain::requests::SetPassword,
     error::{AppError, Field},
+    json::{Json, JsonRequest},
     route::View,
-    session::{BearerTransport, JsonRequest},
+    session::BearerTransport,
 };
 
 /// Sets a new password by a link. Ends every session. Returns the account's email.

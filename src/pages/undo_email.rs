@@ -1,7 +1,6 @@
 //! The target of the link that undoes a change of the email.
 
 use leptos::prelude::*;
-use server_fn::codec::Json;
 
 use crate::{
     components::{
@@ -10,8 +9,9 @@ use crate::{
     },
     domain::requests::SetPassword,
     error::{AppError, Field},
+    json::{Json, JsonRequest},
     route::View,
-    session::{BearerTransport, JsonRequest},
+    session::BearerTransport,
 };
 
 /// Restores the account's previous email and sets a new password. Ends every session. Returns the restored email.

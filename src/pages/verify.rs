@@ -1,7 +1,6 @@
 //! The target of the link that confirms an email.
 
 use leptos::{either::Either, prelude::*};
-use server_fn::codec::Json;
 
 use super::reset::ResetForm;
 use crate::{
@@ -12,8 +11,9 @@ use crate::{
     },
     domain::requests::FollowLink,
     error::{AppError, Field},
+    json::{Json, JsonRequest},
     route::View,
-    session::{BearerTransport, JsonRequest},
+    session::BearerTransport,
 };
 
 /// Confirms an email by a link and the account's password. Returns the email.

@@ -1,10 +1,9 @@
 //! The server function that ends a session.
 
 use leptos::prelude::*;
-use server_fn::codec::Json;
 
 use super::BearerTransport;
-use crate::error::AppError;
+use crate::{error::AppError, json::Json};
 
 /// Ends the session of the request, on every server at once.
 #[server(name = LogOut, prefix = "/fn", endpoint = "logout", input = Json, output = Json, client = BearerTransport)]

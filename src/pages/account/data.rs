@@ -1,7 +1,6 @@
 //! The export of the account data, and the deletion of the account.
 
 use leptos::{prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::delete::DeleteAccount;
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
         reauth_prompt::ReauthPrompt,
     },
     error::AppError,
+    json::Json,
     session::BearerTransport,
 };
 

@@ -1,7 +1,6 @@
 //! The deletion of the account.
 
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use crate::{
     components::{
@@ -12,7 +11,8 @@ use crate::{
     },
     domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport, JsonRequest},
+    json::{Json, JsonRequest},
+    session::{AuthState, BearerTransport},
 };
 
 /// Deletes the account and all its data.

@@ -1,7 +1,6 @@
 //! The email row of the profile, which confirms and changes the email.
 
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::row::{Fact, OpenRow, Row};
 use crate::{
@@ -15,7 +14,8 @@ use crate::{
     },
     domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport, JsonRequest},
+    json::{Json, JsonRequest},
+    session::{AuthState, BearerTransport},
 };
 
 /// Sends the mail that confirms the account's email again.

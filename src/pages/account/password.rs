@@ -1,7 +1,6 @@
 //! The password row of the security part.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::row::{OpenRow, Row};
 use crate::{
@@ -13,7 +12,8 @@ use crate::{
     },
     domain::requests,
     error::{AppError, Field},
-    session::{AuthState, BearerTransport, JsonRequest},
+    json::{Json, JsonRequest},
+    session::{AuthState, BearerTransport},
 };
 
 /// Changes the account's password and ends all its other sessions. Returns the new token of the current session.

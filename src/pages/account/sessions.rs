@@ -1,7 +1,6 @@
 //! The list of sessions.
 
 use leptos::{prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use crate::{
     browser::dom,
@@ -13,6 +12,7 @@ use crate::{
     },
     domain::account::SessionLine,
     error::AppError,
+    json::Json,
     route::Part,
     session::BearerTransport,
 };

@@ -1,7 +1,6 @@
 //! The form that creates a personal access token. The token is shown once.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::row::{OpenRow, button_id};
 use crate::{
@@ -15,7 +14,8 @@ use crate::{
     },
     domain::{account::AccessTokenLine, requests},
     error::{AppError, Field},
-    session::{BearerTransport, JsonRequest},
+    json::{Json, JsonRequest},
+    session::BearerTransport,
 };
 
 /// Creates a personal access token for the account. The token is returned only this once.

@@ -1,7 +1,6 @@
 //! The list of personal access tokens.
 
 use leptos::{prelude::*, task::spawn_local};
-use server_fn::codec::Json;
 
 use super::token_form::NewTokenSection;
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     },
     domain::account::AccessTokenLine,
     error::AppError,
+    json::Json,
     session::BearerTransport,
 };
 
