@@ -22,10 +22,7 @@ use crate::{
         other_account_notice::OtherAccountNotice,
         switcher::{self, ViewSwitcher},
     },
-    pages::{
-        account::Account, confirm_email::ConfirmEmailPage, forgot::Forgot, login::Login, logout::Logout,
-        not_found::NotFound, register::Register, reset::Reset, undo_email::UndoEmailPage, verify::Verify,
-    },
+    pages::{account::Account, login::Login, logout::Logout, secondary::Secondary},
     route::View,
     session::{AuthState, Phase},
 };
@@ -87,15 +84,9 @@ fn CurrentUser(username: String) -> impl IntoView {
 fn view_at(view: View) -> impl IntoView {
     either!(view,
         View::LogIn => view! { <Login /> },
-        View::Register => view! { <Register /> },
-        View::Account(_) => view! { <Account /> },
         View::LogOut => view! { <Logout /> },
-        View::Forgot => view! { <Forgot /> },
-        View::Reset => view! { <Reset /> },
-        View::Verify => view! { <Verify /> },
-        View::ConfirmEmail => view! { <ConfirmEmailPage /> },
-        View::UndoEmail => view! { <UndoEmailPage /> },
-        View::NotFound => view! { <NotFound /> },
+        View::Account(_) => view! { <Account /> },
+        view => view! { <Secondary view /> },
     )
 }
 

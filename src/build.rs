@@ -21,6 +21,8 @@ const SITE: &str = "VESTIBULE_SITE";
 /// The page's main files: the constant in the generated code, and the path in the site.
 const MAIN_FILES: [(&str, &str); 3] =
     [("STYLE", "pkg/vestibule.css"), ("SCRIPT", "pkg/vestibule.js"), ("WASM", "pkg/vestibule.wasm")];
+/// The WebAssembly that only the account view needs.
+const ACCOUNT: &str = "pkg/split_account.wasm";
 /// The folder with the files that change together.
 const PACKAGE: &str = "pkg/";
 /// Hexadecimal digits of a content hash in a path: 64 bits.
@@ -202,8 +204,8 @@ fn remove_stale(cache: &Path, files: &[Embedded]) -> io::Result<()> {
     Ok(())
 }
 
-/// The generated code: the paths of the main files, the paths of the scripts that the main script imports, and a
-/// table of all files. The table is sorted by path.
+/// The generated code: the paths of the main files, the paths of the scripts that the main script imports, the paths of
+/// the WebAssembly of the secondary views, and a table of all files. The table is sorted by path.
 fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
     let mut code = String::new();
     let release = release(files);
@@ -212,10 +214,13 @@ fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
         writeln!(code, "const {name}: &str = {path:?};")?;
     }
     let is_main = |file: &Embedded| MAIN_FILES.iter().any(|(_, source)| file.source == *source);
-    let is_script = |file: &Embedded| file.immutable() && Path::new(&file.source).extension() == Some(OsStr::new("js"));
-    let imported = files.iter().filter(|file| is_script(file) && !is_main(file));
-    let imported: Vec<String> = imported.map(|file| file.path(&release)).collect();
-    writeln!(code, "const IMPORTED: &[&str] = &{imported:?};")?;
+    let others = |extension: &str| -> Vec<String> {
+        let has_extension = |file: &Embedded| Path::new(&file.source).extension() == Some(OsStr::new(extension));
+        let found = files.iter().filter(|file| file.immutable() && has_extension(file) && !is_main(file));
+        found.filter(|file| file.source != ACCOUNT).map(|file| file.path(&release)).collect()
+    };
+    writeln!(code, "const IMPORTED: &[&str] = &{:?};", others("js"))?;
+    writeln!(code, "const SECONDARY: &[&str] = &{:?};", others("wasm"))?;
     let mut sorted: Vec<(String, &Embedded)> = files.iter().map(|file| (file.path(&release), file)).collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
     writeln!(code, "static FILES: &[Asset] = &[")?;

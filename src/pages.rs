@@ -9,5 +9,6 @@ pub mod logout;
 pub mod not_found;
 pub mod register;
 pub mod reset;
+pub mod secondary;
 pub mod undo_email;
 pub mod verify;

@@ -51,11 +51,11 @@ const CHANGES: Record<string, () => void> = {
   },
 };
 
-/** Opens a page and delays its WebAssembly until the returned function is called. */
-async function openHeld(page: Page, path: string): Promise<() => void> {
+/** Opens a page and delays its WebAssembly, or one part of it, until the returned function is called. */
+async function openHeld(page: Page, path: string, file = "vestibule.wasm"): Promise<() => void> {
   let release = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));
-  await page.route("**/vestibule.wasm", async (route) => {
+  await page.route(`**/${file}`, async (route) => {
     await held;
     await route.continue();
   });
@@ -131,6 +131,37 @@ test("what somebody is typing while the page comes alive stays, with the caret",
   await app.live();
   await page.keyboard.type("X");
   await expect(app.email).toHaveValue("ann@exampleX.org");
+});
+
+test("what somebody is typing while the code of a further view is loaded stays", async ({ page }) => {
+  const app = new Vestibule(page);
+  const release = await openHeld(page, "/register", "split_secondary.wasm");
+  await app.email.pressSequentially("ann@example.org");
+  release();
+  await app.live();
+  await page.keyboard.type("X");
+  await expect(app.email).toHaveValue("ann@example.orgX");
+});
+
+test("the code of a further view is loaded when it is wanted, and again after a failure", async ({ page, complaints }) => {
+  complaints.expect(/split_secondary\.wasm net::ERR_FAILED/, /Failed to load resource/, /Failed to fetch|TypeError/);
+  const app = new Vestibule(page);
+  const parts: string[] = [];
+  page.on("request", (request) => {
+    if (request.url().includes("split_")) parts.push(request.url());
+  });
+  await page.route("**/split_secondary.wasm", (route) => route.abort());
+  await app.open("/login");
+  expect(parts).toEqual([]);
+  await page.getByRole("link", { name: "Forgot your password?" }).click();
+  await expect(app.heading).toHaveText("This part could not be loaded");
+  await page.unroute("**/split_secondary.wasm");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await expect(app.heading).toHaveText("Reset your password");
+  await expect(app.heading).toBeFocused();
+  await app.switcher.selectOption("Register");
+  await expect(app.heading).toHaveText("Register");
+  expect(parts).toHaveLength(2);
 });
 
 for (const way of ["a click", "Enter"]) {

@@ -13,8 +13,9 @@ use leptos_axum::ResponseOptions;
 use super::{App, PAGE, title};
 use crate::{
     browser::storage::KEY as STORAGE_KEY,
-    browser::{location::Address, settings},
+    browser::{location::requested_view, settings},
     http::{assets::PageFiles, brand::Brand, state::AppState},
+    pages::secondary,
 };
 
 /// The whole document. Reads the page's files and the request from the context, and sets the headers of the response.
@@ -38,7 +39,7 @@ pub fn shell() -> impl IntoView {
         >
             <head>
                 <meta charset="utf-8" />
-                <title>{title(Address::provide().view_now(), false)}</title>
+                <title>{title(requested_view(), false)}</title>
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="description" content="Register, log in and log out: your account in one place." />
                 <meta name="color-scheme" content="light dark" />
@@ -89,12 +90,17 @@ fn accent(brand: &Brand) -> Option<impl IntoView + use<>> {
     style.map(|style| view! { <style nonce=use_nonce()>{style}</style> })
 }
 
-/// The files that the document loads. The slowest comes first, so that its request starts before the style has arrived.
+/// The files that the document loads. The slowest come first, so that their requests start before the style has arrived.
 /// Every script has the nonce of this response.
 fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let nonce = use_nonce();
-    let PageFiles { style, inlined, script, imported, wasm, .. } = files;
+    let PageFiles { style, inlined, script, imported, wasm, secondary, .. } = files;
     let (ask, load) = (ask(), load(&script, &wasm));
+    let needed = if secondary::includes(requested_view()) { secondary } else { Vec::new() };
+    let modules = [vec![wasm], needed].concat().into_iter().map(|path| {
+        view! { <link rel="preload" href=path r#as="fetch" r#type="application/wasm" crossorigin="anonymous" /> }
+    });
+    let modules = modules.collect_view();
     let style = match inlined {
         Some(css) => Either::Left(view! { <style nonce=nonce.clone()>{css}</style> }),
         None => Either::Right(view! { <link rel="stylesheet" href=style /> }),
@@ -103,7 +109,7 @@ fn loading(files: PageFiles, reload: Option<LeptosOptions>) -> impl IntoView {
     let ahead = scripts.into_iter().map(|path| view! { <link rel="modulepreload" href=path nonce=nonce.clone() /> });
     let ahead = ahead.collect_view();
     view! {
-        <link rel="preload" href=wasm r#as="fetch" r#type="application/wasm" crossorigin="anonymous" />
+        {modules}
         {ahead}
         <script nonce=nonce.clone()>{ask}</script>
         {style}

@@ -11,10 +11,18 @@ use leptos::{
 };
 
 use super::{App, PAGE};
-use crate::browser::typed::Typed;
+use crate::{
+    browser::{location, typed::Typed},
+    pages::secondary,
+};
 
-/// Draws the page. Preserves the focus and the text that was typed into the page from the server.
-pub fn start() {
+/// Draws the page once the code of its view is loaded. Preserves the focus and the text that was typed into the page
+/// from the server.
+pub async fn start() {
+    if secondary::includes(location::requested_view()) {
+        // If loading fails, the view says so.
+        drop(secondary::load().await);
+    }
     let Ok(fresh) = document().create_element("div").map(Element::unchecked_into::<HtmlElement>) else { return };
     fresh.set_id(PAGE);
     fresh.set_class_name(PAGE);

@@ -20,7 +20,7 @@ impl Address {
     /// Reads the path of the request or of the browser, and provides itself as context. In the browser it then handles
     /// links within the page and the back button.
     pub fn provide() -> Self {
-        let address = Self(RwSignal::new(View::at(&path())));
+        let address = Self(RwSignal::new(requested_view()));
         provide_context(address);
         Effect::new(move |_| address.follow());
         address
@@ -75,7 +75,7 @@ impl Address {
 
     fn follow(self) {
         let back = window_event_listener(ev::popstate, move |_| {
-            let view = View::at(&path());
+            let view = requested_view();
             if view != self.view_now() {
                 typed::store();
                 self.0.set(view);
@@ -92,6 +92,12 @@ impl Address {
             click.remove();
         });
     }
+}
+
+/// The view of the current request, or of the browser's address bar.
+#[must_use]
+pub fn requested_view() -> View {
+    View::at(&path())
 }
 
 /// The path of the current request or of the browser's address bar.

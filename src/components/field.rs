@@ -8,13 +8,8 @@ use leptos::prelude::*;
 use super::{
     form::FormState,
     icon::{Eye, EyeOff},
-    strength::{Meter, StrengthMeter},
 };
-use crate::{
-    browser::{dom, settings},
-    error::Field,
-    session::AuthState,
-};
+use crate::{browser::dom, error::Field, session::AuthState};
 
 /// A text input.
 #[component]
@@ -72,11 +67,16 @@ pub fn PasswordField(
     /// Whether the input gets the focus when its dialog opens.
     #[prop(optional)]
     autofocus: bool,
+    /// Runs after each change of the text.
+    #[prop(optional, into)]
+    on_input: Option<Callback<()>>,
+    /// Elements below the hint.
+    #[prop(optional)]
+    children: Option<Children>,
 ) -> impl IntoView {
     let shown = RwSignal::new(false);
     let (id, name) = (form.id(field), field.name());
-    let meter = (autocomplete == "new-password").then(|| Meter::new(form, field));
-    let typed = move |_| meter.into_iter().for_each(Meter::typed);
+    let typed = move |_| on_input.into_iter().for_each(|on_input| on_input.run(()));
     view! {
         <div class="field">
             <label for=id.clone()>{label}</label>
@@ -108,7 +108,7 @@ pub fn PasswordField(
                 </button>
             </div>
             <FieldNotes form field hint />
-            {meter.map(|meter| view! { <StrengthMeter meter /> })}
+            {children.map(|children| children())}
         </div>
     }
 }
@@ -182,10 +182,4 @@ pub fn SelectField(
             <FieldNotes form field hint="" />
         </div>
     }
-}
-
-/// The hint for a new password.
-#[must_use]
-pub fn password_hint() -> String {
-    ["At least ", &settings::PASSWORD_MIN_LENGTH.get(), " characters. Three or four random words work well."].concat()
 }

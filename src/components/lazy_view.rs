@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
+use futures_util::FutureExt;
 use leptos::{prelude::*, reactive::computed::ScopedFuture, task::spawn_local};
 
 use crate::{browser::dom, error::AppError};
@@ -9,14 +10,18 @@ use crate::{browser::dom, error::AppError};
 /// A view that is being loaded.
 pub type Loading = Pin<Box<dyn Future<Output = Result<AnyView, AppError>>>>;
 
-/// Loads a view and shows only its title until then. If loading fails, shows an error and offers to try again. Runs
-/// only in the browser.
-pub fn lazy_view(title: &'static str, load: fn() -> Loading) -> AnyView {
+/// Loads a view and shows only its title until then. If loading fails, shows an error and offers to try again. On the
+/// server, and once the code is loaded, shows the view at once.
+pub fn lazy_view(title: &'static str, load: impl Fn() -> Loading + 'static) -> AnyView {
+    let mut loading = load();
+    if let Some(Ok(view)) = (&mut loading).now_or_never() {
+        return view;
+    }
     let owner = Owner::current().unwrap_or_default();
     let loaded = StoredValue::new_local(None::<Result<AnyView, AppError>>);
     let arrived = Trigger::new();
-    let begin = move || {
-        let loading = owner.with(|| ScopedFuture::new_untracked(load()));
+    let wait = move |loading: Loading| {
+        let loading = owner.with(|| ScopedFuture::new_untracked(loading));
         spawn_local(async move {
             loaded.try_set_value(Some(loading.await));
             // The new view replaces the element that may have had the focus. A focus outside of the view is not moved.
@@ -27,8 +32,8 @@ pub fn lazy_view(title: &'static str, load: fn() -> Loading) -> AnyView {
             }
         });
     };
-    begin();
-    let begin = StoredValue::new_local(begin);
+    wait(loading);
+    let retry = StoredValue::new_local(move || wait(load()));
     (move || {
         arrived.track();
         match loaded.try_update_value(Option::take).flatten() {
@@ -39,7 +44,7 @@ pub fn lazy_view(title: &'static str, load: fn() -> Loading) -> AnyView {
                     "Check your connection and try again. If that doesn't help, reload the page."
                 </p>
                 <div class="actions">
-                    <button class="button" type="button" on:click=move |_| begin.with_value(|begin| begin())>
+                    <button class="button" type="button" on:click=move |_| retry.with_value(|retry| retry())>
                         "Try again"
                     </button>
                     <button class="button button-quiet" type="button" on:click=|_| drop(location().reload())>

@@ -2,16 +2,16 @@
 
 use std::{future::Future, pin::Pin};
 
-use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use super::{
     field::{HiddenUsername, PasswordField},
     form::{FormAlert, FormState, SubmitButton},
     link_token::LinkToken,
+    new_password::NewPasswordField,
 };
 use crate::{
     browser::{location::Address, typed},
-    components::field::password_hint,
     domain::requests::Text,
     error::{AppError, Field},
     route::View,
@@ -65,18 +65,17 @@ pub fn LinkForm(
             address.go(next);
         });
     };
-    let new = field == Field::NewPassword;
     view! {
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
             <FormAlert form />
             <HiddenUsername email=email_field />
-            <PasswordField
-                form
-                field
-                label=if new { "New password" } else { "Password" }
-                autocomplete=if new { "new-password" } else { "current-password" }
-                hint=if new { password_hint() } else { String::new() }
-            />
+            {if field == Field::NewPassword {
+                Either::Left(view! { <NewPasswordField form field label="New password" /> })
+            } else {
+                Either::Right(view! {
+                    <PasswordField form field label="Password" autocomplete="current-password" hint="" />
+                })
+            }}
             <SubmitButton form label busy />
         </form>
     }

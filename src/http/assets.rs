@@ -22,6 +22,8 @@ pub struct PageFiles {
     pub imported: Vec<String>,
     /// The WebAssembly module.
     pub wasm: String,
+    /// The further WebAssembly of the secondary views (`pages::secondary`).
+    pub secondary: Vec<String>,
     /// Whether the page should reload itself after a change: only under `cargo leptos watch`.
     pub reload: bool,
 }

@@ -5,9 +5,10 @@ use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use crate::{
     browser::{location::Address, settings},
     components::{
-        field::{PasswordField, TextField, password_hint},
+        field::TextField,
         form::{FormAlert, FormState, SubmitButton},
         log_out_here::LogOutHere,
+        new_password::NewPasswordField,
         notice::registered_and_logged_in,
         signed_in_or::signed_in_or,
     },
@@ -97,13 +98,7 @@ fn RegisterForm() -> impl IntoView {
                 autocomplete="username"
                 value=String::new()
             />
-            <PasswordField
-                form
-                field=Field::Password
-                label="Password"
-                autocomplete="new-password"
-                hint=password_hint()
-            />
+            <NewPasswordField form field=Field::Password label="Password" />
             <SubmitButton form label="Register" busy="Registering…" />
         </form>
         <p class="aside">"Already have an account? " <a href="/login">"Log in"</a></p>

@@ -31,7 +31,7 @@ const onCrash = (cause) => {
 import(script).then(async (page) => {
   await page.default({ module_or_path: wasm });
   await asked;
-  page.start();
+  await page.start();
   removeEventListener("submit", defer);
   // The timeout lets the page's effects run first.
   if (deferred) setTimeout(() => document.getElementById(deferred.id)?.form.requestSubmit());

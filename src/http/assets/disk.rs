@@ -30,6 +30,7 @@ pub(super) fn page_files() -> PageFiles {
         script: path("vestibule.js"),
         imported: Vec::new(),
         wasm: path("vestibule.wasm"),
+        secondary: Vec::new(),
         reload: env::var_os("LEPTOS_WATCH").is_some(),
     }
 }

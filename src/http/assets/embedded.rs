@@ -49,6 +49,7 @@ pub(super) fn page_files() -> PageFiles {
         script: SCRIPT.to_owned(),
         imported: IMPORTED.iter().map(|&path| path.to_owned()).collect(),
         wasm: WASM.to_owned(),
+        secondary: SECONDARY.iter().map(|&path| path.to_owned()).collect(),
         reload: false,
     }
 }

@@ -7,8 +7,9 @@ use crate::{
     browser::dom,
     components::{
         action_status::ActionStatus,
-        field::{HiddenUsername, PasswordField, password_hint},
+        field::{HiddenUsername, PasswordField},
         form::{FormAlert, FormButtons, FormState},
+        new_password::NewPasswordField,
     },
     domain::requests,
     error::{AppError, Field},
@@ -101,13 +102,7 @@ fn PasswordForm(rows: OpenRow, status: ActionStatus) -> impl IntoView {
                 autocomplete="current-password"
                 hint=""
             />
-            <PasswordField
-                form
-                field=Field::NewPassword
-                label="New password"
-                autocomplete="new-password"
-                hint=password_hint()
-            />
+            <NewPasswordField form field=Field::NewPassword label="New password" />
             <label class="check">
                 <input id=REVOKE type="checkbox" name="revoke_access_tokens" />
                 "Also revoke my access tokens"
