@@ -45,9 +45,9 @@ assemble_page() {
     for part in "$bound"/split_*.wasm "$bound"/chunk_*.wasm; do
         [ ! -e "$part" ] || shrink "$part" "$site/pkg/${part##*/}"
     done
-    # TypeScript's compiler removes the comments.
-    "$npm_programs/tsc" --allowJs --checkJs false --removeComments --target es2022 --module esnext \
-        --moduleResolution bundler --skipLibCheck --outDir "$site/pkg" "$bound/vestibule.js" "$bound/__wasm_split.js"
+    # wasm-bindgen imports the loader of the parts once for each part, always as the same module.
+    "$npm_programs/esbuild" --minify --format=esm --target=es2022 --log-level=warning \
+        --log-override:duplicate-object-key=silent --outdir="$site/pkg" "$bound/vestibule.js" "$bound/__wasm_split.js"
     [ ! -d "$bound/snippets" ] || fail "The page has script snippets, which this build doesn't support."
     "$npm_programs/lightningcss" --bundle --minify --output-file "$site/pkg/vestibule.css" style/main.css
     cp -R public/. "$site/"

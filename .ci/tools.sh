@@ -20,7 +20,7 @@ need_wasm_target() {
     rustup target add "$wasm_target" || fail "rustup could not add $wasm_target. Check the network and try again."
 }
 
-# wasm-opt, lightningcss and Playwright, in the versions of the lock file.
+# wasm-opt, esbuild, lightningcss and Playwright, in the versions of the lock file.
 need_npm_packages() {
     local stamp=end2end/node_modules/.vestibule-stamp wanted
     wanted=$(cksum <end2end/package-lock.json)
