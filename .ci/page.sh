@@ -35,12 +35,13 @@ assemble_page() {
     fi
     rm -rf "$site" "$bound"
     mkdir -p "$site/pkg" "$bound"
-    # Separates the code that only logged-in users need from the rest.
-    "$wasm_split" "$wasm" "$bound" --out-name vestibule
+    node .ci/trim.mjs streams "$wasm" "$bound/trimmed.wasm"
+    # Separates the code that a first visit doesn't need.
+    "$wasm_split" "$bound/trimmed.wasm" "$bound" --out-name vestibule
     # The parts are linked at run time by the linker's exports.
     "$wasm_bindgen" --target web --no-typescript --keep-lld-exports --out-dir "$bound" --out-name vestibule \
         "$bound/vestibule.wasm"
-    node .ci/trim.mjs "$bound/vestibule_bg.wasm" "$bound/vestibule.js" "$bound/__wasm_split.js"
+    node .ci/trim.mjs names "$bound/vestibule_bg.wasm" "$bound/vestibule.js" "$bound/__wasm_split.js"
     shrink "$bound/vestibule_bg.wasm" "$site/pkg/vestibule.wasm"
     for part in "$bound"/split_*.wasm "$bound"/chunk_*.wasm; do
         [ ! -e "$part" ] || shrink "$part" "$site/pkg/${part##*/}"

@@ -1,18 +1,21 @@
-// Trims the output of wasm-bindgen and wasm-split: node .ci/trim.mjs <wasm> <script> <loader>. The files are changed in place.
+// Trims the page's WebAssembly and its scripts.
 //
+// node .ci/trim.mjs streams <wasm> <result>, before the page is split: removes the classes of wasm-streams, with which a
+// script reads streams from Rust. They are always exported, but the page streams nothing. Their code is no longer
+// reachable then, so wasm-split leaves it out.
+//
+// node .ci/trim.mjs names <wasm> <script> <loader>, after wasm-bindgen. The files are changed in place.
 // 1. The WebAssembly imports each function of the script by a name that ends in a hash, which doesn't compress. The
 //    functions get short names in both files.
-// 2. The classes of wasm-streams, with which a script reads streams from Rust, are always exported. The page streams
-//    nothing, so they are removed, together with the code that they use.
-// 3. The loader lists what the parts share in the order of a hash table, so two builds would differ. The list is sorted.
+// 2. The loader lists what the parts share in the order of a hash table, so two builds would differ. The list is sorted.
 import { readFileSync, writeFileSync } from "node:fs";
 
-const [wasmPath, scriptPath, loaderPath] = process.argv.slice(2);
-if (!wasmPath || !scriptPath || !loaderPath) throw new Error("usage: node .ci/trim.mjs <wasm> <script> <loader>");
-
+const CUSTOM = 0;
 const IMPORTS = 2;
 const EXPORTS = 7;
 const FUNCTION = 0;
+/** The section from which wasm-bindgen learns what to export and import. */
+const BINDINGS = "__wasm_bindgen_unstable";
 const HASHED = /^__wbg_\w+_[0-9a-f]{16}$/;
 const STREAMS = /intounderlying/i;
 
@@ -31,6 +34,10 @@ class Reader {
   take(count) {
     this.#at += count;
     return this.bytes.subarray(this.#at - count, this.#at);
+  }
+  /** Bytes after their count in 32 bits. */
+  counted() {
+    return this.take(this.take(4).readUInt32LE());
   }
   /** An unsigned number (LEB128). */
   number() {
@@ -60,26 +67,23 @@ function sized(content) {
   return Buffer.concat([number(bytes.length), bytes]);
 }
 
-/** @type {Map<string, string>} */
-const short = new Map();
-
-/** @param {Buffer} section */
-function renameImports(section) {
-  const reader = new Reader(section);
-  const count = reader.number();
-  const entries = [number(count)];
-  for (let entry = 0; entry < count; entry++) {
-    const [module, name, kind] = [reader.name(), reader.name(), reader.number()];
-    if (kind !== FUNCTION) throw new Error(`${name} is not a function, but only functions may be imported`);
-    if (STREAMS.test(name)) throw new Error(`${name} passes a stream to the script, so it can't be trimmed`);
-    if (HASHED.test(name)) short.set(name, `_${short.size.toString(36)}`);
-    entries.push(sized(module), sized(short.get(name) ?? name), number(kind), number(reader.number()));
+/**
+ * Replaces the contents of sections.
+ * @param {string} path
+ * @param {(id: number, section: Buffer) => Buffer} change
+ */
+function changeSections(path, change) {
+  const module = new Reader(readFileSync(path));
+  const changed = [module.take(8)];
+  while (!module.done) {
+    const id = module.number();
+    changed.push(number(id), sized(change(id, module.take(module.number()))));
   }
-  return Buffer.concat(entries);
+  return Buffer.concat(changed);
 }
 
 /** @param {Buffer} section */
-function dropStreams(section) {
+function dropStreamExports(section) {
   const reader = new Reader(section);
   const entries = [];
   for (let left = reader.number(); left > 0; left--) {
@@ -89,24 +93,66 @@ function dropStreams(section) {
   return Buffer.concat([number(entries.length), ...entries]);
 }
 
-const module = new Reader(readFileSync(wasmPath));
-const trimmed = [module.take(8)];
-while (!module.done) {
-  const id = module.number();
-  const section = module.take(module.number());
-  const changed = id === IMPORTS ? renameImports(section) : id === EXPORTS ? dropStreams(section) : section;
-  trimmed.push(number(id), sized(changed));
+/**
+ * Each use of wasm-bindgen's macro has an entry: a version and a description.
+ * @param {Buffer} section
+ */
+function dropStreamBindings(section) {
+  const reader = new Reader(section);
+  const name = reader.name();
+  if (name !== BINDINGS) return section;
+  const entries = [sized(name)];
+  let dropped = 0;
+  while (!reader.done) {
+    const entry = [reader.counted(), reader.counted()];
+    if (STREAMS.test(entry[1].toString("latin1"))) dropped++;
+    else for (const bytes of entry) entries.push(u32(bytes.length), bytes);
+  }
+  if (dropped === 0) throw new Error("the classes of wasm-streams were not found; adapt .ci/trim.mjs");
+  return Buffer.concat(entries);
 }
 
-let script = readFileSync(scriptPath, "utf8");
-script = script.replace(/\b__wbg_\w+_[0-9a-f]{16}\b/g, (name) => short.get(name) ?? name);
-script = script.replace(/^export class IntoUnderlying\w+ \{\n[^]*?^\}\n(if \(Symbol\.dispose\).*\n)?/gm, "");
-script = script.replace(/^const IntoUnderlying\w+Finalization = [^]*?;\n/gm, "");
-if (short.size === 0 || STREAMS.test(script)) throw new Error("the format of wasm-bindgen's script has changed; adapt .ci/trim.mjs");
-writeFileSync(wasmPath, Buffer.concat(trimmed));
-writeFileSync(scriptPath, script);
+/** @param {number} value */
+function u32(value) {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
 
-const loader = readFileSync(loaderPath, "utf8");
-const list = /\{ ((?:\w+, )+) \}/g;
-if (!list.test(loader)) throw new Error("the format of wasm-split's loader has changed; adapt .ci/trim.mjs");
-writeFileSync(loaderPath, loader.replace(list, (_, names) => `{ ${names.match(/\w+/g).sort().join(", ")} }`));
+/** @param {string} wasm @param {string} result */
+function dropStreams(wasm, result) {
+  const change = new Map([[EXPORTS, dropStreamExports], [CUSTOM, dropStreamBindings]]);
+  writeFileSync(result, changeSections(wasm, (id, section) => change.get(id)?.(section) ?? section));
+}
+
+/** @param {string} wasm @param {string} script @param {string} loader */
+function shortenNames(wasm, script, loader) {
+  /** @type {Map<string, string>} */
+  const short = new Map();
+  const rename = (/** @type {Buffer} */ section) => {
+    const reader = new Reader(section);
+    const count = reader.number();
+    const entries = [number(count)];
+    for (let entry = 0; entry < count; entry++) {
+      const [module, name, kind] = [reader.name(), reader.name(), reader.number()];
+      if (kind !== FUNCTION) throw new Error(`${name} is not a function, but only functions may be imported`);
+      if (HASHED.test(name)) short.set(name, `_${short.size.toString(36)}`);
+      entries.push(sized(module), sized(short.get(name) ?? name), number(kind), number(reader.number()));
+    }
+    return Buffer.concat(entries);
+  };
+  writeFileSync(wasm, changeSections(wasm, (id, section) => (id === IMPORTS ? rename(section) : section)));
+  if (short.size === 0) throw new Error("the names of wasm-bindgen's functions have changed; adapt .ci/trim.mjs");
+  const names = readFileSync(script, "utf8").replace(/\b__wbg_\w+_[0-9a-f]{16}\b/g, (name) => short.get(name) ?? name);
+  writeFileSync(script, names);
+
+  const code = readFileSync(loader, "utf8");
+  const list = /\{ ((?:\w+, )+) \}/g;
+  if (!list.test(code)) throw new Error("the format of wasm-split's loader has changed; adapt .ci/trim.mjs");
+  writeFileSync(loader, code.replace(list, (_, names) => `{ ${names.match(/\w+/g).sort().join(", ")} }`));
+}
+
+const [command, ...paths] = process.argv.slice(2);
+if (command === "streams" && paths.length === 2) dropStreams(...paths);
+else if (command === "names" && paths.length === 3) shortenNames(...paths);
+else throw new Error("usage: node .ci/trim.mjs streams <wasm> <result> | names <wasm> <script> <loader>");
