@@ -43,7 +43,6 @@ pub mod store;
 /// Starts the page in the browser. The page's loader script calls it once. The promise settles once the page is drawn.
 #[cfg(feature = "browser")]
 #[wasm_bindgen::prelude::wasm_bindgen]
-#[must_use]
 pub fn start() -> js_sys::Promise {
     js_sys::futures::future_to_promise(async {
         app::start().await;
