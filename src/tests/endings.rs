@@ -201,23 +201,33 @@ async fn an_ended_session_stays_ended_beside_a_renewal_r41(app: App) {
     for (ending, end) in ENDINGS {
         for (renewal, renew) in RENEWALS {
             let mut acknowledged = 0;
-            let stops =
-                at_each_stop(&app, other, (ending, end), (renewal, renew), async |scene, ended, renewed, what| {
+            let stops = Box::pin(at_each_stop(
+                &app,
+                other,
+                (ending, end),
+                (renewal, renew),
+                async |scene, ended, renewed, what| {
                     if ended.is_ok() {
                         acknowledged += 1;
                         expect_ended([&app, other], &scene, renewed.ok().as_ref(), &what).await;
                     }
-                })
-                .await;
+                },
+            ))
+            .await;
             assert!(stops > 0, "{ending} was never stopped");
-            let stops =
-                at_each_stop(&app, other, (renewal, renew), (ending, end), async |scene, renewed, ended, what| {
+            let stops = Box::pin(at_each_stop(
+                &app,
+                other,
+                (renewal, renew),
+                (ending, end),
+                async |scene, renewed, ended, what| {
                     if ended.is_ok() {
                         acknowledged += 1;
                         expect_ended([&app, other], &scene, renewed.ok().as_ref(), &what).await;
                     }
-                })
-                .await;
+                },
+            ))
+            .await;
             assert!(stops > 3, "{renewal} was stopped at {stops} places");
             assert!(acknowledged > 0, "{ending} was never acknowledged beside {renewal}");
         }
