@@ -45,7 +45,7 @@ pub use self::{
     authority::{Authority, CheckedToken},
     failed_logins::{InheritFailures, LoginBackoff, LoginCounter, Reservation},
     known_networks::known_key,
-    links::{Decoy, Link, LinkKind, LinkRecord, NewLink},
+    links::{Decoy, EmailChangeRecord, Link, LinkKind, LinkRecord, NewLink},
     logins::{Counted, LoginCount, LoginRow, LoginTarget, strangers_key},
     mail::{LONGEST_WAIT, MailKind, MailRecord, NewMail, QueuedMail},
     name_key::NameKey,

@@ -1,16 +1,21 @@
 //! Operations that use mail: confirming an email, changing it, and resetting a forgotten password.
 
-use axum::extract::State;
+use axum::{extract::State, response::NoContent};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Done, Endpoint, MailOff, Message, Taken, WrongPassword};
 use crate::{
-    domain::requests::{ChangeEmail, FollowLink, ForgotPassword, SetPassword},
+    domain::{
+        account::PendingEmailChange,
+        requests::{ChangeEmail, FollowLink, ForgotPassword, SetPassword},
+    },
     http::{
         extract::Body,
         response::{ApiError, Json},
         state::AppState,
     },
-    service::{Caller, Proven, Writer},
+    service::{Caller, Principal, Proven, Writer},
 };
 
 pub fn endpoints() -> Vec<Endpoint> {
@@ -20,6 +25,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         forgot_password,
         reset_password,
         change_email,
+        pending_email_change,
+        cancel_email_change,
         confirm_email,
         undo_email,
     ]
@@ -121,6 +128,46 @@ async fn change_email(
 ) -> Result<Json<Done>, ApiError<MailOff>> {
     state.service.change_email(&caller, &proven, &email).await?;
     Ok(Json(Done::OK))
+}
+
+/// A change of email that is not confirmed yet.
+#[derive(Serialize, ToSchema)]
+struct EmailChange {
+    /// The latest requested change, or `null` if none waits for its confirmation.
+    #[schema(required)]
+    email_change: Option<PendingEmailChange>,
+}
+
+/// Get the pending change of the email
+///
+/// Returns the new address that `change_email/` has requested, until its link is used or expires.
+#[utoipa::path(
+    get,
+    path = "/api/accounts/email_change/",
+    tag = "Email and forgotten password",
+    security(("bearer" = [])),
+    responses((status = 200, description = "The pending change, if there is one.", body = EmailChange))
+)]
+async fn pending_email_change(
+    State(state): State<AppState>,
+    principal: Principal,
+) -> Result<Json<EmailChange>, ApiError> {
+    Ok(Json(EmailChange { email_change: state.service.pending_email_change(&principal).await? }))
+}
+
+/// Cancel the pending change of the email
+///
+/// The link that was sent to the new address is no longer valid. The response is the same if no change is pending.
+#[utoipa::path(
+    delete,
+    path = "/api/accounts/email_change/",
+    tag = "Email and forgotten password",
+    security(("bearer" = [])),
+    responses((status = 204, description = "No change is pending."))
+)]
+async fn cancel_email_change(State(state): State<AppState>, writer: Writer) -> Result<NoContent, ApiError> {
+    state.service.cancel_email_change(&writer).await?;
+    Ok(NoContent)
 }
 
 /// Confirm the new email

@@ -40,6 +40,12 @@ impl<T: Clone + Send + Sync> List<T> {
         });
     }
 
+    /// The lines that were loaded. Empty until the first response, and after an error.
+    #[must_use]
+    pub fn lines(self) -> Vec<T> {
+        self.lines.with(|lines| lines.as_ref().and_then(|lines| lines.as_ref().ok()).cloned().unwrap_or_default())
+    }
+
     /// The first line of the list.
     #[must_use]
     pub fn first(self) -> Option<T> {

@@ -179,6 +179,17 @@ pub struct AccessTokenLine {
     pub expires_at: String,
 }
 
+/// A change of the account's email that was requested and is not confirmed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct PendingEmailChange {
+    /// The address that the confirmation link is sent to.
+    pub new_email: String,
+    /// When the change was requested, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
+    pub requested_at: String,
+}
+
 /// A session, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

@@ -5,18 +5,23 @@ use std::time::Duration;
 use strum::VariantArray;
 
 use super::{
-    Caller, Error, Service, Writer, outbox::MAIL_REQUESTS, passwords::KnownBy, rate_limits::AddressLimit,
+    Caller, Error, Principal, Service, Writer, outbox::MAIL_REQUESTS, passwords::KnownBy, rate_limits::AddressLimit,
     reauth::Proven,
 };
 use crate::{
     domain::{
+        account::PendingEmailChange,
         email::Email,
         identifier::Identifier,
         requests::NewPassword,
+        time::Timestamp,
         token::{Token, TokenHash},
     },
     error::{AppError, Field, Problem},
-    store::{EmailChange, Link, LinkKind, MailKind, MoveEmailOutcome, RateLimit, Redemption, Squatter, User},
+    store::{
+        EmailChange, EmailChangeRecord, Link, LinkKind, MailKind, MoveEmailOutcome, RateLimit, Redemption, Squatter,
+        User,
+    },
 };
 
 /// Limit on invalid links per address. It is generous: a reader may open an old mail several times, and many people may
@@ -62,6 +67,28 @@ impl Service {
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
         self.outbox.enqueue_for(&asking.checked_token(), MailKind::ChangeEmail, email.as_str()).await?;
         tracing::info!(user = %user.id, "email change requested");
+        Ok(())
+    }
+
+    /// Returns the requested change of the user's email that is not confirmed yet. It does not reveal whether the new
+    /// email has an account.
+    pub async fn pending_email_change(&self, asking: &Principal) -> Result<Option<PendingEmailChange>, Error> {
+        let change = self.store.pending_email_change(&asking.user().id, self.clock.now()).await?;
+        Ok(change.map(|EmailChangeRecord { address, created_at }| PendingEmailChange {
+            new_email: address,
+            requested_at: Timestamp::from_millis(created_at).to_rfc3339(),
+        }))
+    }
+
+    /// Cancels the requested change of the user's email, if there is one. Its link is no longer valid.
+    pub async fn cancel_email_change(&self, asking: &Writer) -> Result<(), Error> {
+        let principal = asking.principal();
+        // A request that changes nothing must not take the database writer.
+        if self.pending_email_change(principal).await?.is_none() {
+            return Ok(());
+        }
+        self.store.cancel_email_change(&principal.checked_token()).await?.ok_or(AppError::SessionEnded)?;
+        tracing::info!(user = %principal.user().id, "email change cancelled");
         Ok(())
     }
 

@@ -42,11 +42,16 @@ async fn revoke_verify_links(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
     tx.execute("DELETE FROM links WHERE user_id = $1 AND kind = 'verify'", values![user]).await.map(drop)
 }
 
-/// Revokes links that reset the password or change the email, and deletes queued mail that changes the email. Someone
-/// who knew the old password or read an old mail could still use them to take over the account.
+/// Revokes links that reset the password or change the email. Someone who knew the old password or read an old mail
+/// could still use them to take over the account.
 pub(super) async fn revoke_links(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
-    let sql = "DELETE FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')";
-    tx.execute(sql, values![user]).await?;
+    tx.execute("DELETE FROM links WHERE user_id = $1 AND kind = 'reset'", values![user]).await?;
+    revoke_email_change(tx, user).await
+}
+
+/// Revokes the link that changes the email, and deletes the queued mail that would contain one.
+pub(super) async fn revoke_email_change(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
+    tx.execute("DELETE FROM links WHERE user_id = $1 AND kind = 'change_email'", values![user]).await?;
     tx.execute("DELETE FROM mails WHERE user_id = $1 AND kind = 'change_email'", values![user]).await.map(drop)
 }
 

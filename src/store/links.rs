@@ -5,7 +5,9 @@ use std::time::Duration;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    Error, Store,
+    CheckedToken, Error, Store,
+    access::revoke_email_change,
+    authority::lock_active,
     begin::{DURABLE, RELAXED},
     tx::values,
 };
@@ -110,6 +112,15 @@ pub struct LinkRecord {
     pub expires_at: i64,
 }
 
+/// A change of an account's email that was requested and can still be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct EmailChangeRecord {
+    /// The new email.
+    pub address: String,
+    /// When it was requested, in milliseconds since 1970.
+    pub created_at: i64,
+}
+
 #[derive(sqlx::FromRow)]
 struct LinkRow {
     kind: String,
@@ -195,6 +206,31 @@ impl Store {
     pub async fn void_link(&self, hash: &TokenHash, now: Timestamp) -> Result<(), Error> {
         let sql = "DELETE FROM links WHERE token_hash = $1 AND expires_at <= $2";
         self.write(RELAXED, async |tx| tx.execute(sql, values![hash, now]).await.map(drop)).await
+    }
+
+    /// The latest requested change of an account's email: its mail is queued, or its link is valid. Whether the new
+    /// email has an account makes no difference, because a link is stored in both cases.
+    pub async fn pending_email_change(&self, user: &str, now: Timestamp) -> Result<Option<EmailChangeRecord>, Error> {
+        let sql = "SELECT address, created_at FROM mails WHERE user_id = $1 AND kind = $2 \
+                   UNION ALL SELECT address, created_at FROM links WHERE user_id = $1 AND kind = $2 \
+                       AND expires_at > $3 AND expires_at <= $4 \
+                   ORDER BY created_at DESC LIMIT 1";
+        let kind = LinkKind::ChangeEmail;
+        let latest_end = now.plus(kind.lifetime()).plus(CLOCK_TOLERANCE);
+        self.read(async |conn| conn.fetch_optional(sql, values![user, kind.name(), now, latest_end]).await).await
+    }
+
+    /// Revokes the requested change of an account's email, if there is one. Returns `None`, and changes nothing, if the
+    /// requesting session or token is no longer active.
+    pub async fn cancel_email_change(&self, checked: &CheckedToken) -> Result<Option<()>, Error> {
+        self.write(DURABLE, async |tx| {
+            let active = lock_active(tx, checked).await?;
+            if active {
+                revoke_email_change(tx, &checked.user).await?;
+            }
+            Ok(active.then_some(()))
+        })
+        .await
     }
 
     /// Every stored link of an account.

@@ -87,8 +87,8 @@ async fn a_token_that_may_only_read_is_refused_every_change(app: App) {
             }
         }
     }
-    assert_eq!(refused, 11, "the existing changes");
-    assert_eq!(open_to_full_tokens, 3);
+    assert_eq!(refused, 12, "the existing changes");
+    assert_eq!(open_to_full_tokens, 4);
     script.assert_logged_in().await;
 }
 

@@ -4,6 +4,7 @@ mod changing;
 mod confirming;
 mod discreet;
 mod forgotten;
+mod pending;
 mod queue;
 mod registering;
 mod smtp;

@@ -2,17 +2,18 @@
 
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::row::{Fact, OpenRow, Row};
+use super::row::{Fact, OpenRow, Row, button_id};
 use crate::{
-    browser::settings,
+    browser::{dom, settings},
     components::{
         action_status::ActionStatus,
         breakable::breakable,
         field::TextField,
         form::{FormAlert, FormButtons, FormState},
+        loaded::List,
         reauth_prompt::ReauthPrompt,
     },
-    domain::requests,
+    domain::{account::PendingEmailChange, requests},
     error::{AppError, Field},
     json::{Json, JsonRequest},
     session::{AuthState, BearerTransport},
@@ -48,6 +49,32 @@ pub async fn change_email(
     Ok(context.service().change_email(&context.caller, &proven, &email).await?)
 }
 
+/// Returns the requested change of the email that is not confirmed yet.
+#[server(
+    name = OwnEmailChange, prefix = "/fn", endpoint = "email_change", input = Json, output = Json,
+    client = BearerTransport
+)]
+pub async fn pending_email_change() -> Result<Option<PendingEmailChange>, AppError> {
+    use crate::{http::context::PageContext, service::Principal};
+
+    let mut context = PageContext::from_request()?;
+    let principal: Principal = context.extract().await?;
+    Ok(context.service().pending_email_change(&principal).await?)
+}
+
+/// Cancels the requested change of the email.
+#[server(
+    name = CancelEmailChange, prefix = "/fn", endpoint = "cancel_email_change", input = Json, output = Json,
+    client = BearerTransport
+)]
+pub async fn cancel_email_change() -> Result<(), AppError> {
+    use crate::{http::context::PageContext, service::Writer};
+
+    let mut context = PageContext::from_request()?;
+    let writer: Writer = context.extract().await?;
+    Ok(context.service().cancel_email_change(&writer).await?)
+}
+
 /// The row's identifier.
 const ROW: &str = "email";
 
@@ -60,10 +87,12 @@ pub fn EmailRow(
     reauth: ReauthPrompt,
 ) -> impl IntoView {
     let status = ActionStatus::none();
+    let pending =
+        List::load(|| Box::pin(async { pending_email_change().await.map(|change| change.into_iter().collect()) }));
     if settings::MAIL.get() == "off" {
         return Either::Left(view! {
             <Fact label="Email">
-                <Email status />
+                <Email status pending />
                 <p class="hint">"This service sends no email, so the address can't be changed here."</p>
             </Fact>
         });
@@ -76,16 +105,16 @@ pub fn EmailRow(
             change="Change email"
             first="email-new_email"
             status
-            form=move || view! { <EmailForm rows reauth status /> }.into_any()
+            form=move || view! { <EmailForm rows reauth status pending /> }.into_any()
         >
-            <Email status />
+            <Email status pending />
         </Row>
     })
 }
 
-/// The email and whether it is confirmed. If it is not, the mail can be sent again.
+/// The email and whether it is confirmed. If it is not, the mail can be sent again. A pending change can be cancelled.
 #[component]
-fn Email(status: ActionStatus) -> impl IntoView {
+fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoView {
     let auth = AuthState::current();
     let resend = move |_| {
         status.begin("Sending…");
@@ -122,12 +151,41 @@ fn Email(status: ActionStatus) -> impl IntoView {
             }}
         </p>
         {resend_button}
+        {move || pending.lines().into_iter().map(|change| view! { <PendingChange change status pending /> }).collect_view()}
+    }
+}
+
+/// The change of email that is not confirmed yet, and the button that cancels it.
+#[component]
+fn PendingChange(change: PendingEmailChange, status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoView {
+    let cancel = move |_| {
+        status.begin("Cancelling…");
+        spawn_local(async move {
+            let cancelled = cancel_email_change().await;
+            pending.reload();
+            // The button disappears.
+            dom::focus_id(button_id(ROW));
+            status.end(cancelled.map(|()| "The change is cancelled. Your email stays the same.".to_owned()));
+        });
+    };
+    view! {
+        <p class="hint">
+            "Waiting for confirmation of "
+            <bdi translate="no">{breakable(&change.new_email)}</bdi>
+            ". Open the link in the email to that address."
+        </p>
+        <button class="link" type="button" on:click=cancel>"Cancel the change"</button>
     }
 }
 
 /// The form that changes the email.
 #[component]
-fn EmailForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> impl IntoView {
+fn EmailForm(
+    rows: OpenRow,
+    reauth: ReauthPrompt,
+    status: ActionStatus,
+    pending: List<PendingEmailChange>,
+) -> impl IntoView {
     let form = FormState::new("email");
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
@@ -146,6 +204,7 @@ fn EmailForm(rows: OpenRow, reauth: ReauthPrompt, status: ActionStatus) -> impl 
                 .await;
             if form.finish(result).is_some() {
                 status.end(Ok(message));
+                pending.reload();
                 rows.close(ROW);
             }
         });
