@@ -257,6 +257,32 @@ test("an email is changed in the account view, and given back at the old one_r59
   await logInAt(page, sending, { ...user, email: next, password: NEW });
 });
 
+test("a pending change of email is shown in the account view, and can be cancelled there", async ({ page, sending, mailbox }) => {
+  const user = somebody();
+  await registerInPage(page, sending, user);
+  await mailbox.next(user.email);
+  const app = await logInAt(page, sending, user);
+  await app.switcher.selectOption("Account");
+  const next = somebody().email;
+  await page.getByRole("button", { name: "Change email" }).click();
+  await page.getByLabel("New email").fill(next);
+  await page.getByRole("button", { name: "Change email" }).click();
+  const pending = page.getByText(`Waiting for confirmation of ${next}.`);
+  await expect(pending).toBeVisible();
+  const link = here((await mailbox.next(next)).link, sending);
+
+  await page.reload();
+  await expect(pending).toBeVisible();
+  expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  await page.getByRole("button", { name: "Cancel the change" }).press("Enter");
+  await expect(page.getByText("The change is cancelled. Your email stays the same.")).toBeVisible();
+  await expect(pending).toHaveCount(0);
+  await expect(page.getByRole("button", { name: "Change email" })).toBeFocused();
+
+  await app.open(link);
+  await expect(app.heading).toHaveText("This link no longer works");
+});
+
 test("a link within the page doesn't lose the link that was opened", async ({ page, sending, mailbox }) => {
   const user = somebody();
   await registerInPage(page, sending, user);

@@ -105,7 +105,11 @@ impl Fallback {
     /// Offers to request a new link.
     #[must_use]
     pub const fn new_link(to: View) -> Self {
-        Self { why: "It has expired, was already used, or was replaced by a newer one.", label: "Send a new link", to }
+        Self {
+            why: "It has expired, or was already used, cancelled or replaced by a newer one.",
+            label: "Send a new link",
+            to,
+        }
     }
 }
 

@@ -140,6 +140,12 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
             }
         })
     };
+    let shown_change = move || {
+        // The change may have been confirmed in another tab.
+        let email = account.get().map(|account| account.email);
+        let changes = pending.lines().into_iter().filter(|change| Some(&change.new_email) != email.as_ref());
+        changes.map(|change| view! { <PendingChange change status pending /> }).collect_view()
+    };
     view! {
         <p>
             <bdi translate="no">{move || account.get().map(|account| breakable(&account.email))}</bdi>
@@ -151,7 +157,7 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
             }}
         </p>
         {resend_button}
-        {move || pending.lines().into_iter().map(|change| view! { <PendingChange change status pending /> }).collect_view()}
+        {shown_change}
     }
 }
 
