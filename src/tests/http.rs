@@ -195,7 +195,7 @@ async fn everything_but_the_public_list_wants_a_token_r46() {
         assert!(wanted > 0, "{path}");
         closed += wanted;
     }
-    assert_eq!(closed, 45, "15 calls of the API, with and without the slash, and 15 server functions");
+    assert_eq!(closed, 51, "17 calls of the API, with and without the slash, and 17 server functions");
 }
 
 #[tokio::test]
