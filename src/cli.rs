@@ -212,7 +212,7 @@ impl Command {
 }
 
 async fn migrate(config: &Config) -> Result<(), Failure> {
-    let parts = run::assemble_with_retries(config).await.map_err(|error| Failure::Message(error.to_string()))?;
+    let parts = run::build_with_retries(config).await.map_err(|error| Failure::Message(error.to_string()))?;
     parts.service.close().await;
     print_line("The tables are up to date.")
 }

@@ -165,8 +165,8 @@ impl Service {
 
     /// Returns the key under which strangers' failed logins with a name are counted.
     #[must_use]
-    pub fn strangers_key(&self, name: &str) -> String {
-        self.rate_limits.strangers_key(name)
+    pub fn unknown_network_key(&self, name: &str) -> String {
+        self.rate_limits.unknown_network_key(name)
     }
 }
 

@@ -90,7 +90,7 @@ pub struct Restored {
 impl Restored {
     /// Revokes the sessions, links and access tokens that a restored database brings back.
     pub async fn run(&mut self, config: &Config) -> Result<(), Failure> {
-        let parts = run::assemble_restored(config).await.map_err(|error| match error {
+        let parts = run::build_restored(config).await.map_err(|error| match error {
             run::Error::Store(error) => explain(error),
             error => error.to_string(),
         })?;

@@ -231,7 +231,7 @@ enum Operator {
 
 impl Operator {
     async fn open(config: &Config) -> Result<Self, String> {
-        match run::assemble(config).await {
+        match run::build(config).await {
             Ok(parts) => Ok(Self::Here(Box::new(parts))),
             Err(run::Error::Store(store::Error::InUse(path))) => Ok(Self::There(control::socket_of(&path))),
             Err(error) => Err(error.to_string()),
@@ -240,7 +240,7 @@ impl Operator {
 
     async fn ask(&self, command: &Command) -> Result<Reply, String> {
         match self {
-            Self::Here(parts) => Ok(parts.service.administer(command.clone()).await),
+            Self::Here(parts) => Ok(parts.service.run_admin_command(command.clone()).await),
             Self::There(socket) => control::ask(socket, command).await.map_err(|cause| {
                 format!(
                     "another process has the database open and doesn't accept commands ({cause}); stop it and try again"

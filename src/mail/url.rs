@@ -112,13 +112,13 @@ impl Server {
 
     /// Whether mail may leave this machine unencrypted.
     #[must_use]
-    pub fn may_be_in_the_clear(&self, mode: TlsMode) -> bool {
+    pub fn may_be_unencrypted(&self, mode: TlsMode) -> bool {
         !self.is_this_machine() && matches!(self.security(mode), Security::Clear | Security::StartTlsIfOffered)
     }
 
     /// Whether its password leaves this machine unencrypted.
     #[must_use]
-    pub fn sends_its_password_in_the_clear(&self, mode: TlsMode) -> bool {
+    pub fn sends_its_password_unencrypted(&self, mode: TlsMode) -> bool {
         self.login.is_some() && !self.is_this_machine() && self.security(mode) == Security::Clear
     }
 
@@ -205,16 +205,16 @@ mod tests {
             assert_eq!(server.security(TlsMode::Opportunistic), Security::StartTlsIfOffered);
             assert_eq!(server.security(TlsMode::None), Security::Clear);
             let exposed =
-                [TlsMode::Required, TlsMode::Opportunistic, TlsMode::None].map(|mode| server.may_be_in_the_clear(mode));
+                [TlsMode::Required, TlsMode::Opportunistic, TlsMode::None].map(|mode| server.may_be_unencrypted(mode));
             assert_eq!(exposed, [false, true, true], "{remote}");
         }
         for local in ["smtp://localhost", "smtp://127.0.0.1:1025", "smtp://[::1]:1025"] {
             assert_eq!(server(local).security(TlsMode::Required), Security::Clear, "{local}");
-            assert!(!server(local).may_be_in_the_clear(TlsMode::None), "{local}");
+            assert!(!server(local).may_be_unencrypted(TlsMode::None), "{local}");
         }
         for mode in [TlsMode::Required, TlsMode::Opportunistic, TlsMode::None] {
             assert_eq!(server("smtps://mail.example.org").security(mode), Security::Tls);
-            assert!(!server("smtps://mail.example.org").may_be_in_the_clear(mode));
+            assert!(!server("smtps://mail.example.org").may_be_unencrypted(mode));
         }
     }
 }

@@ -85,7 +85,7 @@ async fn answer(stream: UnixStream, service: &Service) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;
     let command: Command = serde_json::from_str(&line)?;
-    let reply = service.administer(command).await;
+    let reply = service.run_admin_command(command).await;
     let mut text = serde_json::to_string(&reply)?;
     text.push('\n');
     writer.write_all(text.as_bytes()).await

@@ -59,7 +59,7 @@ pub enum Error {
     System(#[from] std::io::Error),
 }
 
-/// The service and its dependencies, assembled from a configuration.
+/// The service and its dependencies, built from a configuration.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the types say it")]
 pub struct Parts {
@@ -71,7 +71,7 @@ pub struct Parts {
 }
 
 /// Opens the database, runs its migrations, and assembles the service. An old copy of the database is refused.
-pub async fn assemble(config: &Config) -> Result<Parts, Error> {
+pub async fn build(config: &Config) -> Result<Parts, Error> {
     let store = Store::open(&config.database.url, config.database.connections).await?;
     if let Err(refused) = store.refuse_old_copy().await {
         // Closing removes the write-ahead log. Otherwise it would be applied to the next file at this path.
@@ -81,8 +81,8 @@ pub async fn assemble(config: &Config) -> Result<Parts, Error> {
     parts(config, store).await
 }
 
-/// Like [`assemble`], for a restored database, which may be older than the one that was last used here.
-pub async fn assemble_restored(config: &Config) -> Result<Parts, Error> {
+/// Like [`build`], for a restored database, which may be older than the one that was last used here.
+pub async fn build_restored(config: &Config) -> Result<Parts, Error> {
     parts(config, Store::open(&config.database.url, config.database.connections).await?).await
 }
 
@@ -104,12 +104,12 @@ async fn parts(config: &Config, store: Store) -> Result<Parts, Error> {
 /// The pause between two attempts to reach the database server.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Like [`assemble`], but retries for up to `database.wait` while the database server can't be reached.
-pub async fn assemble_with_retries(config: &Config) -> Result<Parts, Error> {
+/// Like [`build`], but retries for up to `database.wait` while the database server can't be reached.
+pub async fn build_with_retries(config: &Config) -> Result<Parts, Error> {
     let given_up = tokio::time::Instant::now() + config.database.wait;
     let mut logged = false;
     loop {
-        match assemble(config).await {
+        match build(config).await {
             Err(Error::Store(store::Error::Away(cause))) if tokio::time::Instant::now() < given_up => {
                 if !logged {
                     tracing::warn!(%cause, timeout = ?config.database.wait, "waiting for the database");
@@ -117,7 +117,7 @@ pub async fn assemble_with_retries(config: &Config) -> Result<Parts, Error> {
                 }
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
-            assembled => return assembled,
+            built => return built,
         }
     }
 }
@@ -131,7 +131,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     // Bound before the database is opened, because a failed start must not create the database's files.
     let socket = bind(address).map_err(unusable)?;
     let parts = tokio::select! {
-        parts = assemble_with_retries(&config) => parts?,
+        parts = build_with_retries(&config) => parts?,
         // Nothing is in progress yet.
         () = &mut signalled => return Ok(()),
     };

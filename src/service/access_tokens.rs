@@ -103,8 +103,8 @@ impl Service {
     /// Creates a personal access token and notifies the owner by mail.
     ///
     /// Returns [`AppError::Invalid`] if the account already has the maximum number of tokens.
-    pub async fn issue_access_token(&self, asking: &Proven, request: TokenRequest) -> Result<NewToken, Error> {
-        let user = &asking.session().user;
+    pub async fn issue_access_token(&self, proven: &Proven, request: TokenRequest) -> Result<NewToken, Error> {
+        let user = &proven.session().user;
         if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MAX_TOKENS as usize {
             return Err(Error::invalid(Field::Name, Problem::TooManyTokens));
         }
@@ -126,8 +126,8 @@ impl Service {
             last_used_at: None,
             expires_at: new.expires_at.to_rfc3339(),
         };
-        let notice = self.outbox.notice(MailKind::TokenMade);
-        match self.store.add_access_token(&asking.checked_token(), new, MAX_TOKENS, notice.as_ref()).await? {
+        let notice = self.outbox.notice(MailKind::AccessTokenCreated);
+        match self.store.add_access_token(&proven.checked_token(), new, MAX_TOKENS, notice.as_ref()).await? {
             IssueOutcome::Done => {}
             IssueOutcome::TooMany => return Err(Error::invalid(Field::Name, Problem::TooManyTokens)),
             IssueOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -138,27 +138,27 @@ impl Service {
     }
 
     /// Lists the user's personal access tokens, the newest first.
-    pub async fn list_access_tokens(&self, asking: &Principal) -> Result<Vec<AccessTokenLine>, Error> {
-        let records = self.store.list_access_tokens(&asking.user().id, self.clock.now()).await?;
+    pub async fn list_access_tokens(&self, principal: &Principal) -> Result<Vec<AccessTokenLine>, Error> {
+        let records = self.store.list_access_tokens(&principal.user().id, self.clock.now()).await?;
         Ok(records.into_iter().map(AccessTokenLine::from).collect())
     }
 
     /// Revokes one of the user's personal access tokens. When this returns, no server accepts it any more.
     ///
     /// Returns [`AppError::NotFound`] if the user has no such token, even if another user has it.
-    pub async fn revoke_access_token(&self, asking: &Writer, id: &str) -> Result<(), Error> {
-        let asking = asking.principal();
+    pub async fn revoke_access_token(&self, writer: &Writer, id: &str) -> Result<(), Error> {
+        let principal = writer.principal();
         let id = Uuid::parse_str(id).map_err(|_| AppError::NotFound)?.to_string();
         // A request that changes nothing must not take the database writer.
-        let records = self.store.list_access_tokens(&asking.user().id, Timestamp::from_millis(i64::MIN)).await?;
+        let records = self.store.list_access_tokens(&principal.user().id, Timestamp::from_millis(i64::MIN)).await?;
         if !records.iter().any(|token| token.id == id) {
             return Err(AppError::NotFound.into());
         }
-        let revoked = self.store.revoke_access_token_of(&asking.checked_token(), &id).await?;
+        let revoked = self.store.revoke_access_token_of(&principal.checked_token(), &id).await?;
         if !revoked.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
-        tracing::info!(user = %asking.user().id, token = id, "access token revoked");
+        tracing::info!(user = %principal.user().id, token = id, "access token revoked");
         Ok(())
     }
 

@@ -22,13 +22,13 @@ impl Service {
     pub async fn change_username(
         &self,
         caller: &Caller,
-        asking: &Proven,
+        proven: &Proven,
         username: &Username,
     ) -> Result<Account, Error> {
         self.rate_limits.take(RENAMES, caller).await?;
-        let user = &asking.session().user;
+        let user = &proven.session().user;
         let change = self.rate_limits.username_change(user, username.clone());
-        match self.store.rename_user(Authority::Owner(asking.checked_token()), change).await? {
+        match self.store.rename_user(Authority::Owner(proven.checked_token()), change).await? {
             RenameOutcome::Done => {}
             RenameOutcome::Taken => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RenameOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -38,17 +38,17 @@ impl Service {
     }
 
     /// Exports all data stored about the user.
-    pub async fn export(&self, asking: &Proven) -> Result<Export, Error> {
-        let user = &asking.session().user;
+    pub async fn export(&self, proven: &Proven) -> Result<Export, Error> {
+        let user = &proven.session().user;
         let records = self.store.list_sessions(&user.id, ActiveSessions::ALL).await?;
         let sessions = records.into_iter().map(|session| ExportedSession {
             client_name: session.name.clone(),
             previous_login_at: session.previous_login_at.map(rfc3339),
             proven_at: rfc3339(session.proven_at),
-            session: session_line(session, Some(&asking.session().id)),
+            session: session_line(session, Some(&proven.session().id)),
         });
         let (last_login_at, failed) =
-            self.store.attempts_of(&user.id, &self.rate_limits.strangers_key(&user.email)).await?;
+            self.store.attempts_of(&user.id, &self.rate_limits.unknown_network_key(&user.email)).await?;
         let known_networks = self.store.known_networks_of(&user.id).await?;
         let including_expired = Timestamp::from_millis(i64::MIN);
         let access_tokens = self.store.list_access_tokens(&user.id, including_expired).await?;
@@ -72,15 +72,15 @@ impl Service {
 
     /// Deletes the account with all its data. `typed` must be its username, to prevent a deletion by mistake. Otherwise
     /// [`AppError::Invalid`] is returned.
-    pub async fn delete_account(&self, asking: &Proven, typed: &str) -> Result<(), Error> {
-        let user = &asking.session().user;
+    pub async fn delete_account(&self, proven: &Proven, typed: &str) -> Result<(), Error> {
+        let user = &proven.session().user;
         let own = Username::parse(&user.username);
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(Error::invalid(Field::Username, Problem::UsernameMismatch));
         }
         let inherit = self.rate_limits.release_username(user);
         self.store
-            .delete_user(Authority::Owner(asking.checked_token()), inherit)
+            .delete_user(Authority::Owner(proven.checked_token()), inherit)
             .await?
             .ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, "account deleted");

@@ -123,7 +123,7 @@ pub struct UserDetails {
 
 impl Service {
     /// Runs an operator's command.
-    pub async fn administer(&self, command: Command) -> Reply {
+    pub async fn run_admin_command(&self, command: Command) -> Reply {
         match self.try_administer(command).await {
             Ok(reply) => reply,
             Err(error) => Reply::Refused { error: error.into() },
@@ -198,10 +198,11 @@ impl Service {
     async fn details(&self, user: User) -> Result<UserDetails, Error> {
         let now = self.clock.now();
         let unused_since = now.minus(self.policy.session_idle);
-        let active = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
+        let active = ActiveSessions { unused_since, now, created_until: now.plus(CLOCK_TOLERANCE) };
         let sessions = self.store.list_sessions(&user.id, active).await?.len();
         let access_tokens = self.store.list_access_tokens(&user.id, now).await?.len();
-        let (last_login_at, _) = self.store.attempts_of(&user.id, &self.rate_limits.strangers_key(&user.email)).await?;
+        let (last_login_at, _) =
+            self.store.attempts_of(&user.id, &self.rate_limits.unknown_network_key(&user.email)).await?;
         let rfc3339 = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
         let (disabled_at, email_verified_at) = (rfc3339(user.disabled_at), rfc3339(user.email_verified_at));
         let last_login_at = last_login_at.map(Timestamp::from_millis);
@@ -230,7 +231,7 @@ impl Service {
 
     /// Deletes the failed logins of strangers, so that the owner can log in immediately.
     async fn clear_failures(&self, user: &User) -> Result<(), Error> {
-        Ok(self.store.forget_failures(&self.rate_limits.strangers_key(&user.email)).await?)
+        Ok(self.store.forget_failures(&self.rate_limits.unknown_network_key(&user.email)).await?)
     }
 }
 

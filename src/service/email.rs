@@ -47,33 +47,33 @@ impl Service {
     }
 
     /// Sends the mail that confirms the user's email again. If the email is already confirmed, nothing is sent.
-    pub async fn resend_verification(&self, caller: &Caller, asking: &Writer) -> Result<(), Error> {
+    pub async fn resend_verification(&self, caller: &Caller, writer: &Writer) -> Result<(), Error> {
         self.outbox.require_enabled()?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        self.outbox.enqueue_for(&asking.principal().checked_token(), MailKind::Verify, "").await
+        self.outbox.enqueue_for(&writer.principal().checked_token(), MailKind::Verify, "").await
     }
 
     /// Sends a confirmation link to a new email. The account's email changes only once the link is used.
     ///
     /// If the new email already has an account, the response is the same and that account's owner is notified. Returns
     /// [`AppError::Invalid`] if the user already has this email or the operator's rules forbid it.
-    pub async fn change_email(&self, caller: &Caller, asking: &Proven, email: &Email) -> Result<(), Error> {
+    pub async fn change_email(&self, caller: &Caller, proven: &Proven, email: &Email) -> Result<(), Error> {
         self.outbox.require_enabled()?;
-        let user = &asking.session().user;
+        let user = &proven.session().user;
         if email.as_str() == user.email {
             return Err(Error::invalid(Field::NewEmail, Problem::EmailSame));
         }
         self.policy.registration.domains.check(email).map_err(|problem| Error::invalid(Field::NewEmail, problem))?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        self.outbox.enqueue_for(&asking.checked_token(), MailKind::ChangeEmail, email.as_str()).await?;
+        self.outbox.enqueue_for(&proven.checked_token(), MailKind::ChangeEmail, email.as_str()).await?;
         tracing::info!(user = %user.id, "email change requested");
         Ok(())
     }
 
     /// Returns the requested change of the user's email that is not confirmed yet. It does not reveal whether the new
     /// email has an account.
-    pub async fn pending_email_change(&self, asking: &Principal) -> Result<Option<PendingEmailChange>, Error> {
-        let change = self.store.pending_email_change(&asking.user().id, self.clock.now()).await?;
+    pub async fn pending_email_change(&self, principal: &Principal) -> Result<Option<PendingEmailChange>, Error> {
+        let change = self.store.pending_email_change(&principal.user().id, self.clock.now()).await?;
         Ok(change.map(|EmailChangeRecord { address, created_at }| PendingEmailChange {
             new_email: address,
             requested_at: Timestamp::from_millis(created_at).to_rfc3339(),
@@ -81,8 +81,8 @@ impl Service {
     }
 
     /// Cancels the requested change of the user's email, if there is one. Its link is no longer valid.
-    pub async fn cancel_email_change(&self, asking: &Writer) -> Result<(), Error> {
-        let principal = asking.principal();
+    pub async fn cancel_email_change(&self, writer: &Writer) -> Result<(), Error> {
+        let principal = writer.principal();
         // A request that changes nothing must not take the database writer.
         if self.pending_email_change(principal).await?.is_none() {
             return Ok(());

@@ -91,7 +91,7 @@ impl Service {
         let cap = SessionCap {
             most: self.policy.sessions_per_user,
             unused_since: now.minus(self.policy.session_idle),
-            begun_until: now.plus(CLOCK_TOLERANCE),
+            created_until: now.plus(CLOCK_TOLERANCE),
         };
         let Some(begun) = self.store.begin_session(session, hash, cap, login).await? else { return Ok(None) };
         tracing::info!(user = %user.id, "logged in");

@@ -81,8 +81,8 @@ impl Outbox {
     }
 
     /// Queues a mail to the account that asks for it. An empty `address` stands for the account's email.
-    pub(super) async fn enqueue_for(&self, asking: &CheckedToken, kind: MailKind, address: &str) -> Result<(), Error> {
-        let queued = self.store.enqueue_mail_for(&self.new_mail(kind), asking, address).await?;
+    pub(super) async fn enqueue_for(&self, token: &CheckedToken, kind: MailKind, address: &str) -> Result<(), Error> {
+        let queued = self.store.enqueue_mail_for(&self.new_mail(kind), token, address).await?;
         queued.ok_or(AppError::SessionEnded)?;
         self.notify_worker();
         Ok(())

@@ -15,7 +15,7 @@ use self::{cache::RateLimitCache, login_queue::LoginQueue, token_calls::TokenCal
 use super::{Caller, Error, MailPolicy, Policy, clock::Clock};
 use crate::{
     domain::{time::Timestamp, token::TokenHash, user_agent::counted_networks, username::Username},
-    store::{self, InheritFailures, LimitedAction, NameKey, RateLimit, Store, User, UsernameChange, known_key},
+    store::{self, InheritFailures, LimitedAction, NameKey, RateLimit, Store, User, UsernameChange, known_network_key},
 };
 
 /// How long a network stays known to an account after a login from it.
@@ -119,8 +119,8 @@ impl RateLimits {
     }
 
     /// Returns the key under which strangers' failed logins with a name are counted.
-    pub fn strangers_key(&self, name: &str) -> String {
-        store::strangers_key(&self.names, name)
+    pub fn unknown_network_key(&self, name: &str) -> String {
+        store::unknown_network_key(&self.names, name)
     }
 
     /// Returns the key of a mailbox. Each purpose has its own counts.
@@ -130,13 +130,13 @@ impl RateLimits {
 
     /// Returns the key of a network that an account knows.
     pub fn known_network(&self, caller: &Caller, user: &str) -> String {
-        known_key(user, &network_name(&self.names, caller.address))
+        known_network_key(user, &network_name(&self.names, caller.address))
     }
 
     /// Lets the account with this email inherit strangers' failed logins with a name that it takes.
     pub fn inherit(&self, name: &str, email: &str) -> InheritFailures {
         let since = self.clock.now().minus(self.policy.account.memory);
-        InheritFailures { from: self.strangers_key(name), to: self.strangers_key(email), since }
+        InheritFailures { from: self.unknown_network_key(name), to: self.unknown_network_key(email), since }
     }
 
     /// Lets the username that an account gives up inherit the strangers' failed logins of the account.

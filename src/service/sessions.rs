@@ -50,23 +50,23 @@ impl Service {
 
     /// Ends the caller's session, or revokes the caller's personal access token. When this returns, no server accepts
     /// the token any more.
-    pub async fn log_out(&self, asking: &Writer) -> Result<(), Error> {
-        let asking = asking.principal();
-        match asking {
+    pub async fn log_out(&self, writer: &Writer) -> Result<(), Error> {
+        let principal = writer.principal();
+        match principal {
             Principal::Session(session) => self.store.end_session(session).await?,
             Principal::Access(access) => self.store.revoke_access_token(&access.id).await?,
         }
-        tracing::info!(user = %asking.user().id, "logged out");
+        tracing::info!(user = %principal.user().id, "logged out");
         Ok(())
     }
 
     /// Lists the user's sessions: the current one, then the others by their last use, the latest first.
-    pub async fn list_sessions(&self, asking: &Principal) -> Result<Vec<SessionLine>, Error> {
+    pub async fn list_sessions(&self, principal: &Principal) -> Result<Vec<SessionLine>, Error> {
         let now = self.clock.now();
         let unused_since = now.minus(self.policy.session_idle);
-        let active = ActiveSessions { unused_since, now, begun_until: now.plus(CLOCK_TOLERANCE) };
-        let records = self.store.list_sessions(&asking.user().id, active).await?;
-        let own = match asking {
+        let active = ActiveSessions { unused_since, now, created_until: now.plus(CLOCK_TOLERANCE) };
+        let records = self.store.list_sessions(&principal.user().id, active).await?;
+        let own = match principal {
             Principal::Session(session) => Some(session.id.as_str()),
             Principal::Access(_) => None,
         };
@@ -78,24 +78,24 @@ impl Service {
     /// Ends one of the user's sessions. When this returns, no server accepts its token any more.
     ///
     /// Returns [`AppError::NotFound`] if the user has no such session, even if another user has it.
-    pub async fn end_session(&self, asking: &Proven, session: &str) -> Result<(), Error> {
+    pub async fn end_session(&self, proven: &Proven, session: &str) -> Result<(), Error> {
         let id = Uuid::parse_str(session).map_err(|_| AppError::NotFound)?.to_string();
-        let user = &asking.session().user;
+        let user = &proven.session().user;
         // A request that changes nothing must not take the database writer: the wait would reveal other users'
         // activity.
         if !self.store.has_session(&user.id, &id).await? {
-            self.require_active(asking).await?;
+            self.require_active(proven).await?;
             return Err(AppError::NotFound.into());
         }
-        if !self.store.end_session_of(asking.checked_token(), &id).await?.ok_or(AppError::SessionEnded)? {
+        if !self.store.end_session_of(proven.checked_token(), &id).await?.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
         tracing::info!(user = %user.id, "session ended");
         Ok(())
     }
 
-    async fn require_active(&self, asking: &Proven) -> Result<(), Error> {
-        if self.store.is_token_active(&asking.checked_token()).await? {
+    async fn require_active(&self, proven: &Proven) -> Result<(), Error> {
+        if self.store.is_token_active(&proven.checked_token()).await? {
             Ok(())
         } else {
             Err(AppError::SessionEnded.into())
@@ -103,13 +103,13 @@ impl Service {
     }
 
     /// Ends all of the user's sessions except the current one. Returns how many ended.
-    pub async fn end_other_sessions(&self, asking: &Proven) -> Result<u64, Error> {
-        let Session { user, id, .. } = asking.session();
+    pub async fn end_other_sessions(&self, proven: &Proven) -> Result<u64, Error> {
+        let Session { user, id, .. } = proven.session();
         if !self.store.has_other_sessions(&user.id, id).await? {
-            self.require_active(asking).await?;
+            self.require_active(proven).await?;
             return Ok(0);
         }
-        let sessions = self.store.end_other_sessions(asking.checked_token()).await?.ok_or(AppError::SessionEnded)?;
+        let sessions = self.store.end_other_sessions(proven.checked_token()).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, sessions, "all other sessions ended");
         Ok(sessions)
     }

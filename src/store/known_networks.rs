@@ -21,7 +21,7 @@ macro_rules! older {
 
 /// The key of the counter for logins from a network that the account knows.
 #[must_use]
-pub fn known_key(user: &str, network: &str) -> String {
+pub fn known_network_key(user: &str, network: &str) -> String {
     format!("known:{user}:{network}")
 }
 

@@ -135,7 +135,7 @@ impl Store {
     /// each was sent to a different address. Returns `false`, and changes nothing, if the mail is no longer needed.
     /// This is so if the mail was deleted from the queue or a newer link was sent first. It is also so if the account's
     /// email has changed or is already confirmed.
-    pub async fn make_link(&self, link: NewLink<'_>) -> Result<bool, Error> {
+    pub async fn create_link(&self, link: NewLink<'_>) -> Result<bool, Error> {
         let sql = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
                    SELECT $1, $2, id, $4, $5, $6 FROM users WHERE id = $3 AND (email = $4 OR NOT $8) \
                    AND NOT ($2 = 'verify' AND email_verified_at IS NOT NULL) \
@@ -171,9 +171,9 @@ impl Store {
         .await
     }
 
-    /// Stores a link that nobody receives, with as many statements and commits as [`Store::make_link`]. The time that
+    /// Stores a link that nobody receives, with as many statements and commits as [`Store::create_link`]. The time that
     /// a request occupies the database must not reveal whether an email has an account.
-    pub async fn make_decoy(&self, decoy: Decoy<'_>) -> Result<(), Error> {
+    pub async fn create_decoy(&self, decoy: Decoy<'_>) -> Result<(), Error> {
         let (hash, kind, mailbox) = (&decoy.token_hash, decoy.kind.name(), decoy.mailbox);
         let expires_at = decoy.created_at.plus(decoy.kind.lifetime());
         self.write(DURABLE, async |tx| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Credential, CredentialRow, Error, NameKey, Store,
     failed_logins::{LoginBackoff, LoginCounter, Reservation, reserve},
-    known_networks::known_key,
+    known_networks::known_network_key,
     rate_limits::{RateLimit, take},
     tx::{Conn, values},
     users::select_users,
@@ -71,7 +71,7 @@ pub struct LoginRow {
 /// The key of the counter for strangers' failed logins. It is based on the account's canonical email, or on the name
 /// if there is no account. Names are hashed, since someone may have typed a password there.
 #[must_use]
-pub fn strangers_key(names: &NameKey, name: &str) -> String {
+pub fn unknown_network_key(names: &NameKey, name: &str) -> String {
     canonical_key(names, &canonical(name, &Identifier::parse(name)))
 }
 
@@ -114,7 +114,7 @@ impl LoginTarget {
             Self::Named { identifier, typed, names, network, known_since } => {
                 let seen_at = seen_at.map(Timestamp::from_millis).filter(|seen| seen > known_since);
                 let key = match (&known, seen_at, email_key) {
-                    (Some(known), Some(_), _) => known_key(&known.user.id, network),
+                    (Some(known), Some(_), _) => known_network_key(&known.user.id, network),
                     (_, _, Some(email_key)) => canonical_key(names, &email_key),
                     _ => canonical_key(names, &canonical(typed, identifier)),
                 };
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn key_of(typed: &str) -> String {
-        strangers_key(&NameKey::new([7; NameKey::LENGTH]), typed)
+        unknown_network_key(&NameKey::new([7; NameKey::LENGTH]), typed)
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum MailKind {
     /// Notifies the owner that the password was changed, and that every access token was revoked.
     PasswordReset,
     /// Notifies the owner of a new personal access token.
-    TokenMade,
+    AccessTokenCreated,
     /// Asks for confirmation at the new address of an account.
     ChangeEmail,
     /// Notifies the previous address of the change, and explains how to undo it.
@@ -46,11 +46,11 @@ impl MailKind {
     /// Security notices about an account. While the account is disabled, such mail stays queued until it is enabled
     /// again.
     const WAITS_WHILE_CLOSED: [Self; 5] =
-        [Self::PasswordChanged, Self::PasswordReset, Self::TokenMade, Self::EmailChanged, Self::EmailUndone];
+        [Self::PasswordChanged, Self::PasswordReset, Self::AccessTokenCreated, Self::EmailChanged, Self::EmailUndone];
 
     /// Whether it stays queued while its account is disabled.
     #[must_use]
-    pub fn waits_while_closed(self) -> bool {
+    pub fn waits_while_disabled(self) -> bool {
         Self::WAITS_WHILE_CLOSED.contains(&self)
     }
 }
@@ -234,7 +234,7 @@ mod tests {
             let mail = NewMail { id: kind.name().to_owned(), kind, created_at: now, due_at: now };
             store.enqueue_mail(&mail, Some("ann"), "").await.expect("queued");
             let claimed = store.claim_mail(now, LONGEST_WAIT).await.expect("tried");
-            assert_eq!(claimed.is_none(), kind.waits_while_closed(), "{kind:?}");
+            assert_eq!(claimed.is_none(), kind.waits_while_disabled(), "{kind:?}");
             store.delete_mail(&mail.id).await.expect("deleted");
         }
     }

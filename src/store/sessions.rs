@@ -39,7 +39,7 @@ pub struct SessionCap {
     /// Sessions last used at or before this have expired and are not included.
     pub unused_since: Timestamp,
     /// Sessions created after this are not included either: the clock was put back.
-    pub begun_until: Timestamp,
+    pub created_until: Timestamp,
 }
 
 /// The counter and network of the login that creates a session.
@@ -176,7 +176,7 @@ pub struct ActiveSessions {
     /// Sessions whose maximum lifetime ends at or before this have expired.
     pub now: Timestamp,
     /// Sessions created after this are invalid: the clock was put back.
-    pub begun_until: Timestamp,
+    pub created_until: Timestamp,
 }
 
 impl ActiveSessions {
@@ -184,7 +184,7 @@ impl ActiveSessions {
     pub const ALL: Self = Self {
         unused_since: Timestamp::from_millis(i64::MIN),
         now: Timestamp::from_millis(i64::MIN),
-        begun_until: Timestamp::from_millis(i64::MAX),
+        created_until: Timestamp::from_millis(i64::MAX),
     };
 }
 
@@ -210,7 +210,7 @@ pub(super) async fn renew(
 /// Ends an account's oldest sessions beyond the cap.
 async fn evict_sessions(tx: &mut Tx<'_>, new: &NewSession, cap: SessionCap) -> Result<(), Error> {
     let most = i64::from(cap.most) - 1;
-    let values = values![&new.user_id, &new.id, most, cap.unused_since, new.created_at, cap.begun_until];
+    let values = values![&new.user_id, &new.id, most, cap.unused_since, new.created_at, cap.created_until];
     let evicted = tx.fetch_column(EVICT, values).await?;
     tx.invalidate_sessions(&evicted);
     Ok(())
@@ -337,7 +337,7 @@ impl Store {
         let sql = "SELECT id, name, network, created_at, last_seen_at, expires_at, previous_login_at, proven_at \
                    FROM sessions WHERE user_id = $1 AND last_seen_at > $2 AND expires_at > $3 AND created_at <= $4 \
                    ORDER BY last_seen_at DESC, id DESC";
-        let values = values![user, active.unused_since, active.now, active.begun_until];
+        let values = values![user, active.unused_since, active.now, active.created_until];
         self.read(async |conn| conn.fetch_all(sql, values).await).await
     }
 

@@ -188,7 +188,7 @@ async fn a_deleted_account_leaves_nothing_behind_r110(app: App) {
     phone.confirm_password().await;
     ann.assert_cannot_log_in("wrong").await;
     let user = phone.me().await["id"].as_str().unwrap().to_owned();
-    let strangers = app.service.strangers_key("ann@example.org");
+    let strangers = app.service.unknown_network_key("ann@example.org");
     assert!(app.store.attempts_of(&user, &strangers).await.unwrap().1.is_some());
     assert_eq!(take_notifications(&app, &user).await, 3);
     assert_eq!(take_notifications(&app, &user).await, 0);
@@ -219,7 +219,7 @@ async fn a_rename_that_the_database_rejects_is_an_internal_error() {
 
 /// The operator disables an account.
 async fn disable(app: &App, who: &str) -> Reply {
-    app.service.administer(Command::Disable { who: who.to_owned() }).await
+    app.service.run_admin_command(Command::Disable { who: who.to_owned() }).await
 }
 
 async fn an_identifier_names_its_account_and_never_a_username_r4(app: App) {
@@ -232,13 +232,13 @@ async fn an_identifier_names_its_account_and_never_a_username_r4(app: App) {
 
     // An account may have such a username from an earlier version or from the operator.
     let (email, password) = ("eve@example.org".to_owned(), PASSWORD.to_owned());
-    app.service.administer(Command::Add { email, username: bare.clone(), password }).await;
+    app.service.run_admin_command(Command::Add { email, username: bare.clone(), password }).await;
     for who in [&id, &bare, &bare.to_uppercase()] {
         let done = disable(&app, who).await;
         assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 0 }, "{who}");
     }
     // Nor does it name that username once its account is deleted.
-    app.service.administer(Command::Delete { who: id.clone() }).await;
+    app.service.run_admin_command(Command::Delete { who: id.clone() }).await;
     for who in [&id, &bare] {
         assert_eq!(disable(&app, who).await, Reply::NoSuchUser);
     }
@@ -246,18 +246,18 @@ async fn an_identifier_names_its_account_and_never_a_username_r4(app: App) {
 
 async fn the_operators_commands_report_what_is_wrong(app: App) {
     app.register("ann").await;
-    let unknown = app.service.administer(Command::RevokeSessions { who: "ghost".to_owned() }).await;
+    let unknown = app.service.run_admin_command(Command::RevokeSessions { who: "ghost".to_owned() }).await;
     assert_eq!(unknown, Reply::NoSuchUser);
     let (who, password) = ("ann".to_owned(), "password".to_owned());
-    let weak = app.service.administer(Command::SetPassword { who, password }).await;
+    let weak = app.service.run_admin_command(Command::SetPassword { who, password }).await;
     assert!(matches!(weak, Reply::Refused { error: AppError::Invalid(_) }), "{weak:?}");
 }
 
 async fn the_operators_list_continues_after_an_account(app: App) {
     app.register("ann").await;
-    let all = app.service.administer(Command::List { after: String::new() }).await;
+    let all = app.service.run_admin_command(Command::List { after: String::new() }).await;
     let Reply::Users { users } = all else { panic!("no list: {all:?}") };
     assert_eq!(users.len(), 1);
-    let rest = app.service.administer(Command::List { after: users[0].account.id.clone() }).await;
+    let rest = app.service.run_admin_command(Command::List { after: users[0].account.id.clone() }).await;
     assert_eq!(rest, Reply::Users { users: vec![] });
 }

@@ -86,11 +86,13 @@ const ENDINGS: [(&str, Operation<()>); 12] = [
         })
     }),
     ("the operator's new password", |service, scene| {
-        administer(service, Command::SetPassword { who: scene.name, password: OTHER.to_owned() })
+        run_admin_command(service, Command::SetPassword { who: scene.name, password: OTHER.to_owned() })
     }),
-    ("the operator's revoking", |service, scene| administer(service, Command::RevokeSessions { who: scene.name })),
-    ("disabling", |service, scene| administer(service, Command::Disable { who: scene.name })),
-    ("the operator's deletion", |service, scene| administer(service, Command::Delete { who: scene.name })),
+    ("the operator's revoking", |service, scene| {
+        run_admin_command(service, Command::RevokeSessions { who: scene.name })
+    }),
+    ("disabling", |service, scene| run_admin_command(service, Command::Disable { who: scene.name })),
+    ("the operator's deletion", |service, scene| run_admin_command(service, Command::Delete { who: scene.name })),
     ("a login past the limit of sessions", |service, scene| {
         Box::pin(async move { service.log_in(&caller(), &scene.name, PASSWORD).await.map(drop) })
     }),
@@ -112,9 +114,9 @@ const RENEWALS: [(&str, Operation<Token>); 2] = [
     }),
 ];
 
-fn administer(service: Service, command: Command) -> BoxFuture<'static, Result<(), Error>> {
+fn run_admin_command(service: Service, command: Command) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move {
-        match service.administer(command).await {
+        match service.run_admin_command(command).await {
             Reply::Refused { error } => Err(error.into()),
             Reply::NoSuchUser => panic!("no such account"),
             _ => Ok(()),

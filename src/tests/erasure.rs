@@ -53,8 +53,8 @@ async fn add_all(app: &App, names: &[String]) {
 
 async fn delete(app: &App, name: &str) {
     let left = InheritFailures {
-        from: app.service.strangers_key(name),
-        to: app.service.strangers_key(name),
+        from: app.service.unknown_network_key(name),
+        to: app.service.unknown_network_key(name),
         since: app.now(),
     };
     let operator = Authority::Operator { user: id_of(name) };

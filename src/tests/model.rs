@@ -237,7 +237,7 @@ async fn operate(service: &Service, who: Person, command: Command) -> Outcome {
         Command::SetPassword(phrase) => admin::Command::SetPassword { who, password: phrase.text().to_owned() },
         Command::Revoke => admin::Command::RevokeSessions { who },
     };
-    match service.administer(command).await {
+    match service.run_admin_command(command).await {
         Reply::Done { .. } => Outcome::Done,
         Reply::NoSuchUser => Outcome::NoSuchUser,
         other => panic!("{other:?}"),
@@ -261,7 +261,7 @@ fn addressed(message: &MailMessage) -> (Person, MailKind) {
         "You already have an account at Vestibule" => MailKind::Taken,
         "Choose a new password for Vestibule" => MailKind::Forgot,
         "Your password at Vestibule was changed" => MailKind::PasswordChanged,
-        "A new access token at Vestibule" => MailKind::TokenMade,
+        "A new access token at Vestibule" => MailKind::AccessTokenCreated,
         "Confirm your new email for Vestibule" => MailKind::ChangeEmail,
         "Your email at Vestibule was changed" => MailKind::EmailChanged,
         "Your email at Vestibule was changed back" => MailKind::EmailUndone,

@@ -60,7 +60,7 @@ impl App {
     }
 
     /// The key that counts an account's failed logins from the one network that it remembers.
-    async fn known_key(&self, who: &str) -> String {
+    async fn known_network_key(&self, who: &str) -> String {
         let sql = "SELECT key FROM known_networks JOIN users ON users.id = user_id WHERE username_key = $1";
         self.query(sql, who).await
     }
@@ -497,7 +497,7 @@ on_both! {
         let rule = app.service.policy().account;
         app.register("ann").await;
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
-        let key = app.known_key("ann").await;
+        let key = app.known_network_key("ann").await;
         // The state after a server ends during five logins.
         for _ in 0..5 {
             assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Reservation::Now);
@@ -516,7 +516,7 @@ on_both! {
     async fn a_login_that_is_broken_off_is_settled_r87(app: App) {
         app.register("ann").await;
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
-        let key = app.known_key("ann").await;
+        let key = app.known_network_key("ann").await;
         for _ in 0..5 {
             let mut broken_off = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
             tokio::select! {

@@ -199,11 +199,11 @@ async fn disabling_an_account_ends_its_sessions_for_good_r43(app: App) {
     let ann = app.register("ann").await;
     let phone = ann.log_in().await;
     phone.assert_logged_in().await;
-    let disabled = app.service.administer(Command::Disable { who: ann.email() }).await;
+    let disabled = app.service.run_admin_command(Command::Disable { who: ann.email() }).await;
     assert_eq!(disabled, Reply::Done { username: "ann".to_owned(), sessions: 1 });
     phone.assert_logged_out().await;
     let refused = ann.try_log_in(PASSWORD).await;
-    app.service.administer(Command::Enable { who: ann.email() }).await;
+    app.service.run_admin_command(Command::Enable { who: ann.email() }).await;
     let wrong = ann.try_log_in("wrong").await;
     assert_eq!(refused.shape(), wrong.shape(), "a disabled account gets the same response as a wrong password");
     phone.assert_logged_out().await;
@@ -216,7 +216,7 @@ async fn the_operators_new_password_ends_every_session(app: App) {
     phone.assert_logged_in().await;
     laptop.assert_logged_in().await;
     let set = Command::SetPassword { who: "ann".to_owned(), password: NEW.to_owned() };
-    let done = app.service.administer(set).await;
+    let done = app.service.run_admin_command(set).await;
     assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 2 });
     phone.assert_logged_out().await;
     laptop.assert_logged_out().await;

@@ -165,13 +165,13 @@ impl App {
         change(&mut config);
         // Sunday, 2026-11-22, 12:00 UTC.
         let clock = Arc::new(ManualClock { millis: AtomicI64::new(1_795_348_800_000), gate: Gate::default() });
-        Self::assemble(backend, config, clock, folder, Server::default()).await
+        Self::build(backend, config, clock, folder, Server::default()).await
     }
 
     /// A second server on the same database. It shares the clock, the configuration and the folder.
     pub async fn sibling(&self) -> Self {
         let (clock, folder) = (Arc::clone(&self.clock), Arc::clone(&self.folder));
-        Self::assemble(self.backend, self.config.clone(), clock, folder, Server::default()).await
+        Self::build(self.backend, self.config.clone(), clock, folder, Server::default()).await
     }
 
     /// Stops this server and starts it again on the same database.
@@ -186,7 +186,7 @@ impl App {
         drop((pipeline, maintenance, mail_worker));
         store.close().await;
         drop((service, store));
-        Self::assemble(backend, config, clock, folder, server).await
+        Self::build(backend, config, clock, folder, server).await
     }
 
     /// Stops this server and drops its database. Tests that create many databases would fill the disk.
@@ -204,7 +204,7 @@ impl App {
         self.restart_with(config).await
     }
 
-    async fn assemble(
+    async fn build(
         backend: Backend,
         config: Config,
         clock: Arc<ManualClock>,

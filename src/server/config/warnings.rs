@@ -42,9 +42,9 @@ impl Config {
         }
         warnings.extend(self.database.url.warning());
         if let MailUrl::Smtp(server) = &self.mail.url
-            && server.may_be_in_the_clear(self.mail.tls)
+            && server.may_be_unencrypted(self.mail.tls)
         {
-            let login = if server.sends_its_password_in_the_clear(self.mail.tls) { " and the password" } else { "" };
+            let login = if server.sends_its_password_unencrypted(self.mail.tls) { " and the password" } else { "" };
             warnings.push(format!(
                 "mail.tls is not \"required\": mails to {server:?}, with their links{login}, may be sent unencrypted. Anybody \
                  who reads them can take over accounts."

@@ -68,7 +68,7 @@ impl Composer {
         Ok(match mail.kind {
             MailKind::Verify if !proven => self.compose_verify(mail, NEEDED, &user).await?,
             // The address is unconfirmed, so the mailbox may belong to a stranger.
-            MailKind::PasswordChanged | MailKind::PasswordReset | MailKind::TokenMade
+            MailKind::PasswordChanged | MailKind::PasswordReset | MailKind::AccessTokenCreated
                 if !proven && !self.may_receive(mail, NOTICES, email).await? =>
             {
                 None
@@ -77,7 +77,7 @@ impl Composer {
                 let tokens_revoked = mail.kind == MailKind::PasswordReset;
                 Some(self.templates.password_changed(&user, &mail.created_at.in_words(), tokens_revoked))
             }
-            MailKind::TokenMade => Some(self.templates.token_made(&user, &mail.created_at.in_words())),
+            MailKind::AccessTokenCreated => Some(self.templates.token_made(&user, &mail.created_at.in_words())),
             MailKind::ChangeEmail => self.compose_change(mail, &user).await?,
             MailKind::EmailChanged => {
                 let link = self.create_link(mail, LinkKind::UndoEmail, &user, &mail.address).await?;
@@ -183,14 +183,14 @@ impl Composer {
             created_at: mail.created_at,
             now: self.clock.now(),
         };
-        Ok(self.store.make_link(link).await?.then_some(token))
+        Ok(self.store.create_link(link).await?.then_some(token))
     }
 
     /// Does the same work as [`Composer::create_link`] for a mailbox that receives no link.
     async fn create_decoy(&self, kind: LinkKind, address: &str) -> Result<(), Error> {
         let token_hash = new_token(&*self.entropy, TokenKind::Link).hash();
         let mailbox = self.rate_limits.mailbox_key("", address);
-        self.store.make_decoy(Decoy { token_hash, kind, mailbox: &mailbox, created_at: self.clock.now() }).await
+        self.store.create_decoy(Decoy { token_hash, kind, mailbox: &mailbox, created_at: self.clock.now() }).await
     }
 }
 

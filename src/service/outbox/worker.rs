@@ -97,7 +97,7 @@ impl MailWorker {
             Some(user) => self.store.find_user(user).await?,
             None => None,
         };
-        if mail.kind.waits_while_closed() && user.as_ref().is_some_and(is_disabled) {
+        if mail.kind.waits_while_disabled() && user.as_ref().is_some_and(is_disabled) {
             // The account was disabled a moment ago. The queue holds the mail once the lease expires.
             return Ok(());
         }

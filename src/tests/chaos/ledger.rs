@@ -19,7 +19,7 @@ const CONFIRM: &str = "Confirm your email";
 const RESET: &str = "Choose a new password";
 const CONFIRM_NEW: &str = "Confirm your new email";
 const PASSWORD_CHANGED: &str = "Your password";
-const TOKEN_MADE: &str = "A new access token";
+const ACCESS_TOKEN_CREATED: &str = "A new access token";
 
 /// Whether the response arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ impl<'a> Ledger<'a> {
         if let Some(answer) = self.answer(answer, &[200, 401]).filter(|answer| answer.status == 200) {
             self.counts.issued += 1;
             self.keep(&answer, true);
-            self.expect_mail(MailKind::TokenMade, TOKEN_MADE);
+            self.expect_mail(MailKind::AccessTokenCreated, ACCESS_TOKEN_CREATED);
         }
     }
 

@@ -151,7 +151,7 @@ async fn an_undo_removes_an_account_registered_with_the_old_email_r59(app: App) 
     let squatter = app.user("squatter");
     let device = squatter.log_in().await;
     let id = device.user_id().await;
-    let strangers = app.service.strangers_key("ann@example.org");
+    let strangers = app.service.unknown_network_key("ann@example.org");
     squatter.assert_cannot_log_in("wrong").await;
     assert!(app.store.attempts_of(&id, &strangers).await.unwrap().1.is_some());
 
@@ -202,7 +202,7 @@ async fn no_link_is_made_for_a_mail_that_is_obsolete_r55(app: App) {
             created_at: now,
             now,
         };
-        app.store.make_link(link).await.unwrap()
+        app.store.create_link(link).await.unwrap()
     };
     assert!(!make("no such mail", "ann@example.org").await);
     ann.forgot_password().await.assert_status(200);

@@ -64,7 +64,7 @@ impl Model {
                     return refused;
                 }
                 self.access.push(Access { account, expires: now + ACCESS, revoked: false });
-                self.post(MailKind::TokenMade, Some(account), email);
+                self.post(MailKind::AccessTokenCreated, Some(account), email);
             }
             Operation::Leave => {
                 self.outbox.mails.retain(|mail| !(mail.kind == MailKind::Forgot && mail.to == email));

@@ -85,7 +85,10 @@ impl Model {
         let notifies = |of| {
             matches!(
                 of,
-                MailKind::PasswordChanged | MailKind::TokenMade | MailKind::EmailChanged | MailKind::EmailUndone
+                MailKind::PasswordChanged
+                    | MailKind::AccessTokenCreated
+                    | MailKind::EmailChanged
+                    | MailKind::EmailUndone
             )
         };
         let waits = |mail: &Mail| notifies(mail.kind) && mail.account.is_some_and(|n| !self.accounts[n].open);
@@ -125,7 +128,7 @@ impl Model {
             MailKind::Verify | MailKind::Forgot => Some(Allowed::Needed(to)),
             MailKind::Taken => Some(Allowed::Notices(to)),
             MailKind::ChangeEmail => Some(Allowed::Moves(account)),
-            MailKind::PasswordChanged | MailKind::TokenMade if !verified => Some(Allowed::Notices(to)),
+            MailKind::PasswordChanged | MailKind::AccessTokenCreated if !verified => Some(Allowed::Notices(to)),
             _ => None,
         };
         if let Some(allowed) = allowed.filter(|_| mail.tries == 1) {

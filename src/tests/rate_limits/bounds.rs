@@ -18,7 +18,7 @@ on_both! {
         let mut counters = Vec::new();
         for name in ["ann", "bob"] {
             app.register(name).await;
-            let counter = LoginCounter { key: app.service.strangers_key(&format!("{name}@example.org")), owners: false };
+            let counter = LoginCounter { key: app.service.unknown_network_key(&format!("{name}@example.org")), owners: false };
             for _ in 0..5 {
                 let turn = app.store.reserve_login(&counter.key, app.service.policy().account, app.now()).await.unwrap();
                 assert_eq!(turn, Reservation::Now);

@@ -13,7 +13,7 @@ async fn a_login_that_is_broken_off_while_its_session_begins_is_settled_once_r87
     let app = App::start(Backend::Postgres).await;
     app.register("ann").await;
     assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
-    let key = app.known_key("ann").await;
+    let key = app.known_network_key("ann").await;
     let another = app.store.reserve_login(&key, app.service.policy().account, app.now()).await.unwrap();
     assert_eq!(another, Reservation::Now);
     let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("PostgreSQL") };
@@ -42,7 +42,7 @@ on_both! {
         let rule = app.service.policy().account;
         app.register("ann").await;
         assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
-        let key = app.known_key("ann").await;
+        let key = app.known_network_key("ann").await;
         for _ in 0..5 {
             assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Reservation::Now);
         }

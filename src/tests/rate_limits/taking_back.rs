@@ -24,7 +24,7 @@ impl App {
     /// Recovers an account. Returns its password afterwards.
     async fn recover_account(&self, who: &str, by: &str) -> &'static str {
         let operate = async |command| {
-            assert!(matches!(self.service.administer(command).await, Reply::Done { .. }), "{by}");
+            assert!(matches!(self.service.run_admin_command(command).await, Reply::Done { .. }), "{by}");
         };
         let (name, password) = (who.to_owned(), NEW.to_owned());
         match by {
