@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mail_in_the_folder_is_whole_and_its_owners_alone() {
+    async fn a_mail_file_is_complete_and_private() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = mailer(folder.path()).send("the-id", &mail()).await.expect("written");
         let text = std::fs::read_to_string(&path).expect("a mail");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_in_a_file_stands_in_one_piece() {
+    async fn a_link_in_a_mail_file_is_not_wrapped() {
         let folder = tempfile::tempdir().expect("a folder");
         let (head, link) =
             (MailTemplates { service_name: "Ann".into(), ..head() }, Token::generate(TokenKind::Link, || 7));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_cannot_be_written_is_told() {
+    async fn a_folder_that_is_not_writable_is_reported() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("mail"), "in the way").expect("a file");
         let error = mailer(folder.path()).send("the-id", &mail()).await.expect_err("no folder");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_stands_once() {
+    fn each_cause_of_an_error_is_printed_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("{0}")]
         struct Same(#[source] std::io::Error);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_makes_a_second_addressee_r54() {
+    fn no_email_adds_a_second_recipient_r54() {
         let folder = tempfile::tempdir().expect("a folder");
         for hostile in [
             "ann@example.org, bob@example.org",
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_makes_a_header_of_its_own_r54() {
+    fn no_name_adds_a_header_r54() {
         let folder = tempfile::tempdir().expect("a folder");
         let hostile = "Ann\r\nBcc: bob@example.org\r\n\r\nHello";
         let head = MailTemplates { service_name: hostile.into(), ..head() };

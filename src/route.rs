@@ -142,7 +142,7 @@ mod tests {
     use super::View;
 
     #[test]
-    fn each_address_has_its_view() {
+    fn each_path_has_its_view() {
         for view in View::all() {
             assert_eq!(View::at(view.path()), view);
         }

@@ -97,7 +97,7 @@ pub struct AuthState {
     notice: RwSignal<Option<(View, Notice)>>,
     draft: RwSignal<String>,
     /// Whether this tab is waiting for a session from the other tabs.
-    asking: RwSignal<bool>,
+    requesting: RwSignal<bool>,
     /// Whether a token renewal is pending. The server may reject the old token for that reason.
     renewing: StoredValue<bool>,
     /// The last token if the server rejected it, which logged this tab out. A logout clears it.
@@ -115,7 +115,7 @@ impl AuthState {
             state: RwSignal::new(State::Unread),
             notice: RwSignal::new(None),
             draft: RwSignal::new(String::new()),
-            asking: RwSignal::new(false),
+            requesting: RwSignal::new(false),
             renewing: StoredValue::new(false),
             refused: StoredValue::new(None),
             replaced: StoredValue::new(None),
@@ -392,8 +392,8 @@ impl AuthState {
     fn ask(&self) {
         if self.token().is_none() {
             let auth = *self;
-            auth.asking.set(true);
-            set_timeout(move || auth.asking.set(false), Duration::from_millis(100));
+            auth.requesting.set(true);
+            set_timeout(move || auth.requesting.set(false), Duration::from_millis(100));
             channel::broadcast(&Message::Ask);
         }
     }
@@ -404,7 +404,7 @@ impl AuthState {
         match message {
             // During a logout the session is no longer shared.
             Message::Ask if storage::is_expected() => self.broadcast(Message::Have),
-            Message::Have(token) if current.is_none() && self.asking.get_untracked() => self.adopt(token),
+            Message::Have(token) if current.is_none() && self.requesting.get_untracked() => self.adopt(token),
             Message::Ask | Message::Have(_) => {}
             Message::Began { token, account, username } => self.receive_login(token, &account, username),
             Message::Renewed { old, new } => match self.phase_now() {

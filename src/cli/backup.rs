@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_gets_its_name_where_renaming_may_overwrite() {
+    fn a_backup_is_renamed_where_the_file_system_may_overwrite() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("copy.db");
         for cause in [Errno::INVAL, Errno::NOSYS] {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_backup_is_kept_and_named_when_its_name_is_taken() {
+    fn a_backup_whose_name_is_taken_is_kept_under_its_draft_name() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("copy.db");
         let draft = finished(&target);

@@ -6,7 +6,7 @@ use crate::server::config::Config;
 /// Prints the configuration's origin and main settings, with warnings about likely mistakes.
 pub fn report(config: &Config) -> Result<(), Failure> {
     let mut lines = vec![
-        format!("The configuration is valid: {}.", config.origin),
+        format!("The configuration is valid: {}.", config.source),
         format!("Listens on: {}", config.server.address),
         format!("Database: {}", config.database.url),
         format!("Mail: {:?}", config.mail.url),

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_as_systemd_reads_it() {
+    fn an_environment_file_is_parsed_as_by_systemd() {
         let text = "# A comment\n; another\n\nA=1\nB = two words  \nC=\"quoted # not a comment\"\nD='it\\s'\\''s'\nE=\"a\\\"b\\\\c\\d\"\n\
                     F=one\\\n two\nG=\nH=postgres://ann:p\\\\w@host/name?a=b\r\nI=last";
         let read = parse(text).expect("variables");
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_variable_is_named_by_its_number() {
+    fn a_line_that_is_no_variable_is_reported_by_its_number() {
         assert_eq!(parse("A=1\n\nsecret\n"), Err(3));
         assert_eq!(parse("export A=1"), Err(1));
         assert_eq!(parse("=1"), Err(1));

@@ -241,7 +241,7 @@ impl Operator {
     async fn ask(&self, command: &Command) -> Result<Reply, String> {
         match self {
             Self::Here(parts) => Ok(parts.service.run_admin_command(command.clone()).await),
-            Self::There(socket) => control::ask(socket, command).await.map_err(|cause| {
+            Self::There(socket) => control::send(socket, command).await.map_err(|cause| {
                 format!(
                     "another process has the database open and doesn't accept commands ({cause}); stop it and try again"
                 )

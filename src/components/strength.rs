@@ -51,7 +51,7 @@ pub struct Meter {
     typed: StoredValue<u32>,
     /// How often the form had been sent at the last change.
     sent: StoredValue<Option<u32>>,
-    asking: StoredValue<bool>,
+    in_flight: StoredValue<bool>,
 }
 
 impl Meter {
@@ -59,8 +59,8 @@ impl Meter {
     #[must_use]
     pub fn new(form: FormState, field: Field) -> Self {
         let judged = RwSignal::new(None);
-        let (typed, sent, asking) = (StoredValue::new(0), StoredValue::new(None), StoredValue::new(false));
-        Self { form, field, judged, typed, sent, asking }
+        let (typed, sent, in_flight) = (StoredValue::new(0), StoredValue::new(None), StoredValue::new(false));
+        Self { form, field, judged, typed, sent, in_flight }
     }
 
     /// Handles a change of the input. Asks the server after a pause without another change.
@@ -80,7 +80,7 @@ impl Meter {
     /// when the form is sent.
     fn ask(self, typed: Option<u32>) {
         let latest = self.typed.try_get_value();
-        if latest.is_none() || latest != typed || self.asking.try_get_value() != Some(false) {
+        if latest.is_none() || latest != typed || self.in_flight.try_get_value() != Some(false) {
             return;
         }
         if self.sent.try_get_value() != Some(self.form.sent()) {
@@ -91,11 +91,11 @@ impl Meter {
         if password.chars().count() < min_length {
             return;
         }
-        self.asking.set_value(true);
+        self.in_flight.set_value(true);
         let (email, username) = (self.form.text(Field::Email), self.form.text(Field::Username));
         spawn_local(async move {
             let result = judge_password(password, email, username).await;
-            self.asking.try_set_value(false);
+            self.in_flight.try_set_value(false);
             let latest = self.typed.try_get_value();
             if latest == typed {
                 self.judged.try_set(result.ok());

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn contrast_is_that_of_the_standard() {
+    fn contrast_is_computed_as_in_wcag() {
         assert!((Colour::BLACK.contrast(Colour::WHITE) - 21.0).abs() < 1e-9);
         // The lightest grey with enough contrast on white.
         assert!(colour("#767676").contrast(Colour::WHITE) >= READABLE);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wish_can_be_read_in_both_themes() {
+    fn every_accent_colour_is_readable_in_both_themes() {
         let levels = (0..=255).step_by(51);
         for (red, green, blue) in levels.clone().flat_map(|r| {
             let levels = levels.clone();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_that_can_be_read_is_granted() {
+    fn a_readable_accent_colour_is_unchanged() {
         assert_eq!(Accent::light(colour("#0a4fd6")).plain.to_string(), "#0a4fd6");
         assert_eq!(Accent::dark(colour("#ffd84d")).plain.to_string(), "#ffd84d");
     }

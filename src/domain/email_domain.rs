@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_holds_for_a_domain_however_it_is_spelled_and_for_all_below_it() {
+    fn a_domain_rule_covers_all_spellings_and_subdomains() {
         let listed = domains(&["Example.ORG", "bücher.example", "edu"]);
         let (only, except) = (DomainRule::Only(listed.clone()), DomainRule::Except(listed));
         let inside = [
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_domains_that_may_be_used() {
+    fn a_rejected_domain_names_the_allowed_ones() {
         let email = Email::parse("ann@example.net").expect("an email");
         let said = |texts: &[&str]| DomainRule::Only(domains(texts)).check(&email).expect_err("refused").to_string();
         assert_eq!(said(&["example.org"]), "Use an email address of example.org.");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_domain_is_one() {
+    fn only_a_valid_domain_parses_as_a_rule() {
         for text in [
             "",
             "@example.org",

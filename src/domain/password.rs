@@ -65,17 +65,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_keyboards_agree_on_a_password_r26() {
+    fn both_normalizations_of_a_password_are_equal_r26() {
         assert_eq!(Password::parse("cafe\u{301} au lait"), Password::parse("café au lait"));
     }
 
     #[test]
-    fn a_nul_inside_counts_r26() {
+    fn a_nul_byte_is_part_of_the_password_r26() {
         assert_ne!(Password::parse("a\0b"), Password::parse("a\0c"));
     }
 
     #[test]
-    fn length_is_counted_in_code_points_and_never_cut_r7() {
+    fn length_is_counted_in_code_points_and_nothing_is_cut_r7() {
         assert!(Password::parse(&"🦀".repeat(64)).is_ok());
         assert!(Password::parse(&"a".repeat(256)).is_ok());
         assert_eq!(Password::parse(&"a".repeat(257)).err(), Some(Problem::PasswordTooLong));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_bytes_are_refused_before_anything_else_r25() {
+    fn a_password_with_too_many_bytes_is_rejected_first_r25() {
         assert_eq!(Password::parse(&"a".repeat(1 << 20)).err(), Some(Problem::PasswordTooLong));
         assert_eq!(Password::parse(&"🦀".repeat(257)).err(), Some(Problem::PasswordTooLong));
         assert!(Password::parse(&"🦀".repeat(256)).is_ok(), "256 code points, 1,024 bytes");

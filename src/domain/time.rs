@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_rfc_3339() {
+    fn timestamps_are_formatted_as_rfc_3339() {
         assert_eq!(Timestamp::from_millis(0).to_rfc3339(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_millis(1_764_000_000_999).to_rfc3339(), "2025-11-24T16:00:00Z");
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_its_milliseconds() {
+    fn a_timestamp_is_its_milliseconds() {
         let time = Timestamp::from_millis(7);
         assert_eq!(time.as_millis(), 7);
         assert_eq!(time.plus(Duration::from_millis(3)).minus(Duration::from_millis(1)).as_millis(), 9);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_times_are_whole_seconds_and_never_none() {
+    fn a_retry_time_is_at_least_one_whole_second() {
         assert_eq!(retry_seconds(Duration::ZERO), 1);
         assert_eq!(retry_seconds(Duration::from_millis(1001)), 2);
     }

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_reads_back_and_hides_from_debug_r29() {
+    fn a_token_round_trips_and_debug_hides_it_r29() {
         let token = token(&mut StdRng::seed_from_u64(1));
         assert_eq!(Token::parse(TokenKind::Session, token.expose()), Some(token.clone()));
         assert_eq!(token.expose().len(), 53);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_one_kind_is_none_of_another() {
+    fn a_token_of_one_kind_does_not_parse_as_another() {
         let pairs = TokenKind::ALL.into_iter().flat_map(|one| TokenKind::ALL.map(|other| (one, other)));
         for (one, other) in pairs.filter(|(one, other)| one != other) {
             let token = Token::generate(one, || 7);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_of_one_character_is_refused_r32() {
+    fn a_token_with_one_changed_character_is_rejected_r32() {
         let token = token(&mut StdRng::seed_from_u64(2));
         for at in 0..token.expose().len() {
             for &other in ALPHABET.iter().chain(b"_-. \0") {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_checksum_makes_no_token_of_other_characters_r32() {
+    fn a_valid_checksum_allows_no_other_characters_in_a_token_r32() {
         for foreign in ["-", "_", " ", "\u{0}"] {
             let body = [TokenKind::Session.prefix(), &foreign.repeat(RANDOM_CHARS)].concat();
             let text = [body.as_str(), &checksum(&body)].concat();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_even_over_the_alphabet_and_never_twice_r30() {
+    fn tokens_are_uniform_over_the_alphabet_and_unique_r30() {
         let mut rng = StdRng::seed_from_u64(4);
         let mut seen = HashSet::new();
         let mut counts = vec![HashMap::<u8, f64>::new(); RANDOM_CHARS];
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_no_token_r31() {
+    fn a_token_hash_does_not_parse_as_a_token_r31() {
         let token = token(&mut StdRng::seed_from_u64(5));
         let hex = token.hash().as_bytes().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(Token::parse(TokenKind::Session, &hex), None);

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_line_of_plain_text() {
+    fn a_token_name_is_one_line_of_plain_text() {
         assert_eq!(TokenName::parse("  Backup on the NAS ").map(|name| name.0), Ok("Backup on the NAS".to_owned()));
         assert!(TokenName::parse(&"ä".repeat(64)).is_ok());
         assert_eq!(TokenName::parse(&"ä".repeat(65)), Err(Problem::TokenNameTooLong));

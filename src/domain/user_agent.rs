@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_told_in_words_r44() {
+    fn a_user_agent_is_described_r44() {
         let chrome =
             "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36";
         let edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 \
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_no_address_r44() {
+    fn a_network_is_shown_without_the_host_part_r44() {
         let of = |text: &str| network(text.parse().expect("an address"));
         assert_eq!(of("192.0.2.77"), "192.0.2.x");
         assert_eq!(of("::ffff:192.0.2.77"), "192.0.2.x");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_ipv6_counts_in_three_networks_r89() {
+    fn an_ipv6_address_counts_in_three_networks_r89() {
         let of = |text: &str| {
             let networks = counted_networks(text.parse().expect("an address"));
             networks.iter().map(|(network, times)| format!("{network} {times}")).collect::<Vec<_>>()

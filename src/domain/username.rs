@@ -97,14 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_names_are_kept_as_typed_and_folded_for_comparing_r4() {
+    fn a_username_is_stored_as_typed_and_compared_case_folded_r4() {
         let name = Username::parse(" Ann.B-1_x ").expect("a good name");
         assert_eq!((name.as_str(), name.key()), ("Ann.B-1_x", "ann.b-1_x"));
         assert_eq!(Username::parse(name.key()).expect("a good key").key(), name.key());
     }
 
     #[test]
-    fn each_rule_has_its_own_answer_r4() {
+    fn each_broken_rule_of_a_username_has_its_own_problem_r4() {
         let long = "a".repeat(33);
         let table = [
             ("", Problem::Missing),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_name_can_be_read_and_not_chosen_r4() {
+    fn a_reserved_username_is_parsed_but_cannot_be_chosen_r4() {
         for name in RESERVED.into_iter().filter(|name| name.len() >= 3) {
             assert_eq!(Username::parse(name).expect("a name of the operator's").key(), name);
             assert_eq!(Username::choose(name), Err(Problem::UsernameReserved));

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_cannot_be_read_leaves_the_last_certain_address_r16() {
+    fn an_unreadable_header_leaves_the_last_certain_address_r16() {
         let proxies = ["127.0.0.0/8"];
         assert_eq!(ip("127.0.0.1", &[], &proxies), "127.0.0.1");
         assert_eq!(ip("127.0.0.1", &["a"], &proxies), "127.0.0.1");

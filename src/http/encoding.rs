@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_available_is_chosen() {
+    fn only_an_available_encoding_is_chosen() {
         let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("br, gzip"))]);
         assert_eq!(Encoding::choose(&headers, [Gzip, Identity]), Gzip);
         assert_eq!(Encoding::choose(&headers, [Identity]), Identity);

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_unpacks_to_the_same() {
+    fn compressed_files_unpack_to_the_same_bytes() {
         for plain in [include_str!("gzip.rs"), include_str!("response.rs")] {
             let packed = gzip(plain.as_bytes()).expect("shorter");
             assert!(packed.len() < plain.len());
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_become_longer_stays_as_it_is() {
+    fn content_that_would_grow_is_not_compressed() {
         assert_eq!(gzip(b""), None);
         assert_eq!(gzip(b"short"), None);
     }

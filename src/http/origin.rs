@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_browser_calls_same_origin_is_ours_on_any_port_and_behind_any_proxy_r72() {
+    fn a_same_origin_request_is_accepted_on_any_port_and_proxy_r72() {
         for (host, origin) in [
             ("localhost", "http://localhost:8080"),
             ("127.0.0.1", "http://127.0.0.1:8080"),

@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_has_its_door() {
+    fn each_path_has_its_error_format() {
         let table = [
             ("/api/accounts/api_register", ErrorFormat::Register),
             ("/api/accounts/api_register/", ErrorFormat::Register),

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_limit_itself_may_be_read_and_nothing_more() {
+    async fn a_body_may_be_as_large_as_the_limit() {
         let mut all = vec![0; MAX_BYTES];
         let mut stream = Limited::new(tokio::io::repeat(b'x'));
         stream.read_exact(&mut all).await.expect("within the limit");

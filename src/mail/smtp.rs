@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_said_of_a_mailbox_is_lasting() {
+    fn only_an_error_of_the_mailbox_is_permanent() {
         let permanent: Vec<u16> = (200..600).filter(|code| no_mailbox(*code)).collect();
         assert_eq!(permanent, [550, 551, 552, 553]);
     }

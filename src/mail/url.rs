@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_has_its_spelling_and_no_password_is_shown() {
+    fn each_mail_url_is_parsed_and_printed_without_its_password() {
         let table = [
             ("off", "off"),
             ("folder:mail", "folder:mail"),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_and_a_login_are_read_as_they_are_meant() {
+    fn an_smtp_url_is_decoded() {
         let server = Server::parse("smtp://ann%40example.org:a%3A%2Bb@[::1]:1025").expect("a server");
         assert_eq!((server.host.as_str(), server.port), ("::1", 1025), "no brackets: they are no part of the address");
         let login = server.login.expect("a login");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_this_machine_in_the_clear_unless_that_is_wanted() {
+    fn mail_is_encrypted_unless_configured_otherwise() {
         let server = |text: &str| Server::parse(text).expect(text);
         for remote in
             ["smtp://mail.example.org", "smtp://192.0.2.1", "smtp://[2001:db8::1]", "smtp://localhost.example.org"]

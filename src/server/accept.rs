@@ -242,7 +242,7 @@ fn connection(
         request.extensions_mut().insert(Peer(peer));
         let pipeline = Arc::clone(&pipeline);
         async move {
-            let response = pipeline.answer(request).await;
+            let response = pipeline.handle(request).await;
             drop(answering);
             Ok(response)
         }
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trusted_proxy_may_have_every_connection_r102() {
+    fn a_trusted_proxy_may_use_every_connection_r102() {
         let trust = Trust { proxies: vec!["::1/128".parse().expect("a network")], ..Trust::default() };
         let addresses = Arc::new(Addresses { most: 1, trust: Arc::new(trust), open: Mutex::default() });
         let enter = |address: &str| Addresses::enter(&addresses, address.parse().expect("an address"));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn wider_networks_of_ipv6_have_an_allowance_of_connections_of_their_own_r102() {
+    fn wider_ipv6_networks_have_their_own_connection_limit_r102() {
         let addresses = Arc::new(Addresses { most: 2, trust: Arc::default(), open: Mutex::default() });
         let enter = |address: String| Addresses::enter(&addresses, address.parse().expect("an address"));
         let home: Vec<_> = (0..6).map(|lan| enter(format!("2001:db8:0:{lan}::1"))).collect();

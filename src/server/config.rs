@@ -46,7 +46,7 @@ use crate::{
     store::{DatabaseUrl, LoginBackoff, RateLimit},
 };
 
-pub use self::source::Origin;
+pub use self::source::ConfigSource;
 
 /// The name of the configuration file.
 pub const FILE_NAME: &str = "vestibule.toml";
@@ -68,7 +68,7 @@ pub struct Config {
     pub log: LogConfig,
     /// The file that the configuration was read from.
     #[serde(skip)]
-    pub origin: Origin,
+    pub source: ConfigSource,
 }
 
 /// The section `[server]`. `Leptos.toml` documents each key.
@@ -213,12 +213,12 @@ impl Config {
     ///
     /// The error names the first problem: a file that can't be read, an unknown key, or an invalid or unsafe value.
     pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let (origin, text) = source::find(file, Path::new(""))?;
-        let name = match &origin {
-            Origin::File(path) => path.display().to_string(),
-            Origin::Defaults | Origin::DefaultsBeside(_) => FILE_NAME.to_owned(),
+        let (source, text) = source::find(file, Path::new(""))?;
+        let name = match &source {
+            ConfigSource::File(path) => path.display().to_string(),
+            ConfigSource::Defaults | ConfigSource::DefaultsBeside(_) => FILE_NAME.to_owned(),
         };
-        Ok(Self { origin, ..Self::from_parts(&name, &text, env)? })
+        Ok(Self { source, ..Self::from_parts(&name, &text, env)? })
     }
 
     fn from_parts(
@@ -265,7 +265,7 @@ impl Config {
                 free: self.rate_limit.account_free_failures,
                 first_delay: self.rate_limit.account_delay,
                 longest_delay: self.rate_limit.account_max_delay,
-                memory: self.rate_limit.account_reset_after,
+                reset_after: self.rate_limit.account_reset_after,
                 settled_within: self.password.hashing_timeout + SETTLED_WITHIN,
             },
             login_timeout: self.password.hashing_timeout,

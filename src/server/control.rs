@@ -92,7 +92,7 @@ async fn answer(stream: UnixStream, service: &Service) -> io::Result<()> {
 }
 
 /// Sends a command to the server behind a socket. A missing, late or malformed response is an error.
-pub async fn ask(path: &Path, command: &Command) -> io::Result<Reply> {
+pub async fn send(path: &Path, command: &Command) -> io::Result<Reply> {
     let asked = async {
         let (reader, mut writer) = UnixStream::connect(path).await?.into_split();
         let mut text = serde_json::to_string(command)?;

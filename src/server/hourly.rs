@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_lasts_is_logged_each_hour() {
+    async fn a_lasting_problem_is_logged_each_hour() {
         let logged = Cell::new(0);
         let almost_four_hours = HOUR * 3 + Duration::from_mins(59);
         let ended = tokio::time::timeout(almost_four_hours, repeat(|| logged.set(logged.get() + 1))).await;
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_is_due_once_an_hour_and_counts_those_left_out() {
+    fn a_warning_is_logged_hourly_with_the_number_of_skipped_ones() {
         let (warning, start) = (Hourly::default(), Instant::now());
         let due = |after: Duration| warning.due(start + after);
         assert_eq!(due(Duration::ZERO), Some(0));

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_a_file_is_kept_and_its_owners_alone() {
+    fn a_key_file_is_private_and_reused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("vestibule.db.key");
         let made = key(&path).expect("made");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn no_link_leads_the_key_elsewhere() {
+    fn a_symbolic_link_as_key_file_is_rejected() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, other) = (folder.path().join("vestibule.db.key"), folder.path().join("other"));
         symlink(&other, &path).expect("a link");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_on_one_postgres_have_one_key_however_they_spell_its_address() {
+    fn every_spelling_of_one_postgres_url_has_the_same_key() {
         let of = |url: &str| {
             let login = DatabaseUrl::parse(url).expect(url).postgres_login().expect(url);
             derive(&login).expect(url)

@@ -40,15 +40,15 @@ impl Pipeline {
     }
 
     /// Handles a request. A panic becomes a 500 response.
-    pub async fn answer(&self, request: Request) -> Response {
+    pub async fn handle(&self, request: Request) -> Response {
         let format = ErrorFormat::of(request.uri().path());
-        let answer = async |request| {
+        let handle = async |request| {
             let guarded = AssertUnwindSafe(self.limits.guard(format, request, &self.routes)).catch_unwind().await;
             let mut response = guarded.unwrap_or_else(|panic| panicked(format, &panic));
             self.headers.add_to(format, response.headers_mut());
             response
         };
-        observe(request, &self.routes, &self.busy, answer).await
+        observe(request, &self.routes, &self.busy, handle).await
     }
 }
 
@@ -73,11 +73,11 @@ mod tests {
     }
 
     async fn get_path(pipeline: &Pipeline, path: &str) -> Response {
-        pipeline.answer(Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request")).await
+        pipeline.handle(Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request")).await
     }
 
     #[tokio::test]
-    async fn a_panic_is_one_generic_500_and_the_server_goes_on_r84() {
+    async fn a_panic_is_one_generic_500_and_the_server_continues_r84() {
         let pipeline = with_panic();
         let response = get_path(&pipeline, "/panic").await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     accept,
-    config::{Config, Origin},
+    config::{Config, ConfigSource},
     control, hourly, name_key,
     pipeline::Pipeline,
     routes::Routes,
@@ -231,7 +231,7 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     }
     warn(&config.warnings());
     tracing::info!(database = %config.database.url, mail = ?config.mail.url, hashing_threads = config.hash_policy().permits, "started");
-    if let Origin::DefaultsBeside(other) = &config.origin {
+    if let ConfigSource::DefaultsBeside(other) = &config.source {
         tracing::info!(file = %other.display(), "configuration file ignored: it has no Vestibule section");
     }
     // Standard output may be closed, which must not stop the server.

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_act_has_one_name_on_the_wire_and_in_the_log() {
+    fn a_command_has_one_name_on_the_wire_and_in_the_log() {
         let (who, password) = ("ann".to_owned(), "x".to_owned());
         let commands = [
             Command::Add { email: who.clone(), username: who.clone(), password: password.clone() },

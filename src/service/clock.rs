@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_goes_on_from_its_last_reading() {
+    fn the_database_clock_continues_from_its_last_reading() {
         let clock = DatabaseClock::new(Timestamp::from_millis(1_000_000));
         clock.set(Timestamp::from_millis(5_000_000));
         let now = clock.now();

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_fillings_are_the_same_r30() {
+    fn system_entropy_never_repeats_r30() {
         let (mut one, mut other) = ([0; 32], [0; 32]);
         SystemEntropy.fill(&mut one);
         SystemEntropy.fill(&mut other);

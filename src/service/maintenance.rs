@@ -142,7 +142,7 @@ impl Maintenance {
             let cutoffs = Cutoffs {
                 allowances: now,
                 // No attempt in progress was counted before this.
-                failures: now.minus(account.memory).minus(account.settled_within),
+                failures: now.minus(account.reset_after).minus(account.settled_within),
                 networks: now.minus(KNOWN_FOR),
                 sessions: now.minus(self.policy.session_idle),
             };

@@ -135,7 +135,7 @@ impl RateLimits {
 
     /// Lets the account with this email inherit strangers' failed logins with a name that it takes.
     pub fn inherit(&self, name: &str, email: &str) -> InheritFailures {
-        let since = self.clock.now().minus(self.policy.account.memory);
+        let since = self.clock.now().minus(self.policy.account.reset_after);
         InheritFailures { from: self.unknown_network_key(name), to: self.unknown_network_key(email), since }
     }
 
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_network_counts_as_one_address_r89() {
+    fn an_ipv6_64_network_counts_as_one_address_r89() {
         let limit = AddressLimit { action: "login", rule: RateLimit { burst: 10, interval: Duration::from_secs(8) } };
         let keys = |text: &str| {
             let keys = address_keys(limit, text.parse().expect("an address"));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_known_by_its_hash_and_no_wider_than_an_address_counts_r92() {
+    fn a_network_is_stored_as_a_hash_and_as_wide_as_its_limit_r92() {
         let names = NameKey::new([7; NameKey::LENGTH]);
         let of = |text: &str| network_name(&names, text.parse().expect("an address"));
         assert_eq!(of("192.0.2.7"), of("::ffff:192.0.2.7"));

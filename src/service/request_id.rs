@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_request_starts_has_its_identifier() {
+    async fn tasks_of_a_request_log_its_identifier() {
         let id = RequestId::generate(&Fixed);
         assert!(id.as_str() == "9a9a9a9a9a9a9a9a" && id.as_bytes() == id.as_str().as_bytes());
         assert_eq!(RequestId::current(), None);

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_is_read_as_it_was_written() {
+    fn every_message_round_trips() {
         let texts = ["ask", "have|t", "began|t|id|ann", "renewed|old|new", "logged out|t", "ended|t"];
         for text in texts {
             let message = Message::of(words(text)).expect(text);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_dropped() {
+    fn an_invalid_message_is_ignored() {
         for text in ["", "have", "began|t|id", "renewed|old", "nonsense|t"] {
             assert_eq!(Message::of(words(text)), None, "{text}");
         }

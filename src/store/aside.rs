@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn databases_of_one_second_are_kept_under_names_of_their_own() {
+    fn databases_replaced_in_one_second_get_different_names() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("a.db");
         let names = ["a.db.before-now", "a.db.before-now-2", "a.db.before-now-3"].map(|name| folder.path().join(name));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_overwrites_nothing() {
+    fn a_kept_database_overwrites_nothing() {
         let (_folder, database, aside) = folder_with_database();
         fs::write(&aside, "earlier").expect("written");
         let refused = set_aside(&database, &aside, true).expect_err("refused").to_string();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn without_second_names_there_are_two_whole_files() {
+    fn a_file_system_without_hard_links_gets_a_copy() {
         for cause in [Errno::PERM, Errno::OPNOTSUPP, Errno::MLINK] {
             let (_folder, database, aside) = folder_with_database();
             keep(&database, &aside, Err(cause.into())).expect("kept");

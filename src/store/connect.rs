@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_looks_whether_a_file_is_held_keeps_no_server_from_it() {
+    async fn checking_a_lock_prevents_no_server_from_taking_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         let file = open_private(&path, true).expect("a file");
@@ -196,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_told_from_a_network() {
+    fn a_network_file_system_is_recognized() {
         let (nfs, ext4, tmpfs) = (0x6969, 0xef53, 0x0102_1994);
         assert_eq!([nfs, ext4, tmpfs].map(is_on_a_network), [true, false, false]);
     }
 
     #[test]
-    fn passing_troubles_are_told_from_faults_r96_r97_r98() {
+    fn temporary_database_errors_are_distinguished_r96_r97_r98() {
         let busy_recovery = "261";
         for code in ["5", busy_recovery, "6", "13", "14", "8", "57P01", "57014", "08006", "40001", "53300", "25006"] {
             assert!(is_transient_code(code), "{code}");

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_the_program_uses_are_its_own() {
+    fn usernames_that_the_program_uses_are_reserved() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("vestibule.db");
         symlink(folder.path(), folder.path().join("link")).expect("a link");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_removes_what_a_killed_process_left_and_nothing_else() {
+    fn a_draft_removes_only_leftovers_of_killed_processes() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("a.db");
         let running = Draft::new(&database, Purpose::Backup, [1; 8]).expect("a draft");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_takes_the_place_of_no_file() {
+    fn a_draft_overwrites_no_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("a.db");
         let name = beside(&database, ".restore-0101010101010101.draft");

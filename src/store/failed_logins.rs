@@ -22,7 +22,7 @@ pub struct LoginBackoff {
     /// The longest delay.
     pub longest_delay: Duration,
     /// Failures are forgotten after this long without an attempt.
-    pub memory: Duration,
+    pub reset_after: Duration,
     /// An attempt that is not settled after this long is counted as failed, since its server has stopped.
     pub settled_within: Duration,
 }
@@ -185,8 +185,14 @@ pub(super) async fn reserve(
     rule: LoginBackoff,
     now: Timestamp,
 ) -> Result<Reservation, Error> {
-    let values =
-        values![key, now, now.minus(rule.memory), rule.free, now.plus(rule.settled_within), now.plus(CLOCK_TOLERANCE),];
+    let values = values![
+        key,
+        now,
+        now.minus(rule.reset_after),
+        rule.free,
+        now.plus(rule.settled_within),
+        now.plus(CLOCK_TOLERANCE),
+    ];
     if !conn.fetch_all::<(i64,)>(RESERVE, values).await?.is_empty() {
         return Ok(Reservation::Now);
     }

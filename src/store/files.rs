@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_file_takes_the_place_of_nothing() {
+    fn a_new_database_file_overwrites_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let (notes, link) = (folder.path().join("notes"), folder.path().join("link"));
         fs::write(&notes, "Buy milk.").expect("written");

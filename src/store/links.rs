@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_works_until_its_end_and_for_no_longer_than_its_kind_lasts_r55_r99() {
+    fn a_link_is_valid_until_its_end_and_at_most_its_lifetime_r55_r99() {
         let made = Timestamp::from_millis(1_795_348_800_000);
         let moment = Duration::from_millis(1);
         for &kind in LinkKind::VARIANTS {

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_a_ghost_share_one_count_r88() {
+    fn spellings_of_an_unknown_name_share_one_count_r88() {
         assert_eq!(key_of("Ghost@Example.org"), key_of(" ghost@example.ORG"));
         assert_eq!(key_of("Ghost"), key_of("gHOST "));
         assert_eq!(key_of("not valid!"), key_of("Not Valid!"));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ghosts_name_is_not_kept_in_the_clear() {
+    fn the_name_of_an_unknown_account_is_stored_as_a_keyed_hash() {
         assert!(!key_of("correct horse battery").contains("horse"));
     }
 }

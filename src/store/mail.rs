@@ -45,13 +45,13 @@ impl MailKind {
 
     /// Security notices about an account. While the account is disabled, such mail stays queued until it is enabled
     /// again.
-    const WAITS_WHILE_CLOSED: [Self; 5] =
+    const WAITS_WHILE_DISABLED: [Self; 5] =
         [Self::PasswordChanged, Self::PasswordReset, Self::AccessTokenCreated, Self::EmailChanged, Self::EmailUndone];
 
     /// Whether it stays queued while its account is disabled.
     #[must_use]
     pub fn waits_while_disabled(self) -> bool {
-        Self::WAITS_WHILE_CLOSED.contains(&self)
+        Self::WAITS_WHILE_DISABLED.contains(&self)
     }
 }
 
@@ -144,7 +144,7 @@ const CLAIM: &str = concat!(
 /// The values for `due!`.
 fn due(now: Timestamp) -> Vec<Value<'static>> {
     let mut values = vec![now.into(), now.plus(LONGEST_WAIT).plus(CLOCK_TOLERANCE).into()];
-    values.extend(MailKind::WAITS_WHILE_CLOSED.map(|kind| Value::from(kind.name())));
+    values.extend(MailKind::WAITS_WHILE_DISABLED.map(|kind| Value::from(kind.name())));
     values
 }
 
@@ -222,7 +222,7 @@ mod tests {
     use crate::store::DatabaseUrl;
 
     #[tokio::test]
-    async fn the_queue_keeps_back_what_waits_while_an_account_is_closed_and_nothing_else() {
+    async fn only_security_notices_wait_while_an_account_is_disabled() {
         let folder = tempfile::tempdir().expect("a folder");
         let url = DatabaseUrl::Sqlite(folder.path().join("a.db"));
         let (store, now) = (Store::open(&url, 1).await.expect("a store"), Timestamp::from_millis(0));

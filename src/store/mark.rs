@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_mark_takes_the_place_of_the_old_one() {
+    async fn a_new_mark_replaces_the_old_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let (store, earlier) = (store(folder.path()).await, folder.path().join("earlier"));
         let mark = folder.path().join("a.db.mark");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_refused_keeps_its_mark_and_a_new_one_gets_a_later_one_r107() {
+    async fn a_rejected_copy_keeps_its_mark_and_a_new_file_gets_another_r107() {
         let folder = tempfile::tempdir().expect("a folder");
         let (store, mark) = (store(folder.path()).await, folder.path().join("a.db.mark"));
         fs::write(&mark, "9").expect("written");

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_copy_whose_log_is_not_folded_takes_no_place_r107() {
+    async fn a_copy_with_a_pending_log_is_not_put_in_place_r107() {
         let (folder, database, copy) = folder_with_copy().await;
         let before = fs::read(&database).expect("read");
         let prepared = Prepared::new(&database, &copy, [1; 8]).await.expect("prepared");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_database_that_another_program_reads_keeps_its_place() {
+    async fn a_database_in_use_is_not_replaced() {
         let (folder, database, copy) = folder_with_copy().await;
         let used = store(&database).await;
         let reader = reader(&database).await;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_does_not_confirm_a_copy_is_told_of_with_the_copy_in_place() {
+    fn an_unconfirmed_write_of_a_restored_copy_is_reported() {
         let failed = io::Error::other("the disk is gone");
         let words = confirm(Path::new("a.db"), Err(failed)).expect_err("refused").to_string();
         assert!(
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_database_gives_way_and_is_kept() {
+    async fn a_damaged_database_is_replaced_and_kept() {
         let (_folder, database, copy) = folder_with_copy().await;
         let notes = "Buy milk. ".repeat(1000);
         fs::write(&database, &notes).expect("written");

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_began_before_an_ending_cannot_bring_the_session_back_r41() {
+    fn a_read_that_began_before_a_revocation_caches_no_session_r41() {
         let cache = SessionCache::default();
         let before = cache.generation();
         cache.invalidate(&[Invalidate::Sessions(vec![hash(1)])]);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_sessions_is_bounded_and_forgets_none_before_it_is_full_r52() {
+    fn the_session_cache_is_bounded_and_evicts_only_when_full_r52() {
         let (cache, session) = (SessionCache::default(), session("ann"));
         let hash = |n: usize| {
             let mut bytes = [0; 32];
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn forgetting_a_user_spares_the_others() {
+    fn removing_a_users_sessions_keeps_the_others() {
         let cache = SessionCache::default();
         cache.insert(hash(1), session("ann"), 0);
         cache.insert(hash(2), session("ann"), 0);

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_deleted_waits_for_no_reader_to_leave_the_log_r110() {
+    async fn deleted_rows_leave_the_log_despite_a_reader_r110() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("a.db");
         let store = Store::open(&DatabaseUrl::Sqlite(database.clone()), 1).await.expect("a store");

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_names_a_file_or_a_server() {
+    fn a_database_url_names_a_file_or_a_server() {
         assert_eq!(file("sqlite:data/a.db"), Some("data/a.db".into()));
         assert_eq!(file("sqlite:///var/a.db"), Some("/var/a.db".into()));
         assert_eq!(file("postgres://ann:secret@host/name"), None);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_named_in_every_spelling_of_sqlx() {
+    fn a_sqlite_url_is_accepted_in_every_form_of_sqlx() {
         for (text, path) in [
             ("sqlite:vestibule.db", "vestibule.db"),
             ("sqlite://vestibule.db", "vestibule.db"),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_named_in_every_spelling_of_libpq() {
+    fn a_postgres_url_is_accepted_in_every_form_of_libpq() {
         for (text, notice) in [
             ("postgres://ann:secret@host/name", "PostgreSQL ann@host:5432/name"),
             ("postgresql://ann@host:6000/name?connect_timeout=5", "PostgreSQL ann@host:6000/name"),
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unencoded_password_is_refused_and_no_part_of_it_told_r112() {
+    fn an_unencoded_password_is_rejected_and_not_printed_r112() {
         for text in [
             "postgres://ann:20241#secret@host/name",
             "postgres://ann:20241/secret@host/name",
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_elsewhere_is_reached_by_tls_unless_the_address_says_otherwise() {
+    fn a_remote_postgres_is_reached_by_tls_unless_the_url_differs() {
         let mode = |text: &str| read_postgres(text).map(|address| address.options.get_ssl_mode()).expect(text);
         for (text, insists) in [
             ("postgres://ann@db.example.org/name", true),
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn no_password_of_a_server_is_told_r112() {
+    fn no_password_of_a_database_is_printed_r112() {
         let url = DatabaseUrl::parse("postgres://ann:secret@host/name").expect("a URL");
         assert_eq!(format!("{url:?} {url}"), "PostgreSQL ann@host:5432/name PostgreSQL ann@host:5432/name");
         assert_eq!(format!("{:?}", DatabaseUrl::parse("sqlite:a.db")), "Ok(SQLite a.db)");

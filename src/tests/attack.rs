@@ -325,7 +325,7 @@ fn chaos_enumeration() {
             assert_eq!(client::register(server.address, &format!("{name}{n}")).unwrap().status, 200);
         }
         let who = format!("closed{n}");
-        runtime.block_on(control::ask(&socket, &Command::Disable { who })).unwrap();
+        runtime.block_on(control::send(&socket, &Command::Disable { who })).unwrap();
     }
     let long = "x".repeat(1100);
     let ways = [("open", "wrong"), ("ghost", PASSWORD), ("closed", PASSWORD), ("long", long.as_str())];

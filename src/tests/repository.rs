@@ -146,7 +146,7 @@ fn watched() -> Vec<PathBuf> {
 }
 
 #[test]
-fn cargo_leptos_watch_notices_every_style_sheet_and_every_included_file() {
+fn cargo_leptos_watch_covers_style_sheets_and_included_files() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
     assert_eq!(manifest["package"]["metadata"]["leptos"]["style-bundle"].as_bool(), Some(true));
     let imports = read("style/main.css");

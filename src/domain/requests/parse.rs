@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_page_sends_is_what_the_server_reads() {
+    fn the_server_reads_what_the_page_sends() {
         let sent = LogIn { email: "ann".into(), username: None.into(), password: "secret".into() };
         let sent = serde_json::to_value(&sent).expect("JSON");
         assert_eq!(read::<LogIn>(sent), Ok(("ann".to_owned(), "secret".to_owned())));

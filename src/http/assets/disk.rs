@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_hidden_nothing_outside_and_no_listing_is_served_r79() {
+    async fn no_hidden_file_no_outside_file_and_no_listing_is_served_r79() {
         let folder = site();
         let hostile = [
             "/pkg",

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hashed_path_is_kept_for_ever_and_a_plain_one_is_not() {
+    fn only_a_path_with_a_hash_is_cached_forever() {
         let wasm = ask("/pkg/bb/app.wasm", &[(ACCEPT_ENCODING, "gzip, br")]);
         assert_eq!(header(&wasm, CACHE_CONTROL), FOR_EVER);
         assert_eq!(header(&wasm, CONTENT_TYPE), "application/wasm");
@@ -163,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_names_no_encoding_gets_the_file_as_it_is() {
+    fn a_client_without_accept_encoding_gets_the_plain_file() {
         let plain = ask("/pkg/bb/app.wasm", &[]);
         assert_eq!(plain.status(), StatusCode::OK);
         assert_eq!(header(&plain, CONTENT_ENCODING), "");
     }
 
     #[test]
-    fn a_known_tag_is_answered_with_304_but_only_for_the_same_encoding() {
+    fn a_known_etag_gets_a_304_for_the_same_encoding_only() {
         let tag = "W/\"x\", W/\"bb-br\"";
         let same = ask("/pkg/bb/app.wasm", &[(ACCEPT_ENCODING, "br"), (IF_NONE_MATCH, tag)]);
         assert_eq!(same.status(), StatusCode::NOT_MODIFIED);

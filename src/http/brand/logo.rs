@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_content_says_what_a_picture_is() {
+    fn the_type_of_an_image_follows_from_its_content() {
         let table: [(&[u8], Option<Kind>); 9] = [
             (b"\x89PNG\r\n\x1a\n....", Some(Kind::Png)),
             (b"RIFF....WEBPVP8 ", Some(Kind::Webp)),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_small_picture_is_refused_in_words() {
+    fn a_file_that_is_no_small_image_is_rejected_with_the_reason() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_changes_with_the_content() {
+    fn the_path_of_a_file_changes_with_its_content() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |bytes: &[u8]| {
             let path = folder.path().join("logo.svg");

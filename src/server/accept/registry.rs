@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_that_keeps_the_server_waiting_longest_gives_way_r102() {
+    fn the_connection_that_has_waited_longest_is_closed_r102() {
         let registry = Registry::new(KIB);
         let [late, early, busy] = [30, 20, 10].map(|since| waiting(&registry, since));
         let _answering = busy.answer();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_does_not_come_is_waited_for_r102() {
+    fn a_connection_that_awaits_a_body_counts_as_waiting_r102() {
         let registry = Registry::new(KIB);
         let slow = registry.register();
         assert!(slow.received(100));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_share_one_budget_of_memory_r80_r102() {
+    fn requests_share_one_memory_budget_r80_r102() {
         let registry = Registry::new(40 * KIB);
         let clients = [1, 2, 3].map(|since| waiting(&registry, since));
         for client in &clients {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn who_alone_takes_more_than_the_budget_is_closed_r80_r102() {
+    fn a_connection_over_the_whole_budget_is_closed_r80_r102() {
         let registry = Registry::new(KIB);
         let (fresh, greedy) = (waiting(&registry, 5), waiting(&registry, 1));
         assert!(fresh.received(10));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answered_request_gives_its_memory_back_but_for_what_came_last_r102() {
+    fn a_finished_request_frees_all_but_its_last_bytes_r102() {
         let registry = Registry::new(40 * KIB);
         let client = registry.register();
         assert!(client.received(9 * KIB) && client.received(KIB));

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_taken_too_slowly_comes_to_an_end_r102() {
+    async fn a_client_that_reads_too_slowly_is_disconnected_r102() {
         let (mut server, _, client) = connected();
         let reader = tokio::spawn(read_slowly(client, 64));
         let written = server.write_all(&vec![0; 1 << 20]).await;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_taken_at_a_slow_lines_pace_is_sent_whole() {
+    async fn a_slow_client_gets_the_whole_response() {
         let (mut server, _, client) = connected();
         let reader = tokio::spawn(read_slowly(client, 8 * 1024));
         server.write_all(&vec![0; 1 << 20]).await.expect("sent");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rest_of_a_request_is_read_to_a_bound_after_an_early_answer_r80() {
+    async fn after_an_early_response_the_rest_is_read_to_a_limit_r80() {
         let (mut server, connection, mut client) = connected();
         client.write_all(b"POST").await.expect("sent");
         assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_sends_no_more_is_waited_for_a_while_only_r102() {
+    async fn the_wait_for_the_rest_of_a_request_ends_r102() {
         let (mut server, _, mut client) = connected();
         client.write_all(b"POST").await.expect("sent");
         assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_was_whole_ends_its_connection_at_once() {
+    async fn a_connection_ends_at_once_after_a_complete_request() {
         let (mut server, connection, mut client) = connected();
         client.write_all(b"POST").await.expect("sent");
         assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_group_around_the_process_counts_in_both_versions() {
+    fn every_parent_control_group_counts_in_both_versions() {
         let files = |own| limits(own).iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
         let roots = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
         assert_eq!(files("0::/\n"), roots);

@@ -14,7 +14,7 @@ const OTHER_NAME: &str = "Leptos.toml";
 
 /// Where the configuration comes from, besides the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
+pub enum ConfigSource {
     /// No file was found.
     #[default]
     Defaults,
@@ -24,7 +24,7 @@ pub enum Origin {
     File(PathBuf),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Defaults => write!(f, "there is no {FILE_NAME}, so the defaults apply"),
@@ -37,10 +37,10 @@ impl fmt::Display for Origin {
 }
 
 /// Finds and reads the file: the named one, or else the one in a folder. A file that exists must be readable.
-pub(super) fn find(named: Option<&Path>, folder: &Path) -> Result<(Origin, String), ConfigError> {
+pub(super) fn find(named: Option<&Path>, folder: &Path) -> Result<(ConfigSource, String), ConfigError> {
     if let Some(path) = named {
         return match read(path)? {
-            Some(text) => Ok((Origin::File(path.to_owned()), text)),
+            Some(text) => Ok((ConfigSource::File(path.to_owned()), text)),
             None => Err(ConfigError(format!("there is no {}: check the path of the configuration.", path.display()))),
         };
     }
@@ -48,11 +48,11 @@ pub(super) fn find(named: Option<&Path>, folder: &Path) -> Result<(Origin, Strin
         let path = folder.join(name);
         let Some(text) = read(&path)? else { continue };
         if name == OTHER_NAME && is_foreign(&text) {
-            return Ok((Origin::DefaultsBeside(path), String::new()));
+            return Ok((ConfigSource::DefaultsBeside(path), String::new()));
         }
-        return Ok((Origin::File(path), text));
+        return Ok((ConfigSource::File(path), text));
     }
-    Ok((Origin::Defaults, String::new()))
+    Ok((ConfigSource::Defaults, String::new()))
 }
 
 fn read(path: &Path) -> Result<Option<String>, ConfigError> {
@@ -74,21 +74,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_ours_before_that_of_leptos_which_may_be_anothers() {
+    fn vestibule_toml_precedes_leptos_toml() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
         let found = || find(None, folder.path());
         let (ours, other) = (folder.path().join(FILE_NAME), folder.path().join(OTHER_NAME));
-        assert_eq!(found(), Ok((Origin::Defaults, String::new())));
+        assert_eq!(found(), Ok((ConfigSource::Defaults, String::new())));
         write(OTHER_NAME, "[package]\nname = \"shop\"\n[leptos]\nsite-addr = \"127.0.0.1:3000\"\n");
-        assert_eq!(found(), Ok((Origin::DefaultsBeside(other.clone()), String::new())));
+        assert_eq!(found(), Ok((ConfigSource::DefaultsBeside(other.clone()), String::new())));
         write(OTHER_NAME, "[server]\naddress = \"127.0.0.1:1\"\n");
-        assert_eq!(found().expect("found").0, Origin::File(other.clone()));
+        assert_eq!(found().expect("found").0, ConfigSource::File(other.clone()));
         write(OTHER_NAME, "[server");
-        assert_eq!(found().expect("found").0, Origin::File(other), "what can't be read may be ours");
+        assert_eq!(found().expect("found").0, ConfigSource::File(other), "what can't be read may be ours");
         write(FILE_NAME, "");
-        assert_eq!(found(), Ok((Origin::File(ours.clone()), String::new())));
-        assert_eq!(find(Some(&ours), Path::new("/")).expect("found").0, Origin::File(ours));
+        assert_eq!(found(), Ok((ConfigSource::File(ours.clone()), String::new())));
+        assert_eq!(find(Some(&ours), Path::new("/")).expect("found").0, ConfigSource::File(ours));
         let none = folder.path().join("none.toml");
         let refused = find(Some(&none), folder.path()).expect_err("a named file must be there").to_string();
         assert_eq!(refused, format!("there is no {}: check the path of the configuration.", none.display()));

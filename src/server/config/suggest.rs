@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised_and_another_word_is_not() {
+    fn a_typo_gets_a_suggestion_and_another_word_none() {
         let names = ["address", "hosts", "public_url", "max_connections"];
         for (word, meant) in [
             ("adress", Some("address")),

@@ -5,7 +5,7 @@ fn load(file: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
 }
 
 #[test]
-fn without_file_and_environment_the_documented_defaults_hold() {
+fn without_file_and_environment_the_documented_defaults_apply() {
     let config = load("", &[]).expect("the defaults are good");
     assert_eq!(config.server.address.to_string(), "127.0.0.1:8000");
     assert_eq!(config.database.url, DatabaseUrl::Sqlite("vestibule.db".into()));
@@ -34,7 +34,7 @@ fn the_environment_overrides_the_file_and_the_file_the_defaults() {
 }
 
 #[test]
-fn every_key_has_a_line_that_says_what_it_does() {
+fn every_configuration_key_is_documented() {
     let lines: Vec<&str> = DEFAULTS.lines().collect();
     for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ")) {
         assert!(at > 0 && lines[at - 1].starts_with("# "), "{line} is not explained");
@@ -45,7 +45,7 @@ fn every_key_has_a_line_that_says_what_it_does() {
 type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
-fn twenty_broken_configurations_are_refused_in_one_line_r105() {
+fn twenty_invalid_configurations_are_rejected_in_one_line_r105() {
     let table: [Broken; 66] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
@@ -134,7 +134,7 @@ fn twenty_broken_configurations_are_refused_in_one_line_r105() {
 }
 
 #[test]
-fn an_error_names_the_key_and_what_it_takes_r105() {
+fn a_configuration_error_names_the_key_and_valid_values_r105() {
     let table: [Broken; 12] = [
         ("[server]\n[log]\n[server]\n", &[], "line 3: the section [server] appears twice; merge its keys"),
         ("[log]\nlevel = \"info\"\nlevel = \"secret\"", &[], "line 3: the key level appears twice in its section"),
@@ -166,7 +166,7 @@ fn assert_refused(table: &[Broken]) {
 }
 
 #[test]
-fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
+fn no_value_disables_the_protection_that_it_configures_r89_r105() {
     let beyond = [
         ("server.trusted_proxies", "[\"0.0.0.0/0\"]"),
         ("server.trusted_proxies", "[\"::/0\"]"),
@@ -229,7 +229,7 @@ fn no_number_or_time_switches_off_what_it_is_for_r89_r105() {
 }
 
 #[test]
-fn a_proxy_s_ipv4_address_may_be_written_as_one_of_ipv6_r89() {
+fn a_proxy_may_send_ipv4_addresses_mapped_to_ipv6_r89() {
     let networks = "::ffff:10.0.0.1, ::ffff:192.168.0.0/112, ::ffff:10.0.0.0/104, 2001:db8::1";
     let config = load("", &[("VESTIBULE_SERVER_TRUSTED_PROXIES", networks)]).expect(networks);
     let read: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
@@ -237,7 +237,7 @@ fn a_proxy_s_ipv4_address_may_be_written_as_one_of_ipv6_r89() {
 }
 
 #[test]
-fn proxies_of_networks_that_one_operator_may_have_can_be_trusted() {
+fn networks_that_one_operator_may_own_can_be_trusted() {
     for networks in [
         "10.0.0.0/8",
         "17.0.0.0/8, 203.0.113.7",
@@ -278,7 +278,7 @@ fn a_secret_can_come_from_a_file() {
 }
 
 #[test]
-fn what_may_be_a_mistake_is_told_and_the_defaults_are_none() {
+fn possible_mistakes_cause_warnings_and_the_defaults_none() {
     let warned = |env: &[(&str, &str)]| load("", env).expect("good").warnings();
     assert_eq!(warned(&[]), Vec::<String>::new());
     let (address, url) = ("VESTIBULE_SERVER_ADDRESS", "VESTIBULE_SERVER_PUBLIC_URL");
@@ -295,14 +295,14 @@ fn what_may_be_a_mistake_is_told_and_the_defaults_are_none() {
 }
 
 #[test]
-fn a_sender_at_an_umlaut_domain_is_written_as_every_mail_server_takes_it() {
+fn a_sender_at_an_umlaut_domain_is_encoded_as_punycode() {
     let config = load("[mail]\nfrom = \"Möbel <no-reply@bücher.example>\"", &[]).expect("good");
     assert_eq!(config.mail.from.email.to_string(), "no-reply@xn--bcher-kva.example");
     assert_eq!(config.mail.from.name.as_deref(), Some("Möbel"));
 }
 
 #[test]
-fn a_mail_server_is_greeted_by_the_name_of_the_public_address_or_a_chosen_one() {
+fn the_smtp_greeting_names_the_public_host_or_a_configured_one() {
     let hello = |env: &[(&str, &str)]| load("", env).expect("good").smtp_options().hello;
     let public = |url| ("VESTIBULE_SERVER_PUBLIC_URL", url);
     assert_eq!(hello(&[public("https://accounts.example.org:8443")]), "accounts.example.org");
@@ -313,7 +313,7 @@ fn a_mail_server_is_greeted_by_the_name_of_the_public_address_or_a_chosen_one() 
 }
 
 #[test]
-fn mail_that_may_leave_this_machine_in_the_clear_is_warned_of() {
+fn mail_that_may_be_sent_unencrypted_causes_a_warning() {
     let warning = |url, tls| {
         let env = [
             ("VESTIBULE_MAIL_URL", url),
@@ -336,7 +336,7 @@ fn mail_that_may_leave_this_machine_in_the_clear_is_warned_of() {
 }
 
 #[test]
-fn debug_tells_no_secret_r112() {
+fn debug_prints_no_secret_r112() {
     let env = [
         ("DATABASE_URL", "postgres://ann:secret@host/name"),
         ("VESTIBULE_MAIL_URL", "smtps://ann:secret@mail.example.org"),
@@ -348,7 +348,7 @@ fn debug_tells_no_secret_r112() {
 }
 
 #[test]
-fn links_lead_to_the_public_address_or_to_the_one_that_is_listened_on_r53() {
+fn links_have_the_public_url_or_else_the_listening_address_r53() {
     let listening = "127.0.0.1:8123".parse().expect("an address");
     assert_eq!(load("", &[]).expect("good").mail_templates(listening).url, "http://127.0.0.1:8123");
     for written in ["https://accounts.example.org", "https://accounts.example.org/"] {

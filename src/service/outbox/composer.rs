@@ -77,7 +77,9 @@ impl Composer {
                 let tokens_revoked = mail.kind == MailKind::PasswordReset;
                 Some(self.templates.password_changed(&user, &mail.created_at.in_words(), tokens_revoked))
             }
-            MailKind::AccessTokenCreated => Some(self.templates.token_made(&user, &mail.created_at.in_words())),
+            MailKind::AccessTokenCreated => {
+                Some(self.templates.access_token_created(&user, &mail.created_at.in_words()))
+            }
             MailKind::ChangeEmail => self.compose_change(mail, &user).await?,
             MailKind::EmailChanged => {
                 let link = self.create_link(mail, LinkKind::UndoEmail, &user, &mail.address).await?;

@@ -128,7 +128,7 @@ impl MailTemplates {
     }
 
     /// Notifies the owner that an access token was created.
-    pub(super) fn token_made(&self, owner: &User, when: &str) -> MailMessage {
+    pub(super) fn access_token_created(&self, owner: &User, when: &str) -> MailMessage {
         self.message(&owner.email, format!("A new access token at {}", self.service_name))
             .text("Hello,")
             .text(format!("An access token was created for {} on {when}.", self.account_of(owner)))
@@ -241,7 +241,7 @@ mod tests {
             head.taken(&owner),
             head.reset(&owner.email, username, &link, false),
             head.password_changed(&owner, "22 November 2026, 12:00 UTC", true),
-            head.token_made(&owner, "22 November 2026, 12:00 UTC"),
+            head.access_token_created(&owner, "22 November 2026, 12:00 UTC"),
             head.change_email(&owner.email, username, &link),
         ]
     }
@@ -252,14 +252,14 @@ mod tests {
             head.taken(&owner),
             head.reset(&owner.email, username, &link, true),
             head.password_changed(&owner, "22 November 2026, 12:00 UTC", false),
-            head.token_made(&owner, "22 November 2026, 12:00 UTC"),
+            head.access_token_created(&owner, "22 November 2026, 12:00 UTC"),
             head.email_changed(&owner.email, username, "new@example.org", &link),
             head.email_undone(&owner.email, username),
         ]
     }
 
     #[test]
-    fn every_link_leads_to_the_configured_address_and_hides_its_token_behind_a_hash_r53() {
+    fn every_link_has_the_public_url_and_its_token_in_the_fragment_r53() {
         for mail in [to_unproven("ann"), to_proven("ann")].concat() {
             assert_eq!(mail.to, "ann@example.org");
             for url in mail.urls() {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_to_an_unproven_address_holds_no_strangers_word_that_becomes_a_link_r56() {
+    fn a_mail_to_an_unconfirmed_address_has_no_words_of_strangers_r56() {
         for hostile in ["claim-your-prize.example.com", "evil.example", "1-800-555-0199", "a12345"] {
             for mail in to_unproven(hostile) {
                 let (text, html) = (mail.to_text(), mail.to_html());
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_loads_nothing_and_says_the_same_in_text_and_in_html() {
+    fn a_mail_loads_nothing_and_its_text_equals_its_html() {
         for mail in [to_unproven("ann"), to_proven("ann")].concat() {
             let (text, html) = (mail.to_text(), mail.to_html());
             let footer = "-- \nYou received this email because this address was used at Ann & Sons.\nhttps://accounts.example.org\n";
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn buttons_have_the_configured_colour_made_readable_in_both_themes() {
+    fn mail_buttons_have_the_accent_colour_readable_in_both_themes() {
         let link = Token::generate(TokenKind::Link, || 7);
         let html = |accent: Option<&str>| {
             let accent = accent.map(|text| Colour::parse(text).expect(text));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn html_takes_every_word_as_text() {
+    fn html_escapes_every_word() {
         let mail = head().password_changed(&owner("<b>ann</b>", true), "now", false);
         let html = mail.to_html();
         assert!(html.contains("&lt;b&gt;ann&lt;/b&gt; at Ann &amp; Sons") && !html.contains("<b>"), "{html}");

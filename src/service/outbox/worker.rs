@@ -142,14 +142,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_wait_is_twice_the_one_before_up_to_an_hour() {
+    fn each_retry_waits_twice_as_long_up_to_an_hour() {
         let waits: Vec<u64> = (1..=9).map(|attempts| retry_delay(attempts).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!((retry_delay(0), retry_delay(i64::MAX)), (FIRST_RETRY, LONGEST_WAIT));
     }
 
     #[test]
-    fn a_mail_has_been_tried_for_as_long_as_it_has_waited() {
+    fn the_time_of_retries_is_the_sum_of_their_waits() {
         let tried: Vec<u64> = [0, 1, 2, 3, 8, 9].map(|attempts| retried_for(attempts).as_secs()).to_vec();
         assert_eq!(tried, [0, 0, 30, 90, 3810, 7410]);
     }

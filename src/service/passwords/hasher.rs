@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_answers_at_once_and_a_slow_turn_in_time_r24() {
+    async fn a_full_queue_fails_at_once_and_a_slow_turn_times_out_r24() {
         let hasher = hasher(1, 1, 1, Duration::from_millis(500));
         let (one, two) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
         assert!(matches!(hasher.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))), "no third place");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_costs_one_answer_and_no_thread_r84() {
+    async fn a_panic_fails_one_hash_and_ends_no_thread_r84() {
         let hasher = hasher(1, 4, 1, FOR_EVER);
         let place = hasher.enqueue().expect("a place");
         let broken = place.run(|_| -> u32 { panic!("a fault of ours") }).await;
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_is_kept_for_the_next_hash_until_it_is_given_back_r24() {
+    async fn memory_is_reused_by_the_next_hash_until_it_is_freed_r24() {
         let hasher = hasher(1, 4, 1, FOR_EVER);
         let place = hasher.enqueue().expect("a place");
         for _ in 0..2 {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_right_password_of_a_real_account_is_right() {
+    async fn only_the_right_password_of_a_known_account_matches() {
         let (old, new) = (hasher(1, 4, 1, FOR_EVER), hasher(1, 4, 2, FOR_EVER));
         let stored = old.enqueue().expect("a place").hash(password("right"), [2; 16]).await.expect("a hash");
         let place = new.enqueue().expect("a place");

@@ -84,7 +84,7 @@ mod tests {
     use crate::error::AppError;
 
     #[test]
-    fn an_address_has_judging_time_and_no_number_of_passwords_r24() {
+    fn an_address_is_limited_in_rating_time_not_in_passwords_r24() {
         let of = |millis| {
             let RateLimit { burst, interval } = cost_limit("judge", Duration::from_millis(millis)).rule;
             (burst, interval.as_millis())
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_leaves_half_of_the_slots_r24() {
+    async fn work_that_nobody_awaits_leaves_half_of_the_slots_r24() {
         let judge = Judge::start(9, Duration::from_millis(100)).expect("a thread");
         let spare: Vec<_> = std::iter::from_fn(|| judge.enqueue_spare().ok()).collect();
         let rest: Vec<_> = std::iter::from_fn(|| judge.enqueue().ok()).collect();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_answers_at_once_and_a_slow_turn_in_time_r24() {
+    async fn a_full_queue_fails_at_once_and_a_slow_turn_times_out_r24() {
         let judge = Judge::start(1, Duration::from_millis(100)).expect("a thread");
         let (one, two) = (judge.enqueue().expect("a place"), judge.enqueue().expect("a place"));
         assert!(matches!(judge.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))), "no third place");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_thread_gives_way_to_others_r24() {
+    async fn the_rating_thread_has_a_lower_priority_r24() {
         let judge = Judge::start(0, Duration::from_mins(5)).expect("a thread");
         let nice = judge.enqueue().expect("a place").run(|| rustix::process::getpriority_process(None));
         assert_eq!(nice.await.expect("an answer"), Ok(10));

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn any_characters_make_a_good_password_r7() {
+    fn a_password_may_contain_any_character_r7() {
         for good in [
             "tidal marmot kettle",
             "tidal tidal marmot kettle",
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn what_panics_the_estimator_counts_as_guessable_r84() {
+    fn a_password_that_panics_the_estimator_is_weak_r84() {
         let strength =
             candidate("tidal marmot kettle").map(|candidate| candidate.strength_by(|_, _| panic!("a fault")));
         assert_eq!(strength, Ok(Strength { score: 0, advice: vec![Advice::AddWords] }));
     }
 
     #[test]
-    fn nothing_is_cut_before_it_is_compared_r8() {
+    fn a_password_is_compared_with_lists_uncut_r8() {
         let email = "a.local.part.of.an.email.that.is.longer.than.what.is.judged@example.org";
         let words = Words::new(email, "annbeetle", &[]);
         let judge = |text: &str| Candidate::new(&Password::parse(text).expect("a password"), &words, 8)?.judge();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_form_sends_beside_a_password_is_paid_for_and_bounded_r24() {
+    fn words_sent_with_a_password_count_in_its_cost_and_are_capped_r24() {
         let password = Password::parse("1|7!+4@({[88888888888888888888").expect("a password");
         let cost = |email: &str| {
             let candidate = Candidate::new(&password, &Words::new(email, email, &[]), 8).expect("long enough");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn each_advice_is_told_once_and_ends_with_a_suggestion_advice() {
+    fn each_advice_is_shown_once_and_ends_with_a_suggestion() {
         use Advice::{AddWords, Common, Personal, Repeats};
         let table = [
             ("password", vec![Common, AddWords]),
@@ -289,7 +289,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn periodic_passwords_are_judged_without_a_fault_r84(period in "[!-~]{1,4}", times in 2..128_usize) {
+        fn a_periodic_password_is_rated_without_a_panic_r84(period in "[!-~]{1,4}", times in 2..128_usize) {
             let text: String = period.repeat(times).chars().take(256).collect();
             if let Ok(candidate) = candidate(&text) {
                 let estimate = catch_unwind(AssertUnwindSafe(|| zxcvbn(&candidate.core, &candidate.words.texts())));
@@ -298,7 +298,7 @@ mod tests {
         }
 
         #[test]
-        fn personal_words_make_no_password_r8(
+        fn personal_words_add_no_strength_r8(
             local in "[a-z][a-z0-9.+_-]{0,60}[a-z0-9]",
             domain in "[a-z]{2,20}\\.[a-z]{2,6}",
             username in "[a-z0-9][a-z0-9._-]{2,31}",

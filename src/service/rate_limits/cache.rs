@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_held_until_its_time_and_no_longer() {
+    fn an_address_is_rate_limited_until_its_wait_ends() {
         let cache = RateLimitCache::default();
         assert_eq!(cache.wait("a", second(10)), None);
         cache.note("a", second(10), WAIT);
@@ -78,14 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back_holds_nobody() {
+    fn a_clock_set_back_ends_a_cached_rate_limit() {
         let cache = RateLimitCache::default();
         cache.note("a", second(10), WAIT);
         assert_eq!(cache.wait("a", second(9)), None);
     }
 
     #[test]
-    fn the_memory_is_bounded_and_makes_room_again() {
+    fn the_cache_is_bounded_and_reuses_space() {
         let cache = RateLimitCache::default();
         for number in 0..=MAX_ENTRIES {
             cache.note(&number.to_string(), second(10), WAIT);

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_shared_while_somebody_waits_and_forgotten_afterwards() {
+    fn a_queue_of_one_name_exists_while_logins_wait_in_it() {
         let queue = LoginQueue::new(4);
         let ann = queue.join("ann").expect("a slot");
         assert!(Arc::ptr_eq(&ann.line, &queue.join("ann").expect("a slot").line));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_wait_and_no_account_takes_all_slots_r102() {
+    fn waiting_logins_are_limited_in_total_and_per_account_r102() {
         let queue = LoginQueue::new(4);
         let mut ann = vec![queue.join("ann"), queue.join("ann")];
         assert!(ann.iter().all(Option::is_some));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_held_back_is_free_again_in_time_r87() {
+    fn a_delayed_queue_is_free_again_after_its_wait_r87() {
         let (line, at) = (Line::default(), Timestamp::from_millis);
         assert_eq!(line.held(at(0)), None);
         line.hold(at(0), Duration::from_secs(2));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_in_line_wakes_for_what_was_settled_a_moment_before() {
+    async fn the_first_in_the_queue_sees_a_login_settled_just_before() {
         let queue = LoginQueue::new(4);
         let waiting = queue.join("ann").expect("a slot");
         queue.settled("bob");

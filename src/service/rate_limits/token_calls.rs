@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_its_calls_of_a_minute_and_then_one_at_a_time_r93() {
+    fn a_token_has_a_burst_of_calls_and_then_one_at_a_time_r93() {
         let (calls, ann, bob) = (TokenCalls::new(30), token(1), token(2));
         calls.remember(&ann, second(100));
         for call in 1..30 {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back_holds_no_token_back_r99() {
+    fn a_clock_set_back_blocks_no_token_r99() {
         let (calls, ann) = (TokenCalls::new(1), token(1));
         calls.remember(&ann, second(10_000));
         assert!(calls.take(&ann, second(10_000)).is_err());
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_whose_allowance_is_whole_are_forgotten_r93() {
+    fn tokens_with_a_full_allowance_are_removed_r93() {
         let calls = TokenCalls::new(300);
         let hash = |number: u32| {
             let mut bytes = number.to_le_bytes().into_iter().cycle();

@@ -113,7 +113,7 @@ async fn answers_of_a_busy_server_are_one_line_and_faults_one_each_r112() {
         let (captured, listening) =
             CapturedLog::listen(|metadata| metadata.is_event() && *metadata.level() <= Level::WARN);
         for _ in 0..REQUESTS {
-            pipeline.answer(Request::get(path).header("host", "localhost").body(Body::empty()).unwrap()).await;
+            pipeline.handle(Request::get(path).header("host", "localhost").body(Body::empty()).unwrap()).await;
         }
         drop(listening);
         let logged = captured.take();

@@ -13,7 +13,7 @@ use crate::util::{
 both! {
     a_requested_email_is_pending_until_it_is_confirmed,
     a_pending_email_change_expires_with_its_link_r55,
-    a_cancelled_email_change_sends_nothing_and_its_link_is_invalid,
+    a_cancelled_email_change_sends_nothing_and_revokes_its_link,
     a_newer_email_change_replaces_the_pending_one,
     a_pending_email_does_not_reveal_whether_it_has_an_account_r2,
     a_pending_email_is_shown_to_its_account_only,
@@ -72,7 +72,7 @@ async fn a_pending_email_change_expires_with_its_link_r55(app: App) {
     app.confirm_email(&link, PASSWORD).await.assert_status(410);
 }
 
-async fn a_cancelled_email_change_sends_nothing_and_its_link_is_invalid(app: App) {
+async fn a_cancelled_email_change_sends_nothing_and_revokes_its_link(app: App) {
     let phone = ann(&app).await;
     phone.change_email("new@example.org").await.assert_status(200);
     phone.cancel_email_change().await;

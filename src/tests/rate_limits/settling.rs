@@ -74,7 +74,7 @@ on_both! {
             app.store.settle_failed(key, rule, app.now()).await.unwrap();
         }
         let moment = Duration::from_secs(1);
-        app.clock.advance(rule.memory.saturating_sub(moment));
+        app.clock.advance(rule.reset_after.saturating_sub(moment));
         reserve("before").await;
         app.clock.advance(2 * moment);
         maintenance.sweep_all().await.unwrap();

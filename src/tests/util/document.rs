@@ -13,7 +13,7 @@ pub async fn document(pipeline: &Pipeline) -> &'static Value {
     let read = async || {
         let request =
             axum::http::Request::get("/api/openapi.json").header("host", "localhost").body(axum::body::Body::empty());
-        Response::read(pipeline.answer(request.unwrap()).await).await.json()
+        Response::read(pipeline.handle(request.unwrap()).await).await.json()
     };
     DOCUMENT.get_or_init(read).await
 }

@@ -114,7 +114,7 @@ impl Request {
     pub async fn send(self) -> Response {
         let request = self.builder.body(self.body).unwrap();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = Response::read(self.pipeline.answer(request).await).await;
+        let response = Response::read(self.pipeline.handle(request).await).await;
         document::expect(&self.pipeline, &method, &path, &response).await;
         response
     }

@@ -192,7 +192,7 @@ mod tests {
     use crate::error::AppError;
 
     #[test]
-    fn a_mean_follows_slowly() {
+    fn the_usual_time_is_a_moving_average() {
         assert_eq!(running_mean(0, 80), 80);
         assert_eq!(running_mean(80, 160), 90);
         assert_eq!(running_mean(90, 0), 79);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_gets_no_memory_is_refused_and_ends_nothing_r98() {
+    fn a_hash_without_memory_fails_and_stops_nothing_r98() {
         let mut memory = vec![Block::new()];
         let refused = grow(&mut memory, usize::MAX >> 11);
         assert!(matches!(refused, Err(Error::Refused(AppError::Unavailable { .. }))), "{refused:?}");
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failure_under_other_parameters_has_its_time_made_up_r14() {
+    fn only_a_failure_under_other_parameters_is_padded_r14() {
         let (old, new) = (argon(1), argon(2));
         let stored = |argon: &Argon| argon.hash(b"right", &[2; 16]).expect("a hash");
         let short = |stored: Option<String>| {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_time_is_known_from_the_start_and_renewed_by_each_comparison() {
+    fn the_usual_time_is_measured_at_start_and_by_each_comparison() {
         let argon = argon(1);
         assert!(argon.usual() > Duration::ZERO);
         argon.usual.store(1 << 50, Ordering::Relaxed);

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_found_in_any_case_and_spacing_r8() {
+    fn personal_words_are_found_in_any_case_and_spacing_r8() {
         let words = Words::new("ann.beetle@example.org", "maya", &["Brindle Wick".to_owned(), "-+*/!?=".to_owned()]);
         let table = [
             ("tidal marmot kettle", None),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_an_email_and_words_backwards_are_found_r8() {
+    fn parts_of_an_email_and_reversed_words_are_found_r8() {
         let words = Words::new("max.oberhuber+news@weird-corp.example", "quagga_fan", &[]);
         for (text, rest) in [
             ("oberhuber1987!", "1987!"),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_few_and_short_however_much_a_form_sends_r24() {
+    fn personal_words_are_limited_in_number_and_length_r24() {
         let long = "x".repeat(16_000);
         assert!(Words::new(&long, &long, &[]).texts.iter().all(|word| word.len() <= MAX_LENGTH));
         let parts = |first: usize| (first..first + 3_000).map(|n| format!("p{n:05}")).collect::<Vec<_>>().join(".");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_two_letters_is_left_where_it_is() {
+    fn a_word_of_two_letters_is_not_removed() {
         assert_eq!(Words::new("a@b.c", "it", &[]).taken_out_of("a bitter itch"), None);
     }
 }

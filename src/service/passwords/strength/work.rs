@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn look_alikes_multiply() {
+    fn the_readings_of_look_alike_characters_multiply() {
         let table =
             [("tidal marmot", 1), ("4@", 2), ("({[<", 4), ("17", 6), ("4@8({[<369!1|0$5+7%2", 1440), ("ünïcödé", 1)];
         for (text, ways) in table {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_judged_of_a_usual_password_is_all_of_it() {
+    fn a_usual_password_is_rated_whole() {
         for compared in [compared::<&str>(&[]), compared(&crowd())] {
             for text in ["tidal marmot kettle", "ünïcödé", "Vq3#kz8!Lw", "7%Rk2!pQ9&xZ4@mL", "12345678!@#$%^&*"] {
                 assert_eq!(compared.beginning(text), text);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_found_in_every_reading_of_a_text_r24() {
+    fn a_word_is_found_in_every_substitution_r24() {
         let places = |word: &str, text: &str| compared(&[word]).places(text);
         let table = [
             ("bbbb", "88888b", 3),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_costs_less_than_was_measured_of_it_r24() {
+    fn no_text_is_estimated_below_its_measured_cost_r24() {
         let repeated =
             |count: usize| -> Vec<String> { (4..4 + count).map(|n| "b".repeat(n)).chain(["b".to_owned()]).collect() };
         let table = [
@@ -166,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_password_costs_more_than_half_a_hash_r24(text in "[48({\\[<369!1|0$5+7%2@aü]{1,256}") {
+        fn rating_a_password_costs_at_most_half_a_hash_r24(text in "[48({\\[<369!1|0$5+7%2@aü]{1,256}") {
             let crowd = crowd();
             let repeated: Vec<String> = (1..25).map(|n| "b".repeat(n)).collect();
             for words in [&crowd[..0], &crowd, &repeated] {
