@@ -261,7 +261,7 @@ impl AuthState {
         self.broadcast(Message::Ended);
         self.forget();
         self.announce(View::LogIn, Notice::Done("Your account was deleted."));
-        self.address.go(View::LogIn);
+        self.address.navigate(View::LogIn);
     }
 
     /// Logs out on the server and in this browser. In the browser it always succeeds.

@@ -47,7 +47,7 @@ async fn list_access_tokens(
 
 /// A new token.
 #[derive(Serialize, ToSchema)]
-struct AccessTokenMade {
+struct CreatedAccessToken {
     status: Success,
     /// The token. It is shown only once: keep it as safe as a password.
     token: String,
@@ -68,7 +68,7 @@ struct AccessTokenMade {
     tag = "Personal access tokens",
     security(("bearer" = [])),
     request_body = NewAccessToken,
-    responses((status = 200, description = "The token was created.", body = AccessTokenMade, links(
+    responses((status = 200, description = "The token was created.", body = CreatedAccessToken, links(
         ("revoke" = (operation_id = "revoke_access_token", parameters(("id" = "$response.body#/id"))))
     )))
 )]
@@ -76,10 +76,10 @@ async fn issue_access_token(
     State(state): State<AppState>,
     proven: Proven,
     Body(request): Body<NewAccessToken>,
-) -> Result<Json<AccessTokenMade>, ApiError> {
+) -> Result<Json<CreatedAccessToken>, ApiError> {
     let NewToken { token, line } = state.service.issue_access_token(&proven, request).await?;
     let token = token.expose().to_owned();
-    Ok(Json(AccessTokenMade { status: Success::Ok, token, id: line.id, expires_at: line.expires_at }))
+    Ok(Json(CreatedAccessToken { status: Success::Ok, token, id: line.id, expires_at: line.expires_at }))
 }
 
 /// Revoke a token

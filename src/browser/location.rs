@@ -45,7 +45,7 @@ impl Address {
     }
 
     /// Goes to a view after a completed operation. Text that was typed in the old view is not stored.
-    pub fn go(self, view: View) {
+    pub fn navigate(self, view: View) {
         if view != self.view_now() {
             self.turn(view, History::push_state_with_url);
         }
@@ -54,7 +54,7 @@ impl Address {
     /// Goes to a view that the user has chosen. Text that was typed in the old view is stored and restored on return.
     pub fn choose(self, view: View) {
         typed::store();
-        self.go(view);
+        self.navigate(view);
     }
 
     /// Like [`Self::choose`], but without a new history entry.

@@ -92,7 +92,7 @@ impl UserCommand {
             Self::Show { who, json } => return print_text(&listing::details(&show(config, who).await?, json)?),
             _ => {}
         }
-        let (command, done, reply) = self.carry_out(config).await?;
+        let (command, done, reply) = self.execute_command(config).await?;
         match reply {
             Reply::Added { account } => {
                 print_line(&format!("The account {} <{}> {done}.", account.username, account.email))
@@ -110,7 +110,7 @@ impl UserCommand {
     }
 
     /// Runs the command. At a terminal, prompts again if the new password is rejected.
-    async fn carry_out(self, config: &Config) -> Result<(Command, &'static str, Reply), Failure> {
+    async fn execute_command(self, config: &Config) -> Result<(Command, &'static str, Reply), Failure> {
         let at_terminal = std::io::stdin().is_terminal();
         for _ in 1..ATTEMPTS {
             let (command, done) = self.clone().command(config).await?;

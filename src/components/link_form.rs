@@ -62,7 +62,7 @@ pub fn LinkForm(
                 auth.set_draft(email);
             }
             auth.announce(next, Notice::Done(success));
-            address.go(next);
+            address.navigate(next);
         });
     };
     view! {

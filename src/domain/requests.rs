@@ -73,13 +73,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(field: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Given<T> {
+        enum Value<T> {
             Expected(T),
             Other(IgnoredAny),
         }
         Ok(Self(match Option::deserialize(field)? {
-            Some(Given::Expected(value)) => Some(value),
-            Some(Given::Other(_)) | None => None,
+            Some(Value::Expected(value)) => Some(value),
+            Some(Value::Other(_)) | None => None,
         }))
     }
 }

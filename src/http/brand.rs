@@ -9,7 +9,7 @@ pub use self::logo::Logo;
 use crate::domain::colour::{Accent, Colour};
 
 /// The maximum length of a service's name, in characters. The name appears in titles and subjects.
-const NAME_MOST: usize = 64;
+const MAX_NAME_CHARS: usize = 64;
 /// The page's default colour.
 const VIOLET: &str = "#4b3fd0";
 
@@ -71,8 +71,8 @@ impl Brand {
 fn service_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let name = String::deserialize(from)?;
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_MOST || name.chars().any(char::is_control) {
-        return Err(D::Error::custom(format!("write a name of 1 to {NAME_MOST} characters, on one line")));
+    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        return Err(D::Error::custom(format!("write a name of 1 to {MAX_NAME_CHARS} characters, on one line")));
     }
     Ok(name.to_owned())
 }

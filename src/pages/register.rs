@@ -74,7 +74,7 @@ fn RegisterForm() -> impl IntoView {
                     auth.set_draft(account.email);
                     auth.announce(View::LogIn, Notice::Registered);
                 }
-                address.go(View::LogIn);
+                address.navigate(View::LogIn);
             }
         });
     };

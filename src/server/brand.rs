@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// Caching for a path that changes with the content (RFC 8246).
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Caching for a path that stays the same when the content changes: an hour, then revalidate.
-const FOR_A_WHILE: &str = "public, max-age=3600";
+const ONE_HOUR: &str = "public, max-age=3600";
 /// The policy for an SVG that is opened directly: inline styles are allowed, nothing else.
 const LOGO_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 
@@ -52,7 +52,7 @@ pub fn routes() -> impl IntoIterator<Item = Route> {
 
 async fn manifest(State(state): State<AppState>) -> Response {
     let body = serde_json::to_string(&manifest_of(&state.brand)).unwrap_or_default();
-    ([(CONTENT_TYPE, "application/manifest+json; charset=utf-8"), (CACHE_CONTROL, FOR_A_WHILE)], body).into_response()
+    ([(CONTENT_TYPE, "application/manifest+json; charset=utf-8"), (CACHE_CONTROL, ONE_HOUR)], body).into_response()
 }
 
 async fn file(State(state): State<AppState>, uri: axum::http::Uri) -> Response {
@@ -60,7 +60,7 @@ async fn file(State(state): State<AppState>, uri: axum::http::Uri) -> Response {
         Some(logo) if logo.path() == uri.path() => {
             let headers = [
                 (CONTENT_TYPE, logo.content_type()),
-                (CACHE_CONTROL, FOR_EVER),
+                (CACHE_CONTROL, IMMUTABLE),
                 (CONTENT_SECURITY_POLICY, LOGO_POLICY),
             ];
             (headers, logo.bytes()).into_response()

@@ -131,13 +131,13 @@ async fn read_body(request: Request, limit: Duration) -> Result<Request, AppErro
         return Err(AppError::TooLarge);
     }
     let (parts, body) = request.into_parts();
-    let bytes = tokio::time::timeout(limit, gather(body)).await.map_err(|_| AppError::RequestTimeout)??;
+    let bytes = tokio::time::timeout(limit, collect(body)).await.map_err(|_| AppError::RequestTimeout)??;
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
 /// Copies a body into one buffer as it arrives. Storing the chunks would be wasteful: a chunk of one byte can hold on
 /// to the whole buffer that it came in.
-async fn gather(mut body: Body) -> Result<Vec<u8>, AppError> {
+async fn collect(mut body: Body) -> Result<Vec<u8>, AppError> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| AppError::BadRequest)?.into_data() else { continue };

@@ -36,7 +36,7 @@ impl Service {
                 reserved.right().await?;
                 return Err(AppError::EmailUnverified.into());
             }
-            let login = reserved.login_made(caller, &user.id, network_seen_at);
+            let login = reserved.login_record(caller, &user.id, network_seen_at);
             let (service, caller, user, compared) = (self.clone(), caller.clone(), user.clone(), hash.clone());
             // Completed even if the client disconnects: starting a session settles the attempt, which must happen
             // only once.

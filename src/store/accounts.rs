@@ -38,7 +38,7 @@ pub(super) async fn delete_account(tx: &mut Tx<'_>, user: &str, left: &InheritFa
     forget_counts(tx, user).await?;
     inherit_failures(tx, left).await?;
     tx.execute("DELETE FROM users WHERE id = $1", values![user]).await?;
-    tx.note_remains().await
+    tx.request_rewrite().await
 }
 
 impl Store {

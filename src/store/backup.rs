@@ -17,7 +17,7 @@ use super::{
     Error,
     draft::{Draft, Nonce, Purpose, write},
     files::{NO_LINK, beside},
-    migrations::look_into,
+    migrations::is_vestibule_database,
 };
 
 /// How often progress is reported.
@@ -46,7 +46,7 @@ pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl Fn
     refuse_other_name(database)?;
     let name = database.display().to_string();
     let mut source = open(database, false, COPY_TIMEOUT).await.map_err(|cause| of(&name, cause.into()))?;
-    if !look_into(&mut source, &name).await.map_err(|error| of(&name, error))? {
+    if !is_vestibule_database(&mut source, &name).await.map_err(|error| of(&name, error))? {
         return Err(Error::Refused(format!("{} holds no data yet: start the server first.", database.display())));
     }
     let draft = Draft::new(database, Purpose::Backup, nonce)?;
@@ -120,7 +120,7 @@ pub(super) async fn open(path: &Path, query_only: bool, timeout: Duration) -> Re
 pub(super) async fn check(path: &Path) -> Result<(), Error> {
     let mut copy = open(path, true, COPY_TIMEOUT).await.map_err(|cause| of(COPY, cause.into()))?;
     let checked = async {
-        let ours = look_into(&mut copy, COPY).await?;
+        let ours = is_vestibule_database(&mut copy, COPY).await?;
         let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&mut copy).await?;
         Ok((ours, found))
     };

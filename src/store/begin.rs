@@ -14,7 +14,7 @@ use super::{
 
 /// The statements that begin a transaction. They also decide how durable its commit is.
 #[derive(Clone, Copy, Debug)]
-pub struct Beginning {
+pub struct TransactionMode {
     /// SQLite takes its write lock at the beginning. A transaction that reads first and writes later fails with
     /// "busy" at once, whatever the busy timeout is.
     pub sqlite: &'static str,
@@ -25,7 +25,7 @@ pub struct Beginning {
 }
 
 /// Committed data survives a power failure.
-pub const DURABLE: Beginning = Beginning {
+pub const DURABLE: TransactionMode = TransactionMode {
     sqlite: "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
     postgres: "BEGIN ISOLATION LEVEL READ COMMITTED",
     pooled: pooled!("BEGIN ISOLATION LEVEL READ COMMITTED"),
@@ -34,7 +34,7 @@ pub const DURABLE: Beginning = Beginning {
 /// Committed data survives a crash of the process, but a power failure may lose the latest commits. Used for
 /// counters, times and new sessions, so that they don't wait for the disk. A user who loses a session this way logs
 /// in again.
-pub const RELAXED: Beginning = Beginning {
+pub const RELAXED: TransactionMode = TransactionMode {
     sqlite: "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
     postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
     pooled: pooled!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off"),
@@ -77,7 +77,7 @@ impl Store {
     /// Works inside a transaction and commits it. Work that fails or is dropped is rolled back.
     pub(super) async fn write<T>(
         &self,
-        beginning: Beginning,
+        beginning: TransactionMode,
         work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         match &self.inner.db {
@@ -115,7 +115,7 @@ impl Store {
     /// async closure is `Send`.
     pub(super) fn change<T: Send + 'static>(
         &self,
-        beginning: Beginning,
+        beginning: TransactionMode,
         work: impl for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> {
         let store = self.clone();
@@ -134,7 +134,7 @@ pub async fn uncancelled<T: Send + 'static>(work: BoxFuture<'static, Result<T, E
 /// Works inside a transaction on PostgreSQL and commits it, within [`DATABASE_TIMEOUT`].
 async fn on_postgres<T>(
     server: &Server,
-    beginning: Beginning,
+    beginning: TransactionMode,
     work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     in_time(async {

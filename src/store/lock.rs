@@ -40,7 +40,7 @@ impl Tx<'_> {
     /// Notes that rows were deleted whose bytes must not remain in the file. Only SQLite leaves such bytes, which
     /// [`super::Store::rewrite`] removes. The flag is the file's `PRAGMA user_version`, which SQLite reserves for
     /// applications.
-    pub async fn note_remains(&mut self) -> Result<(), Error> {
+    pub async fn request_rewrite(&mut self) -> Result<(), Error> {
         match self.conn {
             Conn::Sqlite(_) => self.execute("PRAGMA user_version = 1", &[]).await.map(drop),
             Conn::Postgres { .. } => Ok(()),

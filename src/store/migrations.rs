@@ -165,7 +165,7 @@ fn explain(error: Error, server: &Server) -> Error {
 }
 
 /// Checks whether a file is a Vestibule database. Returns `false` if it is empty.
-pub async fn look_into(connection: &mut SqliteConnection, name: &str) -> Result<bool, Error> {
+pub async fn is_vestibule_database(connection: &mut SqliteConnection, name: &str) -> Result<bool, Error> {
     let found = find(&mut Conn::Sqlite(connection), TABLES_OF_SQLITE).await?;
     found.pending(&Place { name, remedy: "Name a file that `vestibule backup` created." })?;
     Ok(!found.applied.is_empty())

@@ -76,7 +76,7 @@ pub struct Since {
     pub undo_links: Vec<Vec<u8>>,
 }
 
-const MADE: &str = "SELECT COUNT(*) FROM present.users WHERE id NOT IN (SELECT id FROM main.users)";
+const COUNT_NEW_ACCOUNTS: &str = "SELECT COUNT(*) FROM present.users WHERE id NOT IN (SELECT id FROM main.users)";
 const DELETED: &str =
     "SELECT id, username FROM main.users WHERE id NOT IN (SELECT id FROM present.users) ORDER BY username";
 const DISABLED: &str = "SELECT b.id, b.username FROM main.users b JOIN present.users p ON p.id = b.id \
@@ -140,7 +140,7 @@ impl Prepared {
         let name = self.database.to_string_lossy().into_owned();
         sqlx::query("ATTACH DATABASE $1 AS present").bind(name).execute(&mut *connection).await?;
         let compared = async {
-            let made: i64 = sqlx::query_scalar(MADE).fetch_one(&mut *connection).await?;
+            let made: i64 = sqlx::query_scalar(COUNT_NEW_ACCOUNTS).fetch_one(&mut *connection).await?;
             let mut lists = Vec::new();
             for sql in [DELETED, DISABLED, EMAILS, CLAIMED, USERNAMES, PASSWORDS] {
                 let rows: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;

@@ -74,7 +74,7 @@ const READ: [&str; 16] = [
 
 /// Keys of libpq and of hosting providers that are ignored: they change nothing here, or this program sets them
 /// itself.
-const PASSED_OVER: [&str; 14] = [
+const IGNORED_OPTIONS: [&str; 14] = [
     "application_name",
     "channel_binding",
     "client_encoding",
@@ -200,7 +200,7 @@ pub fn read_postgres(text: &str) -> Result<PostgresAddress, UrlError> {
         let key = part.split('=').next().unwrap_or_default();
         if READ.contains(&key) || (key.starts_with("options[") && key.ends_with(']')) {
             kept.push(part.to_owned());
-        } else if !PASSED_OVER.contains(&key) {
+        } else if !IGNORED_OPTIONS.contains(&key) {
             return Err(UNKNOWN_POSTGRES_KEY);
         }
     }

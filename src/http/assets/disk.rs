@@ -47,7 +47,7 @@ fn router_of<S: Clone + Send + Sync + 'static>(site: &Path) -> Router<S> {
         .fold(Router::new().nest_service("/pkg", packages), |router, name| {
             router.route_service(&format!("/{name}"), ServeFile::new(site.join(name)))
         })
-        .layer(middleware::from_fn(tidy))
+        .layer(middleware::from_fn(restrict))
 }
 
 /// The names of the files in the site's top folder, except hidden ones.
@@ -58,7 +58,7 @@ fn public_files(site: &Path) -> Vec<String> {
 }
 
 /// Refuses hidden files and encoded paths, which no served file has, and converts errors to the server's own format.
-async fn tidy(request: Request, next: Next) -> Response {
+async fn restrict(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.contains("/.") || path.contains('%') {
         return ErrorFormat::Page.error_response(&AppError::NotFound);

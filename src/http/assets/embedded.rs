@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// Caching for a path that changes with the content (RFC 8246).
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Caching for a path that stays the same when the content changes: an hour, then revalidate.
-const FOR_A_WHILE: &str = "public, max-age=3600";
+const ONE_HOUR: &str = "public, max-age=3600";
 
 /// An embedded file.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Asset {
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             headers.insert(ETAG, tag);
         }
-        let keep = if self.immutable { FOR_EVER } else { FOR_A_WHILE };
+        let keep = if self.immutable { IMMUTABLE } else { ONE_HOUR };
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         if !unchanged {
@@ -153,12 +153,12 @@ mod tests {
     #[test]
     fn only_a_path_with_a_hash_is_cached_forever() {
         let wasm = ask("/pkg/bb/app.wasm", &[(ACCEPT_ENCODING, "gzip, br")]);
-        assert_eq!(header(&wasm, CACHE_CONTROL), FOR_EVER);
+        assert_eq!(header(&wasm, CACHE_CONTROL), IMMUTABLE);
         assert_eq!(header(&wasm, CONTENT_TYPE), "application/wasm");
         assert_eq!(header(&wasm, CONTENT_ENCODING), "br");
         assert_eq!(header(&wasm, VARY), "Accept-Encoding");
         let icon = ask("/favicon.svg", &[(ACCEPT_ENCODING, "gzip, br")]);
-        assert_eq!(header(&icon, CACHE_CONTROL), FOR_A_WHILE);
+        assert_eq!(header(&icon, CACHE_CONTROL), ONE_HOUR);
         assert_eq!(header(&icon, CONTENT_ENCODING), "gzip");
     }
 

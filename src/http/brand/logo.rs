@@ -9,15 +9,15 @@ use sha2::{Digest, Sha256};
 use crate::{domain::colour::Accent, service::Png};
 
 /// The maximum size of a logo in bytes. Every visitor loads it.
-const MOST: u64 = 128 * 1024;
+const MAX_BYTES: u64 = 128 * 1024;
 /// Bytes of the content's hash in the path.
 const HASH_BYTES: usize = 8;
 
 /// A picture. Cheap to copy.
 #[derive(Clone)]
-pub struct Logo(Arc<Picture>);
+pub struct Logo(Arc<Image>);
 
-struct Picture {
+struct Image {
     kind: Kind,
     hash: String,
     bytes: Bytes,
@@ -35,9 +35,9 @@ impl Logo {
     fn read(path: &Path) -> Result<Self, String> {
         let unreadable = |cause: std::io::Error| format!("{} can't be read: {cause}", path.display());
         let mut bytes = Vec::new();
-        File::open(path).map_err(unreadable)?.take(MOST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > MOST {
-            return Err(format!("{} is larger than {} KiB; use a smaller file", path.display(), MOST / 1024));
+        File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(format!("{} is larger than {} KiB; use a smaller file", path.display(), MAX_BYTES / 1024));
         }
         let kind = Kind::of(&bytes).ok_or_else(|| format!("{} is not a PNG, SVG or WebP picture", path.display()))?;
         Ok(Self::new(kind, bytes))
@@ -48,7 +48,7 @@ impl Logo {
             .iter()
             .take(HASH_BYTES)
             .fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"));
-        Self(Arc::new(Picture { kind, hash, bytes: bytes.into() }))
+        Self(Arc::new(Image { kind, hash, bytes: bytes.into() }))
     }
 
     /// The default mark, a doorway, in the colours of both themes.
@@ -162,7 +162,7 @@ mod tests {
         };
         let mut large = b"\x89PNG\r\n\x1a\n".to_vec();
         assert_eq!(file("logo", &large).expect("a picture").content_type(), "image/png");
-        large.resize(usize::try_from(MOST).expect("small") + 1, 0);
+        large.resize(usize::try_from(MAX_BYTES).expect("small") + 1, 0);
         assert!(file("large.png", &large).expect_err("too large").contains("128 KiB"));
         assert!(file("text.png", b"hello").expect_err("no picture").contains("not a PNG"));
         assert!(Logo::read(&folder.path().join("missing.png")).expect_err("missing").contains("can't be read"));

@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// The maximum memory of one connection, in bytes: a request's headers in hyper's buffer, and its body.
-const MOST_OF_ONE: usize = 2 * super::BUFFER;
+const MAX_PER_CONNECTION: usize = 2 * super::BUFFER;
 
 /// The open connections.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl Connection {
         }
         self.whole.store(false, Relaxed);
         self.last.store(bytes, Relaxed);
-        self.hold((self.held.load(Relaxed) + bytes).min(MOST_OF_ONE));
+        self.hold((self.held.load(Relaxed) + bytes).min(MAX_PER_CONNECTION));
         self.registry.make_room();
         !self.closed.load(Relaxed)
     }
@@ -279,6 +279,6 @@ mod tests {
         for _ in 0..10 {
             assert!(client.received(12 * KIB));
         }
-        assert_eq!(registry.held.load(Relaxed), MOST_OF_ONE, "it can hold no more");
+        assert_eq!(registry.held.load(Relaxed), MAX_PER_CONNECTION, "it can hold no more");
     }
 }

@@ -99,7 +99,7 @@ fn key_of(name: &str) -> Option<Cow<'static, str>> {
 }
 
 /// The value of a key in the form `section_key`.
-fn place_of<'a>(merged: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+fn entry_of<'a>(merged: &'a mut Table, key: &str) -> Option<&'a mut Value> {
     merged.iter_mut().find_map(|(section, keys)| keys.get_mut(key.strip_prefix(section.as_str())?.strip_prefix('_')?))
 }
 
@@ -138,10 +138,10 @@ pub(super) fn merge_env(
 ) -> Result<(), ConfigError> {
     for (name, value) in secrets_from_files(env)? {
         let Some(short) = key_of(&name) else { continue };
-        if place_of(merged, &short).is_none() {
+        if entry_of(merged, &short).is_none() {
             return Err(unknown_variable(merged, &name));
         }
-        let Some(place) = place_of(merged, &short) else { continue };
+        let Some(place) = entry_of(merged, &short) else { continue };
         *place = match place {
             Value::Integer(_) => {
                 let number = value.trim().parse();

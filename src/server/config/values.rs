@@ -93,14 +93,14 @@ pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ur
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url =
         url.ok_or_else(|| D::Error::custom("write the address of a site, such as https://accounts.example.org"))?;
-    match surplus(&url) {
+    match unexpected_part(&url) {
         Some(what) => Err(D::Error::custom(format!("write it without {what}: {}", url.origin().ascii_serialization()))),
         None => Ok(Some(url)),
     }
 }
 
 /// The first part of an address that is not a scheme, a host or a port.
-fn surplus(url: &Url) -> Option<&'static str> {
+fn unexpected_part(url: &Url) -> Option<&'static str> {
     let parts = [
         (!url.username().is_empty() || url.password().is_some(), "a user or a password"),
         (url.path() != "/", "a path"),
@@ -153,7 +153,7 @@ fn origin(text: &str) -> Result<String, String> {
         )
     })?;
     let origin = url.origin().ascii_serialization();
-    match surplus(&url) {
+    match unexpected_part(&url) {
         // The text may hold a password; the origin holds none.
         Some(what) => Err(format!("an address with {what} is not an origin; write it without: {origin}")),
         None => Ok(origin),

@@ -23,9 +23,9 @@ const REQUESTED: RateLimit = RateLimit { burst: 5, interval: Duration::from_mins
 /// account, so no single account can exhaust what the mailbox's owner needs.
 const MOVES: RateLimit = RateLimit { burst: 30, interval: Duration::from_mins(10) };
 /// Key prefix for mails with a link that the owner needs. They have their own limit, which notices can't exhaust.
-const NEEDED: &str = "mailbox:";
+const LINK_MAILS: &str = "mailbox:";
 /// Key prefix for notices, which need no action.
-const NOTICES: &str = "notices:";
+const NOTICE_MAILS: &str = "notices:";
 
 /// Writes mails.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ impl Composer {
         let User { email, username, .. } = &user;
         let proven = user.email_verified_at.is_some();
         Ok(match mail.kind {
-            MailKind::Verify if !proven => self.compose_verify(mail, NEEDED, &user).await?,
+            MailKind::Verify if !proven => self.compose_verify(mail, LINK_MAILS, &user).await?,
             // The address is unconfirmed, so the mailbox may belong to a stranger.
             MailKind::PasswordChanged | MailKind::PasswordReset | MailKind::AccessTokenCreated
-                if !proven && !self.may_receive(mail, NOTICES, email).await? =>
+                if !proven && !self.may_receive(mail, NOTICE_MAILS, email).await? =>
             {
                 None
             }
@@ -106,9 +106,9 @@ impl Composer {
     /// Renders the mail to an owner whose email someone else tried to register.
     async fn compose_taken(&self, mail: &QueuedMail, owner: &User) -> Result<Option<MailMessage>, Error> {
         if !is_disabled(owner) && owner.email_verified_at.is_none() {
-            return self.compose_verify(mail, NOTICES, owner).await;
+            return self.compose_verify(mail, NOTICE_MAILS, owner).await;
         }
-        if !self.may_receive(mail, NOTICES, &owner.email).await? {
+        if !self.may_receive(mail, NOTICE_MAILS, &owner.email).await? {
             return Ok(None);
         }
         // A new account would get a link, so the same work is done here.
@@ -122,7 +122,7 @@ impl Composer {
         let owner = self.owner_of(&mail.address).await?;
         // To the stored address, never to the one that was entered (CVE-2019-19844).
         let email = owner.as_ref().map_or(&mail.address, |owner| &owner.email).clone();
-        if !self.may_receive(mail, NEEDED, &email).await? {
+        if !self.may_receive(mail, LINK_MAILS, &email).await? {
             return Ok(None);
         }
         let Some(user) = owner else {

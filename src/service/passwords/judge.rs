@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::workers::{Crew, Workers, queue_full};
+use super::workers::{ThreadSettings, Workers, queue_full};
 use crate::{
     service::{Error, rate_limits::AddressLimit},
     store::RateLimit,
 };
 
 /// One thread is enough, because judging a password takes a hundredth to a half of the time of hashing it.
-const CREW: Crew = Crew { name: "judge", count: 1, nice: 10 };
+const THREAD: ThreadSettings = ThreadSettings { name: "judge", count: 1, nice: 10 };
 
 /// Burst of processor time that an address may use for judging.
 const BURST: Duration = Duration::from_millis(150);
@@ -41,8 +41,8 @@ pub struct JudgeSlot<'a> {
 impl Judge {
     /// Starts the thread.
     pub fn start(queue: u32, queue_timeout: Duration) -> Result<Self, Error> {
-        let workers = Workers::start(CREW, &Arc::new(()))?;
-        let size = CREW.count as usize + queue as usize;
+        let workers = Workers::start(THREAD, &Arc::new(()))?;
+        let size = THREAD.count as usize + queue as usize;
         Ok(Self { workers, slots: Arc::new(Semaphore::new(size)), size, queue_timeout })
     }
 

@@ -32,7 +32,7 @@ impl<C> fmt::Debug for Workers<C> {
 
 /// Settings for a group of threads.
 #[derive(Clone, Copy, Debug)]
-pub struct Crew {
+pub struct ThreadSettings {
     /// Prefix of the threads' names.
     pub name: &'static str,
     /// Number of threads.
@@ -43,17 +43,18 @@ pub struct Crew {
 
 impl<C: Send + Sync + 'static> Workers<C> {
     /// Starts the threads. Fails if the operating system refuses one.
-    pub fn start(crew: Crew, shared: &Arc<C>) -> Result<Self, Error> {
+    pub fn start(settings: ThreadSettings, shared: &Arc<C>) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
-        for number in 1..=crew.count {
+        for number in 1..=settings.count {
             let (shared, queue) = (Arc::clone(shared), Arc::clone(&queue));
-            let thread = thread::Builder::new().name(format!("{}-{number}", crew.name));
+            let thread = thread::Builder::new().name(format!("{}-{number}", settings.name));
             let started = thread.spawn(move || {
-                lower_priority(crew.nice);
+                lower_priority(settings.nice);
                 run_jobs(&*shared, &queue);
             });
-            let no_thread = |cause| Error::Fault(format!("a worker thread ({}) can't be started: {cause}", crew.name));
+            let no_thread =
+                |cause| Error::Fault(format!("a worker thread ({}) can't be started: {cause}", settings.name));
             started.map_err(no_thread)?;
         }
         Ok(Self { jobs })

@@ -74,7 +74,7 @@ impl ReservedLogin {
     }
 
     /// Describes the login to the store, which settles it in the transaction that starts the session.
-    pub fn login_made(&self, caller: &Caller, user: &str, network_seen_at: Option<Timestamp>) -> LoginRecord {
+    pub fn login_record(&self, caller: &Caller, user: &str, network_seen_at: Option<Timestamp>) -> LoginRecord {
         let now = self.rate_limits.clock.now();
         // A time in the future was recorded before the clock was set back.
         let lately = |seen: Timestamp| seen <= now.plus(CLOCK_TOLERANCE) && now.since(seen) < NETWORK_INTERVAL;

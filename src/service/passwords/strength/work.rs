@@ -23,7 +23,7 @@ const PAIR_NANOS: u64 = 100;
 const WORD_NANOS: u64 = 100;
 /// Processor time for a possible match of a word in one reading, in nanoseconds. Up to 760 were measured for texts
 /// within [`MAX_TIME`].
-const PLACE_NANOS: u64 = 1_000;
+const POSITION_NANOS: u64 = 1_000;
 
 /// The characters that zxcvbn 3 reads as a letter, by letter.
 const LOOK_ALIKES: [&str; 12] = ["4@", "8", "({[<", "3", "69", "1!|", "1|7", "0", "$5", "+7", "%", "2"];
@@ -62,7 +62,7 @@ impl Compared {
         let chars = count(judged.chars().count());
         let pairs = chars.saturating_mul(chars).saturating_mul(PAIR_NANOS);
         let words = count(self.words.len()).saturating_mul(WORD_NANOS);
-        let places = count(self.places(judged)).saturating_mul(PLACE_NANOS);
+        let places = count(self.places(judged)).saturating_mul(POSITION_NANOS);
         let reading = pairs.saturating_add(words).saturating_add(places);
         Duration::from_nanos(reading.saturating_mul(WITHOUT_READINGS.saturating_add(readings(judged).into())))
     }
