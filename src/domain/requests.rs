@@ -110,11 +110,10 @@ pub struct Register {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct LogIn {
     /// The email or the username.
-    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, example = "ann@example.org"))]
-    pub email: Text,
+    #[cfg_attr(feature = "ssr", schema(example = "ann@example.org"))]
+    pub email: Option<String>,
     /// The username. Used if `email` is missing or empty.
-    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>))]
-    pub username: Text,
+    pub username: Option<String>,
     /// The password.
     #[cfg_attr(
         feature = "ssr",

@@ -50,7 +50,7 @@ pub fn LoginForm(
         event.prevent_default();
         let Some([email, password]) = form.begin([Field::Email, Field::Password]) else { return };
         spawn_local(async move {
-            let request = requests::LogIn { email: email.into(), username: None.into(), password: password.into() };
+            let request = requests::LogIn { email: Some(email), username: None, password: password.into() };
             let result = log_in(request).await;
             if let Some(login) = form.finish(result) {
                 auth.begin(login);

@@ -80,7 +80,8 @@ impl Parse for LogIn {
     type Parsed = (String, String);
 
     fn parse(self) -> Result<(String, String), AppError> {
-        let identifier = self.email.filled().or_else(|| self.username.filled()).ok_or(AppError::BadRequest)?;
+        let identifier = [self.email, self.username].into_iter().flatten().find(|text| !text.is_empty());
+        let identifier = identifier.ok_or(AppError::BadRequest)?;
         Ok((identifier, self.password.filled().ok_or(AppError::BadRequest)?))
     }
 
@@ -262,7 +263,7 @@ mod tests {
     use super::*;
 
     fn read<T: Parse>(body: Value) -> Result<T::Parsed, AppError> {
-        serde_json::from_value::<T>(body).expect("a request").parse()
+        serde_json::from_value::<T>(body).map_err(|_| AppError::BadRequest)?.parse()
     }
 
     #[test]
@@ -279,8 +280,32 @@ mod tests {
     }
 
     #[test]
+    fn a_login_accepts_an_email_or_a_username() {
+        for body in [
+            json!({ "email": "ann", "password": "x" }),
+            json!({ "username": "ann", "password": "x" }),
+            json!({ "email": "", "username": "ann", "password": "x" }),
+            json!({ "email": "ann", "username": null, "password": "x" }),
+            json!({ "email": "ann", "username": "bob", "password": "x" }),
+        ] {
+            assert_eq!(read::<LogIn>(body.clone()), Ok(("ann".to_owned(), "x".to_owned())), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_login_with_a_field_of_another_type_is_a_bad_request() {
+        for body in [
+            json!({ "email": "ann", "username": {}, "password": "x" }),
+            json!({ "email": 7, "username": "ann", "password": "x" }),
+            json!({ "email": "ann", "password": 7 }),
+        ] {
+            assert_eq!(read::<LogIn>(body.clone()), Err(AppError::BadRequest), "{body}");
+        }
+    }
+
+    #[test]
     fn the_server_reads_what_the_page_sends() {
-        let sent = LogIn { email: "ann".into(), username: None.into(), password: "secret".into() };
+        let sent = LogIn { email: Some("ann".to_owned()), username: None, password: "secret".into() };
         let sent = serde_json::to_value(&sent).expect("JSON");
         assert_eq!(read::<LogIn>(sent), Ok(("ann".to_owned(), "secret".to_owned())));
     }
