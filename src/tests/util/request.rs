@@ -213,4 +213,29 @@ impl Response {
         assert!(self.text.contains(text), "{}", self.text);
         self
     }
+
+    #[track_caller]
+    pub fn assert_not_contains(&self, text: &str) -> &Self {
+        assert!(!self.text.contains(text), "{}: {}", self.request, self.text);
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_header(&self, name: &str, value: &str) -> &Self {
+        let found = self.headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(found, Some(value), "{name}: {}", self.request);
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_header_contains(&self, name: &str, part: &str) -> &Self {
+        assert!(self.header(name).contains(part), "{name}: {:?}: {}", self.header(name), self.request);
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_no_header(&self, name: &str) -> &Self {
+        assert!(!self.headers.contains_key(name), "{name}: {:?}: {}", self.header(name), self.request);
+        self
+    }
 }
