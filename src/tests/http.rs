@@ -1,5 +1,4 @@
-//! HTTP in general: headers, error responses, hostile input. These tests use one database, unless a test states
-//! otherwise.
+//! HTTP in general: headers, error responses, hostile input. These tests use SQLite, unless a test states otherwise.
 
 mod cors;
 mod guards;
@@ -11,44 +10,63 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::{
-    on_both,
-    util::{App, Backend, PASSWORD, some_address},
+use crate::util::{
+    App, Backend, PASSWORD, Request,
+    actors::{Client, User},
+    macros::snapshot,
 };
 
-const AUTH: &str = "/api/accounts/api_auth/";
-const REGISTER: &str = "/api/accounts/api_register/";
-const ME: &str = "/api/accounts/me/";
-const LOGOUT: &str = "/api/accounts/logout/";
+/// Where a user logs in: through the API and on the page.
+const LOG_IN: [&str; 2] = ["api_auth/", "/fn/login"];
+
+/// Where a user registers.
+const REGISTER: [&str; 2] = ["api_register/", "/fn/register"];
 
 async fn app() -> App {
     App::start(Backend::Sqlite).await
 }
 
+impl User {
+    /// Logs in with [`PASSWORD`], through the API or on the page.
+    fn log_in_through(&self, path: &str) -> Request {
+        self.post(path, &json!({ "email": self.name, "password": PASSWORD }))
+    }
+}
+
 #[tokio::test]
-async fn the_contract_of_the_json_api_holds_to_the_letter() {
+async fn the_json_of_a_registration_is_fixed() {
     let app = app().await;
-    let body = json!({ "email": "ann@example.org", "username": "ann", "password": PASSWORD });
-    let made = app.post(REGISTER, &body).send().await;
-    insta::assert_snapshot!(made.shape(), @r#"
+    let created = app.user("ann").register().await;
+    snapshot!(created.shape(), @r#"
     200 OK
     cache-control: no-store
     content-type: application/json; charset=utf-8
     vary: Authorization, Origin, Sec-Fetch-Site
     {"status":"ok","response":"The account is created!"}
     "#);
-    let bad = app.post(REGISTER, &json!({ "email": "x", "username": 3 })).send().await;
-    insta::assert_snapshot!(bad.shape(), @r#"
+    let rejected = app.post("api_register/", &json!({ "email": "x", "username": 3 })).await;
+    snapshot!(rejected.shape(), @r#"
     400 Bad Request
     cache-control: no-store
     content-type: application/json; charset=utf-8
     vary: Authorization, Origin, Sec-Fetch-Site
     {"status":"fail","errors":{"email":["Enter a full email address, such as name@example.org."],"password":["Please fill in this field."],"username":["Please fill in this field."]}}
     "#);
-    let auth = app.log_in("ann", PASSWORD).await.json();
-    let keys: BTreeSet<&str> = auth.as_object().unwrap().keys().map(String::as_str).collect();
+}
+
+#[tokio::test]
+async fn the_json_of_a_login_is_fixed() {
+    let app = app().await;
+    let login = app.register("ann").await.try_log_in(PASSWORD).await.json();
+    let keys: BTreeSet<&str> = login.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, BTreeSet::from(["expires_at", "status", "token"]));
-    assert_eq!(auth["expires_at"], "2026-11-23T12:00:00Z");
+    assert_eq!(login["expires_at"], "2026-11-23T12:00:00Z");
+}
+
+#[tokio::test]
+async fn an_incomplete_login_gets_one_fixed_response() {
+    let app = app().await;
+    app.register("ann").await;
     for incomplete in [
         json!({}),
         json!({ "email": "ann" }),
@@ -58,13 +76,17 @@ async fn the_contract_of_the_json_api_holds_to_the_letter() {
         json!({ "email": null, "password": PASSWORD }),
         json!({ "email": "", "password": "" }),
     ] {
-        let answer = app.post(AUTH, &incomplete).from(&some_address()).send().await;
-        assert_eq!(answer.status, 400);
-        let expected = r#"{"status":"fail","token":"","error":"Please provide both email and password."}"#;
-        assert_eq!(answer.text, expected, "{incomplete}");
+        let rejected = app.post("api_auth/", &incomplete).with_fresh_address().await;
+        assert_eq!(rejected.status, 400, "{incomplete}");
+        snapshot!(rejected.text, @r#"{"status":"fail","token":"","error":"Please provide both email and password."}"#);
     }
-    let stranger = app.get(ME).send().await;
-    insta::assert_snapshot!(stranger.shape(), @r#"
+}
+
+#[tokio::test]
+async fn the_response_to_a_request_without_a_token_is_fixed() {
+    let app = app().await;
+    let rejected = app.get("me/").await;
+    snapshot!(rejected.shape(), @r#"
     401 Unauthorized
     www-authenticate: Bearer error="invalid_token"
     cache-control: no-store
@@ -77,51 +99,49 @@ async fn the_contract_of_the_json_api_holds_to_the_letter() {
 #[tokio::test]
 async fn a_client_of_django_rest_framework_works_unchanged() {
     let app = app().await;
-    app.register("ann").await;
-    let token = app.token("ann").await;
-    for path in [ME, ME.trim_end_matches('/')] {
-        let me = app.get(path).header("authorization", format!("Token {token}")).send().await;
-        assert_eq!(me.status, 200, "{path}");
+    let phone = app.register("ann").await.log_in().await;
+    let authorization = format!("Token {}", phone.token);
+    for path in ["me/", "me"] {
+        app.get(path).header("authorization", &authorization).await.assert_status(200);
     }
-    let out = app.request("POST", LOGOUT).header("authorization", format!("Token {token}")).send().await;
-    assert_eq!(out.status, 204, "without a body and a content type");
+    // It sends neither a body nor a content type.
+    app.request("POST", "logout/").header("authorization", &authorization).await.assert_status(204);
+    phone.assert_logged_out().await;
 }
 
 #[tokio::test]
-async fn a_token_counts_only_in_the_authorization_header_r34() {
+async fn a_token_is_valid_only_in_the_authorization_header_r34() {
     let app = app().await;
-    app.register("ann").await;
-    let token = app.token("ann").await;
-    let elsewhere = [
-        app.get(&format!("{ME}?token={token}&access_token={token}")),
-        app.get(ME).header("cookie", format!("token={token}; session={token}")),
-        app.get(ME).header("x-auth-token", &token),
-        app.get(ME).header("authorization", &token),
-        app.get(ME).header("authorization", format!("Basic {token}")),
-        app.get(ME).bearer(&token).bearer(&token),
-    ];
-    let stranger = app.get(ME).send().await.shape();
-    for call in elsewhere {
-        assert_eq!(call.send().await.shape(), stranger, "the same response for all");
+    let phone = app.register("ann").await.log_in().await;
+    let token = &phone.token;
+    let without_token = app.get("me/").await.assert_status(401).shape();
+    for request in [
+        app.get(&format!("me/?token={token}&access_token={token}")),
+        app.get("me/").header("cookie", format!("token={token}; session={token}")),
+        app.get("me/").header("x-auth-token", token),
+        app.get("me/").header("authorization", token),
+        app.get("me/").header("authorization", format!("Basic {token}")),
+        app.get("me/").bearer(token).bearer(token),
+    ] {
+        assert_eq!(request.await.shape(), without_token);
     }
-    let path = app.get(&format!("{ME}{token}")).send().await;
-    assert_eq!(path.status, 404);
-    let body = app.post(LOGOUT, &json!({ "token": token })).send().await;
-    assert_eq!(body.status, 401);
-    assert_eq!(app.me(&token).await, 200);
+    app.get(&format!("me/{token}")).await.assert_status(404);
+    app.post("logout/", &json!({ "token": token })).await.assert_status(401);
+    phone.assert_logged_in().await;
 }
 
 #[tokio::test]
-async fn a_malformed_authorization_header_is_a_401_r35() {
+async fn a_malformed_authorization_header_gets_a_401_r35() {
     let app = app().await;
     let long = vec![b'a'; 8192];
     for value in [&b"Bearer"[..], b"Bearer ", b"Bearer \xff\xfe", b"\x80", b"Bearer vst_", b"Bearer ' OR 1=1 --", &long]
     {
-        assert_eq!(app.get(ME).header("authorization", value).send().await.status, 401, "{value:?}");
+        let rejected = app.get("me/").header("authorization", value).await;
+        rejected.assert_status(401).assert_header("www-authenticate", "Bearer error=\"invalid_token\"");
     }
 }
 
-/// The routes that need no token. A new route that is not in this list must require one.
+/// The routes that require no token. A new route that is not in this list must require one.
 const PUBLIC: [&str; 30] = [
     "/",
     "/login",
@@ -171,31 +191,30 @@ const BY_LINK: [&str; 11] = [
 ];
 
 #[tokio::test]
-async fn everything_but_the_public_list_wants_a_token_r46() {
+async fn every_path_but_the_public_ones_requires_a_token_r46() {
     let app = app().await;
     let paths = app.pipeline.routes().paths();
-    assert!(
-        PUBLIC.iter().chain(&BY_LINK).all(|public| paths.iter().any(|path| path == public)),
-        "the list contains only existing routes"
-    );
-    // Contains every field that any of the routes requires, so that only the token is missing.
-    let fields = json!({ "id": "0", "username": "annie", "password": "x", "current_password": "x", "new_password": "x",
-        "email": "new@example.org", "new_email": "new@example.org", "name": "x", "scope": "read", "days": 1 });
-    let mut closed = 0;
-    let is_public = |path: &str| PUBLIC.contains(&path) || BY_LINK.contains(&path.trim_end_matches('/'));
-    for path in paths.iter().filter(|path| !is_public(path)) {
-        let path = path.replace("{id}", "0");
-        let mut wanted = 0;
-        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-            let status =
-                app.request(method, &path).body("application/json", fields.to_string()).send().await.status.as_u16();
-            assert!([401, 405].contains(&status), "{method} {path}: {status}");
-            wanted += usize::from(status == 401);
-        }
-        assert!(wanted > 0, "{path}");
-        closed += wanted;
+    for public in PUBLIC.iter().chain(&BY_LINK) {
+        assert!(paths.iter().any(|path| path == public), "{public} doesn't exist");
     }
-    assert_eq!(closed, 51, "17 calls of the API, with and without the slash, and 17 server functions");
+    // It contains every field that any of the routes requires. Only the token is missing.
+    let fields = json!({
+        "id": "0", "username": "annie", "password": "x", "current_password": "x", "new_password": "x",
+        "email": "new@example.org", "new_email": "new@example.org", "name": "x", "scope": "read", "days": 1,
+    });
+    let is_public = |path: &str| PUBLIC.contains(&path) || BY_LINK.contains(&path.trim_end_matches('/'));
+    let mut protected = 0;
+    for path in paths.iter().filter(|path| !is_public(path)) {
+        let mut methods = 0;
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let status = app.request(method, &path.replace("{id}", "0")).json(&fields).await.status;
+            assert!(status == 401 || status == 405, "{method} {path}: {status}");
+            methods += usize::from(status == 401);
+        }
+        assert!(methods > 0, "{path}");
+        protected += methods;
+    }
+    assert_eq!(protected, 51, "17 calls of the API, with and without the slash, and 17 server functions");
 }
 
 #[tokio::test]
@@ -205,15 +224,15 @@ async fn every_server_function_is_called_by_post_r71() {
 }
 
 #[tokio::test]
-async fn one_users_token_never_reaches_anothers_account_r45() {
+async fn no_field_of_a_request_selects_another_account_r45() {
     let app = app().await;
-    app.register("ann").await;
-    app.register("bob").await;
-    let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let id = app.get(ME).bearer(&bob).send().await.json()["id"].clone();
-    let me = app.get(&format!("{ME}?id={}", id.as_str().unwrap())).bearer(&ann).send().await.json();
-    assert_eq!(me["username"], "ann", "no identifier in a request selects the account");
-    let body = json!({ "id": id, "user_id": id, "token": bob });
-    assert_eq!(app.post(LOGOUT, &body).bearer(&ann).send().await.status, 204);
-    assert_eq!((app.me(&ann).await.as_u16(), app.me(&bob).await.as_u16()), (401, 200));
+    let phone = app.register("ann").await.log_in().await;
+    let bobs_phone = app.register("bob").await.log_in().await;
+    let id_of_bob = bobs_phone.me().await["id"].as_str().unwrap().to_owned();
+    let me = phone.get(&format!("me/?id={id_of_bob}")).await.json();
+    assert_eq!(me["username"], "ann");
+    let body = json!({ "id": id_of_bob, "user_id": id_of_bob, "token": bobs_phone.token });
+    phone.post("logout/", &body).await.assert_status(204);
+    phone.assert_logged_out().await;
+    bobs_phone.assert_logged_in().await;
 }

@@ -130,6 +130,17 @@ fn security_md_lists_each_test_of_a_requirement_and_no_other_r120() {
 }
 
 #[test]
+fn names_of_functions_have_at_most_60_characters() {
+    for path in sources(&root().join("src")) {
+        let code = std::fs::read_to_string(&path).unwrap();
+        for name in code.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next()) {
+            let requirements: usize = numbers(name).map(|number| format!("_r{number}").len()).sum();
+            assert!(name.len() - requirements <= 60, "{}: {name}", path.display());
+        }
+    }
+}
+
+#[test]
 fn the_security_document_says_what_it_must_r120() {
     let text = read("SECURITY.md").to_lowercase();
     for word in ["supported versions", "privately", "sessionstorage", "r1 ", "r120"] {

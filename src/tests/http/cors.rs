@@ -1,7 +1,10 @@
 //! Browser apps of other origins, each of which the operator allows by name.
 
-use super::*;
-use crate::util::Request;
+use crate::util::{
+    App, Backend, PASSWORD,
+    actors::Client,
+    request::{Request, Response},
+};
 
 const APP: &str = "https://app.example.org";
 
@@ -10,71 +13,90 @@ async fn app_with(origins: &[&str]) -> App {
     App::start_with(Backend::Sqlite, |config| config.server.allowed_origins = origins).await
 }
 
-/// Adds the headers that a browser sends from a page of another origin.
-fn from_page(call: Request, origin: &str) -> Request {
-    let call = call.from(&some_address()).header("origin", origin).header("sec-fetch-mode", "cors");
-    call.header("sec-fetch-site", "cross-site").header("sec-fetch-dest", "empty")
+impl Request {
+    /// Adds the headers that a browser sends from a page of another origin.
+    fn sent_by_page_of(self, origin: &str) -> Self {
+        let request = self.with_fresh_address().header("origin", origin).header("sec-fetch-mode", "cors");
+        request.header("sec-fetch-site", "cross-site").header("sec-fetch-dest", "empty")
+    }
 }
 
+/// The browser's request for permission, before it sends the request of a page.
 fn preflight(app: &App, path: &str, origin: &str) -> Request {
-    let call = from_page(app.request("OPTIONS", path), origin);
-    call.header("access-control-request-method", "POST").header("access-control-request-headers", "content-type")
+    let request = app.request("OPTIONS", path).sent_by_page_of(origin);
+    request.header("access-control-request-method", "POST").header("access-control-request-headers", "content-type")
+}
+
+impl Response {
+    /// Checks that pages of this origin may read it.
+    #[track_caller]
+    fn assert_allows(&self, origin: &str) -> &Self {
+        self.assert_header("access-control-allow-origin", origin)
+    }
+
+    /// Checks that pages of other origins may not read it.
+    #[track_caller]
+    fn assert_allows_no_origin(&self) -> &Self {
+        for name in self.headers.keys().filter(|name| name.as_str().starts_with("access-control-")) {
+            self.assert_no_header(name.as_str());
+        }
+        self
+    }
 }
 
 #[tokio::test]
-async fn an_app_of_a_named_origin_uses_the_api_r74() {
+async fn an_app_of_an_allowed_origin_uses_the_api_r74() {
     let app = app_with(&[APP, "http://localhost:5173"]).await;
-    app.register("ann").await;
+    let ann = app.register("ann").await;
     for origin in [APP, "http://localhost:5173"] {
-        let asked = preflight(&app, AUTH, origin).send().await;
-        assert_eq!((asked.status.as_u16(), asked.header("access-control-allow-origin")), (204, origin));
-        assert!(asked.header("access-control-allow-methods").contains("POST"));
-        assert_eq!(asked.header("access-control-allow-headers"), "Authorization, Content-Type");
-        assert!(asked.header("vary").contains("Origin"), "no cache serves it to another origin");
-        let login = from_page(app.post(AUTH, &json!({ "email": "ann", "password": PASSWORD })), origin).send().await;
-        assert_eq!((login.status.as_u16(), login.header("access-control-allow-origin")), (200, origin));
-        assert!(login.header("vary").contains("Origin"));
-        let token = login.json()["token"].as_str().unwrap().to_owned();
-        let me = from_page(app.get(ME).bearer(&token), origin).send().await;
-        assert_eq!((me.status.as_u16(), me.header("access-control-allow-origin")), (200, origin));
+        let preflight = preflight(&app, "api_auth/", origin).await;
+        preflight.assert_status(204).assert_allows(origin);
+        preflight.assert_header_contains("access-control-allow-methods", "POST");
+        preflight.assert_header("access-control-allow-headers", "Authorization, Content-Type");
+        // No cache returns it to another origin.
+        preflight.assert_header_contains("vary", "Origin");
+
+        let login = ann.try_log_in(PASSWORD).sent_by_page_of(origin).await;
+        login.assert_status(200).assert_allows(origin).assert_header_contains("vary", "Origin");
+
+        let me = app.device(&login.token()).get("me/").sent_by_page_of(origin).await;
+        me.assert_status(200).assert_allows(origin);
     }
 }
 
 #[tokio::test]
-async fn an_app_of_a_named_origin_reads_what_is_wrong_r74() {
+async fn an_app_of_an_allowed_origin_reads_errors_r74() {
     let app = app_with(&[APP]).await;
-    let refused = [
-        (401, from_page(app.get(ME), APP)),
-        (404, from_page(app.get("/api/accounts/nothing"), APP)),
-        (405, from_page(app.get(AUTH), APP)),
-        (413, from_page(app.request("POST", AUTH).body("application/json", "x".repeat(20_000)), APP)),
-        (415, from_page(app.request("POST", AUTH).body("text/plain", "x"), APP)),
-    ];
-    for (status, call) in refused {
-        let answer = call.send().await;
-        assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (status, APP));
-        assert!(answer.header("access-control-expose-headers").contains("Retry-After"));
+    for (status, request) in [
+        (401, app.get("me/")),
+        (404, app.get("nothing")),
+        (405, app.get("api_auth/")),
+        (413, app.request("POST", "api_auth/").body("application/json", "x".repeat(20_000))),
+        (415, app.request("POST", "api_auth/").body("text/plain", "x")),
+    ] {
+        let error = request.sent_by_page_of(APP).await;
+        error.assert_status(status).assert_allows(APP);
+        error.assert_header_contains("access-control-expose-headers", "Retry-After");
     }
 }
 
 #[tokio::test]
-async fn a_logout_in_an_app_of_a_named_origin_leaves_the_storage_of_our_own_page_alone() {
+async fn logging_out_in_an_app_of_another_origin_clears_no_storage() {
     let app = app_with(&[APP]).await;
-    app.register("ann").await;
-    let logout = async || app.post("/api/accounts/logout/", &json!({})).bearer(&app.token("ann").await);
-    let ours = logout().await.header("sec-fetch-site", "same-origin").send().await;
-    assert_eq!((ours.status.as_u16(), ours.header("clear-site-data")), (204, "\"storage\""));
-    let delete = app.post("/api/accounts/delete/", &json!({ "username": "ann" })).bearer(&app.token("ann").await);
-    for call in [logout().await, delete] {
-        let theirs = from_page(call, APP).send().await;
-        assert_eq!((theirs.status.as_u16(), theirs.headers.contains_key("clear-site-data")), (204, false));
+    let ann = app.register("ann").await;
+    let on_our_page = ann.log_in().await.log_out().header("sec-fetch-site", "same-origin").await;
+    on_our_page.assert_status(204).assert_header("clear-site-data", "\"storage\"");
+
+    let (phone, laptop) = (ann.log_in().await, ann.log_in().await);
+    for request in [phone.log_out(), laptop.delete_account("ann")] {
+        request.sent_by_page_of(APP).await.assert_status(204).assert_no_header("clear-site-data");
     }
 }
 
 #[tokio::test]
-async fn no_other_origin_is_let_in_r74() {
+async fn requests_of_other_origins_are_rejected_r74() {
     let app = app_with(&[APP]).await;
-    let body = json!({ "email": "ann", "password": PASSWORD });
+    let ann = app.user("ann");
     for origin in [
         "https://evil.example",
         "http://app.example.org",
@@ -87,34 +109,27 @@ async fn no_other_origin_is_let_in_r74() {
         "*",
         "",
     ] {
-        for call in [preflight(&app, AUTH, origin), from_page(app.post(AUTH, &body), origin)] {
-            let answer = call.send().await;
-            assert_eq!(answer.status, 403, "{origin}");
-            assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "{origin}");
-        }
+        preflight(&app, "api_auth/", origin).await.assert_status(403).assert_allows_no_origin();
+        ann.try_log_in(PASSWORD).sent_by_page_of(origin).await.assert_status(403).assert_allows_no_origin();
     }
-    let twice = from_page(app.post(AUTH, &body), APP).header("origin", "https://evil.example").send().await;
-    assert_eq!(twice.status, 403, "two origins are invalid");
+    // Two origins are invalid.
+    ann.try_log_in(PASSWORD).sent_by_page_of(APP).header("origin", "https://evil.example").await.assert_status(403);
 }
 
 #[tokio::test]
-async fn a_named_origin_gets_nothing_but_the_api_r72_r74() {
+async fn an_allowed_origin_may_use_the_api_only_r72_r74() {
     let app = app_with(&[APP]).await;
-    let body = json!({ "email": "ann", "password": PASSWORD });
-    let calls = [
+    for (status, request) in [
         (403, preflight(&app, "/fn/login", APP)),
-        (403, from_page(app.post("/fn/login", &body), APP)),
+        (403, app.user("ann").log_in_through("/fn/login").sent_by_page_of(APP)),
         (405, preflight(&app, "/login", APP)),
-        (200, from_page(app.get("/login"), APP)),
-        (200, from_page(app.get("/healthz"), APP)),
-    ];
-    for (status, call) in calls {
-        let answer = call.send().await;
-        assert_eq!(answer.status, status);
-        assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")));
+        (200, app.get("/login").sent_by_page_of(APP)),
+        (200, app.get("/healthz").sent_by_page_of(APP)),
+    ] {
+        request.await.assert_status(status).assert_allows_no_origin();
     }
-    let api = from_page(app.get(ME), APP).send().await;
-    assert!(!api.headers.contains_key("access-control-allow-credentials"), "cookies are never allowed");
-    let host = from_page(app.get(ME), APP).replace_host("evil.example").send().await;
-    assert_eq!(host.status, 421, "the host is checked first");
+    // Cookies are never allowed.
+    app.get("me/").sent_by_page_of(APP).await.assert_no_header("access-control-allow-credentials");
+    // The host is checked first.
+    app.get("me/").sent_by_page_of(APP).replace_host("evil.example").await.assert_status(421);
 }

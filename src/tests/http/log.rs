@@ -3,97 +3,124 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Router,
     body::Body,
-    http::{Request, StatusCode},
+    http::{self, StatusCode},
+    routing,
 };
-use tracing::Level;
+use serde_json::json;
+use tracing::{Level, Metadata};
 use vestibule::{
     mail::MailUrl,
     server::{config::Config, pipeline::Pipeline, routes::Routes},
 };
 
-use super::*;
-use crate::util::captured_log::CapturedLog;
+use crate::util::{App, Backend, Request, captured_log::CapturedLog, some_address};
 
 /// Requests of one kind from one address.
 const REQUESTS: usize = 20;
 
-/// Every path with its method: of the API, of the page's server functions, and one that doesn't exist.
-async fn routes(app: &App) -> Vec<(String, String)> {
-    let document = app.get("/api/openapi.json").send().await.json();
-    let paths = document["paths"].as_object().unwrap().clone();
-    let calls = paths.iter().flat_map(|(path, methods)| {
+/// A path with its method.
+#[derive(Debug)]
+struct Route {
+    method: String,
+    path: String,
+}
+
+impl Route {
+    fn new(method: &str, path: &str) -> Self {
         let path = path.replace("{id}", "018f2f3a-0000-7000-8000-000000000000");
-        methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone())).collect::<Vec<_>>()
-    });
-    let functions = endpoints().into_iter().map(|name| ("POST".to_owned(), format!("/fn/{name}")));
-    let pages = ["/", "/login", "/account", "/nothing"].map(|path| ("GET".to_owned(), path.to_owned()));
-    calls.chain(functions).chain(pages).collect()
-}
-
-/// The server functions, as the page names them.
-fn endpoints() -> Vec<String> {
-    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("http/log.rs") {
-                let text = std::fs::read_to_string(path).unwrap();
-                let names = text.split("endpoint = \"").skip(1).filter_map(|rest| rest.split('"').next());
-                found.extend(names.map(str::to_owned));
-            }
-        }
+        Self { method: method.to_uppercase(), path }
     }
-    assert!(found.iter().any(|name| name == "login"), "{found:?}");
-    found
 }
 
-/// The kinds of requests, which are rejected or not.
-const WAYS: [&str; 8] = ["bare", "empty", "junk", "filled", "no token", "old proof", "other host", "other site"];
+/// The API's calls, the page's server functions, some pages, and a path that doesn't exist.
+async fn routes(app: &App) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for (path, methods) in app.document().await["paths"].as_object().unwrap() {
+        routes.extend(methods.as_object().unwrap().keys().map(|method| Route::new(method, path)));
+    }
+    let functions = app.pipeline.routes().paths().iter().filter(|path| path.starts_with("/fn/"));
+    routes.extend(functions.map(|path| Route::new("POST", path)));
+    for function in ["/fn/login", "/fn/export"] {
+        assert!(routes.iter().any(|route| route.path == function), "{function}: {routes:?}");
+    }
+    routes.extend(["/", "/login", "/account", "/nothing"].map(|path| Route::new("GET", path)));
+    routes
+}
 
-fn request(app: &App, (method, path): &(String, String), way: &str, token: &str) -> crate::util::Request {
-    let call = app.request(method, path);
-    let filled = json!({
+/// A kind of request, which is rejected or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    NoBody,
+    EmptyBody,
+    NotJson,
+    AllFields,
+    InvalidToken,
+    OldProof,
+    OtherHost,
+    OtherSite,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::NoBody,
+    Kind::EmptyBody,
+    Kind::NotJson,
+    Kind::AllFields,
+    Kind::InvalidToken,
+    Kind::OldProof,
+    Kind::OtherHost,
+    Kind::OtherSite,
+];
+
+/// A request of a kind. The token belongs to a session whose password was confirmed long ago.
+fn request(app: &App, route: &Route, kind: Kind, token: &str) -> Request {
+    let request = app.request(&route.method, &route.path);
+    let fields = json!({
         "email": "nobody@example.org", "username": "nobody", "password": "wrong", "new_email": "new@example.org",
-        "current_password": "wrong", "new_password": "short", "token": "vsl_nothing", "name": "x", "scope": "read", "days": 1,
+        "current_password": "wrong", "new_password": "short", "token": "vsl_nothing", "name": "x", "scope": "read",
+        "days": 1,
     });
-    match way {
-        "bare" => call,
-        "empty" => call.body("application/json", "{}"),
-        "junk" => call.body("text/plain", "{"),
-        "filled" => call.body("application/json", filled.to_string()),
-        "no token" => call.bearer("vst_nothing").body("application/json", filled.to_string()),
-        "old proof" => call.bearer(token).body("application/json", filled.to_string()),
-        "other host" => call.replace_host("other.example"),
-        _ => call.header("sec-fetch-site", "cross-site").body("application/json", "{}"),
+    match kind {
+        Kind::NoBody => request,
+        Kind::EmptyBody => request.json(&json!({})),
+        Kind::NotJson => request.body("text/plain", "{"),
+        Kind::AllFields => request.json(&fields),
+        Kind::InvalidToken => request.bearer("vst_nothing").json(&fields),
+        Kind::OldProof => request.bearer(token).json(&fields),
+        Kind::OtherHost => request.replace_host("other.example"),
+        Kind::OtherSite => request.header("sec-fetch-site", "cross-site").json(&json!({})),
     }
+}
+
+/// What the log contains by default.
+fn is_logged(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && *metadata.level() <= Level::INFO && metadata.target().starts_with("vestibule")
+}
+
+fn is_warning(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && *metadata.level() <= Level::WARN
 }
 
 #[tokio::test]
-async fn no_stranger_writes_a_line_into_the_log_with_each_request_r112() {
+async fn repeated_requests_do_not_each_write_a_log_line_r112() {
     let mut checked = 0;
     for mail in ["off", "folder:mail"] {
         let app = App::start_with(Backend::Sqlite, |config| config.mail.url = MailUrl::parse(mail).unwrap()).await;
-        app.register("ann").await;
+        let ann = app.register("ann").await;
         for route in routes(&app).await {
-            for way in WAYS {
-                let token = if way == "old proof" { app.token("ann").await } else { String::new() };
+            for kind in KINDS {
+                // A request may end the session, so each route has its own.
+                let token = if kind == Kind::OldProof { ann.log_in().await.token } else { String::new() };
                 app.clock.advance(Duration::from_mins(11));
                 let address = some_address();
-                let relevant = |metadata: &tracing::Metadata<'_>| {
-                    metadata.is_event()
-                        && *metadata.level() <= Level::INFO
-                        && metadata.target().starts_with("vestibule")
-                };
-                let (captured, listening) = CapturedLog::listen(relevant);
+                let (captured, listening) = CapturedLog::listen(is_logged);
                 for _ in 0..REQUESTS {
-                    request(&app, &route, way, &token).from(&address).send().await;
+                    request(&app, &route, kind, &token).from(&address).await;
                 }
                 drop(listening);
                 let lines = captured.take();
-                assert!(lines.len() < REQUESTS, "{route:?}, {way}, mail {mail}: {lines:#?}");
+                assert!(lines.len() < REQUESTS, "{route:?}, {kind:?}, mail {mail}: {lines:#?}");
                 checked += 1;
             }
         }
@@ -101,22 +128,31 @@ async fn no_stranger_writes_a_line_into_the_log_with_each_request_r112() {
     assert!(checked > 500, "{checked}");
 }
 
+/// Sends [`REQUESTS`] requests. Returns the lines of the log.
+async fn log_of(pipeline: &Pipeline, path: &str) -> Vec<String> {
+    let (captured, listening) = CapturedLog::listen(is_warning);
+    for _ in 0..REQUESTS {
+        let request = http::Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
+        pipeline.handle(request).await;
+    }
+    drop(listening);
+    captured.take()
+}
+
 #[tokio::test]
-async fn answers_of_a_busy_server_are_one_line_and_faults_one_each_r112() {
-    let status = |status| axum::routing::get(async move || status);
-    let routes = axum::Router::new()
-        .route("/busy", status(StatusCode::SERVICE_UNAVAILABLE))
-        .route("/broken", status(StatusCode::INTERNAL_SERVER_ERROR));
+async fn repeated_503s_are_logged_once_and_each_500_is_logged_r112() {
+    let respond = |status| routing::get(async move || status);
+    let routes = Router::new()
+        .route("/busy", respond(StatusCode::SERVICE_UNAVAILABLE))
+        .route("/broken", respond(StatusCode::INTERNAL_SERVER_ERROR));
     let config = Config::load(None, []).unwrap();
     let pipeline = Pipeline::new(Routes::from(routes), &Arc::default(), &config.server);
-    for (path, status, lines) in [("/busy", "status: 503", 1), ("/broken", "status: 500", REQUESTS)] {
-        let (captured, listening) =
-            CapturedLog::listen(|metadata| metadata.is_event() && *metadata.level() <= Level::WARN);
-        for _ in 0..REQUESTS {
-            pipeline.handle(Request::get(path).header("host", "localhost").body(Body::empty()).unwrap()).await;
-        }
-        drop(listening);
-        let logged = captured.take();
-        assert!(logged.len() == lines && logged.iter().all(|line| line.contains(status)), "{logged:?}");
-    }
+
+    let busy = log_of(&pipeline, "/busy").await;
+    assert_eq!(busy.len(), 1, "{busy:?}");
+    assert!(busy[0].contains("status: 503"), "{busy:?}");
+
+    let broken = log_of(&pipeline, "/broken").await;
+    assert_eq!(broken.len(), REQUESTS, "{broken:?}");
+    assert!(broken.iter().all(|line| line.contains("status: 500")), "{broken:?}");
 }

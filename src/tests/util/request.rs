@@ -114,7 +114,8 @@ impl Request {
     pub async fn send(self) -> Response {
         let request = self.builder.body(self.body).unwrap();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = Response::read(self.pipeline.handle(request).await).await;
+        let line = format!("{method} {} {:?}", request.uri(), request.headers());
+        let response = Response { request: line, ..Response::read(self.pipeline.handle(request).await).await };
         document::expect(&self.pipeline, &method, &path, &response).await;
         response
     }
@@ -132,6 +133,8 @@ impl IntoFuture for Request {
 /// A response.
 #[derive(Debug)]
 pub struct Response {
+    /// The request without its body, which the message of a failed assertion shows.
+    request: String,
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
@@ -143,7 +146,7 @@ impl Response {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 1 << 22).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Self { status: parts.status, headers: parts.headers, text, bytes }
+        Self { request: String::new(), status: parts.status, headers: parts.headers, text, bytes }
     }
 
     #[track_caller]
@@ -187,7 +190,7 @@ impl Response {
 
     #[track_caller]
     pub fn assert_status(&self, status: u16) -> &Self {
-        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.status.as_u16(), status, "{}: {}", self.request, self.text);
         self
     }
 
@@ -208,6 +211,31 @@ impl Response {
     #[track_caller]
     pub fn assert_contains(&self, text: &str) -> &Self {
         assert!(self.text.contains(text), "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_not_contains(&self, text: &str) -> &Self {
+        assert!(!self.text.contains(text), "{}: {}", self.request, self.text);
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_header(&self, name: &str, value: &str) -> &Self {
+        let found = self.headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(found, Some(value), "{name}: {}", self.request);
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_header_contains(&self, name: &str, part: &str) -> &Self {
+        assert!(self.header(name).contains(part), "{name}: {:?}: {}", self.header(name), self.request);
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_no_header(&self, name: &str) -> &Self {
+        assert!(!self.headers.contains_key(name), "{name}: {:?}: {}", self.header(name), self.request);
         self
     }
 }
