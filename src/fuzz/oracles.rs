@@ -19,7 +19,11 @@ use vestibule::{
     service::passwords::{Candidate, StoredHash, Words},
 };
 
-use crate::util::{App, Backend, PASSWORD, Response, some_address};
+use crate::util::{
+    App, Backend, PASSWORD, Response,
+    actors::{Client, Device, Script},
+    some_address,
+};
 
 /// Checks one input.
 pub type Oracle = fn(&[u8]);
@@ -229,8 +233,8 @@ struct Host {
     runtime: Runtime,
     app: App,
     users: u32,
-    session: String,
-    access: String,
+    device: Device,
+    script: Script,
 }
 
 static HOST: Mutex<Option<Host>> = Mutex::new(None);
@@ -276,23 +280,17 @@ impl Host {
             // As cheap as argon2 allows, because this oracle is about the code before the hashing.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         }));
-        let mut host = Self { runtime, app, users: 0, session: String::new(), access: String::new() };
-        host.add_user();
-        host
+        let (device, script) = runtime.block_on(log_in(&app, 1));
+        Self { runtime, app, users: 1, device, script }
     }
 
-    /// Registers a new user, because the previous one may have changed the password or deleted the account.
-    fn add_user(&mut self) {
+    /// Registers a new user if the previous one has changed the password or deleted the account.
+    fn replace_user(&mut self) {
+        if self.runtime.block_on(self.device.get("me/").send()).status == 200 {
+            return;
+        }
         self.users += 1;
-        // Earlier requests must not cause rate limits.
-        self.app.clock.advance(Duration::from_mins(20));
-        let name = format!("ann{}", self.users);
-        self.runtime.block_on(self.app.register(&name));
-        self.session = self.runtime.block_on(self.app.token(&name));
-        let request = json!({ "name": "fuzz", "scope": "read", "days": 366 });
-        let created =
-            self.runtime.block_on(self.app.ask("POST", "/api/accounts/tokens/", &self.session, &request)).json();
-        created["token"].as_str().expect("a token").clone_into(&mut self.access);
+        (self.device, self.script) = self.runtime.block_on(log_in(&self.app, self.users));
     }
 
     fn send(&self, path: &str, body: Vec<u8>, token: Option<&str>) -> Response {
@@ -306,6 +304,15 @@ impl Host {
     }
 }
 
+/// Registers a user, logs in and creates an access token.
+async fn log_in(app: &App, number: u32) -> (Device, Script) {
+    // Earlier requests must not cause rate limits.
+    app.clock.advance(Duration::from_mins(20));
+    let device = app.register(&format!("ann{number}")).await.log_in().await;
+    let script = device.script(&device.try_create_access_token("fuzz", "read", 366).await);
+    (device, script)
+}
+
 /// Any body results in success or a client error, never in a server error. If an email has an account, no other
 /// spelling of it can be registered.
 pub fn body(data: &[u8]) {
@@ -315,8 +322,8 @@ pub fn body(data: &[u8]) {
     let path = PATHS[usize::from(*choice) % PATHS.len()];
     let token = match choice >> 5 & 3 {
         0 => None,
-        1 => Some(host.access.clone()),
-        _ => Some(host.session.clone()),
+        1 => Some(host.script.token.clone()),
+        _ => Some(host.device.token.clone()),
     };
     let answer = host.send(path, body.to_vec(), token.as_deref());
     let status = answer.status.as_u16();
@@ -334,7 +341,5 @@ pub fn body(data: &[u8]) {
         }
     }
 
-    if host.runtime.block_on(host.app.me(&host.session)) != 200 {
-        host.add_user();
-    }
+    host.replace_user();
 }

@@ -39,24 +39,8 @@ impl App {
         self.send("api_register/", &json!({ "email": email, "username": username, "password": PASSWORD }))
     }
 
-    fn verify_email(&self, link: &str, password: &str) -> Request {
-        self.send("verify_email/", &json!({ "token": link, "password": password }))
-    }
-
     fn forgot_password(&self, email: &str) -> Request {
         self.send("forgot_password/", &json!({ "email": email }))
-    }
-
-    fn reset_password(&self, link: &str, new: &str) -> Request {
-        self.send("reset_password/", &json!({ "token": link, "new_password": new }))
-    }
-
-    fn confirm_email(&self, link: &str, password: &str) -> Request {
-        self.send("confirm_email/", &json!({ "token": link, "password": password }))
-    }
-
-    fn undo_email(&self, link: &str, new: &str) -> Request {
-        self.send("undo_email/", &json!({ "token": link, "new_password": new }))
     }
 
     /// Whether a link works, as the page asks.
@@ -111,11 +95,6 @@ impl App {
 
 /// The mail server and the operator.
 impl App {
-    /// The link in the one mail that arrives.
-    async fn deliver_link(&self) -> String {
-        token_of(&self.deliver_one().await)
-    }
-
     /// Sends every mail that is due. None arrives.
     #[track_caller]
     fn assert_no_mail(&self) -> impl Future<Output = ()> {
@@ -152,12 +131,6 @@ impl App {
     async fn operate(&self, command: Command) {
         let reply = self.service.run_admin_command(command).await;
         assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
-    }
-}
-
-impl User {
-    fn forgot_password(&self) -> Request {
-        self.post("forgot_password/", &json!({ "email": self.email() }))
     }
 }
 

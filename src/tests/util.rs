@@ -22,9 +22,8 @@ use std::{
 
 pub use self::request::{Request, Response, Server, some_address};
 use self::{gate::Gate, mail_capture::MailCapture};
-use axum::http::StatusCode;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
@@ -61,30 +60,6 @@ pub const PASSWORD: &str = "tidal marmot kettle";
 
 /// Another strong password.
 pub const NEW: &str = "walrus orchard lantern";
-
-/// Runs a test on SQLite and on PostgreSQL, as two tests.
-#[macro_export]
-macro_rules! on_both {
-    ($(#[$meta:meta])* async fn $name:ident($app:ident: App) $body:block) => {
-        mod $name {
-            use super::*;
-
-            async fn body($app: App) $body
-
-            $(#[$meta])*
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                body(App::start(Backend::Sqlite).await).await;
-            }
-
-            $(#[$meta])*
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() {
-                body(App::start(Backend::Postgres).await).await;
-            }
-        }
-    };
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -300,36 +275,6 @@ impl App {
     /// A request without a token.
     pub fn request(&self, method: &str, path: &str) -> Request {
         self.server.request(method, path)
-    }
-
-    /// Sends a request with a token, from a fresh address.
-    pub async fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> Response {
-        self.request(method, path).json(body).bearer(token).with_fresh_address().await
-    }
-
-    /// Logs in with [`PASSWORD`], from a fresh address, and returns the token.
-    pub async fn token(&self, who: &str) -> String {
-        let response = self.log_in(who, PASSWORD).await;
-        assert_eq!(response.status, 200, "{}", response.text);
-        response.json()["token"].as_str().unwrap().to_owned()
-    }
-
-    /// Confirms the password, and returns the session's new token.
-    pub async fn proof(&self, token: &str) -> String {
-        let mut device = self.device(token);
-        device.confirm_password().await;
-        device.token
-    }
-
-    /// Tries to log in, from a fresh address.
-    pub async fn log_in(&self, who: &str, password: &str) -> Response {
-        let body = json!({ "email": who, "password": password });
-        self.post("/api/accounts/api_auth/", &body).from(&some_address()).send().await
-    }
-
-    /// The status of `GET me/` with a token.
-    pub async fn me(&self, token: &str) -> StatusCode {
-        self.get("/api/accounts/me/").bearer(token).send().await.status
     }
 }
 

@@ -1,108 +1,169 @@
-//! Attempts that are interrupted, swept, or counted under another name.
+//! Attempts that are cancelled, swept, or counted under another name.
 
-use sqlx::Executor;
+use std::time::Duration;
+
+use sqlx::{Connection, Executor};
 use vestibule::{
     domain::time::Timestamp,
     store::{Cutoffs, Expired},
 };
 
-use super::*;
+use super::{HOME, LONGEST_WAIT};
+use crate::util::{App, Backend, PASSWORD, Request, Response, is_lock_awaited, macros::both, until};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_that_is_broken_off_while_its_session_begins_is_settled_once_r87() {
-    let app = App::start(Backend::Postgres).await;
-    app.register("ann").await;
-    assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
-    let key = app.known_network_key("ann").await;
-    let another = app.store.reserve_login(&key, app.service.policy().account, app.now()).await.unwrap();
-    assert_eq!(another, Reservation::Now);
-    let DatabaseUrl::Postgres(url) = &app.config.database.url else { panic!("PostgreSQL") };
-    let mut holder = PgConnection::connect(url).await.unwrap();
-    sqlx::query("BEGIN").execute(&mut holder).await.unwrap();
-    // A login counts its attempt without this lock, and needs it to create its session.
-    sqlx::query("SELECT id FROM users FOR UPDATE").execute(&mut holder).await.unwrap();
-    let mut observer = app.observer().await;
-    let mut broken_off = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
+both! {
+    an_attempt_lost_in_a_crash_counts_as_failed_later_r87,
+    a_cancelled_login_is_settled_r87,
+    a_login_cancelled_while_waiting_adds_no_failure_r87,
+    a_sweep_keeps_attempts_in_progress_r87,
+    a_new_username_allows_no_further_guesses_r87,
+}
+
+impl App {
+    /// The key that counts an account's failed logins from the one network that it knows.
+    async fn known_network_key(&self, username: &str) -> String {
+        let sql = "SELECT key FROM known_networks JOIN users ON users.id = user_id WHERE username_key = $1";
+        self.query_text(sql, username).await
+    }
+
+    /// The number of attempts in progress.
+    async fn count_reserved(&self, key: &str) -> i64 {
+        let sql = "SELECT CAST(COALESCE(MAX(reserved), 0) AS TEXT) FROM account_throttles WHERE key = $1";
+        self.query_text(sql, key).await.parse().unwrap()
+    }
+
+    /// The number of stored failures.
+    async fn count_failures(&self, key: &str) -> i64 {
+        let sql = "SELECT CAST(COALESCE(MAX(failures), 0) AS TEXT) FROM account_throttles WHERE key = $1";
+        self.query_text(sql, key).await.parse().unwrap()
+    }
+
+    async fn count_sessions(&self, username: &str) -> i64 {
+        let sql = "SELECT CAST(COUNT(*) AS TEXT) FROM sessions JOIN users ON users.id = user_id \
+                   WHERE username_key = $1";
+        self.query_text(sql, username).await.parse().unwrap()
+    }
+}
+
+/// Sends a request, and cancels it once a condition holds. Returns its response if that came before.
+async fn cancel_once(request: Request, what: &str, condition: impl AsyncFnMut() -> bool) -> Option<Response> {
     tokio::select! {
         biased;
-        () = until("the login waits", async || is_lock_awaited(&mut observer).await) => {}
-        answer = &mut broken_off => panic!("it ended before: {}", answer.text),
-    }
-    drop(broken_off);
-    sqlx::query("ROLLBACK").execute(&mut holder).await.unwrap();
-    let sessions =
-        "SELECT CAST(COUNT(*) AS TEXT) FROM sessions JOIN users ON users.id = user_id WHERE username_key = $1";
-    until("its session", async || app.query(sessions, "ann").await == "2").await;
-    assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
-    assert_eq!(app.reserved(&key).await, 1, "the other attempt is still in progress");
-}
-
-on_both! {
-    async fn a_login_that_goes_away_while_it_waits_costs_nothing_r87(app: App) {
-        let rule = app.service.policy().account;
-        app.register("ann").await;
-        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
-        let key = app.known_network_key("ann").await;
-        for _ in 0..5 {
-            assert_eq!(app.store.reserve_login(&key, rule, app.now()).await.unwrap(), Reservation::Now);
-        }
-        let counted = "SELECT CAST(full_at AS TEXT) FROM address_throttles WHERE key = $1";
-        let before = app.query(counted, "login:192.0.2.7").await;
-        let mut gone = Box::pin(app.log_in_from(HOME, "ann", PASSWORD));
-        tokio::select! {
-            biased;
-            () = until("the login waits", async || app.query(counted, "login:192.0.2.7").await != before) => {}
-            answer = &mut gone => panic!("it didn't wait: {}", answer.text),
-        }
-        drop(gone);
-        for _ in 0..5 {
-            app.store.settle_failed(&key, rule, app.now()).await.unwrap();
-        }
-        assert_eq!((app.reserved(&key).await, app.failures(&key).await), (0, 5));
-        app.clock.advance(rule.first_delay);
-        assert_eq!(app.log_in_from(HOME, "ann", PASSWORD).await.status, 200);
+        () = until(what, condition) => None,
+        response = request.send() => Some(response),
     }
 }
 
-on_both! {
-    async fn a_sweep_leaves_attempts_that_are_under_way_r87(app: App) {
-        let mut app = app;
-        let (mut maintenance, rule) = (app.maintenance.take().unwrap(), app.service.policy().account);
-        let reserve = async |key: &str| assert_eq!(app.store.reserve_login(key, rule, app.now()).await.unwrap(), Reservation::Now);
-        for key in ["before", "after"] {
-            reserve(key).await;
-            app.store.settle_failed(key, rule, app.now()).await.unwrap();
-        }
-        let moment = Duration::from_secs(1);
-        app.clock.advance(rule.reset_after.saturating_sub(moment));
-        reserve("before").await;
-        app.clock.advance(2 * moment);
-        maintenance.sweep_all().await.unwrap();
-        assert_eq!(app.reserved("before").await, 1, "failures are forgotten while an attempt is in progress");
-        app.clock.advance(rule.settled_within.saturating_sub(moment));
-        reserve("after").await;
-        app.clock.advance(moment);
-        maintenance.sweep_all().await.unwrap();
-        assert_eq!(app.reserved("after").await, 1, "failures were forgotten before the attempt");
-    }
+async fn an_attempt_lost_in_a_crash_counts_as_failed_later_r87(app: App) {
+    let app = app.with_hashing_timeout(Duration::from_millis(100)).await;
+    let ann = app.register("ann").await;
+    ann.assert_can_log_in_from(HOME, PASSWORD).await;
+    let key = app.known_network_key("ann").await;
+    // The state after a server ends during five logins.
+    app.reserve_attempts(&key, 5).await;
+    // A login waits for their end, in vain.
+    assert_eq!(ann.try_log_in(PASSWORD).from(HOME).await.assert_rate_limited(), 1);
+
+    app.clock.advance(app.service.policy().account.settled_within);
+    // Five wrong passwords may have been tried.
+    ann.assert_rate_limited_from(HOME, PASSWORD).await;
+    app.clock.advance(Duration::from_secs(1));
+    ann.assert_can_log_in_from(HOME, PASSWORD).await;
 }
 
-on_both! {
-    async fn a_new_name_gives_no_further_guesses_r87(app: App) {
-        app.register("ann").await;
-        let token = app.token("ann").await;
-        app.guess_up_to_the_longest_wait("ann").await;
-        assert_eq!(app.guesses("anna", 1).await, [400]);
-        let token = app.proof(&token).await;
-        let renamed = app.ask("POST", "/api/accounts/change_username/", &token, &json!({ "username": "anna" })).await;
-        assert_eq!(renamed.status, 200, "{}", renamed.text);
-        app.clock.advance(Duration::from_mins(15));
-        assert_eq!(app.guesses("anna", 2).await, [400, 429]);
+async fn a_cancelled_login_is_settled_r87(app: App) {
+    let ann = app.register("ann").await;
+    ann.assert_can_log_in_from(HOME, PASSWORD).await;
+    let key = app.known_network_key("ann").await;
+    for _ in 0..5 {
+        let login = ann.try_log_in(PASSWORD).from(HOME);
+        let early = cancel_once(login, "it is counted", async || app.count_reserved(&key).await > 0).await;
+        if let Some(response) = early {
+            response.assert_status(200);
+        }
+        until("the attempt is settled", async || app.count_reserved(&key).await == 0).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sweep_waits_for_no_row_that_another_transaction_holds() {
+async fn a_login_cancelled_as_its_session_starts_is_settled_once_r87() {
+    let app = App::start(Backend::Postgres).await;
+    let ann = app.register("ann").await;
+    ann.assert_can_log_in_from(HOME, PASSWORD).await;
+    let key = app.known_network_key("ann").await;
+    app.reserve_attempts(&key, 1).await;
+
+    let (mut other, mut observer) = (app.observer().await, app.observer().await);
+    let mut holder = other.begin().await.unwrap();
+    // A login counts its attempt without this lock, and needs it to create its session.
+    holder.execute("SELECT id FROM users FOR UPDATE").await.unwrap();
+    let login = ann.try_log_in(PASSWORD).from(HOME);
+    let early = cancel_once(login, "the login waits", async || is_lock_awaited(&mut observer).await).await;
+    assert!(early.is_none(), "{early:?}");
+    holder.rollback().await.unwrap();
+
+    until("its session", async || app.count_sessions("ann").await == 2).await;
+    ann.assert_can_log_in_from(HOME, PASSWORD).await;
+    assert_eq!(app.count_reserved(&key).await, 1, "the other attempt is still in progress");
+}
+
+async fn a_login_cancelled_while_waiting_adds_no_failure_r87(app: App) {
+    let rule = app.service.policy().account;
+    let ann = app.register("ann").await;
+    ann.assert_can_log_in_from(HOME, PASSWORD).await;
+    let key = app.known_network_key("ann").await;
+    app.reserve_attempts(&key, 5).await;
+
+    let logins_at_home = async || {
+        app.query_text("SELECT CAST(full_at AS TEXT) FROM address_throttles WHERE key = $1", "login:192.0.2.7").await
+    };
+    let before = logins_at_home().await;
+    let login = ann.try_log_in(PASSWORD).from(HOME);
+    let early = cancel_once(login, "the login waits", async || logins_at_home().await != before).await;
+    assert!(early.is_none(), "{early:?}");
+
+    for _ in 0..5 {
+        app.store.settle_failed(&key, rule, app.now()).await.unwrap();
+    }
+    assert_eq!(app.count_reserved(&key).await, 0);
+    assert_eq!(app.count_failures(&key).await, 5);
+    app.clock.advance(rule.first_delay);
+    ann.assert_can_log_in_from(HOME, PASSWORD).await;
+}
+
+async fn a_sweep_keeps_attempts_in_progress_r87(mut app: App) {
+    let (mut maintenance, rule) = (app.maintenance.take().unwrap(), app.service.policy().account);
+    for key in ["before", "after"] {
+        app.reserve_attempts(key, 1).await;
+        app.store.settle_failed(key, rule, app.now()).await.unwrap();
+    }
+    let moment = Duration::from_secs(1);
+    app.clock.advance(rule.reset_after.saturating_sub(moment));
+    app.reserve_attempts("before", 1).await;
+    app.clock.advance(2 * moment);
+    maintenance.sweep_all().await.unwrap();
+    assert_eq!(app.count_reserved("before").await, 1, "failures are forgotten while an attempt is in progress");
+
+    app.clock.advance(rule.settled_within.saturating_sub(moment));
+    app.reserve_attempts("after", 1).await;
+    app.clock.advance(moment);
+    maintenance.sweep_all().await.unwrap();
+    assert_eq!(app.count_reserved("after").await, 1, "failures were forgotten before the attempt");
+}
+
+async fn a_new_username_allows_no_further_guesses_r87(app: App) {
+    let (ann, anna) = (app.register("ann").await, app.user("anna"));
+    let mut phone = ann.log_in().await;
+    app.pass_longest_wait(&ann).await;
+    anna.guess_times(1).await;
+    phone.confirm_password().await;
+    phone.change_username("anna").await.assert_status(200);
+    app.clock.advance(LONGEST_WAIT);
+    anna.assert_guesses_left(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_skips_rows_locked_by_another_transaction() {
     let app = App::start(Backend::Postgres).await;
     app.register("ann").await;
     let (mut holder, keys) = (app.observer().await, ["free".to_owned(), "held".to_owned()]);

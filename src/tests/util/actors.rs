@@ -55,6 +55,29 @@ impl App {
     }
 }
 
+/// Requests with a link from a mail, which anybody can send.
+impl App {
+    pub fn verify_email(&self, link: &str, password: &str) -> Request {
+        self.follow("verify_email/", &json!({ "token": link, "password": password }))
+    }
+
+    pub fn reset_password(&self, link: &str, new: &str) -> Request {
+        self.follow("reset_password/", &json!({ "token": link, "new_password": new }))
+    }
+
+    pub fn confirm_email(&self, link: &str, password: &str) -> Request {
+        self.follow("confirm_email/", &json!({ "token": link, "password": password }))
+    }
+
+    pub fn undo_email(&self, link: &str, new: &str) -> Request {
+        self.follow("undo_email/", &json!({ "token": link, "new_password": new }))
+    }
+
+    fn follow(&self, path: &str, body: &Value) -> Request {
+        self.post(path, body).with_fresh_address()
+    }
+}
+
 impl User {
     pub fn email(&self) -> String {
         format!("{}@example.org", self.name)
@@ -86,6 +109,11 @@ impl User {
     #[track_caller]
     pub fn assert_cannot_log_in(&self, password: &str) -> impl Future<Output = ()> {
         assert_status(self.try_log_in(password), 400)
+    }
+
+    /// Requests a link to a new password.
+    pub fn forgot_password(&self) -> Request {
+        self.post("forgot_password/", &json!({ "email": self.email() }))
     }
 
     /// A request without a token.
@@ -248,7 +276,7 @@ impl Device {
 
 /// Sends a request. A failure shows the line of the test, which a panic inside a future doesn't.
 #[track_caller]
-fn assert_status(request: Request, status: u16) -> impl Future<Output = ()> {
+pub fn assert_status(request: Request, status: u16) -> impl Future<Output = ()> {
     let line = Location::caller();
     async move {
         let response = request.await;

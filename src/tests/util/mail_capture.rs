@@ -53,6 +53,11 @@ impl App {
         assert_eq!(messages.len(), 1, "{messages:?}");
         messages.remove(0)
     }
+
+    /// The link in the one mail that arrives.
+    pub async fn deliver_link(&self) -> String {
+        token_of(&self.deliver_one().await)
+    }
 }
 
 /// The token in a mail's link.
