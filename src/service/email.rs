@@ -38,8 +38,8 @@ impl Service {
         let (hash, link, user) = self.follow(caller, link, &[LinkKind::Verify]).await?;
         let (stored, _slot) = self.passwords.verify_current(caller, &user, KnownBy::Link, password).await?;
         let network = self.rate_limits.known_network(caller, &user.id);
-        let redemption = Redemption { hash, link, password_hash: stored, network };
-        if !self.store.verify_email(redemption, self.clock.now()).await? {
+        let redemption = Redemption { hash, link, network };
+        if !self.store.verify_email(redemption, stored, self.clock.now()).await? {
             return Err(self.link_error(&hash).await);
         }
         tracing::info!(user = %user.id, "email confirmed");
@@ -103,8 +103,8 @@ impl Service {
         let notice = self.outbox.new_mail(MailKind::EmailChanged);
         let change = self.email_change(&user, address_of(&link)?);
         let network = self.rate_limits.known_network(caller, &user.id);
-        let redemption = Redemption { hash, link: link.clone(), password_hash: stored, network };
-        let moved = self.store.move_email(redemption, change, notice).await?;
+        let redemption = Redemption { hash, link: link.clone(), network };
+        let moved = self.store.move_email(redemption, stored, change, notice).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
     }
@@ -123,18 +123,18 @@ impl Service {
         let password = self.passwords.judge_and_hash(Some(caller), &restored, Field::NewPassword, password).await?;
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
         let squatter = holder.filter(|holder| holder.id != user.id);
-        let squatter =
-            squatter.map(|squatter| Squatter { left: self.rate_limits.release_username(&squatter), user: squatter.id });
+        let squatter = squatter
+            .map(|squatter| Squatter { failures: self.rate_limits.release_username(&squatter), user: squatter.id });
         let (change, notice) = (self.email_change(&user, email), self.outbox.new_mail(MailKind::EmailUndone));
         let network = self.rate_limits.known_network(caller, &user.id);
-        let redemption = Redemption { hash, link: link.clone(), password_hash: password, network };
-        let moved = self.store.undo_email(redemption, change, squatter, notice).await?;
+        let redemption = Redemption { hash, link: link.clone(), network };
+        let moved = self.store.undo_email(redemption, password, change, squatter, notice).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
     }
 
     fn email_change(&self, user: &User, email: Email) -> EmailChange {
-        EmailChange { held: self.rate_limits.inherit(&user.email, email.as_str()), email }
+        EmailChange { failures: self.rate_limits.inherit(&user.email, email.as_str()), email }
     }
 
     /// Returns why a link that was valid a moment ago was rejected: it was used, or a concurrent login rehashed the

@@ -29,8 +29,8 @@ impl Service {
         let password = self.passwords.judge_and_hash(Some(caller), &user, Field::NewPassword, password).await?;
         let notice = self.outbox.new_mail(MailKind::PasswordReset);
         let network = self.rate_limits.known_network(caller, &user.id);
-        let redemption = Redemption { hash, link, password_hash: password, network };
-        let ended = self.store.reset_password(redemption, notice).await?;
+        let redemption = Redemption { hash, link, network };
+        let ended = self.store.reset_password(redemption, password, notice).await?;
         let sessions_ended = ended.ok_or(AppError::LinkInvalid)?;
         self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, "password reset by mail");

@@ -19,8 +19,6 @@ pub struct Redemption {
     pub hash: TokenHash,
     /// The link, as it was found.
     pub link: Link,
-    /// The hash of the new password. For an operation that keeps the password: the hash that it must still have.
-    pub password_hash: String,
     /// The network of the request, which becomes known to the account.
     pub network: String,
 }
@@ -31,7 +29,7 @@ pub struct Redemption {
 pub struct EmailChange {
     pub email: Email,
     /// Strangers' failures with the previous email, which still apply to the account.
-    pub held: InheritFailures,
+    pub failures: InheritFailures,
 }
 
 /// An account that registered with somebody else's email and didn't confirm it.
@@ -40,7 +38,7 @@ pub struct Squatter {
     /// The account.
     pub user: String,
     /// Strangers' failures that remain with its username.
-    pub left: InheritFailures,
+    pub failures: InheritFailures,
 }
 
 /// The result of changing an email through a link.
@@ -68,7 +66,7 @@ impl Redemption {
 async fn evict_squatter(tx: &mut Tx<'_>, squatter: &Squatter, email: &Email) -> Result<(), Error> {
     let sql = "SELECT id FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
     if tx.exists(sql, values![&squatter.user, email.key()]).await? {
-        delete_account(tx, &squatter.user, &squatter.left).await?;
+        delete_account(tx, &squatter.user, &squatter.failures).await?;
     }
     Ok(())
 }
@@ -87,14 +85,19 @@ async fn next_change_at(tx: &mut Tx<'_>, user: &str, now: Timestamp) -> Result<T
 impl Store {
     /// Confirms an account's email through a link. Returns `false` if the link is invalid, or the password no longer
     /// has the given hash.
-    pub async fn verify_email(&self, redemption: Redemption, now: Timestamp) -> Result<bool, Error> {
+    pub async fn verify_email(
+        &self,
+        redemption: Redemption,
+        required_hash: String,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let verified = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let Redemption { link, password_hash, network, .. } = &redemption;
+                let Redemption { link, network, .. } = &redemption;
                 let user = &link.user_id;
                 tx.lock_user(user).await?;
                 let sql = "SELECT id FROM users WHERE id = $1 AND email = $2 AND password_hash = $3";
-                let unchanged = tx.exists(sql, values![user, &link.address, password_hash]).await?;
+                let unchanged = tx.exists(sql, values![user, &link.address, &required_hash]).await?;
                 if !unchanged || !redemption.redeem(tx, now).await? {
                     return Ok(false);
                 }
@@ -110,10 +113,15 @@ impl Store {
     /// every personal access token and other such links, and makes the network the only known one. Returns how many
     /// sessions ended. Returns `None`, and changes nothing, if the link is invalid or the account's email has
     /// changed.
-    pub async fn reset_password(&self, redemption: Redemption, notice: NewMail) -> Result<Option<u64>, Error> {
+    pub async fn reset_password(
+        &self,
+        redemption: Redemption,
+        new_hash: String,
+        notice: NewMail,
+    ) -> Result<Option<u64>, Error> {
         let reset = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let Redemption { link, password_hash, network, .. } = &redemption;
+                let Redemption { link, network, .. } = &redemption;
                 let (user, now) = (&link.user_id, notice.created_at);
                 tx.lock_user(user).await?;
                 let sql = "SELECT id FROM users WHERE id = $1 AND email = $2";
@@ -121,7 +129,7 @@ impl Store {
                 if !unchanged || !redemption.redeem(tx, now).await? {
                     return Ok(None);
                 }
-                set_password_hash(tx, user, password_hash).await?;
+                set_password_hash(tx, user, &new_hash).await?;
                 confirm_email(tx, user, now).await?;
                 enqueue_mail(tx, &notice, Some(user), "").await?;
                 let ended = end_access(tx, user).await?;
@@ -137,23 +145,24 @@ impl Store {
     pub async fn move_email(
         &self,
         redemption: Redemption,
+        required_hash: String,
         change: EmailChange,
         mut notice: NewMail,
     ) -> Result<MoveEmailOutcome, Error> {
         let moved = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let Redemption { link, password_hash, network, .. } = &redemption;
+                let Redemption { link, network, .. } = &redemption;
                 let (user, now) = (&link.user_id, notice.created_at);
                 tx.lock_user(user).await?;
                 let sql = "SELECT email, email_verified_at FROM users WHERE id = $1 AND password_hash = $2";
                 let before: Option<(String, Option<i64>)> =
-                    tx.fetch_optional(sql, values![user, password_hash]).await?;
+                    tx.fetch_optional(sql, values![user, &required_hash]).await?;
                 let Some((before, verified)) = before else { return Ok(false) };
                 if !redemption.redeem(tx, now).await? {
                     return Ok(false);
                 }
                 notice.created_at = next_change_at(tx, user, now).await?;
-                set_email(tx, user, &change.email, &change.held, now).await?;
+                set_email(tx, user, &change.email, &change.failures, now).await?;
                 revoke_links(tx, user).await?;
                 welcome(tx, user, network, now).await?;
                 // An unconfirmed email may be a typo and belong to a stranger, who must not learn the correct one.
@@ -173,13 +182,14 @@ impl Store {
     pub async fn undo_email(
         &self,
         redemption: Redemption,
+        new_hash: String,
         change: EmailChange,
         squatter: Option<Squatter>,
         notice: NewMail,
     ) -> Result<MoveEmailOutcome, Error> {
         let moved = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let Redemption { link, password_hash, network, .. } = &redemption;
+                let Redemption { link, network, .. } = &redemption;
                 let (user, now) = (&link.user_id, notice.created_at);
                 // In a fixed order, so that two transactions that lock the same accounts can't deadlock. Before the
                 // rows of these accounts, since a login locks its account first.
@@ -196,8 +206,8 @@ impl Store {
                     evict_squatter(tx, squatter, &change.email).await?;
                 }
                 let (before,): (String,) = tx.fetch_one("SELECT email FROM users WHERE id = $1", values![user]).await?;
-                set_email(tx, user, &change.email, &change.held, now).await?;
-                set_password_hash(tx, user, password_hash).await?;
+                set_email(tx, user, &change.email, &change.failures, now).await?;
+                set_password_hash(tx, user, &new_hash).await?;
                 let sql = "DELETE FROM links WHERE user_id = $1 AND kind = 'undo_email' AND created_at >= $2";
                 tx.execute(sql, values![user, link.created_at]).await?;
                 let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'email_changed' AND created_at >= $2";

@@ -347,10 +347,10 @@ async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome 
     let (email, at) = (Email::parse("ann@example.org").unwrap(), app.now());
     let inherit = || InheritFailures { from: String::new(), to: String::new(), since: at };
     let notice = NewMail { id: "notice".to_owned(), kind: MailKind::EmailUndone, created_at: at, due_at: at };
-    let squatter = Some(Squatter { user: squatter.to_owned(), left: inherit() });
-    let redemption = Redemption { hash, link, password_hash: String::new(), network: "network".to_owned() };
-    let change = EmailChange { email, held: inherit() };
-    app.store.undo_email(redemption, change, squatter, notice).await.unwrap()
+    let squatter = Some(Squatter { user: squatter.to_owned(), failures: inherit() });
+    let redemption = Redemption { hash, link, network: "network".to_owned() };
+    let change = EmailChange { email, failures: inherit() };
+    app.store.undo_email(redemption, String::new(), change, squatter, notice).await.unwrap()
 }
 
 /// A link that restores ann's former email.
