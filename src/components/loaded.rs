@@ -46,6 +46,12 @@ impl<T: Clone + Send + Sync> List<T> {
         self.lines.with(|lines| lines.as_ref().and_then(|lines| lines.as_ref().ok()).cloned().unwrap_or_default())
     }
 
+    /// The error, if loading failed.
+    #[must_use]
+    pub fn error(self) -> Option<AppError> {
+        self.lines.with(|lines| lines.as_ref()?.as_ref().err().cloned())
+    }
+
     /// The first line of the list.
     #[must_use]
     pub fn first(self) -> Option<T> {

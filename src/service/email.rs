@@ -74,22 +74,29 @@ impl Service {
     /// email has an account.
     pub async fn pending_email_change(&self, principal: &Principal) -> Result<Option<PendingEmailChange>, Error> {
         let change = self.store.pending_email_change(&principal.user().id, self.clock.now()).await?;
-        Ok(change.map(|EmailChangeRecord { address, created_at }| PendingEmailChange {
+        let allowed = |change: &EmailChangeRecord| {
+            Email::parse(&change.address).is_ok_and(|email| self.policy.registration.domains.check(&email).is_ok())
+        };
+        Ok(change.filter(allowed).map(|EmailChangeRecord { address, created_at }| PendingEmailChange {
             new_email: address,
             requested_at: Timestamp::from_millis(created_at).to_rfc3339(),
         }))
     }
 
-    /// Cancels the requested change of the user's email, if there is one. Its link is no longer valid.
-    pub async fn cancel_email_change(&self, writer: &Writer) -> Result<(), Error> {
-        let principal = writer.principal();
+    /// Cancels the requested change of the user's email. Its link is no longer valid. Returns `false` if there is no
+    /// such change: it was confirmed or cancelled before.
+    pub async fn cancel_email_change(&self, writer: &Writer) -> Result<bool, Error> {
+        let (user, token) = (writer.principal().user(), writer.principal().checked_token());
         // A request that changes nothing must not take the database writer.
-        if self.pending_email_change(principal).await?.is_none() {
-            return Ok(());
+        if !self.store.has_email_change(&user.id).await? {
+            self.require_active(&token).await?;
+            return Ok(false);
         }
-        self.store.cancel_email_change(&principal.checked_token()).await?.ok_or(AppError::SessionEnded)?;
-        tracing::info!(user = %principal.user().id, "email change cancelled");
-        Ok(())
+        let cancelled = self.store.cancel_email_change(&token).await?.ok_or(AppError::SessionEnded)?;
+        if cancelled {
+            tracing::info!(user = %user.id, "email change cancelled");
+        }
+        Ok(cancelled)
     }
 
     /// Changes an account's email to the one that the link was sent to, and returns it. The previous email is

@@ -13,7 +13,7 @@ use crate::{
         user_agent,
     },
     error::AppError,
-    store::{ActiveSessions, Session, SessionRecord},
+    store::{ActiveSessions, CheckedToken, Session, SessionRecord},
 };
 
 /// The shortest interval between two updates of a session's last use.
@@ -84,7 +84,7 @@ impl Service {
         // A request that changes nothing must not take the database writer: the wait would reveal other users'
         // activity.
         if !self.store.has_session(&user.id, &id).await? {
-            self.require_active(proven).await?;
+            self.require_active(&proven.checked_token()).await?;
             return Err(AppError::NotFound.into());
         }
         if !self.store.end_session_of(proven.checked_token(), &id).await?.ok_or(AppError::SessionEnded)? {
@@ -94,19 +94,15 @@ impl Service {
         Ok(())
     }
 
-    async fn require_active(&self, proven: &Proven) -> Result<(), Error> {
-        if self.store.is_token_active(&proven.checked_token()).await? {
-            Ok(())
-        } else {
-            Err(AppError::SessionEnded.into())
-        }
+    pub(super) async fn require_active(&self, token: &CheckedToken) -> Result<(), Error> {
+        if self.store.is_token_active(token).await? { Ok(()) } else { Err(AppError::SessionEnded.into()) }
     }
 
     /// Ends all of the user's sessions except the current one. Returns how many ended.
     pub async fn end_other_sessions(&self, proven: &Proven) -> Result<u64, Error> {
         let Session { user, id, .. } = proven.session();
         if !self.store.has_other_sessions(&user.id, id).await? {
-            self.require_active(proven).await?;
+            self.require_active(&proven.checked_token()).await?;
             return Ok(0);
         }
         let sessions = self.store.end_other_sessions(proven.checked_token()).await?.ok_or(AppError::SessionEnded)?;

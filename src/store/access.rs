@@ -46,13 +46,15 @@ async fn revoke_verify_links(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
 /// could still use them to take over the account.
 pub(super) async fn revoke_links(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
     tx.execute("DELETE FROM links WHERE user_id = $1 AND kind = 'reset'", values![user]).await?;
-    revoke_email_change(tx, user).await
+    revoke_email_change(tx, user).await.map(drop)
 }
 
-/// Revokes the link that changes the email, and deletes the queued mail that would contain one.
-pub(super) async fn revoke_email_change(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
-    tx.execute("DELETE FROM links WHERE user_id = $1 AND kind = 'change_email'", values![user]).await?;
-    tx.execute("DELETE FROM mails WHERE user_id = $1 AND kind = 'change_email'", values![user]).await.map(drop)
+/// Revokes the link that changes the email, and deletes the queued mail that would contain one. Returns whether there
+/// was one.
+pub(super) async fn revoke_email_change(tx: &mut Tx<'_>, user: &str) -> Result<bool, Error> {
+    let links = tx.execute("DELETE FROM links WHERE user_id = $1 AND kind = 'change_email'", values![user]).await?;
+    let mails = tx.execute("DELETE FROM mails WHERE user_id = $1 AND kind = 'change_email'", values![user]).await?;
+    Ok(links + mails > 0)
 }
 
 /// Revokes every token of an account. Used when its password is set without the old one.

@@ -211,24 +211,29 @@ impl Store {
     /// The latest requested change of an account's email: its mail is queued, or its link is valid. Whether the new
     /// email has an account makes no difference, because a link is stored in both cases.
     pub async fn pending_email_change(&self, user: &str, now: Timestamp) -> Result<Option<EmailChangeRecord>, Error> {
-        let sql = "SELECT address, created_at FROM mails WHERE user_id = $1 AND kind = $2 \
-                   UNION ALL SELECT address, created_at FROM links WHERE user_id = $1 AND kind = $2 \
-                       AND expires_at > $3 AND expires_at <= $4 \
+        let sql = "SELECT address, created_at FROM mails WHERE user_id = $1 AND kind = 'change_email' \
+                   UNION ALL SELECT address, created_at FROM links WHERE user_id = $1 AND kind = 'change_email' \
+                       AND expires_at > $2 AND expires_at <= $3 \
                    ORDER BY created_at DESC LIMIT 1";
-        let kind = LinkKind::ChangeEmail;
-        let latest_end = now.plus(kind.lifetime()).plus(CLOCK_TOLERANCE);
-        self.read(async |conn| conn.fetch_optional(sql, values![user, kind.name(), now, latest_end]).await).await
+        let latest_end = now.plus(LinkKind::ChangeEmail.lifetime()).plus(CLOCK_TOLERANCE);
+        self.read(async |conn| conn.fetch_optional(sql, values![user, now, latest_end]).await).await
     }
 
-    /// Revokes the requested change of an account's email, if there is one. Returns `None`, and changes nothing, if the
-    /// requesting session or token is no longer active.
-    pub async fn cancel_email_change(&self, checked: &CheckedToken) -> Result<Option<()>, Error> {
+    /// Whether [`Store::cancel_email_change`] would change anything. A link that is not valid now may become valid
+    /// after a correction of the clock.
+    pub async fn has_email_change(&self, user: &str) -> Result<bool, Error> {
+        let sql = "SELECT id FROM users WHERE id = $1 AND \
+                   (EXISTS (SELECT 1 FROM links WHERE user_id = $1 AND kind = 'change_email') \
+                    OR EXISTS (SELECT 1 FROM mails WHERE user_id = $1 AND kind = 'change_email'))";
+        self.read(async |conn| conn.exists(sql, values![user]).await).await
+    }
+
+    /// Revokes the requested change of an account's email. Returns whether there was one, or `None`, and changes
+    /// nothing, if the requesting session or token is no longer active.
+    pub async fn cancel_email_change(&self, checked: &CheckedToken) -> Result<Option<bool>, Error> {
         self.write(DURABLE, async |tx| {
             let active = lock_active(tx, checked).await?;
-            if active {
-                revoke_email_change(tx, &checked.user).await?;
-            }
-            Ok(active.then_some(()))
+            Ok(if active { Some(revoke_email_change(tx, &checked.user).await?) } else { None })
         })
         .await
     }

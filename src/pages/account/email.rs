@@ -6,7 +6,7 @@ use super::row::{Fact, OpenRow, Row, button_id};
 use crate::{
     browser::{dom, settings},
     components::{
-        action_status::ActionStatus,
+        action_status::{ActionStatus, ActionStatusLine},
         breakable::breakable,
         field::TextField,
         form::{FormAlert, FormButtons, FormState},
@@ -62,12 +62,12 @@ pub async fn pending_email_change() -> Result<Option<PendingEmailChange>, AppErr
     Ok(context.service().pending_email_change(&principal).await?)
 }
 
-/// Cancels the requested change of the email.
+/// Cancels the requested change of the email. Returns `false` if there is no such change.
 #[server(
     name = CancelEmailChange, prefix = "/fn", endpoint = "cancel_email_change", input = Json, output = Json,
     client = BearerTransport
 )]
-pub async fn cancel_email_change() -> Result<(), AppError> {
+pub async fn cancel_email_change() -> Result<bool, AppError> {
     use crate::{http::context::PageContext, service::Writer};
 
     let mut context = PageContext::from_request()?;
@@ -94,6 +94,7 @@ pub fn EmailRow(
             <Fact label="Email">
                 <Email status pending />
                 <p class="hint">"This service sends no email, so the address can't be changed here."</p>
+                <ActionStatusLine status />
             </Fact>
         });
     }
@@ -125,7 +126,7 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
             let confirmed = auth.session().is_some_and(|session| session.account.email_verified);
             let message = match (confirmed, settings::MAIL.get().as_str()) {
                 (true, _) => "Your email is already confirmed.",
-                (_, "kept") => "The email is in the server's mail folder. Open its link to confirm your address.",
+                (_, "folder") => "The email is in the server's mail folder. Open its link to confirm your address.",
                 _ => "Email sent. Open its link to confirm your address.",
             };
             status.end(sent.map(|()| message.to_owned()));
@@ -137,6 +138,18 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
         (!verified() && settings::MAIL.get() != "off").then(|| {
             view! {
                 <button class="link" type="button" on:click=resend>"Resend confirmation email"</button>
+            }
+        })
+    };
+    let retry = move |_| {
+        pending.reload();
+        dom::focus_id(button_id(ROW));
+    };
+    let load_error = move || {
+        pending.error().map(|error| {
+            view! {
+                <p class="hint" role="status">"A pending change couldn't be loaded. "{error.to_string()}</p>
+                <button class="link" type="button" on:click=retry>"Try again"</button>
             }
         })
     };
@@ -158,27 +171,45 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
         </p>
         {resend_button}
         {shown_change}
+        {load_error}
     }
 }
 
 /// The change of email that is not confirmed yet, and the button that cancels it.
 #[component]
 fn PendingChange(change: PendingEmailChange, status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoView {
+    let auth = AuthState::current();
     let cancel = move |_| {
         status.begin("Cancelling…");
         spawn_local(async move {
             let cancelled = cancel_email_change().await;
+            // The change may have been confirmed elsewhere.
+            auth.check().await;
             pending.reload();
             // The button disappears.
-            dom::focus_id(button_id(ROW));
-            status.end(cancelled.map(|()| "The change is cancelled. Your email stays the same.".to_owned()));
+            if settings::MAIL.get() == "off" {
+                dom::focus_heading();
+            } else {
+                dom::focus_id(button_id(ROW));
+            }
+            let email = auth.session().map(|session| session.account.email).unwrap_or_default();
+            status.end(cancelled.map(|cancelled| {
+                if cancelled {
+                    "The change is cancelled. Your email stays the same.".to_owned()
+                } else {
+                    ["There was no change to cancel. Your email is ", &email, "."].concat()
+                }
+            }));
         });
+    };
+    let next = if settings::MAIL.get() == "folder" {
+        ". The email with the link is in the server's mail folder."
+    } else {
+        ". Open the link in the email to that address."
     };
     view! {
         <p class="hint">
-            "Waiting for confirmation of "
-            <bdi translate="no">{breakable(&change.new_email)}</bdi>
-            ". Open the link in the email to that address."
+            "Waiting for confirmation of " <bdi translate="no">{breakable(&change.new_email)}</bdi> {next}
         </p>
         <button class="link" type="button" on:click=cancel>"Cancel the change"</button>
     }
@@ -196,7 +227,7 @@ fn EmailForm(
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let Some([email]) = form.begin([Field::NewEmail]) else { return };
-        let message = if settings::MAIL.get() == "kept" {
+        let message = if settings::MAIL.get() == "folder" {
             "The email with the link is in the server's mail folder. Your address changes when you open the link."
                 .into()
         } else {
