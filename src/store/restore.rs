@@ -241,7 +241,9 @@ impl Store {
             // Networks may have been forgotten since the backup. The next logins store them again.
             tx.execute(concat!(forget_failures_in!(), "(SELECT key FROM known_networks)"), &[]).await?;
             tx.execute("DELETE FROM known_networks", &[]).await?;
-            let mails = tx.execute("DELETE FROM mails WHERE created_at < $1", values![mails_before]).await?;
+            // A queued mail about a change of email becomes a link, which may have been revoked since the backup.
+            let sql = "DELETE FROM mails WHERE created_at < $1 OR kind = 'change_email'";
+            let mails = tx.execute(sql, values![mails_before]).await?;
             Ok(Revoked { sessions, links, access_tokens, mails })
         })
         .await
