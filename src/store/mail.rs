@@ -134,6 +134,8 @@ macro_rules! due {
     };
 }
 
+const _: () = assert!(MailKind::WAITS_WHILE_DISABLED.len() == 5, "`due!` has a parameter for each kind");
+
 /// $1 to $7 as in `due!`, $8 the time until which no other worker claims the mail.
 const CLAIM: &str = concat!(
     "UPDATE mails SET due_at = $8, attempts = attempts + 1 WHERE (due_at <= $1 OR due_at > $2) AND id IN (",
