@@ -105,8 +105,8 @@ pub struct Register {
     pub password: Text,
 }
 
-/// A login.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A login. A name of another type is rejected, even if the other name is used.
+#[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct LogIn {
     /// The email or the username.
@@ -120,6 +120,13 @@ pub struct LogIn {
         schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns")
     )]
     pub password: Text,
+}
+
+/// Never prints the names. People also type their password there.
+impl fmt::Debug for LogIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogIn")
+    }
 }
 
 /// A confirmation of the password.

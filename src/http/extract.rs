@@ -3,7 +3,7 @@
 //! The JSON API and the page's server functions use the same ones. An extractor that authenticates calls the service, so
 //! a handler receives a proof instead of a token. Each declares the errors that it can return.
 
-use std::{convert::Infallible, ops::Deref, sync::Arc};
+use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -167,8 +167,14 @@ impl Argument for Id {
 }
 
 /// The parsed body of a request: a JSON object. Unknown keys are ignored. If a key occurs twice, the last value is used.
-#[derive(Debug)]
 pub struct Body<T: Parse>(pub T::Parsed);
+
+/// Never prints the values, which may be passwords.
+impl<T: Parse> fmt::Debug for Body<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body")
+    }
+}
 
 impl<S: Send + Sync, T: Parse> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
