@@ -15,7 +15,7 @@ use serde::{
 
 use super::Malformed;
 
-/// Reads a value of any type.
+/// Reads a value. Numbers must be integers, since the page's types have no others.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed)?;
     let value = JSON::parse(text).map_err(|_| Malformed)?;
@@ -55,6 +55,9 @@ impl<'de> Deserializer<'de> for Parsed {
         if let Some(text) = value.as_string() {
             visitor.visit_string(text)
         } else if let Some(number) = value.as_f64() {
+            if number.fract() != 0.0 {
+                return Err(Malformed);
+            }
             #[expect(clippy::cast_possible_truncation, reason = "all numbers in the page's types are small integers")]
             visitor.visit_i64(number as i64)
         } else if let Some(truth) = value.as_bool() {
@@ -70,6 +73,14 @@ impl<'de> Deserializer<'de> for Parsed {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Malformed> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Malformed> {
+        visitor.visit_newtype_struct(self)
     }
 
     /// A variant with data is an object of its name and the data. One without data is only its name, which is read as if
@@ -88,7 +99,7 @@ impl<'de> Deserializer<'de> for Parsed {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq
-        tuple tuple_struct map struct identifier ignored_any
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
     }
 }
