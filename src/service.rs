@@ -216,5 +216,5 @@ fn uncancelled<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> impl Future<Output = Result<T, Error>> + Send {
     let task = tokio::spawn(request_id::RequestId::keep(work));
-    async { task.await.unwrap_or_else(|_| Err(Error::Fault("counting a login was interrupted".to_owned()))) }
+    async { task.await.unwrap_or_else(|_| Err(Error::Fault("an operation was interrupted".to_owned()))) }
 }

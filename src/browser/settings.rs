@@ -7,7 +7,7 @@ pub struct Setting(&'static str);
 
 /// The minimum number of characters in a new password.
 pub const PASSWORD_MIN_LENGTH: Setting = Setting("data-password-min-length");
-/// The mail mode: `off`, `kept` in a folder of the server for the operator, or `sent`.
+/// The mail mode: `off`, `folder` for a folder of the server, or `smtp`.
 pub const MAIL: Setting = Setting("data-mail");
 /// `yes` if login requires a confirmed email, `no` otherwise.
 pub const CONFIRM_FIRST: Setting = Setting("data-confirm-first");
@@ -55,8 +55,8 @@ impl Setting {
             .to_owned(),
             "data-mail" => match policy.mail {
                 MailPolicy::Off => "off",
-                MailPolicy::Folder => "kept",
-                MailPolicy::Smtp => "sent",
+                MailPolicy::Folder => "folder",
+                MailPolicy::Smtp => "smtp",
             }
             .to_owned(),
             _ => if policy.require_verified_email { "yes" } else { "no" }.to_owned(),

@@ -22,12 +22,12 @@ pub fn NoticeLine() -> impl IntoView {
 
 fn registered() -> &'static str {
     match (settings::MAIL.get().as_str(), settings::CONFIRM_FIRST.get().as_str()) {
-        ("kept", "yes") => {
+        ("folder", "yes") => {
             "Account created. The email to confirm your address is in the server's mail folder. Open its link, then log in."
         }
         (_, "yes") => "Account created. Open the link in the email that we sent you, then log in.",
-        ("sent", _) => "Account created. We sent you an email to confirm your address. Log in below.",
-        ("kept", _) => {
+        ("smtp", _) => "Account created. We sent you an email to confirm your address. Log in below.",
+        ("folder", _) => {
             "Account created. The email to confirm your address is in the server's mail folder. Log in below."
         }
         _ => "Account created. Log in below.",
@@ -38,7 +38,7 @@ fn registered() -> &'static str {
 #[must_use]
 pub fn registered_and_logged_in() -> &'static str {
     match settings::MAIL.get().as_str() {
-        "kept" => "Account created. The email to confirm your address is in the server's mail folder.",
+        "folder" => "Account created. The email to confirm your address is in the server's mail folder.",
         _ => "Account created.",
     }
 }

@@ -41,6 +41,9 @@ impl PageContext {
     }
 
     /// Extracts a proof of who calls, such as [`Proven`](crate::service::Proven).
+    ///
+    /// A server function with a form parses the request first. So the form shows its errors before the page asks for the
+    /// password.
     pub async fn extract<E>(&mut self) -> Result<E, AppError>
     where
         E: FromRequestParts<AppState, Rejection: Into<AppError>>,

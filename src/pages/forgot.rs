@@ -77,7 +77,7 @@ fn ForgotForm(sent: RwSignal<Option<String>>) -> impl IntoView {
 
 #[component]
 fn Sent(email: String, sent: RwSignal<Option<String>>) -> impl IntoView {
-    let in_folder = settings::MAIL.get() == "kept";
+    let in_folder = settings::MAIL.get() == "folder";
     let (heading, where_to) = if in_folder {
         (
             "Check the mail folder",

@@ -15,7 +15,7 @@ use super::{
 /// The statements that begin a transaction. They also decide how durable its commit is.
 #[derive(Clone, Copy, Debug)]
 pub struct TransactionMode {
-    /// SQLite takes its write lock at the beginning. A transaction that reads first and writes later fails with
+    /// SQLite takes its write lock when the transaction begins. A transaction that reads first and writes later fails with
     /// "busy" at once, whatever the busy timeout is.
     pub sqlite: &'static str,
     /// States the isolation level, since a role or a database may have another default.
@@ -77,14 +77,14 @@ impl Store {
     /// Works inside a transaction and commits it. Work that fails or is dropped is rolled back.
     pub(super) async fn write<T>(
         &self,
-        beginning: TransactionMode,
+        mode: TransactionMode,
         work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         match &self.inner.db {
             Db::Sqlite { write, .. } => {
                 let deadline = Instant::now() + DATABASE_TIMEOUT;
                 let mut connection = until(deadline, write.lock()).await?;
-                let mut transaction = until(deadline, connection.begin_with(beginning.sqlite)).await?;
+                let mut transaction = until(deadline, connection.begin_with(mode.sqlite)).await?;
                 let mut tx = Tx::new(Conn::Sqlite(&mut transaction), self.inner.cache.clone());
                 let outcome = work(&mut tx).await?;
                 let invalidated = tx.into_invalidated();
@@ -92,7 +92,7 @@ impl Store {
                 drop((connection, invalidated));
                 Ok(outcome)
             }
-            Db::Postgres(server) => on_postgres(server, beginning, work).await,
+            Db::Postgres(server) => on_postgres(server, mode, work).await,
         }
     }
 
@@ -115,11 +115,11 @@ impl Store {
     /// async closure is `Send`.
     pub(super) fn change<T: Send + 'static>(
         &self,
-        beginning: TransactionMode,
+        mode: TransactionMode,
         work: impl for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> {
         let store = self.clone();
-        uncancelled(Box::pin(async move { store.write(beginning, async |tx| work(tx).await).await }))
+        uncancelled(Box::pin(async move { store.write(mode, async |tx| work(tx).await).await }))
     }
 }
 
@@ -134,11 +134,11 @@ pub async fn uncancelled<T: Send + 'static>(work: BoxFuture<'static, Result<T, E
 /// Works inside a transaction on PostgreSQL and commits it, within [`DATABASE_TIMEOUT`].
 async fn on_postgres<T>(
     server: &Server,
-    beginning: TransactionMode,
+    mode: TransactionMode,
     work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     in_time(async {
-        let mut session = server.begin(beginning.postgres, beginning.pooled).await?;
+        let mut session = server.begin(mode.postgres, mode.pooled).await?;
         let outcome = work(&mut Tx::new(session.conn(), None)).await?;
         session.commit().await?;
         Ok(outcome)

@@ -361,12 +361,12 @@ impl Store {
     }
 
     /// Whether [`Store::end_other_sessions`] would change anything.
-    pub async fn has_other_sessions(&self, user: &str, checked: &str) -> Result<bool, Error> {
+    pub async fn has_other_sessions(&self, user: &str, session: &str) -> Result<bool, Error> {
         let sql = "SELECT id FROM users WHERE id = $1 AND \
                    (EXISTS (SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2) \
                     OR EXISTS (SELECT 1 FROM links WHERE user_id = $1 AND kind IN ('reset', 'change_email')) \
                     OR EXISTS (SELECT 1 FROM mails WHERE user_id = $1 AND kind = 'change_email'))";
-        self.read(async |conn| conn.exists(sql, values![user, checked]).await).await
+        self.read(async |conn| conn.exists(sql, values![user, session]).await).await
     }
 
     /// Ends every session of an account except the requesting one, and revokes links that reset the password or

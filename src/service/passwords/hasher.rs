@@ -126,7 +126,7 @@ mod tests {
     use crate::error::AppError;
 
     /// Longer than any turn takes to come, however busy the machine is.
-    const IMMUTABLE: Duration = Duration::from_mins(5);
+    const NO_TIMEOUT: Duration = Duration::from_mins(5);
 
     fn hasher(permits: u32, queue: u32, iterations: u32, queue_timeout: Duration) -> Hasher {
         Hasher::new(HashPolicy { memory_kib: 64, iterations, parallelism: 1, permits, queue, queue_timeout }, [1; 16])
@@ -158,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_who_leaves_before_its_turn_costs_no_hash_r24() {
-        let hasher = hasher(1, 4, 1, IMMUTABLE);
+        let hasher = hasher(1, 4, 1, NO_TIMEOUT);
         let before = hasher.runs();
         let (busy, place) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
         let (release, released) = std::sync::mpsc::channel::<()>();
@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_fails_one_hash_and_ends_no_thread_r84() {
-        let hasher = hasher(1, 4, 1, IMMUTABLE);
+        let hasher = hasher(1, 4, 1, NO_TIMEOUT);
         let place = hasher.enqueue().expect("a place");
         let broken = place.run(|_| -> u32 { panic!("a fault of ours") }).await;
         assert!(matches!(broken, Err(Error::Fault(_))));
@@ -186,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_reused_by_the_next_hash_until_it_is_freed_r24() {
-        let hasher = hasher(1, 4, 1, IMMUTABLE);
+        let hasher = hasher(1, 4, 1, NO_TIMEOUT);
         let place = hasher.enqueue().expect("a place");
         for _ in 0..2 {
             place.hash(password("x"), [0; 16]).await.expect("a hash");
@@ -198,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_of_a_known_account_matches() {
-        let (old, new) = (hasher(1, 4, 1, IMMUTABLE), hasher(1, 4, 2, IMMUTABLE));
+        let (old, new) = (hasher(1, 4, 1, NO_TIMEOUT), hasher(1, 4, 2, NO_TIMEOUT));
         let stored = old.enqueue().expect("a place").hash(password("right"), [2; 16]).await.expect("a hash");
         let place = new.enqueue().expect("a place");
         let verify = |text: &str, stored: Option<String>| place.verify(password(text), stored, [3; 16]);
