@@ -66,7 +66,7 @@ fn ask_as(user: u32, socket: &Path) -> String {
         let user = Uid::from_raw(user);
         rustix::thread::set_thread_res_uid(user, user, user).unwrap();
         let mut stream = UnixStream::connect(socket).unwrap();
-        // The server may have closed the connection already.
+        // This fails if the server has already closed the connection.
         drop(stream.write_all(b"{\"command\":\"list\",\"after\":\"\"}\n"));
         let mut answer = String::new();
         drop(BufReader::new(stream).read_line(&mut answer));
@@ -157,7 +157,7 @@ fn a_file_with_two_names_has_one_server_r104() {
     assert!(code == 1 && error.contains("other.db is in use by another process under another name"), "{error}");
     assert!(!folder.path().join("copy.db").exists());
     let (code, _, error) = run(folder.path(), &["backup", "copy.db"], &[], "");
-    assert_eq!(code, 0, "with the name that the server uses: {error}");
+    assert_eq!(code, 0, "the name that the server uses works: {error}");
     assert!(server.stop().success());
 }
 
