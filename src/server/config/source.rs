@@ -9,7 +9,7 @@ use toml::Table;
 
 use super::{ConfigError, DEFAULTS, FILE_NAME};
 
-/// The name that Leptos's tools look for, so that of the repository's file. It is read if `vestibule.toml` is missing.
+/// The file name that Leptos's tools require. It is read if `vestibule.toml` is missing.
 const OTHER_NAME: &str = "Leptos.toml";
 
 /// Where the configuration comes from, besides the environment.

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::error::AppError;
 
-    /// Longer than any turn takes to come, however busy the machine is.
+    /// A timeout that is longer than any wait in the queue, even on a busy machine.
     const IMMUTABLE: Duration = Duration::from_mins(5);
 
     fn hasher(permits: u32, queue: u32, iterations: u32, queue_timeout: Duration) -> Hasher {
@@ -170,7 +170,7 @@ mod tests {
         };
         let (worked, left) = tokio::join!(working, leaving);
         assert!(worked.is_ok_and(|released| released) && left);
-        // One thread takes one job after the other: when it has done this one, the one before was passed over.
+        // The one thread runs jobs in order. When this job is done, the thread has skipped the previous one.
         assert!(place.run(|_| ()).await.is_ok());
         assert_eq!(hasher.runs(), before);
     }
