@@ -245,7 +245,7 @@ async fn an_identifier_names_its_account_and_never_a_username_r4(app: App) {
 
 async fn the_operators_commands_report_what_is_wrong(app: App) {
     app.register("ann").await;
-    let unknown = app.service.run_admin_command(Command::RevokeSessions { who: "ghost".to_owned() }).await;
+    let unknown = app.service.run_admin_command(Command::RevokeSessions { who: "unknown".to_owned() }).await;
     assert_eq!(unknown, Reply::NoSuchUser);
     let (who, password) = ("ann".to_owned(), "password".to_owned());
     let weak = app.service.run_admin_command(Command::SetPassword { who, password }).await;

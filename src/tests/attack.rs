@@ -336,7 +336,7 @@ fn chaos_enumeration() {
         runtime.block_on(control::send(&socket, &Command::Disable { who })).unwrap();
     }
     let long = "x".repeat(1100);
-    let ways = [("open", "wrong"), ("ghost", PASSWORD), ("closed", PASSWORD), ("long", long.as_str())];
+    let ways = [("open", "wrong"), ("unknown", PASSWORD), ("closed", PASSWORD), ("long", long.as_str())];
     let mut times = vec![Vec::new(); ways.len()];
     for n in 0..SAMPLES {
         for (way, (name, password)) in ways.iter().enumerate() {

@@ -75,9 +75,9 @@ async fn parallel_reads_and_writes_never_find_the_database_locked_r95() {
         config.password.hashing_queue = 500;
     };
     let app = App::start_with(Backend::Sqlite, change).await;
-    let (ann, ghost) = (app.register("ann").await, app.user("ghost"));
+    let (ann, unknown) = (app.register("ann").await, app.user("unknown"));
     let phone = ann.log_in().await;
-    let writers = join_all((0..30).flat_map(|_| [ghost.try_log_in("x").send(), ann.try_log_in("x").send()]));
+    let writers = join_all((0..30).flat_map(|_| [unknown.try_log_in("x").send(), ann.try_log_in("x").send()]));
     let readers = join_all((0..200).map(|_| phone.get("me/").send()));
     // Clients that disconnect during a request leave no transaction open.
     let leavers = join_all((0..40).map(|n| {
@@ -237,7 +237,7 @@ async fn a_rate_limited_address_does_not_reach_the_database() {
     let app = App::start(Backend::Sqlite).await;
     let address = some_address();
     // Each login uses another username, so that only the address is rate-limited.
-    let log_in = async |n: u32| app.user(&format!("ghost{n}")).try_log_in(PASSWORD).from(&address).await;
+    let log_in = async |n: u32| app.user(&format!("unknown{n}")).try_log_in(PASSWORD).from(&address).await;
     for n in 0..10 {
         log_in(n).await.assert_status(400);
     }

@@ -50,8 +50,8 @@ async fn every_failing_login_answers_alike_and_costs_one_hash_r13_r14(app: App) 
     for (who, password) in [
         ("ann", "wrong"),
         ("ann@example.org", "wrong"),
-        ("ghost", PASSWORD),
-        ("ghost@example.org", PASSWORD),
+        ("unknown", PASSWORD),
+        ("unknown@example.org", PASSWORD),
         ("closed", PASSWORD),
         ("closed", "wrong"),
         ("ann", too_long.as_str()),

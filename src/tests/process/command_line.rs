@@ -71,7 +71,7 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     assert_eq!(server.log_in().0, 400, "the old password is rejected");
     let (code, _, error) = user(&["set-password", "ann"], "");
     assert!(code == 1 && error.contains("the password is empty; enter one."), "{error}");
-    let (code, _, error) = user(&["disable", "ghost"], "");
+    let (code, _, error) = user(&["disable", "unknown"], "");
     assert!(code == 1 && error.contains("no account"), "{error}");
     assert!(server.stop().success());
 }

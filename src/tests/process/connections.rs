@@ -168,7 +168,7 @@ fn a_named_proxy_causes_no_warning_and_addresses_can_be_hidden() {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(b"GET /login HTTP/1.0\r\nx-forwarded-for: 198.51.100.7\r\n\r\n").unwrap();
         assert_eq!(read_answer(stream).0, 200);
-        assert_eq!(server.call("POST", "/api/accounts/api_auth/", "", r#"{"email":"ghost","password":"x"}"#).0, 400);
+        assert_eq!(server.call("POST", "/api/accounts/api_auth/", "", r#"{"email":"unknown","password":"x"}"#).0, 400);
         assert!(server.stop().success());
         log_of(folder.path())
     };
@@ -236,7 +236,7 @@ fn the_readmes_fail2ban_filter_finds_addresses_of_failed_logins() {
 fn a_log_line_has_the_identifier_of_its_request() {
     let folder = folder();
     let server = start(folder.path(), &[]);
-    let login = r#"{"email":"ghost","password":"x"}"#;
+    let login = r#"{"email":"unknown","password":"x"}"#;
     let (_, head, _) = server.exchange("POST", "/api/accounts/api_auth/", "", login);
     let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
     assert!(server.stop().success());

@@ -37,7 +37,7 @@ async fn use_up_logins_at_home(app: &App, name: &str) {
 
 async fn an_address_has_ten_logins_and_then_ten_a_minute_r91_r93(app: App) {
     let ann = app.register("ann").await;
-    use_up_logins_at_home(&app, "ghost").await;
+    use_up_logins_at_home(&app, "unknown").await;
     assert_eq!(ann.try_log_in(PASSWORD).from(HOME).await.assert_rate_limited(), 6);
 
     app.clock.advance(Duration::from_secs(6));
@@ -79,7 +79,7 @@ async fn an_address_has_five_registrations_and_then_twenty_an_hour_r93(app: App)
 
 async fn no_input_of_a_client_resets_its_rate_limit_r89_r90(app: App) {
     for number in 0..30_u32 {
-        let body = json!({ "email": format!("ghost{number}"), "password": "x", format!("extra{number}"): number });
+        let body = json!({ "email": format!("unknown{number}"), "password": "x", format!("extra{number}"): number });
         let response = app
             .post("api_auth/", &body)
             // Addresses that the client writes before the trusted proxy's entry are ignored.
@@ -100,7 +100,7 @@ async fn wider_ipv6_networks_have_their_own_rate_limits_r89(app: App) {
         for address in range.map(address) {
             for _ in 0..10 {
                 tried += 1;
-                let response = app.user(&format!("ghost{tried}")).guess().from(&address).await;
+                let response = app.user(&format!("unknown{tried}")).guess().from(&address).await;
                 allowed += u32::from(response.status == 400);
             }
         }

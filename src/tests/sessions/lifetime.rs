@@ -135,7 +135,7 @@ async fn a_sweep_deletes_expired_rows_r52(mut app: App) {
     for _ in 0..3 {
         ann.log_in().await;
     }
-    app.user("ghost").assert_cannot_log_in("x").await;
+    app.user("unknown").assert_cannot_log_in("x").await;
     let mut maintenance = app.maintenance.take().unwrap();
     assert_eq!(maintenance.sweep_all().await.unwrap(), 0, "nothing has expired yet");
     app.clock.advance(25 * HOUR);
