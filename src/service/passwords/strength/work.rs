@@ -176,12 +176,12 @@ mod tests {
                 let next = text.chars().nth(judged.chars().count());
                 let longer: String = judged.chars().chain(next).collect();
                 let ends = next.is_none() || judged.chars().count() == MAX_CHARS;
-                prop_assert!(ends || compared.cost(&longer) > MAX_TIME, "no more is cut off than must be: {judged}");
+                prop_assert!(ends || compared.cost(&longer) > MAX_TIME, "the judged part is as long as possible: {judged}");
                 let enough = judged.chars().count() >= 10.min(text.chars().count());
-                prop_assert!(enough || words == repeated, "enough is judged to find it strong: {judged}");
+                prop_assert!(enough || words == repeated, "the judged part is long enough for a strong rating: {judged}");
             }
             let (few, many) = (compared(&crowd[..10]), compared(&crowd));
-            prop_assert!(many.cost(&text) > few.cost(&text), "each word costs");
+            prop_assert!(many.cost(&text) > few.cost(&text), "each word adds to the cost");
         }
     }
 }
