@@ -22,7 +22,7 @@ test("the view select offers the account after a login", async ({ page, user }) 
   await expect(page).toHaveURL(/\/account$/);
   await expect(row(page, "Email")).toContainText(user.email);
   const pieces = await row(page, "Email").locator("dd").first().evaluate((value) => value.innerHTML.split("<wbr>"));
-  expect(pieces.map((piece) => piece.replace(/<[^>]*>/g, "")).slice(0, 3), "the email breaks only after @ and dots").toEqual([
+  expect(pieces.map((piece) => piece.replace(/<[^>]*>/g, "")).slice(0, 3), "it breaks only after @ and dots").toEqual([
     ...user.email.split(/(?<=[@.])/),
   ]);
   await expect(row(page, "Username")).toContainText(user.username);
@@ -41,7 +41,9 @@ test("a visitor of the account view logs in first, and then sees it", async ({ p
   await expect(page).toHaveURL(/\/account$/);
 });
 
-test("each part of the account has a URL, reachable directly, by links and by the back button", async ({ page, user }) => {
+test("each part of the account has a URL, reachable directly, by links and by the back button", async (
+  { page, user },
+) => {
   const app = new Vestibule(page);
   await app.open("/account/security");
   await app.fillLogin(user);
@@ -70,7 +72,9 @@ test("each part of the account has a URL, reachable directly, by links and by th
   await expect(app.heading).toHaveText("Access tokens");
 });
 
-test("a row opens its form in place, closes any other form, and moves the focus", async ({ page, user, complaints }) => {
+test("a row opens its form in place, closes any other form, and moves the focus", async (
+  { page, user, complaints },
+) => {
   complaints.expect(status(400));
   const app = new Vestibule(page);
   await app.logIn(user);
@@ -97,7 +101,9 @@ test("a row opens its form in place, closes any other form, and moves the focus"
   await expect(name).toHaveValue(user.username);
 });
 
-test("the code of the account view is loaded on demand, and again after a failure", async ({ page, user, complaints }) => {
+test("the code of the account view is loaded on demand, and again after a failure", async (
+  { page, user, complaints },
+) => {
   complaints.expect(/split_account\.wasm net::ERR_FAILED/, /Failed to load resource/, /Failed to fetch|TypeError/);
   const app = new Vestibule(page);
   const parts: string[] = [];

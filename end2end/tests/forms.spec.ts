@@ -102,7 +102,9 @@ test("a rate limit shows a countdown, is announced once, and ends by itself", as
   await expect(app.welcome).toBeVisible();
 });
 
-test("a rejected registration doesn't reveal whether the email or the username is in use", async ({ page, user, complaints }) => {
+test("a rejected registration doesn't reveal whether the email or the username is in use", async (
+  { page, user, complaints },
+) => {
   complaints.expect(status(409));
   const app = new Vestibule(page);
   await app.open("/register");
@@ -132,7 +134,9 @@ test("text that is typed before the hydration is kept", async ({ page, user }) =
   await expect(app.welcome).toBeVisible();
 });
 
-test("a double click on a slow connection sends one request, and the form is marked as busy", async ({ page, user }) => {
+test("a double click on a slow connection sends one request, and the form is marked as busy", async (
+  { page, user },
+) => {
   const app = new Vestibule(page);
   let requests = 0;
   let goOn = () => {};

@@ -65,7 +65,9 @@ async function logInAt(page: Page, server: Server, user: User): Promise<Vestibul
   return app;
 }
 
-test("a link confirms an email, and opening it doesn't use it up_r6_r58", async ({ page, sending, mailbox, complaints, request }) => {
+test("a link confirms an email, and opening it doesn't use it up_r6_r58", async (
+  { page, sending, mailbox, complaints, request },
+) => {
   complaints.expect(status(403));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -87,7 +89,7 @@ test("a link confirms an email, and opening it doesn't use it up_r6_r58", async 
   await page.reload();
   await app.live();
   await expect(app.heading, "a reload doesn't lose the link").toHaveText("Confirm your email");
-  expect(await app.storage(), "the token is stored only in the history").toMatchObject({ session: "{}", local: "{}", cookies: "" });
+  expect(await app.storage(), "only the history has the token").toMatchObject({ session: "{}", local: "{}", cookies: "" });
   await app.password.fill("not my password");
   await page.getByRole("button", { name: "Confirm email" }).click();
   await expect(app.password).toHaveAccessibleDescription(/That is not your password/);
@@ -131,7 +133,9 @@ for (const [path, label, leadsTo] of [
   });
 }
 
-test("a link that is used elsewhere while its form is open shows that it is invalid", async ({ page, sending, mailbox, request, complaints }) => {
+test("a link that is used elsewhere while its form is open shows that it is invalid", async (
+  { page, sending, mailbox, request, complaints },
+) => {
   complaints.expect(status(410));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -146,7 +150,9 @@ test("a link that is used elsewhere while its form is open shows that it is inva
   await expect(app.heading).toBeFocused();
 });
 
-test("the owner of an email claims the account that a stranger created with it_r6", async ({ page, sending, mailbox, complaints }) => {
+test("the owner of an email claims the account that a stranger created with it_r6", async (
+  { page, sending, mailbox, complaints },
+) => {
   complaints.expect(status(400));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -214,7 +220,9 @@ test("if mail goes to a folder, the page refers to the folder", async ({ page, u
   await expect(page.getByText(`If ${user.email} has an account, its reset link is in the server's mail folder.`)).toBeVisible();
 });
 
-test("an email is changed in the account view, and the change is undone by the old email_r59", async ({ page, sending, mailbox, complaints }) => {
+test("an email is changed in the account view, and the change is undone by the old email_r59", async (
+  { page, sending, mailbox, complaints },
+) => {
   complaints.expect(status(401));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -257,7 +265,9 @@ test("an email is changed in the account view, and the change is undone by the o
   await logInAt(page, sending, { ...user, email: next, password: NEW });
 });
 
-test("a pending change of email is shown in the account view, and can be cancelled there", async ({ page, sending, mailbox }) => {
+test("a pending change of email is shown in the account view, and can be cancelled there", async (
+  { page, sending, mailbox },
+) => {
   const user = somebody();
   await registerInPage(page, sending, user);
   await mailbox.next(user.email);
@@ -366,7 +376,9 @@ test("if a confirmed email is required, the login reports it", async ({ page, ma
 
 for (const colorScheme of ["light", "dark"] as const) {
   for (const width of [390, 1440]) {
-    test(`the views of links are accessible and fit the screen, ${colorScheme} at ${width}`, async ({ page, sending }) => {
+    test(`the views of links are accessible and fit the screen, ${colorScheme} at ${width}`, async (
+      { page, sending },
+    ) => {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize({ width, height: 900 });
       const app = new Vestibule(page);

@@ -201,7 +201,9 @@ test("a form that a password manager has changed can be submitted before hydrati
   await expect(app.welcome).toBeVisible();
 });
 
-test("a page that can't start reports it, and names WebAssembly only if it is missing", async ({ page, complaints }) => {
+test("a page that can't start reports it, and names WebAssembly only if it is missing", async (
+  { page, complaints },
+) => {
   complaints.expect(/ERR_FAILED|Failed to fetch|TypeError|ReferenceError|WebAssembly is not defined/);
   await page.route("**/*.wasm", (route) => route.abort());
   await page.goto("/login");

@@ -124,7 +124,9 @@ test("the other tabs receive a token that one tab has renewed", async ({ page, c
   await expect(there.welcome).toBeVisible();
 });
 
-test("a pending token renewal doesn't undo a logout in another tab", async ({ page, context, request, user, complaints }) => {
+test("a pending token renewal doesn't undo a logout in another tab", async (
+  { page, context, request, user, complaints },
+) => {
   complaints.expect(status(401));
   const here = new Vestibule(page);
   await here.logIn(user);
@@ -198,7 +200,9 @@ async function changePassword(app: Vestibule, password: string): Promise<void> {
   await expect(app.page.getByText("Password changed.")).toBeVisible();
 }
 
-test("a tab makes no requests for a user after another user has logged in elsewhere", async ({ page, context, request, user }) => {
+test("a tab makes no requests for a user after another user has logged in elsewhere", async (
+  { page, context, request, user },
+) => {
   const ann = new Vestibule(page);
   await ann.logIn(user);
   const bob = await register(request);
@@ -251,7 +255,9 @@ test("closing the last tab discards the session's token", async ({ context, user
   await expect(fourth.loginButton).toBeVisible();
 });
 
-test("a page from the back-forward cache applies a login or logout of another tab", async ({ page, context, user, complaints }) => {
+test("a page from the back-forward cache applies a login or logout of another tab", async (
+  { page, context, user, complaints },
+) => {
   complaints.expect(status(401));
   const app = new Vestibule(page);
   await app.logIn(user);

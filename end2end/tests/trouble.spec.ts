@@ -64,7 +64,8 @@ test("after too many attempts, the page shows how long to wait", async ({ page, 
   const app = new Vestibule(page);
   await app.open("/login");
   for (let attempt = 0; attempt < 10; attempt += 1) {
-    await request.post("/api/accounts/api_auth/", { data: { email: `unknown${attempt}@example.org`, password: "wrong" } });
+    const data = { email: `unknown${attempt}@example.org`, password: "wrong" };
+    await request.post("/api/accounts/api_auth/", { data });
   }
   await app.fillLogin(somebody());
   await app.loginButton.click();

@@ -176,9 +176,9 @@ mod tests {
                 let next = text.chars().nth(judged.chars().count());
                 let longer: String = judged.chars().chain(next).collect();
                 let ends = next.is_none() || judged.chars().count() == MAX_CHARS;
-                prop_assert!(ends || compared.cost(&longer) > MAX_TIME, "the judged part is as long as possible: {judged}");
+                prop_assert!(ends || compared.cost(&longer) > MAX_TIME, "the part is as long as possible: {judged}");
                 let enough = judged.chars().count() >= 10.min(text.chars().count());
-                prop_assert!(enough || words == repeated, "the judged part is long enough for a strong rating: {judged}");
+                prop_assert!(enough || words == repeated, "the part can have a strong rating: {judged}");
             }
             let (few, many) = (compared(&crowd[..10]), compared(&crowd));
             prop_assert!(many.cost(&text) > few.cost(&text), "each word adds to the cost");
