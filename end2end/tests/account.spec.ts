@@ -178,8 +178,8 @@ test("a password change requires the current password, and ends other sessions_r
 
 test("a password change revokes access tokens if the box is checked", async ({ page, user, request }) => {
   const session = await token(request, user);
-  const wish = { data: { name: "backup", scope: "read", days: 1 }, headers: { Authorization: `Bearer ${session}` } };
-  const access = (await (await request.post("/api/accounts/tokens/", wish)).json()).token;
+  const init = { data: { name: "backup", scope: "read", days: 1 }, headers: { Authorization: `Bearer ${session}` } };
+  const access = (await (await request.post("/api/accounts/tokens/", init)).json()).token;
   const me = async () => (await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${access}` } })).status();
   expect(await me()).toBe(200);
   const app = new Vestibule(page);
@@ -201,7 +201,7 @@ test("users see their sessions, and end one or all others_r44", async ({ page, u
     const answer = await request.post("/api/accounts/api_auth/", { data: user, headers: { "User-Agent": agent } });
     return `Bearer ${(await answer.json()).token}`;
   };
-  const [lost, script] = [await logIn(phone), await logIn("curl/8.5.0")];
+  const [iphone, script] = [await logIn(phone), await logIn("curl/8.5.0")];
   const me = async (authorization: string) =>
     (await request.get("/api/accounts/me/", { headers: { Authorization: authorization } })).status();
   const app = new Vestibule(page);
@@ -225,14 +225,14 @@ test("users see their sessions, and end one or all others_r44", async ({ page, u
   await page.keyboard.press("Escape");
   await expect(page.getByText("Log out this device?")).toBeHidden();
   await expect(end).toBeFocused();
-  expect(await me(lost), "the user cancelled").toBe(200);
+  expect(await me(iphone), "the user cancelled").toBe(200);
   await page.keyboard.press("Enter");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await end.click();
   await expect(page.getByText("Safari on iPhone is logged out.")).toBeVisible();
   await expect(page.getByRole("heading", { name: "Sessions" })).toBeFocused();
   await expect(lines).toHaveCount(2);
-  expect([await me(lost), await me(script)]).toEqual([401, 200]);
+  expect([await me(iphone), await me(script)]).toEqual([401, 200]);
   const others = page.getByRole("button", { name: "Log out all other devices" });
   await others.click();
   await expect(page.getByText("Log out everywhere but here?")).toBeVisible();
@@ -347,7 +347,7 @@ test("deleting an account requires typing its username_r110", async ({ page, use
   const ask = page.getByRole("button", { name: "Delete account" });
   const dialog = page.getByRole("dialog", { name: "Delete your account?" });
   const typed = dialog.getByLabel(`Type "${user.username}" to confirm`);
-  const leave = dialog.getByRole("button", { name: "Delete my account" });
+  const confirm = dialog.getByRole("button", { name: "Delete my account" });
   await ask.press("Enter");
   await expect(typed).toBeFocused();
   await expect(dialog).toContainText("It can't be undone.");
@@ -358,13 +358,13 @@ test("deleting an account requires typing its username_r110", async ({ page, use
   await dialog.getByRole("button", { name: "Cancel" }).click();
   await expect(dialog).toHaveCount(0);
   await ask.click();
-  await leave.click();
+  await confirm.click();
   await expect(typed).toHaveAccessibleDescription(/Please fill in this field\./);
   await typed.fill("somebody else");
-  await leave.click();
+  await confirm.click();
   await expect(typed).toHaveAccessibleDescription(/This is not your username/);
   await typed.fill(user.username);
-  await leave.click();
+  await confirm.click();
   await expect(page.getByText("Your account was deleted.")).toBeVisible();
   await expect(page).toHaveURL(/\/login$/);
   expect((await app.storage()).session).toBe("{}");

@@ -139,8 +139,8 @@ test("a double click on a slow connection sends one request, and the form is mar
 ) => {
   const app = new Vestibule(page);
   let requests = 0;
-  let goOn = () => {};
-  const held = new Promise<void>((resolve) => (goOn = resolve));
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
   await page.route("**/fn/login", async (route) => {
     requests += 1;
     await held;
@@ -151,7 +151,7 @@ test("a double click on a slow connection sends one request, and the form is mar
   await app.loginButton.dblclick();
   await app.password.press("Enter");
   await expect(page.locator("form")).toHaveAttribute("aria-busy", "true");
-  goOn();
+  release();
   await expect(app.welcome).toBeVisible();
   expect(requests).toBe(1);
 });

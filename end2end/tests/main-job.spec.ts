@@ -30,8 +30,8 @@ test("a user registers, stays logged in after a reload, and logs out", async ({ 
   await app.logOutButton.click();
   await expect(app.heading).toHaveText("You are logged out");
 
-  const dead = await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${stored}` } });
-  expect(dead.status(), "the session has ended on the server too").toBe(401);
+  const ended = await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${stored}` } });
+  expect(ended.status(), "the session has ended on the server too").toBe(401);
 });
 
 test("a user logs in with the username", async ({ page, user }) => {

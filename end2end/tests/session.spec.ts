@@ -66,20 +66,20 @@ test("no logged-out form flashes while a logged-in page reloads", async ({ page,
 test("a logout in one tab logs out its duplicate, which deletes its token_r48", async ({ page, context, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
-  const [twinPage] = await Promise.all([
+  const [duplicatePage] = await Promise.all([
     context.waitForEvent("page"),
     // Chromium copies sessionStorage into a window that its page opens, as it does for a duplicated tab.
     page.evaluate(() => void window.open("/login", "_blank", "opener")),
   ]);
-  const twin = new Vestibule(twinPage);
-  await expect(twin.welcome).toBeVisible();
+  const duplicate = new Vestibule(duplicatePage);
+  await expect(duplicate.welcome).toBeVisible();
   await app.switcher.selectOption("Log out");
   await app.logOutButton.click();
   await expect(app.heading).toHaveText("You are logged out");
 
-  await expect(twin.loginButton).toBeVisible();
-  await expect(twin.page.locator("body")).not.toContainText(user.email);
-  expect((await twin.storage()).session).not.toContain("vst_");
+  await expect(duplicate.loginButton).toBeVisible();
+  await expect(duplicate.page.locator("body")).not.toContainText(user.email);
+  expect((await duplicate.storage()).session).not.toContain("vst_");
 });
 
 test("the page reports a session that ended elsewhere at the next call_r48", async (

@@ -207,14 +207,14 @@ test("a page that can't start reports it, and names WebAssembly only if it is mi
   complaints.expect(/ERR_FAILED|Failed to fetch|TypeError|ReferenceError|WebAssembly is not defined/);
   await page.route("**/*.wasm", (route) => route.abort());
   await page.goto("/login");
-  const trouble = page.getByRole("alert").filter({ hasText: "This page could not start." });
-  await expect(trouble).toContainText("Reload it.");
-  await expect(trouble).not.toContainText("WebAssembly");
+  const message = page.getByRole("alert").filter({ hasText: "This page could not start." });
+  await expect(message).toContainText("Reload it.");
+  await expect(message).not.toContainText("WebAssembly");
   await expect(page.locator("form button[type=submit]")).toHaveText("Log in");
   await expect(page.locator("form button[type=submit]")).toBeDisabled();
   await page.addInitScript(() => Reflect.deleteProperty(globalThis, "WebAssembly"));
   await page.reload();
-  await expect(trouble).toContainText("WebAssembly is switched off in this browser.");
+  await expect(message).toContainText("WebAssembly is switched off in this browser.");
 });
 
 test("a page that stops working reports it", async ({ page, complaints }) => {

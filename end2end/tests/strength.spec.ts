@@ -25,7 +25,7 @@ async function registerByOwnClock(page: Page): Promise<Vestibule> {
   return app;
 }
 
-const says = (page: Page) => page.locator(".strength").getByRole("status");
+const strength = (page: Page) => page.locator(".strength").getByRole("status");
 
 test("the strength of a new password is shown in words, and depends on the other fields", async ({ page }) => {
   const app = new Vestibule(page);
@@ -35,15 +35,15 @@ test("the strength of a new password is shown in words, and depends on the other
   await app.username.fill("annbeetle");
   await app.password.fill("short");
   await app.password.fill("password");
-  await expect(says(page)).toHaveText("Too easy to guess. It is one of the most used passwords.");
+  await expect(strength(page)).toHaveText("Too easy to guess. It is one of the most used passwords.");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await app.password.fill("annbeetle annbeetle");
-  await expect(says(page)).toContainText("Too easy to guess.");
+  await expect(strength(page)).toContainText("Too easy to guess.");
   await app.password.fill(GOOD);
-  await expect(says(page)).toHaveText("Strong password.");
+  await expect(strength(page)).toHaveText("Strong password.");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await app.password.fill("");
-  await expect(says(page)).toHaveText("");
+  await expect(strength(page)).toHaveText("");
   expect(passwords, "the page itself detects a short password").not.toContain("short");
 });
 
@@ -67,7 +67,7 @@ test("the page requests a strength check after a pause in typing, one at a time"
   release();
   await expect.poll(() => passwords).toEqual(["password", GOOD]);
   release();
-  await expect(says(page)).toHaveText("Strong password.");
+  await expect(strength(page)).toHaveText("Strong password.");
 });
 
 test("a submitted form requests no additional strength check", async ({ page, complaints }) => {
@@ -91,7 +91,7 @@ test("a logged-in user gets a warning if a password contains their username", as
   await app.open("/account/security");
   await page.getByRole("button", { name: "Change password" }).click();
   await page.getByLabel("New password").fill(`${user.username}1`);
-  await expect(says(page)).toHaveText(
+  await expect(strength(page)).toHaveText(
     "Too easy to guess. It contains your email, your username or this service's name.",
   );
 });

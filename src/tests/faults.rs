@@ -80,11 +80,11 @@ async fn parallel_reads_and_writes_never_find_the_database_locked_r95() {
     let writers = join_all((0..30).flat_map(|_| [unknown.try_log_in("x").send(), ann.try_log_in("x").send()]));
     let readers = join_all((0..200).map(|_| phone.get("me/").send()));
     // Clients that disconnect during a request leave no transaction open.
-    let leavers = join_all((0..40).map(|n| {
+    let cancelled = join_all((0..40).map(|n| {
         let log_in = app.user("nobody").try_log_in("x").send();
         async move { tokio::time::timeout(Duration::from_millis(n), log_in).await.is_ok() }
     }));
-    let (writers, readers, _) = tokio::join!(writers, readers, leavers);
+    let (writers, readers, _) = tokio::join!(writers, readers, cancelled);
     assert!(writers.iter().all(|response| [400, 429].contains(&response.status.as_u16())), "{writers:?}");
     assert!(readers.iter().all(|response| response.status == 200), "{readers:?}");
     app.register("bob").await;

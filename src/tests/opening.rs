@@ -96,7 +96,7 @@ async fn database_after(changes: &[&str]) -> String {
     let mut admin = PgConnection::connect(&url).await.unwrap();
     for change in changes {
         let sql =
-            change.replace("DATABASE this", &format!("DATABASE {name}")).replace("lowly", &format!("lowly_{name}"));
+            change.replace("DATABASE this", &format!("DATABASE {name}")).replace("limited", &format!("limited_{name}"));
         admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     }
     admin.close().await.unwrap();
@@ -149,20 +149,20 @@ async fn a_database_that_is_not_utf_8_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_may_not_create_tables_gets_instructions() {
-    let url = database_after(&["CREATE ROLE lowly LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"]).await;
+    let url = database_after(&["CREATE ROLE limited LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"]).await;
     let name = url.rsplit_once('/').unwrap().1;
-    let lowly = url.replace("postgres://postgres@", &format!("postgres://lowly_{name}@"));
-    let refused = refusal(&lowly).await;
+    let limited = url.replace("postgres://postgres@", &format!("postgres://limited_{name}@"));
+    let refused = refusal(&limited).await;
     assert_names(&refused, &["may not create tables", "GRANT CREATE ON SCHEMA public"]);
     let mut admin = PgConnection::connect(&url).await.unwrap();
-    let sql = format!("CREATE SCHEMA vestibule AUTHORIZATION lowly_{name}");
+    let sql = format!("CREATE SCHEMA vestibule AUTHORIZATION limited_{name}");
     admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
-    let own = DatabaseUrl::parse(&format!("{lowly}?options=-c%20search_path%3Dvestibule")).unwrap();
+    let own = DatabaseUrl::parse(&format!("{limited}?options=-c%20search_path%3Dvestibule")).unwrap();
     let store = Store::open(&own, 1).await.unwrap();
     store.ping().await.unwrap();
     store.close().await;
     // After the migration, the server needs no permission to create tables.
-    let sql = format!("ALTER SCHEMA vestibule OWNER TO postgres; GRANT USAGE ON SCHEMA vestibule TO lowly_{name}");
+    let sql = format!("ALTER SCHEMA vestibule OWNER TO postgres; GRANT USAGE ON SCHEMA vestibule TO limited_{name}");
     admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     Store::open(&own, 1).await.unwrap().close().await;
 }

@@ -85,14 +85,14 @@ async fn world(backend: Backend, disabled: bool) -> App {
 
 async fn a_change_to_a_free_and_to_a_taken_email_look_the_same_r2_r56_r59(app: App) {
     for (disabled, others) in [(false, 0), (false, 5), (true, 30)] {
-        let mut worlds = Vec::new();
+        let mut traces = Vec::new();
         for asked in ["free@example.org", "bob@example.org"] {
-            let world = Box::pin(world(app.backend, disabled)).await;
-            ask_before(&world, asked, others).await;
-            worlds.push(Box::pin(traces_of_a_change(&world, asked)).await);
-            world.discard().await;
+            let app = Box::pin(world(app.backend, disabled)).await;
+            ask_before(&app, asked, others).await;
+            traces.push(Box::pin(traces_of_a_change(&app, asked)).await);
+            app.discard().await;
         }
-        assert_eq!(worlds[0], worlds[1], "disabled: {disabled}, {others} earlier requests");
+        assert_eq!(traces[0], traces[1], "disabled: {disabled}, {others} earlier requests");
     }
 }
 
@@ -131,10 +131,10 @@ async fn work_of_delivery(app: &App) -> usize {
             app.deliver().await;
             drop(listening);
             // Excludes the statements that a connection sends when it is opened or returned to the pool.
-            let ours = |statement: &&String| {
+            let is_counted = |statement: &&String| {
                 ["users", "mails", "links", "throttles"].iter().any(|table| statement.contains(table))
             };
-            statements.take().iter().filter(ours).count()
+            statements.take().iter().filter(is_counted).count()
         }
     }
 }

@@ -360,15 +360,15 @@ async fn a_requested_mail_is_sent_at_once() {
 #[derive(Debug, Default)]
 struct Slow {
     begun: Notify,
-    go_on: Notify,
+    finish: Notify,
 }
 
 impl MailTransport for Slow {
     fn send<'a>(&'a self, _id: &'a str, _message: &'a MailMessage) -> BoxFuture<'a> {
         Box::pin(async {
             self.begun.notify_one();
-            self.go_on.notified().await;
-            Ok("in the end".to_owned())
+            self.finish.notified().await;
+            Ok("delivered".to_owned())
         })
     }
 }
@@ -384,7 +384,7 @@ async fn a_stopped_worker_finishes_its_mail_and_takes_no_other() {
         slow.begun.notified().await;
         stop.cancel();
         app.register("bob").await;
-        slow.go_on.notify_one();
+        slow.finish.notify_one();
     };
     tokio::join!(mail_worker.run(stop.clone()), driver);
     assert_eq!(app.deliver_one().await.to, "bob@example.org");

@@ -232,17 +232,17 @@ impl MailModel {
     }
 
     fn void_kind(&mut self, account: usize, kind: LinkKind) {
-        let such = self.links.iter_mut().filter(|link| (link.account, link.kind) == (account, kind));
-        such.for_each(|link| link.void = true);
+        let found = self.links.iter_mut().filter(|link| (link.account, link.kind) == (account, kind));
+        found.for_each(|link| link.void = true);
     }
 
     /// Revokes the links that would restore an email which was replaced at `since` or later.
     fn undo(&mut self, account: usize, since: Duration) {
-        let such = |of, posted| of == account && posted >= since;
+        let is_outdated = |of, posted| of == account && posted >= since;
         let links = self.links.iter_mut().filter(|link| link.kind == LinkKind::UndoEmail);
-        links.filter(|link| such(link.account, link.posted)).for_each(|link| link.void = true);
+        links.filter(|link| is_outdated(link.account, link.posted)).for_each(|link| link.void = true);
         self.mails.retain(|mail| {
-            mail.kind != MailKind::EmailChanged || !mail.account.is_some_and(|of| such(of, mail.posted))
+            mail.kind != MailKind::EmailChanged || !mail.account.is_some_and(|of| is_outdated(of, mail.posted))
         });
     }
 

@@ -102,13 +102,13 @@ fn commands_of_root_follow_no_link_in_the_services_folder_r111() {
     let (service, roots) = (folder(), folder());
     chown(service.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let victim = roots.path().join("victim");
-    let lay = || {
+    let write_victim = || {
         std::fs::write(&victim, "keep me").unwrap();
         std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o644)).unwrap();
     };
     for link in ["vestibule.db", "vestibule.db.lock", "vestibule.db-wal", "vestibule.db.mark", "vestibule.db.sock"] {
         for args in [&["user", "list"][..], &["migrate"], &["backup", "copy.db"], &["restore", "/etc/hostname"]] {
-            lay();
+            write_victim();
             symlink(&victim, service.path().join(link)).unwrap();
             run(service.path(), args, &[], "");
             let kept = (std::fs::read_to_string(&victim).unwrap(), mode_of(&victim));

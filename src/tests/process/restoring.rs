@@ -92,8 +92,8 @@ fn a_restore_keeps_what_was_acknowledged_and_revives_nothing_r106_r107() {
     }
     let server = start(folder.path(), &[]);
     assert_eq!((server.me(&ann), server.me(&access_token)), (401, 401));
-    let opened = ["ann", "bob", "carl", "dave", "eve"].map(|name| server.log_in_as(name).0);
-    assert_eq!(opened, [200, 400, 200, 400, 400]);
+    let statuses = ["ann", "bob", "carl", "dave", "eve"].map(|name| server.log_in_as(name).0);
+    assert_eq!(statuses, [200, 400, 200, 400, 400]);
     assert!(server.stop().success());
     // The previous database is complete, and can be restored in the same way. The current one doesn't contain eve, so
     // the restore treats her as deleted since.

@@ -157,23 +157,23 @@ fn chaos_clock() {
     assert_eq!(server.me(&old), 200);
     set("+365d");
     assert_eq!(server.me(&old), 401, "the session has expired after a year");
-    let young = server.token();
-    assert_eq!(server.me(&young), 200);
+    let future = server.token();
+    assert_eq!(server.me(&future), 200);
     set("+0");
     assert_eq!(
-        (server.me(&old), server.me(&young)),
+        (server.me(&old), server.me(&future)),
         (401, 401),
         "no expired token becomes valid, and none exceeds its maximum lifetime"
     );
     let now = server.token();
     assert_eq!(server.me(&now), 200);
     set("-365d");
-    assert_eq!([&old, &young, &now].map(|token| server.me(token)), [401; 3]);
+    assert_eq!([&old, &future, &now].map(|token| server.me(token)), [401; 3]);
     let early = server.token();
     assert_eq!((server.me(&early), server.try_to_register("bob").0), (200, 200));
     set("+0");
     assert_eq!(
-        [&old, &young, &early].map(|token| server.me(token)),
+        [&old, &future, &early].map(|token| server.me(token)),
         [401; 3],
         "no expired token becomes valid after the clock moves back"
     );

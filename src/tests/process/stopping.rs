@@ -28,9 +28,9 @@ impl UnderWay {
         let head = request("POST", path, "", &body);
         let head = head.strip_suffix(&format!("\r\n\r\n{body}")).unwrap();
         stream.write_all(format!("{head}\r\nexpect: 100-continue\r\n\r\n").as_bytes()).unwrap();
-        let mut go_on = [0; 25];
-        stream.read_exact(&mut go_on).unwrap();
-        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim).unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
         Self { stream, body }
     }
 

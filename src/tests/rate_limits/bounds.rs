@@ -46,7 +46,7 @@ async fn an_address_has_ten_logins_and_then_ten_a_minute_r91_r93(app: App) {
     ann.assert_rate_limited_from(HOME, PASSWORD).await;
 
     app.clock.advance(Duration::from_mins(1));
-    use_up_logins_at_home(&app, "phantom").await;
+    use_up_logins_at_home(&app, "another").await;
     ann.assert_rate_limited_from(HOME, PASSWORD).await;
 }
 
