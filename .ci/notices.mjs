@@ -36,7 +36,7 @@ for (const [name, crate] of crates) {
     try {
       text = readFileSync(join(folder, file), "utf8").trim();
     } catch {
-      continue; // A folder of that name.
+      continue; // It is a folder of that name.
     }
     texts.set(text, [...(texts.get(text) ?? []), name]);
   }

@@ -17,7 +17,7 @@ compile_page() {
         --target "$wasm_target" --no-default-features --features split -- -Clink-arg=--emit-relocs
 }
 
-# Flattening first lets wasm-opt restructure the code, which makes it a little smaller.
+# After flattening, wasm-opt can restructure the code, which makes it slightly smaller.
 shrink() {
     "$npm_programs/wasm-opt" --flatten --rereloop -Oz -Oz --converge --enable-bulk-memory \
         --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
@@ -38,7 +38,7 @@ assemble_page() {
     node .ci/trim.mjs streams "$wasm" "$bound/trimmed.wasm"
     # Separates the code that a first visit doesn't need.
     "$wasm_split" "$bound/trimmed.wasm" "$bound" --out-name vestibule
-    # The parts are linked at run time by the linker's exports.
+    # The parts are linked at run time through the linker's exports.
     "$wasm_bindgen" --target web --no-typescript --keep-lld-exports --out-dir "$bound" --out-name vestibule \
         "$bound/vestibule.wasm"
     node .ci/trim.mjs names "$bound/vestibule_bg.wasm" "$bound/vestibule.js" "$bound/__wasm_split.js"

@@ -29,12 +29,12 @@ need_npm_packages() {
             fail "npm could not install the packages in end2end/. Check the network and try again."
         say "$wanted" >"$stamp"
     fi
-    # npm may be configured not to run install scripts. This one only copies a program.
+    # npm may be configured not to run install scripts. The script of lightningcss-cli only copies a program.
     [ -x "$npm_programs/lightningcss" ] || (cd end2end/node_modules/lightningcss-cli && node postinstall.js)
 }
 
-# install_program <arguments of cargo install>: compiles without optimisation. The build runs these programs for seconds, and
-# optimising them takes minutes.
+# install_program <arguments of cargo install>: compiles without optimisation. Optimising these programs takes minutes,
+# but a build runs them only for seconds.
 install_program() {
     env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_DEBUG=0 cargo install "$@"
@@ -57,7 +57,7 @@ need_wasm_bindgen() {
     wasm_bindgen=$cache/bin/wasm-bindgen
     is_wasm_bindgen "$wasm_bindgen" "$version" && return
     say "Compiling wasm-bindgen $version. It is cached for the next time."
-    # Without --locked: the lock file of its release names versions that are no longer served.
+    # --locked is not used, because the release's lock file names versions that are no longer available.
     install_program wasm-bindgen-cli --version "$version" --root "$cache" ||
         fail "wasm-bindgen $version could not be installed. Check the network and try again."
 }

@@ -1,13 +1,13 @@
 // Trims the page's WebAssembly and its scripts.
 //
-// node .ci/trim.mjs streams <wasm> <result>, before the page is split: removes the classes of wasm-streams, with which a
-// script reads streams from Rust. They are always exported, but the page streams nothing. Their code is no longer
-// reachable then, so wasm-split leaves it out.
+// node .ci/trim.mjs streams <wasm> <result>, before the page is split. It removes the exports and bindings of
+// wasm-streams, with which a script reads streams from Rust. The page streams nothing. Without the exports, that code is
+// unreachable, and wasm-split omits it.
 //
 // node .ci/trim.mjs names <wasm> <script> <loader>, after wasm-bindgen. The files are changed in place.
 // 1. The WebAssembly imports each function of the script by a name that ends in a hash, which doesn't compress. The
 //    functions get short names in both files.
-// 2. The loader lists what the parts share in the order of a hash table, so two builds would differ. The list is sorted.
+// 2. The loader lists the shared items in the order of a hash table, so two builds would differ. The list is sorted.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const CUSTOM = 0;
@@ -35,11 +35,11 @@ class Reader {
     this.#at += count;
     return this.bytes.subarray(this.#at - count, this.#at);
   }
-  /** Bytes after their count in 32 bits. */
+  /** Reads bytes that follow their count in 32 bits. */
   counted() {
     return this.take(this.take(4).readUInt32LE());
   }
-  /** An unsigned number (LEB128). */
+  /** Reads an unsigned number (LEB128). */
   number() {
     let [value, factor] = [0, 1];
     for (;;) {

@@ -1,6 +1,6 @@
-// Runs every code block of README.md, top to bottom, in one go, with the real program on its real port. `.ci/readme`
-// starts it in an isolated environment, where it may install services and change /etc. Arguments: the program, a Python
-// with requests and Streamlit, one with Streamlit 1.45, and the built app of the Rust block.
+// Runs every code block of README.md in order, with the real program on its real port. `.ci/readme` starts it in an
+// isolated environment, where it may install services and change /etc. Arguments: the program, a Python with requests
+// and Streamlit, one with Streamlit 1.45, and the built app of the Rust block.
 import { createServer } from "node:http";
 import { spawn, spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -188,7 +188,7 @@ async function replace(/** @type {string} */ user) {
 
 async function useContainer(/** @type {Block} */ { text }) {
   await server?.stop();
-  // A reader types slower than a server starts.
+  // A reader runs the next command after the server has started.
   const started = "until vestibule health 2>/dev/null; do sleep 0.05; done";
   inShell(text.replace("podman exec", `${started}\npodman exec`), archive);
   const request = { headers: { Host: "accounts.example.org" } };
@@ -208,7 +208,7 @@ async function useNginx(/** @type {Block} */ { text }) {
 }
 
 async function useCaddy(/** @type {Block} */ { text }) {
-  // A self-made certificate, because no public CA can be reached.
+  // The certificate is self-signed, because no public CA can be reached.
   writeFileSync(join(home, "Caddyfile"), `{\n local_certs\n skip_install_trust\n}\n${text}`);
   await logInThrough(start("caddy", ["run", "--config", join(home, "Caddyfile"), "--adapter", "caddyfile"]));
 }

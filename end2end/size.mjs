@@ -30,7 +30,7 @@ try {
   await server.start();
   const html = await fetchRaw(`${server.url}/login`);
   const text = gunzipSync(html).toString();
-  // Each of these spares a first visit a round trip.
+  // Each of these saves a round trip at the first visit.
   if (!text.includes("<style nonce") || text.includes('rel="stylesheet"')) throw new Error("the style is not in the page");
   if (!/rel="preload" href="[^"]*\.wasm"/.test(text)) throw new Error("the page doesn't preload its WebAssembly");
   const links = [...new Set(text.match(/\/pkg\/[\w./-]+/g))];

@@ -1,7 +1,7 @@
 //! The JSON API under `/api/accounts/`, a thin layer over the service.
 //!
-//! A client written for the tutorial's Django backend works unchanged: its two endpoints keep their responses to the
-//! letter. The document at `/api/openapi.json` is generated from the requests and responses that each endpoint declares.
+//! A client written for the tutorial's Django backend works unchanged: its two endpoints return exactly the same
+//! responses. The document at `/api/openapi.json` is generated from the requests and responses of each endpoint.
 
 /// Endpoints from their request handlers.
 macro_rules! endpoints {

@@ -1,4 +1,4 @@
-//! What the page needs of the browser: the address, the document, the storage, and the settings that the document carries.
+//! The page's access to the browser: the address, the document, the storage, and the document's settings.
 
 pub mod dom;
 pub mod location;

@@ -204,8 +204,8 @@ fn remove_stale(cache: &Path, files: &[Embedded]) -> io::Result<()> {
     Ok(())
 }
 
-/// The generated code: the paths of the main files, the paths of the scripts that the main script imports, the paths of
-/// the WebAssembly of the secondary views, and a table of all files. The table is sorted by path.
+/// The generated code: the paths of the main files, of the scripts that the main script imports, and of the secondary
+/// views' WebAssembly. Also a table of all files, sorted by path.
 fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
     let mut code = String::new();
     let release = release(files);

@@ -56,8 +56,8 @@ impl<T: DeserializeOwned> Decodes<T> for JsonEncoding {
     }
 }
 
-/// The encoding of a server function with one argument. The body is the argument as JSON, without its name around it, so
-/// the page sends the same body as a program that calls the API.
+/// The encoding of a server function with one argument. The body is the argument as JSON, without its name. The page
+/// therefore sends the same body as a program that calls the API.
 pub type JsonRequest = Post<ArgumentEncoding>;
 
 /// See [`JsonRequest`].

@@ -191,11 +191,11 @@ mod tests {
             assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}\n{text}");
         }
         assert!(text.contains("Content-Type: text/plain") && text.contains("Content-Type: text/html"), "{text}");
-        assert!(text.is_ascii(), "every mail server takes it");
+        assert!(text.is_ascii(), "every mail server accepts ASCII");
         let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!((mode(path.as_ref()), mode(&folder.path().join("mail"))), (0o600, 0o700));
         let files = std::fs::read_dir(folder.path().join("mail")).expect("a folder").count();
-        assert_eq!(files, 1, "no draft stays behind");
+        assert_eq!(files, 1, "no temporary file remains");
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_that_is_not_writable_is_reported() {
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("mail"), "in the way").expect("a file");
+        std::fs::write(folder.path().join("mail"), "not a folder").expect("a file");
         let error = mailer(folder.path()).send("the-id", &mail()).await.expect_err("no folder");
         assert!(error.cause.contains("the-id.eml: ") && !error.permanent, "{error:?}");
     }

@@ -17,7 +17,7 @@ function isProgram(path) {
 }
 
 /**
- * The variable CHROMIUM, then PATH, then Playwright's installation, if there is one.
+ * Looks in the variable CHROMIUM, then in PATH, then in Playwright's installation.
  * @returns {string | undefined}
  */
 export function findChromium() {

@@ -11,7 +11,7 @@ export interface User {
   password: string;
 }
 
-/** Errors and warnings of the browser. A test must list those that it expects; any other fails it. */
+/** Errors and warnings of the browser. A test must list the expected ones, and fails on any other. */
 export class Complaints {
   readonly #seen: string[] = [];
   readonly #expected: RegExp[] = [];

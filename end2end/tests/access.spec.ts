@@ -11,7 +11,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     test.describe(`${colorScheme}, ${width} pixels`, () => {
       test.use({ colorScheme, viewport: { width, height: 900 } });
 
-      test("axe finds nothing on any view", async ({ page, user, complaints }) => {
+      test("no view has an accessibility violation", async ({ page, user, complaints }) => {
         test.slow();
         complaints.expect(status(400), status(404));
         const app = new Vestibule(page);
@@ -59,9 +59,9 @@ for (const colorScheme of ["light", "dark"] as const) {
   }
 }
 
-test("nothing has to be scrolled sideways at 320 pixels", async ({ page, request, complaints }) => {
+test("no view scrolls sideways at 320 pixels", async ({ page, request, complaints }) => {
   complaints.expect(status(404));
-  // The longest possible username, in the widest letter.
+  // The username has the maximum length, in the widest letter.
   const user = somebody();
   user.username = `${"w".repeat(32 - user.username.length)}${user.username}`;
   expect((await request.post("/api/accounts/api_register/", { data: user })).status()).toBe(200);
@@ -89,11 +89,11 @@ test("nothing has to be scrolled sideways at 320 pixels", async ({ page, request
   expect(await widest(), "/api/docs").toBeLessThanOrEqual(320);
 });
 
-test("the description of the API is found from the account, and read by keyboard", async ({ page, user }) => {
+test("the account links to the API reference, which works with the keyboard", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.open("/account/tokens");
-  // In a separate tab, because a new token is shown only once.
+  // The reference opens in another tab, because the page shows a new token only once.
   const opened = page.waitForEvent("popup");
   await page.getByRole("link", { name: "API reference (new tab)" }).press("Enter");
   const manual = await opened;
@@ -106,7 +106,7 @@ test("the description of the API is found from the account, and read by keyboard
   await expect(page.getByRole("heading", { name: "Sessions", exact: true })).toBeInViewport();
 });
 
-test("a longer least password stands beside the field, rendered by the server and by the page", async ({ page }) => {
+test("the server and the page show a configured minimum length of passwords", async ({ page }) => {
   const server = await new Server({ VESTIBULE_PASSWORD_MIN_LENGTH: "14" }).start();
   try {
     const html = await (await page.goto(`${server.url}/register`))?.text();
@@ -122,7 +122,7 @@ test("a longer least password stands beside the field, rendered by the server an
   }
 });
 
-test("reduced motion is respected", async ({ page }) => {
+test("the page has no animations if the user prefers reduced motion", async ({ page }) => {
   await page.emulateMedia({ reducedMotion: "reduce" });
   const app = new Vestibule(page);
   await app.open("/login");
@@ -134,7 +134,7 @@ test("reduced motion is respected", async ({ page }) => {
   expect(longest).toBeLessThanOrEqual(0.01);
 });
 
-test("an unknown address has the status 404 and a page that helps", async ({ page, complaints }) => {
+test("an unknown URL has the status 404 and a page with links", async ({ page, complaints }) => {
   complaints.expect(status(404));
   const answer = await page.goto("/nowhere/at/all");
   expect(answer?.status()).toBe(404);

@@ -11,7 +11,7 @@ const NEW = "orchard-walrus-lantern-quilt";
 const row = (page: Page, label: string) =>
   page.locator(".row").filter({ has: page.getByRole("term").getByText(label, { exact: true }) });
 
-test("the account is in the switcher once one has logged in", async ({ page, user }) => {
+test("the view select offers the account after a login", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.open("/login");
   await expect(app.switcher.getByRole("option", { name: "Your account" })).toHaveCount(0);
@@ -22,7 +22,7 @@ test("the account is in the switcher once one has logged in", async ({ page, use
   await expect(page).toHaveURL(/\/account$/);
   await expect(row(page, "Email")).toContainText(user.email);
   const pieces = await row(page, "Email").locator("dd").first().evaluate((value) => value.innerHTML.split("<wbr>"));
-  expect(pieces.map((piece) => piece.replace(/<[^>]*>/g, "")).slice(0, 3), "it breaks only behind @ and dots").toEqual([
+  expect(pieces.map((piece) => piece.replace(/<[^>]*>/g, "")).slice(0, 3), "it breaks only after @ and dots").toEqual([
     ...user.email.split(/(?<=[@.])/),
   ]);
   await expect(row(page, "Username")).toContainText(user.username);
@@ -32,7 +32,7 @@ test("the account is in the switcher once one has logged in", async ({ page, use
   await expect(app.switcher).toHaveValue("/account");
 });
 
-test("a stranger logs in first and stays there", async ({ page, user }) => {
+test("a visitor of the account view logs in first, and then sees it", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.open("/account");
   await app.fillLogin(user);
@@ -41,7 +41,9 @@ test("a stranger logs in first and stays there", async ({ page, user }) => {
   await expect(page).toHaveURL(/\/account$/);
 });
 
-test("each part of the account has an address, reached by links, by itself and by the back button", async ({ page, user }) => {
+test("each part of the account has a URL, reachable directly, by links and by the back button", async (
+  { page, user },
+) => {
   const app = new Vestibule(page);
   await app.open("/account/security");
   await app.fillLogin(user);
@@ -70,7 +72,9 @@ test("each part of the account has an address, reached by links, by itself and b
   await expect(app.heading).toHaveText("Access tokens");
 });
 
-test("a row opens its form in place, one at a time, and the focus follows", async ({ page, user, complaints }) => {
+test("a row opens its form in place, closes any other form, and moves the focus", async (
+  { page, user, complaints },
+) => {
   complaints.expect(status(400));
   const app = new Vestibule(page);
   await app.logIn(user);
@@ -97,7 +101,9 @@ test("a row opens its form in place, one at a time, and the focus follows", asyn
   await expect(name).toHaveValue(user.username);
 });
 
-test("what is behind the login is loaded when it is wanted, and again after a failure", async ({ page, user, complaints }) => {
+test("the code of the account view is loaded on demand, and again after a failure", async (
+  { page, user, complaints },
+) => {
   complaints.expect(/split_account\.wasm net::ERR_FAILED/, /Failed to load resource/, /Failed to fetch|TypeError/);
   const app = new Vestibule(page);
   const parts: string[] = [];
@@ -116,7 +122,7 @@ test("what is behind the login is loaded when it is wanted, and again after a fa
   expect(parts).toHaveLength(2);
 });
 
-test("going through the views in the select box leads nobody away from it", async ({ page, user }) => {
+test("changing views by the arrow keys keeps the focus in the view select", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.switcher.focus();
@@ -128,7 +134,7 @@ test("going through the views in the select box leads nobody away from it", asyn
   }
 });
 
-test("a password is changed by who knows it, and ends the other sessions_r27", async (
+test("a password change requires the current password, and ends other sessions_r27", async (
   { page, user, request, complaints },
 ) => {
   complaints.expect(status(400), status(403));
@@ -170,10 +176,10 @@ test("a password is changed by who knows it, and ends the other sessions_r27", a
   await app.logIn({ ...user, password: NEW });
 });
 
-test("a change of the password revokes the access tokens if that is ticked", async ({ page, user, request }) => {
+test("a password change revokes access tokens if the box is checked", async ({ page, user, request }) => {
   const session = await token(request, user);
-  const wish = { data: { name: "backup", scope: "read", days: 1 }, headers: { Authorization: `Bearer ${session}` } };
-  const access = (await (await request.post("/api/accounts/tokens/", wish)).json()).token;
+  const init = { data: { name: "backup", scope: "read", days: 1 }, headers: { Authorization: `Bearer ${session}` } };
+  const access = (await (await request.post("/api/accounts/tokens/", init)).json()).token;
   const me = async () => (await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${access}` } })).status();
   expect(await me()).toBe(200);
   const app = new Vestibule(page);
@@ -189,13 +195,13 @@ test("a change of the password revokes the access tokens if that is ticked", asy
   expect(await me()).toBe(401);
 });
 
-test("one sees where one is logged in and ends it there_r44", async ({ page, user, request }) => {
+test("users see their sessions, and end one or all others_r44", async ({ page, user, request }) => {
   const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) Version/26.0 Mobile/15E148 Safari/604.1";
   const logIn = async (agent: string) => {
     const answer = await request.post("/api/accounts/api_auth/", { data: user, headers: { "User-Agent": agent } });
     return `Bearer ${(await answer.json()).token}`;
   };
-  const [lost, script] = [await logIn(phone), await logIn("curl/8.5.0")];
+  const [iphone, script] = [await logIn(phone), await logIn("curl/8.5.0")];
   const me = async (authorization: string) =>
     (await request.get("/api/accounts/me/", { headers: { Authorization: authorization } })).status();
   const app = new Vestibule(page);
@@ -219,14 +225,14 @@ test("one sees where one is logged in and ends it there_r44", async ({ page, use
   await page.keyboard.press("Escape");
   await expect(page.getByText("Log out this device?")).toBeHidden();
   await expect(end).toBeFocused();
-  expect(await me(lost), "the user cancelled").toBe(200);
+  expect(await me(iphone), "the user cancelled").toBe(200);
   await page.keyboard.press("Enter");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await end.click();
   await expect(page.getByText("Safari on iPhone is logged out.")).toBeVisible();
   await expect(page.getByRole("heading", { name: "Sessions" })).toBeFocused();
   await expect(lines).toHaveCount(2);
-  expect([await me(lost), await me(script)]).toEqual([401, 200]);
+  expect([await me(iphone), await me(script)]).toEqual([401, 200]);
   const others = page.getByRole("button", { name: "Log out all other devices" });
   await others.click();
   await expect(page.getByText("Log out everywhere but here?")).toBeVisible();
@@ -252,8 +258,8 @@ test("sensitive operations require the password again_r47", async ({ page, playw
     await page.getByRole("link", { name: "Sessions" }).click();
     const lines = page.locator(".part").getByRole("listitem");
     await expect(lines).toHaveCount(2);
-    // While its proof is recent, a session gets the response that no such session exists. Afterwards, it must confirm
-    // the password.
+    // After a recent password check, the response is that no such session exists. Later, it is that a password check is
+    // required.
     const own = `Bearer ${JSON.parse((await page.evaluate(() => sessionStorage.getItem("vestibule.session"))) ?? "")}`;
     const asked = async () =>
       (await request.delete("/api/accounts/sessions/none/", { headers: { Authorization: own } })).status();
@@ -291,7 +297,7 @@ test("sensitive operations require the password again_r47", async ({ page, playw
   }
 });
 
-test("a username is changed, and shown everywhere at once", async ({ page, user, request, complaints }) => {
+test("a username change appears in every view at once", async ({ page, user, request, complaints }) => {
   complaints.expect(status(400));
   const other = await register(request);
   const app = new Vestibule(page);
@@ -319,7 +325,7 @@ test("a username is changed, and shown everywhere at once", async ({ page, user,
   await expect(app.welcome).toHaveText(`Hello, ${next}`);
 });
 
-test("everything kept about a person is downloaded as one file_r110", async ({ page, user }) => {
+test("users download all their data as one file_r110", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.open("/account/data");
@@ -333,7 +339,7 @@ test("everything kept about a person is downloaded as one file_r110", async ({ p
   await expect(page.getByText("Your data is in the file account.json.")).toBeVisible();
 });
 
-test("an account is deleted once its username is typed_r110", async ({ page, user, complaints }) => {
+test("deleting an account requires typing its username_r110", async ({ page, user, complaints }) => {
   complaints.expect(status(400));
   const app = new Vestibule(page);
   await app.logIn(user);
@@ -341,7 +347,7 @@ test("an account is deleted once its username is typed_r110", async ({ page, use
   const ask = page.getByRole("button", { name: "Delete account" });
   const dialog = page.getByRole("dialog", { name: "Delete your account?" });
   const typed = dialog.getByLabel(`Type "${user.username}" to confirm`);
-  const leave = dialog.getByRole("button", { name: "Delete my account" });
+  const confirm = dialog.getByRole("button", { name: "Delete my account" });
   await ask.press("Enter");
   await expect(typed).toBeFocused();
   await expect(dialog).toContainText("It can't be undone.");
@@ -352,13 +358,13 @@ test("an account is deleted once its username is typed_r110", async ({ page, use
   await dialog.getByRole("button", { name: "Cancel" }).click();
   await expect(dialog).toHaveCount(0);
   await ask.click();
-  await leave.click();
+  await confirm.click();
   await expect(typed).toHaveAccessibleDescription(/Please fill in this field\./);
   await typed.fill("somebody else");
-  await leave.click();
+  await confirm.click();
   await expect(typed).toHaveAccessibleDescription(/This is not your username/);
   await typed.fill(user.username);
-  await leave.click();
+  await confirm.click();
   await expect(page.getByText("Your account was deleted.")).toBeVisible();
   await expect(page).toHaveURL(/\/login$/);
   expect((await app.storage()).session).toBe("{}");
@@ -367,7 +373,7 @@ test("an account is deleted once its username is typed_r110", async ({ page, use
   await expect(page.getByRole("alert").filter({ hasText: "Wrong email or password." })).toBeVisible();
 });
 
-test("an access token is made, shown once, used by a program, and revoked", async (
+test("an access token is created, shown once, used by a program, and revoked", async (
   { page, user, request, complaints, context },
 ) => {
   complaints.expect(status(400));
@@ -427,8 +433,8 @@ test("an access token is made, shown once, used by a program, and revoked", asyn
   expect((await request.get("/api/accounts/me/", { headers })).status()).toBe(401);
 });
 
-test("where no page may write to the clipboard, the token is selected and copied all the same", async ({ page, user }) => {
-  // As on plain HTTP, where browsers lack this API.
+test("without the clipboard API, the token is selected and copied", async ({ page, user }) => {
+  // Browsers have no clipboard API on plain HTTP.
   await page.addInitScript(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
   const app = new Vestibule(page);
   await app.logIn(user);
@@ -440,7 +446,7 @@ test("where no page may write to the clipboard, the token is selected and copied
   await expect.poll(() => page.evaluate(() => getSelection()?.toString())).toMatch(/^vsp_[0-9A-Za-z]{49}$/);
 });
 
-test("names that are written from right to left stay in their place", async ({ page, user, request }) => {
+test("names in right-to-left scripts don't reorder the text around them", async ({ page, user, request }) => {
   const bearer = { Authorization: `Bearer ${await token(request, user)}` };
   const made = await request.post("/api/accounts/tokens/", {
     data: { name: "نسخ احتياطي 2", scope: "read", days: 30 },

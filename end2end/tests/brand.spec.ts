@@ -7,11 +7,11 @@ import { expect, register, Server, somebody, test, Vestibule } from "../support/
 
 const SVG = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><style>rect{fill:#123456}</style>
   <script>window.top.hacked = true</script><rect width="8" height="8"/></svg>`;
-/** Too light for one theme and too dark for the other. */
+/** One colour is too light for the light theme, the other too dark for the dark theme. */
 const COLOURS = ["#ffe14d", "#101060"];
 
 for (const accent of COLOURS) {
-  test(`the page carries the service's name, ${accent}, its logo and the way to the app`, async (
+  test(`the page shows the service's name, ${accent}, its logo and a link to the app`, async (
     { page, request, complaints },
   ) => {
     test.slow();
@@ -65,7 +65,7 @@ for (const accent of COLOURS) {
   });
 }
 
-test("without a configured brand there is nothing to continue to", async ({ page, request }) => {
+test("without a configured brand, no link leads to an app", async ({ page, request }) => {
   const app = new Vestibule(page);
   await app.logIn(await register(request));
   await expect(page.getByRole("link", { name: /^Continue to/ })).toHaveCount(0);

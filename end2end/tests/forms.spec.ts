@@ -1,7 +1,7 @@
 // The forms: errors next to their fields, typed text is never lost, one request at a time (R20, R77).
 import { expect, somebody, status, test, Vestibule } from "../support/fixtures.js";
 
-test("errors stand next to their fields, are tied to them, and get the focus", async ({ page, complaints }) => {
+test("errors are shown beside their fields, describe them, and move the focus there", async ({ page, complaints }) => {
   complaints.expect(status(400));
   const app = new Vestibule(page);
   await app.open("/register");
@@ -19,7 +19,7 @@ test("errors stand next to their fields, are tied to them, and get the focus", a
   await expect(page.getByRole("alert").filter({ hasText: "Please correct the 2 marked fields." })).toBeVisible();
 });
 
-test("a single fault is said at its field alone", async ({ page }) => {
+test("a single error is shown only at its field", async ({ page }) => {
   const app = new Vestibule(page);
   await app.open("/login");
   await app.email.fill("ann@example.org");
@@ -30,7 +30,7 @@ test("a single fault is said at its field alone", async ({ page }) => {
   await expect(page.locator(".notice:visible")).toHaveCount(0);
 });
 
-test("a password that is easy to guess is refused with advice", async ({ page, complaints }) => {
+test("a password that is easy to guess is rejected with advice", async ({ page, complaints }) => {
   complaints.expect(status(400));
   const app = new Vestibule(page);
   const user = somebody();
@@ -47,7 +47,7 @@ test("a password that is easy to guess is refused with advice", async ({ page, c
   await expect(app.email).toHaveValue(user.email);
 });
 
-test("an empty form shows what is missing", async ({ page }) => {
+test("an empty form marks its required fields", async ({ page }) => {
   const app = new Vestibule(page);
   await app.open("/login");
   await app.loginButton.click();
@@ -56,7 +56,7 @@ test("an empty form shows what is missing", async ({ page }) => {
   await expect(app.password).toHaveAttribute("aria-invalid", "true");
 });
 
-test("a wrong password loses nothing but the password, and says what to do", async ({ page, user, complaints }) => {
+test("after a wrong password, the form keeps the email and shows an error", async ({ page, user, complaints }) => {
   complaints.expect(status(400));
   const app = new Vestibule(page);
   await app.open("/login");
@@ -70,7 +70,7 @@ test("a wrong password loses nothing but the password, and says what to do", asy
   await expect(app.welcome).toBeVisible();
 });
 
-test("a wait is counted down before the eye, read once, and over by itself", async ({ page, user, complaints }) => {
+test("a rate limit shows a countdown, is announced once, and ends by itself", async ({ page, user, complaints }) => {
   complaints.expect(status(429), status(503));
   await page.clock.install();
   const app = new Vestibule(page);
@@ -96,13 +96,15 @@ test("a wait is counted down before the eye, read once, and over by itself", asy
   await page.clock.runFor(9_000);
   await expect(seen).toBeHidden();
   await expect(app.loginButton).toBeEnabled();
-  expect(requests, "nothing is sent meanwhile").toBe(1);
+  expect(requests, "no request is sent during the wait").toBe(1);
   await expect(app.password).toHaveValue(user.password);
   await app.loginButton.click();
   await expect(app.welcome).toBeVisible();
 });
 
-test("a taken account is refused without naming which of the two is taken", async ({ page, user, complaints }) => {
+test("a rejected registration doesn't reveal whether the email or the username is in use", async (
+  { page, user, complaints },
+) => {
   complaints.expect(status(409));
   const app = new Vestibule(page);
   await app.open("/register");
@@ -114,7 +116,7 @@ test("a taken account is refused without naming which of the two is taken", asyn
   await expect(app.username).toHaveValue(user.username);
 });
 
-test("what was typed before the page was live is kept", async ({ page, user }) => {
+test("text that is typed before the hydration is kept", async ({ page, user }) => {
   const app = new Vestibule(page);
   let release = () => {};
   const gate = new Promise<void>((resolve) => (release = resolve));
@@ -132,11 +134,13 @@ test("what was typed before the page was live is kept", async ({ page, user }) =
   await expect(app.welcome).toBeVisible();
 });
 
-test("a double click on a slow line sends one request, and the form says that it is busy", async ({ page, user }) => {
+test("a double click on a slow connection sends one request, and the form is marked as busy", async (
+  { page, user },
+) => {
   const app = new Vestibule(page);
   let requests = 0;
-  let goOn = () => {};
-  const held = new Promise<void>((resolve) => (goOn = resolve));
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
   await page.route("**/fn/login", async (route) => {
     requests += 1;
     await held;
@@ -147,12 +151,12 @@ test("a double click on a slow line sends one request, and the form says that it
   await app.loginButton.dblclick();
   await app.password.press("Enter");
   await expect(page.locator("form")).toHaveAttribute("aria-busy", "true");
-  goOn();
+  release();
   await expect(app.welcome).toBeVisible();
   expect(requests).toBe(1);
 });
 
-test("password managers find what they look for, and a button shows the password_r20", async ({ page }) => {
+test("password fields work with password managers, and a button shows the password_r20", async ({ page }) => {
   const app = new Vestibule(page);
   await app.open("/login");
   await expect(app.email).toHaveAttribute("autocomplete", "username");
@@ -171,7 +175,7 @@ test("password managers find what they look for, and a button shows the password
   await expect(app.password).toHaveAttribute("autocomplete", "new-password");
 });
 
-test("with the WebAssembly blocked, nothing typed gets into an address_r77", async ({ page, complaints, server }) => {
+test("without WebAssembly, no form puts its fields into a URL_r77", async ({ page, complaints, server }) => {
   complaints.expect(/ERR_FAILED|ERR_BLOCKED|Failed to fetch|TypeError/);
   await page.route("**/*.wasm", (route) => route.abort());
   const addresses: string[] = [];
@@ -194,7 +198,7 @@ test("with the WebAssembly blocked, nothing typed gets into an address_r77", asy
 test.describe("without JavaScript", () => {
   test.use({ javaScriptEnabled: false });
 
-  test("the page says what it needs, and sends nothing_r77", async ({ page, complaints }) => {
+  test("the page reports that it requires JavaScript, and sends nothing_r77", async ({ page, complaints }) => {
     complaints.expect(/^request: \S+\.js csp$/);
     const html = await (await page.goto("/login"))?.text();
     expect(html).toMatch(/<noscript>.*JavaScript is off\..*<\/noscript>/s);

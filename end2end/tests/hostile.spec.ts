@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, somebody, status, test, Vestibule } from "../support/fixtures.js";
 
-// Texts that break out of a text, an attribute, a title, a script, a style, a comment and a template, and script URLs.
+// Texts that break out of texts, attributes, titles, scripts, styles, comments and templates. Also script URLs.
 const POLYGLOTS = [
   `"><img src=x onerror=alert(1)>`,
   `'><svg/onload=alert(1)>`,
@@ -19,8 +19,8 @@ const POLYGLOTS = [
   `\u2028</script><iframe srcdoc="<script>parent.alert(1)</script>">`,
 ];
 
-// Without the policy, which would block an injected script: the markup itself must not be injected.
-test.describe("with the policy switched off", () => {
+// The policy would block an injected script. These tests switch it off, to check that no markup is injected.
+test.describe("without the content security policy", () => {
   test.use({ bypassCSP: true });
 
   let alerts: string[] = [];
@@ -33,17 +33,17 @@ test.describe("with the policy switched off", () => {
   });
   test.afterEach(() => expect(alerts).toEqual([]));
 
-  // What a polyglot would add to the page if it were injected, whether it has run yet or not.
+  // The elements that an injected polyglot would add to the page, whether it has run or not.
   const INJECTED = "img[src='x'], svg[onload], iframe[srcdoc], [onfocus], [onerror], script:not([nonce])";
 
-  test("a script that got through would run", async ({ page }) => {
+  test("an injected script would run", async ({ page }) => {
     await new Vestibule(page).open("/login");
     await page.evaluate(() => document.body.insertAdjacentHTML("beforeend", "<img src='data:,' alt='' onerror='alert(7)'>"));
     await expect.poll(() => alerts).toEqual(["7"]);
     alerts = [];
   });
 
-  test("no field runs what is typed into it_r83", async ({ page, complaints }) => {
+  test("no field runs markup that is typed into it_r83", async ({ page, complaints }) => {
     test.slow();
     complaints.expect(status(400));
     const app = new Vestibule(page);
@@ -65,7 +65,7 @@ test.describe("with the policy switched off", () => {
     }
   });
 
-  test("no address and no stored token runs_r83", async ({ page, complaints }) => {
+  test("no URL and no stored token runs markup_r83", async ({ page, complaints }) => {
     test.slow();
     complaints.expect(status(401), status(404));
     const app = new Vestibule(page);
@@ -85,7 +85,7 @@ test.describe("with the policy switched off", () => {
     }
   });
 
-  test("what a person is called is shown as it is_r83", async ({ page, request }) => {
+  test("an email with markup characters is shown unchanged_r83", async ({ page, request }) => {
     const user = { ...somebody(), email: `o'neil+{{7*7}}/*&amp!${Date.now()}@example.org` };
     expect((await request.post("/api/accounts/api_register/", { data: user })).status()).toBe(200);
     const app = new Vestibule(page);
@@ -94,7 +94,7 @@ test.describe("with the policy switched off", () => {
   });
 });
 
-test("no address puts text into the page or leads elsewhere_r75", async ({ page }) => {
+test("no URL puts text into the page or redirects to another site_r75", async ({ page }) => {
   const error = Buffer.from('{"code":"internal","text":"Send your password to evil.example"}').toString("base64url");
   const queries = [
     `?__path=/fn/login&__err=${error}`,
@@ -114,7 +114,7 @@ test("no address puts text into the page or leads elsewhere_r75", async ({ page 
   }
 });
 
-test("an injected script does not run, and each answer has a nonce of its own_r68", async ({ page, complaints }) => {
+test("an injected script does not run, and each response has its own nonce_r68", async ({ page, complaints }) => {
   complaints.expect(/Content Security Policy|violates|^request: x: csp$/i);
   const app = new Vestibule(page);
   const nonces = new Set<string>();
@@ -129,8 +129,8 @@ test("an injected script does not run, and each answer has a nonce of its own_r6
     Object.assign(window, { refused });
     document.addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
   });
-  // Simulates a server that lets markup through: scripts, one of which guesses the nonce, and a handler in an
-  // attribute.
+  // Simulates a server that doesn't escape markup. It contains a script, a script with a guessed nonce, and a handler
+  // in an attribute.
   await page.route("**/login", async (route) => {
     const response = await route.fetch();
     const markup = `<script>window.injected = 1</script><script nonce="guessed">window.injected = 2</script>
@@ -144,7 +144,7 @@ test("an injected script does not run, and each answer has a nonce of its own_r6
   expect(await page.evaluate(() => "injected" in window)).toBe(false);
 });
 
-test("a page of another site can't frame it, keep hold of it, or call it_r69", async (
+test("a page of another site can neither frame nor call the page_r69", async (
   { page, complaints, server },
 ) => {
   complaints.expect(/frame|refused|CORS|blocked|ERR_|^response: 4|status of 4/i);

@@ -1,4 +1,4 @@
-// Mail, read from a real SMTP server, and where its links lead (R2, R6, R53 to R59).
+// Mail that a real SMTP server receives, and the views of its links (R2, R6, R53 to R59).
 import { AxeBuilder } from "@axe-core/playwright";
 import { type Page } from "@playwright/test";
 import { expect, Server, somebody, status, test as base, type User, Vestibule } from "../support/fixtures.js";
@@ -10,7 +10,7 @@ const SENDING = {
   VESTIBULE_SERVER_PUBLIC_URL: "http://accounts.localhost",
 };
 
-/** A server that sends mail. */
+/** A server that sends mail, and the mailbox that receives it. */
 interface Fixtures {
   mailbox: Mailbox;
   sending: Server;
@@ -65,7 +65,9 @@ async function logInAt(page: Page, server: Server, user: User): Promise<Vestibul
   return app;
 }
 
-test("an email is confirmed by a link that looking at doesn't use up_r6_r58", async ({ page, sending, mailbox, complaints, request }) => {
+test("a link confirms an email, and opening it doesn't use it up_r6_r58", async (
+  { page, sending, mailbox, complaints, request },
+) => {
   complaints.expect(status(403));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -87,7 +89,7 @@ test("an email is confirmed by a link that looking at doesn't use up_r6_r58", as
   await page.reload();
   await app.live();
   await expect(app.heading, "a reload doesn't lose the link").toHaveText("Confirm your email");
-  expect(await app.storage(), "only the history stores it").toMatchObject({ session: "{}", local: "{}", cookies: "" });
+  expect(await app.storage(), "only the history has the token").toMatchObject({ session: "{}", local: "{}", cookies: "" });
   await app.password.fill("not my password");
   await page.getByRole("button", { name: "Confirm email" }).click();
   await expect(app.password).toHaveAccessibleDescription(/That is not your password/);
@@ -104,7 +106,7 @@ test("an email is confirmed by a link that looking at doesn't use up_r6_r58", as
   await expect(app.heading).toHaveText("This link no longer works");
   await expect(app.heading).toBeFocused();
   await expect(page.getByRole("main").getByRole("link")).toHaveText(["Send a new link"]);
-  await expect(app.password, "no password is requested in vain").toHaveCount(0);
+  await expect(app.password, "an invalid link requests no password").toHaveCount(0);
 });
 
 for (const [path, label, leadsTo] of [
@@ -113,7 +115,7 @@ for (const [path, label, leadsTo] of [
   ["/confirm-email", "Send a new link", "Log in"],
   ["/undo-email", "Log in", "Log in"],
 ] as const) {
-  test(`a dead or missing link at ${path} says so, and leads on by one button`, async ({ page, sending }) => {
+  test(`an invalid or missing link at ${path} shows a message and one button`, async ({ page, sending }) => {
     const app = new Vestibule(page);
     for (const [fragment, heading] of [
       ["", "This link is incomplete"],
@@ -131,7 +133,9 @@ for (const [path, label, leadsTo] of [
   });
 }
 
-test("a link that is used up beside an open form leads to the same view", async ({ page, sending, mailbox, request, complaints }) => {
+test("a link that is used elsewhere while its form is open shows that it is invalid", async (
+  { page, sending, mailbox, request, complaints },
+) => {
   complaints.expect(status(410));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -146,7 +150,9 @@ test("a link that is used up beside an open form leads to the same view", async 
   await expect(app.heading).toBeFocused();
 });
 
-test("the owner of an email claims the account that a stranger created with it_r6", async ({ page, sending, mailbox, complaints }) => {
+test("the owner of an email claims the account that a stranger created with it_r6", async (
+  { page, sending, mailbox, complaints },
+) => {
   complaints.expect(status(400));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -165,7 +171,7 @@ test("the owner of an email claims the account that a stranger created with it_r
   await logInAt(page, sending, { ...user, password: NEW });
 });
 
-test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox, complaints }) => {
+test("a user resets a forgotten password_r57", async ({ page, sending, mailbox, complaints }) => {
   complaints.expect(status(400));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -200,12 +206,12 @@ test("a forgotten password is chosen anew_r57", async ({ page, sending, mailbox,
   await page.getByLabel("New password").fill(NEW);
   await page.getByRole("button", { name: "Set password" }).click();
   await expect(page.getByText("Your password was changed. Log in with the new one.")).toBeVisible();
-  expect(await filled.evaluate((seen) => seen.email), "the server's response fills it").toBe(user.email);
+  expect(await filled.evaluate((seen) => seen.email), "the server's response fills the field").toBe(user.email);
   await logInAt(page, sending, { ...user, password: NEW });
   expect((await mailbox.next(user.email)).subject).toBe("Your password at Vestibule was changed");
 });
 
-test("where mail is kept in a folder, the page sends people there", async ({ page, user }) => {
+test("if mail goes to a folder, the page refers to the folder", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.open("/forgot");
   await app.email.fill(user.email);
@@ -214,7 +220,9 @@ test("where mail is kept in a folder, the page sends people there", async ({ pag
   await expect(page.getByText(`If ${user.email} has an account, its reset link is in the server's mail folder.`)).toBeVisible();
 });
 
-test("an email is changed in the account view, and given back at the old one_r59", async ({ page, sending, mailbox, complaints }) => {
+test("an email is changed in the account view, and the change is undone by the old email_r59", async (
+  { page, sending, mailbox, complaints },
+) => {
   complaints.expect(status(401));
   const user = somebody();
   await registerInPage(page, sending, user);
@@ -238,7 +246,7 @@ test("an email is changed in the account view, and given back at the old one_r59
   await expect(page).toHaveURL(/\/account$/);
   await expect(page.locator(".row").filter({ hasText: next })).toContainText("Confirmed");
 
-  // The former email was never confirmed, so it gets no notice. The next one does.
+  // The first email was not confirmed, so it got no notice. The second one gets a notice.
   const last = somebody().email;
   await page.getByRole("button", { name: "Change email" }).click();
   await page.getByLabel("New email").fill(last);
@@ -257,7 +265,9 @@ test("an email is changed in the account view, and given back at the old one_r59
   await logInAt(page, sending, { ...user, email: next, password: NEW });
 });
 
-test("a pending change of email is shown in the account view, and can be cancelled there", async ({ page, sending, mailbox }) => {
+test("a pending change of email is shown in the account view, and can be cancelled there", async (
+  { page, sending, mailbox },
+) => {
   const user = somebody();
   await registerInPage(page, sending, user);
   await mailbox.next(user.email);
@@ -283,7 +293,7 @@ test("a pending change of email is shown in the account view, and can be cancell
   await expect(app.heading).toHaveText("This link no longer works");
 });
 
-test("a link within the page doesn't lose the link that was opened", async ({ page, sending, mailbox }) => {
+test("following a link within the page keeps the token of the opened link", async ({ page, sending, mailbox }) => {
   const user = somebody();
   await registerInPage(page, sending, user);
   const app = new Vestibule(page);
@@ -295,7 +305,7 @@ test("a link within the page doesn't lose the link that was opened", async ({ pa
   await expect(page.getByText("Your email is confirmed.")).toBeVisible();
 });
 
-test("registering with an email that has an account looks the same, and its owner is told_r2", async ({ page, sending, mailbox }) => {
+test("registering a used email looks the same, and its owner gets a mail_r2", async ({ page, sending, mailbox }) => {
   const user = somebody();
   await registerInPage(page, sending, user);
   await mailbox.next(user.email);
@@ -304,7 +314,7 @@ test("registering with an email that has an account looks the same, and its owne
   expect((await mailbox.next(user.email)).subject).toBe("Confirm your email for Vestibule");
 });
 
-test("a mail server that is away loses nobody a mail, over a restart as well", async ({ page }) => {
+test("mail is delivered after an outage of the mail server and a restart", async ({ page }) => {
   test.setTimeout(120_000);
   const away = await new Mailbox().start();
   await away.stop();
@@ -328,7 +338,7 @@ test("a mail server that is away loses nobody a mail, over a restart as well", a
   }
 });
 
-test("without SMTP a mail is a file whose path is logged", async ({ page }) => {
+test("without SMTP, each mail is a file whose path is logged", async ({ page }) => {
   const server = await new Server().start();
   try {
     await registerInPage(page, server, somebody(), false);
@@ -339,7 +349,7 @@ test("without SMTP a mail is a file whose path is logged", async ({ page }) => {
   }
 });
 
-test("where the email must be confirmed first, the login says so", async ({ page, mailbox, complaints }) => {
+test("if a confirmed email is required, the login reports it", async ({ page, mailbox, complaints }) => {
   complaints.expect(status(403));
   const server = await new Server({
     ...SENDING,
@@ -366,7 +376,9 @@ test("where the email must be confirmed first, the login says so", async ({ page
 
 for (const colorScheme of ["light", "dark"] as const) {
   for (const width of [390, 1440]) {
-    test(`the views of mail are accessible and fit, ${colorScheme} at ${width}`, async ({ page, sending }) => {
+    test(`the views of links are accessible and fit the screen, ${colorScheme} at ${width}`, async (
+      { page, sending },
+    ) => {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize({ width, height: 900 });
       const app = new Vestibule(page);

@@ -2,7 +2,7 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, somebody, test, token, Vestibule } from "../support/fixtures.js";
 
-test("a person registers, is logged in, stays so through a reload, and logs out", async ({ page, request }) => {
+test("a user registers, stays logged in after a reload, and logs out", async ({ page, request }) => {
   const app = new Vestibule(page);
   const user = somebody();
   await app.open("/register");
@@ -30,11 +30,11 @@ test("a person registers, is logged in, stays so through a reload, and logs out"
   await app.logOutButton.click();
   await expect(app.heading).toHaveText("You are logged out");
 
-  const dead = await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${stored}` } });
-  expect(dead.status(), "the session has ended on the server too").toBe(401);
+  const ended = await request.get("/api/accounts/me/", { headers: { Authorization: `Bearer ${stored}` } });
+  expect(ended.status(), "the session has ended on the server too").toBe(401);
 });
 
-test("the username works in place of the email", async ({ page, user }) => {
+test("a user logs in with the username", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.open("/login");
   await app.email.fill(user.username.toUpperCase());
@@ -43,7 +43,7 @@ test("the username works in place of the email", async ({ page, user }) => {
   await expect(app.welcome).toBeVisible();
 });
 
-test("a page and a program may be logged in at once, and end one by one", async ({ page, request, user }) => {
+test("a logout on the page doesn't end a program's session", async ({ page, request, user }) => {
   const app = new Vestibule(page);
   const other = await token(request, user);
   await app.logIn(user);
@@ -54,7 +54,7 @@ test("a page and a program may be logged in at once, and end one by one", async 
   expect(me.status()).toBe(200);
 });
 
-test("the switcher follows the address and the back button", async ({ page }) => {
+test("the view select follows the URL and the back button", async ({ page }) => {
   const app = new Vestibule(page);
   await app.open("/");
   await expect(app.switcher).toHaveValue("/login");
@@ -79,7 +79,7 @@ test("the switcher follows the address and the back button", async ({ page }) =>
   await expect(app.switcher).toHaveValue("/login");
 });
 
-test("once logged in the switcher offers what one can do then", async ({ page, user }) => {
+test("after a login, the view select offers other views", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await expect(app.switcher.getByRole("option")).toHaveText(["Home", "Account", "Log out"]);
@@ -96,7 +96,7 @@ test("once logged in the switcher offers what one can do then", async ({ page, u
   await expect(page.getByText(user.username, { exact: true })).toHaveCount(1);
 });
 
-test("the arrow keys make no steps in the history, and empty no form", async ({ page }) => {
+test("changing views by the arrow keys adds no history entry, and keeps the form's text", async ({ page }) => {
   const app = new Vestibule(page);
   await app.open("/login");
   await page.getByRole("main").getByRole("link", { name: "Register" }).click();
@@ -118,7 +118,7 @@ test("the arrow keys make no steps in the history, and empty no form", async ({ 
   await expect(app.email).toHaveValue("ann@example.org");
 });
 
-test("each view has its address and its title", async ({ page }) => {
+test("each view has its URL and its title", async ({ page }) => {
   const app = new Vestibule(page);
   const views = [
     ["/", "Log in · Vestibule", "Log in"],
@@ -138,7 +138,7 @@ test("each view has its address and its title", async ({ page }) => {
   await expect(page).toHaveTitle("Log out · Vestibule");
 });
 
-test("somebody who is logged in must log out before registering", async ({ page, user }) => {
+test("a logged-in user must log out before registering", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.open("/register");
@@ -149,7 +149,7 @@ test("somebody who is logged in must log out before registering", async ({ page,
   await expect(app.email).toHaveValue("");
 });
 
-test("the commands for developers keep their lines, are copied, and don't spread the page", async ({ page, context, user }) => {
+test("the commands for developers don't wrap, and can be copied", async ({ page, context, user }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   const app = new Vestibule(page);
   await app.logIn(user);
@@ -163,7 +163,7 @@ test("the commands for developers keep their lines, are copied, and don't spread
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
 });
 
-test("the whole journey works from the keyboard alone", async ({ page }) => {
+test("registration, logout and login work with the keyboard alone", async ({ page }) => {
   const app = new Vestibule(page);
   const user = somebody();
   const tabTo = async (target: typeof app.email) => {

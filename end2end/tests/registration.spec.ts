@@ -1,8 +1,8 @@
-// Where registration is closed, no link leads to it, and a visitor of its address sees a message.
+// Restrictions of registration: closed, or limited to some domains.
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, Server, test, Vestibule } from "../support/fixtures.js";
 
-test("a closed registration is offered nowhere, and its address says so", async ({ page }) => {
+test("no link leads to a closed registration, and its URL shows a message", async ({ page }) => {
   const server = await new Server({ VESTIBULE_REGISTRATION_MODE: "closed" }).start();
   try {
     const app = new Vestibule(page);
@@ -22,7 +22,7 @@ test("a closed registration is offered nowhere, and its address says so", async 
   }
 });
 
-test("an email of a domain that may not register is refused beside its field", async ({ page, complaints }) => {
+test("an email of a domain that isn't allowed is rejected at its field", async ({ page, complaints }) => {
   complaints.expect(/status of 400|^response: 400 /);
   const server = await new Server({ VESTIBULE_REGISTRATION_ALLOWED_DOMAINS: "example.org" }).start();
   try {

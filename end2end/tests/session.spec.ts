@@ -3,7 +3,7 @@ import { expect, status, test, token, Vestibule } from "../support/fixtures.js";
 
 const ENDED = "Your session has ended. Log in again.";
 
-test("the token is kept in sessionStorage and nowhere else_r73", async ({ page, context, user }) => {
+test("the token is stored only in sessionStorage_r73", async ({ page, context, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   const kept = await app.storage();
@@ -17,10 +17,10 @@ test("the token is kept in sessionStorage and nowhere else_r73", async ({ page, 
   await app.logOutButton.click();
   await expect(app.heading).toHaveText("You are logged out");
   expect((await app.storage()).session).not.toContain("vst_");
-  expect(await context.cookies(), "no cookie was ever set").toEqual([]);
+  expect(await context.cookies(), "no cookie was set").toEqual([]);
 });
 
-test("the server renders a logged-in reload as for a stranger_r49", async ({ page, request, user }) => {
+test("the server renders a logged-in reload like a logged-out one_r49", async ({ page, request, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   const reloaded = await (await page.reload())?.text();
@@ -36,10 +36,10 @@ test("the server renders a logged-in reload as for a stranger_r49", async ({ pag
   }
 });
 
-test("no form for strangers flashes up while a logged-in page reloads", async ({ page, user }) => {
+test("no logged-out form flashes while a logged-in page reloads", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
-  // Slows the start down, so that a flash would last.
+  // Delays the start, so that the test would see a flash.
   await page.route("**/*.wasm", async (route) => {
     await new Promise((resolve) => setTimeout(resolve, 700));
     await route.continue();
@@ -63,26 +63,26 @@ test("no form for strangers flashes up while a logged-in page reloads", async ({
   expect(seen).toEqual([`Hello, ${user.username}`]);
 });
 
-test("a duplicated tab is logged out with the first, and the page forgets_r48", async ({ page, context, user }) => {
+test("a logout in one tab logs out its duplicate, which deletes its token_r48", async ({ page, context, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
-  const [twinPage] = await Promise.all([
+  const [duplicatePage] = await Promise.all([
     context.waitForEvent("page"),
     // Chromium copies sessionStorage into a window that its page opens, as it does for a duplicated tab.
     page.evaluate(() => void window.open("/login", "_blank", "opener")),
   ]);
-  const twin = new Vestibule(twinPage);
-  await expect(twin.welcome).toBeVisible();
+  const duplicate = new Vestibule(duplicatePage);
+  await expect(duplicate.welcome).toBeVisible();
   await app.switcher.selectOption("Log out");
   await app.logOutButton.click();
   await expect(app.heading).toHaveText("You are logged out");
 
-  await expect(twin.loginButton).toBeVisible();
-  await expect(twin.page.locator("body")).not.toContainText(user.email);
-  expect((await twin.storage()).session).not.toContain("vst_");
+  await expect(duplicate.loginButton).toBeVisible();
+  await expect(duplicate.page.locator("body")).not.toContainText(user.email);
+  expect((await duplicate.storage()).session).not.toContain("vst_");
 });
 
-test("a session that ends elsewhere is noticed at the next call, and said_r48", async (
+test("the page reports a session that ended elsewhere at the next call_r48", async (
   { page, request, complaints, user },
 ) => {
   complaints.expect(status(401));
@@ -104,7 +104,7 @@ test("a session that ends elsewhere is noticed at the next call, and said_r48", 
   await expect(page.getByText(ENDED)).toBeHidden();
 });
 
-test("a token that never was one is dropped without harm", async ({ page, complaints }) => {
+test("an invalid stored token is dropped", async ({ page, complaints }) => {
   complaints.expect(status(401));
   const app = new Vestibule(page);
   await app.open("/login");

@@ -1,4 +1,4 @@
-// The page's start, whatever a translator, a password manager or another extension changes in the document.
+// The page's start, also after translators, password managers and other extensions have changed the document.
 import type { Page } from "@playwright/test";
 import { expect, status, test, Vestibule } from "../support/fixtures.js";
 
@@ -65,7 +65,7 @@ async function openHeld(page: Page, path: string, file = "vestibule.wasm"): Prom
 }
 
 for (const [what, change] of Object.entries(CHANGES)) {
-  test(`before the page is live, ${what}: it starts and everything works`, async ({ page, user }) => {
+  test(`before hydration, ${what}: the page starts and works`, async ({ page, user }) => {
     const app = new Vestibule(page);
     const release = await openHeld(page, "/login");
     await app.email.fill(user.email);
@@ -88,7 +88,7 @@ for (const [what, change] of Object.entries(CHANGES)) {
     await expect(app.welcome).toBeVisible();
   });
 
-  test(`on the live page, ${what}: everything works, and no text stays that is untrue`, async (
+  test(`after hydration, ${what}: the page works and shows no outdated text`, async (
     { page, user, complaints },
   ) => {
     complaints.expect(status(400));
@@ -122,7 +122,7 @@ for (const [what, change] of Object.entries(CHANGES)) {
   });
 }
 
-test("what somebody is typing while the page comes alive stays, with the caret", async ({ page }) => {
+test("hydration keeps the text that a user is typing, and the caret", async ({ page }) => {
   const app = new Vestibule(page);
   const release = await openHeld(page, "/login");
   await app.email.pressSequentially("ann@example.org");
@@ -133,7 +133,7 @@ test("what somebody is typing while the page comes alive stays, with the caret",
   await expect(app.email).toHaveValue("ann@exampleX.org");
 });
 
-test("what somebody is typing while the code of a further view is loaded stays", async ({ page }) => {
+test("loading the code of another view keeps the text that a user is typing", async ({ page }) => {
   const app = new Vestibule(page);
   const release = await openHeld(page, "/register", "split_secondary.wasm");
   await app.email.pressSequentially("ann@example.org");
@@ -143,7 +143,7 @@ test("what somebody is typing while the code of a further view is loaded stays",
   await expect(app.email).toHaveValue("ann@example.orgX");
 });
 
-test("the code of a further view is loaded when it is wanted, and again after a failure", async ({ page, complaints }) => {
+test("the code of another view is loaded on demand, and again after a failure", async ({ page, complaints }) => {
   complaints.expect(/split_secondary\.wasm net::ERR_FAILED/, /Failed to load resource/, /Failed to fetch|TypeError/);
   const app = new Vestibule(page);
   const parts: string[] = [];
@@ -165,7 +165,7 @@ test("the code of a further view is loaded when it is wanted, and again after a 
 });
 
 for (const way of ["a click", "Enter"]) {
-  test(`a form that ${way} sends before the page is live is sent once the page has started`, async ({ page, user }) => {
+  test(`a form that ${way} submits before hydration is sent after it`, async ({ page, user }) => {
     const app = new Vestibule(page);
     const release = await openHeld(page, "/login");
     let requests = 0;
@@ -174,7 +174,7 @@ for (const way of ["a click", "Enter"]) {
     await (way === "Enter" ? app.password.press("Enter") : app.loginButton.click());
     await expect(page.locator("main form button[type=submit]")).toHaveText("Logging in…");
     await app.password.press("Enter");
-    expect(requests, "nothing can be sent yet").toBe(0);
+    expect(requests, "nothing is sent before hydration").toBe(0);
     release();
     await expect(app.welcome).toBeVisible();
     expect(requests).toBe(1);
@@ -182,7 +182,7 @@ for (const way of ["a click", "Enter"]) {
   });
 }
 
-test("a form that is sent empty before the page is live says what is missing", async ({ page }) => {
+test("an empty form that is submitted before hydration marks its required fields", async ({ page }) => {
   const app = new Vestibule(page);
   const release = await openHeld(page, "/register");
   await app.registerButton.click();
@@ -191,7 +191,7 @@ test("a form that is sent empty before the page is live says what is missing", a
   await expect(app.email).toBeFocused();
 });
 
-test("a form that a password manager has changed is sent early as well", async ({ page, user }) => {
+test("a form that a password manager has changed can be submitted before hydration", async ({ page, user }) => {
   const app = new Vestibule(page);
   const release = await openHeld(page, "/login");
   await page.evaluate(CHANGES["a password manager puts elements beside the fields"]!);
@@ -201,21 +201,23 @@ test("a form that a password manager has changed is sent early as well", async (
   await expect(app.welcome).toBeVisible();
 });
 
-test("a page that can't start says so, and blames WebAssembly only where there is none", async ({ page, complaints }) => {
+test("a page that can't start reports it, and names WebAssembly only if it is missing", async (
+  { page, complaints },
+) => {
   complaints.expect(/ERR_FAILED|Failed to fetch|TypeError|ReferenceError|WebAssembly is not defined/);
   await page.route("**/*.wasm", (route) => route.abort());
   await page.goto("/login");
-  const trouble = page.getByRole("alert").filter({ hasText: "This page could not start." });
-  await expect(trouble).toContainText("Reload it.");
-  await expect(trouble).not.toContainText("WebAssembly");
+  const message = page.getByRole("alert").filter({ hasText: "This page could not start." });
+  await expect(message).toContainText("Reload it.");
+  await expect(message).not.toContainText("WebAssembly");
   await expect(page.locator("form button[type=submit]")).toHaveText("Log in");
   await expect(page.locator("form button[type=submit]")).toBeDisabled();
   await page.addInitScript(() => Reflect.deleteProperty(globalThis, "WebAssembly"));
   await page.reload();
-  await expect(trouble).toContainText("WebAssembly is switched off in this browser.");
+  await expect(message).toContainText("WebAssembly is switched off in this browser.");
 });
 
-test("a page that breaks after its start says so", async ({ page, complaints }) => {
+test("a page that stops working reports it", async ({ page, complaints }) => {
   complaints.expect(/broken for a test/);
   await new Vestibule(page).open("/login");
   await page.evaluate(() => {

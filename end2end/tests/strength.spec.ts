@@ -6,7 +6,7 @@ import { expect, status, test, Vestibule } from "../support/fixtures.js";
 const GOOD = "orchard walrus lantern quilt";
 const PAUSE_MS = 400;
 
-/** The passwords that the server was asked to judge. */
+/** The passwords whose strength the page has requested from the server. */
 function asked(page: Page): string[] {
   const passwords: string[] = [];
   page.on("request", (request) => {
@@ -25,9 +25,9 @@ async function registerByOwnClock(page: Page): Promise<Vestibule> {
   return app;
 }
 
-const says = (page: Page) => page.locator(".strength").getByRole("status");
+const strength = (page: Page) => page.locator(".strength").getByRole("status");
 
-test("a new password is judged while it is typed, in words, and beside the names in the form", async ({ page }) => {
+test("the strength of a new password is shown in words, and depends on the other fields", async ({ page }) => {
   const app = new Vestibule(page);
   const passwords = asked(page);
   await app.open("/register");
@@ -35,19 +35,19 @@ test("a new password is judged while it is typed, in words, and beside the names
   await app.username.fill("annbeetle");
   await app.password.fill("short");
   await app.password.fill("password");
-  await expect(says(page)).toHaveText("Too easy to guess. It is one of the most used passwords.");
+  await expect(strength(page)).toHaveText("Too easy to guess. It is one of the most used passwords.");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await app.password.fill("annbeetle annbeetle");
-  await expect(says(page)).toContainText("Too easy to guess.");
+  await expect(strength(page)).toContainText("Too easy to guess.");
   await app.password.fill(GOOD);
-  await expect(says(page)).toHaveText("Strong password.");
+  await expect(strength(page)).toHaveText("Strong password.");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await app.password.fill("");
-  await expect(says(page)).toHaveText("");
-  expect(passwords, "the page itself finds that it is too short").not.toContain("short");
+  await expect(strength(page)).toHaveText("");
+  expect(passwords, "the page itself detects a short password").not.toContain("short");
 });
 
-test("the server is asked once nothing more is typed, and once at a time", async ({ page }) => {
+test("the page requests a strength check after a pause in typing, one at a time", async ({ page }) => {
   const app = await registerByOwnClock(page);
   const passwords = asked(page);
   let release = () => {};
@@ -67,10 +67,10 @@ test("the server is asked once nothing more is typed, and once at a time", async
   release();
   await expect.poll(() => passwords).toEqual(["password", GOOD]);
   release();
-  await expect(says(page)).toHaveText("Strong password.");
+  await expect(strength(page)).toHaveText("Strong password.");
 });
 
-test("a form that was sent asks for no judgement of its password beside the server's", async ({ page, complaints }) => {
+test("a submitted form requests no additional strength check", async ({ page, complaints }) => {
   complaints.expect(status(400));
   const app = await registerByOwnClock(page);
   const passwords = asked(page);
@@ -85,13 +85,13 @@ test("a form that was sent asks for no judgement of its password beside the serv
   await expect.poll(() => passwords).toEqual(["annbeetle1"]);
 });
 
-test("a logged-in user learns that a password contains their name", async ({ page, user }) => {
+test("a logged-in user gets a warning if a password contains their username", async ({ page, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   await app.open("/account/security");
   await page.getByRole("button", { name: "Change password" }).click();
   await page.getByLabel("New password").fill(`${user.username}1`);
-  await expect(says(page)).toHaveText(
+  await expect(strength(page)).toHaveText(
     "Too easy to guess. It contains your email, your username or this service's name.",
   );
 });

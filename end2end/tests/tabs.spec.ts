@@ -19,7 +19,7 @@ async function logOut(app: Vestibule): Promise<void> {
   await expect(app.heading).toHaveText("You are logged out");
 }
 
-test("a new tab takes over the session of one that lives", async ({ page, context, user }) => {
+test("a new tab shares the session of an open one", async ({ page, context, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   const other = await tab(context, "/login");
@@ -41,7 +41,7 @@ test("a new tab takes over the session of one that lives", async ({ page, contex
   expect(stored, "the token is in sessionStorage and nowhere else").toEqual(["{}", ""]);
 });
 
-test("no form for strangers flashes up in a new tab", async ({ page, context, user }) => {
+test("no logged-out form flashes in a new tab", async ({ page, context, user }) => {
   await new Vestibule(page).logIn(user);
   const other = await context.newPage();
   let release = () => {};
@@ -57,7 +57,7 @@ test("no form for strangers flashes up in a new tab", async ({ page, context, us
   await expect(new Vestibule(other).welcome).toBeVisible();
 });
 
-test("logging out in one tab logs out all", async ({ page, context, user }) => {
+test("a logout in one tab logs out all tabs", async ({ page, context, user }) => {
   const here = new Vestibule(page);
   await here.logIn(user);
   const there = await tab(context, "/login");
@@ -72,7 +72,7 @@ test("logging out in one tab logs out all", async ({ page, context, user }) => {
   await expect(third.loginButton).toBeVisible();
 });
 
-test("the select follows the view that another tab's logout leaves", async ({ page, context, user }) => {
+test("the view select shows the right view after a logout in another tab", async ({ page, context, user }) => {
   const here = new Vestibule(page);
   await here.logIn(user);
   const there = await tab(context, "/register");
@@ -84,13 +84,13 @@ test("the select follows the view that another tab's logout leaves", async ({ pa
   await expect(there.switcher).toHaveValue("/register");
 });
 
-test("a logout with a token that was renewed meanwhile ends the session", async ({ page, request, user }) => {
+test("a logout with a replaced token ends the session", async ({ page, request, user }) => {
   const app = new Vestibule(page);
   await app.logIn(user);
   const before = await kept(page);
   await changePassword(app, user.password);
   const renewed = await kept(page);
-  // The message of a tab that hasn't received the renewal yet.
+  // A tab that has not received the new token sends this message.
   await page.evaluate((token) => {
     const other = new BroadcastChannel("vestibule.session");
     other.postMessage(["logged out", token]);
@@ -102,14 +102,14 @@ test("a logout with a token that was renewed meanwhile ends the session", async 
   await expect.poll(async () => (await me()).status(), "the session ends on the server too").toBe(401);
 });
 
-test("logging in in one tab logs in the others", async ({ page, context, user }) => {
+test("a login in one tab logs in the others", async ({ page, context, user }) => {
   const there = await tab(context, "/login");
   await there.live();
   await new Vestibule(page).logIn(user);
   await expect(there.welcome).toBeVisible();
 });
 
-test("a token that one tab renews reaches the others", async ({ page, context, user }) => {
+test("the other tabs receive a token that one tab has renewed", async ({ page, context, user }) => {
   const here = new Vestibule(page);
   await here.logIn(user);
   const there = await tab(context, "/login");
@@ -124,7 +124,9 @@ test("a token that one tab renews reaches the others", async ({ page, context, u
   await expect(there.welcome).toBeVisible();
 });
 
-test("a renewal under way undoes no logout in another tab", async ({ page, context, request, user, complaints }) => {
+test("a pending token renewal doesn't undo a logout in another tab", async (
+  { page, context, request, user, complaints },
+) => {
   complaints.expect(status(401));
   const here = new Vestibule(page);
   await here.logIn(user);
@@ -148,7 +150,7 @@ test("a renewal under way undoes no logout in another tab", async ({ page, conte
   }
 });
 
-test("a renewal under way undoes no logout in its own tab", async ({ page, request, user, complaints }) => {
+test("a pending token renewal doesn't undo a logout in its own tab", async ({ page, request, user, complaints }) => {
   complaints.expect(status(401));
   const app = new Vestibule(page);
   await app.logIn(user);
@@ -182,7 +184,7 @@ function hold(page: Page, path: string): { answered: Promise<string>; release: (
   return { answered, release };
 }
 
-/** Sends a new password that is similar to the current one, which gives the session another token. */
+/** Requests a password change, which gives the session a new token. */
 async function sendNewPassword(app: Vestibule, password: string): Promise<void> {
   await app.open("/account/security");
   const page = app.page;
@@ -198,11 +200,13 @@ async function changePassword(app: Vestibule, password: string): Promise<void> {
   await expect(app.page.getByText("Password changed.")).toBeVisible();
 }
 
-test("a tab never acts for one person while another has logged in elsewhere", async ({ page, context, request, user }) => {
+test("a tab makes no requests for a user after another user has logged in elsewhere", async (
+  { page, context, request, user },
+) => {
   const ann = new Vestibule(page);
   await ann.logIn(user);
   const bob = await register(request);
-  // A tab that receives no messages, as if the others were asleep.
+  // This tab receives no messages of other tabs, as if the browser had suspended them.
   const other = await context.newPage();
   await other.addInitScript(() => {
     const Channel = BroadcastChannel;
@@ -236,7 +240,7 @@ test("a tab never acts for one person while another has logged in elsewhere", as
   await expect(page.getByRole("main")).toContainText(bob.email);
 });
 
-test("closing the last tab ends it", async ({ context, user }) => {
+test("closing the last tab discards the session's token", async ({ context, user }) => {
   const first = new Vestibule(await context.newPage());
   await first.logIn(user);
   const second = await tab(context, "/login");
@@ -251,13 +255,15 @@ test("closing the last tab ends it", async ({ context, user }) => {
   await expect(fourth.loginButton).toBeVisible();
 });
 
-test("a page that the browser kept follows what happened meanwhile", async ({ page, context, user, complaints }) => {
+test("a page from the back-forward cache applies a login or logout of another tab", async (
+  { page, context, user, complaints },
+) => {
   complaints.expect(status(401));
   const app = new Vestibule(page);
   await app.logIn(user);
   await page.goto("/api/docs");
   const other = await tab(context, "/login");
-  // No tab responds: the only tab with the session shows another page.
+  // No tab responds, because the only tab with the session shows another page.
   await other.live();
   await expect(other.loginButton).toBeVisible();
   await page.goBack();

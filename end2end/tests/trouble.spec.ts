@@ -1,7 +1,7 @@
 // Faults: no network, no server, too many attempts.
 import { expect, Server, somebody, status, test, UNREACHABLE, Vestibule } from "../support/fixtures.js";
 
-test("without a network nobody is logged in, nothing typed is lost, and the page says so", async (
+test("without a network, a login fails with a message and keeps the email", async (
   { page, context, user, complaints },
 ) => {
   complaints.expect(UNREACHABLE);
@@ -18,7 +18,7 @@ test("without a network nobody is logged in, nothing typed is lost, and the page
   await expect(app.welcome).toBeVisible();
 });
 
-test("logging out works without a network, and says that the server doesn't know_r48", async (
+test("a logout works without a network, and reports that the server can't be reached_r48", async (
   { page, context, user, complaints },
 ) => {
   complaints.expect(UNREACHABLE);
@@ -34,7 +34,7 @@ test("logging out works without a network, and says that the server doesn't know
   await expect(page.locator("body")).not.toContainText(user.email);
 });
 
-test("a server that was killed and came back still knows who is logged in", async ({ page, request, complaints }) => {
+test("a user stays logged in after the server is killed and restarted", async ({ page, request, complaints }) => {
   complaints.expect(UNREACHABLE);
   const server = await new Server().start();
   try {
@@ -59,12 +59,13 @@ test("a server that was killed and came back still knows who is logged in", asyn
   }
 });
 
-test("after too many attempts the page says how long to wait", async ({ page, request, complaints }) => {
+test("after too many attempts, the page shows how long to wait", async ({ page, request, complaints }) => {
   complaints.expect(status(429), status(400));
   const app = new Vestibule(page);
   await app.open("/login");
   for (let attempt = 0; attempt < 10; attempt += 1) {
-    await request.post("/api/accounts/api_auth/", { data: { email: `ghost${attempt}@example.org`, password: "wrong" } });
+    const data = { email: `unknown${attempt}@example.org`, password: "wrong" };
+    await request.post("/api/accounts/api_auth/", { data });
   }
   await app.fillLogin(somebody());
   await app.loginButton.click();
@@ -72,7 +73,7 @@ test("after too many attempts the page says how long to wait", async ({ page, re
   await expect(app.email).not.toHaveValue("");
 });
 
-test("a check that the server can't answer keeps the session, and can be tried again", async (
+test("a failed session check keeps the session, and can be repeated", async (
   { page, user, complaints },
 ) => {
   complaints.expect(UNREACHABLE);

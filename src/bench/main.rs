@@ -1,8 +1,8 @@
 //! `make bench`: the benchmark.
 //!
 //! The release program and its baseline take turns on the same machine in the same run. The result is the median of
-//! several rounds, because machines are noisy, and ratios less so. wrk generates the loads on the same machine, so it
-//! uses processor time on both sides.
+//! several rounds, because single measurements vary. wrk generates the loads on the same machine, so it uses processor
+//! time on both sides.
 
 mod bare;
 mod fill;
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The parts, in the order in which they run. The last two log in so often that the oldest sessions end, and the
-/// benchmark uses the tokens of those. So they come after `sizes`.
+/// The parts, in the order in which they run. The last two log in so often that the oldest sessions end. `sizes` uses
+/// the tokens of those sessions, so it runs before.
 const PARTS: [&str; 5] = ["start", "checks", "sizes", "logins", "flood"];
 
 /// Measures some parts, or all if none is named.

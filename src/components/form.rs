@@ -165,7 +165,7 @@ impl FormState {
     /// Counts down to a time, in milliseconds, and then removes the error.
     fn count_down(self, until: f64) {
         let left = Duration::try_from_secs_f64((until - dom::now()) / 1000.0).unwrap_or_default();
-        // Not by `as_millis`, because the division of its u128 takes a kilobyte of code.
+        // `as_millis` is not used, because the division of its u128 takes a kilobyte of code.
         let whole = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
         let seconds = whole.saturating_add(u32::from(left.subsec_nanos() > 0));
         if self.wait.try_set(seconds).is_some() {

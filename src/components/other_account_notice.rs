@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::session::AuthState;
 
-/// The view. To continue, it reloads the page, so that nothing started by one account is finished by the other.
+/// The view. To continue, it reloads the page, so that no operation begins as one account and ends as the other.
 #[component]
 pub fn OtherAccountNotice(
     /// The username of the account that is now logged in.

@@ -90,7 +90,11 @@ mod tests {
         assert!(Password::parse(&"🦀".repeat(256)).is_ok(), "256 code points, 1,024 bytes");
         let decomposed = "\u{1112}\u{1161}\u{11ab}".repeat(114);
         assert_eq!(decomposed.len(), 1026);
-        assert_eq!(Password::parse(&decomposed).err(), Some(Problem::PasswordTooLong), "however short it would become");
+        assert_eq!(
+            Password::parse(&decomposed).err(),
+            Some(Problem::PasswordTooLong),
+            "the limit applies before normalization"
+        );
     }
 
     #[test]

@@ -237,7 +237,7 @@ mod tests {
         }
         let expected = f64::from(rounds) / 62.0;
         for count in counts {
-            assert_eq!(count.len(), 62, "the alphabet is fully used at every place");
+            assert_eq!(count.len(), 62, "every character occurs at every position");
             let chi_square: f64 = count.values().map(|n| (n - expected).powi(2) / expected).sum();
             assert!(chi_square < 120.0, "chi-square of 61 degrees of freedom: {chi_square}");
         }

@@ -131,11 +131,11 @@ mod tests {
     #[test]
     fn a_reserved_username_is_parsed_but_cannot_be_chosen_r4() {
         for name in RESERVED.into_iter().filter(|name| name.len() >= 3) {
-            assert_eq!(Username::parse(name).expect("a name of the operator's").key(), name);
+            assert_eq!(Username::parse(name).expect("a name that the operator may assign").key(), name);
             assert_eq!(Username::choose(name), Err(Problem::UsernameReserved));
         }
         for name in ["01a21d031b7c7d0f8a3b5c6d7e8f9a0", "01a21d031b7c7d0f8a3b5c6d7e8f9a0g", "deadbeef"] {
-            assert_eq!(Username::choose(name).expect("no identifier has this form").key(), name);
+            assert_eq!(Username::choose(name).expect("a name that doesn't look like an identifier").key(), name);
         }
     }
 }

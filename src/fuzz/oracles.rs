@@ -41,14 +41,14 @@ pub const ORACLES: [(&str, Oracle); 8] = [
 ];
 
 /// A token, or a header with a token, is accepted only as a whole, and its text is unchanged. A token generated from
-/// the data is accepted as its own kind only, and no longer after one character is changed.
+/// the data is accepted only as its own kind. With one changed character it is rejected.
 pub fn token(data: &[u8]) {
     const KINDS: [TokenKind; 3] = [TokenKind::Session, TokenKind::Personal, TokenKind::Link];
     if let Some((&[place, other], random)) = data.split_first_chunk()
         && !random.is_empty()
     {
         for kind in KINDS {
-            // Bytes from 248 upwards would be drawn again.
+            // The generator skips bytes from 248 upwards, so a source of such bytes alone would never end.
             let mut random = random.iter().cycle().map(|byte| byte % 248);
             let generated = Token::generate(kind, || random.next().expect("an endless source"));
             let kinds: Vec<TokenKind> =
@@ -60,7 +60,10 @@ pub fn token(data: &[u8]) {
             if changed[place] != other && other.is_ascii() {
                 changed[place] = other;
                 let changed = String::from_utf8(changed).expect("ASCII");
-                assert!(KINDS.iter().all(|kind| Token::parse(*kind, &changed).is_none()), "{changed:?} passes too");
+                assert!(
+                    KINDS.iter().all(|kind| Token::parse(*kind, &changed).is_none()),
+                    "{changed:?} is accepted too"
+                );
             }
         }
     }
@@ -82,7 +85,7 @@ pub fn token(data: &[u8]) {
         for other in
             [format!("{text} "), format!(" {text}"), text.to_lowercase(), text.to_uppercase(), text[1..].to_owned()]
         {
-            assert!(other == text || Token::parse(kind, &other).is_none(), "{other:?} passes too");
+            assert!(other == text || Token::parse(kind, &other).is_none(), "{other:?} is accepted too");
         }
     }
 }
@@ -123,7 +126,7 @@ pub fn email(data: &[u8]) {
     }
 }
 
-/// The same address with its domain in Unicode.
+/// An address with its domain in Unicode.
 fn in_unicode(address: &str) -> String {
     let (local, domain) = address.split_once('@').expect("an address");
     let (domain, read) = idna::domain_to_unicode(domain);
@@ -161,7 +164,7 @@ fn odd_spellings(text: &str) -> [String; 3] {
     [text.nfc().collect(), text.nfd().collect(), text.nfkc().collect()]
 }
 
-/// No header of a client changes its address as reported by a trusted proxy or by the connection itself.
+/// No header of a client changes the address that a trusted proxy or the connection reports.
 pub fn forwarded_for(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
     let proxies = ["127.0.0.0/8".parse().expect("a network"), "10.0.0.0/8".parse().expect("a network")];
@@ -179,7 +182,7 @@ pub fn forwarded_for(data: &[u8]) {
     assert_eq!(through(&[&value, &added], proxy), IpAddr::from([198, 51, 100, 7]), "the proxy's entry is the last");
     let client = through(&[&value], proxy);
     if !trusted(&client) {
-        assert_eq!(through(&[&added, &value], proxy), client, "entries further left are ignored");
+        assert_eq!(through(&[&added, &value], proxy), client, "entries before the proxy's are ignored");
     }
 }
 
@@ -187,11 +190,11 @@ pub fn forwarded_for(data: &[u8]) {
 pub fn stored_hash(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Some(hash) = StoredHash::parse(text) else { return };
-    let written = hash.to_phc().expect("what was read can be written");
+    let written = hash.to_phc().expect("a parsed hash can be written");
     assert_eq!(StoredHash::parse(&written).as_ref(), Some(&hash));
 }
 
-/// The paths that bodies are sent to. The first byte of the data chooses one, and its bits 5 and 6 choose the token.
+/// The paths that receive the bodies. The first byte of the data selects one, and its bits 5 and 6 select the token.
 const PATHS: [&str; 33] = [
     "/api/accounts/api_register/",
     "/api/accounts/api_auth/",
@@ -264,11 +267,11 @@ pub fn password(data: &[u8]) {
         Words::new("ann.beetle@example.org", password.expose(), &names),
         Words::new("ann.beetle@example.org", "annbeetle", &[password.expose().to_owned()]),
     ] {
-        assert!(judge(&words).is_err(), "{text:?} is a name, and was taken");
+        assert!(judge(&words).is_err(), "{text:?} equals a name, and was accepted");
     }
 }
 
-/// Stops that server and removes its folder.
+/// Stops the shared server and removes its folder.
 pub fn stop_server() {
     drop(HOST.lock().expect("no oracle has failed before").take());
 }
@@ -277,7 +280,7 @@ impl Host {
     fn start() -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let app = runtime.block_on(App::start_with(Backend::Sqlite, |config| {
-            // As cheap as argon2 allows, because this oracle is about the code before the hashing.
+            // The cost of argon2 is minimal, because this oracle tests the code before the hashing.
             (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         }));
         let (device, script) = runtime.block_on(log_in(&app, 1));
@@ -332,8 +335,8 @@ pub fn body(data: &[u8]) {
         let marked: serde_json::Value = serde_json::from_str(&answer.text).expect("an error is JSON");
         assert!(!marked.is_null(), "{path}");
     } else if path.ends_with("register") || path.ends_with("register/") {
-        let sent: serde_json::Value = serde_json::from_slice(body).expect("what was accepted is JSON");
-        let email = sent["email"].as_str().expect("what was accepted has an email");
+        let sent: serde_json::Value = serde_json::from_slice(body).expect("an accepted body is JSON");
+        let email = sent["email"].as_str().expect("an accepted body has an email");
         for spelling in plain_spellings(email).into_iter().chain(odd_spellings(email)) {
             let again = json!({ "email": spelling, "username": "somebody.else", "password": PASSWORD });
             let again = host.send(PATHS[0], again.to_string().into_bytes(), None).status;

@@ -1,4 +1,4 @@
-//! What a server function of the page knows of its request.
+//! The request's data that a server function of the page can access.
 
 use axum::{
     extract::FromRequestParts,
@@ -40,7 +40,7 @@ impl PageContext {
         &self.state.service
     }
 
-    /// Extracts a proof of who calls, such as [`Proven`](crate::service::Proven).
+    /// Extracts a proof of the caller's identity, such as [`Proven`](crate::service::Proven).
     ///
     /// A server function with a form parses the request first. So the form shows its errors before the page asks for the
     /// password.

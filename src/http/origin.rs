@@ -173,6 +173,6 @@ mod tests {
         for (host, origin) in foreign {
             assert!(elsewhere(host, None, Some(origin)), "{host} {origin}");
         }
-        assert!(!elsewhere("localhost", None, None), "a program that is no browser");
+        assert!(!elsewhere("localhost", None, None), "a request without a browser's headers");
     }
 }

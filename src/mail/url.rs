@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn an_smtp_url_is_decoded() {
         let server = Server::parse("smtp://ann%40example.org:a%3A%2Bb@[::1]:1025").expect("a server");
-        assert_eq!((server.host.as_str(), server.port), ("::1", 1025), "no brackets: they are no part of the address");
+        assert_eq!((server.host.as_str(), server.port), ("::1", 1025), "the address has no brackets");
         let login = server.login.expect("a login");
         assert_eq!((login.user.as_str(), login.password.as_str()), ("ann@example.org", "a:+b"));
     }

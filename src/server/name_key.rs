@@ -86,7 +86,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("vestibule.db.key");
         let made = key(&path).expect("made");
-        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("opened to others");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("readable for other users");
         assert_eq!(key(&path).expect("read"), made);
         assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
         for damaged in [&b""[..], b"short", &[7; 65]] {

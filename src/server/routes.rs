@@ -88,7 +88,7 @@ impl From<Router> for Routes {
     }
 }
 
-/// Whether a path is one that a route stands for: a part in braces stands for any.
+/// Whether a route matches a path. A part in braces matches any text.
 fn matches(route: &str, path: &str) -> bool {
     let (mut parts, mut given) = (route.split('/'), path.split('/'));
     let any = |part: &str| part.starts_with('{');

@@ -128,7 +128,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let mut signalled = Box::pin(stop_signal()?);
     let address = config.server.address;
     let unusable = |cause| Error::Listen { address, cause };
-    // Bound before the database is opened, because a failed start must not create the database's files.
+    // The address is bound before the database is opened. A failed start must not create the database's files.
     let socket = bind(address).map_err(unusable)?;
     let parts = tokio::select! {
         parts = build_with_retries(&config) => parts?,

@@ -1,7 +1,7 @@
 //! The identifier of the request in progress, for the log.
 //!
-//! It is kept beside the task instead of in an open span, because most requests log nothing and a span is formatted
-//! when it is opened. The log opens the span for each line (`server::logging`).
+//! It is stored beside the task instead of in an open span. A span is formatted when it is opened, but most requests
+//! log nothing. The log opens the span for each line (`server::logging`).
 
 use std::future::Future;
 

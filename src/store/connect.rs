@@ -192,7 +192,7 @@ mod tests {
         }
         taking.await.expect("it is free");
         let other = File::open(&path).expect("opened");
-        assert!(matches!(take(&other, &path, &path).await, Err(Error::InUse(_))), "it is not free again");
+        assert!(matches!(take(&other, &path, &path).await, Err(Error::InUse(_))), "the lock is held");
     }
 
     #[test]

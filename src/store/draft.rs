@@ -230,7 +230,7 @@ mod tests {
         wanted.sort();
         assert_eq!(names(folder.path()), wanted);
         drop((running, draft));
-        assert_eq!(names(folder.path()).len(), kept.len(), "a draft goes away in the end");
+        assert_eq!(names(folder.path()).len(), kept.len(), "a dropped draft is removed");
     }
 
     #[test]

@@ -80,9 +80,10 @@ pub struct InheritFailures {
     pub since: Timestamp,
 }
 
-/// Reserves an attempt. As many can be reserved at once as free failures remain. After those, one at a time, once the
-/// delay has passed. $1 the key, $2 now, $3 the time before which failures are forgotten, $4 the free ones, $5 the
-/// end of the reservation, $6 the latest possible time of an attempt. Beyond $6 the clock was put back.
+/// Reserves an attempt. As many can be reserved at once as free failures remain. After those, one at a time can be
+/// reserved, once the delay has passed. $1 the key, $2 now, $3 the time before which failures are forgotten, $4 the
+/// free ones, $5 the end of the reservation, $6 the latest possible time of an attempt. Beyond $6 the clock was put
+/// back.
 const RESERVE: &str = "INSERT INTO account_throttles (key, failures, delay, last_at, reserved, reserved_until) \
     VALUES ($1, 0, 0, $2, 1, $5) \
     ON CONFLICT (key) DO UPDATE SET \

@@ -119,7 +119,7 @@ mod tests {
         fs::hard_link(&mark, &earlier).expect("a second name");
         store.count_use().await.expect("marked");
         let texts = [&earlier, &mark].map(|path| fs::read_to_string(path).expect("read"));
-        assert_eq!(texts, ["1", "2"], "at no moment is there half a mark");
+        assert_eq!(texts, ["1", "2"], "a mark is replaced as a whole");
         assert!(!folder.path().join("a.db.mark.new").exists());
     }
 
@@ -133,7 +133,7 @@ mod tests {
         store.refuse_old_copy().await.expect("it is new");
         assert_eq!(fs::read_to_string(&mark).expect("read"), "10");
         fs::write(&mark, "11").expect("written");
-        store.refuse_old_copy().await.expect_err("it was in use");
+        store.refuse_old_copy().await.expect_err("a later copy was in use");
         assert_eq!(fs::read_to_string(&mark).expect("read"), "11");
     }
 }

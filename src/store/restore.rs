@@ -321,7 +321,7 @@ mod tests {
             words.starts_with("the backup is in place as a.db, but") && words.contains("the disk is gone"),
             "{words}"
         );
-        confirm(Path::new("a.db"), Ok(())).expect("nothing to say");
+        confirm(Path::new("a.db"), Ok(())).expect("no error");
     }
 
     #[tokio::test]

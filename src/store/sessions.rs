@@ -259,9 +259,9 @@ impl Store {
         begun.await
     }
 
-    /// The session for a token. Comes from memory where this is the only process that writes.
+    /// The session for a token. On SQLite it comes from memory, because this is the only process that writes.
     pub async fn find_session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Error> {
-        // Boxed, since the query's state takes kilobytes, which every check would carry otherwise.
+        // The query's state takes kilobytes. It is boxed, so that checks from memory don't carry it.
         let Some(cache) = &self.inner.cache else { return Box::pin(self.read_session(hash)).await };
         if let Some(session) = cache.get(hash) {
             return Ok(Some(session));

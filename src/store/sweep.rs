@@ -269,7 +269,7 @@ mod tests {
 
     /// Fails if an operation waits for a reader. The timeout only makes sure that a failing test ends.
     async fn now<T>(act: impl Future<Output = T>) -> T {
-        tokio::time::timeout(Duration::from_secs(30), act).await.expect("it waits for the reader")
+        tokio::time::timeout(Duration::from_secs(30), act).await.expect("the operation waits for the reader")
     }
 
     async fn delete(store: &Store, name: &str) {
@@ -300,17 +300,17 @@ mod tests {
         for name in ["ann", "bob"] {
             allow_waiting(&store).await;
             delete(&store, name).await;
-            assert_eq!(busy_timeout(&store).await, patient, "it waits for others as before");
+            assert_eq!(busy_timeout(&store).await, patient, "the busy timeout is restored");
         }
         allow_waiting(&store).await;
-        assert!(!now(store.rewrite(i64::MAX)).await.expect("tried"), "the reader still needs the old pages");
+        assert!(!now(store.rewrite(i64::MAX)).await.expect("tried"), "the reader still uses the old pages");
         assert_eq!(busy_timeout(&store).await, patient);
         add(&store, "carl").await;
         assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut reader).await.expect("read"), 2);
         assert!(log_len(&database) > 0);
         reader.close().await.expect("closed");
-        assert!(!store.rewrite(0).await.expect("tried"), "the file is larger");
-        assert_eq!(log_len(&database), 0, "but its log is emptied");
+        assert!(!store.rewrite(0).await.expect("tried"), "a file above the limit is not rewritten");
+        assert_eq!(log_len(&database), 0, "its log is emptied");
         assert!(store.rewrite(i64::MAX).await.expect("rewritten"));
     }
 }

@@ -48,10 +48,10 @@ async fn an_access_token_is_shown_once_and_names_its_user_r29_r31(mut app: App) 
             "last_used_at": "2026-11-22T12:00:00Z", "expires_at": "2026-12-22T12:00:00Z",
         })]
     );
-    assert_eq!(script.access_tokens().await.len(), 1, "it may read");
+    assert_eq!(script.access_tokens().await.len(), 1, "a token may list the account's tokens");
 }
 
-/// A body that every endpoint for a change can read.
+/// A body with the fields of every endpoint that changes something.
 fn fields() -> Value {
     json!({
         "id": "0", "username": "annie", "password": PASSWORD, "current_password": PASSWORD, "days": 1, "scope": "full",
@@ -87,7 +87,7 @@ async fn a_token_that_may_only_read_is_refused_every_change(app: App) {
             }
         }
     }
-    assert_eq!(refused, 12, "the existing changes");
+    assert_eq!(refused, 12, "the number of endpoints that change something");
     assert_eq!(open_to_full_tokens, 4);
     script.assert_logged_in().await;
 }
@@ -108,7 +108,7 @@ async fn a_token_never_replaces_the_password_in_a_session_r47(app: App) {
         let refused = script.request(method, path).json(&fields()).await;
         refused.assert_status(403).assert_code("session_required");
     }
-    // These require no password. A token may also revoke itself.
+    // These operations require no password. A token may also revoke itself.
     let other = phone.create_access_token("another", "full").await;
     script.post("resend_verification/", &json!({})).await.assert_status(200);
     script.revoke(&other).await.assert_status(204);
@@ -129,7 +129,7 @@ async fn change_password(device: &mut Device, current: &str, new: &str, revoke: 
 async fn a_new_password_revokes_access_tokens_on_request(app: App) {
     let mut phone = app.register("ann").await.log_in().await;
     let script = phone.create_access_token("a script", "full").await;
-    // An invalid request must not look successful.
+    // A value of another type is rejected, because the caller expects that the tokens are revoked.
     for odd in [json!("true"), json!(1), json!([])] {
         let body = json!({ "current_password": PASSWORD, "new_password": NEW, "revoke_access_tokens": odd });
         phone.post("change_password/", &body).await.assert_status(400);
@@ -162,7 +162,7 @@ async fn a_new_token_is_announced_by_mail(app: App) {
     app.deliver().await;
     phone.try_create_access_token("", "read", 30).await.assert_status(400);
     phone.create_access_token("a script", "read").await;
-    // The refused one is not announced.
+    // The rejected token causes no notice.
     let notice = app.deliver_one().await;
     assert_eq!(notice.to, "ann@example.org");
     assert_eq!(notice.subject, "A new access token at Vestibule");

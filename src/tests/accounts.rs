@@ -84,16 +84,16 @@ const NOT_EXPORTED: [&str; 18] = [
     "access_tokens.token_hash",
     "access_tokens.user_id",
     "links.user_id",
-    // The value follows from the count.
+    // The delay follows from the number of failures.
     "account_throttles.delay",
-    // Operations that run at this moment, and end within seconds.
+    // These columns record operations in progress, which end within seconds.
     "account_throttles.reserved",
     "account_throttles.reserved_until",
     "known_networks.key",
     "known_networks.user_id",
 ];
 
-/// The place of each other column in the export.
+/// The value in the export for each other column.
 fn place<'a>(export: &'a Value, table: &str, column: &str) -> Option<&'a Value> {
     let (session, mail, link) = (&export["sessions"][0], &export["mails"][0], &export["links"][0]);
     match (table, column) {
@@ -139,9 +139,8 @@ async fn all_stored_personal_data_is_exported_r110(app: App) {
     assert!(columns.len() > 20, "{columns:?}");
     for (table, column) in columns {
         let name = format!("{table}.{column}");
-        // The limits of an address or a mailbox contain no personal data. The limits of an account are deleted with
-        // it. A decoy records only that a mailbox was asked about, and not which one. Facts of the server concern
-        // no account.
+        // Limits of addresses and mailboxes contain no personal data. Limits of an account are deleted with it. A
+        // decoy records that a mailbox was requested, but not which one. Facts about the server concern no account.
         let of_nobody = ["address_throttles", "decoy_links", "server_facts"].contains(&table.as_str());
         let exported = of_nobody || place(&export, &table, &column).is_some();
         assert!(exported || NOT_EXPORTED.contains(&name.as_str()), "{name} is stored, but not exported");
@@ -166,7 +165,7 @@ async fn columns(app: &App) -> Vec<(String, String)> {
     }
 }
 
-/// Takes one notification of each kind, of an account that may have one an hour. Returns how many it was allowed.
+/// Takes one notification of each kind from limits of one an hour. Returns the number of allowed ones.
 async fn take_notifications(app: &App, user: &str) -> usize {
     let limit = RateLimit { burst: 1, interval: Duration::from_hours(1) };
     let mut allowed = 0;
@@ -203,7 +202,7 @@ async fn a_deleted_account_leaves_nothing_behind_r110(app: App) {
     assert_eq!(take_notifications(&app, &user).await, 3);
     assert!(app.store.list_sessions(&user, ActiveSessions::ALL).await.unwrap().is_empty());
     ann.assert_cannot_log_in(PASSWORD).await;
-    // The email is available again, for a new account.
+    // A new account can use the email again.
     let ann = app.register("ann").await;
     assert_eq!(ann.log_in().await.sessions().await.len(), 1);
 }
@@ -237,7 +236,7 @@ async fn an_identifier_names_its_account_and_never_a_username_r4(app: App) {
         let done = disable(&app, who).await;
         assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 0 }, "{who}");
     }
-    // Nor does it name that username once its account is deleted.
+    // After the account is deleted, the identifier doesn't match that username either.
     app.service.run_admin_command(Command::Delete { who: id.clone() }).await;
     for who in [&id, &bare] {
         assert_eq!(disable(&app, who).await, Reply::NoSuchUser);
@@ -246,7 +245,7 @@ async fn an_identifier_names_its_account_and_never_a_username_r4(app: App) {
 
 async fn the_operators_commands_report_what_is_wrong(app: App) {
     app.register("ann").await;
-    let unknown = app.service.run_admin_command(Command::RevokeSessions { who: "ghost".to_owned() }).await;
+    let unknown = app.service.run_admin_command(Command::RevokeSessions { who: "unknown".to_owned() }).await;
     assert_eq!(unknown, Reply::NoSuchUser);
     let (who, password) = ("ann".to_owned(), "password".to_owned());
     let weak = app.service.run_admin_command(Command::SetPassword { who, password }).await;

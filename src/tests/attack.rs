@@ -1,4 +1,4 @@
-//! The real program under attack, and what its users notice.
+//! The real program under attack, and the response times for its users.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +38,7 @@ struct Force {
 const QUICK: Duration = Duration::from_secs(4);
 const LONG: Duration = Duration::from_mins(1);
 
-/// Connections of one attacker: fewer than one address may have.
+/// Connections of one attacker, below the limit of one address.
 const EACH: usize = 250;
 
 fn start(folder: &TempDir) -> Server {
@@ -85,7 +85,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Opens as many connections as an address may have, and sends a text on each, a byte at a time.
+/// Opens an attacker's [`EACH`] connections, and sends a text on each, a byte at a time.
 async fn trickle(server: SocketAddr, attacker: u8, text: &'static [u8], progress: Arc<Progress>) {
     let one = || async {
         while let Ok(mut stream) = connect(server, attacker).await {
@@ -101,7 +101,7 @@ async fn trickle(server: SocketAddr, attacker: u8, text: &'static [u8], progress
     futures_util::future::join_all((0..EACH).map(|_| one())).await;
 }
 
-/// Opens as many connections as an address may have, and sends nothing.
+/// Opens an attacker's [`EACH`] connections, and sends nothing.
 async fn idle(server: SocketAddr, attacker: u8, progress: Arc<Progress>) {
     let one = || async {
         while let Ok(mut stream) = connect(server, attacker).await {
@@ -112,7 +112,7 @@ async fn idle(server: SocketAddr, attacker: u8, progress: Arc<Progress>) {
     futures_util::future::join_all((0..EACH).map(|_| one())).await;
 }
 
-/// Sends a request again and again. Every response must be a client error (4xx).
+/// Sends a request repeatedly. Every response must be a client error (4xx).
 async fn flood(server: SocketAddr, attacker: u8, kind: usize, request: Vec<u8>, progress: Arc<Progress>) {
     loop {
         let Ok(mut stream) = connect(server, attacker).await else { return };
@@ -163,11 +163,11 @@ fn run_user_operations(server: SocketAddr, token: &str, times: &mut Times) {
         time("checks of a token", &me);
     }
     time("pages", &|| client::get(server, "/login").map_or(0, |response| response.status));
-    // Uses another account, where older sessions may be removed for new ones.
+    // These logins use another account, because a login past the limit ends the oldest session.
     time("logins", &|| client::log_in(server, "bob").map_or(0, |response| response.status));
 }
 
-/// Attacks a server, and returns what users noticed.
+/// Attacks a server, and returns the durations of users' operations.
 fn attack(server: &Server, token: &str, force: Force, time: Duration) -> Times {
     let runtime = Runtime::new().unwrap();
     let (address, progress) = (server.address, Arc::new(Progress::default()));
@@ -192,11 +192,11 @@ fn attack(server: &Server, token: &str, force: Force, time: Duration) -> Times {
         most_idle = most_idle.max(progress.idle.load(Ordering::Relaxed));
         most_slow = most_slow.max(progress.slow.load(Ordering::Relaxed));
     }
-    // All attackers were connected at some moment.
+    // All attackers were connected at the same time.
     assert_eq!(most_idle, EACH * usize::from(force.idle));
     assert_eq!(most_slow, EACH * 2 * usize::from(force.slow));
     assert!(progress.client_errors.iter().all(|count| count.load(Ordering::Relaxed) > 0), "{progress:?}");
-    // An attacker ends when it can't connect, or when a flood's response isn't a 4xx.
+    // An attacker's task ends if it can't connect, or if a flood's response isn't a 4xx.
     assert!(attackers.iter().all(|attacker| !attacker.is_finished()), "the attack continues to its end");
     times
 }
@@ -213,7 +213,7 @@ fn unfinished(number: usize) -> Vec<u8> {
     }
 }
 
-/// Opens as many connections as the attackers may have, each with an unfinished request, and returns them.
+/// Opens [`UNFINISHED`] connections, each with an unfinished request, and returns them.
 async fn pile_up(server: SocketAddr) -> Vec<TcpStream> {
     let one = async |number: usize| {
         let mut stream = connect(server, 1 + u8::try_from(number / EACH).unwrap()).await.unwrap();
@@ -239,7 +239,7 @@ fn four_thousand_endless_requests_stay_within_the_memory_limit_r80_r102() {
     let idle = reset_peak(&server);
     let runtime = Runtime::new().unwrap();
     let held = runtime.block_on(pile_up(server.address));
-    // Users are served meanwhile, and use the hashes' share of the memory.
+    // These operations must succeed meanwhile. They also use the memory for hashes.
     for _ in 0..4 {
         run_user_operations(server.address, &token, &mut Times::new());
     }
@@ -276,7 +276,7 @@ fn assert_memory_within_limit(server: &Server, folder: &TempDir, idle: u64, load
     assert!(grown <= allowed, "{load}: {grown} MiB more than idle, of {allowed}");
 }
 
-/// Permitted growth of memory in MiB: the hashes' share, and 64 MiB.
+/// Permitted growth of memory in MiB: the memory for hashes, and 64 MiB.
 fn allowed_growth(folder: &TempDir) -> u64 {
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     let started = log.lines().find(|line| line.contains("hashing_threads")).unwrap();
@@ -336,7 +336,7 @@ fn chaos_enumeration() {
         runtime.block_on(control::send(&socket, &Command::Disable { who })).unwrap();
     }
     let long = "x".repeat(1100);
-    let ways = [("open", "wrong"), ("ghost", PASSWORD), ("closed", PASSWORD), ("long", long.as_str())];
+    let ways = [("open", "wrong"), ("unknown", PASSWORD), ("closed", PASSWORD), ("long", long.as_str())];
     let mut times = vec![Vec::new(); ways.len()];
     for n in 0..SAMPLES {
         for (way, (name, password)) in ways.iter().enumerate() {

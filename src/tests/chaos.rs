@@ -1,4 +1,4 @@
-//! Kills the real program during its work, again and again, and checks that everything it acknowledged is stored.
+//! Kills the real program repeatedly during its work. Checks that everything it acknowledged is stored.
 
 mod ledger;
 mod mail_folder;
@@ -36,15 +36,16 @@ pub fn command(folder: &Path) -> Command {
     let named = std::env::var_os("PROGRAM_UNDER_TEST");
     let path = named.as_deref().map_or(Path::new(env!("CARGO_BIN_EXE_vestibule")), Path::new);
     let mut command = program::program(path, folder);
-    // Every client sends its address, and many clients may log in to one account. Otherwise so few clients couldn't do
-    // so much.
+    // Clients choose their addresses, and parallel logins to one account are allowed. Otherwise rate limits would
+    // reject most requests.
     command.env("VESTIBULE_SERVER_TRUSTED_PROXIES", "127.0.0.1");
     command.env("VESTIBULE_RATE_LIMIT_ACCOUNT_FREE_FAILURES", "100");
     command.env("VESTIBULE_RATE_LIMIT_TOKEN_CALLS_PER_MINUTE", "60000000");
     command
 }
 
-/// As [`command`], with the default limits per account. A login that a kill interrupts must not rate-limit its account.
+/// Does the same as [`command`], with the default limits per account. A login that a kill interrupts must not
+/// rate-limit its account.
 fn limited_command(folder: &Path, url: &str) -> Command {
     let mut command = command(folder);
     command.env_remove("VESTIBULE_RATE_LIMIT_ACCOUNT_FREE_FAILURES").env("DATABASE_URL", url);
@@ -89,8 +90,8 @@ impl Storm {
         Self { rng, folder, url: url.to_owned(), database, runtime, server, kills: Kills::default() }
     }
 
-    /// Kills the program and the database in turn during the work, and starts the killed one again. Every fourth kill
-    /// comes in two steps: the first restart is killed, too.
+    /// Kills the program or the database, in turn, and starts it again. In a quarter of the calls, it also kills the
+    /// process during its first restart.
     fn kill(&mut self, nth: usize) {
         let twice = nth % 8 > 5;
         let moment = Duration::from_millis(self.rng.random_range(0..100));
@@ -146,8 +147,8 @@ impl Storm {
             for nth in 1..=kills {
                 let (before, deadline) = (written.load(Ordering::Relaxed), Instant::now() + Duration::from_mins(1));
                 pause(Duration::from_millis(self.rng.random_range(20..500)));
-                // However slow the machine is, there must be something to lose: one client has done both rounds. The
-                // second of them ends a session.
+                // On a slow machine too, each kill must have data to lose. After this many rounds, one client has done
+                // two, and the second ends a session.
                 while written.load(Ordering::Relaxed) < before + 2 * CLIENTS {
                     assert!(Instant::now() < deadline, "no operation is acknowledged any more");
                     thread::yield_now();
@@ -168,7 +169,7 @@ impl Storm {
         let stopped = self.server.stop();
         let (mut faults, waiting) = self.runtime.block_on(look_into(&self.url, self.folder.path(), counts.accounts));
         if !stopped.success() {
-            faults.push("it did not stop well".to_owned());
+            faults.push("the server did not stop cleanly".to_owned());
         }
         for ledger in &mut ledgers {
             ledger.audit_mail(&waiting);
@@ -184,12 +185,12 @@ impl Storm {
         assert!(faults.is_empty(), "{faults:#?}");
         let Counts { logged_out, changed, issued, deleted, confirmed, reset, moved, .. } = counts;
         let done = [logged_out, changed, issued, deleted, confirmed + reset + moved];
-        assert!(done.iter().all(|count| *count > 0), "hardly anything was done: {counts:?}");
-        // In a few kills, one of these may not occur by chance.
+        assert!(done.iter().all(|count| *count > 0), "some operations never occurred: {counts:?}");
+        // With few kills, one of these operations may be absent by chance.
         let few = program < 20;
         assert!(
             few || [confirmed, reset, moved].iter().all(|count| *count > 0),
-            "some links are never used: {counts:?}"
+            "some kinds of links were never used: {counts:?}"
         );
         counts
     }
@@ -202,7 +203,7 @@ fn audit(ledgers: &mut [Ledger<'_>], server: SocketAddr) -> Counts {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "chance is what is wanted here, and no async thread waits")]
+#[expect(clippy::disallowed_methods, reason = "the time is random on purpose, and no async thread waits")]
 fn pause(time: Duration) {
     thread::sleep(time);
 }
@@ -215,10 +216,10 @@ fn on_postgres(seed: u64, kills: usize) {
     let cluster = Cluster::new(true);
     let fresh = || Runtime::new().unwrap().block_on(cluster.fresh_database());
     let (one, another) = (fresh(), fresh());
-    // As long as the database isn't killed, no session may be lost either.
+    // If only the program is killed, no session may be lost.
     Storm::new(seed, &one, None).run_with_kills(kills / 2);
     let counts = Storm::new(seed, &another, Some(cluster)).run_with_kills(kills);
-    assert!(counts.lost * 4 < counts.logged_in, "the last sessions, not any: {counts:?}");
+    assert!(counts.lost * 4 < counts.logged_in, "only the latest sessions may be lost: {counts:?}");
 }
 
 #[test]
@@ -244,7 +245,7 @@ fn chaos_kills_on_postgres() {
 }
 
 /// A new seed in each run. It is printed, though no seed reproduces the same interleaving.
-#[expect(clippy::disallowed_methods, reason = "chance is what is wanted here")]
+#[expect(clippy::disallowed_methods, reason = "the seed is random on purpose")]
 fn seed() -> u64 {
     rand::random()
 }

@@ -139,7 +139,7 @@ async fn set(app: &App, name: String) -> Scene {
     let user = app.register(&name).await;
     let link = Token::parse(TokenKind::Link, &token_of(&app.deliver_one().await)).unwrap();
     let here = user.log_in().await;
-    // The oldest session is the one that is removed when there are too many.
+    // A login past the limit ends the oldest session, so `here` must be older than `there`.
     app.clock.advance(Duration::from_secs(1));
     let there = user.log_in().await;
     let session = app.service.authenticate(&here.session_token()).await.unwrap();
@@ -153,7 +153,7 @@ async fn set(app: &App, name: String) -> Scene {
     }
 }
 
-/// After the end of a session was acknowledged, no token of it may be valid.
+/// Checks that a session has ended: none of its tokens may be valid.
 async fn expect_ended(servers: [&App; 2], scene: &Scene, renewed: Option<&Token>, what: &str) {
     let kept = servers[0].store.list_sessions(&scene.user, ActiveSessions::ALL).await.unwrap();
     assert!(kept.iter().all(|session| session.id != scene.here_id), "{what}: the session still exists");
@@ -169,8 +169,8 @@ async fn expect_ended(servers: [&App; 2], scene: &Scene, renewed: Option<&Token>
     }
 }
 
-/// Runs `second` while `first` is stopped at each possible place, and passes both outcomes to `judge`. Returns the
-/// number of places.
+/// Runs `second` while `first` is stopped, once for each place where it can stop. Passes both outcomes to `judge`.
+/// Returns the number of places.
 async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
     app: &App,
     other: &App,
@@ -197,7 +197,7 @@ async fn at_each_stop<A: Send + 'static, B: Send + 'static>(
 
 async fn an_ended_session_stays_ended_beside_a_renewal_r41(app: App) {
     let app = restart(app).await;
-    // SQLite allows one server only, which the lock enforces. There, both apps are the same.
+    // A SQLite file is locked by one server, so both apps are the same there.
     let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
     let other = sibling.as_ref().unwrap_or(&app);
     for (ending, end) in ENDINGS {
@@ -238,7 +238,7 @@ async fn an_ended_session_stays_ended_beside_a_renewal_r41(app: App) {
 
 async fn a_renewed_token_is_refused_everywhere_r17(app: App) {
     let mut phone = app.register("ann").await.log_in().await;
-    // These were checked before the renewal.
+    // This check of the session precedes its renewal.
     let proven = app.service.require_reauth(&phone.session_token()).await.unwrap();
     phone.confirm_password().await;
     let username = Username::parse("annie").unwrap();

@@ -18,7 +18,7 @@ async fn a_deleted_account_is_not_found_in_the_file_r110() {
     app.register("bob").await;
     assert!(holds(&app, "vestibule.db-wal", "annabel"));
     phone.delete_account("annabel").await.assert_status(204);
-    // The log is merged into the file.
+    // SQLite has merged its log into the file.
     assert!(holds(&app, "vestibule.db", "bob@example.org"));
     assert!(!holds(&app, "vestibule.db", "annabel"));
     assert!(!holds(&app, "vestibule.db-wal", "annabel"));
@@ -68,7 +68,7 @@ async fn of_hundreds_of_deleted_accounts_no_byte_remains_r110() {
     let mut deleted = Vec::new();
     // Creates and deletes accounts until SQLite has left a copy of one of them.
     while remains(&app, &deleted) == 0 {
-        assert!(deleted.len() < 1000, "SQLite no longer leaves copies, and the file need not be rewritten");
+        assert!(deleted.len() < 1000, "SQLite leaves no copies any more, so the rewrite is unnecessary");
         let mut names = Vec::new();
         for _ in 0..400 {
             let (length, name) =
@@ -86,7 +86,7 @@ async fn of_hundreds_of_deleted_accounts_no_byte_remains_r110() {
     }
     app.maintenance.take().unwrap().sweep().await;
     assert_eq!(remains(&app, &deleted), 0, "accounts remain in the file");
-    assert!(!app.store.rewrite(i64::MAX).await.unwrap(), "once is enough");
+    assert!(!app.store.rewrite(i64::MAX).await.unwrap(), "a second rewrite is not necessary");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn the_log_is_merged_into_the_file_at_each_sweep() {
         let file = std::fs::read(app.folder().join("vestibule.db")).unwrap();
         String::from_utf8_lossy(&file).contains("ann@example.org")
     };
-    assert!(!is_in_the_file(&app), "it is only in the log");
+    assert!(!is_in_the_file(&app), "the account is only in the log");
     app.maintenance.take().unwrap().sweep().await;
     assert!(is_in_the_file(&app));
 }
@@ -107,7 +107,7 @@ async fn a_file_too_large_to_rewrite_waits_for_the_next_start_r110() {
     let app = App::start(Backend::Sqlite).await;
     add_all(&app, &["ann".to_owned()]).await;
     delete(&app, "ann").await;
-    assert!(!app.store.rewrite(4096).await.unwrap(), "the file is larger");
+    assert!(!app.store.rewrite(4096).await.unwrap(), "a file above the limit is not rewritten");
     let app = app.restart().await;
-    assert!(!app.store.rewrite(i64::MAX).await.unwrap(), "the start has rewritten it");
+    assert!(!app.store.rewrite(i64::MAX).await.unwrap(), "the start has already rewritten the file");
 }

@@ -1,4 +1,4 @@
-//! The database is locked or away: responses report this in time, and the service recovers by itself.
+//! Tests with a locked or unreachable database. Responses report it in time, and the service recovers by itself.
 
 use std::{
     future::{Future, poll_fn},
@@ -58,12 +58,12 @@ async fn a_locked_database_is_a_503_in_time_and_passes_r96() {
     assert_unavailable(&log_in);
     assert_unavailable(&register);
     assert_in_time(started, "SQLite locked by another process");
-    // A logged-in user stays logged in.
+    // A locked database doesn't affect reads, so users stay logged in.
     me.assert_status(200);
 
     other.execute("ROLLBACK").await.unwrap();
     ann.assert_can_log_in(PASSWORD).await;
-    // Nothing was stored in part.
+    // The failed registration has stored nothing.
     bob.assert_cannot_log_in(PASSWORD).await;
     app.register("bob").await;
 }
@@ -75,22 +75,22 @@ async fn parallel_reads_and_writes_never_find_the_database_locked_r95() {
         config.password.hashing_queue = 500;
     };
     let app = App::start_with(Backend::Sqlite, change).await;
-    let (ann, ghost) = (app.register("ann").await, app.user("ghost"));
+    let (ann, unknown) = (app.register("ann").await, app.user("unknown"));
     let phone = ann.log_in().await;
-    let writers = join_all((0..30).flat_map(|_| [ghost.try_log_in("x").send(), ann.try_log_in("x").send()]));
+    let writers = join_all((0..30).flat_map(|_| [unknown.try_log_in("x").send(), ann.try_log_in("x").send()]));
     let readers = join_all((0..200).map(|_| phone.get("me/").send()));
     // Clients that disconnect during a request leave no transaction open.
-    let leavers = join_all((0..40).map(|n| {
+    let cancelled = join_all((0..40).map(|n| {
         let log_in = app.user("nobody").try_log_in("x").send();
         async move { tokio::time::timeout(Duration::from_millis(n), log_in).await.is_ok() }
     }));
-    let (writers, readers, _) = tokio::join!(writers, readers, leavers);
+    let (writers, readers, _) = tokio::join!(writers, readers, cancelled);
     assert!(writers.iter().all(|response| [400, 429].contains(&response.status.as_u16())), "{writers:?}");
     assert!(readers.iter().all(|response| response.status == 200), "{readers:?}");
     app.register("bob").await;
 }
 
-/// The treatment of a connection.
+/// How the proxy treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Gate {
     /// Data is forwarded.
@@ -99,7 +99,7 @@ enum Gate {
     Slow(Duration),
     /// The connection is closed.
     Shut,
-    /// All data is discarded and nothing is ever sent back, as with a machine that has vanished.
+    /// All data is discarded and no response is sent, as if the machine were unreachable.
     Stuck,
 }
 
@@ -208,7 +208,7 @@ async fn a_vanished_postgres_is_a_503_in_time_and_can_be_replaced_r98() {
     let app = App::start_with(Backend::Postgres, |config| config.database.url = url).await;
     let ann = app.register("ann").await;
     let phone = ann.log_in().await;
-    // The database vanishes while every connection runs a statement.
+    // The database becomes unreachable while every connection runs a statement.
     let asking = join_all((0..16).map(async |_| while phone.get("me/").await.status == 200 {}));
     let vanishing = async {
         for _ in 0..20 {
@@ -227,7 +227,7 @@ async fn a_vanished_postgres_is_a_503_in_time_and_can_be_replaced_r98() {
     gate.send(Gate::Open).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while phone.get("me/").await.status != 200 {
-        assert!(Instant::now() < deadline, "the earlier connections still occupy their places");
+        assert!(Instant::now() < deadline, "the failed connections still occupy the pool");
     }
     ann.assert_can_log_in(PASSWORD).await;
 }
@@ -236,8 +236,8 @@ async fn a_vanished_postgres_is_a_503_in_time_and_can_be_replaced_r98() {
 async fn a_rate_limited_address_does_not_reach_the_database() {
     let app = App::start(Backend::Sqlite).await;
     let address = some_address();
-    // A different username each time, so that the address is rate-limited and no account.
-    let log_in = async |n: u32| app.user(&format!("ghost{n}")).try_log_in(PASSWORD).from(&address).await;
+    // Each login uses another username, so that only the address is rate-limited.
+    let log_in = async |n: u32| app.user(&format!("unknown{n}")).try_log_in(PASSWORD).from(&address).await;
     for n in 0..10 {
         log_in(n).await.assert_status(400);
     }
@@ -249,7 +249,7 @@ async fn a_rate_limited_address_does_not_reach_the_database() {
     log_in(12).await.assert_status(503);
 }
 
-/// Polls work until it has waited that many times, and drops it there.
+/// Polls work until it has waited `waits` times, and then drops it.
 async fn give_up_after<T>(waits: u32, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut left = waits;
@@ -271,8 +271,7 @@ async fn a_dropped_login_leaves_no_transaction_open() {
     let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new() };
     let mut observer = app.observer().await;
     let mut given_up = 0;
-    // The number of waits of a login depends on how quickly the database responds, so each number is tried several
-    // times.
+    // The number of waits depends on how quickly the database responds, so the test tries each number several times.
     for waits in (0..8).cycle().take(80) {
         app.clock.advance(Duration::from_hours(1));
         let login = Box::pin(app.service.log_in(&caller, "ann", PASSWORD));
@@ -280,10 +279,10 @@ async fn a_dropped_login_leaves_no_transaction_open() {
         given_up += u32::from(done.is_none());
         let deadline = Instant::now() + Duration::from_secs(2);
         while open_transactions(&mut observer).await > 0 {
-            assert!(Instant::now() < deadline, "after {waits} waits a transaction stays open");
+            assert!(Instant::now() < deadline, "a transaction stays open after {waits} waits");
         }
     }
-    assert!(given_up >= 20, "it was dropped only {given_up} times");
+    assert!(given_up >= 20, "only {given_up} logins were dropped");
 }
 
 async fn open_transactions(observer: &mut sqlx::PgConnection) -> i64 {
@@ -309,7 +308,7 @@ async fn several_servers_use_the_clock_of_their_database_r99(app: App) {
 async fn a_remote_postgres_without_tls_is_refused_unless_allowed() {
     let (url, _gate) = gated_database().await;
     let DatabaseUrl::Postgres(url) = url else { panic!("a PostgreSQL") };
-    // A spelling of this machine's address that the program doesn't recognize as loopback.
+    // The program doesn't recognize this spelling of the address as loopback.
     let elsewhere = url.replace("127.0.0.1", "127.1");
     let refused = Store::open(&DatabaseUrl::parse(&elsewhere).unwrap(), 1).await.unwrap_err().to_string();
     assert!(refused.contains("offers no TLS"), "{refused}");

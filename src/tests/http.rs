@@ -104,7 +104,7 @@ async fn a_client_of_django_rest_framework_works_unchanged() {
     for path in ["me/", "me"] {
         app.get(path).header("authorization", &authorization).await.assert_status(200);
     }
-    // It sends neither a body nor a content type.
+    // The client sends neither a body nor a content type.
     app.request("POST", "logout/").header("authorization", &authorization).await.assert_status(204);
     phone.assert_logged_out().await;
 }

@@ -50,8 +50,8 @@ async fn every_failing_login_answers_alike_and_costs_one_hash_r13_r14(app: App) 
     for (who, password) in [
         ("ann", "wrong"),
         ("ann@example.org", "wrong"),
-        ("ghost", PASSWORD),
-        ("ghost@example.org", PASSWORD),
+        ("unknown", PASSWORD),
+        ("unknown@example.org", PASSWORD),
         ("closed", PASSWORD),
         ("closed", "wrong"),
         ("ann", too_long.as_str()),
@@ -105,5 +105,5 @@ async fn a_login_is_one_request_and_stores_no_step_r18(mut app: App) {
     }
     app.clock.advance(Duration::from_hours(99));
     let expired = app.maintenance.as_mut().unwrap().sweep_all().await.unwrap();
-    assert_eq!(expired, 2, "only what belongs to the registration's address");
+    assert_eq!(expired, 2, "only the counters of the registration's address");
 }

@@ -27,7 +27,7 @@ use crate::util::{
     mail_capture::token_of,
 };
 
-/// What a person without a session requests.
+/// Requests without a session.
 impl App {
     /// A request from a fresh address.
     fn send(&self, path: &str, body: &Value) -> Request {
@@ -43,13 +43,13 @@ impl App {
         self.send("forgot_password/", &json!({ "email": email }))
     }
 
-    /// Whether a link works, as the page asks.
+    /// Whether a link is valid, by the page's request.
     async fn check_link(&self, link: &str) -> Value {
         self.send("/fn/check_link", &json!({ "token": link })).await.json()
     }
 }
 
-/// Several requests and mails in a row, which succeed.
+/// Sequences of requests and mails, which must succeed.
 impl App {
     /// Registers an account and confirms its email.
     async fn register_confirmed(&self, name: &str) -> User {

@@ -32,13 +32,13 @@ use self::{
 };
 use crate::util::{App, Backend, figure, mail_capture::token_of, some_address};
 
-/// The real service, with the tokens of successful logins, of personal access tokens, and of links that arrived.
+/// The real service, with every token that it returned or mailed.
 struct Real {
     app: App,
     tokens: Vec<Token>,
     access: Vec<Token>,
     links: Vec<Token>,
-    /// The address where a person last proved that an account is theirs, by a link or by a change of the password.
+    /// The address from which somebody last followed a link or changed a password.
     follower: Option<IpAddr>,
 }
 
@@ -53,7 +53,7 @@ impl Real {
             config.rate_limit.account_delay = numbers::FIRST_DELAY;
             config.rate_limit.account_max_delay = numbers::LONGEST_DELAY;
             config.rate_limit.account_reset_after = numbers::MEMORY;
-            // Addresses repeat here, and only accounts are to be rate-limited.
+            // The scripts reuse a few addresses, and test only the rate limits of accounts.
             config.rate_limit.login_burst = 1_000_000;
         });
         Self { app: app.await, tokens: vec![], access: vec![], links: vec![], follower: None }
@@ -171,7 +171,7 @@ impl Real {
         Ok(())
     }
 
-    /// The links that an export lists. An expired one may be there until it is swept.
+    /// The links that an export lists, without expired ones that no sweep has deleted yet.
     async fn export(&self, since: usize) -> Result<Outcome, service::Error> {
         let proven = self.app.service.require_reauth(nth(&self.tokens, since)?).await?;
         let links = self.app.store.links_of(&proven.session().user.id).await?;
@@ -249,7 +249,7 @@ fn caller() -> Caller {
     Caller { address: some_address().parse::<IpAddr>().unwrap(), agent: "model".to_owned() }
 }
 
-/// The token with that many newer ones.
+/// The token after which `since` newer ones were returned.
 fn nth(tokens: &[Token], since: usize) -> Result<&Token, AppError> {
     tokens.iter().rev().nth(since).ok_or(AppError::SessionEnded)
 }
@@ -270,7 +270,7 @@ fn addressed(message: &MailMessage) -> (Person, MailKind) {
     (Person::named(&message.to), kind)
 }
 
-/// Runs a script on both. Returns the first step where they differ, if there is one.
+/// Runs a script on the service and on the model. Returns an error at the first step where they differ.
 async fn play(backend: Backend, script: &Script) -> Result<(), String> {
     let (mut real, mut model) = (Real::start(backend).await, Model::default());
     for (n, step) in script.0.iter().enumerate() {
@@ -312,7 +312,7 @@ fn the_service_does_on_postgres_what_its_model_does() {
 
 #[test]
 #[ignore = "long: make chaos"]
-#[expect(clippy::disallowed_methods, reason = "chance is what is wanted here")]
+#[expect(clippy::disallowed_methods, reason = "the seed is random on purpose")]
 fn chaos_model() {
     let seed = rand::random();
     println!("\nseed {seed}");

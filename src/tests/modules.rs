@@ -29,7 +29,7 @@ fn code(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The paths in a text that begin at the crate or at the parent module. A tree in braces is one path for each of its leaves.
+/// The paths in a text that begin at the crate or at the parent module. A tree in braces has one path for each leaf.
 fn paths(text: &str) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
     for start in ["crate::", "super::"] {
@@ -69,7 +69,8 @@ fn leaves<'a>(text: &'a str, prefix: &[&'a str], found: &mut Vec<Vec<&'a str>>) 
     rest.strip_prefix(" as ").map_or(rest, |alias| alias.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'))
 }
 
-/// The modules that each module uses. A module and the modules inside it are one unit, so their use of each other isn't listed.
+/// The modules that each module uses. A module and the modules inside it are one unit. Their use of each other isn't
+/// listed.
 fn dependencies() -> BTreeMap<Module, BTreeSet<Module>> {
     let modules = modules();
     let target = |from: &Module, path: &[&str]| {
@@ -121,6 +122,6 @@ fn no_file_uses_itself_by_way_of_others() {
                 open.extend(&dependencies[next]);
             }
         }
-        assert!(!seen.contains(file), "{} is in a circle", file.join("::"));
+        assert!(!seen.contains(file), "{} is in a cycle", file.join("::"));
     }
 }

@@ -89,14 +89,14 @@ async fn ending_all_sessions_waits_for_a_login_under_way_r41() {
     assert_eq!(revoked, Reply::Done { username: "ann".to_owned(), sessions: 1 });
 }
 
-/// A new, empty PostgreSQL database with some changes.
+/// Creates an empty PostgreSQL database and applies changes to it. Returns its URL.
 async fn database_after(changes: &[&str]) -> String {
     let url = postgres::fresh_database().await;
     let name = url.rsplit_once('/').unwrap().1.to_owned();
     let mut admin = PgConnection::connect(&url).await.unwrap();
     for change in changes {
         let sql =
-            change.replace("DATABASE this", &format!("DATABASE {name}")).replace("lowly", &format!("lowly_{name}"));
+            change.replace("DATABASE this", &format!("DATABASE {name}")).replace("limited", &format!("limited_{name}"));
         admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     }
     admin.close().await.unwrap();
@@ -149,20 +149,20 @@ async fn a_database_that_is_not_utf_8_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_may_not_create_tables_gets_instructions() {
-    let url = database_after(&["CREATE ROLE lowly LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"]).await;
+    let url = database_after(&["CREATE ROLE limited LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"]).await;
     let name = url.rsplit_once('/').unwrap().1;
-    let lowly = url.replace("postgres://postgres@", &format!("postgres://lowly_{name}@"));
-    let refused = refusal(&lowly).await;
+    let limited = url.replace("postgres://postgres@", &format!("postgres://limited_{name}@"));
+    let refused = refusal(&limited).await;
     assert_names(&refused, &["may not create tables", "GRANT CREATE ON SCHEMA public"]);
     let mut admin = PgConnection::connect(&url).await.unwrap();
-    let sql = format!("CREATE SCHEMA vestibule AUTHORIZATION lowly_{name}");
+    let sql = format!("CREATE SCHEMA vestibule AUTHORIZATION limited_{name}");
     admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
-    let own = DatabaseUrl::parse(&format!("{lowly}?options=-c%20search_path%3Dvestibule")).unwrap();
+    let own = DatabaseUrl::parse(&format!("{limited}?options=-c%20search_path%3Dvestibule")).unwrap();
     let store = Store::open(&own, 1).await.unwrap();
     store.ping().await.unwrap();
     store.close().await;
-    // Once there is nothing to do, the server may lack the permission.
-    let sql = format!("ALTER SCHEMA vestibule OWNER TO postgres; GRANT USAGE ON SCHEMA vestibule TO lowly_{name}");
+    // After the migration, the server needs no permission to create tables.
+    let sql = format!("ALTER SCHEMA vestibule OWNER TO postgres; GRANT USAGE ON SCHEMA vestibule TO limited_{name}");
     admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     Store::open(&own, 1).await.unwrap().close().await;
 }
@@ -226,7 +226,7 @@ async fn a_migration_of_tables_in_use_keeps_nobody_waiting_r100() {
     let starting = tokio::spawn(async move { Store::open(&url, 1).await });
     let (mut observer, mut other) = (app.observer().await, app.observer().await);
     until("the start waits", async || is_lock_awaited(&mut observer).await).await;
-    // The server's timeout for a statement.
+    // A statement waits no longer than this timeout.
     other.execute("SET statement_timeout = 2500").await.unwrap();
     other.execute("SELECT * FROM account_throttles").await.unwrap();
     assert!(!starting.is_finished(), "the tables are still in use");
@@ -245,7 +245,11 @@ async fn a_sqlite_file_of_another_program_is_refused() {
     let refused = open(&file).await.unwrap_err().to_string();
     assert_names(&refused, &["app.sqlite3 has tables of another program, such as auth_user"]);
     let sql = "SELECT COUNT(*) FROM sqlite_schema";
-    assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut other).await.unwrap(), 1, "it is left unchanged");
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut other).await.unwrap(),
+        1,
+        "the other program's database is unchanged"
+    );
 }
 
 /// Forwards a connection to a server.

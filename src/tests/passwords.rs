@@ -83,7 +83,7 @@ async fn a_stolen_token_is_no_way_to_guess_the_password_r87(app: App) {
 
     app.clock.advance(Duration::from_secs(1));
     phone.confirm_password().await;
-    // The count is reset.
+    // The success has reset the count of failures.
     phone.try_confirm_password("wrong").await.assert_status(403);
 }
 

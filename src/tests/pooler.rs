@@ -24,8 +24,8 @@ struct Pooler {
 }
 
 impl Pooler {
-    /// Starts a PgBouncer in transaction mode in front of a database server. Its clients need more connections than it
-    /// has.
+    /// Starts a PgBouncer in transaction mode in front of a database server. It has fewer connections than its clients
+    /// need.
     fn start(server: &str, more_settings: &str) -> Self {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).exists());
         let program = program.expect("PgBouncer is needed: apt-get install pgbouncer");

@@ -139,7 +139,7 @@ fn no_secret_reaches_the_log_r112() {
     server.call("POST", "/api/accounts/logout/", &token, "{}");
     assert!(server.stop().success());
     let log = log_of(folder.path());
-    assert!(log.contains("logged in") && log.lines().count() > 10, "the log is there");
+    assert!(log.contains("logged in") && log.lines().count() > 10, "the log contains the login");
     for secret in [PASSWORD, token.as_str(), "argon2id$", "ann@example.org"] {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None);
@@ -147,9 +147,9 @@ fn no_secret_reaches_the_log_r112() {
     assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "every line is JSON");
 }
 
-/// Asserts that a process can leave no core dump.
+/// Asserts that a process can write no core dump.
 fn assert_no_core(process: u32) {
-    // A process that can't be dumped hides its limits from every user except root.
+    // Only root can read the limits of a process that is not dumpable.
     let Ok(limits) = std::fs::read_to_string(format!("/proc/{process}/limits")) else { return };
     let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(line.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{line}");
@@ -161,7 +161,7 @@ fn no_core_dump_can_be_written_r29() {
     let server = start(folder.path(), &[]);
     assert_no_core(server.process.id());
     assert!(server.stop().success());
-    // A command reads this file from a pipe, and so waits there until the test has examined it.
+    // Each command reads its configuration from a pipe, so it waits while the test examines it.
     let pipe = folder.path().join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
     for args in [&["user", "add", "bob@example.org", "bob"][..], &["check-config"], &["backup", "copy.db"]] {

@@ -50,7 +50,7 @@ impl Response {
     }
 }
 
-/// The owner, at an address.
+/// Logins of the owner from an address.
 impl User {
     #[track_caller]
     fn assert_can_log_in_from(&self, address: &str, password: &str) -> impl Future<Output = ()> {
@@ -68,7 +68,7 @@ impl User {
     }
 }
 
-/// Strangers, each at another address, who log in with this person's name.
+/// Logins of strangers to this account, each from another address.
 impl User {
     /// Tries a wrong password.
     fn guess(&self) -> Request {
@@ -92,7 +92,7 @@ impl User {
         assert_status(self.try_log_in(password), 429)
     }
 
-    /// Uses up the guesses that are possible without a wait.
+    /// Checks that exactly `count` guesses are possible without a wait.
     #[track_caller]
     fn assert_guesses_left(&self, count: usize) -> impl Future<Output = ()> {
         let guesses = self.guess_times(count);
@@ -105,7 +105,7 @@ impl User {
 }
 
 impl App {
-    /// Makes strangers guess until an account's wait reaches its maximum, and lets that wait pass.
+    /// Makes strangers guess until an account's wait reaches its maximum. Then advances the clock past that wait.
     async fn pass_longest_wait(&self, user: &User) {
         // Some guesses may be possible without a wait.
         for _ in 0..5 {
@@ -164,7 +164,7 @@ impl App {
     }
 }
 
-/// Sends parallel logins, in turn to each server.
+/// Sends parallel logins, distributed over the servers.
 async fn log_in_parallel(servers: &[&App], name: &str, password: &str, count: usize) -> Vec<Response> {
     let logins = servers.iter().cycle().take(count).map(|server| server.user(name).try_log_in(password).send());
     join_all(logins).await
@@ -212,10 +212,10 @@ async fn each_failure_doubles_an_accounts_wait_up_to_15_minutes_r92(app: App) {
 
     app.clock.advance(Duration::from_mins(15));
     ann.assert_can_log_in_from(HOME, PASSWORD).await;
-    // The network is known now, and has free failures again.
+    // The network is known now, with its own free failures.
     ann.assert_cannot_log_in_from(HOME, "wrong").await;
     ann.assert_can_log_in_from(HOME, PASSWORD).await;
-    // Strangers have none.
+    // Strangers have no free failures: after the wait, one guess is possible.
     ann.guess_times(1).await;
     ann.assert_rate_limited(PASSWORD).await;
 }
@@ -223,7 +223,7 @@ async fn each_failure_doubles_an_accounts_wait_up_to_15_minutes_r92(app: App) {
 async fn names_with_and_without_account_are_rate_limited_alike_r13_r88(app: App) {
     app.register("ann").await;
     let with_account = ["ann", "ANN@example.org", " Ann "];
-    let without = ["ghost@example.org", "Ghost@EXAMPLE.org", " ghost@example.org"];
+    let without = ["unknown@example.org", "Unknown@EXAMPLE.org", " unknown@example.org"];
     let mut shapes = BTreeSet::new();
     for spellings in [with_account, without] {
         for name in spellings.iter().cycle().take(5) {
@@ -260,21 +260,21 @@ async fn rate_limits_survive_a_restart_r93(app: App) {
 }
 
 async fn attempts_with_an_earlier_clock_reset_no_rate_limit_r87(app: App) {
-    // Each attempt reads the clock slightly earlier than the one before, as concurrent requests do.
+    // Each attempt has a slightly earlier time than the one before, as concurrent requests may have.
     let moment = Duration::from_millis(3);
     let mut limited = 0;
     for number in 0..30 {
         app.clock.go_back(moment);
-        let response = app.user(&format!("ghost{number}")).guess().from(HOME).await;
+        let response = app.user(&format!("unknown{number}")).guess().from(HOME).await;
         limited += u32::from(response.status == 429);
     }
     assert!(limited >= 20, "an address has ten logins: {limited} of 30 were rate-limited");
 
-    let phantom = app.user("phantom");
+    let another = app.user("another");
     for number in 0..20 {
         app.clock.go_back(moment);
         let expected = if number < 5 { 400 } else { 429 };
-        assert_eq!(phantom.guess().await.status, expected, "attempt {number}");
+        assert_eq!(another.guess().await.status, expected, "attempt {number}");
     }
 }
 
@@ -284,13 +284,13 @@ async fn a_clock_set_back_ends_rate_limits_from_the_future_r99(app: App) {
     app.clock.advance(year);
     ann.guess_times(5).await;
     for number in 0..11 {
-        app.user(&format!("ghost{number}")).guess().from(HOME).await;
+        app.user(&format!("unknown{number}")).guess().from(HOME).await;
     }
     app.clock.go_back(year);
     ann.assert_can_log_in_from(HOME, PASSWORD).await;
 }
 
-/// What an owner does while strangers guess.
+/// The owner's activity while strangers guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Activity {
     Nothing,
@@ -395,7 +395,7 @@ async fn parallel_logins_with_the_right_password_all_succeed_r87(app: App) {
     ann.guess_times(1).await;
     app.clock.advance(Duration::from_secs(1));
     assert_all_log_in("without free failures, when attempts run one at a time").await;
-    // Strangers' failures are unchanged.
+    // The successful logins reset no failures of strangers.
     ann.assert_guesses_left(1).await;
 }
 

@@ -65,9 +65,9 @@ async fn registering_on_the_page_logs_in(app: App) {
     let page = app.post("/fn/register", &account("ann@example.org", "ann")).with_fresh_address().await;
     let browser = app.device(&page.token());
     browser.assert_logged_in().await;
-    // Registering confirms the password.
+    // A registration on the page counts as a password check.
     browser.end_other_sessions().await.assert_status(200);
-    // The API's response stays the same.
+    // The API's response has no token, as existing clients expect.
     let api = app.user("bob").register().await;
     assert_eq!(api.json(), json!({ "status": "ok", "response": "The account is created!" }));
 }
@@ -196,7 +196,7 @@ async fn only_allowed_domains_register_and_are_moved_to_r10(app: App) {
         let body = json!({ "email": email, "username": format!("eve{at}"), "password": "" });
         let api = app.post("api_register/", &body).with_fresh_address().await;
         api.assert_field_error("email", "Use an email address of example.org or xn--bcher-kva.example.");
-        assert!(api.json()["errors"]["password"].is_array(), "beside the other errors");
+        assert!(api.json()["errors"]["password"].is_array(), "the other errors are reported too");
         app.post("/fn/register", &body).with_fresh_address().await.assert_status(400);
     }
     for (at, email) in ["ann@example.org", "ann@mail.EXAMPLE.org", "ann@BÜCHER.example"].iter().enumerate() {
@@ -209,7 +209,7 @@ async fn only_allowed_domains_register_and_are_moved_to_r10(app: App) {
         let refused = phone.post(path, &json!({ "new_email": "ann@example.com" })).await;
         refused.assert_status(400).assert_contains("example.org");
     }
-    assert!(app.deliver().await.is_empty(), "no mail is sent there");
+    assert!(app.deliver().await.is_empty(), "no mail is sent to a denied domain");
     // The operator may add it.
     add(&app, "guest@example.com", "guest").await;
 }
@@ -263,7 +263,7 @@ async fn an_email_change_is_undone_to_a_denied_domain_r10(app: App) {
         app.post("confirm_email/", &json!({ "token": link, "password": PASSWORD })).with_fresh_address().await;
     followed.assert_status(200);
     let link = token_of(&app.deliver_one().await);
-    // The domain of the earlier email is denied.
+    // Denies the domain of the earlier email.
     let denied = domains(&["example.org"]);
     let app = app.restart_changed(|config| config.registration.denied_domains = denied).await;
     let undone = app.post("undo_email/", &json!({ "token": link, "new_password": NEW })).with_fresh_address().await;
@@ -273,7 +273,7 @@ async fn an_email_change_is_undone_to_a_denied_domain_r10(app: App) {
 async fn only_the_operator_gives_reserved_names_r4(app: App) {
     add(&app, "ann@example.org", "Admin").await;
     let mut phone = app.user("admin").log_in().await;
-    // Its owner has the same rights as all others.
+    // The owner of a reserved username has the same rights as every user.
     phone.change_password(NEW).await;
     phone.change_username("root").await.assert_status(400);
     phone.call("change_username", &json!({ "username": "root" })).await.assert_status(400);

@@ -57,7 +57,7 @@ async fn sessions_are_listed_with_browser_network_and_times_r44(app: App) {
     assert!(!text.contains(&phone.token), "{text}");
     assert!(!text.contains("192.0.2.77"), "{text}");
 
-    // A session that was not used for four hours has ended.
+    // The laptop's session expired after four hours without use.
     app.clock.advance(Duration::from_hours(3));
     let sessions = phone.sessions().await;
     assert_eq!(sessions.len(), 1);
@@ -90,11 +90,11 @@ async fn ending_sessions_requires_a_confirmed_password_r47(app: App) {
     "#);
     phone.end_session(&id_of_laptop).await.assert_status(403);
     laptop.assert_logged_in().await;
-    // The confirmation is valid only in its own session.
+    // A password check applies to its own session only.
     laptop.confirm_password().await;
     phone.end_session(&id_of_laptop).await.assert_status(403);
 
-    // R17: a copied token is useless.
+    // R17: the new token replaces the old one, so a stolen copy is revoked.
     let copy = phone.clone();
     let confirmed = phone.confirm_password().await;
     assert_eq!(confirmed.json()["until"], "2026-11-22T12:20:00Z");
@@ -225,7 +225,7 @@ async fn the_operators_new_password_ends_every_session(app: App) {
 }
 
 async fn a_logout_is_known_to_every_server_at_once_r41(app: App) {
-    // SQLite allows one server only, which the lock enforces. There, both apps are the same.
+    // A SQLite file is locked by one server, so both apps are the same there.
     let sibling = if app.backend == Backend::Postgres { Some(app.sibling().await) } else { None };
     let other = sibling.as_ref().unwrap_or(&app);
     let ann = app.register("ann").await;
@@ -243,7 +243,7 @@ async fn a_logout_wins_against_parallel_requests_r41(app: App) {
     for _ in 0..10 {
         let phone = ann.log_in().await;
         let checks = futures_util::future::join_all((0..50).map(|_| phone.get("me/").send()));
-        // A logout needs no body.
+        // A logout has no body.
         let (_, out) = tokio::join!(checks, phone.request("POST", "logout/").send());
         out.assert_status(204);
         phone.assert_logged_out().await;

@@ -135,7 +135,7 @@ impl App {
         (config.password.argon2_memory_kib, config.password.argon2_iterations) = (8, 1);
         // Every test request comes from a loopback proxy and carries its client's address.
         config.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-        // The clock stands still, so a token would have the calls of one minute for a whole test.
+        // The clock stands still, so the default limit of a minute would apply to a whole test.
         config.rate_limit.token_calls_per_minute = 60_000_000;
         change(&mut config);
         // Sunday, 2026-11-22, 12:00 UTC.
@@ -172,7 +172,7 @@ impl App {
         }
     }
 
-    /// As [`App::restart_with`], with a changed configuration.
+    /// Restarts with a changed configuration. See [`App::restart_with`].
     pub async fn restart_changed(self, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = self.config.clone();
         change(&mut config);
@@ -236,7 +236,7 @@ impl App {
         self.run_blocked_then(first, operation, "SELECT 1").await
     }
 
-    /// As [`App::run_blocked`]. The other transaction runs `then` while `operation` waits for it.
+    /// Does the same as [`App::run_blocked`]. The other transaction runs `then` while `operation` waits for it.
     pub async fn run_blocked_then<T>(
         &self,
         first: &'static str,
@@ -248,7 +248,7 @@ impl App {
         transaction.execute(first).await.unwrap();
         tokio::select! {
             () = until("a wait for the lock", async || is_lock_awaited(&mut observer).await) => {}
-            _ = &mut operation => panic!("it didn't wait"),
+            _ = &mut operation => panic!("the operation didn't wait"),
         }
         transaction.execute(then).await.unwrap();
         transaction.commit().await.unwrap();

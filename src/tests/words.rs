@@ -1,4 +1,4 @@
-//! The language of the repository: the field's terms, so that a newcomer can skim and search it.
+//! The language of the repository: standard terms, so that newcomers can skim and search it.
 
 use std::path::{Path, PathBuf};
 
@@ -36,8 +36,8 @@ const PHRASES: [&str; 9] = [
     "who is there",
 ];
 
-/// The files that people read, without what is generated, recorded or pinned: lock files, the fuzzers' corpus, snapshots, and the
-/// migrations, which are known by their checksum.
+/// Collects the files that people read, without generated and recorded ones. Migrations are excluded too, because
+/// applied ones are identified by their checksum.
 fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
     const APART: [&str; 9] = [
         ".git",

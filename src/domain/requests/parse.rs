@@ -39,8 +39,8 @@ pub trait Parse: DeserializeOwned {
     }
 }
 
-/// A registration. Each field is a valid value or its problem, because the problems of all fields are reported at once,
-/// with the service's judgement of the password.
+/// A registration. Each field is a valid value or its problem. The service reports the problems of all fields at once,
+/// with its judgement of the password.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Registration {

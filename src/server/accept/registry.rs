@@ -228,9 +228,9 @@ mod tests {
         let _answering = busy.answer();
         assert!(registry.close_longest_waiting());
         assert_eq!([&late, &early, &busy].map(|one| is_closed(one)), [false, true, false]);
-        assert!(!early.received(1), "it is over");
+        assert!(!early.received(1), "the connection is closed");
         assert!(registry.close_longest_waiting() && is_closed(&late));
-        assert!(!registry.close_longest_waiting() && !is_closed(&busy), "the server's turn");
+        assert!(!registry.close_longest_waiting() && !is_closed(&busy), "the server is busy with this request");
     }
 
     #[test]
@@ -251,7 +251,11 @@ mod tests {
         }
         assert!(clients[1].received(4 * KIB), "exactly the budget");
         assert!(clients[2].received(KIB));
-        assert_eq!(clients.each_ref().map(|one| is_closed(one)), [false, true, false], "the largest gives way");
+        assert_eq!(
+            clients.each_ref().map(|one| is_closed(one)),
+            [false, true, false],
+            "the connection with the largest request is closed"
+        );
         assert_eq!(registry.held.load(Relaxed), 25 * KIB);
         drop(clients);
         assert_eq!((registry.held.load(Relaxed), registry.open().connections.len()), (0, 0));
@@ -272,13 +276,13 @@ mod tests {
         let client = registry.register();
         assert!(client.received(9 * KIB) && client.received(KIB));
         client.sent();
-        assert_eq!(registry.held.load(Relaxed), 10 * KIB, "nothing is answered yet");
+        assert_eq!(registry.held.load(Relaxed), 10 * KIB, "no request has a response yet");
         drop(client.answer());
         client.sent();
         assert_eq!(registry.held.load(Relaxed), KIB, "a next request may have begun");
         for _ in 0..10 {
             assert!(client.received(12 * KIB));
         }
-        assert_eq!(registry.held.load(Relaxed), MAX_PER_CONNECTION, "it can hold no more");
+        assert_eq!(registry.held.load(Relaxed), MAX_PER_CONNECTION, "the memory of one connection is limited");
     }
 }

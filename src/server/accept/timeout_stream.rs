@@ -231,7 +231,7 @@ mod tests {
         let (mut server, _, client) = connected();
         let reader = tokio::spawn(read_slowly(client, 64));
         let written = server.write_all(&vec![0; 1 << 20]).await;
-        assert_eq!(written.expect_err("given up").kind(), io::ErrorKind::TimedOut);
+        assert_eq!(written.expect_err("a timeout").kind(), io::ErrorKind::TimedOut);
         drop(server);
         reader.await.expect("a reader");
     }
@@ -252,8 +252,8 @@ mod tests {
         client.write_all(b"POST").await.expect("sent");
         assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);
         let ending = tokio::spawn(async move { server.shutdown().await });
-        client.write_all(&vec![0; 1 << 20]).await.expect("the rest is read");
-        assert!(timeout(LINGER, client.read_to_end(&mut Vec::new())).await.is_ok(), "and the answer has ended");
+        client.write_all(&vec![0; 1 << 20]).await.expect("the server reads the rest");
+        assert!(timeout(LINGER, client.read_to_end(&mut Vec::new())).await.is_ok(), "the response ends");
         while client.write_all(&vec![0; 64 * 1024]).await.is_ok() {}
         ending.await.expect("it ends").expect("well");
         assert!(!connection.is_whole());
@@ -264,7 +264,7 @@ mod tests {
         let (mut server, _, mut client) = connected();
         client.write_all(b"POST").await.expect("sent");
         assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);
-        server.shutdown().await.expect("it ends while the client waits");
+        server.shutdown().await.expect("the server closes the connection");
     }
 
     #[tokio::test]
@@ -274,6 +274,6 @@ mod tests {
         assert_eq!(server.read(&mut [0; 4]).await.expect("read"), 4);
         connection.complete();
         server.shutdown().await.expect("at once");
-        client.write_all(&[0; 512]).await.expect("nobody reads it, and it fits into the pipe");
+        client.write_all(&[0; 512]).await.expect("the data fits into the pipe's buffer");
     }
 }

@@ -125,8 +125,8 @@ impl Config {
     }
 }
 
-/// Whether a text is a list of levels and of levels per target. Any other word would be taken as a target, and silence
-/// all others.
+/// Whether a text is a list of levels and of levels per target. Any other word would be parsed as a target, and disable
+/// the log of all others.
 fn is_log_filter(text: &str) -> bool {
     let is_level = |part: &str| part.trim().parse::<LevelFilter>().is_ok();
     text.parse::<Targets>().is_ok() && text.split(',').all(|part| part.contains('=') || is_level(part))

@@ -9,7 +9,7 @@ use toml::Table;
 
 use super::{ConfigError, DEFAULTS, FILE_NAME};
 
-/// The name that Leptos's tools look for, so that of the repository's file. It is read if `vestibule.toml` is missing.
+/// The file name that Leptos's tools require. It is read if `vestibule.toml` is missing.
 const OTHER_NAME: &str = "Leptos.toml";
 
 /// Where the configuration comes from, besides the environment.
@@ -85,12 +85,12 @@ mod tests {
         write(OTHER_NAME, "[server]\naddress = \"127.0.0.1:1\"\n");
         assert_eq!(found().expect("found").0, ConfigSource::File(other.clone()));
         write(OTHER_NAME, "[server");
-        assert_eq!(found().expect("found").0, ConfigSource::File(other), "what can't be read may be ours");
+        assert_eq!(found().expect("found").0, ConfigSource::File(other), "an invalid file may be Vestibule's");
         write(FILE_NAME, "");
         assert_eq!(found(), Ok((ConfigSource::File(ours.clone()), String::new())));
         assert_eq!(find(Some(&ours), Path::new("/")).expect("found").0, ConfigSource::File(ours));
         let none = folder.path().join("none.toml");
-        let refused = find(Some(&none), folder.path()).expect_err("a named file must be there").to_string();
+        let refused = find(Some(&none), folder.path()).expect_err("a named file must exist").to_string();
         assert_eq!(refused, format!("there is no {}: check the path of the configuration.", none.display()));
     }
 }

@@ -273,7 +273,8 @@ fn a_secret_can_come_from_a_file() {
         ("VESTIBULE_SERVER_PUBLIC_URL", "https://accounts.example.org"),
     ];
     assert_eq!(Some(load("", &env).expect("good").mail.url), MailUrl::parse(mail));
-    let error = read("DATABASE_URL_FILE", "mysql://ann:secret@host\n").expect_err("no database of ours").to_string();
+    let error =
+        read("DATABASE_URL_FILE", "mysql://ann:secret@host\n").expect_err("a rejected database URL").to_string();
     assert!(!error.contains("secret"), "{error}");
 }
 
@@ -388,5 +389,8 @@ fn a_host_may_have_an_underscore_or_end_in_a_dot_r78() {
 
 #[test]
 fn the_server_keeps_connections_longer_than_load_balancers_do() {
-    assert!(load("", &[]).expect("good").server.idle_timeout > Duration::from_mins(1), "theirs is a minute, as a rule");
+    assert!(
+        load("", &[]).expect("good").server.idle_timeout > Duration::from_mins(1),
+        "most load balancers use a minute"
+    );
 }

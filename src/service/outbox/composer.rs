@@ -116,11 +116,11 @@ impl Composer {
         Ok((!is_disabled(owner)).then(|| self.templates.taken(owner)))
     }
 
-    /// Renders the mail with a reset link. For an unconfirmed email the link also confirms it: the mailbox may belong
-    /// to someone other than the person who registered, and its owner may take over the account.
+    /// Renders the mail with a reset link. For an unconfirmed email, the link also confirms it. Another person than the
+    /// owner of the mailbox may have registered the account, and the owner may take it over.
     async fn compose_forgot(&self, mail: &QueuedMail) -> Result<Option<MailMessage>, Error> {
         let owner = self.owner_of(&mail.address).await?;
-        // To the stored address, never to the one that was entered (CVE-2019-19844).
+        // The mail goes to the stored address, never to the entered one (CVE-2019-19844).
         let email = owner.as_ref().map_or(&mail.address, |owner| &owner.email).clone();
         if !self.may_receive(mail, LINK_MAILS, &email).await? {
             return Ok(None);
@@ -135,8 +135,8 @@ impl Composer {
         Ok(link.map(|link| self.templates.reset(&email, &user.username, &link, proven)))
     }
 
-    /// Renders the mail to a new email. If the email already has an account, the same rate limits apply and a link is
-    /// created that nobody receives: the requester can see their own rate limits and links.
+    /// Renders the mail to a new email. If the email already has an account, the same rate limits apply, and a link is
+    /// created that nobody receives. The requester can see their own rate limits and links, so these must not differ.
     async fn compose_change(&self, mail: &QueuedMail, user: &User) -> Result<Option<MailMessage>, Error> {
         let owner = self.owner_of(&mail.address).await?.filter(|owner| owner.id != user.id);
         let per_account = LimitedAction::Moves.key(&user.id);

@@ -309,9 +309,9 @@ mod tests {
             let accent = accent.map(|text| Colour::parse(text).expect(text));
             MailTemplates { accent, ..head() }.verify("ann@example.org", "ann", &link).to_html()
         };
-        assert!(html(Some("#0a4fd6")).contains("background:#0a4fd6;color:#ffffff"), "a colour that can be read stays");
+        assert!(html(Some("#0a4fd6")).contains("background:#0a4fd6;color:#ffffff"), "a readable colour is unchanged");
         let pale = html(Some("#ffe000"));
-        assert!(!pale.contains("background:#ffe000;color:#ffffff"), "white on yellow can't be read: {pale}");
+        assert!(!pale.contains("background:#ffe000;color:#ffffff"), "white on yellow is not readable: {pale}");
         assert!(pale.contains(".button { background: #ffe000 !important; color: #111218 !important; }"), "{pale}");
         assert!(html(None).contains("background:#4b3fd0;color:#ffffff"));
     }

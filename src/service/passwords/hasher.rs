@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::error::AppError;
 
-    /// Longer than any turn takes to come, however busy the machine is.
+    /// A timeout that is longer than any wait in the queue, even on a busy machine.
     const NO_TIMEOUT: Duration = Duration::from_mins(5);
 
     fn hasher(permits: u32, queue: u32, iterations: u32, queue_timeout: Duration) -> Hasher {
@@ -141,7 +141,10 @@ mod tests {
     async fn a_full_queue_fails_at_once_and_a_slow_turn_times_out_r24() {
         let hasher = hasher(1, 1, 1, Duration::from_millis(500));
         let (one, two) = (hasher.enqueue().expect("a place"), hasher.enqueue().expect("a place"));
-        assert!(matches!(hasher.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))), "no third place");
+        assert!(
+            matches!(hasher.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))),
+            "the queue has two slots"
+        );
         let (release, released) = std::sync::mpsc::channel::<()>();
         let working = one.run(move |_| released.recv().is_err());
         let waiting = async {
@@ -151,9 +154,9 @@ mod tests {
         };
         let (worked, late) = tokio::join!(working, waiting);
         assert!(worked.is_ok_and(|released| released));
-        assert!(matches!(late, Err(Error::Refused(AppError::Unavailable { .. }))), "its turn did not come");
+        assert!(matches!(late, Err(Error::Refused(AppError::Unavailable { .. }))), "the job timed out in the queue");
         drop((one, two));
-        assert!(hasher.enqueue().is_ok(), "room again");
+        assert!(hasher.enqueue().is_ok(), "the slots are free again");
     }
 
     #[tokio::test]
@@ -170,7 +173,7 @@ mod tests {
         };
         let (worked, left) = tokio::join!(working, leaving);
         assert!(worked.is_ok_and(|released| released) && left);
-        // One thread takes one job after the other: when it has done this one, the one before was passed over.
+        // The one thread runs jobs in order. When this job is done, the thread has skipped the previous one.
         assert!(place.run(|_| ()).await.is_ok());
         assert_eq!(hasher.runs(), before);
     }
@@ -179,7 +182,7 @@ mod tests {
     async fn a_panic_fails_one_hash_and_ends_no_thread_r84() {
         let hasher = hasher(1, 4, 1, NO_TIMEOUT);
         let place = hasher.enqueue().expect("a place");
-        let broken = place.run(|_| -> u32 { panic!("a fault of ours") }).await;
+        let broken = place.run(|_| -> u32 { panic!("a bug") }).await;
         assert!(matches!(broken, Err(Error::Fault(_))));
         assert!(matches!(place.run(|_| 7).await, Ok(7)));
     }
@@ -203,7 +206,7 @@ mod tests {
         let place = new.enqueue().expect("a place");
         let verify = |text: &str, stored: Option<String>| place.verify(password(text), stored, [3; 16]);
         assert_eq!(verify("wrong", Some(stored.clone())).await.expect("a verdict"), Verdict::Wrong);
-        assert_eq!(verify("\0", None).await.expect("a verdict"), Verdict::Wrong, "the dummy opens nothing");
+        assert_eq!(verify("\0", None).await.expect("a verdict"), Verdict::Wrong, "no password matches the dummy hash");
         let broken = Some("$argon2i$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$x".to_owned());
         assert_eq!(verify("right", broken).await.expect("a verdict"), Verdict::Wrong);
         let Verdict::Right { renewed: Some(renewed) } = verify("right", Some(stored)).await.expect("a verdict") else {

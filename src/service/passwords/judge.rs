@@ -108,7 +108,10 @@ mod tests {
     async fn a_full_queue_fails_at_once_and_a_slow_turn_times_out_r24() {
         let judge = Judge::start(1, Duration::from_millis(100)).expect("a thread");
         let (one, two) = (judge.enqueue().expect("a place"), judge.enqueue().expect("a place"));
-        assert!(matches!(judge.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))), "no third place");
+        assert!(
+            matches!(judge.enqueue(), Err(Error::Refused(AppError::Unavailable { .. }))),
+            "the queue has two slots"
+        );
         let (release, released) = std::sync::mpsc::channel::<()>();
         let working = one.run(move || released.recv().is_err());
         let waiting = async {
@@ -118,8 +121,8 @@ mod tests {
         };
         let (worked, late) = tokio::join!(working, waiting);
         assert!(worked.is_ok_and(|released| released));
-        assert!(matches!(late, Err(Error::Refused(AppError::Unavailable { .. }))), "its turn did not come");
-        assert!(judge.enqueue().is_ok(), "room again");
+        assert!(matches!(late, Err(Error::Refused(AppError::Unavailable { .. }))), "the job timed out in the queue");
+        assert!(judge.enqueue().is_ok(), "the slots are free again");
     }
 
     #[tokio::test]

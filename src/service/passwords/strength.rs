@@ -211,7 +211,7 @@ mod tests {
         let email = "a.local.part.of.an.email.that.is.longer.than.what.is.judged@example.org";
         let words = Words::new(email, "annbeetle", &[]);
         let judge = |text: &str| Candidate::new(&Password::parse(text).expect("a password"), &words, 8)?.judge();
-        let Err(Problem::PasswordGuessable(advice)) = judge(email) else { panic!("{email} was taken") };
+        let Err(Problem::PasswordGuessable(advice)) = judge(email) else { panic!("{email} was accepted") };
         assert!(advice.contains(&Advice::Personal), "{advice:?}");
     }
 
@@ -226,14 +226,14 @@ mod tests {
         let (without, strange) = (cost(""), cost(&parts(|n| format!("word{n}"))));
         assert!(strange.0.len() <= without.0.len() && strange.1 > Duration::ZERO);
         let found = cost(&parts(|n| "b".repeat(n)));
-        assert!(found.0.len() < without.0.len(), "words that may be found in it cost most: {}", found.0);
+        assert!(found.0.len() < without.0.len(), "less is judged, because words that may match cost more: {}", found.0);
         for (core, cost) in [without, strange, found] {
             assert!(cost <= Duration::from_micros(9_500), "{core}: {cost:?}");
         }
         let short = Password::parse("4@({[<69$5").expect("a password");
         let of =
             |email: &str| Candidate::new(&short, &Words::new(email, "", &[]), 8).map(|candidate| candidate.cost()).ok();
-        assert!(of("one.word@example.org") < of(&parts(|n| format!("word{n}"))), "each word costs");
+        assert!(of("one.word@example.org") < of(&parts(|n| format!("word{n}"))), "each word adds to the cost");
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
             ("AnnBeetle1", Advice::Personal),
         ];
         for (bad, why) in table {
-            let Err(Problem::PasswordGuessable(advice)) = judge(bad) else { panic!("{bad} was taken") };
+            let Err(Problem::PasswordGuessable(advice)) = judge(bad) else { panic!("{bad} was accepted") };
             assert!(advice.contains(&why), "{bad}: {advice:?}");
             assert!(advice.contains(&Advice::AddWords) || advice.contains(&Advice::UseWords), "{bad}: {advice:?}");
         }
@@ -313,7 +313,7 @@ mod tests {
                 for text in [word.clone(), format!("{word}{word}"), format!("{word}12345678"), word.to_uppercase()] {
                     let password = Password::parse(&text).expect("a password");
                     let outcome = Candidate::new(&password, &words, 8).and_then(|candidate| candidate.judge());
-                    prop_assert!(outcome.is_err(), "{text} was taken");
+                    prop_assert!(outcome.is_err(), "{text} was accepted");
                 }
             }
         }

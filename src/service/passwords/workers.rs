@@ -69,7 +69,7 @@ impl<C: Send + Sync + 'static> Workers<C> {
         work: impl FnOnce(&C) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, mut answer) = oneshot::channel();
-        // Whichever sets it first decides: the thread runs the work, or the caller abandons it.
+        // The first to set it decides: the thread runs the work, or the caller abandons it.
         let taken = Arc::new(AtomicBool::new(false));
         let taking = Arc::clone(&taken);
         let job: Job<C> = Box::new(move |shared| {

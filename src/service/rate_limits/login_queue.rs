@@ -107,7 +107,7 @@ mod tests {
         for number in 0..MANY {
             queue.join(&number.to_string()).expect("a slot");
         }
-        assert_eq!(queue.lines.lock().map(|lines| lines.len()).ok(), Some(2), "Ann's, and the last one");
+        assert_eq!(queue.lines.lock().map(|lines| lines.len()).ok(), Some(2), "Ann's line and the last one remain");
         assert!(Arc::ptr_eq(&ann.line, &queue.join("ann").expect("a slot").line));
         assert!(queue.has_line("ann") && !queue.has_line("bob"));
         drop(ann);
@@ -119,11 +119,11 @@ mod tests {
         let queue = LoginQueue::new(4);
         let mut ann = vec![queue.join("ann"), queue.join("ann")];
         assert!(ann.iter().all(Option::is_some));
-        assert!(queue.join("ann").is_none(), "half of the places are others'");
+        assert!(queue.join("ann").is_none(), "one account gets half of the slots");
         let bob = queue.join("bob");
-        assert!(bob.is_some() && queue.join("cyd").is_some(), "one that is given back is free again");
+        assert!(bob.is_some() && queue.join("cyd").is_some(), "a dropped slot is free again");
         let cyd = queue.join("cyd");
-        assert!(cyd.is_some() && queue.join("dan").is_none() && queue.join("cyd").is_none(), "all are taken");
+        assert!(cyd.is_some() && queue.join("dan").is_none() && queue.join("cyd").is_none(), "all slots are taken");
         ann.pop();
         assert!(queue.join("ann").is_some() && queue.join("dan").is_some());
         assert!(LoginQueue::new(0).join("ann").is_none() && LoginQueue::new(1).join("ann").is_some());

@@ -97,7 +97,7 @@ mod tests {
             assert_eq!(calls.take(&ann, second(100)), Ok(()), "call {call}");
         }
         assert_eq!(calls.take(&ann, second(100)), Err(Duration::from_secs(2)));
-        assert_eq!(calls.take(&bob, second(100)), Ok(()), "another token has calls of its own");
+        assert_eq!(calls.take(&bob, second(100)), Ok(()), "another token has a separate limit");
         assert_eq!(calls.take(&ann, second(101)), Err(Duration::from_secs(1)));
         assert_eq!(calls.take(&ann, second(102)), Ok(()));
         assert_eq!(calls.take(&ann, second(102)), Err(Duration::from_secs(2)));

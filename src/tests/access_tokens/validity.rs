@@ -23,7 +23,7 @@ async fn a_revoked_token_is_refused_at_once_r41(app: App) {
     let bobs_phone = app.register("bob").await.log_in().await;
     let (backup, report) =
         (phone.create_access_token("backup", "read").await, phone.create_access_token("report", "full").await);
-    // Nobody revokes another's token.
+    // A user can't revoke another user's token.
     bobs_phone.revoke(&backup).await.assert_status(404);
     for strange in ["0", "%00", "..", "a%20b"] {
         phone.delete(&format!("tokens/{strange}/")).await.assert_status(404);
@@ -56,7 +56,7 @@ async fn an_expired_token_stays_ended_if_the_clock_goes_back_r42(app: App) {
     phone.create_access_token("second", "read").await;
     app.clock.advance(Duration::from_millis(1));
     expiring.assert_logged_out().await;
-    // Its row is deleted, so it stays invalid wherever the clock goes.
+    // Its row is deleted, so it stays invalid after the clock goes back.
     let user = phone.me().await["id"].as_str().unwrap().to_owned();
     assert_eq!(app.store.list_access_tokens(&user, Timestamp::from_millis(0)).await.unwrap().len(), 1);
     app.clock.go_back(Duration::from_millis(1));
@@ -106,11 +106,11 @@ async fn deleting_an_account_revokes_its_tokens_r43(app: App) {
 async fn a_clock_that_was_put_back_lengthens_no_token_r99(app: App) {
     let ann = app.register("ann").await;
     let script = ann.log_in().await.create_access_token("a script", "read").await;
-    // The clocks of servers may differ that much.
+    // The clocks of servers may differ by up to five minutes.
     app.clock.go_back(Duration::from_mins(5));
     script.assert_logged_in().await;
     app.clock.go_back(Duration::from_millis(1));
     script.assert_logged_out().await;
-    // It can be revoked.
+    // The list contains the token, so that its owner can revoke it.
     assert_eq!(ann.log_in().await.access_tokens().await.len(), 1);
 }

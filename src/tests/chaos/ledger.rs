@@ -171,8 +171,8 @@ impl<'a> Ledger<'a> {
         Self { client, mail_folder, sessions_may_be_lost, accounts, logins, used_links, expected_mails, counts, faults }
     }
 
-    /// Runs one round of user operations: registers, logs in, and uses the account. Every other round, an earlier login
-    /// logs out, and one that is logged out must stay so. Returns whether the registration was acknowledged.
+    /// Runs one round of user operations: registers, logs in, and uses the account. Every other round logs an earlier
+    /// login out, and checks that an ended one is still rejected. Returns whether the registration was acknowledged.
     pub fn write(&mut self, server: SocketAddr) -> bool {
         let name = format!("user{}-{}", self.client, self.accounts.len());
         let answer = register(server, &name);
@@ -218,11 +218,11 @@ impl<'a> Ledger<'a> {
     }
 
     /// Runs an operation with the account of the latest login. Returns whether the confirmation mail must still arrive.
-    /// It needn't after the account is deleted, or after another mail confirms an email.
+    /// It may be absent once the account is deleted, or once another mail confirms an email.
     fn use_account(&mut self, server: SocketAddr) -> bool {
         let login = self.logins.len() - 1;
-        // Selected by logins, not by accounts: between two kills a client completes about two logins, and would always
-        // run the same operation.
+        // The number of logins selects the operation. A client completes about two logins between two kills, so the
+        // number of accounts would always select the same operation.
         let operation = (self.client + self.counts.logged_in) % 6;
         match operation {
             0 => self.make_token(server, login),
@@ -364,7 +364,7 @@ impl<'a> Ledger<'a> {
     fn lost(&mut self, n: usize) -> SessionState {
         self.counts.lost += 1;
         if !self.sessions_may_be_lost || self.logins[n].personal {
-            self.faults.push(format!("login {n}: its token no longer works"));
+            self.faults.push(format!("login {n}: its token is invalid"));
         }
         SessionState::Ended
     }
@@ -385,8 +385,8 @@ impl<'a> Ledger<'a> {
         self.logins.iter_mut().for_each(|login| login.state = SessionState::Ended);
     }
 
-    /// Marks every change as unknown. A backup was made during the changes and restored, so each was done or wasn't. A
-    /// used link is invalid in any case.
+    /// Marks every change as unknown, after a backup that was made during the changes was restored. It may contain a
+    /// change or not. A used link is invalid in any case.
     pub fn mark_changes_unknown(&mut self) {
         self.end_every_login();
         for account in &mut self.accounts {
@@ -397,7 +397,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Compares every entry with a server that runs undisturbed. Afterwards every account of this ledger exists.
+    /// Compares every entry with a server that is not killed meanwhile. Afterwards every account of this ledger exists.
     pub fn audit(&mut self, server: SocketAddr) -> Counts {
         for account in &self.accounts {
             if let Err(fault) = audit_account(server, account) {
@@ -455,14 +455,14 @@ fn possible<T>(changed: Option<Acknowledged>, before: T, after: T) -> Vec<T> {
     }
 }
 
-/// Checks that an account can log in by its username and one of its emails, with one password, and is the right
-/// account. Otherwise it must not exist, and nothing of it may remain.
+/// Checks that a user can log in to an account by its username and one of its emails, with exactly one password.
+/// Otherwise the account must not exist, and nothing of it may remain.
 fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
     let Account { name, registered, changed, deleted, verified, moved } = account;
     let (emails, passwords) =
         (possible(*moved, account.email(), account.new_email()), possible(*changed, PASSWORD, CHANGED));
     let mut accepted = 0;
-    // The wrong password is tried only where it was changed, because each try costs a hash.
+    // Each attempt costs a hash. The second password is therefore tried only if a change was requested.
     for password in [PASSWORD, CHANGED].into_iter().filter(|password| *password == PASSWORD || changed.is_some()) {
         let status = |by: &str| log_in_with(server, by, password).map_or(0, |answer| answer.status);
         let opened = log_in_with(server, name, password).map_err(|failure| format!("{failure:?}"))?;
@@ -505,5 +505,5 @@ fn check_identity(
     let who = who.map_err(|failure| format!("{failure:?}"))?;
     let same = who["username"] == *name && who["email"] == *email;
     let confirmed = who["email_verified"].as_bool().is_some_and(|is| confirmed.contains(&is));
-    (same && confirmed).then_some(()).ok_or_else(|| format!("the account is another one: {who}"))
+    (same && confirmed).then_some(()).ok_or_else(|| format!("the login is to another account: {who}"))
 }

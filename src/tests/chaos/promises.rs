@@ -1,5 +1,5 @@
-//! Checks that a ledger expects each mail by its kind in the queue. A storm rarely shows this, because few mails are
-//! still queued at its end.
+//! Checks that a ledger names each expected mail by its kind in the queue. A storm rarely tests this, because few mails
+//! are still queued at its end.
 
 use std::{
     path::Path,

@@ -74,8 +74,8 @@ impl<'a> Writers<'a> {
     }
 }
 
-/// Runs one drill. Clients that wrote before the backup find everything, but must log in again. Of what clients wrote
-/// during the backup, nothing is half done. Returns the number of accounts.
+/// Runs one drill. Everything that was written before the backup must exist, and every session must have ended. Each
+/// operation during the backup must be complete or absent. Returns the number of accounts.
 fn drill(rounds: usize) -> usize {
     let folder = TempDir::new().unwrap();
     let mail_folder = MailFolder::new(folder.path());
@@ -89,7 +89,7 @@ fn drill(rounds: usize) -> usize {
     });
     server.process.kill().unwrap();
     server.process.wait().unwrap();
-    // Operations after the backup are undone on purpose, and the ledgers contain them.
+    // The restore undoes changes that the ledgers contain. Without this flag, it would disable their accounts.
     run(folder.path(), &["restore", "copy.db", "--trust-backup"]);
     let server = start(folder.path());
     let (mut before, mut meanwhile) = (before.into_ledgers(), meanwhile.into_ledgers());

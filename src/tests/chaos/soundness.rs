@@ -11,7 +11,7 @@ const ORPHANS: &str = "SELECT COUNT(*) FROM sessions WHERE user_id NOT IN (SELEC
 const MAILS: &str = "SELECT kind, CASE WHEN address = '' THEN email ELSE address END \
     FROM mails LEFT JOIN users ON users.id = user_id";
 
-/// Checks that every index agrees with its table, where PostgreSQL has the extension for it.
+/// Checks that every index agrees with its table. This needs the extension `amcheck`.
 const CHECK_INDEXES: &str = "SELECT bt_index_check(indexrelid, true) FROM pg_index \
     JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace \
     WHERE nspname = 'public'";

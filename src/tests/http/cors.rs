@@ -1,4 +1,4 @@
-//! Browser apps of other origins, each of which the operator allows by name.
+//! Browser apps of other origins that the operator has allowed.
 
 use crate::util::{
     App, Backend, PASSWORD,
@@ -21,7 +21,7 @@ impl Request {
     }
 }
 
-/// The browser's request for permission, before it sends the request of a page.
+/// The preflight request, which a browser sends before the request of a page.
 fn preflight(app: &App, path: &str, origin: &str) -> Request {
     let request = app.request("OPTIONS", path).sent_by_page_of(origin);
     request.header("access-control-request-method", "POST").header("access-control-request-headers", "content-type")
@@ -53,7 +53,7 @@ async fn an_app_of_an_allowed_origin_uses_the_api_r74() {
         preflight.assert_status(204).assert_allows(origin);
         preflight.assert_header_contains("access-control-allow-methods", "POST");
         preflight.assert_header("access-control-allow-headers", "Authorization, Content-Type");
-        // No cache returns it to another origin.
+        // A cache must not return the response to another origin.
         preflight.assert_header_contains("vary", "Origin");
 
         let login = ann.try_log_in(PASSWORD).sent_by_page_of(origin).await;
@@ -112,7 +112,7 @@ async fn requests_of_other_origins_are_rejected_r74() {
         preflight(&app, "api_auth/", origin).await.assert_status(403).assert_allows_no_origin();
         ann.try_log_in(PASSWORD).sent_by_page_of(origin).await.assert_status(403).assert_allows_no_origin();
     }
-    // Two origins are invalid.
+    // A request with two origins is rejected.
     ann.try_log_in(PASSWORD).sent_by_page_of(APP).header("origin", "https://evil.example").await.assert_status(403);
 }
 

@@ -167,10 +167,10 @@ async fn no_url_redirects_to_another_site_r75() {
 #[tokio::test]
 async fn a_server_function_redirects_no_form_r75_r76() {
     let app = app().await;
-    let form = app.user("ghost").log_in_through("/fn/login").header("accept", "text/html");
+    let form = app.user("unknown").log_in_through("/fn/login").header("accept", "text/html");
     let rejected = form.header("referer", "https://evil.example/").await;
     rejected.assert_status(400).assert_no_header("location");
-    // Leptos redirects a form to such a URL. The page shows no error from it.
+    // Leptos redirects rejected forms to such a URL. The page must show no error from it.
     let page = app.get("/login?__path=%2Ffn%2Flogin&__err=eyJjb2RlIjoiVGFrZW4ifQ==").await;
     page.assert_not_contains("already exists");
 }
@@ -204,7 +204,7 @@ async fn http_1_1_requires_exactly_one_host_and_http_1_0_none_r78() {
     app.get("me/").without_host().await.assert_status(400);
     app.get("me/").header("host", "localhost").await.assert_status(400);
     app.get("me/").without_host().version(Version::HTTP_10).await.assert_status(401);
-    // Only browsers send an origin, and they send the host too.
+    // Only browsers send an origin, and they always send a host.
     let with_origin = app.post("api_auth/", &json!({})).header("origin", "http://localhost:8000");
     with_origin.without_host().version(Version::HTTP_10).await.assert_status(403);
 }
@@ -229,7 +229,7 @@ async fn a_proxy_may_omit_the_port_from_the_host_r72() {
         for path in LOG_IN {
             let log_in = || ann.log_in_through(path).replace_host(host).header("origin", format!("http://{host}:8080"));
             log_in().header("sec-fetch-site", "same-origin").await.assert_status(200);
-            // A page on another port of this host may have sent these.
+            // These requests may come from a page on another port of this host.
             log_in().header("sec-fetch-site", "same-site").await.assert_status(403);
             log_in().header("sec-fetch-site", "cross-site").await.assert_status(403);
             log_in().await.assert_status(403);
@@ -287,7 +287,7 @@ async fn a_request_id_reveals_nothing_about_other_requests() {
         ids.insert(id);
     }
     assert_eq!(ids.len(), 64);
-    // If the ids counted up, their first digits would be the same.
+    // Sequential ids would begin with the same digits.
     let beginnings: BTreeSet<&str> = ids.iter().map(|id| &id[..8]).collect();
     assert!(beginnings.len() > 60, "{ids:?}");
 }
@@ -298,7 +298,7 @@ async fn password_managers_find_the_page_to_change_a_password() {
     let redirect = app.get("/.well-known/change-password").await;
     redirect.assert_status(302).assert_header("location", "/account/security");
     app.get("/account/security").await.assert_status(200);
-    // The specification's test of whether the response is reliable.
+    // The specification defines this URL, to test whether missing pages get an error status.
     let probe = "/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200";
     app.get(probe).await.assert_status(404);
 }

@@ -92,7 +92,7 @@ async fn hostile_headers_never_log_anybody_in_r16() {
         ("forwarded", b"for="),
     ];
     for (name, value) in headers {
-        // Without another address: the header is the only one of its name.
+        // The request has no address of its own, so that the header is the only one of its name.
         let request = app.post("api_auth/", &json!({ "email": "ann", "password": "wrong" }));
         let status = request.header(name, value).await.status;
         assert!(status == 400 || status == 429, "{name}: {status}");

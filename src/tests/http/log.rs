@@ -1,4 +1,4 @@
-//! How much a stranger can make the log grow.
+//! The number of log lines that a stranger can cause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use vestibule::{
 
 use crate::util::{App, Backend, Request, captured_log::CapturedLog, some_address};
 
-/// Requests of one kind from one address.
+/// The number of requests of one kind from one address.
 const REQUESTS: usize = 20;
 
 /// A path with its method.
@@ -93,7 +93,7 @@ fn request(app: &App, route: &Route, kind: Kind, token: &str) -> Request {
     }
 }
 
-/// What the log contains by default.
+/// Whether the log contains an event by default.
 fn is_logged(metadata: &Metadata<'_>) -> bool {
     metadata.is_event() && *metadata.level() <= Level::INFO && metadata.target().starts_with("vestibule")
 }
@@ -110,7 +110,7 @@ async fn repeated_requests_do_not_each_write_a_log_line_r112() {
         let ann = app.register("ann").await;
         for route in routes(&app).await {
             for kind in KINDS {
-                // A request may end the session, so each route has its own.
+                // A request may end the session, so each route uses a new one.
                 let token = if kind == Kind::OldProof { ann.log_in().await.token } else { String::new() };
                 app.clock.advance(Duration::from_mins(11));
                 let address = some_address();

@@ -13,7 +13,7 @@ fn nonce(page: &Response) -> &str {
     policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap()
 }
 
-/// A page's text without the part that differs in each response.
+/// A page's text without the nonce, which differs in each response.
 fn without_nonce(page: &Response, text: &str) -> String {
     text.replace(nonce(page), "")
 }

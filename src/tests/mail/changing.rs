@@ -66,7 +66,7 @@ async fn a_new_email_confirms_a_change_and_the_old_one_can_undo_it_r59(app: App)
 
     app.undo_email(&undo, NEW).await.assert_status(200);
 
-    // An intruder may have a session, and may know the password.
+    // An intruder may have a session or the password.
     phone.assert_logged_out().await;
     app.undo_email(&undo, NEW).await.assert_status(410);
     ann.assert_cannot_log_in(PASSWORD).await;
@@ -115,14 +115,14 @@ async fn a_new_password_revokes_an_intruders_requested_email_change_r55(app: App
     intruder.change_email("worse@example.org").await.assert_status(200);
     ann.log_in().await.change_password(NEW).await;
     app.confirm_email(&sent, PASSWORD).await.assert_status(410);
-    // The second request sends nothing.
+    // The mail of the second request is not sent.
     assert_eq!(app.deliver_one().await.subject, "Your password at Vestibule was changed");
 }
 
 async fn an_intruders_link_is_invalid_after_the_owners_late_undo_r59(app: App) {
     let phone = app.register_confirmed("ann").await.log_in().await;
     app.move_to(&phone, "evil@example.org").await;
-    // The owner's mail is late, and the intruder's is sent before it.
+    // The owner's mail is delayed, so the intruder's mail is sent first.
     app.break_mail();
     app.assert_no_mail().await;
     app.clock.advance(Duration::from_secs(1));
@@ -137,9 +137,9 @@ async fn an_intruders_link_is_invalid_after_the_owners_late_undo_r59(app: App) {
 
     app.undo_email(&token_of(&owners), NEW).await.assert_status(200);
 
-    // The time of the change decides, and not the time of the mail.
+    // The order of the changes decides, not the order of the mails.
     app.undo_email(&token_of(&intruders), NEW).await.assert_status(410);
-    // The last request is revoked: only the notice is sent.
+    // The undo has revoked the last request, so only the notice is sent.
     assert_eq!(app.deliver_one().await.subject, "Your email at Vestibule was changed back");
 }
 
@@ -158,7 +158,7 @@ async fn an_undo_removes_an_account_registered_with_the_old_email_r59(app: App) 
     app.undo_email(&undo, NEW).await.assert_status(200);
 
     device.assert_logged_out().await;
-    assert_eq!(app.store.attempts_of(&id, &strangers).await.unwrap().1, None, "nothing of the squatter remains");
+    assert_eq!(app.store.attempts_of(&id, &strangers).await.unwrap().1, None, "the squatter's counters are deleted");
     assert_eq!(ann.log_in_with(NEW).await.me().await["email"], "ann@example.org");
 }
 
@@ -166,7 +166,7 @@ async fn an_unconfirmed_old_email_gets_no_notice_of_a_change_r6(app: App) {
     let ann = app.register("ann").await;
     app.deliver().await;
     app.move_to(&ann.log_in().await, "right@example.org").await;
-    // The address may be mistyped, and a stranger's.
+    // The unconfirmed address may belong to a stranger.
     app.assert_no_mail().await;
 }
 
@@ -270,7 +270,7 @@ async fn changes_are_undone_in_their_order_whatever_the_clock_did_r59_r99(app: A
 async fn changes_are_undone_in_their_order_whenever_mails_are_sent_r59(app: App) {
     let phone = app.register_confirmed("ann").await.log_in().await;
     app.move_to(&phone, "evil@example.org").await;
-    // The owner's mail is late.
+    // The owner's mail is delayed.
     app.break_mail();
     app.assert_no_mail().await;
     app.repair_mail();
@@ -315,7 +315,7 @@ async fn a_link_whose_time_was_extended_is_not_deleted_r59(app: App) {
     let hash = Token::parse(TokenKind::Link, &undo).unwrap().hash();
     app.disable("ann").await;
     app.clock.advance(Duration::from_hours(72));
-    // A request with the link has read that it expired. The account is enabled before the request deletes the link.
+    // A request has found that the link is expired. The account is enabled before that request deletes the link.
     app.enable("ann").await;
     app.store.void_link(&hash, app.now()).await.unwrap();
     app.undo_email(&undo, NEW).await.assert_status(200);
@@ -340,7 +340,7 @@ async fn an_undos_new_password_is_rated_with_the_restored_email_r8(app: App) {
     app.undo_email(&undo, NEW).await.assert_status(200);
 }
 
-/// Undoes a change of ann's email as the service does after it has found an account that prevents it.
+/// Undoes a change of ann's email, as the service does if another account uses the former email.
 async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome {
     let hash = Token::parse(TokenKind::Link, undo).unwrap().hash();
     let link = app.store.find_link(&hash).await.unwrap().unwrap();

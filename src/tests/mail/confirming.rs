@@ -55,10 +55,10 @@ async fn an_email_is_confirmed_by_its_link_and_the_password_once_r6_r58(app: App
 
     app.verify_email(&link, PASSWORD).await.assert_status(200);
 
-    assert_eq!(phone.me().await["email_verified"], true, "at once, in every session");
+    assert_eq!(phone.me().await["email_verified"], true, "every session sees the confirmation at once");
     app.verify_email(&link, PASSWORD).await.assert_status(410);
     phone.resend_verification().await.assert_status(200);
-    // There is nothing left to confirm.
+    // The email is confirmed, so no mail is sent.
     app.assert_no_mail().await;
 }
 
@@ -110,7 +110,7 @@ async fn where_required_nobody_logs_in_with_an_unconfirmed_email_r6(app: App) {
     vary: Authorization, Origin, Sec-Fetch-Site
     {"status":"fail","token":"","error":"Confirm your email first: open the link in the email that we sent you."}
     "#);
-    // Only a person with the password gets this response.
+    // A wrong password gets the usual response, which reveals no account.
     ann.assert_cannot_log_in("wrong").await;
     app.follow_verification().await;
     ann.assert_can_log_in(PASSWORD).await;

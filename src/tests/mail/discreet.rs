@@ -1,4 +1,4 @@
-//! What a client can find out about other accounts, from everything that it can read and from the amount of work.
+//! Tests that a client can't detect other accounts, neither from responses nor from the amount of work.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ both! {
     the_database_holds_no_unkeyed_hash_of_an_email_or_a_name_r110,
 }
 
-/// A text without the parts that differ in every run.
+/// A response without the parts that differ in every run.
 fn plain(mut value: Value, asked: &str) -> String {
     fn strip(value: &mut Value) {
         match value {
@@ -61,7 +61,7 @@ async fn traces_of_a_change(app: &App, asked: &str) -> Vec<String> {
     app.deliver().await;
     read(&phone, asked, &mut seen).await;
     seen.push(app.check_link(&own).await.to_string());
-    // The number of requests that remain.
+    // The responses show how many requests the rate limit still allows.
     for at in 0..6 {
         app.clock.advance(Duration::from_secs(1));
         seen.push(phone.change_email(&format!("own{at}@example.org")).await.shape());
@@ -72,7 +72,7 @@ async fn traces_of_a_change(app: &App, asked: &str) -> Vec<String> {
     seen
 }
 
-/// A server with ann, who asks, and bob, whose email can be asked for.
+/// A server with ann, who requests a change of email, and bob, whose email may be requested.
 async fn world(backend: Backend, disabled: bool) -> App {
     let app = App::start_with(backend, sends).await;
     app.register_confirmed("ann").await;
@@ -85,18 +85,18 @@ async fn world(backend: Backend, disabled: bool) -> App {
 
 async fn a_change_to_a_free_and_to_a_taken_email_look_the_same_r2_r56_r59(app: App) {
     for (disabled, others) in [(false, 0), (false, 5), (true, 30)] {
-        let mut worlds = Vec::new();
+        let mut traces = Vec::new();
         for asked in ["free@example.org", "bob@example.org"] {
-            let world = Box::pin(world(app.backend, disabled)).await;
-            ask_before(&world, asked, others).await;
-            worlds.push(Box::pin(traces_of_a_change(&world, asked)).await);
-            world.discard().await;
+            let app = Box::pin(world(app.backend, disabled)).await;
+            ask_before(&app, asked, others).await;
+            traces.push(Box::pin(traces_of_a_change(&app, asked)).await);
+            app.discard().await;
         }
-        assert_eq!(worlds[0], worlds[1], "disabled: {disabled}, {others} have asked before");
+        assert_eq!(traces[0], traces[1], "disabled: {disabled}, {others} earlier requests");
     }
 }
 
-/// Lets that many requests of other accounts ask to change to an email.
+/// Sends requests of other accounts to change to an email.
 async fn ask_before(app: &App, asked: &str, others: u32) {
     for at in 0..others.div_ceil(5) {
         let device = app.register(&format!("eve{at}")).await.log_in().await;
@@ -118,7 +118,7 @@ fn commits(app: &App) -> usize {
     current.filter(|at| number(at + 4) != 0).count()
 }
 
-/// How much the mail worker writes for a request: commits on SQLite, statements on PostgreSQL.
+/// The number of writes of the mail worker for a request: commits on SQLite, statements on PostgreSQL.
 async fn work_of_delivery(app: &App) -> usize {
     match app.backend {
         Backend::Sqlite => {
@@ -131,15 +131,15 @@ async fn work_of_delivery(app: &App) -> usize {
             app.deliver().await;
             drop(listening);
             // Excludes the statements that a connection sends when it is opened or returned to the pool.
-            let ours = |statement: &&String| {
+            let is_counted = |statement: &&String| {
                 ["users", "mails", "links", "throttles"].iter().any(|table| statement.contains(table))
             };
-            statements.take().iter().filter(ours).count()
+            statements.take().iter().filter(is_counted).count()
         }
     }
 }
 
-/// The test runs on one thread, so that its log has the statements of the mail worker.
+/// The test runs on one thread, so that its captured log contains the mail worker's statements.
 #[tokio::test]
 async fn the_mail_worker_does_equal_work_with_and_without_account_r2_r56() {
     for backend in [Backend::Sqlite, Backend::Postgres] {
@@ -243,7 +243,7 @@ async fn the_database_holds_no_unkeyed_hash_of_an_email_or_a_name_r110(app: App)
     let contents = contents(&app).await;
     let holds = |needle: &[u8]| contents.windows(needle.len()).any(|window| window == needle);
     for key in ["name:", "known:", "mailbox:", "notices:", "moves:"] {
-        assert!(holds(key.as_bytes()), "no {key} to find");
+        assert!(holds(key.as_bytes()), "no {key} is stored");
     }
     let names = ["ann", "bob", "eve", "nobody", "a secret in the wrong field"].map(str::to_owned);
     let emails = ["ann", "moved", "bob", "eve", "free", "nobody"].map(|name| format!("{name}@example.org"));

@@ -35,7 +35,7 @@ async fn a_forgotten_password_is_reset_by_a_link_r55_r57(app: App) {
     let ann = app.register_confirmed("ann").await;
     let (phone, laptop) = (ann.log_in().await, ann.log_in().await);
     let link = app.reset_link(&ann).await;
-    // The request changes nothing.
+    // The request alone revokes nothing.
     phone.assert_logged_in().await;
     ann.assert_can_log_in(PASSWORD).await;
     // A rejected password doesn't use up the link.
@@ -73,16 +73,16 @@ async fn a_reset_link_is_invalid_once_expired_or_overtaken_r55(app: App) {
     app.clock.advance(Duration::from_mins(30));
     app.reset_password(&old, NEW).await.assert_status(410);
 
-    // By a newer link.
+    // A newer link revokes it.
     let (first, second) = (app.reset_link(&ann).await, app.reset_link(&ann).await);
     app.reset_password(&first, NEW).await.assert_status(410);
 
-    // By another password.
+    // A change of the password revokes it.
     ann.log_in().await.change_password(NEW).await;
     app.reset_password(&second, PASSWORD).await.assert_status(410);
     assert_eq!(app.deliver_one().await.subject, "Your password at Vestibule was changed");
 
-    // By another email.
+    // A change of the email revokes it.
     let third = app.reset_link(&ann).await;
     let moved = app.email_link(&ann.log_in_with(NEW).await, "new@example.org").await;
     app.confirm_email(&moved, NEW).await.assert_status(200);
@@ -171,7 +171,7 @@ async fn mail_is_sent_only_to_the_stored_address_r54(app: App) {
         let refused = app.send("forgot_password/", &json!({ "email": email })).await;
         refused.assert_status(400).assert_code("invalid");
     }
-    // A similar address.
+    // A similar address gets no mail.
     app.forgot_password("änn@example.org").await.assert_status(400);
     app.assert_no_mail().await;
 }
@@ -201,7 +201,7 @@ async fn requested_mails_are_limited_by_mailbox_and_by_address_r56(app: App) {
     for _ in 0..20 {
         ann.forgot_password().await.assert_status(200);
     }
-    // The mail of the registration is one of five.
+    // The mail of the registration is the first of five.
     assert_eq!(app.deliver().await.len(), 4);
     app.clock.advance(Duration::from_mins(10));
     ann.forgot_password().await.assert_status(200);
@@ -223,7 +223,7 @@ async fn a_retried_mail_is_counted_once_r56(app: App) {
         app.reset_link(&ann).await;
     }
     app.break_mail();
-    // The fifth of five.
+    // This request is the fifth of five.
     ann.forgot_password().await.assert_status(200);
     app.assert_no_mail().await;
     app.repair_mail();

@@ -1,4 +1,4 @@
-//! A change of email that was requested and is not confirmed yet: who sees it, and how it is cancelled.
+//! A change of email that is not confirmed yet: where it is shown, and how it is cancelled.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ both! {
 
 const NONE: Value = Value::Null;
 
-/// What requests about the pending change return.
+/// Requests about the pending change.
 trait Pending: Client {
     /// The new email, or `null`.
     async fn pending_email(&self) -> Value {

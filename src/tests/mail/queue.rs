@@ -49,7 +49,7 @@ async fn without_mail_a_request_for_one_is_refused() {
     ann.forgot_password().await.assert_status(501).assert_code("mail_off");
     phone.resend_verification().await.assert_status(501).assert_code("mail_off");
     phone.change_email("new@example.org").await.assert_status(501).assert_code("mail_off");
-    // A notice is not required.
+    // The password can be changed without a notice.
     phone.change_password(NEW).await;
     app.assert_no_mail().await;
 }
@@ -73,8 +73,8 @@ async fn a_failed_mail_waits_longer_each_time_also_over_a_restart(app: App) {
     app.follow_verification().await;
 }
 
-/// Delivers the one mail of an account each time it is due, until the worker gives up. Returns the number of attempts, and
-/// the hours they took.
+/// Attempts to deliver the one mail of an account each time it is due, until the worker gives up. Returns the number
+/// of attempts and the hours they took.
 async fn attempt_to_the_end(app: &App) -> (usize, f64) {
     let ann = app.register("ann").await;
     app.break_mail();
@@ -210,7 +210,7 @@ async fn an_account_that_is_enabled_again_gets_its_queued_notices(app: App) {
     ];
     assert_eq!(subjects, expected);
 
-    // Also after the account has lost the email again.
+    // The notice to the new email is queued too, although the account has lost that email.
     let undo = notices.iter().find(|message| message.to == "ann@example.org").map(token_of).unwrap();
     app.undo_email(&undo, PASSWORD).await.assert_status(200);
     app.disable("ann").await;
@@ -272,7 +272,8 @@ async fn workers_that_claim_mail_at_once_each_get_one(app: App) {
     }
     let now = app.now();
     let claims = join_all((0..8).map(|_| app.store.claim_mail(now, LEASE))).await;
-    let mut ids: Vec<String> = claims.into_iter().map(|claim| claim.unwrap().expect("one for each").id).collect();
+    let mut ids: Vec<String> =
+        claims.into_iter().map(|claim| claim.unwrap().expect("a mail for each worker").id).collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 8, "each worker has its own mail");
@@ -286,7 +287,7 @@ async fn a_worker_skips_a_mail_that_another_is_claiming() {
     let first = "UPDATE mails SET due_at = due_at + 600000 WHERE id = (SELECT MIN(id) FROM mails)";
     let claim = Box::pin(app.store.claim_mail(app.now(), LEASE));
     let second = app.run_blocked(first, claim).await;
-    assert!(second.unwrap().is_some(), "there is one more");
+    assert!(second.unwrap().is_some(), "another mail is due");
 }
 
 async fn a_disabled_or_deleted_account_has_no_mail_and_no_valid_links(app: App) {
@@ -344,14 +345,14 @@ async fn a_requested_mail_is_sent_at_once() {
         }
     };
     let requested = async {
-        // The mail worker has found nothing, and polls again in ten seconds.
+        // The mail worker has found no mail, and its next poll is in ten seconds.
         tokio::time::sleep(Duration::from_millis(300)).await;
         ann.forgot_password().await.assert_status(200);
         tokio::time::timeout(Duration::from_secs(5), arrives).await
     };
     tokio::select! {
         () = app.mail_worker.run(unstopped) => panic!("the mail worker was not stopped"),
-        in_time = requested => assert!(in_time.is_ok(), "long before the next poll"),
+        in_time = requested => assert!(in_time.is_ok(), "the mail arrives before the next poll"),
     }
 }
 
@@ -359,15 +360,15 @@ async fn a_requested_mail_is_sent_at_once() {
 #[derive(Debug, Default)]
 struct Slow {
     begun: Notify,
-    go_on: Notify,
+    finish: Notify,
 }
 
 impl MailTransport for Slow {
     fn send<'a>(&'a self, _id: &'a str, _message: &'a MailMessage) -> BoxFuture<'a> {
         Box::pin(async {
             self.begun.notify_one();
-            self.go_on.notified().await;
-            Ok("in the end".to_owned())
+            self.finish.notified().await;
+            Ok("delivered".to_owned())
         })
     }
 }
@@ -383,7 +384,7 @@ async fn a_stopped_worker_finishes_its_mail_and_takes_no_other() {
         slow.begun.notified().await;
         stop.cancel();
         app.register("bob").await;
-        slow.go_on.notify_one();
+        slow.finish.notify_one();
     };
     tokio::join!(mail_worker.run(stop.clone()), driver);
     assert_eq!(app.deliver_one().await.to, "bob@example.org");

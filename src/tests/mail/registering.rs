@@ -15,7 +15,7 @@ both! {
 async fn registering_reveals_no_email_that_has_an_account_r2(app: App) {
     let app = app.restart_changed(sends).await;
     app.register_confirmed("ann").await;
-    // The response, and the number of hashes.
+    // Returns the response and the number of hashes.
     let register = async |email: &str, username: &str| {
         let before = app.service.hashes_run();
         let response = app.try_register(email, username).await;
@@ -31,12 +31,12 @@ async fn registering_reveals_no_email_that_has_an_account_r2(app: App) {
     // No account was created.
     app.user("another").assert_cannot_log_in(PASSWORD).await;
 
-    // Usernames are public.
+    // Usernames are public, so the response may report a used one.
     let (response, _) = register("third@example.org", "ANN").await;
     assert!(response.contains("This name is taken. Choose another."), "{response}");
     app.assert_no_mail().await;
 
-    // A second registration with an email that belongs to another person looks the same.
+    // Another registration with the unconfirmed email gets the same response.
     let again = register("new@example.org", "newer").await;
     assert_eq!(again, new);
     assert_eq!(app.deliver_one().await.subject, "Confirm your email for Vestibule");
@@ -68,7 +68,7 @@ async fn registering_with_a_taken_username_reveals_no_email_r2() {
 async fn the_page_logs_nobody_in_where_that_would_reveal_an_account_r2(app: App) {
     let app = app.restart_changed(sends).await;
     app.register_confirmed("ann").await;
-    // The response without the identifier, the email and the username, which differ.
+    // Returns the response without the values that differ: the identifier, the email and the username.
     let register = async |email: &str, username: &str| {
         let fields = json!({ "email": email, "username": username, "password": PASSWORD });
         let mut response = app.send("/fn/register", &fields).await.json();

@@ -38,11 +38,11 @@ struct Behavior {
     tls: Option<TlsAcceptor>,
     /// Whether connections begin with TLS.
     tls_at_once: bool,
-    /// A step, and the reply there in place of the usual one.
+    /// A step, and the reply that replaces the usual one there.
     answer: Option<(&'static str, &'static str)>,
     /// Whether it repeats that reply without end.
     floods: bool,
-    /// A step after which the server sends nothing, and the handle it notifies once it is there.
+    /// A step after which the server sends nothing, and the handle that it notifies at that step.
     stall: Option<(&'static str, Arc<Notify>)>,
 }
 
@@ -61,7 +61,7 @@ impl Behavior {
     fn answer(&self, step: &str, usual: &str) -> String {
         let own = self.answer.filter(|(other, _)| *other == step);
         if let Some((_, answer)) = own.filter(|_| self.floods) {
-            // Then invalid text: a client that reads this far reports another error.
+            // A client that reads the whole reply finds invalid text, and reports another error.
             return answer.repeat(FLOOD / answer.len()) + "\r\n";
         }
         let answer = own.map_or(usual, |(_, answer)| answer);
@@ -211,7 +211,7 @@ impl Certificates {
         Self(folder)
     }
 
-    /// The usual certificate of a mail server at home. Its name differs from every address of the server.
+    /// A certificate as on a private mail server. Its name differs from every address of the server.
     fn self_signed() -> Self {
         Self::make(&["req -x509 -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.pem -days 2 -subj /CN=mail.home"])
     }
@@ -306,7 +306,7 @@ async fn a_private_ca_with_p256_and_sha512_is_trusted_for_its_names() {
     assert_eq!(server.mails().len(), 1);
 }
 
-/// The loopback address in IPv6 notation, which is treated as another machine.
+/// The loopback address in IPv6 notation, which the program treats as another machine.
 const ELSEWHERE: &str = "[::ffff:127.0.0.1]";
 
 #[tokio::test]
@@ -340,7 +340,7 @@ async fn without_starttls_mail_and_password_are_sent_only_if_allowed() {
 
     assert_eq!(send(&without, TlsMode::None, secret).await, Ok(()));
     assert_eq!(without.commands()[1], "AUTH PLAIN AGFubgBhIHNlY3JldA==");
-    assert_eq!(send(&with, TlsMode::None, "").await, Ok(()), "not even where it is offered");
+    assert_eq!(send(&with, TlsMode::None, "").await, Ok(()), "mail.tls = none doesn't use STARTTLS");
     assert!(with.commands().iter().all(|command| !command.contains("TLS")));
 }
 
@@ -382,7 +382,7 @@ async fn a_server_that_stops_replying_is_given_up_within_the_lease() {
             done = &mut sending => panic!("{step}: {done:?}"),
             () = reached.notified() => {}
         }
-        // After this line, only time passes.
+        // From here on, the clock advances only while all tasks wait.
         tokio::time::pause();
         let start = tokio::time::Instant::now();
         let done = sending.await;
@@ -393,7 +393,7 @@ async fn a_server_that_stops_replying_is_given_up_within_the_lease() {
             "{step}: another worker may try after ten minutes, this took {waited:?}"
         );
         match done {
-            // The server has the mail by then.
+            // The server has accepted the mail before this step.
             Ok(_) => assert_eq!(step, "QUIT"),
             Err(refused) => {
                 assert_ne!(step, "QUIT", "{refused:?}");
@@ -431,7 +431,7 @@ async fn a_reply_that_is_too_long_is_a_temporary_error_at_each_step() {
             let scheme = if tls_at_once { "smtps" } else { "smtp" };
             let url = server.url(scheme, &format!("ann:secret12@{ELSEWHERE}"));
             let refused = send(&message, &url, TlsMode::Required, Some(&ca_file)).await.unwrap_err();
-            // The reader of replies rejects long lines, and long replies to EHLO.
+            // The client rejects long lines and long replies to EHLO with another error.
             let cause = if step == "EHLO" || answer.is_some_and(|(_, line)| line.contains("without an end")) {
                 "the mail server closed the connection, sent too much data, or doesn't speak SMTP on this port"
             } else {
@@ -476,7 +476,7 @@ async fn nothing_is_sent_in_the_clear_if_an_offered_starttls_fails() {
     let table = [
         (Some(("STARTTLS", "454 not now")), Some(&known), "replied 454"),
         (None, None, "certificate"),
-        // Plaintext behind the reply is ignored (CVE-2011-0411): inside TLS there is no AUTH.
+        // Plaintext after the reply is ignored (CVE-2011-0411). Inside TLS, this server offers no AUTH.
         (Some(("STARTTLS", "220 go on\r\n250-a test\r\n250 AUTH PLAIN")), Some(&known), "offers no login"),
     ];
     for (answer, ca_file, cause) in table {

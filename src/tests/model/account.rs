@@ -90,7 +90,7 @@ impl Model {
         token.map_or(Outcome::Ended, |token| Outcome::Is(self.accounts[token.account].username))
     }
 
-    /// Ends everything that may have been stolen.
+    /// Revokes everything that an intruder may have.
     pub fn evict(&mut self, account: usize) {
         self.end_others(account, None);
         self.forget_networks(account);

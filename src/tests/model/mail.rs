@@ -41,9 +41,9 @@ pub enum Allowed {
     Needed(Person),
     /// Notices without a link.
     Notices(Person),
-    /// One account's attempts to move to a mailbox.
+    /// One account's requests to change its email.
     Moves(usize),
-    /// All accounts' attempts to move to a mailbox.
+    /// All accounts' requests to change their email to one mailbox.
     MovesTo(Person),
     Tokens(usize),
     Passwords(usize),
@@ -53,9 +53,9 @@ pub enum Allowed {
 pub struct MailModel {
     pub mails: Vec<Mail>,
     links: Vec<Link>,
-    /// When each limit is full again.
+    /// When each limit has its full burst again.
     allowances: HashMap<Allowed, Duration>,
-    /// Disabled accounts, and since when.
+    /// Disabled accounts, and when each was disabled.
     closed: HashMap<usize, Duration>,
 }
 
@@ -100,7 +100,7 @@ impl Model {
             let made = self.outbox.links.len();
             let Some(message) = self.write(mail) else { continue };
             if works {
-                // A link to an email that has an account is created, but never sent.
+                // For an email that has an account, a link is created but not sent.
                 let arrived = message.1 != MailKind::Taken;
                 self.outbox.links.iter_mut().skip(made).for_each(|link| link.arrived = arrived);
                 messages.push(message);
@@ -217,7 +217,7 @@ impl MailModel {
         self.mails.retain(|mail| (mail.account, mail.kind) != (Some(account), MailKind::ChangeEmail));
     }
 
-    /// The valid links of an account, as its owner sees them.
+    /// The valid links of an account, as its export lists them.
     pub fn links_of(&self, account: usize, now: Duration) -> Vec<(&'static str, Person)> {
         let works = |link: &&Link| link.account == account && !link.void && now < link.expires;
         let mut links: Vec<_> = self.links.iter().filter(works).map(|link| (link.kind.name(), link.email)).collect();
@@ -232,27 +232,27 @@ impl MailModel {
     }
 
     fn void_kind(&mut self, account: usize, kind: LinkKind) {
-        let such = self.links.iter_mut().filter(|link| (link.account, link.kind) == (account, kind));
-        such.for_each(|link| link.void = true);
+        let found = self.links.iter_mut().filter(|link| (link.account, link.kind) == (account, kind));
+        found.for_each(|link| link.void = true);
     }
 
-    /// Revokes the links that would restore an email that was given up after `since`.
+    /// Revokes the links that would restore an email which was replaced at `since` or later.
     fn undo(&mut self, account: usize, since: Duration) {
-        let such = |of, posted| of == account && posted >= since;
+        let is_outdated = |of, posted| of == account && posted >= since;
         let links = self.links.iter_mut().filter(|link| link.kind == LinkKind::UndoEmail);
-        links.filter(|link| such(link.account, link.posted)).for_each(|link| link.void = true);
+        links.filter(|link| is_outdated(link.account, link.posted)).for_each(|link| link.void = true);
         self.mails.retain(|mail| {
-            mail.kind != MailKind::EmailChanged || !mail.account.is_some_and(|of| such(of, mail.posted))
+            mail.kind != MailKind::EmailChanged || !mail.account.is_some_and(|of| is_outdated(of, mail.posted))
         });
     }
 
-    /// The link with that many newer arrivals, if it is valid.
+    /// The link after which `since` newer ones arrived, if it is valid.
     fn arrived(&self, since: usize, now: Duration) -> Option<usize> {
         let mut arrived = self.links.iter().enumerate().rev().filter(|(_, link)| link.arrived);
         arrived.nth(since).filter(|(_, link)| !link.void && now < link.expires).map(|(nth, _)| nth)
     }
 
-    /// Takes one from a limit, by the generic cell rate algorithm.
+    /// Takes one event from a rate limit, by the generic cell rate algorithm.
     pub fn take(&mut self, of: Allowed, (burst, interval): (u32, Duration), now: Duration) -> Result<(), Outcome> {
         let whole = self.allowances.entry(of).or_default();
         let wait = whole.saturating_sub(now + interval * (burst - 1));

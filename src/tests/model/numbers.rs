@@ -9,7 +9,7 @@ pub const FREE_FAILURES: usize = 3;
 pub const FIRST_DELAY: Duration = Duration::from_secs(1);
 pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
 pub const MEMORY: Duration = Duration::from_hours(24);
-/// Networks that an account remembers, for how long after a login, and how often one is updated.
+/// The number of networks that an account remembers, how long it remembers one, and how often it updates one.
 pub const KNOWN_NETWORKS: usize = 10;
 pub const KNOWN_FOR: Duration = Duration::from_hours(24 * 90);
 pub const NETWORK_NOTED: Duration = Duration::from_hours(24);
@@ -19,9 +19,9 @@ pub const ACCESS: Duration = Duration::from_hours(24);
 pub const VERIFY: Duration = Duration::from_hours(24);
 pub const RESET: Duration = Duration::from_mins(30);
 pub const UNDO: Duration = Duration::from_hours(72);
-/// Mails to one mailbox at once, and the interval after which one more may be sent.
+/// The rate limit of mails to one mailbox: the burst, and the interval after which one more may be sent.
 pub const MAILBOX: (u32, Duration) = (5, Duration::from_mins(10));
-/// Mails that ask one mailbox whether an account may move there, for all accounts together.
+/// The rate limit of changes of email to one mailbox, for all accounts together.
 pub const MOVES: (u32, Duration) = (30, Duration::from_mins(10));
 /// The same limit for access tokens of one account and for changes of its password.
 pub const NOTIFICATION_LIMIT: (u32, Duration) = (10, Duration::from_mins(6));

@@ -61,14 +61,14 @@ pub struct Model {
     /// The networks that each account remembers, and when each was noted.
     pub known: HashMap<usize, Vec<(Network, Duration)>>,
     networks: u32,
-    /// The network where a person last proved that an account is theirs, by a link or by a change of the password.
+    /// The network from which somebody last followed a link or changed a password.
     pub follower: Option<Network>,
     pub access: Vec<Access>,
     pub outbox: MailModel,
 }
 
 impl Model {
-    /// The expected result of a step. Each step takes a moment.
+    /// The expected result of a step. Each step takes [`MOMENT`].
     pub fn take(&mut self, step: Step) -> Outcome {
         self.now += MOMENT;
         match step {
@@ -151,7 +151,7 @@ impl Model {
         known.drain(..most);
     }
 
-    /// Notes the network where a person proves that an account is theirs.
+    /// Makes a new network known, from which a user has proved that the account is theirs.
     pub fn note_network(&mut self, account: usize) {
         let network = self.network(Place::Anywhere);
         self.follower = Some(network);
@@ -166,7 +166,7 @@ impl Model {
         }
     }
 
-    /// Clears an attempt that was counted as failed but succeeded. Strangers' failures remain.
+    /// Uncounts an attempt that succeeded. Strangers' failures remain.
     pub fn clear_attempt(&mut self, counted: Counted) {
         match counted {
             Counted::Strangers(..) => drop(self.failures.get_mut(&counted).and_then(Vec::pop)),
@@ -225,7 +225,7 @@ impl Model {
         self.outbox.note(account, command, self.now);
     }
 
-    /// Counts an attempt as failed, unless there is a wait, which is returned.
+    /// Counts an attempt as failed. During a delay, it is rejected with the seconds to wait.
     pub fn count(&mut self, counted: Counted) -> Result<(), Outcome> {
         let failures = self.failures.entry(counted).or_default();
         let last = failures.last().copied().unwrap_or_default();

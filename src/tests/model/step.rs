@@ -8,7 +8,7 @@ use vestibule::store::MailKind;
 /// Duration of each step, so that no two logins have the same age.
 pub const MOMENT: Duration = Duration::from_millis(1);
 
-/// Only three people, so that they often meet.
+/// There are only three people, so that their emails and usernames often collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Person {
     Ann,
@@ -32,21 +32,21 @@ impl Person {
     }
 }
 
-/// What a person logs in by.
+/// The kind of name that a login sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
     Email,
     Username,
 }
 
-/// Where a person logs in from.
+/// The network that a login comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// A network that was not used before.
     Anywhere,
     Home,
     Cafe,
-    /// The network where a person last proved that an account is theirs, by a link or by a change of the password.
+    /// The network from which somebody last followed a link or changed a password.
     Follower,
 }
 
@@ -84,14 +84,14 @@ impl Span {
             Self::Minute => Duration::from_mins(1),
             Self::QuarterOfAnHour => Duration::from_mins(15),
             Self::JustUnderIdle => Duration::from_secs(4 * 60 * 60 - 1),
-            // With the moments of this step and the next one, exactly the lifetime of a session.
+            // With the two milliseconds of this step and the next one, the time is exactly the limit.
             Self::Idle => Duration::from_millis(4 * 60 * 60 * 1000 - 2),
             Self::Day => Duration::from_millis(24 * 60 * 60 * 1000 - 2),
         }
     }
 }
 
-/// A step. It identifies a login by the number of newer successful ones.
+/// A step. It identifies a session by `since`, the number of successful logins after it.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     Register {
@@ -121,7 +121,7 @@ pub enum Step {
         since: usize,
         act: Operation,
     },
-    /// A request with a personal access token. It is identified by the number of newer ones.
+    /// A request with a personal access token. `since` is the number of tokens created after it.
     Show {
         since: usize,
     },
@@ -149,7 +149,7 @@ pub enum Operation {
         new: Phrase,
     },
     Rename(Person),
-    /// Requests the email of one of the three.
+    /// Requests a change to the email of one of the three people.
     ChangeEmail(Person),
     /// Requests the confirmation mail again.
     Resend,
@@ -168,11 +168,11 @@ pub enum Event {
     Forgot(Person),
     /// All mail that is due is sent to a mail server, which accepts it or doesn't.
     Deliver { works: bool },
-    /// A link is followed. It is identified by the number of newer arrivals.
+    /// A link is followed. `since` is the number of links that arrived after it.
     Follow { since: usize, to: Use },
 }
 
-/// What a link is followed for.
+/// The purpose of following a link.
 #[derive(Clone, Copy, Debug)]
 pub enum Use {
     /// To confirm an account's email, by its password.
@@ -218,7 +218,7 @@ impl fmt::Debug for Script {
     }
 }
 
-/// Scripts of up to `longest` scenes. They shrink to the fewest and simplest that still fail.
+/// Scripts of up to `longest` scenes. A failing script shrinks to the fewest and simplest steps that fail.
 pub fn scripts(longest: usize) -> impl Strategy<Value = Script> {
     vec(scene(), 1..=longest).prop_map(|scenes| Script(scenes.concat()))
 }
@@ -233,7 +233,7 @@ fn scene() -> impl Strategy<Value = Vec<Step>> {
     let own = move |(who, password, act)| vec![log_in(who, password), Step::Own { since: 0, act }];
     let confirm = move |phrase| vec![deliver, follow(0, Use::Verify(phrase))];
     let forget = move |(who, new)| vec![Step::Mail(Event::Forgot(who)), deliver, follow(0, Use::Reset(new))];
-    // Strangers guess, and a person at a network that may be known tries after them.
+    // Strangers guess. Then a user logs in from a network that may be known.
     let storm = move |(who, password, from, by, guesses)| {
         let guess = Step::LogIn { by, who, password: Phrase::Lantern, from: Place::Anywhere };
         [vec![guess; guesses], vec![Step::LogIn { by: By::Email, who, password, from }]].concat()
@@ -271,7 +271,7 @@ fn person() -> impl Strategy<Value = Person> {
     prop_oneof![8 => Just(Person::Ann), 2 => Just(Person::Bob), 1 => Just(Person::Cyd)]
 }
 
-/// Every person with the same probability, so that names and emails are taken.
+/// Each person has the same probability, so that usernames and emails are often in use.
 fn anybody() -> impl Strategy<Value = Person> {
     prop_oneof![Just(Person::Ann), Just(Person::Bob), Just(Person::Cyd)]
 }
@@ -331,7 +331,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Span::Idle),
         1 => Just(Span::Day),
     ];
-    // Mostly the same person for both names, so that the other accounts exist, too.
+    // Both names mostly belong to one person. Otherwise one account would often use the names of two.
     let register = prop_oneof![4 => person().prop_map(|who| (who, who)), 1 => (person(), person())];
     prop_oneof![
         6 => (register, phrase()).prop_map(|((email, username), password)| Step::Register { email, username, password }),

@@ -1,4 +1,4 @@
-//! How new passwords are rated, and what that may cost.
+//! The strength check of new passwords, and its cost.
 
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ async fn a_rate_limited_address_gets_no_password_rated_r24_r102(app: App) {
             rated += 1;
             assert!(rated < 100, "{function} has no rate limit");
         }
-        // The invalid password is not looked at.
+        // The rate limit rejects the request before the password is parsed.
         post(function, &address, invalid).await.assert_status(429);
     }
 }

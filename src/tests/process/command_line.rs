@@ -55,7 +55,7 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
         user(&["disable", "ann"], "").1,
         "The account ann is disabled. Sessions ended: 1. Access tokens are revoked.\n"
     );
-    assert_eq!((server.me(&token), server.log_in().0), (401, 400), "at once, in the running server");
+    assert_eq!((server.me(&token), server.log_in().0), (401, 400), "the running server applies the change at once");
     assert_eq!(user(&["enable", "ann@example.org"], "").0, 0);
     let token = server.token();
     assert_eq!(
@@ -68,15 +68,15 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     let (code, _, error) = user(&["set-password", "ann"], "password\n");
     assert!(code == 1 && error.contains("too easy to guess"), "{error}");
     assert_eq!(user(&["set-password", "ann"], "walrus orchard lantern\n").0, 0);
-    assert_eq!(server.log_in().0, 400, "the old password");
+    assert_eq!(server.log_in().0, 400, "the old password is rejected");
     let (code, _, error) = user(&["set-password", "ann"], "");
     assert!(code == 1 && error.contains("the password is empty; enter one."), "{error}");
-    let (code, _, error) = user(&["disable", "ghost"], "");
+    let (code, _, error) = user(&["disable", "unknown"], "");
     assert!(code == 1 && error.contains("no account"), "{error}");
     assert!(server.stop().success());
 }
 
-/// How often a terminal showed a password prompt.
+/// The number of password prompts that a terminal showed.
 fn prompts(seen: &[u8]) -> usize {
     let seen = String::from_utf8_lossy(seen);
     seen.matches("New password: ").count() + seen.matches("Repeat it: ").count()
@@ -199,7 +199,7 @@ fn an_operator_manages_accounts_with_and_without_a_server() {
     assert_eq!((&ann["email_verified"], &ann["sessions"], &ann["disabled"]), (&json!(false), &json!(1), &json!(false)));
     assert!(ann["last_login_at"].is_string() && ann["email_verified_at"].is_null(), "{ann}");
     let id = ann["id"].as_str().unwrap();
-    assert_eq!(show(id), show("ann@example.org"), "its id works, too");
+    assert_eq!(show(id), show("ann@example.org"), "the account's id works too");
     assert_eq!(user(&["rename", id, "Admin"], "").1, "The account Admin was renamed.\n");
     assert_eq!(user(&["confirm", "admin"], "").1, "The account Admin has a confirmed email now.\n");
     let (_, me) = server.call("GET", "/api/accounts/me/", &token, "");
@@ -207,12 +207,12 @@ fn an_operator_manages_accounts_with_and_without_a_server() {
     assert_eq!(
         (&me["username"], &me["email_verified"]),
         (&json!("Admin"), &json!(true)),
-        "at once, in active sessions"
+        "active sessions show the change at once"
     );
     let (code, out, error) = user(&["delete", "admin"], "ann\n");
     assert!(code == 1 && out.is_empty() && error.contains("nothing was deleted"), "{error}");
     assert_eq!(user(&["delete", "admin"], "ADMIN\n").1, "The account Admin was deleted. Sessions ended: 1.\n");
-    assert_eq!(server.me(&token), 401, "at once, in the running server");
+    assert_eq!(server.me(&token), 401, "the running server applies the change at once");
     assert!(user(&["show", id], "").2.contains("there is no account"));
     server.register();
     assert!(server.stop().success());
@@ -261,7 +261,7 @@ fn accounts_are_listed_for_people_and_for_programs_all_or_some() {
     assert!(server.stop().success());
 }
 
-/// A username from an attacker who has written it into the database to send commands to the operator's terminal.
+/// A username with terminal commands, as an attacker could write it into the database.
 const HOSTILE: &str = "ann\u{1b}]0;title\u{7}\r\u{9b}2J\u{7f}\nroot";
 
 #[test]
@@ -292,7 +292,7 @@ fn no_control_character_of_an_account_reaches_the_terminal() {
         assert!(text.contains("ann"), "{text:?}");
         if args == ["show", "ann@example.org", "--json"] {
             let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
-            assert_eq!(shown["username"], json!(HOSTILE), "JSON escapes, and loses nothing");
+            assert_eq!(shown["username"], json!(HOSTILE), "JSON escapes the username completely");
         }
     }
     assert!(server.stop().success());
@@ -391,10 +391,10 @@ fn a_start_waits_for_postgres_and_says_so_once() {
         let deadline = Instant::now() + Duration::from_secs(20);
         let log = folder.path().join("log");
         while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for the database")) {
-            assert!(Instant::now() < deadline, "it doesn't report that it waits");
+            assert!(Instant::now() < deadline, "the server doesn't report that it waits");
             thread::yield_now();
         }
-        assert!(TcpStream::connect(&own).is_err(), "nothing is accepted before it is ready");
+        assert!(TcpStream::connect(&own).is_err(), "the server accepts no connection before it is ready");
         let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
         let target = target.to_owned();
         thread::spawn(move || {

@@ -26,14 +26,14 @@ fn slow_clients_are_given_up_on_and_others_served_r102() {
         .map(|_| begin(b"POST /api/accounts/api_auth/ HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"))
         .collect();
     let idle = begin(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    assert_eq!(server.call("GET", "/healthz", "", "").0, 200, "others are served meanwhile");
+    assert_eq!(server.call("GET", "/healthz", "", "").0, 200, "the server serves other clients meanwhile");
     for stream in silent.into_iter().chain(headers) {
         assert_ne!(read_answer(stream).0, 200, "closed without a success response");
     }
     for stream in bodies {
         assert_eq!(read_answer(stream).0, 408);
     }
-    assert_eq!(read_answer(idle).0, 200, "gets a response, and is closed when nothing more arrives");
+    assert_eq!(read_answer(idle).0, 200, "the server responds, and closes the connection when it is idle");
     assert!(server.stop().success());
 }
 
@@ -64,12 +64,12 @@ fn one_address_cannot_take_every_connection_r102() {
         if sent.is_ok() && stream.read_to_string(&mut text).is_ok() && text.starts_with("HTTP/1.1 200") {
             break;
         }
-        assert!(Instant::now() < deadline, "there are free places when the others are gone");
+        assert!(Instant::now() < deadline, "closed connections are not counted");
     }
     assert!(server.stop().success());
 }
 
-/// The log, once it has that many lines with a text.
+/// Returns the log once it has `lines` lines with a text.
 fn log_with(folder: &Path, text: &str, lines: usize) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -90,7 +90,7 @@ fn a_client_that_reads_last_still_sees_why_it_was_refused_r80() {
     let (json, length) = ("content-type: application/json\r\n", 8 << 20);
     let announced = format!("content-length: {length}\r\n\r\n");
     let chunked = "transfer-encoding: chunked\r\n\r\n800000\r\n";
-    // No 401 and no 429: both are sent only once a body has been read, which is at most 16 KiB.
+    // 401 and 429 are missing here. The server sends them only after it has read a body, of at most 16 KiB.
     let cases = [
         (413, format!("{post}localhost\r\n{json}{announced}")),
         (413, format!("{post}localhost\r\n{json}{chunked}")),
@@ -125,7 +125,7 @@ fn when_connections_run_out_the_longest_idle_one_is_closed_r102() {
         assert_eq!(server.call("GET", "/healthz", "", "").0, 200, "a new client is served");
     }
     assert_eq!(idle[2].read(&mut [0; 16]).unwrap_or(0), 0, "the longest idle one is closed");
-    assert!(ask(&mut idle[0]) > 0 && ask(&mut idle[1]) > 0, "others are not");
+    assert!(ask(&mut idle[0]) > 0 && ask(&mut idle[1]) > 0, "the others stay open");
     assert!(server.stop().success());
 }
 
@@ -168,7 +168,7 @@ fn a_named_proxy_causes_no_warning_and_addresses_can_be_hidden() {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(b"GET /login HTTP/1.0\r\nx-forwarded-for: 198.51.100.7\r\n\r\n").unwrap();
         assert_eq!(read_answer(stream).0, 200);
-        assert_eq!(server.call("POST", "/api/accounts/api_auth/", "", r#"{"email":"ghost","password":"x"}"#).0, 400);
+        assert_eq!(server.call("POST", "/api/accounts/api_auth/", "", r#"{"email":"unknown","password":"x"}"#).0, 400);
         assert!(server.stop().success());
         log_of(folder.path())
     };
@@ -203,10 +203,10 @@ fn a_server_on_an_open_address_warns_of_what_it_lacks() {
     assert!(start(folder.path(), &[]).stop().success());
     let log = log_of(folder.path());
     let silent = !log.contains("plain HTTP") && !log.contains("server.public_url");
-    assert!(silent, "without a network there is nothing to report: {log}");
+    assert!(silent, "on loopback, the log has no warning: {log}");
 }
 
-/// README's filter for fail2ban: the texts that it searches for, in order, around an address.
+/// README's filter for fail2ban: the texts before and after an address, in order.
 fn filter() -> Vec<String> {
     let readme = include_str!("../../../README.md");
     let line = readme.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("a filter");
@@ -236,7 +236,7 @@ fn the_readmes_fail2ban_filter_finds_addresses_of_failed_logins() {
 fn a_log_line_has_the_identifier_of_its_request() {
     let folder = folder();
     let server = start(folder.path(), &[]);
-    let login = r#"{"email":"ghost","password":"x"}"#;
+    let login = r#"{"email":"unknown","password":"x"}"#;
     let (_, head, _) = server.exchange("POST", "/api/accounts/api_auth/", "", login);
     let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
     assert!(server.stop().success());

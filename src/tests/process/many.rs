@@ -9,7 +9,7 @@ struct Member {
     _folder: TempDir,
 }
 
-/// Starts that many servers at once on one empty database. No server rejects a login because its queue is full.
+/// Starts servers at once on one empty database. Their queues for hashing are so long that they reject no login.
 fn together(url: &str, count: usize) -> Vec<Member> {
     let settings = [
         ("DATABASE_URL", url),
@@ -104,6 +104,6 @@ fn of_500_wrong_passwords_three_programs_hash_at_most_ten_r87() {
     let servers = together(&empty_database(), 3);
     assert_eq!(client::register(servers[0].server.address, "ann").unwrap().status, 200);
     let counts = at_once(&servers, 500, |address, _| client::log_in_with(address, "ann", "wrong").unwrap().status);
-    // A password is reported as wrong only after it was hashed.
+    // Ten responses report a wrong password, so ten passwords were hashed.
     assert_eq!(counts, BTreeMap::from([(400, 10), (429, 490)]));
 }

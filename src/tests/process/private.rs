@@ -66,7 +66,7 @@ fn ask_as(user: u32, socket: &Path) -> String {
         let user = Uid::from_raw(user);
         rustix::thread::set_thread_res_uid(user, user, user).unwrap();
         let mut stream = UnixStream::connect(socket).unwrap();
-        // The server may have closed the connection already.
+        // This fails if the server has already closed the connection.
         drop(stream.write_all(b"{\"command\":\"list\",\"after\":\"\"}\n"));
         let mut answer = String::new();
         drop(BufReader::new(stream).read_line(&mut answer));
@@ -102,13 +102,13 @@ fn commands_of_root_follow_no_link_in_the_services_folder_r111() {
     let (service, roots) = (folder(), folder());
     chown(service.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let victim = roots.path().join("victim");
-    let lay = || {
+    let write_victim = || {
         std::fs::write(&victim, "keep me").unwrap();
         std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o644)).unwrap();
     };
     for link in ["vestibule.db", "vestibule.db.lock", "vestibule.db-wal", "vestibule.db.mark", "vestibule.db.sock"] {
         for args in [&["user", "list"][..], &["migrate"], &["backup", "copy.db"], &["restore", "/etc/hostname"]] {
-            lay();
+            write_victim();
             symlink(&victim, service.path().join(link)).unwrap();
             run(service.path(), args, &[], "");
             let kept = (std::fs::read_to_string(&victim).unwrap(), mode_of(&victim));
@@ -157,7 +157,7 @@ fn a_file_with_two_names_has_one_server_r104() {
     assert!(code == 1 && error.contains("other.db is in use by another process under another name"), "{error}");
     assert!(!folder.path().join("copy.db").exists());
     let (code, _, error) = run(folder.path(), &["backup", "copy.db"], &[], "");
-    assert_eq!(code, 0, "with the name that the server uses: {error}");
+    assert_eq!(code, 0, "the name that the server uses works: {error}");
     assert!(server.stop().success());
 }
 

@@ -16,14 +16,14 @@ struct Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Its workers end with it.
+        // The master process ends its workers on this signal, but not on a kill.
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         drop(self.process.wait());
     }
 }
 
-/// README's lines for the location in nginx, changed to point to this server. `.ci/readme` runs the whole block, with
-/// its port 443.
+/// README's lines for the location in nginx, with this server's address. `.ci/readme` tests the whole block, with its
+/// port 443.
 fn readme_lines(server: &Server) -> String {
     let readme = include_str!("../../../README.md");
     let block = readme.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
@@ -62,7 +62,7 @@ impl Nginx {
         nginx
     }
 
-    /// Logs in as the page does at an address of this nginx. Returns the status.
+    /// Sends the page's login request to an address of this nginx. Returns the status.
     fn log_in(&self, host: &str, site: Option<&str>) -> u16 {
         let mut stream = TcpStream::connect((host.trim_matches(['[', ']']), self.port)).unwrap();
         let (port, body) = (self.port, format!(r#"{{"email":"ann","password":"{PASSWORD}"}}"#));
@@ -91,7 +91,7 @@ fn people_log_in_through_nginx_on_any_port_r72() {
         assert_eq!(nginx.log_in(host, Some("same-site")), 403, "{host}");
     }
     drop(nginx);
-    // Many configurations use this variable, which omits the port.
+    // Many configurations use `$host`, which omits the port.
     let short = lines.replace("$http_host", "$host");
     assert_ne!(short, lines);
     let nginx = Nginx::start(place.path(), &short);

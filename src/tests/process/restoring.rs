@@ -22,7 +22,7 @@ fn access_token(server: &Server, session: &str) -> String {
     serde_json::from_str::<serde_json::Value>(&text).unwrap()["token"].as_str().unwrap().to_owned()
 }
 
-/// A server with a backup, and with later changes that a restore must not undo silently. It is stopped.
+/// A stopped server with a backup, and with later changes that a restore must report.
 fn before() -> Before {
     let folder = folder();
     let server = start(folder.path(), &[]);
@@ -66,7 +66,7 @@ fn a_restore_keeps_what_was_acknowledged_and_revives_nothing_r106_r107() {
     assert_eq!(
         names(folder.path()),
         ["copy.db", "vestibule.db", "vestibule.db.key", "vestibule.db.lock", "vestibule.db.mark"],
-        "nothing is left behind"
+        "no temporary file remains"
     );
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
     assert_eq!(code, 0, "{error}");
@@ -92,11 +92,11 @@ fn a_restore_keeps_what_was_acknowledged_and_revives_nothing_r106_r107() {
     }
     let server = start(folder.path(), &[]);
     assert_eq!((server.me(&ann), server.me(&access_token)), (401, 401));
-    let opened = ["ann", "bob", "carl", "dave", "eve"].map(|name| server.log_in_as(name).0);
-    assert_eq!(opened, [200, 400, 200, 400, 400]);
+    let statuses = ["ann", "bob", "carl", "dave", "eve"].map(|name| server.log_in_as(name).0);
+    assert_eq!(statuses, [200, 400, 200, 400, 400]);
     assert!(server.stop().success());
-    // The former database is complete, and can be restored in the same way. The present one has no record of eve, as if
-    // she had been deleted since.
+    // The previous database is complete, and can be restored in the same way. The current one doesn't contain eve, so
+    // the restore treats her as deleted since.
     let (code, _, error) = run(folder.path(), &["restore", &aside, "--trust-backup"], &[], "");
     assert_eq!(code, 0, "{error}");
     let server = start(folder.path(), &[]);
@@ -163,8 +163,8 @@ fn count(file: &Path, sql: &'static str) -> i64 {
     })
 }
 
-/// A folder with the database of a stopped server, and a backup of it. `before` runs on it first, `since` after the
-/// backup.
+/// A folder with the database of a stopped server, and a backup. The SQL in `before` runs before the backup, and that
+/// in `since` after it.
 fn backed_up(register: &[&str], before: &'static str, since: &'static str) -> (TempDir, std::path::PathBuf) {
     let folder = folder();
     let file = folder.path().join("vestibule.db");
@@ -245,7 +245,7 @@ fn a_plain_copy_of_a_stopped_servers_file_has_everything() {
     assert_eq!(
         names(folder.path()),
         ["vestibule.db", "vestibule.db.key", "vestibule.db.lock", "vestibule.db.mark"],
-        "no log is left beside it"
+        "no log remains beside the database"
     );
     std::fs::copy(folder.path().join("vestibule.db"), other.path().join("vestibule.db")).unwrap();
     let server = start(other.path(), &[]);
@@ -386,7 +386,7 @@ fn a_file_that_is_no_whole_backup_is_refused_without_a_change() {
         assert!(code == 1 && error.contains(words) && error.lines().count() == 1, "{file}: {error}");
     }
     let server = start(folder.path(), &[]);
-    assert_eq!(server.me(&token), 200, "no session was ended either");
+    assert_eq!(server.me(&token), 200, "no session was ended");
     assert!(server.stop().success());
 }
 
@@ -458,10 +458,10 @@ fn a_copy_of_the_last_moments_before_a_stop_is_noticed_r107() {
     let server = start(folder.path(), &[]);
     server.register();
     let token = server.token();
-    // The first sweep has counted a use.
+    // The mark has this value once the first sweep has advanced it.
     let deadline = Instant::now() + Duration::from_secs(10);
     while bytes(folder.path(), "vestibule.db.mark") != b"2" {
-        assert!(Instant::now() < deadline, "nothing is marked");
+        assert!(Instant::now() < deadline, "the mark has not advanced");
         thread::yield_now();
     }
     assert_eq!(run(folder.path(), &["backup", "copy.db"], &[], "").0, 0);
@@ -508,8 +508,8 @@ fn a_copy_put_back_by_hand_is_noticed_and_its_sessions_end_r107() {
     assert!(server.stop().success());
 }
 
-/// A stopped server with one account, which has started a few times. Returns its session, and copies of its file: an
-/// early one, and one from the last stop.
+/// A stopped server with one account, after several starts. Its folder contains two copies of the database: an early
+/// one, and one from the last stop. Returns the folder and a session's token.
 fn used() -> (TempDir, String) {
     let folder = folder();
     let server = start(folder.path(), &[]);
@@ -525,7 +525,7 @@ fn used() -> (TempDir, String) {
     (folder, token)
 }
 
-/// Replaces the database file manually, which the server must detect.
+/// Replaces the database file with a copy. The program must reject it.
 fn put_back(folder: &Path, file: &str) {
     std::fs::rename(folder.join(file), folder.join("vestibule.db")).unwrap();
     let (code, _, error) = run(folder, &["user", "list"], &[], "");

@@ -90,9 +90,9 @@ fn a_signal_under_load_breaks_off_no_request_r100() {
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                // Until the server accepts no more.
+                // The client stops when the server refuses its connection.
                 loop {
-                    assert!(Instant::now() < deadline, "it still accepts requests");
+                    assert!(Instant::now() < deadline, "the server still accepts requests");
                     match client::log_in(server.address, "ann") {
                         Ok(Whole { status: 200, .. }) => drop(answers.fetch_add(1, Ordering::Relaxed)),
                         Err(Failure::Refused) => return,

@@ -11,7 +11,7 @@ use super::*;
 fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
     let folder = folder();
     let mut shell = util::program::program(Path::new("sh"), folder.path());
-    // No file may grow past some 500 KB, as on a full disk. As there, only the failing write shows this.
+    // Writes past about 500 KB of a file fail, like writes to a full disk.
     shell.args(["-c", "trap '' XFSZ; ulimit -S -f 1000; exec \"$0\"", env!("CARGO_BIN_EXE_vestibule")]);
     shell.env("VESTIBULE_RATE_LIMIT_REGISTER_BURST", "1000").env("VESTIBULE_RATE_LIMIT_LOGIN_BURST", "1000");
     let server = Server::start(&mut shell, &folder.path().join("log"));
@@ -28,7 +28,7 @@ fn a_full_disk_is_a_503_in_time_that_loses_nothing_and_passes_r97() {
                 break name;
             }
         }
-        assert!(kept.len() < 500, "the disk is never full");
+        assert!(kept.len() < 500, "the disk is not full yet");
     };
     assert_eq!((server.me(&token), server.log_in().0), (200, 503), "a logged-in user stays logged in");
     let endless = Rlimit { current: None, maximum: None };
@@ -49,7 +49,7 @@ fn a_full_disk_prevents_the_rewrite_but_no_start_r97_r110() {
     let runtime = Runtime::new().unwrap();
     let file = format!("sqlite:{}", folder.path().join("vestibule.db").display());
     let mut connection = runtime.block_on(SqliteConnection::connect(&file)).unwrap();
-    // Rows for about 1 MB, and the mark that accounts were deleted.
+    // Adds rows of about 1 MB. `user_version` records that accounts were deleted.
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) \
                INSERT INTO users (id, email, email_key, username, username_key, password_hash, created_at) \
                SELECT i, i || 'x', i || 'x', i || 'y', i || 'y', hex(zeroblob(60)), 0 FROM n; PRAGMA user_version = 1";
@@ -89,7 +89,7 @@ fn a_database_locked_by_another_is_a_503_in_time_and_passes_r96() {
 /// The user `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// The program as a user who can't write to read-only folders: `nobody`, if the tests run as root.
+/// The program as a user who can't write to read-only folders. If the tests run as root, this is `nobody`.
 fn unprivileged(folder: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
         return program(folder);
@@ -116,7 +116,7 @@ fn a_read_only_folder_stops_no_server_and_is_reported_later_r97() {
     let server = begin();
     server.register();
     set_mode(folder.path(), 0o555);
-    assert_eq!(server.try_to_register("bob").0, 200, "its files are already open");
+    assert_eq!(server.try_to_register("bob").0, 200, "the server's files are already open");
     assert!(server.stop().success());
     set_mode(folder.path(), 0o755);
     assert!(begin().stop().success());
@@ -131,7 +131,7 @@ fn a_read_only_folder_stops_no_server_and_is_reported_later_r97() {
     assert!(server.stop().success());
 }
 
-/// The library that gives a program a different time.
+/// The library that sets a program's clock.
 fn faketime() -> String {
     let folders = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
     let found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
@@ -156,26 +156,26 @@ fn chaos_clock() {
     let old = server.token();
     assert_eq!(server.me(&old), 200);
     set("+365d");
-    assert_eq!(server.me(&old), 401, "a year later its session has expired");
-    let young = server.token();
-    assert_eq!(server.me(&young), 200);
+    assert_eq!(server.me(&old), 401, "the session has expired after a year");
+    let future = server.token();
+    assert_eq!(server.me(&future), 200);
     set("+0");
     assert_eq!(
-        (server.me(&old), server.me(&young)),
+        (server.me(&old), server.me(&future)),
         (401, 401),
-        "no expired token becomes valid, and none outlives its lifetime"
+        "no expired token becomes valid, and none exceeds its maximum lifetime"
     );
     let now = server.token();
     assert_eq!(server.me(&now), 200);
     set("-365d");
-    assert_eq!([&old, &young, &now].map(|token| server.me(token)), [401; 3]);
+    assert_eq!([&old, &future, &now].map(|token| server.me(token)), [401; 3]);
     let early = server.token();
     assert_eq!((server.me(&early), server.try_to_register("bob").0), (200, 200));
     set("+0");
     assert_eq!(
-        [&old, &young, &early].map(|token| server.me(token)),
+        [&old, &future, &early].map(|token| server.me(token)),
         [401; 3],
-        "nor does any after the clock moves back"
+        "no expired token becomes valid after the clock moves back"
     );
     assert_eq!(server.log_in().0, 200);
     util::figure(

@@ -28,9 +28,9 @@ impl UnderWay {
         let head = request("POST", path, "", &body);
         let head = head.strip_suffix(&format!("\r\n\r\n{body}")).unwrap();
         stream.write_all(format!("{head}\r\nexpect: 100-continue\r\n\r\n").as_bytes()).unwrap();
-        let mut go_on = [0; 25];
-        stream.read_exact(&mut go_on).unwrap();
-        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim).unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
         Self { stream, body }
     }
 
@@ -55,7 +55,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 
 fn stop_accepting(server: &Server) {
     server.signal(Signal::TERM);
-    wait_until("it still accepts", || TcpStream::connect(server.address).is_err());
+    wait_until("the server still accepts connections", || TcpStream::connect(server.address).is_err());
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn mail_goes_out_while_requests_under_way_finish_r100() {
 fn what_the_kernel_took_before_a_signal_is_answered_r100() {
     let folder = folder();
     let mut server = start(folder.path(), &[]);
-    // While the server is suspended, connections are opened and requests arrive without its knowledge.
+    // Connections and requests reach the kernel while the server is suspended.
     server.signal(Signal::STOP);
     let waiting: Vec<TcpStream> = (0..100)
         .map(|_| {
@@ -123,12 +123,12 @@ fn a_hangup_lets_requests_finish_unless_it_is_ignored_r100() {
     server.register();
     let login = UnderWay::login(&server);
     server.signal(Signal::HUP);
-    wait_until("it still accepts", || TcpStream::connect(server.address).is_err());
+    wait_until("the server still accepts connections", || TcpStream::connect(server.address).is_err());
     login.finish();
     assert!(server.exit().success());
     let mut shell = util::program::program(Path::new("nohup"), folder.path());
     let server = Server::start(shell.arg(env!("CARGO_BIN_EXE_vestibule")), &folder.path().join("log"));
     server.signal(Signal::HUP);
-    assert_eq!(server.log_in().0, 200, "it keeps running after its terminal closes");
+    assert_eq!(server.log_in().0, 200, "the server keeps running after its terminal closes");
     assert!(server.stop().success());
 }

@@ -28,7 +28,7 @@ both! {
     waiting_logins_of_one_account_leave_slots_for_others_r102,
 }
 
-/// Fails to log in ten times at [`HOME`], each time with another name.
+/// Sends ten failing logins from [`HOME`], each with another name.
 async fn use_up_logins_at_home(app: &App, name: &str) {
     for number in 0..10 {
         app.user(&format!("{name}{number}")).assert_cannot_log_in_from(HOME, PASSWORD).await;
@@ -37,7 +37,7 @@ async fn use_up_logins_at_home(app: &App, name: &str) {
 
 async fn an_address_has_ten_logins_and_then_ten_a_minute_r91_r93(app: App) {
     let ann = app.register("ann").await;
-    use_up_logins_at_home(&app, "ghost").await;
+    use_up_logins_at_home(&app, "unknown").await;
     assert_eq!(ann.try_log_in(PASSWORD).from(HOME).await.assert_rate_limited(), 6);
 
     app.clock.advance(Duration::from_secs(6));
@@ -46,7 +46,7 @@ async fn an_address_has_ten_logins_and_then_ten_a_minute_r91_r93(app: App) {
     ann.assert_rate_limited_from(HOME, PASSWORD).await;
 
     app.clock.advance(Duration::from_mins(1));
-    use_up_logins_at_home(&app, "phantom").await;
+    use_up_logins_at_home(&app, "another").await;
     ann.assert_rate_limited_from(HOME, PASSWORD).await;
 }
 
@@ -79,7 +79,7 @@ async fn an_address_has_five_registrations_and_then_twenty_an_hour_r93(app: App)
 
 async fn no_input_of_a_client_resets_its_rate_limit_r89_r90(app: App) {
     for number in 0..30_u32 {
-        let body = json!({ "email": format!("ghost{number}"), "password": "x", format!("extra{number}"): number });
+        let body = json!({ "email": format!("unknown{number}"), "password": "x", format!("extra{number}"): number });
         let response = app
             .post("api_auth/", &body)
             // Addresses that the client writes before the trusted proxy's entry are ignored.
@@ -100,7 +100,7 @@ async fn wider_ipv6_networks_have_their_own_rate_limits_r89(app: App) {
         for address in range.map(address) {
             for _ in 0..10 {
                 tried += 1;
-                let response = app.user(&format!("ghost{tried}")).guess().from(&address).await;
+                let response = app.user(&format!("unknown{tried}")).guess().from(&address).await;
                 allowed += u32::from(response.status == 400);
             }
         }
@@ -108,9 +108,9 @@ async fn wider_ipv6_networks_have_their_own_rate_limits_r89(app: App) {
     };
     assert_eq!(count_allowed(0..1, |_| "2001:db8::1".to_owned()).await, 10, "a /64 is one address");
     let lans = count_allowed(1..4, |lan| format!("2001:db8:0:{lan}::1")).await;
-    assert_eq!(lans, 10, "a /56 has twice as much, of which half is used");
+    assert_eq!(lans, 10, "a /56 has twice the limit, of which half is used");
     let homes = count_allowed(1..12, |home| format!("2001:db8:0:{home:x}00::1")).await;
-    assert_eq!(homes, 60, "a /48 has eight times as much, of which a quarter is used");
+    assert_eq!(homes, 60, "a /48 has eight times the limit, of which a quarter is used");
 
     let ann = app.user("ann");
     let limited = ann.guess().from("2001:db8:0:ff00::1").await;
@@ -178,7 +178,7 @@ async fn an_address_has_60_invalid_links_and_then_one_a_second_r93(app: App) {
 async fn waiting_logins_of_one_account_leave_slots_for_others_r102(app: App) {
     let change = |config: &mut Config| {
         hash_like_the_program(config);
-        // Twenty may wait, and ten for one account.
+        // The queue has places for 20 logins, and for 10 of one account.
         (config.password.hashing_queue, config.password.hashing_timeout) = (20, Duration::from_mins(1));
     };
     let app = app.restart_changed(change).await;
@@ -203,5 +203,5 @@ async fn waiting_logins_of_one_account_leave_slots_for_others_r102(app: App) {
     };
     let (waited, ()) = tokio::join!(logins.collect::<Vec<Response>>(), settle);
     let statuses: Vec<u16> = waited.iter().map(|response| response.status.as_u16()).collect();
-    assert_eq!(statuses, [200; 13], "ten of ann's logins get their turn, and all three of bob's");
+    assert_eq!(statuses, [200; 13], "ten of ann's logins and all three of bob's are accepted");
 }

@@ -1,4 +1,4 @@
-//! Which networks an account knows. Strangers' failed logins don't limit a login from there.
+//! Known networks of an account. Strangers' failed logins don't limit a login from a known network.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn guesses_by_strangers_do_not_limit_a_known_network_r92(app: App) {
     let office = "2001:db8:1:2::7";
     ann.assert_can_log_in_from(HOME, PASSWORD).await;
     ann.assert_can_log_in_from(office, PASSWORD).await;
-    // Sixty networks guess at every moment.
+    // Sixty networks guess at once, in each round.
     for _ in 0..5 {
         for _ in 0..60 {
             ann.guess().await;
@@ -33,7 +33,7 @@ async fn guesses_by_strangers_do_not_limit_a_known_network_r92(app: App) {
         by_email.assert_can_log_in_from(office, PASSWORD).await;
         app.clock.advance(Duration::from_secs(13));
     }
-    // Then they use each guess that is possible after the longest wait.
+    // Then they guess each time that the longest wait ends.
     app.pass_longest_wait(&ann).await;
     for _ in 0..3 {
         ann.assert_guesses_left(1).await;
@@ -85,7 +85,7 @@ async fn a_password_reset_makes_its_network_known_r92(app: App) {
     for _ in 0..60 {
         ann.guess().await;
     }
-    // The former password is wrong, but the attempt isn't rate-limited.
+    // The old password is wrong, but the attempt isn't rate-limited.
     ann.assert_cannot_log_in_from(HOME, PASSWORD).await;
     ann.assert_can_log_in_from(HOME, NEW).await;
     // The link makes no other network known.
@@ -102,7 +102,7 @@ async fn guesses_do_not_limit_confirming_the_password_or_email_r92(app: App) {
     app.verify_email(&link, PASSWORD).await.assert_status(200);
 }
 
-/// Makes ten networks of an intruder known, who then guesses once from the first. Returns the networks.
+/// Makes ten networks of an intruder known. Then the intruder guesses once from the first. Returns the networks.
 async fn intrude(user: &User) -> Vec<String> {
     let networks: Vec<String> = (0..10).map(|_| some_address()).collect();
     for network in &networks {
@@ -121,7 +121,7 @@ async fn assert_forgotten(user: &User, networks: &[String], password: &str) {
     }
 }
 
-/// How an account is taken from an intruder.
+/// The ways to recover an account from an intruder.
 #[derive(Clone, Copy, Debug)]
 enum Recovery {
     /// By the owner, at [`HOME`].

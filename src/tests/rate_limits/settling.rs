@@ -20,7 +20,7 @@ both! {
 }
 
 impl App {
-    /// The key that counts an account's failed logins from the one network that it knows.
+    /// The key of the failed logins from the account's one known network.
     async fn known_network_key(&self, username: &str) -> String {
         let sql = "SELECT key FROM known_networks JOIN users ON users.id = user_id WHERE username_key = $1";
         self.query_text(sql, username).await
@@ -45,7 +45,7 @@ impl App {
     }
 }
 
-/// Sends a request, and cancels it once a condition holds. Returns its response if that came before.
+/// Sends a request, and cancels it once a condition holds. Returns the response if it arrived earlier.
 async fn cancel_once(request: Request, what: &str, condition: impl AsyncFnMut() -> bool) -> Option<Response> {
     tokio::select! {
         biased;
@@ -59,13 +59,13 @@ async fn an_attempt_lost_in_a_crash_counts_as_failed_later_r87(app: App) {
     let ann = app.register("ann").await;
     ann.assert_can_log_in_from(HOME, PASSWORD).await;
     let key = app.known_network_key("ann").await;
-    // The state after a server ends during five logins.
+    // A server that was killed during five logins leaves this state.
     app.reserve_attempts(&key, 5).await;
-    // A login waits for their end, in vain.
+    // A login waits for the end of these attempts, and is then rejected.
     assert_eq!(ann.try_log_in(PASSWORD).from(HOME).await.assert_rate_limited(), 1);
 
     app.clock.advance(app.service.policy().account.settled_within);
-    // Five wrong passwords may have been tried.
+    // The attempts count as failed, because each may have compared a wrong password.
     ann.assert_rate_limited_from(HOME, PASSWORD).await;
     app.clock.advance(Duration::from_secs(1));
     ann.assert_can_log_in_from(HOME, PASSWORD).await;
@@ -95,7 +95,7 @@ async fn a_login_cancelled_as_its_session_starts_is_settled_once_r87() {
 
     let (mut other, mut observer) = (app.observer().await, app.observer().await);
     let mut holder = other.begin().await.unwrap();
-    // A login counts its attempt without this lock, and needs it to create its session.
+    // A login counts its attempt without this lock, but needs the lock to create its session.
     holder.execute("SELECT id FROM users FOR UPDATE").await.unwrap();
     let login = ann.try_log_in(PASSWORD).from(HOME);
     let early = cancel_once(login, "the login waits", async || is_lock_awaited(&mut observer).await).await;

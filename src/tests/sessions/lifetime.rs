@@ -34,7 +34,7 @@ async fn a_session_ends_by_disuse_or_at_its_maximum_lifetime_r42(app: App) {
     busy.assert_logged_in().await;
     app.clock.advance(SECOND);
     idle.assert_logged_out().await;
-    // Use never extends a session past its maximum lifetime.
+    // No use extends a session past its maximum lifetime.
     for _ in 0..10 {
         app.clock.advance(app.config.session.idle / 2);
         if busy.get("me/").await.status == 401 {
@@ -65,7 +65,7 @@ async fn a_clock_that_jumps_makes_no_ended_session_valid_r99(app: App) {
     let from_the_future = ann.log_in().await;
     app.clock.go_back(YEAR);
     old.assert_logged_out().await;
-    // Otherwise it would outlive its lifetime.
+    // This session began in the clock's future. If it were valid, it would exceed its maximum lifetime.
     from_the_future.assert_logged_out().await;
     ann.log_in().await.assert_logged_in().await;
 }
@@ -135,12 +135,12 @@ async fn a_sweep_deletes_expired_rows_r52(mut app: App) {
     for _ in 0..3 {
         ann.log_in().await;
     }
-    app.user("ghost").assert_cannot_log_in("x").await;
+    app.user("unknown").assert_cannot_log_in("x").await;
     let mut maintenance = app.maintenance.take().unwrap();
     assert_eq!(maintenance.sweep_all().await.unwrap(), 0, "nothing has expired yet");
     app.clock.advance(25 * HOUR);
-    // 3 sessions; 6 counters of addresses: two of the registration, three logins, one failure; one failure of an
-    // unknown name.
+    // 3 sessions, 6 counters of addresses and 1 failure of an unknown name have expired. Of the counters, 2 belong to
+    // the registration, 3 to logins and 1 to the failure.
     assert_eq!(maintenance.sweep_all().await.unwrap(), 10);
     assert_eq!(maintenance.sweep_all().await.unwrap(), 0);
     ann.assert_can_log_in(PASSWORD).await;

@@ -1,7 +1,8 @@
 //! The people of a test, their devices and their scripts.
 //!
-//! Each belongs to one server, also after its restart. Its requests come from addresses that no other request has. A method that returns
-//! a [`Request`] sends it when it is awaited, and expects nothing. Other methods expect success.
+//! Each belongs to one server, also after its restart. Each request comes from an address that no other request has.
+//! A method that returns a [`Request`] sends it when it is awaited, and accepts any response. Other methods expect
+//! success.
 
 use std::panic::Location;
 
@@ -13,7 +14,7 @@ use super::{
     request::{Request, Response, Server},
 };
 
-/// Somebody who may have an account.
+/// A person, with or without an account.
 #[derive(Clone)]
 pub struct User {
     server: Server,
@@ -49,7 +50,7 @@ impl App {
         User { server: self.server.clone(), name: name.to_owned() }
     }
 
-    /// A browser with a session from elsewhere.
+    /// A browser with a session that another request created.
     pub fn device(&self, token: &str) -> Device {
         Device { server: self.server.clone(), token: token.to_owned(), password: PASSWORD.to_owned() }
     }
@@ -202,7 +203,7 @@ impl Device {
         Token::parse(TokenKind::Session, &self.token).unwrap()
     }
 
-    /// Changes the password, and follows the session's new token.
+    /// Changes the password, and uses the session's new token from then on.
     pub async fn change_password(&mut self, new: &str) -> Response {
         let response = self.try_change_password(&self.password, new).await;
         self.token = response.token();
@@ -214,7 +215,7 @@ impl Device {
         self.post("change_password/", &json!({ "current_password": current, "new_password": new }))
     }
 
-    /// Confirms the password, and follows the session's new token.
+    /// Confirms the password, and uses the session's new token from then on.
     pub async fn confirm_password(&mut self) -> Response {
         let response = self.try_confirm_password(&self.password).await;
         self.token = response.token();

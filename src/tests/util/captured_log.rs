@@ -19,9 +19,8 @@ pub struct CapturedLog {
     events: Arc<Mutex<Vec<String>>>,
 }
 
-/// A second subscriber, which captures nothing. With only one, tracing asks the thread that first reaches a log
-/// statement whether it is enabled there, and not the subscriber. A test on another thread would then disable the
-/// statement.
+/// A second subscriber, which captures nothing. With only one subscriber, tracing caches for each log statement whether
+/// the thread that first reaches it has it enabled. A test on another thread would then disable the statement.
 static SECOND: LazyLock<Dispatch> =
     LazyLock::new(|| Dispatch::new(CapturedLog { wanted: |_| false, events: Arc::default() }));
 

@@ -70,7 +70,7 @@ fn exchange(mut stream: TcpStream, method: &str, path: &str, token: &str, body: 
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let whole = match length {
         Some(length) => length.parse() == Ok(body.len()),
-        // Sent in chunks, of which the last is empty (RFC 9112, section 7.1), or without any content.
+        // The body is chunked and ends with an empty chunk (RFC 9112, section 7.1), or there is none.
         None => body.ends_with("0\r\n\r\n") || status == 204,
     };
     whole.then(|| Whole { status, body: body.to_owned() })

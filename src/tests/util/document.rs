@@ -63,7 +63,7 @@ pub async fn expect(pipeline: &Pipeline, method: &Method, path: &str, response: 
 fn compare(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(options) = schema.get("oneOf").and_then(Value::as_array) {
         let fits = options.iter().any(|option| compare(document, option, value).is_ok());
-        return fits.then_some(()).ok_or_else(|| format!("{value} is nothing of {options:?}"));
+        return fits.then_some(()).ok_or_else(|| format!("{value} matches none of {options:?}"));
     }
     let (properties, always) = keys(document, schema);
     let schema = resolve(document, schema);
@@ -91,7 +91,7 @@ fn compare(document: &Value, schema: &Value, value: &Value) -> Result<(), String
             }
             object.iter().try_for_each(|(key, value)| {
                 let (_, property) =
-                    properties.iter().find(|(name, _)| name == key).ok_or_else(|| format!("{key} is more"))?;
+                    properties.iter().find(|(name, _)| name == key).ok_or_else(|| format!("{key} is not described"))?;
                 compare(document, property, value)
             })
         }
@@ -104,7 +104,7 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     place.map_or(schema, |place| document.pointer(place.trim_start_matches('#')).unwrap())
 }
 
-/// The properties of an object or of a composed schema, and the required ones.
+/// The properties of an object or of a composed schema, and the names of the required ones.
 fn keys<'a>(document: &'a Value, schema: &'a Value) -> (Vec<(&'a str, &'a Value)>, Vec<&'a str>) {
     let schema = resolve(document, schema);
     if let Some(parts) = schema.get("allOf").and_then(Value::as_array) {

@@ -1,10 +1,10 @@
-//! Stops an operation of the service between its check and its change, so that another can run there.
+//! Stops an operation of the service between its check and its change. Meanwhile another operation can run.
 
 use std::sync::{Mutex, mpsc};
 
 use tokio::{runtime::Handle, task::JoinHandle};
 
-/// A gate that operations pass. It is open, unless a stop is set.
+/// A point that every operation passes. One operation stops there if a stop is set.
 #[derive(Debug, Default)]
 pub struct Gate(Mutex<Option<Stop>>);
 
@@ -40,13 +40,13 @@ impl Gate {
         };
         if let Some(Stop { reached, resume, .. }) = stop {
             reached.send(()).unwrap();
-            // An error means that the test no longer holds the operation.
+            // An error means that the test has resumed or dropped the operation.
             resume.recv().ok();
         }
     }
 
-    /// Starts an operation and runs it up to its passage number `before`, counted from 0, or to its end. Nothing else
-    /// may read the clock meanwhile.
+    /// Starts an operation, and stops it at its passage number `before`, counted from 0. An operation with fewer
+    /// passages runs to its end. Nothing else may read the clock meanwhile.
     pub async fn begin<T: Send + 'static>(
         &self,
         before: usize,
@@ -54,7 +54,7 @@ impl Gate {
     ) -> StartedOperation<T> {
         let ((reached, at_gate), (resume, resumed)) = (mpsc::channel(), mpsc::channel());
         *self.0.lock().unwrap() = Some(Stop { before, reached, resume: resumed });
-        // On a separate thread, which is the only one to wait.
+        // A stopped operation blocks its thread, so it has its own.
         let running = tokio::task::spawn_blocking(|| Handle::current().block_on(operation));
         let stopped = async {
             loop {

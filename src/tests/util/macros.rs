@@ -1,7 +1,7 @@
 //! Macros for tests on both databases and for snapshots.
 
-/// Makes two tests of each function: `<function>::sqlite` and `<function>::postgres`. Attributes before a name apply to both. A
-/// function that is missing in the list is dead code, which the lints refuse.
+/// Makes two tests of each function: `<function>::sqlite` and `<function>::postgres`. Attributes before a name apply to
+/// both. A function that is missing from the list is dead code, which the lints reject.
 macro_rules! both {
     ($($(#[$meta:meta])* $name:ident),+ $(,)?) => {$(
         mod $name {

@@ -47,7 +47,7 @@ impl App {
         std::mem::take(&mut *self.mail_capture.messages.lock().unwrap())
     }
 
-    /// As [`App::deliver`], where exactly one mail arrives.
+    /// Calls [`App::deliver`] and returns the mail. Exactly one must arrive.
     pub async fn deliver_one(&self) -> MailMessage {
         let mut messages = self.deliver().await;
         assert_eq!(messages.len(), 1, "{messages:?}");

@@ -17,7 +17,7 @@ use sqlx::{Connection, Executor, PgConnection};
 /// Runs a server on the folder `$2` and reads commands from standard input. `kill` ends it and all its processes at
 /// once, and `start` starts it again. The server stops when standard input ends, which happens however this process
 /// ends.
-const KEEPER: &str = r#"
+const SUPERVISOR: &str = r#"
     start() {
         "$1/postgres" -D "$2" -h 127.0.0.1 -p "$3" -k "" $4 -c max_connections=400 -c shared_buffers=32MB \
             >>"$2.log" 2>&1 &
@@ -49,7 +49,7 @@ const KEEPER: &str = r#"
 /// A running PostgreSQL server, which stops with this value or with the process.
 pub struct Cluster {
     port: u16,
-    keeper: Child,
+    supervisor: Child,
     answers: BufReader<ChildStdout>,
 }
 
@@ -71,8 +71,8 @@ impl Cluster {
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
             .arg(&folder));
         let port = free_port();
-        let mut keeper = as_user(user.as_deref(), "/bin/sh")
-            .args(["-c", KEEPER, "keeper"])
+        let mut supervisor = as_user(user.as_deref(), "/bin/sh")
+            .args(["-c", SUPERVISOR, "supervisor"])
             .args([programs.as_os_str(), folder.as_os_str(), port.to_string().as_ref()])
             .arg(if durable { "-c fsync=on" } else { "-F" })
             .current_dir(std::env::temp_dir())
@@ -80,9 +80,9 @@ impl Cluster {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let answers = BufReader::new(keeper.stdout.take().unwrap());
+        let answers = BufReader::new(supervisor.stdout.take().unwrap());
         await_port(port);
-        Self { port, keeper, answers }
+        Self { port, supervisor, answers }
     }
 
     /// The URL of a new, empty database.
@@ -113,7 +113,7 @@ impl Cluster {
     }
 
     fn order(&mut self, order: &str) {
-        writeln!(self.keeper.stdin.as_mut().unwrap(), "{order}").unwrap();
+        writeln!(self.supervisor.stdin.as_mut().unwrap(), "{order}").unwrap();
         let mut done = String::new();
         self.answers.read_line(&mut done).unwrap();
         assert_eq!(done, "done\n");
@@ -122,8 +122,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        drop(self.keeper.wait());
+        drop(self.supervisor.stdin.take());
+        drop(self.supervisor.wait());
     }
 }
 

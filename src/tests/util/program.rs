@@ -19,8 +19,9 @@ pub struct Server {
 /// The program in a folder, listening on a free port, without the configuration in the environment.
 pub fn program(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new(program);
-    let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("VESTIBULE_") || name == "DATABASE_URL";
-    for name in std::env::vars_os().map(|(name, _)| name).filter(ours) {
+    let is_configuration =
+        |name: &std::ffi::OsString| name.to_string_lossy().starts_with("VESTIBULE_") || name == "DATABASE_URL";
+    for name in std::env::vars_os().map(|(name, _)| name).filter(is_configuration) {
         command.env_remove(name);
     }
     command.current_dir(folder).env("VESTIBULE_SERVER_ADDRESS", "127.0.0.1:0");
@@ -57,7 +58,7 @@ impl Server {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end");
+            assert!(Instant::now() < deadline, "the process does not end");
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -25,7 +25,7 @@ pub fn some_address() -> String {
     format!("10.{b}.{c}.{d}")
 }
 
-/// The way to a server. It leads to the same server after a restart, and doesn't keep it running.
+/// A handle to a server, which stays valid after a restart. It doesn't keep the server running.
 #[derive(Clone, Default)]
 pub struct Server(Arc<Mutex<Weak<Pipeline>>>);
 
@@ -34,7 +34,7 @@ impl Server {
         *self.0.lock().unwrap() = Arc::downgrade(pipeline);
     }
 
-    /// A request from the server's own address. A path without a slash at its start is one of the API: `me/`.
+    /// A request from the server's own address. A path without a leading slash, such as `me/`, belongs to the API.
     pub fn request(&self, method: &str, path: &str) -> Request {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/api/accounts/{path}") };
         let builder = axum::http::Request::builder()

@@ -210,7 +210,7 @@ mod tests {
         let mut memory = vec![Block::new()];
         let refused = grow(&mut memory, usize::MAX >> 11);
         assert!(matches!(refused, Err(Error::Refused(AppError::Unavailable { .. }))), "{refused:?}");
-        assert!(grow(&mut memory, 2).is_ok_and(|()| memory.len() == 2), "a smaller one gets it");
+        assert!(grow(&mut memory, 2).is_ok_and(|()| memory.len() == 2), "a smaller allocation succeeds");
     }
 
     #[test]

@@ -155,7 +155,7 @@ mod tests {
         let hosts: Vec<String> = (0..3_000).map(|n| format!("host{n}.example.org")).collect();
         let words = Words::new(&email, &username, &hosts);
         assert!(words.texts.iter().all(|word| word.len() <= MAX_LENGTH));
-        // The email, its two sides, and the username are words as well. Each word is there backwards, too.
+        // The email, its two sides, and the username are words as well. Each word is also included backwards.
         assert!(words.texts.len() <= 2 * (4 + MAX_PARTS + MAX_NAMES), "{}", words.texts.len());
         for word in ["p00000", "p00015", "host0.example.org", "host15.example.org"] {
             assert!(words.texts().contains(&word), "{word}");
@@ -163,7 +163,7 @@ mod tests {
         for word in ["p00016", "p00040", "p06000", "host16.example.org"] {
             assert!(!words.texts().contains(&word), "{word}");
         }
-        // What lies behind the longest email is no part.
+        // Text past the maximum length of an email is ignored.
         let late = Words::new(&format!("{}.late", "x".repeat(MAX_LENGTH)), "", &[]);
         assert!(!late.texts().contains(&"late"));
     }
