@@ -141,6 +141,21 @@ fn names_of_functions_have_at_most_60_characters() {
 }
 
 #[test]
+fn each_test_command_of_reliability_md_finds_a_test() {
+    let files = sources(&root().join("src"));
+    let code: Vec<String> = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let functions = code.iter().flat_map(|code| code.split("fn ").skip(1)).filter_map(|rest| rest.split('(').next());
+    // A filter may also be the name of a module.
+    let modules = files.iter().map(|path| path.to_str().unwrap());
+    let names: Vec<&str> = functions.chain(modules).collect();
+    let text = read("RELIABILITY.md");
+    let filters = text.split("`cargo test ").skip(1).filter_map(|rest| rest.split('`').next());
+    let unknown: Vec<&str> =
+        filters.filter(|filter| *filter != "NAME" && !names.iter().any(|name| name.contains(filter))).collect();
+    assert_eq!(unknown, [""; 0]);
+}
+
+#[test]
 fn the_security_document_says_what_it_must_r120() {
     let text = read("SECURITY.md").to_lowercase();
     for word in ["supported versions", "privately", "sessionstorage", "r1 ", "r120"] {

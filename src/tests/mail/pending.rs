@@ -3,6 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use vestibule::{
+    domain::{
+        email_domain::EmailDomain,
+        token::{Token, TokenKind},
+    },
+    service::restore::RestoreOptions,
+    store::{LinkKind, NewLink},
+};
 
 use crate::util::{
     App, NEW, PASSWORD,
@@ -20,6 +28,12 @@ both! {
     a_new_password_cancels_the_pending_email_change_r55,
     the_page_shows_and_cancels_a_pending_email_change,
     an_ended_session_cancels_no_email_change,
+    a_cancellation_after_the_confirmation_cancels_nothing,
+    of_a_cancellation_and_a_confirmation_at_once_one_succeeds,
+    a_mail_being_sent_gets_no_link_after_a_cancellation,
+    a_cancelled_email_change_stays_cancelled_whatever_the_clock_r99,
+    an_email_change_to_a_domain_denied_since_is_not_pending_r10,
+    a_restore_cancels_a_queued_email_change_r107,
 }
 
 const NONE: Value = Value::Null;
@@ -37,7 +51,16 @@ trait Pending: Client {
     }
 }
 
+/// What the page calls.
+trait Page: Client {
+    /// Returns whether there was a change to cancel.
+    async fn cancel_on_the_page(&self) -> bool {
+        self.call("cancel_email_change", &json!({})).await.assert_status(200).json() == json!(true)
+    }
+}
+
 impl<C: Client> Pending for C {}
+impl<C: Client> Page for C {}
 
 async fn ann(app: &App) -> Device {
     app.register_confirmed("ann").await.log_in().await
@@ -136,7 +159,7 @@ async fn the_page_shows_and_cancels_a_pending_email_change(app: App) {
     let link = app.email_link(&phone, "new@example.org").await;
     let shown = phone.call("email_change", &json!({})).await.assert_status(200).json();
     assert_eq!(shown["new_email"], "new@example.org");
-    phone.call("cancel_email_change", &json!({})).await.assert_status(200);
+    assert!(phone.cancel_on_the_page().await);
     assert_eq!(phone.call("email_change", &json!({})).await.json(), NONE);
     app.confirm_email(&link, PASSWORD).await.assert_status(410);
 }
@@ -149,4 +172,67 @@ async fn an_ended_session_cancels_no_email_change(app: App) {
     ended.get("email_change/").await.assert_status(401);
     ended.delete("email_change/").await.assert_status(401);
     assert_eq!(phone.pending_email().await, "new@example.org");
+}
+
+async fn a_cancellation_after_the_confirmation_cancels_nothing(app: App) {
+    let phone = ann(&app).await;
+    let link = app.email_link(&phone, "new@example.org").await;
+    app.confirm_email(&link, PASSWORD).await.assert_status(200);
+    assert!(!phone.cancel_on_the_page().await);
+    assert_eq!(phone.me().await["email"], "new@example.org");
+}
+
+async fn of_a_cancellation_and_a_confirmation_at_once_one_succeeds(app: App) {
+    let phone = ann(&app).await;
+    let link = app.email_link(&phone, "new@example.org").await;
+    let (cancelled, confirmed) = tokio::join!(phone.cancel_on_the_page(), app.confirm_email(&link, PASSWORD).send());
+    assert_eq!(confirmed.status, if cancelled { 410 } else { 200 });
+    let email = if cancelled { "ann@example.org" } else { "new@example.org" };
+    assert_eq!(phone.me().await["email"], email);
+}
+
+async fn a_mail_being_sent_gets_no_link_after_a_cancellation(app: App) {
+    let phone = ann(&app).await;
+    phone.change_email("new@example.org").await.assert_status(200);
+    let now = app.now();
+    let mail = app.store.claim_mail(now, Duration::from_mins(10)).await.unwrap().unwrap();
+    phone.cancel_email_change().await;
+    let link = NewLink {
+        mail: &mail.id,
+        token_hash: Token::generate(TokenKind::Link, || 7).hash(),
+        kind: LinkKind::ChangeEmail,
+        user_id: &phone.user_id().await,
+        address: "new@example.org",
+        created_at: now,
+        now,
+    };
+    assert!(!app.store.create_link(link).await.unwrap());
+    assert_eq!(phone.pending_email().await, NONE);
+}
+
+async fn a_cancelled_email_change_stays_cancelled_whatever_the_clock_r99(app: App) {
+    let phone = ann(&app).await;
+    app.clock.advance(Duration::from_hours(12));
+    let link = app.email_link(&phone, "new@example.org").await;
+    app.clock.go_back(Duration::from_hours(12));
+    assert_eq!(phone.pending_email().await, NONE, "the link is not valid yet");
+    phone.cancel_email_change().await;
+    app.clock.advance(Duration::from_hours(12));
+    app.confirm_email(&link, PASSWORD).await.assert_status(410);
+}
+
+async fn an_email_change_to_a_domain_denied_since_is_not_pending_r10(app: App) {
+    let phone = ann(&app).await;
+    let link = app.email_link(&phone, "ann@example.com").await;
+    let denied = vec![EmailDomain::parse("example.com").unwrap()];
+    let app = app.restart_changed(|config| config.registration.denied_domains = denied).await;
+    assert_eq!(phone.pending_email().await, NONE);
+    app.confirm_email(&link, PASSWORD).await.assert_status(410);
+}
+
+async fn a_restore_cancels_a_queued_email_change_r107(app: App) {
+    let phone = ann(&app).await;
+    phone.change_email("new@example.org").await.assert_status(200);
+    app.service.revoke_after_restore(RestoreOptions::default()).await.unwrap();
+    app.assert_no_mail().await;
 }
