@@ -120,14 +120,18 @@ impl Service {
     /// email.
     ///
     /// All sessions end and all personal access tokens are revoked, because someone else may have changed the email
-    /// and know the password. Returns [`AppError::Taken`] if another account has confirmed the email.
+    /// and know the password. For the same reason the current password is rejected. Returns [`AppError::Taken`] if
+    /// another account has confirmed the email.
     pub async fn undo_email(&self, caller: &Caller, new: NewPassword) -> Result<String, Error> {
         let NewPassword { link: token, password } = new;
         let (hash, link, user) = self.follow(caller, &token, &[LinkKind::UndoEmail]).await?;
         let email = address_of(&link)?;
         // Judged with the restored email: the person who changed it must not choose what the password may not contain.
         let restored = User { email: email.as_str().to_owned(), ..user.clone() };
-        let password = self.passwords.judge_and_hash(Some(caller), &restored, Field::NewPassword, password).await?;
+        let known = self.store.find_credential(&Identifier::parse(&user.email)).await?;
+        let current = known.filter(|known| known.user.id == user.id).ok_or(AppError::LinkInvalid)?.password_hash;
+        let passwords = (password, current);
+        let password = self.passwords.judge_and_hash_other(caller, &restored, Field::NewPassword, passwords).await?;
         let holder = self.store.find_credential(&Identifier::Email(email.clone())).await?.map(|known| known.user);
         let squatter = holder.filter(|holder| holder.id != user.id);
         let squatter = squatter

@@ -91,6 +91,24 @@ impl Passwords {
         self.hash(password).await
     }
 
+    /// Like [`Passwords::judge_and_hash`], but also rejects the password with the hash `current`.
+    pub(super) async fn judge_and_hash_other(
+        &self,
+        caller: &Caller,
+        user: &User,
+        field: Field,
+        (password, current): (Password, String),
+    ) -> Result<String, Error> {
+        if let Some(problem) = self.judge(Some(caller), &password, [&user.email, &user.username]).await? {
+            return Err(Error::invalid(field, problem));
+        }
+        let slot = self.hasher.enqueue()?;
+        if let Verdict::Right { .. } = self.verify(&slot, password.clone(), Some(current)).await? {
+            return Err(Error::invalid(field, Problem::PasswordSame));
+        }
+        self.hash_in(&slot, password).await
+    }
+
     /// Returns the problem of a new password, or `None` if it is acceptable. The email and the username may be
     /// malformed.
     ///

@@ -63,6 +63,8 @@ async fn a_new_email_confirms_a_change_and_the_old_one_can_undo_it_r59(app: App)
     app.clock.advance(Duration::from_hours(72) - Duration::from_millis(1));
     let phone = app.user("second@example.org").log_in().await;
     app.undo_email(&undo, "short").await.assert_status(400);
+    // The person who changed the email may know this password.
+    app.undo_email(&undo, PASSWORD).await.assert_status(400);
 
     app.undo_email(&undo, NEW).await.assert_status(200);
 

@@ -171,6 +171,9 @@ impl Model {
         if let Use::Verify(password) | Use::Confirm(password) = to {
             self.compare(Counted::Link(account), account, password)?;
         }
+        if to == Use::Undo(self.accounts[account].password) {
+            return Err(Outcome::Invalid);
+        }
         let Account { email: before, verified, .. } = self.accounts[account];
         if let Some(holder) = self.find(By::Email, email).filter(|&holder| holder != account) {
             if !matches!(to, Use::Undo(_)) || self.accounts[holder].verified {

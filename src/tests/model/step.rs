@@ -173,7 +173,7 @@ pub enum Event {
 }
 
 /// The purpose of following a link.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Use {
     /// To confirm an account's email, by its password.
     Verify(Phrase),
