@@ -111,7 +111,8 @@ async fn reset_password(
 
 /// Change the email
 ///
-/// Sends a mail with a link to the new address. The old address stays in use until `confirm_email/` gets the link.
+/// Sends a mail with a link to the new address. The old address stays in use until `confirm_email/` gets the link. Then
+/// it is notified, if it was confirmed.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_email/",
@@ -172,8 +173,8 @@ async fn cancel_email_change(State(state): State<AppState>, writer: Writer) -> R
 
 /// Confirm the new email
 ///
-/// Changes the account's email to the new address, with the link that was sent there. The old address gets a mail with
-/// a link that undoes the change.
+/// Changes the account's email to the new address, with the link that was sent there. If the old address was confirmed,
+/// it gets an email with a link that undoes the change.
 #[utoipa::path(
     post,
     path = "/api/accounts/confirm_email/",
