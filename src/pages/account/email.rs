@@ -32,7 +32,7 @@ pub async fn resend_verification() -> Result<(), AppError> {
     Ok(context.service().resend_verification(&context.caller, &writer).await?)
 }
 
-/// Sends a link to the new email. The email changes when the link is used.
+/// Sends a link to the new email. The email changes when it is confirmed with the link and the password.
 #[server(
     name = ChangeEmail, prefix = "/fn", endpoint = "change_email", input = JsonRequest, output = Json,
     client = BearerTransport
@@ -228,10 +228,13 @@ fn EmailForm(
         event.prevent_default();
         let Some([email]) = form.begin([Field::NewEmail]) else { return };
         let message = if settings::MAIL.get() == "folder" {
-            "The email with the link is in the server's mail folder. Your address changes when you open the link."
+            "The email with the link is in the server's mail folder. Your address changes when you confirm it with the \
+             link and your password."
                 .into()
         } else {
-            ["We sent a link to ", email.trim(), ". Your address changes when you open it."].concat()
+            let email = email.trim();
+            ["We sent a link to ", email, ". Your address changes when you confirm it with the link and your password."]
+                .concat()
         };
         spawn_local(async move {
             let result = reauth
@@ -253,7 +256,8 @@ fn EmailForm(
                 form
                 field=Field::NewEmail
                 label="New email"
-                hint="We'll send a link to the new address. Nothing changes until you open it."
+                hint="We'll send it a link. Your address changes when you confirm it with that link and your \
+                      password."
                 autocomplete="email"
                 value=String::new()
             />
