@@ -113,7 +113,8 @@ pub fn EmailRow(
     })
 }
 
-/// The email and whether it is confirmed. If it is not, the mail can be sent again. A pending change can be cancelled.
+/// The email and whether it is confirmed. If it is not, the mail can be sent again, unless a change is pending. A pending
+/// change can be cancelled.
 #[component]
 fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoView {
     let auth = AuthState::current();
@@ -134,8 +135,13 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
     };
     let account = Memo::new(move |_| auth.session().map(|session| session.account));
     let verified = move || account.get().is_some_and(|account| account.email_verified);
+    let changes = move || {
+        // The change may have been confirmed in another tab.
+        let email = account.get().map(|account| account.email);
+        pending.lines().into_iter().filter(move |change| Some(&change.new_email) != email.as_ref())
+    };
     let resend_button = move || {
-        (!verified() && settings::MAIL.get() != "off").then(|| {
+        (!verified() && settings::MAIL.get() != "off" && changes().next().is_none()).then(|| {
             view! {
                 <button class="link" type="button" on:click=resend>"Resend confirmation email"</button>
             }
@@ -153,12 +159,7 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
             }
         })
     };
-    let shown_change = move || {
-        // The change may have been confirmed in another tab.
-        let email = account.get().map(|account| account.email);
-        let changes = pending.lines().into_iter().filter(|change| Some(&change.new_email) != email.as_ref());
-        changes.map(|change| view! { <PendingChange change status pending /> }).collect_view()
-    };
+    let shown_change = move || changes().map(|change| view! { <PendingChange change status pending /> }).collect_view();
     view! {
         <p>
             <bdi translate="no">{move || account.get().map(|account| breakable(&account.email))}</bdi>
