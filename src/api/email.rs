@@ -141,7 +141,7 @@ struct EmailChange {
 
 /// Get the pending change of the email
 ///
-/// Returns the new address that `change_email/` has requested, until its link is used or expires.
+/// Returns the new address, until the change is confirmed, cancelled, replaced or expired.
 #[utoipa::path(
     get,
     path = "/api/accounts/email_change/",
@@ -158,13 +158,13 @@ async fn pending_email_change(
 
 /// Cancel the pending change of the email
 ///
-/// The link that was sent to the new address is no longer valid. The response is the same if no change is pending.
+/// Cancels the pending change. The link that was sent to the new address is no longer valid.
 #[utoipa::path(
     delete,
     path = "/api/accounts/email_change/",
     tag = "Email and forgotten password",
     security(("bearer" = [])),
-    responses((status = 204, description = "No change is pending."))
+    responses((status = 204, description = "The change was cancelled, or none was pending."))
 )]
 async fn cancel_email_change(State(state): State<AppState>, writer: Writer) -> Result<NoContent, ApiError> {
     state.service.cancel_email_change(&writer).await?;
