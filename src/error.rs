@@ -394,7 +394,7 @@ pub enum Problem {
     TooManyTokens,
     /// Neither `read` nor `full`.
     UnknownScope,
-    /// Not 1 to 366 days.
+    /// Not a whole number from 1 to 366.
     TokenDays,
     /// Fewer code points than the configured minimum.
     PasswordTooShort {
