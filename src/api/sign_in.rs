@@ -42,7 +42,7 @@ impl OperationErrors for RegisterErrors {
 /// Register
 ///
 /// Creates an account. If the server sends mail, an email that already has an account gets the same response as a new
-/// one. Its owner is notified by mail. Errors are listed under `errors`, by field.
+/// one. Its owner is notified by email. Errors are listed under `errors`, by field.
 #[utoipa::path(
     post,
     path = "/api/accounts/api_register/",

@@ -133,8 +133,8 @@ fn revoked_summary(revoked: &Revoked, options: RestoreOptions) -> String {
         format!("Access tokens revoked: {access_tokens}.")
     };
     format!(
-        "All users have to log in again. Sessions ended: {sessions}. Links in mails revoked: {links}. {tokens} \
-         Old mails deleted: {mails}.\n"
+        "All users have to log in again. Sessions ended: {sessions}. Links in emails revoked: {links}. {tokens} \
+         Old messages deleted: {mails}.\n"
     )
 }
 

@@ -190,11 +190,11 @@ pub struct DeleteAccount {
     pub username: Text,
 }
 
-/// A link from a mail, and the account's password.
+/// A link from an email, and the account's password.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct FollowLink {
-    /// The part of the mail's link after the `#`.
+    /// The part of the link after the `#`.
     #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
     pub token: Text,
     /// The account's password. It is required because a click on a link alone proves nothing.
@@ -205,11 +205,11 @@ pub struct FollowLink {
     pub password: Text,
 }
 
-/// A link from a mail, and the new password.
+/// A link from an email, and the new password.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct SetPassword {
-    /// The part of the mail's link after the `#`.
+    /// The part of the link after the `#`.
     #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
     pub token: Text,
     /// The new password.

@@ -72,7 +72,7 @@ fn a_restore_keeps_what_was_acknowledged_and_revives_nothing_r106_r107() {
     assert_eq!(code, 0, "{error}");
     for words in [
         &format!("The backup is in place: {}. Its newest entry is from ", folder.path().join("vestibule.db").display()),
-        "Sessions ended: 1. Links in mails revoked: ",
+        "Sessions ended: 1. Links in emails revoked: ",
         "Access tokens revoked: 1.",
         "Accounts created since then (lost): 1.",
         "Accounts deleted since then (now disabled): dave.",
@@ -211,7 +211,7 @@ fn a_restore_keeps_valid_links_that_undo_an_email_change_r107() {
                  SELECT x'cc', 'reset', id, 'ann@example.net', 0, 9000000000000 FROM users";
     let (folder, file) = backed_up(&["ann"], links, "DELETE FROM links WHERE token_hash = x'bb'");
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
-    assert!(code == 0 && out.contains("Links in mails revoked: 3."), "{out}{error}");
+    assert!(code == 0 && out.contains("Links in emails revoked: 3."), "{out}{error}");
     assert_eq!(count(&file, "SELECT COUNT(*) FROM links WHERE token_hash = x'aa'"), 1);
     assert_eq!(count(&file, "SELECT COUNT(*) FROM links"), 1);
 }
