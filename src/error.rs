@@ -394,7 +394,7 @@ pub enum Problem {
     TooManyTokens,
     /// Neither `read` nor `full`.
     UnknownScope,
-    /// Not 1 to 366 days.
+    /// Not a whole number from 1 to 366.
     TokenDays,
     /// Fewer code points than the configured minimum.
     PasswordTooShort {
@@ -461,7 +461,7 @@ pub enum Advice {
     KeyPattern,
     /// Repeated characters or words.
     Repeats,
-    /// It is in a list of the most used passwords.
+    /// It is in a list of the most commonly used passwords.
     Common,
     /// It is similar to a common password.
     NearCommon,
@@ -497,7 +497,7 @@ impl fmt::Display for Advice {
             Self::KeyRow => "It follows a row of keys.",
             Self::KeyPattern => "It follows a short pattern on the keyboard.",
             Self::Repeats => "It repeats the same characters or words.",
-            Self::Common => "It is one of the most used passwords.",
+            Self::Common => "It is one of the most commonly used passwords.",
             Self::NearCommon => "It is close to a common password.",
             Self::Sequence => "It contains a sequence such as abc or 6543.",
             Self::Year => "It contains a recent year.",

@@ -279,6 +279,8 @@ test("a pending change of email is shown in the account view, and can be cancell
   await page.getByRole("button", { name: "Change email" }).click();
   const pending = page.getByText(`Waiting for confirmation of ${next}.`);
   await expect(pending).toBeVisible();
+  const resend = page.getByRole("button", { name: "Resend confirmation email" });
+  await expect(resend).toHaveCount(0);
   const link = here((await mailbox.next(next)).link, sending);
 
   await page.reload();
@@ -287,6 +289,7 @@ test("a pending change of email is shown in the account view, and can be cancell
   await page.getByRole("button", { name: "Cancel the change" }).press("Enter");
   await expect(page.getByText("The change is cancelled. Your email stays the same.")).toBeVisible();
   await expect(pending).toHaveCount(0);
+  await expect(resend).toBeVisible();
   await expect(page.getByRole("button", { name: "Change email" })).toBeFocused();
 
   await app.open(link);

@@ -35,7 +35,7 @@ test("the strength of a new password is shown in words, and depends on the other
   await app.username.fill("annbeetle");
   await app.password.fill("short");
   await app.password.fill("password");
-  await expect(strength(page)).toHaveText("Too easy to guess. It is one of the most used passwords.");
+  await expect(strength(page)).toHaveText("Too easy to guess. It is one of the most commonly used passwords.");
   expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
   await app.password.fill("annbeetle annbeetle");
   await expect(strength(page)).toContainText("Too easy to guess.");

@@ -84,7 +84,7 @@ async fn issue_access_token(
 
 /// Revoke a token
 ///
-/// Every server refuses the token at once.
+/// Revokes one personal access token of the account. Every server refuses it at once.
 #[utoipa::path(
     delete,
     path = "/api/accounts/tokens/{id}/",

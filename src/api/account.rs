@@ -72,7 +72,7 @@ struct ChangedPassword {
 
 /// Change the password
 ///
-/// Ends all other sessions and notifies the owner by mail. Personal access tokens stay valid unless
+/// Ends all other sessions and notifies the owner by email. Personal access tokens stay valid unless
 /// `revoke_access_tokens` is true. The session continues with a new token: use it for all further requests.
 #[utoipa::path(
     post,

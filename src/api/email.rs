@@ -34,7 +34,7 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 /// Confirm the email
 ///
-/// Proves that the email belongs to the owner of the account. The link comes by mail.
+/// Proves that the email belongs to the owner of the account. The link comes by email.
 #[utoipa::path(
     post,
     path = "/api/accounts/verify_email/",
@@ -53,13 +53,13 @@ async fn verify_email(
 
 /// Resend the confirmation
 ///
-/// Sends another mail with a link to confirm the email. Limited to a few times per hour.
+/// Sends another message with a link to confirm the email. Limited to a few times per hour.
 #[utoipa::path(
     post,
     path = "/api/accounts/resend_verification/",
     tag = "Email and forgotten password",
     security(("bearer" = [])),
-    responses((status = 200, description = "The mail will be sent.", body = Done))
+    responses((status = 200, description = "The message will be sent.", body = Done))
 )]
 async fn resend_verification(
     State(state): State<AppState>,
@@ -72,13 +72,13 @@ async fn resend_verification(
 
 /// Request a password reset
 ///
-/// Sends a mail with a link to set a new password. The response is the same whether such an account exists or not.
+/// Sends an email with a link to set a new password. The response is the same whether such an account exists or not.
 #[utoipa::path(
     post,
     path = "/api/accounts/forgot_password/",
     tag = "Email and forgotten password",
     request_body = ForgotPassword,
-    responses((status = 200, description = "A mail will be sent if such an account exists.", body = Message))
+    responses((status = 200, description = "An email will be sent if such an account exists.", body = Message))
 )]
 async fn forgot_password(
     State(state): State<AppState>,
@@ -86,12 +86,12 @@ async fn forgot_password(
     Body(email): Body<ForgotPassword>,
 ) -> Result<Json<Message>, ApiError<MailOff>> {
     state.service.forgot_password(&caller, &email).await?;
-    Ok(Json(Message::of("If there is an account with this email, a mail is on its way.")))
+    Ok(Json(Message::of("If there is an account with this email, a message is on its way.")))
 }
 
 /// Set a new password
 ///
-/// Sets a new password with the link from the mail. Ends every session and revokes every personal access token. Log in
+/// Sets a new password with the link from the email. Ends every session and revokes every personal access token. Log in
 /// afterwards to get a new session.
 #[utoipa::path(
     post,
@@ -111,14 +111,15 @@ async fn reset_password(
 
 /// Change the email
 ///
-/// Sends a mail with a link to the new address. The old address stays in use until `confirm_email/` gets the link.
+/// Sends an email with a link to the new address. The old address stays in use until `confirm_email/` gets the link.
+/// Then it is notified, if it was confirmed.
 #[utoipa::path(
     post,
     path = "/api/accounts/change_email/",
     tag = "Email and forgotten password",
     security(("bearer" = [])),
     request_body = ChangeEmail,
-    responses((status = 200, description = "A mail will be sent to the new address.", body = Done))
+    responses((status = 200, description = "An email will be sent to the new address.", body = Done))
 )]
 async fn change_email(
     State(state): State<AppState>,
@@ -140,7 +141,7 @@ struct EmailChange {
 
 /// Get the pending change of the email
 ///
-/// Returns the new address that `change_email/` has requested, until its link is used or expires.
+/// Returns the new address, until the change is confirmed, cancelled, replaced or expired.
 #[utoipa::path(
     get,
     path = "/api/accounts/email_change/",
@@ -157,13 +158,13 @@ async fn pending_email_change(
 
 /// Cancel the pending change of the email
 ///
-/// The link that was sent to the new address is no longer valid. The response is the same if no change is pending.
+/// Cancels the pending change. The link that was sent to the new address is no longer valid.
 #[utoipa::path(
     delete,
     path = "/api/accounts/email_change/",
     tag = "Email and forgotten password",
     security(("bearer" = [])),
-    responses((status = 204, description = "No change is pending."))
+    responses((status = 204, description = "The change was cancelled, or none was pending."))
 )]
 async fn cancel_email_change(State(state): State<AppState>, writer: Writer) -> Result<NoContent, ApiError> {
     state.service.cancel_email_change(&writer).await?;
@@ -172,8 +173,8 @@ async fn cancel_email_change(State(state): State<AppState>, writer: Writer) -> R
 
 /// Confirm the new email
 ///
-/// Changes the account's email to the new address, with the link that was sent there. The old address gets a mail with
-/// a link that undoes the change.
+/// Changes the account's email to the new address, with the link that was sent there. If the old address was confirmed,
+/// it gets an email with a link that undoes the change.
 #[utoipa::path(
     post,
     path = "/api/accounts/confirm_email/",

@@ -68,7 +68,7 @@ async fn end_other_sessions(State(state): State<AppState>, proven: Proven) -> Re
 
 /// End a session
 ///
-/// The session's token is no longer valid.
+/// Ends one session of the account. Its token is no longer valid.
 #[utoipa::path(
     delete,
     path = "/api/accounts/sessions/{id}/",

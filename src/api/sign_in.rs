@@ -42,11 +42,11 @@ impl OperationErrors for RegisterErrors {
 /// Register
 ///
 /// Creates an account. If the server sends mail, an email that already has an account gets the same response as a new
-/// one. Its owner is notified by mail. Errors are listed under `errors`, by field.
+/// one. Its owner is notified by email. Errors are listed under `errors`, by field.
 #[utoipa::path(
     post,
     path = "/api/accounts/api_register/",
-    tag = "Sign in",
+    tag = "Log in",
     request_body = Register,
     responses((status = 200, description = "The account was created.", body = Message))
 )]
@@ -88,7 +88,7 @@ struct LoggedIn {
 #[utoipa::path(
     post,
     path = "/api/accounts/api_auth/",
-    tag = "Sign in",
+    tag = "Log in",
     request_body = LogIn,
     responses((status = 200, description = "The session was created.", body = LoggedIn))
 )]
@@ -125,7 +125,7 @@ struct Me<'a> {
 #[utoipa::path(
     get,
     path = "/api/accounts/me/",
-    tag = "Sign in",
+    tag = "Log in",
     security(("bearer" = [])),
     responses((status = 200, description = "The token is valid.", body = Me))
 )]
@@ -150,7 +150,7 @@ async fn me(principal: Principal) -> Response {
 #[utoipa::path(
     post,
     path = "/api/accounts/logout/",
-    tag = "Sign in",
+    tag = "Log in",
     security(("bearer" = [])),
     responses((status = 204, description = "The token is no longer valid."))
 )]

@@ -80,10 +80,10 @@ impl Backup {
         draft.finish()?;
         let mut text = format!(
             "The backup is in {} ({} KiB). Only its owner can read it, because it holds every account's data.\n",
-            full_path(&self.file),
+            full_path(&self.resolved),
             bytes.div_ceil(1024)
         );
-        let folder = folder_of(&self.file);
+        let folder = folder_of(&self.resolved);
         for name in unfinished(&folder) {
             let path = folder.join(name);
             let _ = writeln!(
@@ -116,13 +116,18 @@ impl Draft {
             let what = if found.file_type().is_char_device() {
                 "is a terminal or a device; choose a file that doesn't exist yet"
             } else {
-                "exists already and is not overwritten; choose another file"
+                "already exists and is not overwritten; choose another file"
             };
             return Err(format!("{} {what}", target.display()));
         }
         // The name is random, so that no finished backup is overwritten.
         let path = beside(target, &format!(".{}{PART}", in_digits(nonce)));
-        let file = create_private(&path).map_err(|cause| format!("{} can't be written: {cause}", path.display()))?;
+        let file = create_private(&path).map_err(|cause| match cause.kind() {
+            io::ErrorKind::NotFound => {
+                format!("the folder {} doesn't exist; create it first, or choose another", folder_of(target).display())
+            }
+            _ => format!("{} can't be written: {cause}", target.display()),
+        })?;
         Ok(Self { file, path, target: target.to_owned(), finished: false })
     }
 

@@ -12,7 +12,13 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests `/healthz` from the server on an address.
 pub fn check(address: SocketAddr) -> Result<(), String> {
     let address = reachable(address);
-    let response = request_health(address).map_err(|cause| format!("{address} doesn't respond: {cause}"))?;
+    let connected = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT);
+    let stream = connected.map_err(|cause| {
+        format!(
+            "no connection to {address}: {cause}. Pass the server's port with --port, or set VESTIBULE_SERVER_ADDRESS"
+        )
+    })?;
+    let response = request_health(stream).map_err(|cause| format!("{address} doesn't respond: {cause}"))?;
     let status = response.lines().next().unwrap_or_default();
     match status.split(' ').nth(1) {
         Some("200") => Ok(()),
@@ -20,8 +26,7 @@ pub fn check(address: SocketAddr) -> Result<(), String> {
     }
 }
 
-fn request_health(address: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
+fn request_health(mut stream: TcpStream) -> std::io::Result<String> {
     stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
     stream.set_write_timeout(Some(HEALTH_TIMEOUT))?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;

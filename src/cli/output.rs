@@ -12,7 +12,7 @@ const REPLACEMENT: &str = "\u{fffd}";
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// One line with the cause and the remedy.
+    /// One line with the cause and the remedy, with or without a full stop at its end.
     Message(String),
     /// Standard output can't be written.
     Output(io::Error),
@@ -23,7 +23,10 @@ impl Failure {
     /// pipe, as `head` does.
     pub fn print(&self) {
         if !matches!(self, Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe) {
-            drop(writeln!(io::stderr(), "vestibule: {}", without_controls(&self.to_string())));
+            let text = self.to_string();
+            // The system's error messages have no full stop. Many failures end with one.
+            let end = if text.ends_with('.') { "" } else { "." };
+            drop(writeln!(io::stderr(), "vestibule: {}{end}", without_controls(&text)));
         }
     }
 }

@@ -1,6 +1,11 @@
 //! `vestibule restore FILE` and `vestibule restored`.
 
-use std::{fmt::Write as _, fs::File, io, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
@@ -14,6 +19,7 @@ use crate::{
     },
     store::{
         self, DatabaseUrl, Revoked,
+        backup::COPY,
         draft::is_own,
         files::{beside, resolve},
     },
@@ -73,8 +79,8 @@ impl Restore {
             return Err(Failure::Message(format!("{file} belongs to the database itself; choose another file")));
         }
         let options = RestoreOptions { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
-        let report =
-            restore::restore(database, source, options, SystemClock.now(), &SystemEntropy).await.map_err(explain)?;
+        let restored = restore::restore(database, source, options, SystemClock.now(), &SystemEntropy).await;
+        let report = restored.map_err(|error| name_copy(explain(error), &self.file))?;
         print_text(&summary(&report, options))
     }
 }
@@ -111,6 +117,14 @@ fn explain(error: store::Error) -> String {
     }
 }
 
+/// Names the operator's file in an error about the copy of it.
+fn name_copy(error: String, file: &Path) -> String {
+    match error.strip_prefix(COPY) {
+        Some(rest) => format!("{}{rest}", file.display()),
+        None => error,
+    }
+}
+
 fn revoked_summary(revoked: &Revoked, options: RestoreOptions) -> String {
     let Revoked { sessions, links, access_tokens, mails } = revoked;
     let tokens = if options.keep_access_tokens {
@@ -119,15 +133,15 @@ fn revoked_summary(revoked: &Revoked, options: RestoreOptions) -> String {
         format!("Access tokens revoked: {access_tokens}.")
     };
     format!(
-        "All users have to log in again. Sessions ended: {sessions}. Links in mails revoked: {links}. {tokens} \
-         Old mails deleted: {mails}.\n"
+        "All users have to log in again. Sessions ended: {sessions}. Links in emails revoked: {links}. {tokens} \
+         Old messages deleted: {mails}.\n"
     )
 }
 
 fn summary(report: &Report, options: RestoreOptions) -> String {
-    let mut text = format!("The backup is in place: {}. ", full_path(&report.database));
+    let mut text = format!("The backup is in place: {}.", full_path(&report.database));
     if let Some(newest) = &report.newest {
-        let _ = write!(text, "Its newest entry is from {newest}. ");
+        let _ = write!(text, " Its newest entry is from {newest}.");
     }
     text.push('\n');
     if !report.kept.is_empty() {

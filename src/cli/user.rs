@@ -99,12 +99,13 @@ impl UserCommand {
             }
             Reply::Done { username, sessions } => {
                 let ended = match &command {
-                    Command::Enable { .. } | Command::Rename { .. } | Command::Confirm { .. } => String::new(),
+                    Command::Enable { .. } | Command::Confirm { .. } => String::new(),
                     Command::Delete { .. } => format!(" Sessions ended: {sessions}."),
                     _ => format!(" Sessions ended: {sessions}. Access tokens are revoked."),
                 };
                 print_line(&format!("The account {username} {done}.{ended}"))
             }
+            Reply::Renamed { old, new } => print_line(&format!("The account {old} {done} {new}.")),
             other => Err(explain(other)),
         }
     }
@@ -142,7 +143,7 @@ impl UserCommand {
                 }
                 (Command::Delete { who: account.id }, "was deleted")
             }
-            Self::Rename { who, username } => (Command::Rename { who, username }, "was renamed"),
+            Self::Rename { who, username } => (Command::Rename { who, username }, "was renamed to"),
             Self::Confirm { who } => (Command::Confirm { who }, "has a confirmed email now"),
             Self::Disable { who } => (Command::Disable { who }, "is disabled"),
             Self::Enable { who } => (Command::Enable { who }, "is enabled"),
@@ -191,7 +192,7 @@ fn explain(reply: Reply) -> Failure {
             });
             lines.collect::<Vec<_>>().join(" ")
         }
-        Reply::Refused { error: AppError::Taken } => "an account with this email or username exists already".to_owned(),
+        Reply::Refused { error: AppError::Taken } => "an account with this email or username already exists".to_owned(),
         Reply::Refused { error } => error.to_string(),
         _ => "the server sent an unexpected reply; check that it has the same version as this program".to_owned(),
     })

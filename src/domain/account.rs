@@ -43,17 +43,17 @@ pub struct Export {
     pub sessions: Vec<ExportedSession>,
     /// Personal access tokens, including expired ones that are not deleted yet.
     pub access_tokens: Vec<AccessTokenLine>,
-    /// Mails about the account in the queue.
+    /// Messages about the account in the queue.
     pub mails: Vec<ExportedMail>,
-    /// Links in mails that are valid, or expired and not deleted yet; without their tokens.
+    /// Links in emails that are valid, or expired and not deleted yet; without their tokens.
     pub links: Vec<ExportedLink>,
 }
 
-/// A mail in the queue.
+/// A message in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ExportedMail {
-    /// The kind of mail.
+    /// The kind of message.
     pub kind: String,
     /// The recipient; empty if it is the account's address.
     pub address: String,
@@ -67,7 +67,7 @@ pub struct ExportedMail {
     pub attempts: i64,
 }
 
-/// A link in a mail.
+/// A link in an email.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct ExportedLink {
@@ -75,7 +75,7 @@ pub struct ExportedLink {
     pub kind: String,
     /// The address that it confirms or restores.
     pub address: String,
-    /// When its mail was requested, RFC 3339 in UTC.
+    /// When its message was requested, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
     /// When it expires, RFC 3339 in UTC.

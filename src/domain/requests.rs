@@ -71,17 +71,27 @@ impl From<&str> for Text {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     /// Reads an `Option`, so that serde accepts a missing field.
     fn deserialize<D: Deserializer<'de>>(field: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Value<T> {
-            Expected(T),
-            Other(IgnoredAny),
-        }
         Ok(Self(match Option::deserialize(field)? {
             Some(Value::Expected(value)) => Some(value),
             Some(Value::Other(_)) | None => None,
         }))
     }
+}
+
+/// A value of the expected type or of another one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Value<T> {
+    Expected(T),
+    Other(IgnoredAny),
+}
+
+/// Reads a number of days. A value of another type is read as 0, which is no valid number of days either.
+fn days<'de, D: Deserializer<'de>>(field: D) -> Result<Lenient<i64>, D::Error> {
+    Ok(Lenient(Option::deserialize(field)?.map(|value| match value {
+        Value::Expected(days) => days,
+        Value::Other(_) => 0,
+    })))
 }
 
 /// A registration.
@@ -180,11 +190,11 @@ pub struct DeleteAccount {
     pub username: Text,
 }
 
-/// A link from a mail, and the account's password.
+/// A link from an email, and the account's password.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct FollowLink {
-    /// The part of the mail's link after the `#`.
+    /// The part of the link after the `#`.
     #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
     pub token: Text,
     /// The account's password. It is required because a click on a link alone proves nothing.
@@ -195,11 +205,11 @@ pub struct FollowLink {
     pub password: Text,
 }
 
-/// A link from a mail, and the new password.
+/// A link from an email, and the new password.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 pub struct SetPassword {
-    /// The part of the mail's link after the `#`.
+    /// The part of the link after the `#`.
     #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
     pub token: Text,
     /// The new password.
@@ -246,6 +256,7 @@ pub struct NewAccessToken {
     #[cfg_attr(feature = "ssr", schema(value_type = super::token_scope::TokenScope, example = "read"))]
     pub scope: Text,
     /// Days until the token expires, 1 to 366.
-    #[cfg_attr(feature = "ssr", schema(value_type = u64, minimum = 1, maximum = 366, example = 90))]
+    #[serde(default, deserialize_with = "days")]
+    #[cfg_attr(feature = "ssr", schema(value_type = u64, required, minimum = 1, maximum = 366, example = 90))]
     pub days: Lenient<i64>,
 }

@@ -41,7 +41,8 @@ fn SwitchEmail(link: LinkToken) -> impl IntoView {
     view! {
         <h1 tabindex="-1">"Confirm your new email"</h1>
         <p class="lead">
-            "Enter your password to switch to this address. We'll notify the old one, which can undo this for three days."
+            "Enter your password to switch to this address. If you had confirmed the old one, we'll send it a link to \
+             undo this within three days."
         </p>
         <LinkForm
             link

@@ -91,6 +91,10 @@ pub enum Reply {
         /// How many sessions the command ended.
         sessions: u64,
     },
+    Renamed {
+        old: String,
+        new: String,
+    },
     NoSuchUser,
     Refused {
         error: AppError,
@@ -155,11 +159,10 @@ impl Service {
         }
         let sessions = self.change_by_operator(&command, &user).await?;
         tracing::info!(user = %user.id, command = command.name(), sessions, "account changed by operator");
-        let username = match command {
-            Command::Rename { username, .. } => username.trim().to_owned(),
-            _ => user.username,
-        };
-        Ok(Reply::Done { username, sessions })
+        Ok(match command {
+            Command::Rename { username, .. } => Reply::Renamed { old: user.username, new: username.trim().to_owned() },
+            _ => Reply::Done { username: user.username, sessions },
+        })
     }
 
     /// Runs a command that changes one account. Returns how many sessions it ended.

@@ -99,8 +99,8 @@ impl Service {
         Ok(cancelled)
     }
 
-    /// Changes an account's email to the one that the link was sent to, and returns it. The previous email is
-    /// notified, with a link that undoes the change.
+    /// Changes an account's email to the one that the link was sent to, and returns it. If the previous email was
+    /// confirmed, it is notified, with a link that undoes the change.
     ///
     /// The password is required too. With a link alone, a stranger's click would be enough to confirm their email for
     /// an attacker's account. Returns [`AppError::Taken`] if someone has registered with the email in the meantime.

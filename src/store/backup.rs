@@ -27,7 +27,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const COPY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The name of a copy in messages.
-const COPY: &str = "the copy";
+pub const COPY: &str = "the copy";
 
 /// Copies a database into an open file. Periodically reports the bytes written and the expected total. The nonce
 /// becomes part of the draft's name.

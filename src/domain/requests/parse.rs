@@ -139,7 +139,7 @@ impl Parse for DeleteAccount {
     type Parsed = String;
 
     fn parse(self) -> Result<String, AppError> {
-        Ok(self.username.into_inner().unwrap_or_default())
+        compared(Field::Username, self.username)
     }
 }
 
@@ -270,13 +270,22 @@ mod tests {
     fn a_field_of_another_type_is_reported_like_a_missing_one() {
         for body in [json!({}), json!({ "username": null }), json!({ "username": 7 }), json!({ "username": ["ann"] })] {
             let missing = AppError::invalid(Field::Username, Problem::Missing);
-            assert_eq!(read::<ChangeUsername>(body).err(), Some(missing));
+            assert_eq!(read::<ChangeUsername>(body.clone()).err(), Some(missing.clone()));
+            assert_eq!(read::<DeleteAccount>(body).err(), Some(missing));
         }
+    }
+
+    #[test]
+    fn days_of_another_type_are_reported_as_a_wrong_number() {
         let token = |days: Value| read::<NewAccessToken>(json!({ "name": "a", "scope": "read", "days": days })).err();
         assert_eq!(token(json!(90)), None);
-        assert_eq!(token(json!("90")), Some(AppError::invalid(Field::Days, Problem::Missing)));
-        assert_eq!(token(json!(9.5)), Some(AppError::invalid(Field::Days, Problem::Missing)));
-        assert_eq!(token(json!(-1)), Some(AppError::invalid(Field::Days, Problem::TokenDays)));
+        for days in [json!("90"), json!(""), json!(9.5), json!(-1), json!(0), json!(u64::MAX), json!(true), json!([90])]
+        {
+            assert_eq!(token(days.clone()), Some(AppError::invalid(Field::Days, Problem::TokenDays)), "{days}");
+        }
+        let missing = Some(AppError::invalid(Field::Days, Problem::Missing));
+        assert_eq!(token(Value::Null), missing);
+        assert_eq!(read::<NewAccessToken>(json!({ "name": "a", "scope": "read" })).err(), missing);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub async fn resend_verification() -> Result<(), AppError> {
     Ok(context.service().resend_verification(&context.caller, &writer).await?)
 }
 
-/// Sends a link to the new email. The email changes when the link is used.
+/// Sends a link to the new email. The email changes when it is confirmed with the link and the password.
 #[server(
     name = ChangeEmail, prefix = "/fn", endpoint = "change_email", input = JsonRequest, output = Json,
     client = BearerTransport
@@ -113,7 +113,8 @@ pub fn EmailRow(
     })
 }
 
-/// The email and whether it is confirmed. If it is not, the mail can be sent again. A pending change can be cancelled.
+/// The email and whether it is confirmed. If it is not, the mail can be sent again, unless a change is pending. A pending
+/// change can be cancelled.
 #[component]
 fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoView {
     let auth = AuthState::current();
@@ -134,8 +135,13 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
     };
     let account = Memo::new(move |_| auth.session().map(|session| session.account));
     let verified = move || account.get().is_some_and(|account| account.email_verified);
+    let changes = move || {
+        // The change may have been confirmed in another tab.
+        let email = account.get().map(|account| account.email);
+        pending.lines().into_iter().filter(move |change| Some(&change.new_email) != email.as_ref())
+    };
     let resend_button = move || {
-        (!verified() && settings::MAIL.get() != "off").then(|| {
+        (!verified() && settings::MAIL.get() != "off" && changes().next().is_none()).then(|| {
             view! {
                 <button class="link" type="button" on:click=resend>"Resend confirmation email"</button>
             }
@@ -153,12 +159,7 @@ fn Email(status: ActionStatus, pending: List<PendingEmailChange>) -> impl IntoVi
             }
         })
     };
-    let shown_change = move || {
-        // The change may have been confirmed in another tab.
-        let email = account.get().map(|account| account.email);
-        let changes = pending.lines().into_iter().filter(|change| Some(&change.new_email) != email.as_ref());
-        changes.map(|change| view! { <PendingChange change status pending /> }).collect_view()
-    };
+    let shown_change = move || changes().map(|change| view! { <PendingChange change status pending /> }).collect_view();
     view! {
         <p>
             <bdi translate="no">{move || account.get().map(|account| breakable(&account.email))}</bdi>
@@ -228,10 +229,13 @@ fn EmailForm(
         event.prevent_default();
         let Some([email]) = form.begin([Field::NewEmail]) else { return };
         let message = if settings::MAIL.get() == "folder" {
-            "The email with the link is in the server's mail folder. Your address changes when you open the link."
+            "The email with the link is in the server's mail folder. Your address changes when you confirm it with the \
+             link and your password."
                 .into()
         } else {
-            ["We sent a link to ", email.trim(), ". Your address changes when you open it."].concat()
+            let email = email.trim();
+            ["We sent a link to ", email, ". Your address changes when you confirm it with the link and your password."]
+                .concat()
         };
         spawn_local(async move {
             let result = reauth
@@ -253,7 +257,8 @@ fn EmailForm(
                 form
                 field=Field::NewEmail
                 label="New email"
-                hint="We'll send a link to the new address. Nothing changes until you open it."
+                hint="We'll send it a link. Your address changes when you confirm it with that link and your \
+                      password."
                 autocomplete="email"
                 value=String::new()
             />

@@ -7,6 +7,9 @@ use crate::{
     components::action_status::{ActionStatus, ActionStatusLine},
 };
 
+/// Separates two facts on a line. A no-break space ties the dot to the second one, so no line ends with it.
+pub const SEPARATOR: &str = " ·\u{a0}";
+
 /// The open row of a part. At most one is open. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct OpenRow(RwSignal<Option<&'static str>>);

@@ -2,6 +2,7 @@
 
 use leptos::{prelude::*, task::spawn_local};
 
+use super::row::SEPARATOR;
 use crate::{
     browser::dom,
     components::{
@@ -129,7 +130,7 @@ pub fn Sessions(
 fn Line<F: Fn(&SessionLine) + 'static>(line: SessionLine, end: F) -> impl IntoView {
     let last_used = ["Last used ", &dom::short_time(&line.last_seen_at)].concat();
     let login_time = dom::short_time(&line.created_at);
-    let network = if line.network.is_empty() { String::new() } else { [" · ", &line.network].concat() };
+    let network = if line.network.is_empty() { String::new() } else { [SEPARATOR, &line.network].concat() };
     let logged_in = ["Logged in ", &login_time, &network].concat();
     let label = ["Log out ", &line.client, ", logged in on ", &login_time].concat();
     let (name, current) = (line.client.clone(), line.current);

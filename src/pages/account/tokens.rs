@@ -2,7 +2,7 @@
 
 use leptos::{prelude::*, task::spawn_local};
 
-use super::token_form::NewTokenSection;
+use super::{row::SEPARATOR, token_form::NewTokenSection};
 use crate::{
     browser::dom,
     components::{
@@ -98,11 +98,11 @@ pub fn AccessTokens(
 fn Line<F: Fn(&AccessTokenLine) + 'static>(line: AccessTokenLine, revoke: F) -> impl IntoView {
     let permissions = if line.scope == "full" { "Read and change" } else { "Read only" };
     let last_used = match &line.last_used_at {
-        Some(time) => [" · last used ", &dom::short_time(time)].concat(),
-        None => " · never used".into(),
+        Some(time) => [SEPARATOR, "last used ", &dom::short_time(time)].concat(),
+        None => [SEPARATOR, "never used"].concat(),
     };
     let (created, expires) = (dom::short_time(&line.created_at), dom::short_time(&line.expires_at));
-    let lifetime = ["Created ", &created, " · expires ", &expires].concat();
+    let lifetime = ["Created ", &created, SEPARATOR, "expires ", &expires].concat();
     let label = ["Revoke ", &line.name].concat();
     view! {
         <li class="row row-act">

@@ -21,7 +21,7 @@ impl Config {
         }
         if matches!(self.mail.url, MailUrl::Smtp(_)) && self.server.public_url.is_none() {
             return Err(ConfigError(
-                "links in mails need a public address: set server.public_url, such as https://accounts.example.org."
+                "links in emails need a public address: set server.public_url, such as https://accounts.example.org."
                     .to_owned(),
             ));
         }

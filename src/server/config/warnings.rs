@@ -24,19 +24,19 @@ impl Config {
         }
         if (exposed || !server.hosts.is_empty()) && server.public_url.is_none() && self.mail.url != MailUrl::Off {
             warnings.push(format!(
-                "links in mails lead to http://{}: set server.public_url to the site's public address.",
+                "links in emails lead to http://{}: set server.public_url to the site's public address.",
                 server.address
             ));
         }
         if server.public_url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_this_machine(url)) {
-            warnings.push("server.public_url begins with http://: links in mails can be read in transit.".to_owned());
+            warnings.push("server.public_url begins with http://: links in emails can be read in transit.".to_owned());
         }
         if self.registration.require_verified_email
             && let MailUrl::Folder(folder) = &self.mail.url
         {
             warnings.push(format!(
-                "registration.require_verified_email is true, but mails are only stored in the folder {}: users can't confirm \
-                 their email. Set mail.url to a mail server.",
+                "registration.require_verified_email is true, but emails are only stored in the folder {}: users can't \
+                 confirm their email. Set mail.url to a mail server.",
                 folder.display()
             ));
         }
@@ -46,8 +46,8 @@ impl Config {
         {
             let login = if server.sends_its_password_unencrypted(self.mail.tls) { " and the password" } else { "" };
             warnings.push(format!(
-                "mail.tls is not \"required\": mails to {server:?}, with their links{login}, may be sent unencrypted. Anybody \
-                 who reads them can take over accounts."
+                "mail.tls is not \"required\": emails to {server:?}, with their links{login}, may be sent unencrypted. \
+                 Anybody who reads them can take over accounts."
             ));
         }
         warnings

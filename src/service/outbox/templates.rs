@@ -290,7 +290,7 @@ mod tests {
     fn a_mail_loads_nothing_and_its_text_equals_its_html() {
         for mail in [to_unproven("ann"), to_proven("ann")].concat() {
             let (text, html) = (mail.to_text(), mail.to_html());
-            let footer = "-- \nYou received this email because this address was used at Ann & Sons.\nhttps://accounts.example.org\n";
+            let footer = "-- \nYou received this email because your address was entered at Ann & Sons.\nhttps://accounts.example.org\n";
             assert!(text.starts_with("Ann & Sons\n\n") && text.ends_with(footer), "{text}");
             for loads in ["<img", "<link", "src=", "url(", "@import", "<script", "http-equiv"] {
                 assert!(!html.contains(loads), "{loads}: {html}");

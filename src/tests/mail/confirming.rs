@@ -41,7 +41,7 @@ async fn an_email_is_confirmed_by_its_link_and_the_password_once_r6_r58(app: App
     If this wasn't you, you can ignore this email. You can also open the link and choose a new password. That locks out the person who created the account.
 
     -- 
-    You received this email because this address was used at Vestibule.
+    You received this email because your address was entered at Vestibule.
     http://127.0.0.1:8000
     "#);
     app.verify_email(&link, "").await.assert_status(400);

@@ -143,7 +143,7 @@ async fn a_request_for_a_reset_link_reveals_no_account_r56(app: App) {
     cache-control: no-store
     content-type: application/json; charset=utf-8
     vary: Authorization, Origin, Sec-Fetch-Site
-    {"status":"ok","response":"If there is an account with this email, a mail is on its way."}
+    {"status":"ok","response":"If there is an account with this email, a message is on its way."}
     "#);
     assert_eq!(bob.forgot_password().await.shape(), known.shape(), "the email is unconfirmed");
     assert_eq!(app.user("nobody").forgot_password().await.shape(), known.shape(), "there is no account");

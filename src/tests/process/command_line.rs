@@ -45,7 +45,7 @@ fn the_command_line_manages_accounts_with_and_without_a_server() {
     let (code, out, error) = user(&["add", "ann@example.org", "ann"], &format!("{PASSWORD}\n"));
     assert_eq!((code, out.as_str()), (0, "The account ann <ann@example.org> was created.\n"), "{error}");
     let (code, _, error) = user(&["add", "ann@example.org", "ann"], &format!("{PASSWORD}\n"));
-    assert!(code == 1 && error.contains("exists already"), "{error}");
+    assert!(code == 1 && error.contains("already exists"), "{error}");
 
     let server = start(folder.path(), &[]);
     let token = server.token();
@@ -200,7 +200,7 @@ fn an_operator_manages_accounts_with_and_without_a_server() {
     assert!(ann["last_login_at"].is_string() && ann["email_verified_at"].is_null(), "{ann}");
     let id = ann["id"].as_str().unwrap();
     assert_eq!(show(id), show("ann@example.org"), "the account's id works too");
-    assert_eq!(user(&["rename", id, "Admin"], "").1, "The account Admin was renamed.\n");
+    assert_eq!(user(&["rename", id, "Admin"], "").1, "The account ann was renamed to Admin.\n");
     assert_eq!(user(&["confirm", "admin"], "").1, "The account Admin has a confirmed email now.\n");
     let (_, me) = server.call("GET", "/api/accounts/me/", &token, "");
     let me: serde_json::Value = serde_json::from_str(&me).unwrap();
@@ -346,7 +346,7 @@ fn an_address_in_use_is_told_with_the_way_to_another_port() {
     let (gone, address) = (next.address.port(), next.address);
     assert!(next.stop().success());
     let (code, _, error) = health(gone);
-    assert!(code == 1 && error.contains(&address.to_string()), "{error}");
+    assert!(code == 1 && error.contains(&address.to_string()) && error.contains("--port"), "{error}");
     assert!(server.stop().success());
 }
 

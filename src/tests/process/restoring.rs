@@ -72,7 +72,7 @@ fn a_restore_keeps_what_was_acknowledged_and_revives_nothing_r106_r107() {
     assert_eq!(code, 0, "{error}");
     for words in [
         &format!("The backup is in place: {}. Its newest entry is from ", folder.path().join("vestibule.db").display()),
-        "Sessions ended: 1. Links in mails revoked: ",
+        "Sessions ended: 1. Links in emails revoked: ",
         "Access tokens revoked: 1.",
         "Accounts created since then (lost): 1.",
         "Accounts deleted since then (now disabled): dave.",
@@ -81,6 +81,7 @@ fn a_restore_keeps_what_was_acknowledged_and_revives_nothing_r106_r107() {
     ] {
         assert!(out.contains(words), "{words}: {out}");
     }
+    assert!(out.lines().all(|line| line == line.trim_end()), "{out}");
     let [copy, present, aside, key, lock, mark] = <[String; 6]>::try_from(names(folder.path())).unwrap();
     assert_eq!(
         [&*copy, &*present, &*key, &*lock, &*mark],
@@ -210,7 +211,7 @@ fn a_restore_keeps_valid_links_that_undo_an_email_change_r107() {
                  SELECT x'cc', 'reset', id, 'ann@example.net', 0, 9000000000000 FROM users";
     let (folder, file) = backed_up(&["ann"], links, "DELETE FROM links WHERE token_hash = x'bb'");
     let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
-    assert!(code == 0 && out.contains("Links in mails revoked: 3."), "{out}{error}");
+    assert!(code == 0 && out.contains("Links in emails revoked: 3."), "{out}{error}");
     assert_eq!(count(&file, "SELECT COUNT(*) FROM links WHERE token_hash = x'aa'"), 1);
     assert_eq!(count(&file, "SELECT COUNT(*) FROM links"), 1);
 }
@@ -274,13 +275,17 @@ fn a_backup_overwrites_nothing_and_goes_into_a_file_alone() {
     std::fs::write(folder.path().join("notes.txt"), "Buy milk.").unwrap();
     for (file, words) in [
         ("-", "can't be written to standard output"),
-        ("notes.txt", "exists already"),
+        ("notes.txt", "notes.txt already exists"),
         ("/dev/null", "is a terminal or a device"),
-        ("no/such/folder/copy.db", "can't be written"),
+        ("no/such/folder/copy.db", "the folder no/such/folder doesn't exist"),
     ] {
         let (code, _, error) = run(folder.path(), &["backup", file], &[], "");
-        assert!(code == 1 && error.contains(words) && error.lines().count() == 1, "{error}");
+        assert!(code == 1 && error.contains(words) && error.lines().count() == 1 && error.ends_with(".\n"), "{error}");
     }
+    std::fs::create_dir(folder.path().join("inner")).unwrap();
+    let (code, out, error) = run(folder.path(), &["backup", "inner/../copy.db"], &[], "");
+    let place = format!("The backup is in {} (", folder.path().join("copy.db").display());
+    assert!(code == 0 && out.starts_with(&place), "{out}{error}");
     assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "Buy milk.");
     assert!(server.stop().success());
     let empty = self::folder();
@@ -375,15 +380,16 @@ fn a_file_that_is_no_whole_backup_is_refused_without_a_change() {
         ("-", "can't be read from standard input"),
         ("none.db", "can't be read"),
         (".", "is not a file"),
-        ("notes.txt", "not a SQLite database"),
-        ("cut.db", "the copy is damaged"),
-        ("empty.db", "the copy is empty"),
+        ("notes.txt", "notes.txt is not a SQLite database."),
+        ("cut.db", "cut.db is damaged"),
+        ("empty.db", "empty.db is empty"),
         ("newer.db", "by a newer Vestibule"),
-        ("other.db", "tables of another program"),
+        ("other.db", "other.db has tables of another program"),
         ("halved.db", "is not whole"),
     ] {
         let (code, _, error) = run(folder.path(), &["restore", file], &[], "");
         assert!(code == 1 && error.contains(words) && error.lines().count() == 1, "{file}: {error}");
+        assert!(error.ends_with(".\n") && !error.ends_with("..\n"), "{error}");
     }
     let server = start(folder.path(), &[]);
     assert_eq!(server.me(&token), 200, "no session was ended");

@@ -97,7 +97,7 @@ impl MailMessage {
     }
 
     fn footer(&self) -> String {
-        format!("You received this email because this address was used at {}.", self.head.service_name)
+        format!("You received this email because your address was entered at {}.", self.head.service_name)
     }
 
     /// Renders plain text.
