@@ -388,12 +388,13 @@ impl AuthState {
         self.try_token(token);
     }
 
-    /// Asks the other tabs for a session if nobody is logged in here. Responses after 100 ms are ignored.
+    /// Asks the other tabs for a session if nobody is logged in here. Responses after a second are ignored, because the
+    /// user may have begun to log in with another account.
     fn ask(&self) {
         if self.token().is_none() {
             let auth = *self;
             auth.requesting.set(true);
-            set_timeout(move || auth.requesting.set(false), Duration::from_millis(100));
+            set_timeout(move || auth.requesting.set(false), Duration::from_secs(1));
             channel::broadcast(&Message::Ask);
         }
     }
