@@ -31,6 +31,7 @@ const onCrash = (cause) => {
 import(script).then(async (page) => {
   await page.default({ module_or_path: wasm });
   await asked;
+  stopAsking();
   await page.start();
   removeEventListener("submit", defer);
   // The timeout lets the page's effects run first.
