@@ -309,6 +309,7 @@ impl AuthState {
         typed::forget();
         self.refused.set_value(None);
         self.replaced.set_value(None);
+        self.requesting.set(false);
         self.state.set(State::SignedOut);
     }
 
@@ -341,7 +342,7 @@ impl AuthState {
         let auth = *self;
         LIVE.set(Some(auth));
         channel::listen(move |message| auth.receive(message));
-        auth.read_mirror();
+        auth.find_session();
         // The browser may cache this page when another is opened, and show it again later (back/forward cache). So the
         // page hides its views before that. It reads the stored token again afterwards, because another page of this
         // tab may have changed it.
@@ -352,8 +353,7 @@ impl AuthState {
         });
         let shown = window_event_listener(transition("pageshow"), move |event| {
             if event.persisted() {
-                auth.read_mirror();
-                auth.ask();
+                auth.find_session();
             }
         });
         let visible = window_event_listener(ev::visibilitychange, move |_| {
@@ -368,11 +368,17 @@ impl AuthState {
         });
     }
 
-    fn read_mirror(&self) {
-        match storage::read() {
-            Some(token) => self.try_token(token),
-            None => self.state.set(State::SignedOut),
+    /// Reads the stored token. Without one, asks the other tabs for theirs. Responses after three seconds are ignored,
+    /// because the user may have begun to log in with another account.
+    fn find_session(&self) {
+        if let Some(token) = storage::read() {
+            return self.try_token(token);
         }
+        let requesting = self.requesting;
+        self.state.set(State::SignedOut);
+        requesting.set(true);
+        set_timeout(move || requesting.set(false), Duration::from_secs(3));
+        channel::broadcast(&Message::Ask);
     }
 
     /// Uses a token that has not been checked yet, and checks it.
@@ -386,17 +392,6 @@ impl AuthState {
         storage::write(&token);
         self.clear_notice();
         self.try_token(token);
-    }
-
-    /// Asks the other tabs for a session if nobody is logged in here. Responses after a second are ignored, because the
-    /// user may have begun to log in with another account.
-    fn ask(&self) {
-        if self.token().is_none() {
-            let auth = *self;
-            auth.requesting.set(true);
-            set_timeout(move || auth.requesting.set(false), Duration::from_secs(1));
-            channel::broadcast(&Message::Ask);
-        }
     }
 
     /// Handles a message from another tab.

@@ -57,6 +57,28 @@ test("no logged-out form flashes in a new tab", async ({ page, context, user }) 
   await expect(new Vestibule(other).welcome).toBeVisible();
 });
 
+test("a new tab accepts a late response of another tab", async ({ page, context, user }) => {
+  await new Vestibule(page).logIn(user);
+  await page.evaluate(() => {
+    const post = BroadcastChannel.prototype.postMessage;
+    const held: (() => void)[] = [];
+    BroadcastChannel.prototype.postMessage = function (message) {
+      held.push(() => post.call(this, message));
+    };
+    Object.assign(window, { release: () => held.forEach((send) => send()) });
+  });
+  const other = new Vestibule(await context.newPage());
+  // Otherwise the time for a response may pass while the test waits.
+  await other.page.clock.install();
+  await other.page.clock.pauseAt(Date.now() + 60_000);
+  await other.page.goto("/login");
+  await other.page.clock.runFor(200);
+  await other.live();
+  await expect(other.loginButton).toBeVisible();
+  await page.evaluate("release()");
+  await expect(other.welcome).toBeVisible();
+});
+
 test("a logout in one tab logs out all tabs", async ({ page, context, user }) => {
   const here = new Vestibule(page);
   await here.logIn(user);
