@@ -83,6 +83,8 @@ for (const [what, change] of Object.entries(CHANGES)) {
     await app.registerButton.click();
     await expect(app.username).toHaveAttribute("aria-invalid", "true");
     await page.goBack();
+    // The other view has a field of the same name.
+    await expect(app.heading).toHaveText("Log in");
     await app.fillLogin(user);
     await app.loginButton.click();
     await expect(app.welcome).toBeVisible();

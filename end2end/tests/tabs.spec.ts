@@ -228,17 +228,13 @@ test("a tab makes no requests for a user after another user has logged in elsewh
   const ann = new Vestibule(page);
   await ann.logIn(user);
   const bob = await register(request);
-  // This tab receives no messages of other tabs, as if the browser had suspended them.
+  // This tab receives no session of another tab, as if the browser had suspended the others.
   const other = await context.newPage();
   await other.addInitScript(() => {
-    const Channel = BroadcastChannel;
-    let opened = 0;
-    Object.assign(window, {
-      BroadcastChannel: class extends Channel {
-        constructor(name: string) {
-          opened += 1;
-          super(opened === 1 ? "nobody" : name);
-        }
+    const receive = Object.getOwnPropertyDescriptor(BroadcastChannel.prototype, "onmessage")?.set;
+    Object.defineProperty(BroadcastChannel.prototype, "onmessage", {
+      set(listener: (event: MessageEvent) => void) {
+        receive?.call(this, (event: MessageEvent) => event.data[0] !== "have" && listener(event));
       },
     });
   });
