@@ -152,6 +152,7 @@ const sections = {
   "With PostgreSQL sh": usePostgres,
   "Backup sh": useBackup,
   "The command line sh": useUnit,
+  "Operators sh": useGroups,
 };
 
 /** @type {{ stop: () => Promise<unknown>, printed: () => string } | undefined} */
@@ -184,6 +185,16 @@ async function replace(/** @type {string} */ user) {
     await new Promise((next) => setTimeout(next, 50));
   }
   await serve();
+}
+
+/** Runs commands in a folder with an account. */
+function useGroups(/** @type {Block} */ { text }) {
+  const folder = mkdtempSync(join(home, "groups-"));
+  // The commands are not about the database of an earlier block.
+  shell.delete("DATABASE_URL");
+  run(program, ["user", "add", "ann@example.org", "ann"], { cwd: folder, input: "walrus orchard lantern\n" });
+  inShell(text, folder);
+  expect(run(program, ["user", "show", "ann"], { cwd: folder }).includes("editors"), "an editor");
 }
 
 async function useContainer(/** @type {Block} */ { text }) {

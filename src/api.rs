@@ -90,7 +90,7 @@ macro_rules! operation_errors {
     };
 }
 
-operation_errors!(MailOff, Taken, WrongPassword);
+operation_errors!(LastAdmin, MailOff, Taken, WrongPassword);
 
 /// The status of a successful response.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]

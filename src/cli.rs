@@ -3,10 +3,14 @@
 mod backup;
 mod check;
 mod env_file;
+mod group;
 mod health;
+mod listing;
+mod operator;
 mod output;
 mod restore;
 mod rights;
+mod target;
 mod user;
 
 use std::{
@@ -78,6 +82,12 @@ enum Command {
     /// Manage accounts, with or without a running server
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Manage operators: accounts with a role, with or without a running server
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
+    /// Manage groups of accounts, with or without a running server
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// Copy the database into a file, with or without a running server
     Backup(backup::Backup),
     /// Replace the database with a backup. Stop the server first. Revokes all sessions, links and access tokens
@@ -201,6 +211,8 @@ impl Command {
                 Box::pin(run::serve(config)).await.map_err(|error| Failure::Message(error.to_string()))
             }
             Self::User(command) => command.clone().run(&config).await,
+            Self::Operator(command) => command.clone().run(&config).await,
+            Self::Group(command) => command.clone().run(&config).await,
             Self::Backup(backup) => Ok(backup.run(&config).await?),
             Self::Restore(restore) => restore.run(&config).await,
             Self::Restored(restored) => restored.run(&config).await,

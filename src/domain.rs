@@ -1,8 +1,9 @@
 //! Domain types. Input is parsed once, at the entry points, so that the rest of the program can't hold an invalid
 //! value.
 //!
-//! [`account`] holds the data that the server sends to the page, and [`requests`] what the page sends. The parsers exist on the server only. The page asks
-//! the server instead, and so needs no tables for internationalised domain names. That keeps the first visit small.
+//! [`account`] holds the data that the server sends to the page, and [`requests`] what the page sends. The parsers exist
+//! on the server only. The page asks the server instead, and so needs no tables for internationalised domain names. That
+//! keeps the first visit small.
 
 pub mod account;
 #[cfg(feature = "ssr")]
@@ -12,10 +13,13 @@ pub mod email;
 #[cfg(feature = "ssr")]
 pub mod email_domain;
 #[cfg(feature = "ssr")]
+pub mod group_name;
+#[cfg(feature = "ssr")]
 pub mod identifier;
 #[cfg(feature = "ssr")]
 pub mod password;
 pub mod requests;
+pub mod role;
 #[cfg(feature = "ssr")]
 pub mod time;
 #[cfg(feature = "ssr")]

@@ -41,6 +41,8 @@ pub enum AppError {
     ReadOnly,
     /// A personal access token was used for an operation that requires a session.
     SessionRequired,
+    /// The change would leave the server without an enabled admin.
+    LastAdmin,
     /// Too many attempts.
     RateLimited {
         /// Seconds to wait before the next attempt.
@@ -92,7 +94,7 @@ impl AppError {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::Taken => 409,
+            Self::Taken | Self::LastAdmin => 409,
             Self::LinkInvalid => 410,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
@@ -120,6 +122,7 @@ impl AppError {
             Self::MailOff => "mail_off",
             Self::ReadOnly => "read_only",
             Self::SessionRequired => "session_required",
+            Self::LastAdmin => "last_admin",
             Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
             Self::BadRequest => "bad_request",
@@ -200,6 +203,7 @@ impl fmt::Display for AppError {
             Self::MailOff => "This server sends no email. Ask its operator for help.",
             Self::ReadOnly => "This token is read-only. Use a token that can read and change, or log in.",
             Self::SessionRequired => "A personal access token can't do this. Log in and use the session's token.",
+            Self::LastAdmin => "There must be at least one admin. Make another account an admin first.",
             Self::RateLimited { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));
             }
@@ -306,7 +310,7 @@ pub enum Field {
     CurrentPassword,
     NewPassword,
     NewEmail,
-    /// The name of a personal access token.
+    /// The name of a personal access token or a group.
     Name,
     /// The permissions of a personal access token.
     TokenScope,
@@ -386,10 +390,14 @@ pub enum Problem {
     UsernameTaken,
     /// Not the account's username, which must be typed as a confirmation.
     UsernameMismatch,
-    /// More than 64 characters.
-    TokenNameTooLong,
+    /// A name with more than 64 characters.
+    NameTooLong,
     /// Contains an invisible character.
     TokenNameCharacter,
+    /// Contains a character that the name of a group must not have, or several spaces in a row.
+    GroupNameCharacter,
+    /// Another group has this name.
+    GroupNameTaken,
     /// The account has reached the maximum number of personal access tokens.
     TooManyTokens,
     /// Neither `read` nor `full`.
@@ -433,7 +441,9 @@ impl fmt::Display for Problem {
             Self::UsernameReserved => "This name is reserved. Choose another.",
             Self::UsernameTaken => "This name is taken. Choose another.",
             Self::UsernameMismatch => "This is not your username. Type it exactly as shown.",
-            Self::TokenNameTooLong => "Use at most 64 characters.",
+            Self::NameTooLong => "Use at most 64 characters.",
+            Self::GroupNameCharacter => "Use letters, digits, single spaces and . _ - : / @ +",
+            Self::GroupNameTaken => "There is already a group with this name. Choose another.",
             Self::TokenNameCharacter => "Use only visible characters and spaces.",
             Self::TooManyTokens => "You have reached the limit of 50 tokens. Revoke one first.",
             Self::UnknownScope => "Choose read or full.",

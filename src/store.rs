@@ -14,6 +14,7 @@ mod connect;
 pub mod draft;
 mod failed_logins;
 pub mod files;
+mod groups;
 mod known_networks;
 mod links;
 mod lock;
@@ -27,6 +28,7 @@ mod postgres;
 mod rate_limits;
 mod redemptions;
 mod restore;
+mod roles;
 mod session_cache;
 mod sessions;
 mod sweep;
@@ -41,9 +43,10 @@ use sqlx::SqlitePool;
 
 pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
-    accounts::{RenameOutcome, UsernameChange},
+    accounts::{DeleteOutcome, RenameOutcome, UsernameChange},
     authority::{Authority, CheckedToken},
     failed_logins::{InheritFailures, LoginBackoff, LoginCounter, Reservation},
+    groups::{DeleteGroupOutcome, GroupRecord, RenameGroupOutcome},
     known_networks::known_network_key,
     links::{Decoy, EmailChangeRecord, Link, LinkKind, LinkRecord, NewLink},
     logins::{Counted, LoginCount, LoginRow, LoginTarget, unknown_network_key},
@@ -52,7 +55,8 @@ pub use self::{
     passwords::PasswordUpdate,
     rate_limits::{LimitedAction, RateLimit, Verdict},
     redemptions::{EmailChange, MoveEmailOutcome, Redemption, Squatter},
-    restore::{Prepared, Revocation, Revoked, Since, SinceAccount},
+    restore::{Prepared, Revocation, Revoked, Since, SinceAccount, SinceMembership, Withdrawn},
+    roles::{RoleChange, RoleOutcome},
     sessions::{ActiveSessions, LoginRecord, NewSession, Session, SessionCap, SessionRecord, SessionRow, SessionStart},
     sweep::{Cutoffs, Expired},
     url::{DatabaseUrl, PostgresLogin, UrlError},

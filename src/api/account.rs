@@ -7,7 +7,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Endpoint, Success, WrongPassword};
+use super::{Endpoint, LastAdmin, Success, WrongPassword};
 use crate::{
     domain::{
         account::Export,
@@ -141,7 +141,8 @@ async fn export(State(state): State<AppState>, proven: Proven) -> Result<Downloa
 
 /// Delete the account
 ///
-/// Deletes the account and all its data permanently. Every session ends. This can't be undone.
+/// Deletes the account and all its data permanently. Every session ends. This can't be undone. The last admin of the
+/// server can't be deleted.
 #[utoipa::path(
     post,
     path = "/api/accounts/delete/",
@@ -154,7 +155,7 @@ async fn delete_account(
     State(state): State<AppState>,
     proven: Proven,
     Body(username): Body<DeleteAccount>,
-) -> Result<LoggedOut, ApiError> {
+) -> Result<LoggedOut, ApiError<LastAdmin>> {
     state.service.delete_account(&proven, &username).await?;
     Ok(LoggedOut)
 }

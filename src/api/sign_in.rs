@@ -137,7 +137,8 @@ async fn me(principal: Principal) -> Response {
             let previous_login_at = previous_login_at.as_ref();
             Json(Me { account, expires_at, previous_login_at, scope: None }).into_response()
         }
-        Principal::Access(AccessToken { user, scope, expires_at, .. }) => {
+        Principal::Access(token) => {
+            let AccessToken { user, scope, expires_at, .. } = *token;
             let (account, expires_at) = (&user.into(), &expires_at.to_rfc3339());
             Json(Me { account, expires_at, previous_login_at: None, scope: Some(scope) }).into_response()
         }

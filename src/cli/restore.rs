@@ -18,7 +18,7 @@ use crate::{
         restore::{self, Report, RestoreOptions},
     },
     store::{
-        self, DatabaseUrl, Revoked,
+        self, DatabaseUrl, Revoked, SinceAccount, SinceMembership,
         backup::COPY,
         draft::is_own,
         files::{beside, resolve},
@@ -33,7 +33,8 @@ pub struct Restore {
     /// Keep the backup's personal access tokens. Those revoked since the backup become valid again
     #[arg(long)]
     keep_access_tokens: bool,
-    /// Keep accounts enabled that were disabled or deleted, or changed their email, since the backup
+    /// Keep accounts enabled that were disabled or deleted, or changed their email, since the backup. Keep roles and
+    /// members of groups that were removed since
     #[arg(long)]
     trust_backup: bool,
     #[arg(skip)]
@@ -149,6 +150,9 @@ fn summary(report: &Report, options: RestoreOptions) -> String {
         let _ = writeln!(text, "The previous database is kept as {}.", kept.join(", "));
     }
     text.push_str(&revoked_summary(&report.revoked, options));
+    if report.without_admin {
+        text.push_str("There is no enabled admin: make one with `vestibule operator role WHO admin`.\n");
+    }
     let Some(since) = &report.since else {
         text.push_str(
             "Changes since then are lost. They can't be listed, because no previous database could be read.\n",
@@ -156,17 +160,31 @@ fn summary(report: &Report, options: RestoreOptions) -> String {
         return text;
     };
     let _ = writeln!(text, "Accounts created since then (lost): {}.", since.made);
-    let (state, moved, claimed) = if options.trust_backup {
-        ("enabled again", "old email restored", "old password valid again")
+    let (state, moved, claimed, role, member) = if options.trust_backup {
+        ("enabled again", "old email restored", "old password valid again", "old role restored", "memberships restored")
     } else {
-        ("now disabled", "old email restored, now disabled", "now disabled")
+        (
+            "now disabled",
+            "old email restored, now disabled",
+            "now disabled",
+            "now without a role",
+            "memberships removed",
+        )
     };
+    let left = since.memberships.iter().map(|SinceMembership { user_id, username, .. }| SinceAccount {
+        id: user_id.clone(),
+        username: username.clone(),
+    });
+    let mut left: Vec<SinceAccount> = left.collect();
+    left.dedup();
     for (what, names) in [
         (format!("Accounts deleted since then ({state})"), &since.deleted),
         (format!("Accounts disabled since then ({state})"), &since.disabled),
         (format!("Accounts with a new email since then ({moved})"), &since.emails),
         (format!("Accounts claimed since then by the owner of their email ({claimed})"), &since.claimed),
         ("Accounts with a new username since then (old username restored)".to_owned(), &since.usernames),
+        (format!("Accounts that lost or changed their role since then ({role})"), &since.roles),
+        (format!("Accounts that left a group since then ({member})"), &left),
         ("Accounts with a new password since then (old password valid again)".to_owned(), &since.passwords),
     ] {
         if !names.is_empty() {

@@ -1,22 +1,18 @@
 //! `vestibule user …`: runs in this process, or in the server that has the database open.
 
-mod listing;
-
 use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Subcommand;
-use zeroize::Zeroizing;
 
-use super::output::{Failure, in_one_line, print_line, print_text};
-use crate::{
-    error::{AppError, Field, FieldProblem, Problem},
-    server::{config::Config, control, run},
-    service::admin::{Command, Reply, UserDetails},
-    store,
+use super::{
+    listing::{self, ListOptions},
+    output::{Failure, in_one_line, print_line, print_text},
+    target::{ask, execute, explain, read_password, require_database},
 };
-
-/// How many times a terminal prompts for a new password.
-const ATTEMPTS: u32 = 3;
+use crate::{
+    server::config::Config,
+    service::admin::{Command, Reply, UserDetails},
+};
 
 /// The subcommands of `user`.
 #[derive(Clone, Debug, Subcommand)]
@@ -28,8 +24,8 @@ pub enum UserCommand {
         /// The username; reserved names such as admin are allowed
         username: String,
     },
-    /// List accounts: username, creation date, last login, state, confirmed email, id, email
-    List(listing::ListOptions),
+    /// List accounts: username, creation date, last login, state, confirmed email, role, id, email
+    List(ListOptions),
     /// Show one account
     Show {
         /// Email, username or id
@@ -54,6 +50,9 @@ pub enum UserCommand {
     Disable {
         /// Email, username or id
         who: String,
+        /// Even if it is the last admin
+        #[arg(long)]
+        force: bool,
     },
     /// Enable a disabled account again
     Enable {
@@ -78,6 +77,9 @@ pub enum UserCommand {
         /// Skip the confirmation
         #[arg(long)]
         yes: bool,
+        /// Even if it is the last admin
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -92,7 +94,7 @@ impl UserCommand {
             Self::Show { who, json } => return print_text(&listing::details(&show(config, who).await?, json)?),
             _ => {}
         }
-        let (command, done, reply) = self.execute_command(config).await?;
+        let (command, done, reply) = execute(config, async || self.clone().command(config).await).await?;
         match reply {
             Reply::Added { account } => {
                 print_line(&format!("The account {} <{}> {done}.", account.username, account.email))
@@ -110,42 +112,26 @@ impl UserCommand {
         }
     }
 
-    /// Runs the command. At a terminal, prompts again if the new password is rejected.
-    async fn execute_command(self, config: &Config) -> Result<(Command, &'static str, Reply), Failure> {
-        let at_terminal = std::io::stdin().is_terminal();
-        for _ in 1..ATTEMPTS {
-            let (command, done) = self.clone().command(config).await?;
-            let reply = ask(config, &command).await?;
-            if !(at_terminal && is_password_problem(&reply)) {
-                return Ok((command, done, reply));
-            }
-            explain(reply).print();
-        }
-        let (command, done) = self.command(config).await?;
-        let reply = ask(config, &command).await?;
-        Ok((command, done, reply))
-    }
-
     /// Builds the command for the service, and the words that report its success. All prompts come first, so that the
     /// database isn't blocked while the operator thinks of a password.
     async fn command(self, config: &Config) -> Result<(Command, &'static str), Failure> {
         Ok(match self {
             Self::Add { email, username } => {
-                (Command::Add { email, username, password: read_password()?.to_string() }, "was created")
+                (Command::Add { email, username, password: read_password()?.to_string(), role: None }, "was created")
             }
             Self::SetPassword { who } => {
                 (Command::SetPassword { who, password: read_password()?.to_string() }, "has a new password")
             }
-            Self::Delete { who, yes } => {
+            Self::Delete { who, yes, force } => {
                 let account = show(config, who).await?.line.account;
                 if !yes {
                     confirm_deletion(&account.username, &account.email)?;
                 }
-                (Command::Delete { who: account.id }, "was deleted")
+                (Command::Delete { who: account.id, force }, "was deleted")
             }
             Self::Rename { who, username } => (Command::Rename { who, username }, "was renamed to"),
             Self::Confirm { who } => (Command::Confirm { who }, "has a confirmed email now"),
-            Self::Disable { who } => (Command::Disable { who }, "is disabled"),
+            Self::Disable { who, force } => (Command::Disable { who, force }, "is disabled"),
             Self::Enable { who } => (Command::Enable { who }, "is enabled"),
             Self::RevokeSessions { who } => (Command::RevokeSessions { who }, "is logged out everywhere"),
             Self::List(_) | Self::Show { .. } => {
@@ -155,55 +141,11 @@ impl UserCommand {
     }
 }
 
-fn is_password_problem(reply: &Reply) -> bool {
-    let Reply::Refused { error: AppError::Invalid(problems) } = reply else { return false };
-    problems.iter().all(|problem| problem.field == Field::Password)
-}
-
-/// Prevents a command in the wrong folder from creating a database there.
-fn require_database(config: &Config) -> Result<(), Failure> {
-    let missing = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)));
-    let Some(file) = missing else { return Ok(()) };
-    let folder = std::env::current_dir().unwrap_or_default();
-    Err(Failure::Message(format!(
-        "there is no {} in {}: pass the server's folder with -C FOLDER and its configuration with --config and --env-file, or \
-         set database.url",
-        file.display(),
-        folder.display()
-    )))
-}
-
 async fn show(config: &Config, who: String) -> Result<UserDetails, Failure> {
     match ask(config, &Command::Show { who }).await? {
         Reply::User { details } => Ok(*details),
         other => Err(explain(other)),
     }
-}
-
-fn explain(reply: Reply) -> Failure {
-    Failure::Message(match reply {
-        Reply::NoSuchUser => {
-            "there is no account with this email, username or id; see `vestibule user list`".to_owned()
-        }
-        Reply::Refused { error: AppError::Invalid(problems) } => {
-            let lines = problems.iter().map(|FieldProblem { field, problem }| match problem {
-                Problem::Missing => format!("the {} is empty; enter one.", field.name()),
-                problem => format!("{}: {problem}", field.name()),
-            });
-            lines.collect::<Vec<_>>().join(" ")
-        }
-        Reply::Refused { error: AppError::Taken } => "an account with this email or username already exists".to_owned(),
-        Reply::Refused { error } => error.to_string(),
-        _ => "the server sent an unexpected reply; check that it has the same version as this program".to_owned(),
-    })
-}
-
-/// Sends one command.
-async fn ask(config: &Config, command: &Command) -> Result<Reply, Failure> {
-    let operator = Operator::open(config).await?;
-    let reply = operator.ask(command).await;
-    operator.close().await;
-    Ok(reply?)
 }
 
 /// Requires the username as a confirmation before an account is deleted.
@@ -220,75 +162,4 @@ fn confirm_deletion(username: &str, email: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Message(format!("nothing was deleted: type the username {shown}, or use --yes")))
-}
-
-/// Where commands are executed.
-enum Operator {
-    /// This process: it has the database open.
-    Here(Box<run::Parts>),
-    /// The server behind this socket.
-    There(std::path::PathBuf),
-}
-
-impl Operator {
-    async fn open(config: &Config) -> Result<Self, String> {
-        match run::build(config).await {
-            Ok(parts) => Ok(Self::Here(Box::new(parts))),
-            Err(run::Error::Store(store::Error::InUse(path))) => Ok(Self::There(control::socket_of(&path))),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    async fn ask(&self, command: &Command) -> Result<Reply, String> {
-        match self {
-            Self::Here(parts) => Ok(parts.service.run_admin_command(command.clone()).await),
-            Self::There(socket) => control::send(socket, command).await.map_err(|cause| {
-                format!(
-                    "another process has the database open and doesn't accept commands ({cause}); stop it and try again"
-                )
-            }),
-        }
-    }
-
-    async fn close(self) {
-        if let Self::Here(parts) = self {
-            parts.service.close().await;
-        }
-    }
-}
-
-/// On Ctrl-C, turns the terminal's echo on again and exits.
-fn restore_echo_on_interrupt() {
-    let Ok(before) = rustix::termios::tcgetattr(std::io::stdin()) else { return };
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            let now = rustix::termios::OptionalActions::Now;
-            let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &before);
-            drop(std::io::stderr().write_all(b"\n"));
-            std::process::exit(130);
-        }
-    });
-}
-
-/// Prompts twice at a terminal, without echo. Otherwise reads the first line of standard input. A password is never an
-/// argument, because other users of the machine could see it.
-fn read_password() -> Result<Zeroizing<String>, String> {
-    let unreadable = |cause: std::io::Error| format!("the password can't be read: {cause}");
-    if std::io::stdin().is_terminal() {
-        restore_echo_on_interrupt();
-        for _ in 0..ATTEMPTS {
-            let first = Zeroizing::new(rpassword::prompt_password("New password: ").map_err(unreadable)?);
-            let again = Zeroizing::new(rpassword::prompt_password("Repeat it: ").map_err(unreadable)?);
-            if first == again {
-                return Ok(first);
-            }
-            Failure::Message("the two passwords differ".to_owned()).print();
-        }
-        return Err("no password was set: type the same one twice".to_owned());
-    }
-    let mut line = Zeroizing::new(String::new());
-    std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
-    let length = line.trim_end_matches(['\n', '\r']).len();
-    line.truncate(length);
-    Ok(line)
 }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::role::Role;
 use crate::error::Advice;
 
 /// An account as its owner sees it.
@@ -20,6 +21,14 @@ pub struct Account {
     /// When the account was created, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
+    /// What the account may do as an operator of the server; absent for most accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ssr", schema(nullable = false))]
+    pub role: Option<Role>,
+    /// The names of the groups that the account belongs to, in alphabetical order.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(required))]
+    pub groups: Vec<String>,
 }
 
 /// An export of all data that is stored about a user.

@@ -18,7 +18,7 @@ impl TokenName {
             return Err(Problem::Missing);
         }
         if name.chars().count() > MAX_CHARS {
-            return Err(Problem::TokenNameTooLong);
+            return Err(Problem::NameTooLong);
         }
         if name.chars().any(|c| c.is_control() || is_format(c)) {
             return Err(Problem::TokenNameCharacter);
@@ -34,7 +34,7 @@ impl TokenName {
 }
 
 /// Unicode's bidirectional controls and the characters that it ignores by default (UAX #44).
-const fn is_format(c: char) -> bool {
+pub(super) const fn is_format(c: char) -> bool {
     matches!(
         c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -51,7 +51,7 @@ mod tests {
     fn a_token_name_is_one_line_of_plain_text() {
         assert_eq!(TokenName::parse("  Backup on the NAS ").map(|name| name.0), Ok("Backup on the NAS".to_owned()));
         assert!(TokenName::parse(&"ä".repeat(64)).is_ok());
-        assert_eq!(TokenName::parse(&"ä".repeat(65)), Err(Problem::TokenNameTooLong));
+        assert_eq!(TokenName::parse(&"ä".repeat(65)), Err(Problem::NameTooLong));
         assert_eq!(TokenName::parse(" \t"), Err(Problem::Missing));
         for hostile in ["a\nb", "a\0b", "a\u{202e}b", "a\u{200b}b", "a\u{feff}b", "\u{1b}[2J"] {
             assert_eq!(TokenName::parse(hostile), Err(Problem::TokenNameCharacter), "{hostile:?}");

@@ -25,8 +25,8 @@ use crate::{
     store::files::beside,
 };
 
-/// The maximum length of a line, in bytes. A full list of accounts is far shorter.
-const LONGEST: u64 = 1024 * 1024;
+/// The maximum length of a line, in bytes. A full list of accounts in many groups is shorter.
+const LONGEST: u64 = 64 * 1024 * 1024;
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 

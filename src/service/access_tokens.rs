@@ -44,7 +44,7 @@ pub enum Principal {
     /// A session token.
     Session(Arc<Session>),
     /// A personal access token.
-    Access(AccessToken),
+    Access(Box<AccessToken>),
 }
 
 impl Principal {
@@ -61,7 +61,8 @@ impl Principal {
     pub(super) fn checked_token(&self) -> CheckedToken {
         match self {
             Self::Session(session) => reauth::checked_token(session),
-            Self::Access(AccessToken { user, id, token_hash, .. }) => {
+            Self::Access(token) => {
+                let AccessToken { user, id, token_hash, .. } = &**token;
                 CheckedToken { user: user.id.clone(), id: id.clone(), token_hash: *token_hash }
             }
         }
@@ -84,7 +85,7 @@ impl Service {
     /// Authenticates a bearer token of either kind, for operations that only read.
     pub async fn authenticate_any(&self, token: &Token) -> Result<Principal, Error> {
         match token.kind() {
-            TokenKind::Personal => Ok(Principal::Access(Box::pin(self.access(token)).await?)),
+            TokenKind::Personal => Ok(Principal::Access(Box::new(Box::pin(self.access(token)).await?))),
             TokenKind::Session | TokenKind::Link => Ok(Principal::Session(self.authenticate(token).await?)),
         }
     }
@@ -95,7 +96,7 @@ impl Service {
     /// Operations that require the password need a session instead: [`Service::require_reauth`].
     pub async fn authenticate_for_write(&self, token: &Token) -> Result<Writer, Error> {
         match self.authenticate_any(token).await? {
-            Principal::Access(AccessToken { scope: TokenScope::Read, .. }) => Err(AppError::ReadOnly.into()),
+            Principal::Access(token) if token.scope == TokenScope::Read => Err(AppError::ReadOnly.into()),
             principal => Ok(Writer(principal)),
         }
     }

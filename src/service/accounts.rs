@@ -10,7 +10,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{ActiveSessions, Authority, LinkRecord, MailRecord, RateLimit, RenameOutcome, User},
+    store::{ActiveSessions, Authority, DeleteOutcome, LinkRecord, MailRecord, RateLimit, RenameOutcome, User},
 };
 
 /// Limit on username changes per address, because each attempt reveals whether a name is taken.
@@ -71,7 +71,8 @@ impl Service {
     }
 
     /// Deletes the account with all its data. `typed` must be its username, to prevent a deletion by mistake. Otherwise
-    /// [`AppError::Invalid`] is returned.
+    /// [`AppError::Invalid`] is returned. Returns [`AppError::LastAdmin`] if the server would have no enabled admin any
+    /// more.
     pub async fn delete_account(&self, proven: &Proven, typed: &str) -> Result<(), Error> {
         let user = &proven.session().user;
         let own = Username::parse(&user.username);
@@ -79,10 +80,11 @@ impl Service {
             return Err(Error::invalid(Field::Username, Problem::UsernameMismatch));
         }
         let inherit = self.rate_limits.release_username(user);
-        self.store
-            .delete_user(Authority::Owner(proven.checked_token()), inherit)
-            .await?
-            .ok_or(AppError::SessionEnded)?;
+        match self.store.delete_user(Authority::Owner(proven.checked_token()), false, inherit).await? {
+            DeleteOutcome::Done => {}
+            DeleteOutcome::LastAdmin => return Err(AppError::LastAdmin.into()),
+            DeleteOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
+        }
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }

@@ -4,18 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
-use super::{Error, Service};
+use super::{Error, Service, groups::GroupLine};
 use crate::{
     domain::{
         account::Account,
         identifier::Identifier,
         password::Password,
         requests::Registration,
+        role::Role,
         time::{CLOCK_TOLERANCE, Timestamp},
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{ActiveSessions, Authority, ListedUser, RenameOutcome, User},
+    store::{ActiveSessions, Authority, DeleteGroupOutcome, DeleteOutcome, ListedUser, RenameOutcome, User},
 };
 
 /// Accounts per [`Command::List`].
@@ -23,20 +24,35 @@ const PAGE: u32 = 500;
 
 /// An operator's command. The command line sends it to the server that has the database open.
 ///
-/// `who` is an email, a username or an identifier.
+/// `who` is an email, a username or an identifier. With `force`, a command may leave the server without an enabled
+/// admin.
 #[derive(Clone, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields' names and the comment above describe them")]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// Create an account.
-    Add { email: String, username: String, password: String },
+    Add {
+        email: String,
+        username: String,
+        password: String,
+        #[serde(default)]
+        role: Option<Role>,
+    },
     /// List at most 500 accounts in the order of their creation.
     List {
         /// The last identifier of the previous page, or an empty text.
         after: String,
     },
+    /// List all accounts with a role.
+    ListOperators,
+    /// Change an account's role, or take it away, and end its sessions.
+    SetRole { who: String, role: Option<Role>, force: bool },
     /// Disable an account and end its sessions.
-    Disable { who: String },
+    Disable {
+        who: String,
+        #[serde(default)]
+        force: bool,
+    },
     /// Enable an account again.
     Enable { who: String },
     /// Set a password and end all sessions.
@@ -50,7 +66,38 @@ pub enum Command {
     /// Mark an account's email as confirmed.
     Confirm { who: String },
     /// Delete an account with all its data.
-    Delete { who: String },
+    Delete {
+        who: String,
+        #[serde(default)]
+        force: bool,
+    },
+    /// Manage groups.
+    Group { action: GroupAction },
+}
+
+/// An operator's command about groups. `who` is an email, a username or an identifier.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields' names and the comment above describe them")]
+pub enum GroupAction {
+    /// Create a group.
+    Add { name: String },
+    /// List all groups.
+    List,
+    /// Change a group's name.
+    Rename { name: String, new: String },
+    /// Delete a group. With `force`, even if it has members.
+    Delete { name: String, force: bool },
+    /// List at most 500 members of a group in the order of their creation.
+    ListMembers {
+        name: String,
+        /// The last identifier of the previous page, or an empty text.
+        after: String,
+    },
+    /// Add an account to a group.
+    Join { name: String, who: String },
+    /// Remove an account from a group.
+    Leave { name: String, who: String },
 }
 
 impl Command {
@@ -59,6 +106,8 @@ impl Command {
         match self {
             Self::Add { .. } => "add",
             Self::List { .. } => "list",
+            Self::ListOperators => "list-operators",
+            Self::SetRole { .. } => "set-role",
             Self::Disable { .. } => "disable",
             Self::Enable { .. } => "enable",
             Self::SetPassword { .. } => "set-password",
@@ -67,6 +116,7 @@ impl Command {
             Self::Rename { .. } => "rename",
             Self::Confirm { .. } => "confirm",
             Self::Delete { .. } => "delete",
+            Self::Group { .. } => "group",
         }
     }
 }
@@ -96,6 +146,19 @@ pub enum Reply {
         new: String,
     },
     NoSuchUser,
+    /// A group was created, renamed or deleted.
+    Group {
+        name: String,
+    },
+    Groups {
+        /// By name.
+        groups: Vec<GroupLine>,
+    },
+    NoSuchGroup,
+    /// The group has this many members and was not deleted.
+    GroupNotEmpty {
+        members: i64,
+    },
     Refused {
         error: AppError,
     },
@@ -136,22 +199,32 @@ impl Service {
 
     async fn try_administer(&self, command: Command) -> Result<Reply, Error> {
         let who = match &command {
-            Command::Add { email, username, password } => {
+            Command::Add { email, username, password, role } => {
                 let new = Registration::by_operator(email, username, password);
-                return Ok(Reply::Added { account: self.add_account(new).await? });
+                let user = self.add_account(new).await?;
+                if role.is_some() {
+                    self.set_role(&user, *role, false).await?;
+                }
+                return Ok(Reply::Added { account: User { role: *role, ..user }.into() });
+            }
+            Command::ListOperators => {
+                let users = self.store.list_operators().await?;
+                return Ok(Reply::Users { users: users.into_iter().map(Into::into).collect() });
             }
             Command::List { after } => {
                 let users = self.store.list_users(after, PAGE).await?;
                 return Ok(Reply::Users { users: users.into_iter().map(Into::into).collect() });
             }
-            Command::Disable { who }
+            Command::SetRole { who, .. }
+            | Command::Disable { who, .. }
             | Command::Enable { who }
             | Command::SetPassword { who, .. }
             | Command::RevokeSessions { who }
             | Command::Show { who }
             | Command::Rename { who, .. }
             | Command::Confirm { who }
-            | Command::Delete { who } => who,
+            | Command::Delete { who, .. } => who,
+            Command::Group { action } => return self.manage_groups(action).await,
         };
         let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
         if let Command::Show { .. } = command {
@@ -165,11 +238,41 @@ impl Service {
         })
     }
 
+    async fn manage_groups(&self, action: &GroupAction) -> Result<Reply, Error> {
+        let group = |name: Option<String>| name.map_or(Reply::NoSuchGroup, |name| Reply::Group { name });
+        let (joins, name, who) = match action {
+            GroupAction::Add { name } => return Ok(group(Some(self.add_group(name).await?))),
+            GroupAction::List => return Ok(Reply::Groups { groups: self.list_groups().await? }),
+            GroupAction::Rename { name, new } => return Ok(group(self.rename_group(name, new).await?)),
+            GroupAction::Delete { name, force } => {
+                return Ok(match self.delete_group(name, *force).await? {
+                    DeleteGroupOutcome::Done(name) => group(Some(name)),
+                    DeleteGroupOutcome::NotEmpty(members) => Reply::GroupNotEmpty { members },
+                    DeleteGroupOutcome::Missing => Reply::NoSuchGroup,
+                });
+            }
+            GroupAction::ListMembers { name, after } => {
+                let members = self.list_members(name, after, PAGE).await?;
+                let users = |users: Vec<ListedUser>| users.into_iter().map(Into::into).collect();
+                return Ok(members.map_or(Reply::NoSuchGroup, |members| Reply::Users { users: users(members) }));
+            }
+            GroupAction::Join { name, who } => (true, name, who),
+            GroupAction::Leave { name, who } => (false, name, who),
+        };
+        let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
+        let exists = if joins { self.join_group(name, &user).await? } else { self.leave_group(name, &user).await? };
+        Ok(if exists { Reply::Done { username: user.username, sessions: 0 } } else { Reply::NoSuchGroup })
+    }
+
     /// Runs a command that changes one account. Returns how many sessions it ended.
     async fn change_by_operator(&self, command: &Command, user: &User) -> Result<u64, Error> {
         let now = self.clock.now();
         match command {
-            Command::Disable { .. } => Ok(self.store.disable_user(&user.id, now).await?),
+            Command::SetRole { role, force, .. } => self.set_role(user, *role, *force).await,
+            Command::Disable { force, .. } => {
+                let disabled = self.store.disable_user(&user.id, *force, now).await?;
+                Ok(disabled.ok_or(AppError::LastAdmin)?)
+            }
             Command::Enable { .. } => {
                 self.store.enable_user(&user.id, now).await?;
                 self.clear_failures(user).await.map(|()| 0)
@@ -177,10 +280,13 @@ impl Service {
             Command::SetPassword { password, .. } => self.set_password(user, password).await,
             Command::Rename { username, .. } => self.rename_by_operator(user, username).await.map(|()| 0),
             Command::Confirm { .. } => Ok(self.store.confirm_email(&user.id, now).await.map(|()| 0)?),
-            Command::Delete { .. } => {
+            Command::Delete { force, .. } => {
                 let sessions = self.details(user.clone()).await?.sessions;
                 let operator = Authority::Operator { user: user.id.clone() };
-                self.store.delete_user(operator, self.rate_limits.release_username(user)).await?;
+                let left = self.rate_limits.release_username(user);
+                if self.store.delete_user(operator, *force, left).await? == DeleteOutcome::LastAdmin {
+                    return Err(AppError::LastAdmin.into());
+                }
                 Ok(u64::try_from(sessions).unwrap_or(u64::MAX))
             }
             _ => Ok(self.store.end_sessions_of(&user.id).await?),
@@ -253,16 +359,19 @@ mod tests {
     fn a_command_has_one_name_on_the_wire_and_in_the_log() {
         let (who, password) = ("ann".to_owned(), "x".to_owned());
         let commands = [
-            Command::Add { email: who.clone(), username: who.clone(), password: password.clone() },
+            Command::Add { email: who.clone(), username: who.clone(), password: password.clone(), role: None },
             Command::List { after: String::new() },
-            Command::Disable { who: who.clone() },
+            Command::ListOperators,
+            Command::SetRole { who: who.clone(), role: None, force: false },
+            Command::Disable { who: who.clone(), force: false },
             Command::Enable { who: who.clone() },
             Command::SetPassword { who: who.clone(), password },
             Command::RevokeSessions { who: who.clone() },
             Command::Show { who: who.clone() },
             Command::Rename { who: who.clone(), username: who.clone() },
             Command::Confirm { who: who.clone() },
-            Command::Delete { who },
+            Command::Delete { who, force: false },
+            Command::Group { action: GroupAction::List },
         ];
         for command in commands {
             let wire = serde_json::to_value(&command).expect("JSON");

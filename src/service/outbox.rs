@@ -21,6 +21,7 @@ use super::{
     rate_limits::AddressLimit,
 };
 use crate::{
+    domain::time::Timestamp,
     error::AppError,
     store::{CheckedToken, MailKind, NewMail, RateLimit, Store},
 };
@@ -64,13 +65,21 @@ impl Outbox {
 
     /// Creates a mail that is due now.
     pub(super) fn new_mail(&self, kind: MailKind) -> NewMail {
-        let now = self.clock.now();
+        self.new_mail_at(kind, self.clock.now())
+    }
+
+    fn new_mail_at(&self, kind: MailKind, now: Timestamp) -> NewMail {
         NewMail { id: new_id(&*self.entropy, now), kind, created_at: now, due_at: now }
     }
 
     /// Creates a mail, or `None` if mail is off.
     pub(super) fn notice(&self, kind: MailKind) -> Option<NewMail> {
-        (self.policy != MailPolicy::Off).then(|| self.new_mail(kind))
+        self.notice_at(kind, self.clock.now())
+    }
+
+    /// Creates a mail that is due at a time, or `None` if mail is off.
+    pub(super) fn notice_at(&self, kind: MailKind, now: Timestamp) -> Option<NewMail> {
+        (self.policy != MailPolicy::Off).then(|| self.new_mail_at(kind, now))
     }
 
     /// Queues a mail to an address, whether or not it has an account.

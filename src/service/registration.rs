@@ -90,8 +90,8 @@ impl Service {
     }
 
     /// Creates an account for the operator, with a confirmed email.
-    pub(super) async fn add_account(&self, registration: Registration) -> Result<Account, Error> {
-        Ok(Box::pin(self.create_account(None, registration)).await?.user.into())
+    pub(super) async fn add_account(&self, registration: Registration) -> Result<User, Error> {
+        Ok(Box::pin(self.create_account(None, registration)).await?.user)
     }
 
     /// Creates an account. Without a caller it is the operator's, and no rate limit applies.
@@ -112,6 +112,8 @@ impl Service {
             disabled_at: None,
             // The operator vouches for the email.
             email_verified_at: caller.is_none().then_some(now),
+            role: None,
+            groups: Vec::new(),
         };
         let new = NewUser {
             id: user.id.clone(),

@@ -11,8 +11,8 @@ use super::{
     entropy::{Entropy, nonce},
 };
 use crate::{
-    domain::time::Timestamp,
-    store::{Error, Prepared, Revocation, Revoked, Since, SinceAccount, Store},
+    domain::{role::Role, time::Timestamp},
+    store::{Error, Prepared, Revocation, Revoked, Since, Store, User, Withdrawn},
 };
 
 /// Queued mail older than this is deleted, because most of it was sent after the backup.
@@ -38,6 +38,8 @@ pub struct Report {
     pub newest: Option<String>,
     /// What was revoked.
     pub revoked: Revoked,
+    /// Whether there are operators, but no enabled admin.
+    pub without_admin: bool,
     /// What has changed since the backup, if the previous database could be read.
     pub since: Option<Since>,
 }
@@ -56,33 +58,40 @@ pub async fn restore(
     let prepared = Prepared::new(database, &source, nonce(entropy)).await?;
     let newest = prepared.store.newest().await?.map(Timestamp::in_words);
     let since = prepared.since().await;
-    let closed: Vec<SinceAccount> = match &since {
-        Some(since) if !options.trust_backup => {
-            [&since.deleted, &since.disabled, &since.emails, &since.claimed].into_iter().flatten().cloned().collect()
-        }
-        _ => Vec::new(),
+    let withdrawn = match &since {
+        Some(since) if !options.trust_backup => Withdrawn {
+            accounts: [&since.deleted, &since.disabled, &since.emails, &since.claimed].into_iter().flatten().collect(),
+            roles: &since.roles,
+            memberships: &since.memberships,
+        },
+        _ => Withdrawn::default(),
     };
     let keep_links = since.as_ref().map_or(&[][..], |since| &since.undo_links);
-    let revoked = revoke(&prepared.store, options, now, (&closed, keep_links)).await?;
+    let revoked = revoke(&prepared.store, options, now, (withdrawn, keep_links)).await?;
+    let operators = prepared.store.list_operators().await?;
+    let is_admin = |user: &User| user.role == Some(Role::Admin) && user.disabled_at.is_none();
+    let lost_roles = since.as_ref().is_some_and(|since| !since.roles.is_empty());
+    let without_admin =
+        (lost_roles || !operators.is_empty()) && !operators.iter().any(|operator| is_admin(&operator.user));
     let kept = prepared.put_in_place(now).await?;
-    Ok(Report { database: database.to_owned(), kept, newest, revoked, since })
+    Ok(Report { database: database.to_owned(), kept, newest, revoked, without_admin, since })
 }
 
 async fn revoke(
     store: &Store,
     options: RestoreOptions,
     now: Timestamp,
-    (disable, keep_links): (&[SinceAccount], &[Vec<u8>]),
+    (withdrawn, keep_links): (Withdrawn<'_>, &[Vec<u8>]),
 ) -> Result<Revoked, Error> {
     let mails_before = now.minus(MAX_MAIL_AGE);
     let keep_access_tokens = options.keep_access_tokens;
-    store.revoke_after_restore(Revocation { now, mails_before, keep_access_tokens, disable, keep_links }).await
+    store.revoke_after_restore(Revocation { now, mails_before, keep_access_tokens, withdrawn, keep_links }).await
 }
 
 impl Service {
     /// Revokes what was restored by other means than [`restore`].
     pub async fn revoke_after_restore(&self, options: RestoreOptions) -> Result<Revoked, Error> {
-        let revoked = revoke(&self.store, options, self.clock.now(), (&[], &[])).await?;
+        let revoked = revoke(&self.store, options, self.clock.now(), (Withdrawn::default(), &[])).await?;
         self.store.raise_use_count().await?;
         Ok(revoked)
     }

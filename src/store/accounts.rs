@@ -5,6 +5,7 @@ use super::{
     authority::lock_authorized,
     begin::{DURABLE, uncancelled},
     failed_logins::{forget_counts, inherit_failures},
+    roles::is_last_admin,
     tx::{Tx, values},
     users::is_name_taken,
 };
@@ -28,6 +29,17 @@ pub enum RenameOutcome {
     Done,
     /// Another account has the username.
     Taken,
+    /// The requesting session has ended.
+    SessionEnded,
+}
+
+/// The result of deleting an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteOutcome {
+    /// The account was deleted.
+    Done,
+    /// The account is the last admin.
+    LastAdmin,
     /// The requesting session has ended.
     SessionEnded,
 }
@@ -67,21 +79,29 @@ impl Store {
     }
 
     /// Deletes an account with its sessions and counters, for its owner or the operator. Its email and username
-    /// become available again. Strangers' failures remain with its email, and with its username (`left`). Returns
-    /// `None`, and changes nothing, if the requesting session has ended.
-    pub async fn delete_user(&self, authority: Authority, left: InheritFailures) -> Result<Option<()>, Error> {
+    /// become available again. Strangers' failures remain with its email, and with its username (`left`). The last
+    /// admin is only deleted with `force`.
+    pub async fn delete_user(
+        &self,
+        authority: Authority,
+        force: bool,
+        left: InheritFailures,
+    ) -> Result<DeleteOutcome, Error> {
         let store = self.clone();
         uncancelled(Box::pin(async move {
             let deleted = store.write(DURABLE, async |tx| {
                 let user = authority.user();
-                let active = lock_authorized(tx, &authority).await?;
-                if active {
-                    let sql = "DELETE FROM mails WHERE user_id IS NULL \
-                               AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
-                    tx.execute(sql, values![user]).await?;
-                    delete_account(tx, user, &left).await?;
+                if !lock_authorized(tx, &authority).await? {
+                    return Ok(DeleteOutcome::SessionEnded);
                 }
-                Ok(active.then_some(()))
+                if !force && is_last_admin(tx, user).await? {
+                    return Ok(DeleteOutcome::LastAdmin);
+                }
+                let sql = "DELETE FROM mails WHERE user_id IS NULL \
+                           AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
+                tx.execute(sql, values![user]).await?;
+                delete_account(tx, user, &left).await?;
+                Ok(DeleteOutcome::Done)
             });
             let deleted = deleted.await?;
             store.empty_log().await;

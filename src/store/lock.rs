@@ -5,6 +5,9 @@ use super::{
     tx::{Conn, Tx, values},
 };
 
+/// The number is arbitrary, but no other program should use it.
+const LOCK_ADMINS: &str = "SELECT pg_advisory_xact_lock(8517390553)";
+
 macro_rules! touch_statements {
     ($skip_locked:literal) => {
         [
@@ -35,6 +38,23 @@ impl Tx<'_> {
                 self.execute("SELECT id FROM users WHERE id = $1 FOR UPDATE", values![user]).await.map(drop)
             }
         }
+    }
+
+    /// Waits until no other transaction removes an enabled admin.
+    pub async fn lock_admins(&mut self) -> Result<(), Error> {
+        match self.conn {
+            Conn::Sqlite(_) => Ok(()),
+            Conn::Postgres { .. } => self.execute(LOCK_ADMINS, &[]).await.map(drop),
+        }
+    }
+
+    /// Finds a group by the key of its name and locks it, so that nobody joins it while it is deleted. Returns its id.
+    pub async fn lock_group(&mut self, key: &str) -> Result<Option<String>, Error> {
+        let sql = match self.conn {
+            Conn::Sqlite(_) => "SELECT id FROM groups WHERE name_key = $1",
+            Conn::Postgres { .. } => "SELECT id FROM groups WHERE name_key = $1 FOR UPDATE",
+        };
+        Ok(self.fetch_optional(sql, values![key]).await?.map(|(id,)| id))
     }
 
     /// Notes that rows were deleted whose bytes must not remain in the file. Only SQLite leaves such bytes, which

@@ -43,7 +43,7 @@ pub enum LoginCount {
     /// An address or network is rate-limited, by its index in the list, for this long. The account was not counted.
     AddressLimited(usize, Duration),
     /// The addresses are within their limits.
-    Counted(Counted),
+    Counted(Box<Counted>),
 }
 
 /// A login that was counted for its addresses.
@@ -174,7 +174,7 @@ impl Store {
             if !in_line(&counted.counter.key) {
                 counted.reservation = reserve(conn, &counted.counter.key, rule, now).await?;
             }
-            Ok(LoginCount::Counted(counted))
+            Ok(LoginCount::Counted(Box::new(counted)))
         })
         .await
     }

@@ -34,6 +34,10 @@ pub enum MailKind {
     EmailChanged,
     /// Notifies the address that was replaced when a change of email was undone.
     EmailUndone,
+    /// Notifies the owner of an account of its new role, or that its role was taken away.
+    RoleChanged,
+    /// Notifies an admin that another account became an admin. It is about that account.
+    AdminAdded,
 }
 
 impl MailKind {
@@ -45,8 +49,14 @@ impl MailKind {
 
     /// Security notices about an account. While the account is disabled, such mail stays queued until it is enabled
     /// again.
-    const WAITS_WHILE_DISABLED: [Self; 5] =
-        [Self::PasswordChanged, Self::PasswordReset, Self::AccessTokenCreated, Self::EmailChanged, Self::EmailUndone];
+    const WAITS_WHILE_DISABLED: [Self; 6] = [
+        Self::PasswordChanged,
+        Self::PasswordReset,
+        Self::AccessTokenCreated,
+        Self::EmailChanged,
+        Self::EmailUndone,
+        Self::RoleChanged,
+    ];
 
     /// Whether it stays queued while its account is disabled.
     #[must_use]
@@ -87,8 +97,10 @@ pub struct QueuedMail {
     /// A UUID, version 7.
     pub id: String,
     pub kind: MailKind,
-    /// The account that it is about, if known.
+    /// The account that it is about, if known. If it is about another account, the recipient.
     pub user_id: Option<String>,
+    /// The other account that it is about.
+    pub about_id: Option<String>,
     /// The recipient. Empty if the mail goes to the account's email.
     pub address: String,
     pub created_at: Timestamp,
@@ -101,6 +113,7 @@ struct MailRow {
     id: String,
     kind: String,
     user_id: Option<String>,
+    about_id: Option<String>,
     address: String,
     created_at: i64,
     attempts: i64,
@@ -119,28 +132,34 @@ pub(super) async fn enqueue_mail(
     tx.execute(sql, values).await.map(drop)
 }
 
+/// Adds a mail to one account about another to the queue.
+pub(super) async fn enqueue_mail_about(tx: &mut Tx<'_>, mail: &NewMail, to: &str, about: &str) -> Result<(), Error> {
+    enqueue_mail(tx, mail, Some(to), "").await?;
+    tx.execute("UPDATE mails SET about_id = $2 WHERE id = $1", values![&mail.id, about]).await.map(drop)
+}
+
 /// The longest delay before another attempt. A mail that seems to wait longer was delayed before the clock was put
 /// back, and is due.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
-/// The mail that is due first: $1 now, $2 the latest valid due time, $3 to $7 the kinds that wait while an account is
+/// The mail that is due first: $1 now, $2 the latest valid due time, $3 to $8 the kinds that wait while an account is
 /// disabled.
 macro_rules! due {
     () => {
         "SELECT id FROM mails WHERE (due_at <= $1 OR due_at > $2) \
-         AND NOT (kind IN ($3, $4, $5, $6, $7) \
+         AND NOT (kind IN ($3, $4, $5, $6, $7, $8) \
              AND EXISTS (SELECT 1 FROM users WHERE id = user_id AND disabled_at IS NOT NULL)) \
          ORDER BY due_at, id LIMIT 1"
     };
 }
 
-const _: () = assert!(MailKind::WAITS_WHILE_DISABLED.len() == 5, "`due!` has a parameter for each kind");
+const _: () = assert!(MailKind::WAITS_WHILE_DISABLED.len() == 6, "`due!` has a parameter for each kind");
 
-/// $1 to $7 as in `due!`, $8 the time until which no other worker claims the mail.
+/// $1 to $8 as in `due!`, $9 the time until which no other worker claims the mail.
 const CLAIM: &str = concat!(
-    "UPDATE mails SET due_at = $8, attempts = attempts + 1 WHERE (due_at <= $1 OR due_at > $2) AND id IN (",
+    "UPDATE mails SET due_at = $9, attempts = attempts + 1 WHERE (due_at <= $1 OR due_at > $2) AND id IN (",
     due!(),
-    ") RETURNING id, kind, user_id, address, created_at, attempts"
+    ") RETURNING id, kind, user_id, about_id, address, created_at, attempts"
 );
 
 /// The values for `due!`.
@@ -174,6 +193,7 @@ impl Store {
             id: row.id,
             kind,
             user_id: row.user_id,
+            about_id: row.about_id,
             address: row.address,
             created_at: Timestamp::from_millis(row.created_at),
             attempts: row.attempts,

@@ -29,10 +29,21 @@ pub struct Revocation<'a> {
     pub mails_before: Timestamp,
     /// Whether personal access tokens stay valid.
     pub keep_access_tokens: bool,
-    /// Accounts to disable.
-    pub disable: &'a [SinceAccount],
+    /// What the backup would restore although it was withdrawn since.
+    pub withdrawn: Withdrawn<'a>,
     /// The hashes of links that stay valid.
     pub keep_links: &'a [Vec<u8>],
+}
+
+/// What was withdrawn since a backup, and is withdrawn again.
+#[derive(Debug, Default)]
+pub struct Withdrawn<'a> {
+    /// Accounts to disable.
+    pub accounts: Vec<&'a SinceAccount>,
+    /// Accounts to take the role from.
+    pub roles: &'a [SinceAccount],
+    /// Accounts to remove from a group.
+    pub memberships: &'a [SinceMembership],
 }
 
 /// How many rows of each kind were removed.
@@ -55,6 +66,15 @@ pub struct SinceAccount {
     pub username: String,
 }
 
+/// An account that has left a group since the backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are columns of the tables")]
+pub struct SinceMembership {
+    pub group_id: String,
+    pub user_id: String,
+    pub username: String,
+}
+
 /// The relevant changes since a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
@@ -70,6 +90,10 @@ pub struct Since {
     pub claimed: Vec<SinceAccount>,
     /// Accounts with another username, listed by their username in the backup.
     pub usernames: Vec<SinceAccount>,
+    /// Accounts that have lost or changed their role.
+    pub roles: Vec<SinceAccount>,
+    /// Accounts that have left a group.
+    pub memberships: Vec<SinceMembership>,
     /// Accounts with another password.
     pub passwords: Vec<SinceAccount>,
     /// The hashes of valid links that undo a change of email. With them an owner recovers the account.
@@ -92,6 +116,13 @@ const UNDO_LINKS: &str = "SELECT b.token_hash FROM main.links b JOIN present.lin
     WHERE b.kind = 'undo_email'";
 const USERNAMES: &str = "SELECT b.id, b.username FROM main.users b JOIN present.users p ON p.id = b.id \
     WHERE b.username <> p.username ORDER BY b.username";
+const ROLES: &str = "SELECT b.id, b.username FROM main.users b LEFT JOIN present.users p ON p.id = b.id \
+    WHERE b.role IS NOT NULL AND b.role <> COALESCE(p.role, '') ORDER BY b.username";
+const MEMBERSHIPS: &str = "SELECT b.group_id, b.user_id, u.username FROM main.group_members b \
+    JOIN main.users u ON u.id = b.user_id WHERE (b.group_id, b.user_id) NOT IN \
+    (SELECT group_id, user_id FROM present.group_members) ORDER BY u.username";
+/// Whether the previous database has the tables of this version. One of an older version has no roles or groups.
+const HAS_GROUPS: &str = "SELECT COUNT(*) FROM present.sqlite_schema WHERE name = 'group_members'";
 const NEWEST: &str = "SELECT MAX(at) FROM (SELECT MAX(created_at) AS at FROM users UNION ALL \
     SELECT MAX(last_login_at) FROM users UNION ALL SELECT MAX(last_seen_at) FROM sessions) AS times";
 
@@ -146,6 +177,16 @@ impl Prepared {
                 let rows: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
                 lists.push(rows.into_iter().map(|(id, username)| SinceAccount { id, username }).collect());
             }
+            let has_groups: i64 = sqlx::query_scalar(HAS_GROUPS).fetch_one(&mut *connection).await?;
+            let (mut roles, mut memberships) = (Vec::new(), Vec::new());
+            if has_groups > 0 {
+                let rows: Vec<(String, String)> = sqlx::query_as(ROLES).fetch_all(&mut *connection).await?;
+                roles.extend(rows.into_iter().map(|(id, username)| SinceAccount { id, username }));
+                let rows: Vec<(String, String, String)> =
+                    sqlx::query_as(MEMBERSHIPS).fetch_all(&mut *connection).await?;
+                let left = |(group_id, user_id, username)| SinceMembership { group_id, user_id, username };
+                memberships.extend(rows.into_iter().map(left));
+            }
             let undo_links = sqlx::query_scalar(UNDO_LINKS).fetch_all(&mut *connection).await?;
             let mut lists = lists.into_iter();
             let mut next = || lists.next().unwrap_or_default();
@@ -157,6 +198,8 @@ impl Prepared {
                 claimed: next(),
                 usernames: next(),
                 passwords: next(),
+                roles,
+                memberships,
                 undo_links,
             })
         };
@@ -218,11 +261,18 @@ impl Store {
 
     /// Removes access that a restored database would make valid again, in one transaction.
     pub async fn revoke_after_restore(&self, revocation: Revocation<'_>) -> Result<Revoked, Error> {
-        let Revocation { now, mails_before, keep_access_tokens, disable, keep_links } = revocation;
+        let Revocation { now, mails_before, keep_access_tokens, withdrawn, keep_links } = revocation;
         self.write(DURABLE, async |tx| {
-            for account in disable {
+            for account in withdrawn.accounts {
                 let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
                 tx.execute(sql, values![&account.id, now]).await?;
+            }
+            for account in withdrawn.roles {
+                tx.execute("UPDATE users SET role = NULL WHERE id = $1", values![&account.id]).await?;
+            }
+            for SinceMembership { group_id, user_id, .. } in withdrawn.memberships {
+                let sql = "DELETE FROM group_members WHERE group_id = $1 AND user_id = $2";
+                tx.execute(sql, values![group_id, user_id]).await?;
             }
             let sessions = tx.execute("DELETE FROM sessions", &[]).await?;
             let mut links: Vec<Vec<u8>> = tx.fetch_column("SELECT token_hash FROM links", &[]).await?;

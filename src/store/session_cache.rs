@@ -31,6 +31,8 @@ pub enum Invalidate {
     Sessions(Vec<TokenHash>),
     /// All sessions of a user.
     User(String),
+    /// All sessions.
+    All,
 }
 
 /// Removes entries on drop, so that this also happens when the change fails half-way.
@@ -92,6 +94,7 @@ impl SessionCache {
         for what in what {
             match what {
                 Invalidate::Sessions(hashes) => hashes.iter().for_each(|hash| drop(entries.sessions.remove(hash))),
+                Invalidate::All => entries.sessions.clear(),
                 Invalidate::User(id) => entries.sessions.retain(|_, session| session.user.id != *id),
             }
         }
@@ -126,6 +129,8 @@ mod tests {
             created_at: at,
             disabled_at: None,
             email_verified_at: None,
+            role: None,
+            groups: Vec::new(),
         };
         Arc::new(Session {
             id: String::new(),
@@ -176,8 +181,10 @@ mod tests {
         cache.insert(hash(1), session("ann"), 0);
         cache.insert(hash(2), session("ann"), 0);
         cache.insert(hash(3), session("bob"), 0);
+        let left = |cache: &SessionCache| [1, 2, 3].map(|byte| cache.get(&hash(byte)).is_some());
         cache.invalidate(&[Invalidate::User("ann".to_owned())]);
-        let left = [1, 2, 3].map(|byte| cache.get(&hash(byte)).is_some());
-        assert_eq!(left, [false, false, true]);
+        assert_eq!(left(&cache), [false, false, true]);
+        cache.invalidate(&[Invalidate::All]);
+        assert_eq!(left(&cache), [false; 3]);
     }
 }

@@ -239,7 +239,7 @@ mod tests {
     use sqlx::{Connection as _, Executor as _, Row as _};
 
     use super::*;
-    use crate::store::{Authority, DATABASE_TIMEOUT, DatabaseUrl, InheritFailures, backup::open};
+    use crate::store::{Authority, DATABASE_TIMEOUT, DatabaseUrl, DeleteOutcome, InheritFailures, backup::open};
 
     /// Adds an account with this name.
     async fn add(store: &Store, name: &'static str) {
@@ -275,8 +275,8 @@ mod tests {
     async fn delete(store: &Store, name: &str) {
         let left = InheritFailures { from: String::new(), to: String::new(), since: Timestamp::from_millis(0) };
         let operator = Authority::Operator { user: name.to_owned() };
-        let deletion = Box::pin(store.delete_user(operator, left));
-        assert_eq!(now(deletion).await.expect("deleted"), Some(()));
+        let deletion = Box::pin(store.delete_user(operator, false, left));
+        assert_eq!(now(deletion).await.expect("deleted"), DeleteOutcome::Done);
     }
 
     fn log_len(database: &Path) -> u64 {

@@ -158,6 +158,11 @@ impl<'c> Tx<'c> {
         self.invalidate(Invalidate::User(user.to_owned()));
     }
 
+    /// Removes all sessions from the cache once the transaction has ended.
+    pub fn invalidate_all_sessions(&mut self) {
+        self.invalidate(Invalidate::All);
+    }
+
     fn invalidate(&mut self, what: Invalidate) {
         if let Some(invalidated) = &mut self.invalidated {
             invalidated.add(what);

@@ -6,9 +6,12 @@ use super::{
     begin::DURABLE,
     failed_logins::{forget_own_failures, inherit_failures},
     mail::enqueue_mail,
+    roles::is_last_admin,
     tx::{Conn, values},
 };
-use crate::domain::{account::Account, email::Email, identifier::Identifier, time::Timestamp, username::Username};
+use crate::domain::{
+    account::Account, email::Email, identifier::Identifier, role::Role, time::Timestamp, username::Username,
+};
 
 /// An account to create.
 #[derive(Debug)]
@@ -62,6 +65,10 @@ pub struct User {
     pub disabled_at: Option<Timestamp>,
     /// When the owner confirmed the email, if ever.
     pub email_verified_at: Option<Timestamp>,
+    /// `None` for all accounts but those of operators.
+    pub role: Option<Role>,
+    /// The names of its groups, in alphabetical order.
+    pub groups: Vec<String>,
 }
 
 impl From<User> for Account {
@@ -72,8 +79,17 @@ impl From<User> for Account {
             email_verified: user.email_verified_at.is_some(),
             username: user.username,
             created_at: user.created_at.to_rfc3339(),
+            role: user.role,
+            groups: user.groups,
         }
     }
+}
+
+/// The names of groups in alphabetical order. The name of a group contains no comma.
+fn split_names(names: &str) -> Vec<String> {
+    let mut names: Vec<String> = names.split(',').map(str::to_owned).collect();
+    names.sort_by_cached_key(|name| name.to_lowercase());
+    names
 }
 
 /// An account and its credential.
@@ -94,6 +110,8 @@ pub struct UserRow {
     created_at: i64,
     disabled_at: Option<i64>,
     email_verified_at: Option<i64>,
+    role: Option<String>,
+    groups: Option<String>,
 }
 
 impl From<UserRow> for User {
@@ -105,6 +123,9 @@ impl From<UserRow> for User {
             created_at: Timestamp::from_millis(row.created_at),
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             email_verified_at: row.email_verified_at.map(Timestamp::from_millis),
+            // A later version may know other roles. They have no rights here.
+            role: row.role.and_then(|name| Role::named(&name)),
+            groups: row.groups.as_deref().map(split_names).unwrap_or_default(),
         }
     }
 }
@@ -120,7 +141,7 @@ pub struct ListedUser {
 
 /// A row of `users` with the columns of [`ListedUser`].
 #[derive(Debug, sqlx::FromRow)]
-struct ListedRow {
+pub struct ListedRow {
     #[sqlx(flatten)]
     user: UserRow,
     last_login_at: Option<i64>,
@@ -150,7 +171,10 @@ impl From<CredentialRow> for Credential {
 macro_rules! select_users {
     ($columns:literal, $clauses:literal) => {
         concat!(
-            "SELECT users.id, users.email, users.username, users.created_at, users.disabled_at, users.email_verified_at",
+            "SELECT users.id, users.email, users.username, users.created_at, users.disabled_at, \
+             users.email_verified_at, users.role, \
+             (SELECT STRING_AGG(groups.name, ',') FROM group_members \
+              JOIN groups ON groups.id = group_members.group_id WHERE group_members.user_id = users.id) AS groups",
             $columns,
             " FROM users ",
             $clauses
@@ -232,6 +256,13 @@ impl Store {
         Ok(rows.into_iter().map(ListedUser::from).collect())
     }
 
+    /// Accounts with a role, in the order of their creation.
+    pub async fn list_operators(&self) -> Result<Vec<ListedUser>, Error> {
+        let sql = select_users!(", last_login_at", "WHERE role IS NOT NULL ORDER BY id");
+        let rows: Vec<ListedRow> = self.read(async |conn| conn.fetch_all(sql, &[]).await).await?;
+        Ok(rows.into_iter().map(ListedUser::from).collect())
+    }
+
     /// Replaces a hash with older parameters by a new one of the same password, unless the password was changed
     /// meanwhile (compare and swap).
     pub async fn renew_hash(&self, user: &str, old: &str, new: &str) -> Result<bool, Error> {
@@ -255,15 +286,19 @@ impl Store {
     }
 
     /// Disables an account, ends its sessions, revokes its personal access tokens and forgets its known networks, in
-    /// one transaction. Enabling it again restores none of them. Returns how many sessions ended.
-    pub async fn disable_user(&self, user: &str, now: Timestamp) -> Result<u64, Error> {
+    /// one transaction. Enabling it again restores none of them. Returns how many sessions ended. Returns `None`, and
+    /// changes nothing, if it is the last admin, unless with `force`.
+    pub async fn disable_user(&self, user: &str, force: bool, now: Timestamp) -> Result<Option<u64>, Error> {
         let user = user.to_owned();
         let disabled = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 tx.lock_user(&user).await?;
+                if !force && is_last_admin(tx, &user).await? {
+                    return Ok(None);
+                }
                 let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
                 tx.execute(sql, values![&user, now]).await?;
-                end_access(tx, &user).await
+                end_access(tx, &user).await.map(Some)
             })
         });
         disabled.await

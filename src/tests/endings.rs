@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use vestibule::{
     domain::{
         requests::{ChangePassword, NewAccessToken, Parse, PasswordChange, SetPassword},
+        role::Role,
         token::{Token, TokenKind},
         username::Username,
     },
@@ -55,7 +56,7 @@ fn change_to(new: &str) -> PasswordChange {
 }
 
 /// The operations that end the session `here`.
-const ENDINGS: [(&str, Operation<()>); 12] = [
+const ENDINGS: [(&str, Operation<()>); 13] = [
     ("logout", |service, scene| {
         Box::pin(async move { service.log_out(&service.authenticate_for_write(&scene.here).await?).await })
     }),
@@ -91,8 +92,17 @@ const ENDINGS: [(&str, Operation<()>); 12] = [
     ("the operator's revoking", |service, scene| {
         run_admin_command(service, Command::RevokeSessions { who: scene.name })
     }),
-    ("disabling", |service, scene| run_admin_command(service, Command::Disable { who: scene.name })),
-    ("the operator's deletion", |service, scene| run_admin_command(service, Command::Delete { who: scene.name })),
+    ("disabling", |service, scene| run_admin_command(service, Command::Disable { who: scene.name, force: false })),
+    ("the operator's deletion", |service, scene| {
+        run_admin_command(service, Command::Delete { who: scene.name, force: false })
+    }),
+    ("a role", |service, scene| {
+        Box::pin(async move {
+            run_admin_command(service.clone(), Command::Confirm { who: scene.name.clone() }).await?;
+            run_admin_command(service, Command::SetRole { who: scene.name, role: Some(Role::Admin), force: false })
+                .await
+        })
+    }),
     ("a login past the limit of sessions", |service, scene| {
         Box::pin(async move { service.log_in(&caller(), &scene.name, PASSWORD).await.map(drop) })
     }),

@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use sqlx::{Connection, SqliteConnection};
-use vestibule::store::{Authority, InheritFailures};
+use vestibule::store::{Authority, DeleteOutcome, InheritFailures};
 
 use crate::util::{App, Backend};
 
@@ -58,7 +58,7 @@ async fn delete(app: &App, name: &str) {
         since: app.now(),
     };
     let operator = Authority::Operator { user: id_of(name) };
-    assert_eq!(app.store.delete_user(operator, left).await.unwrap(), Some(()), "{name}");
+    assert_eq!(app.store.delete_user(operator, false, left).await.unwrap(), DeleteOutcome::Done, "{name}");
 }
 
 #[tokio::test]

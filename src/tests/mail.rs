@@ -120,7 +120,7 @@ impl App {
     }
 
     async fn disable(&self, who: &str) {
-        self.operate(Command::Disable { who: who.to_owned() }).await;
+        self.operate(Command::Disable { who: who.to_owned(), force: false }).await;
     }
 
     async fn enable(&self, who: &str) {

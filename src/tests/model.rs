@@ -232,7 +232,7 @@ impl Real {
 async fn operate(service: &Service, who: Person, command: Command) -> Outcome {
     let who = who.username();
     let command = match command {
-        Command::Disable => admin::Command::Disable { who },
+        Command::Disable => admin::Command::Disable { who, force: false },
         Command::Enable => admin::Command::Enable { who },
         Command::SetPassword(phrase) => admin::Command::SetPassword { who, password: phrase.text().to_owned() },
         Command::Revoke => admin::Command::RevokeSessions { who },

@@ -299,6 +299,8 @@ async fn a_restore_clears_every_table_that_grants_access_r107() {
         "account_throttles",
         "address_throttles",
         "decoy_links",
+        "group_members",
+        "groups",
         "known_networks",
         "mails",
         "server_facts",

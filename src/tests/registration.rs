@@ -53,7 +53,7 @@ fn account(email: &str, username: &str) -> Value {
 /// The operator adds an account.
 async fn add(app: &App, email: &str, username: &str) {
     let (email, username, password) = (email.to_owned(), username.to_owned(), PASSWORD.to_owned());
-    let reply = app.service.run_admin_command(Command::Add { email, username, password }).await;
+    let reply = app.service.run_admin_command(Command::Add { email, username, password, role: None }).await;
     assert!(matches!(reply, Reply::Added { .. }), "{reply:?}");
 }
 
@@ -113,13 +113,16 @@ async fn a_taken_email_and_a_taken_username_get_one_response_r1(app: App) {
 async fn extra_fields_are_never_applied_r5_r51(app: App) {
     let body = json!({
         "email": "ann@example.org", "username": "ann", "password": PASSWORD, "id": "1", "is_admin": true,
-        "is_active": false, "roles": ["admin"], "created_at": "1999-01-01T00:00:00Z", "disabled_at": 1,
+        "is_active": false, "roles": ["admin"], "role": "admin", "groups": ["admins"], "created_at": "1999-01-01T00:00:00Z", "disabled_at": 1,
         "email_verified": true, "password_hash": "x", "token": "vst_x",
     });
     app.post("api_register/", &body).await.assert_status(200);
     let me = app.user("ann").log_in().await.me().await;
     let keys: HashSet<&str> = me.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, HashSet::from(["id", "email", "email_verified", "username", "created_at", "expires_at"]));
+    assert_eq!(
+        keys,
+        HashSet::from(["id", "email", "email_verified", "username", "groups", "created_at", "expires_at"])
+    );
     assert_eq!(me["email_verified"], false);
     assert_eq!(me["created_at"], "2026-11-22T12:00:00Z");
     assert_eq!(me["expires_at"], "2026-11-23T12:00:00Z");

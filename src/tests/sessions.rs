@@ -199,7 +199,7 @@ async fn disabling_an_account_ends_its_sessions_for_good_r43(app: App) {
     let ann = app.register("ann").await;
     let phone = ann.log_in().await;
     phone.assert_logged_in().await;
-    let disabled = app.service.run_admin_command(Command::Disable { who: ann.email() }).await;
+    let disabled = app.service.run_admin_command(Command::Disable { who: ann.email(), force: false }).await;
     assert_eq!(disabled, Reply::Done { username: "ann".to_owned(), sessions: 1 });
     phone.assert_logged_out().await;
     let refused = ann.try_log_in(PASSWORD).await;

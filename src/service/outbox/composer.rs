@@ -7,6 +7,7 @@ use crate::{
     domain::{
         email::Email,
         identifier::Identifier,
+        role::Role,
         token::{Token, TokenKind},
     },
     service::{
@@ -86,8 +87,17 @@ impl Composer {
                 link.map(|link| self.templates.email_changed(&mail.address, username, email, &link))
             }
             MailKind::EmailUndone => Some(self.templates.email_undone(&mail.address, username)),
-            MailKind::Verify | MailKind::Taken | MailKind::Forgot => None,
+            MailKind::RoleChanged => Some(self.templates.role_changed(&user, &mail.created_at.in_words())),
+            MailKind::AdminAdded if user.role == Some(Role::Admin) => self.compose_admin_added(mail, email).await?,
+            MailKind::Verify | MailKind::Taken | MailKind::Forgot | MailKind::AdminAdded => None,
         })
+    }
+
+    /// Renders the mail to an admin about another one, unless that account is no admin any more.
+    async fn compose_admin_added(&self, mail: &QueuedMail, to: &str) -> Result<Option<MailMessage>, Error> {
+        let Some(about) = &mail.about_id else { return Ok(None) };
+        let added = self.store.find_user(about).await?.filter(|user| user.role == Some(Role::Admin));
+        Ok(added.map(|added| self.templates.admin_added(to, &added.username, &mail.created_at.in_words())))
     }
 
     async fn compose_verify(

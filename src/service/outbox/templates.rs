@@ -172,6 +172,36 @@ impl MailTemplates {
             .text("The change was undone from the previous mailbox. If this is a mistake, please contact support.")
     }
 
+    /// Notifies the owner of an account of its role, or that it has none any more.
+    pub(super) fn role_changed(&self, owner: &User, when: &str) -> MailMessage {
+        let (service, account) = (&self.service_name, self.account_of(owner));
+        let (subject, change) = match owner.role {
+            Some(role) => (
+                format!("You have the role {} at {service}", role.name()),
+                format!("On {when}, {account} got the role {}.", role.name()),
+            ),
+            None => (
+                format!("You are no longer an operator of {service}"),
+                format!("On {when}, {account} lost its role. It is an ordinary account again."),
+            ),
+        };
+        self.message(&owner.email, subject)
+            .text("Hello,")
+            .text(change)
+            .text("You were logged out everywhere, and your access tokens were revoked. Please log in again.")
+            .text("If you didn't expect this, please contact the other operators.")
+    }
+
+    /// Notifies an admin of another one.
+    pub(super) fn admin_added(&self, to: &str, username: &str, when: &str) -> MailMessage {
+        let Self { service_name: service, .. } = self;
+        self.message(to, format!("{username} is now an admin of {service}"))
+            .text("Hello,")
+            .text(format!("On {when}, the account {username} at {service} became an admin."))
+            .text("You receive this email because you are an admin, too.")
+            .text("If you didn't expect this, check the list of operators: run vestibule operator list on the server.")
+    }
+
     fn message(&self, to: &str, subject: String) -> MailMessage {
         MailMessage::new(self, to, subject)
     }
@@ -210,7 +240,7 @@ fn nameable(username: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{time::Timestamp, token::TokenKind};
+    use crate::domain::{role::Role, time::Timestamp, token::TokenKind};
 
     fn head() -> MailTemplates {
         MailTemplates {
@@ -230,6 +260,8 @@ mod tests {
             created_at: at,
             disabled_at: None,
             email_verified_at: proven.then_some(at),
+            role: None,
+            groups: Vec::new(),
         }
     }
 
@@ -255,6 +287,9 @@ mod tests {
             head.access_token_created(&owner, "22 November 2026, 12:00 UTC"),
             head.email_changed(&owner.email, username, "new@example.org", &link),
             head.email_undone(&owner.email, username),
+            head.role_changed(&owner, "22 November 2026, 12:00 UTC"),
+            head.role_changed(&User { role: Some(Role::Support), ..owner.clone() }, "22 November 2026, 12:00 UTC"),
+            head.admin_added(&owner.email, username, "22 November 2026, 12:00 UTC"),
         ]
     }
 

@@ -131,7 +131,7 @@ impl RateLimits {
                     return Err(this.address_limited(address, now, wait));
                 }
             };
-            let Counted { known, counter, network_seen_at, reservation } = counted;
+            let Counted { known, counter, network_seen_at, reservation } = *counted;
             let reserved = match reservation {
                 Reservation::Now => Ok(ReservedLogin::new(&this, counter)),
                 Reservation::Later | Reservation::Abandoned => Err(counter),

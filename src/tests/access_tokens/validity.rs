@@ -76,7 +76,7 @@ async fn a_sweep_deletes_expired_tokens_r42(mut app: App) {
 async fn disabling_an_account_revokes_its_tokens_for_good_r43(app: App) {
     let script = app.register("ann").await.log_in().await.create_access_token("a script", "full").await;
     let user = script.me().await["id"].as_str().unwrap().to_owned();
-    app.store.disable_user(&user, app.now()).await.unwrap();
+    app.store.disable_user(&user, false, app.now()).await.unwrap();
     script.assert_logged_out().await;
     app.store.enable_user(&user, app.now()).await.unwrap();
     script.assert_logged_out().await;

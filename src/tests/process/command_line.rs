@@ -121,7 +121,9 @@ fn help_can_be_learned_from() {
     let folder = folder();
     let (code, help, _) = run(folder.path(), &["--help"], &[], "");
     assert_eq!(code, 0);
-    for word in ["serve", "user", "migrate", "check-config", "Examples:", "vestibule.toml", "--env-file"] {
+    for word in
+        ["serve", "user", "operator", "group", "migrate", "check-config", "Examples:", "vestibule.toml", "--env-file"]
+    {
         assert!(help.contains(word), "{word}");
     }
     assert!(help.contains("--port"), "{help}");
@@ -231,6 +233,90 @@ fn an_operator_manages_accounts_with_and_without_a_server() {
 }
 
 #[test]
+fn the_command_line_manages_operators_with_and_without_a_server() {
+    let folder = folder();
+    let operator = |args: &[&str], input: &str| run(folder.path(), &[&["operator"], args].concat(), &[], input);
+    let (code, _, error) = operator(&["list"], "");
+    assert!(code == 1 && error.contains("there is no vestibule.db"), "{error}");
+    let created = operator(&["add", "root@example.org", "admin"], PASSWORD).1;
+    assert_eq!(created, "The account admin <root@example.org> was created with the role admin.\n");
+
+    let server = start(folder.path(), &[]);
+    server.register();
+    let token = server.token();
+    let (code, _, error) = operator(&["role", "ann", "support"], "");
+    assert!(code == 1 && error.contains("run `vestibule user confirm` first"), "{error}");
+    assert_eq!(run(folder.path(), &["user", "confirm", "ann"], &[], "").0, 0);
+    assert_eq!(
+        operator(&["role", "ann", "support"], "").1,
+        "The account ann has the role support now. Sessions ended: 1. Access tokens are revoked.\n"
+    );
+    assert_eq!(server.me(&token), 401, "the running server applies the change at once");
+    let listed = operator(&["list"], "").1;
+    assert!(listed.lines().any(|line| line.starts_with("ann ") && line.contains("  support  ")), "{listed}");
+    assert!(listed.ends_with("Accounts: 2.\n"), "{listed}");
+    let json: serde_json::Value = serde_json::from_str(&operator(&["list", "--json"], "").1).unwrap();
+    assert_eq!((&json[0]["username"], &json[0]["role"]), (&json!("admin"), &json!("admin")));
+    let (code, _, error) = operator(&["role", "admin", "none"], "");
+    assert!(code == 1 && error.contains("make another one first") && error.contains("--force"), "{error}");
+    let (code, _, error) = operator(&["role", "ann", "owner"], "");
+    assert!(code == 2 && error.contains("admin, support, auditor, none"), "{error}");
+    assert!(server.stop().success());
+
+    let (code, _, error) = run(folder.path(), &["user", "delete", "admin", "--yes"], &[], "");
+    assert!(code == 1 && error.contains("the last admin"), "{error}");
+    assert_eq!(
+        operator(&["role", "admin", "none", "--force"], "").1,
+        "The account admin has no role now. Sessions ended: 0. Access tokens are revoked.\n"
+    );
+    let shown = run(folder.path(), &["user", "show", "ann"], &[], "").1;
+    assert!(shown.contains("Role:          support\n"), "{shown}");
+}
+
+#[test]
+fn the_command_line_manages_groups_with_and_without_a_server() {
+    let folder = folder();
+    let group = |args: &[&str]| run(folder.path(), &[&["group"], args].concat(), &[], "");
+    let (code, _, error) = group(&["add", "editors"]);
+    assert!(code == 1 && error.contains("there is no vestibule.db"), "{error}");
+    let server = start(folder.path(), &[]);
+    server.register();
+    let token = server.token();
+    assert_eq!(group(&["list"]).1, "MEMBERS  CREATED     NAME\nGroups: 0.\n");
+    assert_eq!(group(&["list", "--json"]).1, "[]\n");
+    assert_eq!(group(&["add", "editors"]).1, "The group editors was created.\n");
+    assert_eq!(group(&["join", "editors", "ann"]).1, "The account ann belongs to editors now.\n");
+    let groups = || {
+        let (_, me) = server.call("GET", "/api/accounts/me/", &token, "");
+        serde_json::from_str::<serde_json::Value>(&me).unwrap()["groups"].clone()
+    };
+    assert_eq!(groups(), json!(["editors"]));
+    assert_eq!(group(&["rename", "editors", "Staff"]).1, "The group Staff is the new name of editors.\n");
+    assert_eq!(groups(), json!(["Staff"]));
+    let json: serde_json::Value = serde_json::from_str(&group(&["list", "--json"]).1).unwrap();
+    assert_eq!((&json[0]["name"], &json[0]["members"]), (&json!("Staff"), &json!(1)));
+    let json: serde_json::Value = serde_json::from_str(&group(&["members", "staff", "--json"]).1).unwrap();
+    assert_eq!((&json[0]["username"], &json[0]["groups"]), (&json!("ann"), &json!(["Staff"])));
+    assert!(server.stop().success());
+
+    assert!(group(&["members", "staff"]).1.ends_with("Accounts: 1.\n"));
+    let shown = run(folder.path(), &["user", "show", "ann"], &[], "").1;
+    assert!(shown.contains("Groups:        Staff\n"), "{shown}");
+    for (args, message) in [
+        (&["add", "STAFF"][..], "already a group with this name"),
+        (&["add", "a,b"], "Use letters, digits"),
+        (&["delete", "staff"], "the group has members (1)"),
+        (&["join", "staff", "ann", "unknown"], "there is no account unknown"),
+        (&["members", "unknown"], "there is no group"),
+    ] {
+        let (code, _, error) = group(args);
+        assert!(code == 1 && error.contains(message), "{args:?}: {error}");
+    }
+    assert_eq!(group(&["leave", "staff", "ann"]).1, "The account ann doesn't belong to staff any more.\n");
+    assert_eq!(group(&["delete", "staff"]).1, "The group Staff was deleted.\n");
+}
+
+#[test]
 fn accounts_are_listed_for_people_and_for_programs_all_or_some() {
     let folder = folder();
     let user = |args: &[&str], input: &str| run(folder.path(), &[&["user"], args].concat(), &[], input);
@@ -279,7 +365,7 @@ fn no_control_character_of_an_account_reaches_the_terminal() {
     let calls: [(&[&str], i32, usize); 6] = [
         (&["list"], 0, 3),
         (&["list", "--json"], 0, 3),
-        (&["show", "ann@example.org"], 0, 9),
+        (&["show", "ann@example.org"], 0, 11),
         (&["show", "ann@example.org", "--json"], 0, 1),
         (&["delete", "ann@example.org"], 1, 1),
         (&["disable", "ann@example.org"], 0, 1),

@@ -195,6 +195,79 @@ fn an_account_that_was_claimed_since_is_disabled_by_a_restore_r107() {
     assert!(server.stop().success());
 }
 
+/// The roles and the groups of accounts.
+fn rights<const N: usize>(folder: &Path, names: [&str; N]) -> [(serde_json::Value, serde_json::Value); N] {
+    names.map(|name| {
+        let shown = run(folder, &["user", "show", name, "--json"], &[], "").1;
+        let mut shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        (shown["role"].take(), shown["groups"].take())
+    })
+}
+
+#[test]
+fn a_restore_brings_no_role_and_no_membership_back_r107() {
+    let before = "UPDATE users SET role = 'admin' WHERE username <> 'eve'; \
+                  UPDATE users SET role = 'support' WHERE username = 'fay'; \
+                  INSERT INTO groups VALUES ('1', 'editors', 'editors', 0), ('2', 'writers', 'writers', 0); \
+                  INSERT INTO group_members SELECT '1', id FROM users; \
+                  INSERT INTO group_members SELECT '2', id FROM users WHERE username = 'ann'";
+    let since = "UPDATE users SET role = NULL WHERE username = 'ann'; \
+                 UPDATE users SET role = 'admin' WHERE username IN ('eve', 'fay'); DELETE FROM users WHERE username = 'gus'; \
+                 DELETE FROM groups WHERE id = '2'; \
+                 DELETE FROM group_members WHERE user_id = (SELECT id FROM users WHERE username = 'bob')";
+    for (option, words, left) in [
+        (
+            &[][..],
+            [
+                "role since then (now without a role): ann, fay, gus.",
+                "left a group since then (memberships removed): ann, bob, gus.",
+            ],
+            [(json!(null), json!(["editors"])), (json!("admin"), json!([])), (json!(null), json!(["editors"]))],
+        ),
+        (
+            &["--trust-backup"],
+            [
+                "role since then (old role restored): ann, fay, gus.",
+                "left a group since then (memberships restored): ann, bob, gus.",
+            ],
+            [
+                (json!("admin"), json!(["editors", "writers"])),
+                (json!("admin"), json!(["editors"])),
+                (json!(null), json!(["editors"])),
+            ],
+        ),
+    ] {
+        let (folder, _) = backed_up(&["ann", "bob", "eve", "fay", "gus"], before, since);
+        let (code, out, error) = run(folder.path(), &[&["restore", "copy.db"], option].concat(), &[], "");
+        assert!(code == 0 && words.iter().all(|words| out.contains(words)), "{out}{error}");
+        assert_eq!(rights(folder.path(), ["ann", "bob", "eve"]), left);
+        let roles = rights(folder.path(), ["fay", "gus"]).map(|(role, _)| role);
+        let expected = if option.is_empty() { [json!(null), json!(null)] } else { [json!("support"), json!("admin")] };
+        assert_eq!(roles, expected);
+    }
+}
+
+#[test]
+fn a_restore_lists_changes_since_a_version_without_groups() {
+    let since = "DROP TABLE group_members; UPDATE users SET username = 'regina', username_key = 'regina'";
+    let (folder, _) = backed_up(&["ann"], "", since);
+    let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
+    let words = "Accounts with a new username since then (old username restored): ann.\n";
+    assert!(code == 0 && out.contains(words), "{out}{error}");
+}
+
+#[test]
+fn a_restore_that_leaves_no_admin_says_so() {
+    let (folder, _) = backed_up(&["ann"], "UPDATE users SET role = 'admin'", "UPDATE users SET role = NULL");
+    let (code, out, error) = run(folder.path(), &["restore", "copy.db"], &[], "");
+    assert!(
+        code == 0 && out.contains("There is no enabled admin: make one with `vestibule operator role"),
+        "{out}{error}"
+    );
+    let (code, out, error) = run(folder.path(), &["restore", "copy.db", "--trust-backup"], &[], "");
+    assert!(code == 0 && !out.contains("There is no enabled admin"), "{out}{error}");
+}
+
 #[test]
 fn a_restore_makes_no_network_known_again_r107() {
     let (folder, file) = backed_up(&["ann"], "", "DELETE FROM known_networks");

@@ -161,7 +161,7 @@ impl Recovery {
                 NEW
             }
             Self::Disabling => {
-                operate(Command::Disable { who: who.clone() }).await;
+                operate(Command::Disable { who: who.clone(), force: false }).await;
                 operate(Command::Enable { who }).await;
                 PASSWORD
             }

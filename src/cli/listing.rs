@@ -1,13 +1,16 @@
-//! `user list` and `user show`: accounts as a table, as lines, and as JSON.
+//! Accounts as a table, as lines, and as JSON.
 
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Failure, Operator, explain};
+use super::{
+    output::{Failure, in_one_line, print_text},
+    target::{Target, ask, explain},
+};
 use crate::{
-    cli::output::{in_one_line, print_text},
+    domain::role::Role,
     server::config::Config,
     service::admin::{Command, Reply, UserDetails, UserLine},
 };
@@ -52,46 +55,97 @@ impl ListOptions {
     }
 }
 
-/// Lists accounts, some hundred at a time.
+/// Lists accounts.
 pub async fn list(config: &Config, options: &ListOptions) -> Result<(), Failure> {
-    let operator = Operator::open(config).await?;
-    let listed = list_all(&operator, options).await;
-    operator.close().await;
+    list_pages(config, options.json, |after| Command::List { after }, |user| options.matches(user)).await
+}
+
+/// Lists the accounts that match, some hundred at a time. `page` creates the command for those after an account.
+pub async fn list_pages(
+    config: &Config,
+    as_json: bool,
+    page: impl Fn(String) -> Command,
+    matches: impl Fn(&UserLine) -> bool,
+) -> Result<(), Failure> {
+    let target = Target::open(config).await?;
+    let listed = print_pages(&target, as_json, page, matches).await;
+    target.close().await;
     listed
 }
 
-async fn list_all(operator: &Operator, options: &ListOptions) -> Result<(), Failure> {
+async fn print_pages(
+    target: &Target,
+    as_json: bool,
+    page: impl Fn(String) -> Command,
+    matches: impl Fn(&UserLine) -> bool,
+) -> Result<(), Failure> {
+    let mut table = None;
     let mut after = String::new();
-    let mut count = 0_usize;
-    let header = format!(
-        "{:<20}  {:<10}  {:<16}  {:<8}  {:<9}  {:<36}  EMAIL\n",
-        "USERNAME", "CREATED", "LAST LOGIN", "STATE", "CONFIRMED", "ID"
-    );
-    print_text(if options.json { "[" } else { &header })?;
     loop {
-        let users = match operator.ask(&Command::List { after: after.clone() }).await? {
+        let users = match target.ask(&page(after.clone())).await? {
             Reply::Users { users } => users,
             other => return Err(explain(other)),
         };
-        let Some(last) = users.last() else { break };
+        // Only now, because the first reply may be an error.
+        let table = match &mut table {
+            Some(table) => table,
+            None => table.insert(Table::begin(as_json)?),
+        };
+        let Some(last) = users.last() else { return table.end() };
         after.clone_from(&last.account.id);
+        table.print(users.iter().filter(|user| matches(user)))?;
+    }
+}
+
+/// Lists the accounts with a role.
+pub async fn list_operators(config: &Config, as_json: bool) -> Result<(), Failure> {
+    match ask(config, &Command::ListOperators).await? {
+        Reply::Users { users } => {
+            let mut table = Table::begin(as_json)?;
+            table.print(users.iter())?;
+            table.end()
+        }
+        other => Err(explain(other)),
+    }
+}
+
+/// A table of accounts, or an array in JSON, that is printed in pieces.
+struct Table {
+    json: bool,
+    count: usize,
+}
+
+impl Table {
+    fn begin(json: bool) -> Result<Self, Failure> {
+        let header = format!(
+            "{:<20}  {:<10}  {:<16}  {:<8}  {:<9}  {:<7}  {:<36}  EMAIL\n",
+            "USERNAME", "CREATED", "LAST LOGIN", "STATE", "CONFIRMED", "ROLE", "ID"
+        );
+        print_text(if json { "[" } else { &header })?;
+        Ok(Self { json, count: 0 })
+    }
+
+    fn print<'u>(&mut self, users: impl Iterator<Item = &'u UserLine>) -> Result<(), Failure> {
         let mut text = String::new();
-        for user in users.iter().filter(|user| options.matches(user)) {
-            if options.json {
-                text.push_str(if count == 0 { "\n  " } else { ",\n  " });
+        for user in users {
+            if self.json {
+                text.push_str(if self.count == 0 { "\n  " } else { ",\n  " });
                 text.push_str(&json(user)?);
             } else {
                 text.push_str(&row(user));
             }
-            count += 1;
+            self.count += 1;
         }
-        print_text(&text)?;
+        print_text(&text)
     }
-    print_text(&match (options.json, count) {
-        (true, 0) => "]\n".to_owned(),
-        (true, _) => "\n]\n".to_owned(),
-        (false, _) => format!("Accounts: {count}.\n"),
-    })
+
+    fn end(&self) -> Result<(), Failure> {
+        print_text(&match (self.json, self.count) {
+            (true, 0) => "]\n".to_owned(),
+            (true, _) => "\n]\n".to_owned(),
+            (false, count) => format!("Accounts: {count}.\n"),
+        })
+    }
 }
 
 /// An account as a line of the table.
@@ -101,11 +155,19 @@ fn row(UserLine { account, disabled, last_login_at }: &UserLine) -> String {
     let login = last_login_at.as_ref().map_or_else(|| "never".to_owned(), |time| to_the_minute(time));
     let created = account.created_at.split('T').next().unwrap_or_default();
     format!(
-        "{:<20}  {created:<10}  {login:<16}  {state:<8}  {confirmed:<9}  {:<36}  {}\n",
+        "{:<20}  {created:<10}  {login:<16}  {state:<8}  {confirmed:<9}  {:<7}  {:<36}  {}\n",
         in_one_line(&account.username),
+        role_of(account.role),
         in_one_line(&account.id),
         in_one_line(&account.email)
     )
+}
+
+const fn role_of(role: Option<Role>) -> &'static str {
+    match role {
+        Some(role) => role.name(),
+        None => "none",
+    }
 }
 
 /// Formats one account's details as lines or as JSON, with a line break at the end.
@@ -123,6 +185,8 @@ pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> 
         ("Created", account.created_at.clone()),
         ("Last login", or(last_login_at, "never")),
         ("Disabled", or(disabled_at, "no")),
+        ("Role", role_of(account.role).to_owned()),
+        ("Groups", if account.groups.is_empty() { "none".to_owned() } else { account.groups.join(", ") }),
         ("Sessions", details.sessions.to_string()),
         ("Access tokens", details.access_tokens.to_string()),
     ];
@@ -130,9 +194,9 @@ pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> 
 }
 
 /// JSON on one line. `serde_json` escapes ASCII control characters only, so this escapes the others.
-fn json(value: &impl Serialize) -> Result<String, Failure> {
+pub fn json(value: &impl Serialize) -> Result<String, Failure> {
     let json = serde_json::to_string(value);
-    let json = json.map_err(|cause| Failure::Message(format!("the account can't be written as JSON: {cause}")))?;
+    let json = json.map_err(|cause| Failure::Message(format!("the output can't be written as JSON: {cause}")))?;
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() {

@@ -1,0 +1,100 @@
+//! Roles of operators. There is always an enabled admin, unless the command line forces otherwise.
+
+use super::{
+    Error, MailKind, NewMail, Store,
+    access::{end_other_sessions, revoke_access_tokens},
+    begin::DURABLE,
+    mail::{enqueue_mail, enqueue_mail_about},
+    tx::{Conn, Tx, values},
+};
+use crate::domain::role::Role;
+
+/// A change of an account's role.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the first field is the account's id")]
+pub struct RoleChange {
+    pub user: String,
+    /// `None` takes the role away.
+    pub role: Option<Role>,
+    /// Whether the change may leave the server without an enabled admin.
+    pub force: bool,
+}
+
+/// The result of changing a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleOutcome {
+    /// The account has the role, and this many of its sessions ended.
+    Changed(u64),
+    /// The account had the role already.
+    Unchanged,
+    /// The account is the last admin.
+    LastAdmin,
+    /// The account's email is not confirmed.
+    Unconfirmed,
+    /// There is no such account.
+    Missing,
+}
+
+/// Whether a locked account is the only enabled admin. Locks all admins if it is an enabled admin, so that two of them
+/// can't be removed at once. Nobody who holds that lock waits for an account, so this can't cause a deadlock.
+pub(super) async fn is_last_admin(tx: &mut Tx<'_>, user: &str) -> Result<bool, Error> {
+    let sql = "SELECT id FROM users WHERE id = $1 AND role = 'admin' AND disabled_at IS NULL";
+    if !tx.exists(sql, values![user]).await? {
+        return Ok(false);
+    }
+    tx.lock_admins().await?;
+    Ok(other_admins(tx, user).await?.is_empty())
+}
+
+/// The identifiers of all enabled admins except one account.
+async fn other_admins(conn: &mut Conn<'_>, user: &str) -> Result<Vec<String>, Error> {
+    let sql = "SELECT id FROM users WHERE role = 'admin' AND disabled_at IS NULL AND id <> $1 ORDER BY id";
+    conn.fetch_column(sql, values![user]).await
+}
+
+impl Store {
+    /// Changes an account's role. Ends its sessions and revokes its access tokens, so that no token gains or keeps rights
+    /// (ASVS 8.3.2). Enqueues mails, which `new_mail` creates, to the owner, and to all other admins if the account
+    /// becomes an admin.
+    pub async fn set_role(
+        &self,
+        change: RoleChange,
+        new_mail: impl Fn(MailKind) -> Option<NewMail> + Send + Sync + 'static,
+    ) -> Result<RoleOutcome, Error> {
+        let set = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
+                let RoleChange { user, role, force } = &change;
+                let name = role.map(Role::name);
+                tx.lock_user(user).await?;
+                let sql = "SELECT role, email_verified_at FROM users WHERE id = $1";
+                let found: Option<(Option<String>, Option<i64>)> = tx.fetch_optional(sql, values![user]).await?;
+                let Some((before, verified)) = found else { return Ok(RoleOutcome::Missing) };
+                if before.as_deref() == name {
+                    return Ok(RoleOutcome::Unchanged);
+                }
+                // Somebody else may own the mailbox, and could take the account over.
+                if role.is_some() && verified.is_none() {
+                    return Ok(RoleOutcome::Unconfirmed);
+                }
+                if !force && is_last_admin(tx, user).await? {
+                    return Ok(RoleOutcome::LastAdmin);
+                }
+                tx.execute("UPDATE users SET role = $2 WHERE id = $1", values![user, name]).await?;
+                // A mail shows the role at the time when it is sent, so one is enough.
+                tx.execute("DELETE FROM mails WHERE user_id = $1 AND kind = 'role_changed'", values![user]).await?;
+                if let Some(mail) = new_mail(MailKind::RoleChanged) {
+                    enqueue_mail(tx, &mail, Some(user), "").await?;
+                }
+                let informed = if *role == Some(Role::Admin) { other_admins(tx, user).await? } else { Vec::new() };
+                for admin in informed {
+                    if let Some(mail) = new_mail(MailKind::AdminAdded) {
+                        enqueue_mail_about(tx, &mail, &admin, user).await?;
+                    }
+                }
+                revoke_access_tokens(tx, user).await?;
+                end_other_sessions(tx, user, "").await.map(RoleOutcome::Changed)
+            })
+        });
+        set.await
+    }
+}
