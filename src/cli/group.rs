@@ -20,7 +20,7 @@ use crate::{
 pub enum GroupCommand {
     /// Create a group
     Add {
-        /// Letters, digits, single spaces and . _ - : / @ +
+        /// At most 64 letters, digits, single spaces and . _ - : / @ + (capitals make no difference)
         name: String,
     },
     /// List all groups: members, creation date, name
@@ -88,11 +88,11 @@ impl GroupCommand {
             }
             Self::Join { name, who } => {
                 let join = |who| GroupAction::Join { name: name.clone(), who };
-                change_members(config, who, join, &format!("belongs to {name} now")).await
+                change_members(config, who, join, |group| format!("belongs to {group} now")).await
             }
             Self::Leave { name, who } => {
                 let leave = |who| GroupAction::Leave { name: name.clone(), who };
-                change_members(config, who, leave, &format!("doesn't belong to {name} any more")).await
+                change_members(config, who, leave, |group| format!("doesn't belong to {group} any more")).await
             }
         }
     }
@@ -110,13 +110,13 @@ async fn change_members(
     config: &Config,
     who: Vec<String>,
     action: impl Fn(String) -> GroupAction,
-    done: &str,
+    done: impl Fn(&str) -> String,
 ) -> Result<(), Failure> {
     let target = Target::open(config).await?;
     let mut outcome = Ok(());
     for who in who {
         outcome = match target.ask(&Command::Group { action: action(who.clone()) }).await? {
-            Reply::Done { username, .. } => print_line(&format!("The account {username} {done}.")),
+            Reply::Member { username, group } => print_line(&format!("The account {username} {}.", done(&group))),
             Reply::NoSuchUser => Err(format!("there is no account {who}; see `vestibule user list`").into()),
             other => Err(explain(other)),
         };

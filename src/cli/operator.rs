@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     domain::role::Role,
+    error::AppError,
     server::config::Config,
     service::admin::{Command, Reply},
 };
@@ -25,7 +26,7 @@ pub enum OperatorCommand {
         email: String,
         /// The username; reserved names such as admin are allowed
         username: String,
-        /// What the operator may do: an admin everything, support help others, an auditor only look
+        /// The role: for those who run the service, help its users, or only look
         #[arg(long, value_parser = role(), default_value = Role::Admin.name())]
         role: Role,
     },
@@ -76,6 +77,10 @@ impl OperatorCommand {
                              revoked."
                         ))
                     }
+                    Reply::RoleUnchanged { username } => {
+                        let now = role.map_or("no role".to_owned(), |role| format!("the role {} already", role.name()));
+                        print_line(&format!("The account {username} has {now}. Nothing was changed."))
+                    }
                     other => Err(explain(other)),
                 }
             }
@@ -101,6 +106,10 @@ async fn add(config: &Config, email: &str, username: &str, role: Role) -> Result
         (_, done, Reply::Added { account }) => {
             print_line(&format!("The account {} <{}> {done} {}.", account.username, account.email, role.name()))
         }
+        (_, _, Reply::Refused { error: AppError::Taken }) => Err(Failure::Message(
+            "an account with this email or username already exists; give it a role with `vestibule operator role`"
+                .to_owned(),
+        )),
         (_, _, other) => Err(explain(other)),
     }
 }

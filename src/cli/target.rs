@@ -118,7 +118,8 @@ pub fn explain(reply: Reply) -> Failure {
                 .to_owned()
         }
         Reply::Refused { error: AppError::LastAdmin } => {
-            "this is the last admin; make another one first with `vestibule operator role`, or use --force".to_owned()
+            "this is the last enabled admin; make another one first with `vestibule operator role WHO admin`, or use --force"
+                .to_owned()
         }
         Reply::Refused { error } => error.to_string(),
         _ => "the server sent an unexpected reply; check that it has the same version as this program".to_owned(),

@@ -21,7 +21,7 @@ pub struct Account {
     /// When the account was created, RFC 3339 in UTC.
     #[cfg_attr(feature = "ssr", schema(format = DateTime))]
     pub created_at: String,
-    /// What the account may do as an operator of the server; absent for most accounts.
+    /// The role of an operator; absent for other accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ssr", schema(nullable = false))]
     pub role: Option<Role>,

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What an operator may do. Most accounts have no role. `me/` returns it, so that an app can use it.
+/// What an operator works on. Most accounts have no role. `me/` returns it, so that an app can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Everything, including the roles of others.
+    /// Runs the service.
     Admin,
-    /// See everything, and help the owners of accounts that have no role.
+    /// Helps its users.
     Support,
-    /// See everything, and change nothing.
+    /// Only looks.
     Auditor,
 }
 

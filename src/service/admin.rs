@@ -146,6 +146,15 @@ pub enum Reply {
         new: String,
     },
     NoSuchUser,
+    /// The account had the role already.
+    RoleUnchanged {
+        username: String,
+    },
+    /// The account was added to a group or removed from it.
+    Member {
+        username: String,
+        group: String,
+    },
     /// A group was created, renamed or deleted.
     Group {
         name: String,
@@ -230,6 +239,13 @@ impl Service {
         if let Command::Show { .. } = command {
             return Ok(Reply::User { details: Box::new(self.details(user).await?) });
         }
+        if let Command::SetRole { role, force, .. } = command {
+            let username = user.username.clone();
+            return Ok(match self.set_role(&user, role, force).await? {
+                Some(sessions) => Reply::Done { username, sessions },
+                None => Reply::RoleUnchanged { username },
+            });
+        }
         let sessions = self.change_by_operator(&command, &user).await?;
         tracing::info!(user = %user.id, command = command.name(), sessions, "account changed by operator");
         Ok(match command {
@@ -260,15 +276,14 @@ impl Service {
             GroupAction::Leave { name, who } => (false, name, who),
         };
         let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
-        let exists = if joins { self.join_group(name, &user).await? } else { self.leave_group(name, &user).await? };
-        Ok(if exists { Reply::Done { username: user.username, sessions: 0 } } else { Reply::NoSuchGroup })
+        let group = if joins { self.join_group(name, &user).await? } else { self.leave_group(name, &user).await? };
+        Ok(group.map_or(Reply::NoSuchGroup, |group| Reply::Member { username: user.username, group }))
     }
 
     /// Runs a command that changes one account. Returns how many sessions it ended.
     async fn change_by_operator(&self, command: &Command, user: &User) -> Result<u64, Error> {
         let now = self.clock.now();
         match command {
-            Command::SetRole { role, force, .. } => self.set_role(user, *role, *force).await,
             Command::Disable { force, .. } => {
                 let disabled = self.store.disable_user(&user.id, *force, now).await?;
                 Ok(disabled.ok_or(AppError::LastAdmin)?)

@@ -66,24 +66,22 @@ impl Service {
         Ok(self.store.list_members(&parse(name)?, after, limit).await?)
     }
 
-    /// Adds an account to a group. Returns whether there is such a group.
-    pub(super) async fn join_group(&self, name: &str, user: &User) -> Result<bool, Error> {
-        let name = parse(name)?;
-        let joined = self.store.join_group(&name, &user.id).await?;
-        if joined == Some(true) {
-            tracing::info!(user = %user.id, group = name.as_str(), "account added to a group by operator");
+    /// Adds an account to a group. Returns the group's name, or `None` if there is no such group.
+    pub(super) async fn join_group(&self, name: &str, user: &User) -> Result<Option<String>, Error> {
+        let joined = self.store.join_group(&parse(name)?, &user.id).await?;
+        if let Some(group) = &joined {
+            tracing::info!(user = %user.id, group, "account added to a group by operator");
         }
-        Ok(joined.is_some())
+        Ok(joined)
     }
 
-    /// Removes an account from a group. Returns whether there is such a group.
-    pub(super) async fn leave_group(&self, name: &str, user: &User) -> Result<bool, Error> {
-        let name = parse(name)?;
-        let left = self.store.leave_group(&name, &user.id).await?;
-        if left == Some(true) {
-            tracing::info!(user = %user.id, group = name.as_str(), "account removed from a group by operator");
+    /// Removes an account from a group. Returns the group's name, or `None` if there is no such group.
+    pub(super) async fn leave_group(&self, name: &str, user: &User) -> Result<Option<String>, Error> {
+        let left = self.store.leave_group(&parse(name)?, &user.id).await?;
+        if let Some(group) = &left {
+            tracing::info!(user = %user.id, group, "account removed from a group by operator");
         }
-        Ok(left.is_some())
+        Ok(left)
     }
 }
 

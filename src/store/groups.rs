@@ -83,45 +83,48 @@ impl Store {
         let name = name.clone();
         let deleted = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let Some(id) = tx.lock_group(name.key()).await? else { return Ok(DeleteGroupOutcome::Missing) };
+                let Some((id, name)) = tx.lock_group(name.key()).await? else {
+                    return Ok(DeleteGroupOutcome::Missing);
+                };
                 let sql = "SELECT COUNT(*) FROM group_members WHERE group_id = $1";
                 let (members,): (i64,) = tx.fetch_one(sql, values![&id]).await?;
                 if members > 0 && !force {
                     return Ok(DeleteGroupOutcome::NotEmpty(members));
                 }
                 tx.invalidate_all_sessions();
-                let sql = "DELETE FROM groups WHERE id = $1 RETURNING name";
-                let (name,): (String,) = tx.fetch_one(sql, values![&id]).await?;
+                tx.execute("DELETE FROM groups WHERE id = $1", values![&id]).await?;
                 Ok(DeleteGroupOutcome::Done(name))
             })
         });
         deleted.await
     }
 
-    /// Adds an account to a group. Returns whether it was no member yet, or `None` if there is no such group.
-    pub async fn join_group(&self, name: &GroupName, user: &str) -> Result<Option<bool>, Error> {
+    /// Adds an account to a group. Returns the group's name, or `None` if there is no such group.
+    pub async fn join_group(&self, name: &GroupName, user: &str) -> Result<Option<String>, Error> {
         let sql = "INSERT INTO group_members (group_id, user_id) \
                    SELECT $1, id FROM users WHERE id = $2 ON CONFLICT DO NOTHING";
         let (name, user) = (name.clone(), user.to_owned());
         let joined = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let Some(id) = tx.lock_group(name.key()).await? else { return Ok(None) };
+                let Some((id, name)) = tx.lock_group(name.key()).await? else { return Ok(None) };
                 tx.invalidate_user(&user);
-                Ok(Some(tx.execute(sql, values![&id, &user]).await? == 1))
+                tx.execute(sql, values![&id, &user]).await?;
+                Ok(Some(name))
             })
         });
         joined.await
     }
 
-    /// Removes an account from a group. Returns whether it was a member, or `None` if there is no such group.
-    pub async fn leave_group(&self, name: &GroupName, user: &str) -> Result<Option<bool>, Error> {
+    /// Removes an account from a group. Returns the group's name, or `None` if there is no such group.
+    pub async fn leave_group(&self, name: &GroupName, user: &str) -> Result<Option<String>, Error> {
         let sql = "DELETE FROM group_members WHERE group_id = $1 AND user_id = $2";
         let (name, user) = (name.clone(), user.to_owned());
         let left = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let Some(id) = tx.lock_group(name.key()).await? else { return Ok(None) };
+                let Some((id, name)) = tx.lock_group(name.key()).await? else { return Ok(None) };
                 tx.invalidate_user(&user);
-                Ok(Some(tx.execute(sql, values![&id, &user]).await? == 1))
+                tx.execute(sql, values![&id, &user]).await?;
+                Ok(Some(name))
             })
         });
         left.await

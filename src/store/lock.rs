@@ -48,13 +48,14 @@ impl Tx<'_> {
         }
     }
 
-    /// Finds a group by the key of its name and locks it, so that nobody joins it while it is deleted. Returns its id.
-    pub async fn lock_group(&mut self, key: &str) -> Result<Option<String>, Error> {
+    /// Finds a group by the key of its name and locks it, so that nobody joins it while it is deleted. Returns its
+    /// id and its name.
+    pub async fn lock_group(&mut self, key: &str) -> Result<Option<(String, String)>, Error> {
         let sql = match self.conn {
-            Conn::Sqlite(_) => "SELECT id FROM groups WHERE name_key = $1",
-            Conn::Postgres { .. } => "SELECT id FROM groups WHERE name_key = $1 FOR UPDATE",
+            Conn::Sqlite(_) => "SELECT id, name FROM groups WHERE name_key = $1",
+            Conn::Postgres { .. } => "SELECT id, name FROM groups WHERE name_key = $1 FOR UPDATE",
         };
-        Ok(self.fetch_optional(sql, values![key]).await?.map(|(id,)| id))
+        self.fetch_optional(sql, values![key]).await
     }
 
     /// Notes that rows were deleted whose bytes must not remain in the file. Only SQLite leaves such bytes, which

@@ -67,8 +67,8 @@ async fn groups_of(client: &impl Client) -> Value {
     client.me().await["groups"].clone()
 }
 
-fn done(user: &User) -> Reply {
-    Reply::Done { username: user.name.clone(), sessions: 0 }
+fn member(user: &User, group: &str) -> Reply {
+    Reply::Member { username: user.name.clone(), group: group.to_owned() }
 }
 
 async fn an_account_has_the_groups_that_it_joined(app: App) {
@@ -79,8 +79,8 @@ async fn an_account_has_the_groups_that_it_joined(app: App) {
     for name in ["Writers", "editors/night"] {
         app.add_group(name).await;
         // Any spelling of the name, and any number of times.
-        for name in [name.to_owned(), name.to_uppercase()] {
-            assert_eq!(app.join(&name, &ann).await, done(&ann));
+        for spelling in [name.to_owned(), name.to_uppercase()] {
+            assert_eq!(app.join(&spelling, &ann).await, member(&ann, name));
         }
     }
     assert_eq!(groups_of(&phone).await, json!(["editors/night", "Writers"]));
@@ -88,7 +88,7 @@ async fn an_account_has_the_groups_that_it_joined(app: App) {
     assert_eq!(groups_of(&other).await, json!([]));
     assert_eq!(app.groups().await, [("editors/night".to_owned(), 1), ("Writers".to_owned(), 1)]);
     for _ in 0..2 {
-        assert_eq!(app.leave("writers", &ann).await, done(&ann));
+        assert_eq!(app.leave("writers", &ann).await, member(&ann, "Writers"));
     }
     assert_eq!(groups_of(&phone).await, json!(["editors/night"]));
     assert_eq!(app.join("unknown", &ann).await, Reply::NoSuchGroup);
@@ -173,7 +173,7 @@ async fn a_group_is_deleted_while_accounts_join_it(app: App) {
         let (joined, deleted) = tokio::join!(joining, app.delete_group("editors", true));
         assert!(matches!(deleted, Reply::Group { .. }), "{deleted:?}");
         for (user, reply) in users.iter().zip(joined) {
-            assert!(reply == done(user) || reply == Reply::NoSuchGroup, "{reply:?}");
+            assert!(reply == member(user, "editors") || reply == Reply::NoSuchGroup, "{reply:?}");
         }
         assert_eq!(app.groups().await, []);
     }

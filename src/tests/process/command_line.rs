@@ -252,6 +252,12 @@ fn the_command_line_manages_operators_with_and_without_a_server() {
         "The account ann has the role support now. Sessions ended: 1. Access tokens are revoked.\n"
     );
     assert_eq!(server.me(&token), 401, "the running server applies the change at once");
+    assert_eq!(
+        operator(&["role", "ann", "support"], "").1,
+        "The account ann has the role support already. Nothing was changed.\n"
+    );
+    let (code, _, error) = operator(&["add", "ann@example.org", "bob"], PASSWORD);
+    assert!(code == 1 && error.contains("give it a role with `vestibule operator role`"), "{error}");
     let listed = operator(&["list"], "").1;
     assert!(listed.lines().any(|line| line.starts_with("ann ") && line.contains("  support  ")), "{listed}");
     assert!(listed.ends_with("Accounts: 2.\n"), "{listed}");
@@ -264,7 +270,7 @@ fn the_command_line_manages_operators_with_and_without_a_server() {
     assert!(server.stop().success());
 
     let (code, _, error) = run(folder.path(), &["user", "delete", "admin", "--yes"], &[], "");
-    assert!(code == 1 && error.contains("the last admin"), "{error}");
+    assert!(code == 1 && error.contains("the last enabled admin"), "{error}");
     assert_eq!(
         operator(&["role", "admin", "none", "--force"], "").1,
         "The account admin has no role now. Sessions ended: 0. Access tokens are revoked.\n"
@@ -312,7 +318,7 @@ fn the_command_line_manages_groups_with_and_without_a_server() {
         let (code, _, error) = group(args);
         assert!(code == 1 && error.contains(message), "{args:?}: {error}");
     }
-    assert_eq!(group(&["leave", "staff", "ann"]).1, "The account ann doesn't belong to staff any more.\n");
+    assert_eq!(group(&["leave", "staff", "ann"]).1, "The account ann doesn't belong to Staff any more.\n");
     assert_eq!(group(&["delete", "staff"]).1, "The group Staff was deleted.\n");
 }
 
