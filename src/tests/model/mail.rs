@@ -115,7 +115,19 @@ impl Model {
 
     /// The content and the recipient of a mail at the time it is sent.
     fn write(&mut self, mail: Mail) -> Option<(Person, MailKind)> {
-        let account = mail.account.or_else(|| self.find(By::Email, mail.to)).filter(|&n| self.accounts[n].open)?;
+        let found = mail.account.or_else(|| self.find(By::Email, mail.to));
+        let Some(account) = found.filter(|&n| self.accounts[n].open) else {
+            // What strangers request counts for the mailbox, whether or not it has an enabled account.
+            let allowed = match (mail.kind, found) {
+                (MailKind::Forgot, _) => Allowed::Needed(mail.to),
+                (MailKind::Taken, Some(disabled)) => Allowed::Notices(self.accounts[disabled].email),
+                _ => return None,
+            };
+            if mail.tries == 1 {
+                self.outbox.take(allowed, MAILBOX, self.now).ok();
+            }
+            return None;
+        };
         let Account { email, verified, .. } = self.accounts[account];
         let (to, message) = match mail.kind {
             MailKind::Verify if verified => return None,
