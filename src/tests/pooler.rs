@@ -13,13 +13,14 @@ use vestibule::store::{DatabaseUrl, Store};
 use crate::util::{
     App, Backend, PASSWORD, Response,
     actors::Client,
-    postgres::{await_port, free_port, fresh_database},
+    port::{ReservedPort, await_port},
+    postgres::fresh_database,
 };
 
 /// A running PgBouncer, which stops when this value is dropped.
 struct Pooler {
     process: Child,
-    port: u16,
+    port: ReservedPort,
     _folder: TempDir,
 }
 
@@ -29,14 +30,15 @@ impl Pooler {
     fn start(server: &str, more_settings: &str) -> Self {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).exists());
         let program = program.expect("PgBouncer is needed: apt-get install pgbouncer");
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (folder, port) = (tempfile::tempdir().unwrap(), ReservedPort::new());
         let (host, server_port) = server.rsplit_once(':').unwrap();
         let users = folder.path().join("users");
         std::fs::write(&users, "\"postgres\" \"\"\n").unwrap();
         let settings = format!(
             "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n\
+             listen_port = {}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n\
              default_pool_size = 3\n{more_settings}\n",
+            port.number(),
             users.display()
         );
         let file = folder.path().join("pgbouncer.ini");
@@ -53,7 +55,7 @@ impl Pooler {
         };
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let process = command.arg(file).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        await_port(port);
+        await_port(port.number());
         Self { process, port, _folder: folder }
     }
 }
@@ -70,7 +72,7 @@ async fn fresh_database_behind_pooler(settings: &str) -> (String, Pooler) {
     let url = fresh_database().await;
     let (server, name) = url.rsplit_once('@').unwrap().1.rsplit_once('/').unwrap();
     let pooler = Pooler::start(server, settings);
-    (format!("postgres://postgres@127.0.0.1:{}/{name}", pooler.port), pooler)
+    (format!("postgres://postgres@127.0.0.1:{}/{name}", pooler.port.number()), pooler)
 }
 
 /// Uses two servers on one database at the same time.

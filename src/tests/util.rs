@@ -7,6 +7,7 @@ pub mod document;
 pub mod gate;
 pub mod macros;
 pub mod mail_capture;
+pub mod port;
 pub mod postgres;
 pub mod program;
 pub mod request;

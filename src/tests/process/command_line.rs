@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 
 use super::*;
+use crate::util::port::ReservedPort;
 
 #[test]
 fn a_start_says_where_the_page_and_the_api_are() {
@@ -474,20 +475,20 @@ fn a_start_waits_for_postgres_and_says_so_once() {
     let folder = folder();
     let real = Runtime::new().unwrap().block_on(crate::util::postgres::fresh_database());
     let (target, name) = real.rsplit_once('@').unwrap().1.rsplit_once('/').unwrap();
-    let port = crate::util::postgres::free_port();
-    let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
-    let own = format!("127.0.0.1:{}", crate::util::postgres::free_port());
+    let (database, own) = (ReservedPort::new(), ReservedPort::new());
+    let url = format!("postgres://postgres@127.0.0.1:{}/{name}", database.number());
+    let own_address = format!("127.0.0.1:{}", own.number());
     let server = thread::scope(|scope| {
         let starting =
-            scope.spawn(|| start(folder.path(), &[("DATABASE_URL", &url), ("VESTIBULE_SERVER_ADDRESS", &own)]));
-        let deadline = Instant::now() + Duration::from_secs(20);
+            scope.spawn(|| start(folder.path(), &[("DATABASE_URL", &url), ("VESTIBULE_SERVER_ADDRESS", &own_address)]));
+        let deadline = Instant::now() + Duration::from_mins(1);
         let log = folder.path().join("log");
         while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for the database")) {
             assert!(Instant::now() < deadline, "the server doesn't report that it waits");
             thread::yield_now();
         }
-        assert!(TcpStream::connect(&own).is_err(), "the server accepts no connection before it is ready");
-        let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        assert!(TcpStream::connect(&own_address).is_err(), "the server accepts no connection before it is ready");
+        let listener = database.listen();
         let target = target.to_owned();
         thread::spawn(move || {
             for here in listener.incoming().map(Result::unwrap) {

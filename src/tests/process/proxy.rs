@@ -1,17 +1,18 @@
 //! Behind a real nginx, with the lines from the README.
 
-use std::{fs, net::TcpListener, process::Child};
+use std::{fs, net::Ipv6Addr, process::Child};
 
 use rustix::process::{Pid, kill_process};
 
 use super::*;
+use crate::util::port::{ReservedPort, await_port};
 
 /// A running nginx. It is killed when it is dropped.
 struct Nginx {
     process: Child,
-    port: u16,
-    /// Whether this machine has IPv6.
-    v6: bool,
+    port: ReservedPort,
+    /// `None` if this machine has no IPv6.
+    v6: Option<ReservedPort>,
 }
 
 impl Drop for Nginx {
@@ -35,15 +36,16 @@ fn readme_lines(server: &Server) -> String {
 
 impl Nginx {
     fn start(folder: &Path, lines: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let v6 = TcpListener::bind(("::1", port)).is_ok();
-        let listen_v6 = if v6 { format!("listen [::1]:{port};") } else { String::new() };
+        let port = ReservedPort::new();
+        let v6 = ReservedPort::at((Ipv6Addr::LOCALHOST, port.number())).ok();
+        let listen_v6 = v6.as_ref().map(|port| format!("listen [::1]:{};", port.number())).unwrap_or_default();
         let place = folder.display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary = temporary.map(|name| format!("{name}_temp_path {place}/{name};\n")).concat();
         let config = format!(
             "daemon off;\npid {place}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}server {{\n\
-             listen 127.0.0.1:{port};\n{listen_v6}\n{lines}\n}}\n}}\n"
+             listen 127.0.0.1:{};\n{listen_v6}\n{lines}\n}}\n}}\n",
+            port.number()
         );
         let file = folder.join("nginx.conf");
         fs::write(&file, config).unwrap();
@@ -53,19 +55,14 @@ impl Nginx {
         let mut command = Command::new(program);
         let process = command.arg("-p").arg(folder).arg("-e").arg("stderr").arg("-c").arg(file).stderr(errors).spawn();
         let nginx = Self { process: process.unwrap(), port, v6 };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let log = fs::read_to_string(folder.join("nginx.log")).unwrap();
-            assert!(Instant::now() < deadline, "nginx doesn't listen: {log}");
-            thread::yield_now();
-        }
+        await_port(nginx.port.number());
         nginx
     }
 
     /// Sends the page's login request to an address of this nginx. Returns the status.
     fn log_in(&self, host: &str, site: Option<&str>) -> u16 {
-        let mut stream = TcpStream::connect((host.trim_matches(['[', ']']), self.port)).unwrap();
-        let (port, body) = (self.port, format!(r#"{{"email":"ann","password":"{PASSWORD}"}}"#));
+        let mut stream = TcpStream::connect((host.trim_matches(['[', ']']), self.port.number())).unwrap();
+        let (port, body) = (self.port.number(), format!(r#"{{"email":"ann","password":"{PASSWORD}"}}"#));
         let site = site.map(|site| format!("sec-fetch-site: {site}\r\n")).unwrap_or_default();
         let head = format!(
             "POST /fn/login HTTP/1.1\r\nhost: {host}:{port}\r\norigin: http://{host}:{port}\r\n{site}connection: close\r\n\
@@ -85,7 +82,7 @@ fn people_log_in_through_nginx_on_any_port_r72() {
     let lines = readme_lines(&server);
     let nginx = Nginx::start(place.path(), &lines);
     let hosts = ["localhost", "127.0.0.1", "[::1]"];
-    for host in hosts.into_iter().filter(|host| nginx.v6 || *host != "[::1]") {
+    for host in hosts.into_iter().filter(|host| nginx.v6.is_some() || *host != "[::1]") {
         assert_eq!(nginx.log_in(host, Some("same-origin")), 200, "{host}");
         assert_eq!(nginx.log_in(host, None), 200, "{host}, as by a browser that sends no site");
         assert_eq!(nginx.log_in(host, Some("same-site")), 403, "{host}");
@@ -95,7 +92,7 @@ fn people_log_in_through_nginx_on_any_port_r72() {
     let short = lines.replace("$http_host", "$host");
     assert_ne!(short, lines);
     let nginx = Nginx::start(place.path(), &short);
-    for host in hosts.into_iter().filter(|host| nginx.v6 || *host != "[::1]") {
+    for host in hosts.into_iter().filter(|host| nginx.v6.is_some() || *host != "[::1]") {
         assert_eq!(nginx.log_in(host, Some("same-origin")), 200, "{host}");
         assert_eq!(nginx.log_in(host, Some("same-site")), 403, "{host}");
     }

@@ -2,17 +2,18 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sqlx::{Connection, Executor, PgConnection};
+
+use super::port::{ReservedPort, await_port};
 
 /// Runs a server on the folder `$2` and reads commands from standard input. `kill` ends it and all its processes at
 /// once, and `start` starts it again. The server stops when standard input ends, which happens however this process
@@ -48,7 +49,7 @@ const SUPERVISOR: &str = r#"
 
 /// A running PostgreSQL server, which stops with this value or with the process.
 pub struct Cluster {
-    port: u16,
+    port: ReservedPort,
     supervisor: Child,
     answers: BufReader<ChildStdout>,
 }
@@ -70,10 +71,10 @@ impl Cluster {
         run(as_user(user.as_deref(), initdb.to_str().unwrap())
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
             .arg(&folder));
-        let port = free_port();
+        let port = ReservedPort::new();
         let mut supervisor = as_user(user.as_deref(), "/bin/sh")
             .args(["-c", SUPERVISOR, "supervisor"])
-            .args([programs.as_os_str(), folder.as_os_str(), port.to_string().as_ref()])
+            .args([programs.as_os_str(), folder.as_os_str(), port.number().to_string().as_ref()])
             .arg(if durable { "-c fsync=on" } else { "-F" })
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::piped())
@@ -81,14 +82,14 @@ impl Cluster {
             .spawn()
             .unwrap();
         let answers = BufReader::new(supervisor.stdout.take().unwrap());
-        await_port(port);
+        await_port(port.number());
         Self { port, supervisor, answers }
     }
 
     /// The URL of a new, empty database.
     pub async fn fresh_database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let port = self.port;
+        let port = self.port.number();
         let name = format!("vestibule_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut admin = connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await;
         admin.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
@@ -108,8 +109,8 @@ impl Cluster {
 
     /// Waits until it accepts connections.
     pub async fn await_start(&self) {
-        await_port(self.port);
-        connect(&format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)).await.close().await.unwrap();
+        await_port(self.port.number());
+        connect(&format!("postgres://postgres@127.0.0.1:{}/postgres", self.port.number())).await.close().await.unwrap();
     }
 
     fn order(&mut self, order: &str) {
@@ -188,19 +189,4 @@ fn as_user(user: Option<&str>, program: &str) -> Command {
 fn run(command: &mut Command) {
     let output = command.current_dir(Path::new("/")).output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Waits until a server listens.
-#[expect(clippy::disallowed_methods, reason = "no async thread waits here")]
-pub fn await_port(port: u16) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "nothing listens on port {port}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
