@@ -1,4 +1,4 @@
-//! The JSON API under `/api/accounts/`, a thin layer over the service.
+//! The JSON API under `/api/accounts/` and `/api/admin/`, a thin layer over the service.
 //!
 //! A client written for the tutorial's Django backend works unchanged: its two endpoints return exactly the same
 //! responses. The document at `/api/openapi.json` is generated from the requests and responses of each endpoint.
@@ -16,6 +16,7 @@ mod docs_page;
 mod email;
 mod openapi;
 mod sessions;
+mod setup;
 mod sign_in;
 
 use axum::routing::get;
@@ -56,6 +57,7 @@ fn endpoints() -> impl Iterator<Item = Endpoint> {
         .chain(email::endpoints())
         .chain(sessions::endpoints())
         .chain(access_tokens::endpoints())
+        .chain(setup::endpoints())
 }
 
 struct Endpoint {

@@ -35,6 +35,8 @@ pub enum AppError {
     RegistrationClosed,
     /// The link was already used, has expired or never existed.
     LinkInvalid,
+    /// The link that makes the first admin was already used, has expired or never existed, or there is an admin.
+    SetupLinkInvalid,
     /// The server sends no mail.
     MailOff,
     /// A read-only personal access token was used to change something.
@@ -95,7 +97,7 @@ impl AppError {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::Taken | Self::LastAdmin => 409,
-            Self::LinkInvalid => 410,
+            Self::LinkInvalid | Self::SetupLinkInvalid => 410,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::UnknownHost => 421,
@@ -119,6 +121,7 @@ impl AppError {
             Self::EmailUnverified => "email_unverified",
             Self::RegistrationClosed => "registration_closed",
             Self::LinkInvalid => "link_invalid",
+            Self::SetupLinkInvalid => "setup_link_invalid",
             Self::MailOff => "mail_off",
             Self::ReadOnly => "read_only",
             Self::SessionRequired => "session_required",
@@ -199,6 +202,9 @@ impl fmt::Display for AppError {
             Self::RegistrationClosed => "Registration is closed. Ask the operator of this service for an account.",
             Self::LinkInvalid => {
                 "This link has expired or was already used. Open the newest email, or request a new link."
+            }
+            Self::SetupLinkInvalid => {
+                "This link has expired or was replaced, or the server has an admin. Run `vestibule operator link` on the server."
             }
             Self::MailOff => "This server sends no email. Ask its operator for help.",
             Self::ReadOnly => "This token is read-only. Use a token that can read and change, or log in.",

@@ -10,5 +10,6 @@ pub mod not_found;
 pub mod register;
 pub mod reset;
 pub mod secondary;
+mod setup;
 pub mod undo_email;
 pub mod verify;

@@ -41,6 +41,8 @@ views! {
         Forgot: "/forgot", "Reset password";
         /// The target of a link that resets the password.
         Reset: "/reset", "New password";
+        /// The target of the link that makes the first admin.
+        Setup: "/setup", "Set up";
         /// The target of a link that confirms an email.
         Verify: "/verify", "Confirm email";
         /// The target of a link that changes the account's email.

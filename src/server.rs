@@ -16,3 +16,4 @@ mod observe;
 pub mod pipeline;
 pub mod routes;
 pub mod run;
+pub mod setup;

@@ -22,6 +22,7 @@ mod registration;
 pub mod request_id;
 pub mod restore;
 mod sessions;
+mod setup;
 
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 

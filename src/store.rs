@@ -31,6 +31,7 @@ mod restore;
 mod roles;
 mod session_cache;
 mod sessions;
+mod setup_links;
 mod sweep;
 mod tx;
 mod url;
@@ -58,6 +59,7 @@ pub use self::{
     restore::{Prepared, Revocation, Revoked, Since, SinceAccount, SinceMembership, Withdrawn},
     roles::{RoleChange, RoleOutcome},
     sessions::{ActiveSessions, LoginRecord, NewSession, Session, SessionCap, SessionRecord, SessionRow, SessionStart},
+    setup_links::SetupOutcome,
     sweep::{Cutoffs, Expired},
     url::{DatabaseUrl, PostgresLogin, UrlError},
     users::{Credential, CredentialRow, ListedUser, NewUser, RegisterOutcome, User, UserRow, Welcome},

@@ -14,6 +14,8 @@ const READY = /Vestibule is ready: (http:\/\/127\.0\.0\.1:(\d+))/;
 const TIMEOUT_MS = 20_000;
 
 export class Server {
+  /** The path of the program. */
+  static program = PROGRAM;
   /** The address, such as http://127.0.0.1:40123. It stays the same through restarts. */
   url = "";
   /** The program's output so far. */

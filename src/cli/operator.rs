@@ -7,14 +7,14 @@ use clap::{
 
 use super::{
     listing,
-    output::{Failure, in_one_line, print_line},
+    output::{Failure, in_one_line, print_line, print_text},
     target::{ask, execute, explain, read_password, require_database},
 };
 use crate::{
     domain::role::Role,
     error::AppError,
-    server::config::Config,
-    service::admin::{Command, Reply},
+    server::{config::Config, setup},
+    service::admin::{Command, Reply, SetupLink},
 };
 
 /// The subcommands of `operator`.
@@ -41,6 +41,8 @@ pub enum OperatorCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Print a link that makes the first admin, while there is none. It works once, for an hour
+    Link,
     /// List all accounts with a role
     List {
         /// Print JSON: an array of accounts
@@ -84,11 +86,34 @@ impl OperatorCommand {
                     other => Err(explain(other)),
                 }
             }
+            Self::Link => {
+                require_database(config)?;
+                link(config).await
+            }
             Self::List { json } => {
                 require_database(config)?;
                 listing::list_operators(config, json).await
             }
         }
+    }
+}
+
+async fn link(config: &Config) -> Result<(), Failure> {
+    match ask(config, &Command::SetupLink).await? {
+        Reply::SetupLink { link: SetupLink { token, base_url } } => {
+            let base_url = base_url.unwrap_or_else(|| config.base_url(config.server.address));
+            print_text(&setup::invitation(&in_one_line(&base_url), &in_one_line(&token)))?;
+            if config.server.public_url.is_some() {
+                return Ok(());
+            }
+            print_line("If people reach the server at another address, open the same path there.")
+        }
+        Reply::AdminExists => Err(Failure::Message(
+            "the server has an admin already; see `vestibule operator list`, or make another one with \
+             `vestibule operator role WHO admin`"
+                .to_owned(),
+        )),
+        other => Err(explain(other)),
     }
 }
 

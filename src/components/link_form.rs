@@ -46,7 +46,7 @@ pub fn LinkForm(
         let Some([password]) = form.begin([field]) else { return };
         spawn_local(async move {
             let result = send(link.get().into(), password.into()).await;
-            if matches!(result, Err(AppError::LinkInvalid)) {
+            if matches!(result, Err(AppError::LinkInvalid | AppError::SetupLinkInvalid)) {
                 form.cancel();
                 link.invalidate();
                 return;

@@ -90,9 +90,14 @@ impl LinkToken {
     }
 }
 
+/// What to do if the link of a mail is incomplete.
+pub const INCOMPLETE: &str = "Open the link in your email again.";
+
 /// What to show and offer if a link doesn't work.
 #[derive(Clone, Copy)]
 pub struct Fallback {
+    /// What to do if the URL has no token.
+    pub missing: &'static str,
     /// The possible reasons.
     pub why: &'static str,
     /// The button's label.
@@ -106,6 +111,7 @@ impl Fallback {
     #[must_use]
     pub const fn new_link(to: View) -> Self {
         Self {
+            missing: INCOMPLETE,
             why: "It has expired, or was already used, cancelled or replaced by a newer one.",
             label: "Send a new link",
             to,
@@ -118,7 +124,7 @@ pub fn followed<V: IntoView + 'static>(link: LinkToken, fallback: Fallback, view
     let broken = Memo::new(move |_| {
         link.0.with(|link| match link {
             Link::Unread | Link::Opened(_) => None,
-            Link::Missing => Some(("This link is incomplete", "Open the link in your email again.")),
+            Link::Missing => Some(("This link is incomplete", fallback.missing)),
             Link::Dead => Some(("This link no longer works", fallback.why)),
         })
     });

@@ -7,7 +7,10 @@ use crate::session::{AuthState, Phase};
 
 /// Shows one view if nobody is logged in and another if somebody is. Shows an error if the session could not be
 /// checked.
-pub fn signed_in_or<A, B>(signed_out: fn() -> A, signed_in: fn() -> B) -> impl IntoView
+pub fn signed_in_or<A, B>(
+    signed_out: impl Fn() -> A + Send + 'static,
+    signed_in: impl Fn() -> B + Send + 'static,
+) -> impl IntoView
 where
     A: IntoView + 'static,
     B: IntoView + 'static,

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 #[cfg(feature = "ssr")]
-pub use self::parse::{NewPassword, Parse, PasswordChange, Registration, TokenRequest};
+pub use self::parse::{BecomeAdminByLink, NewPassword, Parse, PasswordChange, Registration, SetUpByLink, TokenRequest};
 
 /// A field that may be missing or of another type. Both are reported when the request is parsed, with the problems of
 /// the other fields.
@@ -218,6 +218,45 @@ pub struct SetPassword {
         schema(value_type = String, format = Password, min_length = 8, example = "nine quiet harbours")
     )]
     pub new_password: Text,
+}
+
+/// The first admin: a new account, created by the link that the program prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SetUp {
+    /// The part of the link after the `#`.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
+    pub token: Text,
+    /// The email address. It needs no confirmation.
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Email, max_length = 254, example = "ann@example.org")
+    )]
+    pub email: Text,
+    /// The public name: 3 to 32 letters, digits, dots, underscores and hyphens. Reserved names such as admin are allowed.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 3, example = "ann"))]
+    pub username: Text,
+    /// The password. The operator may require more than 8 characters. Passwords that are easy to guess are refused.
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 8, example = "seven green lanterns")
+    )]
+    pub password: Text,
+}
+
+/// The first admin: the account of a session, by the link that the program prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct BecomeAdmin {
+    /// The part of the link after the `#`.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, pattern = "^vsl_[0-9A-Za-z]{49}$"))]
+    pub token: Text,
+    /// The account's password.
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, format = Password, min_length = 1, example = "seven green lanterns")
+    )]
+    pub password: Text,
 }
 
 /// A request for a link to set a new password.

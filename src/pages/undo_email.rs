@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use crate::{
     components::{
         link_form::LinkForm,
-        link_token::{Fallback, LinkToken, followed},
+        link_token::{Fallback, INCOMPLETE, LinkToken, followed},
     },
     domain::requests::SetPassword,
     error::{AppError, Field},
@@ -33,6 +33,7 @@ pub async fn undo_email(
 #[component]
 pub fn UndoEmailPage() -> impl IntoView {
     let fallback = Fallback {
+        missing: INCOMPLETE,
         why: "It has expired or was already used. If somebody else changed your email, contact support.",
         label: "Log in",
         to: View::LogIn,

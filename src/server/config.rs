@@ -313,13 +313,21 @@ impl Config {
         ["vestibule".to_owned(), self.brand.service_name.clone()].into_iter().chain(public).chain(hosts).collect()
     }
 
-    /// The mail templates. Without `server.public_url`, links lead to the address that the server listens on.
+    /// The URL that links to the server begin with, without a slash at its end. Without `server.public_url`, it is the
+    /// address that the server listens on. A server that listens on all addresses is `localhost`.
+    #[must_use]
+    pub fn base_url(&self, address: SocketAddr) -> String {
+        match &self.server.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None if address.ip().is_unspecified() => format!("http://localhost:{}", address.port()),
+            None => format!("http://{address}"),
+        }
+    }
+
+    /// The mail templates.
     #[must_use]
     pub fn mail_templates(&self, address: SocketAddr) -> MailTemplates {
-        let url = match &self.server.public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{address}"),
-        };
+        let url = self.base_url(address);
         let Brand { service_name, accent, logo, .. } = &self.brand;
         MailTemplates {
             service_name: service_name.clone(),

@@ -52,8 +52,8 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves commands until the task is aborted.
-pub async fn serve(listener: UnixListener, service: Service) {
+/// Serves commands until the task is aborted. `base_url` is the server's URL.
+pub async fn serve(listener: UnixListener, service: Service, base_url: String) {
     let refused = Hourly::default();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -65,9 +65,9 @@ pub async fn serve(listener: UnixListener, service: Service) {
             refused.warn(|left_out| tracing::warn!(left_out, "a command of another user was refused"));
             continue;
         }
-        let service = service.clone();
+        let (service, base_url) = (service.clone(), base_url.clone());
         tokio::spawn(async move {
-            let answered = tokio::time::timeout(COMMAND_TIMEOUT, answer(stream, &service)).await;
+            let answered = tokio::time::timeout(COMMAND_TIMEOUT, answer(stream, &service, base_url)).await;
             if !matches!(answered, Ok(Ok(()))) {
                 tracing::warn!("a command from the command line failed or timed out");
             }
@@ -80,12 +80,15 @@ fn may_command(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
-async fn answer(stream: UnixStream, service: &Service) -> io::Result<()> {
+async fn answer(stream: UnixStream, service: &Service, base_url: String) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;
     let command: Command = serde_json::from_str(&line)?;
-    let reply = service.run_admin_command(command).await;
+    let mut reply = service.run_admin_command(command).await;
+    if let Reply::SetupLink { link } = &mut reply {
+        link.base_url = Some(base_url);
+    }
     let mut text = serde_json::to_string(&reply)?;
     text.push('\n');
     writer.write_all(text.as_bytes()).await

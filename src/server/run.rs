@@ -15,6 +15,7 @@ use super::{
     control, hourly, name_key,
     pipeline::Pipeline,
     routes::Routes,
+    setup,
 };
 use crate::{
     http::{
@@ -139,6 +140,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let control = open_control(&config);
     let listening = listener.local_addr()?;
     announce(&config, listening);
+    setup::announce(&parts.service, &config.base_url(listening)).await;
     let warnings = config.warnings();
     let reminder = tokio::spawn(hourly::repeat(move || warn(&warnings)));
 
@@ -153,7 +155,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     });
     let maintenance = tokio::spawn(parts.maintenance.run(stop.clone().cancelled_owned()));
     let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));
-    let control = control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone())));
+    let control =
+        control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone(), config.base_url(listening))));
     let stopping = stop.clone().cancelled_owned();
     tokio::spawn(async move {
         signalled.await;

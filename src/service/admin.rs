@@ -1,7 +1,8 @@
 //! The operator's commands from the command line.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Error, Service, groups::GroupLine};
@@ -13,6 +14,7 @@ use crate::{
         requests::Registration,
         role::Role,
         time::{CLOCK_TOLERANCE, Timestamp},
+        token::Token,
         username::Username,
     },
     error::{AppError, Field, Problem},
@@ -45,6 +47,8 @@ pub enum Command {
     },
     /// List all accounts with a role.
     ListOperators,
+    /// Create a link that makes the first admin. An older one is no longer valid.
+    SetupLink,
     /// Change an account's role, or take it away, and end its sessions.
     SetRole { who: String, role: Option<Role>, force: bool },
     /// Disable an account and end its sessions.
@@ -107,6 +111,7 @@ impl Command {
             Self::Add { .. } => "add",
             Self::List { .. } => "list",
             Self::ListOperators => "list-operators",
+            Self::SetupLink => "setup-link",
             Self::SetRole { .. } => "set-role",
             Self::Disable { .. } => "disable",
             Self::Enable { .. } => "enable",
@@ -145,6 +150,11 @@ pub enum Reply {
         old: String,
         new: String,
     },
+    SetupLink {
+        link: SetupLink,
+    },
+    /// There is an enabled admin, so there is no link that makes the first one.
+    AdminExists,
     NoSuchUser,
     /// The account had the role already.
     RoleUnchanged {
@@ -171,6 +181,22 @@ pub enum Reply {
     Refused {
         error: AppError,
     },
+}
+
+/// The link that makes the first admin.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupLink {
+    /// The token.
+    pub token: String,
+    /// The URL of the running server, which knows its address best.
+    pub base_url: Option<String>,
+}
+
+/// Never prints the token.
+impl fmt::Debug for SetupLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SetupLink")
+    }
 }
 
 /// An account in a list. Times are RFC 3339.
@@ -219,6 +245,11 @@ impl Service {
             Command::ListOperators => {
                 let users = self.store.list_operators().await?;
                 return Ok(Reply::Users { users: users.into_iter().map(Into::into).collect() });
+            }
+            Command::SetupLink => {
+                let link = self.create_setup_link().await?;
+                let found = |token: Token| SetupLink { token: token.expose().to_owned(), base_url: None };
+                return Ok(link.map_or(Reply::AdminExists, |token| Reply::SetupLink { link: found(token) }));
             }
             Command::List { after } => {
                 let users = self.store.list_users(after, PAGE).await?;
@@ -377,6 +408,7 @@ mod tests {
             Command::Add { email: who.clone(), username: who.clone(), password: password.clone(), role: None },
             Command::List { after: String::new() },
             Command::ListOperators,
+            Command::SetupLink,
             Command::SetRole { who: who.clone(), role: None, force: false },
             Command::Disable { who: who.clone(), force: false },
             Command::Enable { who: who.clone() },

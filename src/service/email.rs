@@ -26,7 +26,7 @@ use crate::{
 
 /// Limit on invalid links per address. It is generous: a reader may open an old mail several times, and many people may
 /// share an address.
-const INVALID_LINKS: AddressLimit =
+pub(super) const INVALID_LINKS: AddressLimit =
     AddressLimit { action: "link", rule: RateLimit { burst: 60, interval: Duration::from_secs(1) } };
 
 impl Service {
@@ -174,8 +174,12 @@ impl Service {
         Ok(())
     }
 
-    /// Checks whether a link is valid, without using it.
+    /// Checks whether a link is valid, without using it: one from a mail, or the one that makes the first admin.
     pub async fn check_link(&self, caller: &Caller, link: &Token) -> Result<bool, Error> {
+        self.rate_limits.check(INVALID_LINKS, caller)?;
+        if self.is_setup_link(link).await? {
+            return Ok(true);
+        }
         match self.follow(caller, link, LinkKind::VARIANTS).await {
             Ok(_) => Ok(true),
             Err(Error::Refused(AppError::LinkInvalid)) => Ok(false),

@@ -1,7 +1,5 @@
 //! The roles of operators.
 
-use std::sync::Arc;
-
 use super::{Error, Service};
 use crate::{
     domain::role::Role,
@@ -16,9 +14,8 @@ impl Service {
     /// Returns [`AppError::EmailUnverified`] for an account with an unconfirmed email. Without `force`, returns
     /// [`AppError::LastAdmin`] if the server would have no enabled admin any more.
     pub(super) async fn set_role(&self, user: &User, role: Option<Role>, force: bool) -> Result<Option<u64>, Error> {
-        let (outbox, now) = (Arc::clone(&self.outbox), self.clock.now());
         let change = RoleChange { user: user.id.clone(), role, force };
-        let sessions = match self.store.set_role(change, move |kind| outbox.notice_at(kind, now)).await? {
+        let sessions = match self.store.set_role(change, self.role_mail()).await? {
             RoleOutcome::Changed(sessions) => sessions,
             RoleOutcome::Unchanged => return Ok(None),
             RoleOutcome::LastAdmin => return Err(AppError::LastAdmin.into()),

@@ -13,7 +13,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{LoginRecord, MailKind, NewUser, RegisterOutcome, User, Welcome},
+    store::{InheritFailures, LoginRecord, MailKind, NewUser, RegisterOutcome, User, Welcome},
 };
 
 /// A valid registration.
@@ -23,10 +23,29 @@ struct Fields {
     password: Password,
 }
 
-/// A created account, or a pretended one for a client that must not learn that the email already has an account.
-struct NewAccount {
-    user: User,
+/// An account that is created next, or a pretended one for a client that must not learn that the email already has an
+/// account.
+pub(super) struct NewAccount {
+    pub user: User,
     password_hash: String,
+    email: Email,
+    username: Username,
+    held: InheritFailures,
+}
+
+impl NewAccount {
+    /// The row to insert.
+    pub fn row(&self) -> NewUser<'_> {
+        NewUser {
+            id: self.user.id.clone(),
+            email: &self.email,
+            username: &self.username,
+            password_hash: &self.password_hash,
+            created_at: self.user.created_at,
+            verified: self.user.email_verified_at.is_some(),
+            held: self.held.clone(),
+        }
+    }
 }
 
 /// Who may register. The rules don't apply to the operator.
@@ -77,7 +96,7 @@ impl Service {
         caller: &Caller,
         registration: Registration,
     ) -> Result<RegistrationResult, Error> {
-        let NewAccount { user, password_hash } = self.create_account(Some(caller), registration).await?;
+        let NewAccount { user, password_hash, .. } = self.create_account(Some(caller), registration).await?;
         let login = if self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email {
             None
         } else {
@@ -97,6 +116,33 @@ impl Service {
     /// Creates an account. Without a caller it is the operator's, and no rate limit applies.
     async fn create_account(&self, caller: Option<&Caller>, new: Registration) -> Result<NewAccount, Error> {
         let new = if caller.is_some() { self.apply_policy(new)? } else { new };
+        // The operator vouches for the email.
+        let account = self.prepare_account(caller, new, caller.is_none()).await?;
+        let (made, taken) = (self.outbox.new_mail(MailKind::Verify), self.outbox.new_mail(MailKind::Taken));
+        let discreet = self.policy.mail == MailPolicy::Smtp;
+        let welcome = Welcome { made: &made, taken: discreet.then_some(&taken) };
+        let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
+        match self.store.insert_user(account.row(), mails.then_some(welcome)).await? {
+            RegisterOutcome::Done => tracing::info!(user = %account.user.id, "account created"),
+            // The response is the same; only the mailbox's owner sees the difference.
+            RegisterOutcome::OwnerNotified => {
+                tracing::info!("registration with an email that already has an account, owner notified");
+            }
+            RegisterOutcome::Taken if discreet => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
+            RegisterOutcome::Taken => return Err(AppError::Taken.into()),
+        }
+        self.outbox.notify_worker();
+        Ok(account)
+    }
+
+    /// Judges the fields of a new account and hashes its password. Without a caller no rate limit applies. `verified` is
+    /// whether the email is known to belong to the owner.
+    pub(super) async fn prepare_account(
+        &self,
+        caller: Option<&Caller>,
+        new: Registration,
+        verified: bool,
+    ) -> Result<NewAccount, Error> {
         let Fields { email, username, password } = self.judge_fields(caller, new).await?;
         // Counted only now, so that attempts with weak passwords are not limited.
         if let Some(caller) = caller {
@@ -110,35 +156,12 @@ impl Service {
             username: username.as_str().to_owned(),
             created_at: now,
             disabled_at: None,
-            // The operator vouches for the email.
-            email_verified_at: caller.is_none().then_some(now),
+            email_verified_at: verified.then_some(now),
             role: None,
             groups: Vec::new(),
         };
-        let new = NewUser {
-            id: user.id.clone(),
-            email: &email,
-            username: &username,
-            password_hash: &password_hash,
-            created_at: user.created_at,
-            verified: user.email_verified_at.is_some(),
-            held: self.rate_limits.inherit(username.as_str(), email.as_str()),
-        };
-        let (made, taken) = (self.outbox.new_mail(MailKind::Verify), self.outbox.new_mail(MailKind::Taken));
-        let discreet = self.policy.mail == MailPolicy::Smtp;
-        let welcome = Welcome { made: &made, taken: discreet.then_some(&taken) };
-        let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
-        match self.store.insert_user(new, mails.then_some(welcome)).await? {
-            RegisterOutcome::Done => tracing::info!(user = %user.id, "account created"),
-            // The response is the same; only the mailbox's owner sees the difference.
-            RegisterOutcome::OwnerNotified => {
-                tracing::info!("registration with an email that already has an account, owner notified");
-            }
-            RegisterOutcome::Taken if discreet => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
-            RegisterOutcome::Taken => return Err(AppError::Taken.into()),
-        }
-        self.outbox.notify_worker();
-        Ok(NewAccount { user, password_hash })
+        let held = self.rate_limits.inherit(username.as_str(), email.as_str());
+        Ok(NewAccount { user, password_hash, email, username, held })
     }
 
     /// Validates all fields and reports all problems at once.

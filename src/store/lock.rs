@@ -40,7 +40,7 @@ impl Tx<'_> {
         }
     }
 
-    /// Waits until no other transaction removes an enabled admin.
+    /// Waits until no other transaction removes an enabled admin or makes an account one.
     pub async fn lock_admins(&mut self) -> Result<(), Error> {
         match self.conn {
             Conn::Sqlite(_) => Ok(()),

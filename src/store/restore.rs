@@ -288,6 +288,7 @@ impl Store {
                 "DELETE FROM access_tokens"
             };
             let access_tokens = tx.execute(revoke, &[]).await?;
+            tx.execute("DELETE FROM setup_links", &[]).await?;
             // Networks may have been forgotten since the backup. The next logins store them again.
             tx.execute(concat!(forget_failures_in!(), "(SELECT key FROM known_networks)"), &[]).await?;
             tx.execute("DELETE FROM known_networks", &[]).await?;

@@ -52,10 +52,37 @@ async fn other_admins(conn: &mut Conn<'_>, user: &str) -> Result<Vec<String>, Er
     conn.fetch_column(sql, values![user]).await
 }
 
+/// Sets the role of a locked account, ends its sessions and revokes its access tokens, so that no token gains or keeps
+/// rights (ASVS 8.3.2). Enqueues mails, which `new_mail` creates, to the owner, and to all other admins of a new one. A new
+/// admin also voids the link by which the first one is made. Returns how many sessions ended.
+pub(super) async fn assign_role(
+    tx: &mut Tx<'_>,
+    user: &str,
+    role: Option<Role>,
+    new_mail: &impl Fn(MailKind) -> Option<NewMail>,
+) -> Result<u64, Error> {
+    tx.execute("UPDATE users SET role = $2 WHERE id = $1", values![user, role.map(Role::name)]).await?;
+    // A mail shows the role at the time when it is sent, so one is enough.
+    tx.execute("DELETE FROM mails WHERE user_id = $1 AND kind = 'role_changed'", values![user]).await?;
+    if let Some(mail) = new_mail(MailKind::RoleChanged) {
+        enqueue_mail(tx, &mail, Some(user), "").await?;
+    }
+    if role == Some(Role::Admin) {
+        tx.lock_admins().await?;
+        tx.execute("DELETE FROM setup_links", &[]).await?;
+        for admin in other_admins(tx, user).await? {
+            if let Some(mail) = new_mail(MailKind::AdminAdded) {
+                enqueue_mail_about(tx, &mail, &admin, user).await?;
+            }
+        }
+    }
+    revoke_access_tokens(tx, user).await?;
+    end_other_sessions(tx, user, "").await
+}
+
 impl Store {
-    /// Changes an account's role. Ends its sessions and revokes its access tokens, so that no token gains or keeps rights
-    /// (ASVS 8.3.2). Enqueues mails, which `new_mail` creates, to the owner, and to all other admins if the account
-    /// becomes an admin.
+    /// Changes an account's role, ends its sessions and revokes its access tokens. Enqueues mails, which `new_mail`
+    /// creates, to the owner, and to all other admins of a new one.
     pub async fn set_role(
         &self,
         change: RoleChange,
@@ -79,20 +106,7 @@ impl Store {
                 if !force && is_last_admin(tx, user).await? {
                     return Ok(RoleOutcome::LastAdmin);
                 }
-                tx.execute("UPDATE users SET role = $2 WHERE id = $1", values![user, name]).await?;
-                // A mail shows the role at the time when it is sent, so one is enough.
-                tx.execute("DELETE FROM mails WHERE user_id = $1 AND kind = 'role_changed'", values![user]).await?;
-                if let Some(mail) = new_mail(MailKind::RoleChanged) {
-                    enqueue_mail(tx, &mail, Some(user), "").await?;
-                }
-                let informed = if *role == Some(Role::Admin) { other_admins(tx, user).await? } else { Vec::new() };
-                for admin in informed {
-                    if let Some(mail) = new_mail(MailKind::AdminAdded) {
-                        enqueue_mail_about(tx, &mail, &admin, user).await?;
-                    }
-                }
-                revoke_access_tokens(tx, user).await?;
-                end_other_sessions(tx, user, "").await.map(RoleOutcome::Changed)
+                assign_role(tx, user, *role, &new_mail).await.map(RoleOutcome::Changed)
             })
         });
         set.await

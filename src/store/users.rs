@@ -7,7 +7,7 @@ use super::{
     failed_logins::{forget_own_failures, inherit_failures},
     mail::enqueue_mail,
     roles::is_last_admin,
-    tx::{Conn, values},
+    tx::{Conn, Tx, values},
 };
 use crate::domain::{
     account::Account, email::Email, identifier::Identifier, role::Role, time::Timestamp, username::Username,
@@ -199,26 +199,34 @@ pub(super) fn is_name_taken(error: &Error) -> bool {
     matches!(error, Error::Fault(sqlx::Error::Database(cause)) if cause.is_unique_violation())
 }
 
+/// Creates an account. Returns `false`, and changes nothing, if its email or its username is taken.
+pub(super) async fn insert(tx: &mut Tx<'_>, new: &NewUser<'_>) -> Result<bool, Error> {
+    let sql = "INSERT INTO users \
+               (id, email, email_key, username, username_key, password_hash, created_at, email_verified_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+    let values = values![
+        &new.id,
+        new.email.as_str(),
+        new.email.key(),
+        new.username.as_str(),
+        new.username.key(),
+        new.password_hash,
+        new.created_at,
+        new.verified.then_some(new.created_at),
+    ];
+    if tx.execute(sql, values).await? == 0 {
+        return Ok(false);
+    }
+    inherit_failures(tx, &new.held).await?;
+    Ok(true)
+}
+
 impl Store {
     /// Creates an account and enqueues the mails about it. The unique constraints decide whether the names are free,
     /// so that two concurrent requests can't both succeed.
     pub async fn insert_user(&self, new: NewUser<'_>, welcome: Option<Welcome<'_>>) -> Result<RegisterOutcome, Error> {
-        let sql = "INSERT INTO users \
-                   (id, email, email_key, username, username_key, password_hash, created_at, email_verified_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
         self.write(DURABLE, async |tx| {
-            let values = values![
-                &new.id,
-                new.email.as_str(),
-                new.email.key(),
-                new.username.as_str(),
-                new.username.key(),
-                new.password_hash,
-                new.created_at,
-                new.verified.then_some(new.created_at),
-            ];
-            if tx.execute(sql, values).await? == 1 {
-                inherit_failures(tx, &new.held).await?;
+            if insert(tx, &new).await? {
                 if let Some(welcome) = welcome {
                     enqueue_mail(tx, welcome.made, Some(&new.id), "").await?;
                 }
@@ -321,6 +329,8 @@ impl Store {
     pub async fn enable_user(&self, user: &str, now: Timestamp) -> Result<(), Error> {
         self.write(DURABLE, async |tx| {
             tx.lock_user(user).await?;
+            // The account may be an admin. Meanwhile, nobody becomes the first one.
+            tx.lock_admins().await?;
             let sql = "UPDATE links SET expires_at = expires_at + $2 - \
                        (SELECT disabled_at FROM users WHERE id = $1) \
                        WHERE user_id = $1 AND kind = 'undo_email' AND EXISTS \

@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use vestibule::{
     domain::{
-        requests::{ChangePassword, NewAccessToken, Parse, PasswordChange, SetPassword},
+        requests::{BecomeAdmin, ChangePassword, NewAccessToken, Parse, PasswordChange, SetPassword},
         role::Role,
         token::{Token, TokenKind},
         username::Username,
@@ -41,6 +41,8 @@ struct Scene {
     here_id: String,
     there: Token,
     link: Token,
+    /// The link that makes the first admin.
+    setup_link: Token,
 }
 
 /// An operation, and whether it was acknowledged.
@@ -56,7 +58,7 @@ fn change_to(new: &str) -> PasswordChange {
 }
 
 /// The operations that end the session `here`.
-const ENDINGS: [(&str, Operation<()>); 13] = [
+const ENDINGS: [(&str, Operation<()>); 14] = [
     ("logout", |service, scene| {
         Box::pin(async move { service.log_out(&service.authenticate_for_write(&scene.here).await?).await })
     }),
@@ -101,6 +103,13 @@ const ENDINGS: [(&str, Operation<()>); 13] = [
             run_admin_command(service.clone(), Command::Confirm { who: scene.name.clone() }).await?;
             run_admin_command(service, Command::SetRole { who: scene.name, role: Some(Role::Admin), force: false })
                 .await
+        })
+    }),
+    ("becoming the first admin", |service, scene| {
+        Box::pin(async move {
+            let session = service.authenticate(&scene.there).await?;
+            let request = BecomeAdmin { token: scene.setup_link.expose().into(), password: PASSWORD.into() };
+            service.become_first_admin(&caller(), &session, request.parse()?).await.map(drop)
         })
     }),
     ("a login past the limit of sessions", |service, scene| {
@@ -153,6 +162,11 @@ async fn set(app: &App, name: String) -> Scene {
     app.clock.advance(Duration::from_secs(1));
     let there = user.log_in().await;
     let session = app.service.authenticate(&here.session_token()).await.unwrap();
+    // An admin of an earlier scene would void the link.
+    for admin in app.store.list_operators().await.unwrap() {
+        app.store.disable_user(&admin.user.id, true, app.now()).await.unwrap();
+    }
+    let setup_link = app.service.create_setup_link().await.unwrap().unwrap();
     Scene {
         name,
         user: session.user.id.clone(),
@@ -160,6 +174,7 @@ async fn set(app: &App, name: String) -> Scene {
         here_id: session.id.clone(),
         there: there.session_token(),
         link,
+        setup_link,
     }
 }
 

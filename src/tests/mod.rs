@@ -28,5 +28,6 @@ mod rate_limits;
 mod registration;
 mod repository;
 mod sessions;
+mod setup;
 mod util;
 mod words;

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::{
-    ChangeEmail, ChangePassword, ChangeUsername, ConfirmPassword, DeleteAccount, FollowLink, ForgotPassword, LogIn,
-    NewAccessToken, Register, SetPassword, Text,
+    BecomeAdmin, ChangeEmail, ChangePassword, ChangeUsername, ConfirmPassword, DeleteAccount, FollowLink,
+    ForgotPassword, LogIn, NewAccessToken, Register, SetPassword, SetUp, Text,
 };
 use crate::{
     domain::{
@@ -186,6 +186,55 @@ impl Parse for SetPassword {
     }
 }
 
+/// The link's token and the first admin's account.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct SetUpByLink {
+    pub link: Token,
+    pub registration: Registration,
+}
+
+impl Parse for SetUp {
+    type Parsed = SetUpByLink;
+
+    /// An invalid link is reported before an invalid field.
+    fn parse(self) -> Result<SetUpByLink, AppError> {
+        let Self { token, email, username, password } = self;
+        let link = setup_link(&token)?;
+        let [email, username, password] = [email, username, password].map(|text| text.into_inner().unwrap_or_default());
+        Ok(SetUpByLink { link, registration: Registration::by_operator(&email, &username, &password) })
+    }
+
+    fn errors() -> Vec<AppError> {
+        vec![AppError::SetupLinkInvalid, AppError::Invalid(Vec::new())]
+    }
+}
+
+/// The link's token, and the password, which is only compared.
+#[expect(missing_docs, reason = "the names say it")]
+pub struct BecomeAdminByLink {
+    pub link: Token,
+    pub password: String,
+}
+
+impl fmt::Debug for BecomeAdminByLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BecomeAdminByLink")
+    }
+}
+
+impl Parse for BecomeAdmin {
+    type Parsed = BecomeAdminByLink;
+
+    fn parse(self) -> Result<BecomeAdminByLink, AppError> {
+        Ok(BecomeAdminByLink { link: setup_link(&self.token)?, password: compared(Field::Password, self.password)? })
+    }
+
+    fn errors() -> Vec<AppError> {
+        SetUp::errors()
+    }
+}
+
 impl Parse for ForgotPassword {
     type Parsed = Email;
 
@@ -254,6 +303,11 @@ fn compared(field: Field, text: Text) -> Result<String, AppError> {
 /// Parses a link's token. Any other text is an invalid link too, because mail programs may truncate links.
 fn link(text: &Text) -> Result<Token, AppError> {
     text.as_deref().and_then(|text| Token::parse(TokenKind::Link, text)).ok_or(AppError::LinkInvalid)
+}
+
+/// Parses the token of the link that makes the first admin.
+fn setup_link(text: &Text) -> Result<Token, AppError> {
+    link(text).map_err(|_| AppError::SetupLinkInvalid)
 }
 
 #[cfg(test)]

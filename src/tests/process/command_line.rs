@@ -107,6 +107,80 @@ fn a_terminal_is_asked_again_for_a_password_that_is_refused() {
     assert!(seen.contains("The account ann <ann@example.org> was created."), "{seen}");
 }
 
+/// The link in a text that the program printed, and the token at its end.
+fn setup_link_in(text: &str) -> (String, String) {
+    let link = text.lines().find(|line| line.contains("/setup#")).unwrap_or_else(|| panic!("no link: {text}"));
+    let token = link.split_once('#').unwrap().1;
+    (link.trim().to_owned(), token.trim().to_owned())
+}
+
+impl Server {
+    fn set_up(&self, token: &str) -> u16 {
+        let body =
+            format!(r#"{{"token":"{token}","email":"ann@example.org","username":"ann","password":"{PASSWORD}"}}"#);
+        self.call("POST", "/api/admin/setup/", "", &body).0
+    }
+}
+
+#[test]
+fn no_secret_of_the_setup_link_reaches_a_log_r142() {
+    let folder = folder();
+    let server = start(folder.path(), &[("VESTIBULE_LOG_LEVEL", "trace")]);
+    let (code, out, error) = run(folder.path(), &["operator", "link"], &[], "");
+    assert_eq!(code, 0, "{error}");
+    let (link, token) = setup_link_in(&out);
+    assert!(link.starts_with(&format!("http://{}/setup#vsl_", server.address)), "{link}");
+    assert_eq!(server.set_up(&token), 200);
+    let (code, _, error) = run(folder.path(), &["operator", "link"], &[], "");
+    assert!(code == 1 && error.contains("the server has an admin already"), "{error}");
+    assert!(server.stop().success());
+    let log = log_of(folder.path());
+    assert!(log.contains("vestibule operator link") && log.contains("first admin created by link"), "{log}");
+    assert!(!log.contains("vsl_"), "{log}");
+    let server = start(folder.path(), &[]);
+    assert!(server.stop().success());
+    assert!(!log_of(folder.path()).contains("vestibule operator link"), "an admin exists");
+}
+
+#[test]
+fn a_setup_link_of_the_command_line_works_after_the_start() {
+    let folder = folder();
+    let (code, _, error) = run(folder.path(), &["operator", "link"], &[], "");
+    assert!(code == 1 && error.contains("there is no vestibule.db"), "{error}");
+    assert_eq!(run(folder.path(), &["migrate"], &[], "").0, 0);
+    let everywhere = [("VESTIBULE_SERVER_ADDRESS", "0.0.0.0:8000")];
+    let (_, out, _) = run(folder.path(), &["operator", "link"], &everywhere, "");
+    assert!(setup_link_in(&out).0.starts_with("http://localhost:8000/setup#"), "{out}");
+    assert!(out.contains("another address"), "{out}");
+    let public = [("VESTIBULE_SERVER_PUBLIC_URL", "https://accounts.example.org")];
+    let (_, out, _) = run(folder.path(), &["operator", "link"], &public, "");
+    let (link, token) = setup_link_in(&out);
+    assert!(link.starts_with("https://accounts.example.org/setup#") && !out.contains("another address"), "{out}");
+    let server = start(folder.path(), &[]);
+    assert_eq!(server.set_up(&token), 200);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_start_on_a_terminal_prints_a_setup_link_until_there_is_an_admin() {
+    let folder = folder();
+    let start = || {
+        let mut terminal = util::program::program(Path::new("script"), folder.path());
+        terminal.args(["-qec", env!("CARGO_BIN_EXE_vestibule"), "/dev/null"]).stdin(Stdio::null());
+        terminal.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let stop = || run(folder.path(), &["--version"], &[], "");
+    let mut process = start();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| Some(line.split_once("ready: http://")?.1.trim().to_owned())).unwrap();
+    let link = lines.find(|line| line.contains("/setup#")).unwrap();
+    let (link, token) = setup_link_in(&link);
+    assert!(link.starts_with(&format!("http://{address}/setup#vsl_")), "{link}");
+    let server = Server { process, address: address.parse().unwrap() };
+    assert_eq!(server.set_up(&token), 200);
+    drop((server, stop()));
+}
+
 #[test]
 fn a_command_in_the_wrong_folder_makes_no_database() {
     let folder = folder();
