@@ -162,15 +162,11 @@ fn a_setup_link_of_the_command_line_works_after_the_start() {
 }
 
 #[test]
-fn a_start_on_a_terminal_prints_a_setup_link_until_there_is_an_admin() {
+fn a_start_on_a_terminal_prints_a_setup_link() {
     let folder = folder();
-    let start = || {
-        let mut terminal = util::program::program(Path::new("script"), folder.path());
-        terminal.args(["-qec", env!("CARGO_BIN_EXE_vestibule"), "/dev/null"]).stdin(Stdio::null());
-        terminal.stdout(Stdio::piped()).spawn().unwrap()
-    };
-    let stop = || run(folder.path(), &["--version"], &[], "");
-    let mut process = start();
+    let mut terminal = util::program::program(Path::new("script"), folder.path());
+    terminal.args(["-qec", env!("CARGO_BIN_EXE_vestibule"), "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut process = terminal.spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
     let address = lines.find_map(|line| Some(line.split_once("ready: http://")?.1.trim().to_owned())).unwrap();
     let link = lines.find(|line| line.contains("/setup#")).unwrap();
@@ -178,7 +174,6 @@ fn a_start_on_a_terminal_prints_a_setup_link_until_there_is_an_admin() {
     assert!(link.starts_with(&format!("http://{address}/setup#vsl_")), "{link}");
     let server = Server { process, address: address.parse().unwrap() };
     assert_eq!(server.set_up(&token), 200);
-    drop((server, stop()));
 }
 
 #[test]
