@@ -153,6 +153,7 @@ const sections = {
   "Backup sh": useBackup,
   "The command line sh": useUnit,
   "Operators sh": useOperators,
+  "Audit trail sh": useEvents,
 };
 
 /** @type {{ stop: () => Promise<unknown>, printed: () => string } | undefined} */
@@ -199,6 +200,15 @@ function useOperators(/** @type {Block} */ { text }) {
   } else {
     expect(run(program, ["user", "show", "ann"], { cwd: folder }).includes("editors"), "an editor");
   }
+}
+
+/** Reads the audit trail of a folder with an account. */
+function useEvents(/** @type {Block} */ { text }) {
+  const folder = mkdtempSync(join(home, "events-"));
+  shell.delete("DATABASE_URL");
+  run(program, ["user", "add", "ann@example.org", "ann"], { cwd: folder, input: "walrus orchard lantern\n" });
+  const printed = inShell(text, folder);
+  if (text.includes("--person")) expect(printed.includes("account.create"), "the event of the new account");
 }
 
 async function useContainer(/** @type {Block} */ { text }) {

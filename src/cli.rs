@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod env_file;
+mod events;
 mod group;
 mod health;
 mod listing;
@@ -10,6 +11,7 @@ mod operator;
 mod output;
 mod restore;
 mod rights;
+mod system_user;
 mod target;
 mod user;
 
@@ -88,6 +90,9 @@ enum Command {
     /// Manage groups of accounts, with or without a running server
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// Read the audit trail, with or without a running server
+    #[command(subcommand)]
+    Events(events::EventsCommand),
     /// Copy the database into a file, with or without a running server
     Backup(backup::Backup),
     /// Replace the database with a backup. Stop the server first. Revokes all sessions, links and access tokens
@@ -213,6 +218,7 @@ impl Command {
             Self::User(command) => command.clone().run(&config).await,
             Self::Operator(command) => command.clone().run(&config).await,
             Self::Group(command) => command.clone().run(&config).await,
+            Self::Events(command) => command.clone().run(&config).await,
             Self::Backup(backup) => Ok(backup.run(&config).await?),
             Self::Restore(restore) => restore.run(&config).await,
             Self::Restored(restored) => restored.run(&config).await,

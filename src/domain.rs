@@ -13,6 +13,8 @@ pub mod email;
 #[cfg(feature = "ssr")]
 pub mod email_domain;
 #[cfg(feature = "ssr")]
+pub mod event;
+#[cfg(feature = "ssr")]
 pub mod group_name;
 #[cfg(feature = "ssr")]
 pub mod identifier;

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod clock;
 mod email;
 pub mod entropy;
+mod events;
 pub mod groups;
 mod login;
 mod maintenance;
@@ -48,6 +49,7 @@ use self::{
 };
 use crate::{
     domain::{
+        event::Via,
         time::{Timestamp, retry_seconds},
         token::TokenHash,
     },
@@ -89,6 +91,10 @@ pub struct Policy {
     pub require_verified_email: bool,
     /// Whether clients' addresses may be logged.
     pub log_addresses: bool,
+    /// How long events of the audit trail are kept.
+    pub keep_events: Duration,
+    /// How long events of logins and sessions are kept.
+    pub keep_login_events: Duration,
 }
 
 /// The client of a request, as known from its connection and headers.
@@ -98,6 +104,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// The `User-Agent`, which becomes the session's name.
     pub agent: String,
+    /// The entry point of the request.
+    pub via: Via,
 }
 
 /// The entry point to all operations on accounts. Cheap to clone.
@@ -128,7 +136,8 @@ impl Service {
         names: NameKey,
     ) -> (Self, Maintenance) {
         let policy = Arc::new(policy);
-        let limits = RateLimits::new(store.clone(), Arc::clone(&clock), Arc::clone(&policy), names);
+        let limits =
+            RateLimits::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy), Arc::clone(&policy), names);
         let rate_limits = Arc::new(limits);
         let passwords = Passwords::new(hasher, Arc::clone(&entropy), Arc::clone(&policy), Arc::clone(&rate_limits));
         let outbox = Outbox::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy), policy.mail);

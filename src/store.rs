@@ -12,6 +12,7 @@ pub mod backup;
 mod begin;
 mod connect;
 pub mod draft;
+mod events;
 mod failed_logins;
 pub mod files;
 mod groups;
@@ -46,6 +47,7 @@ pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
     accounts::{DeleteOutcome, RenameOutcome, UsernameChange},
     authority::{Authority, CheckedToken},
+    events::{EventFilter, EventRecord, Failure, first_id_at},
     failed_logins::{InheritFailures, LoginBackoff, LoginCounter, Reservation},
     groups::{DeleteGroupOutcome, GroupRecord, RenameGroupOutcome},
     known_networks::known_network_key,

@@ -12,7 +12,7 @@ use crate::{
         response::{ApiError, Json},
         state::AppState,
     },
-    service::{NewToken, Principal, Proven, Writer},
+    service::{Caller, NewToken, Principal, Proven, Writer},
 };
 
 pub fn endpoints() -> Vec<Endpoint> {
@@ -74,10 +74,11 @@ struct CreatedAccessToken {
 )]
 async fn issue_access_token(
     State(state): State<AppState>,
+    caller: Caller,
     proven: Proven,
     Body(request): Body<NewAccessToken>,
 ) -> Result<Json<CreatedAccessToken>, ApiError> {
-    let NewToken { token, line } = state.service.issue_access_token(&proven, request).await?;
+    let NewToken { token, line } = state.service.issue_access_token(&caller, &proven, request).await?;
     let token = token.expose().to_owned();
     Ok(Json(CreatedAccessToken { status: Success::Ok, token, id: line.id, expires_at: line.expires_at }))
 }
@@ -93,7 +94,12 @@ async fn issue_access_token(
     params(("id" = String, Path, format = Uuid, description = "The token's `id`, from the list.")),
     responses((status = 204, description = "The token was revoked."))
 )]
-async fn revoke_access_token(State(state): State<AppState>, writer: Writer, Id(id): Id) -> Result<NoContent, ApiError> {
-    state.service.revoke_access_token(&writer, &id).await?;
+async fn revoke_access_token(
+    State(state): State<AppState>,
+    caller: Caller,
+    writer: Writer,
+    Id(id): Id,
+) -> Result<NoContent, ApiError> {
+    state.service.revoke_access_token(&caller, &writer, &id).await?;
     Ok(NoContent)
 }

@@ -134,8 +134,8 @@ type Download<T> = ([(HeaderName, &'static str); 1], Json<T>);
     security(("bearer" = [])),
     responses((status = 200, description = "The stored data.", body = Export))
 )]
-async fn export(State(state): State<AppState>, proven: Proven) -> Result<Download<Export>, ApiError> {
-    let export = state.service.export(&proven).await?;
+async fn export(State(state): State<AppState>, caller: Caller, proven: Proven) -> Result<Download<Export>, ApiError> {
+    let export = state.service.export(&caller, &proven).await?;
     Ok(([(CONTENT_DISPOSITION, "attachment; filename=\"account.json\"")], Json(export)))
 }
 
@@ -154,8 +154,9 @@ async fn export(State(state): State<AppState>, proven: Proven) -> Result<Downloa
 async fn delete_account(
     State(state): State<AppState>,
     proven: Proven,
+    caller: Caller,
     Body(username): Body<DeleteAccount>,
 ) -> Result<LoggedOut, ApiError<LastAdmin>> {
-    state.service.delete_account(&proven, &username).await?;
+    state.service.delete_account(&caller, &proven, &username).await?;
     Ok(LoggedOut)
 }

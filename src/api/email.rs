@@ -166,8 +166,12 @@ async fn pending_email_change(
     security(("bearer" = [])),
     responses((status = 204, description = "The change was cancelled, or none was pending."))
 )]
-async fn cancel_email_change(State(state): State<AppState>, writer: Writer) -> Result<NoContent, ApiError> {
-    state.service.cancel_email_change(&writer).await?;
+async fn cancel_email_change(
+    State(state): State<AppState>,
+    caller: Caller,
+    writer: Writer,
+) -> Result<NoContent, ApiError> {
+    state.service.cancel_email_change(&caller, &writer).await?;
     Ok(NoContent)
 }
 

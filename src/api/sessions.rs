@@ -12,7 +12,7 @@ use crate::{
         response::{ApiError, Json},
         state::AppState,
     },
-    service::{Principal, Proven},
+    service::{Caller, Principal, Proven},
 };
 
 pub fn endpoints() -> Vec<Endpoint> {
@@ -61,8 +61,12 @@ struct SessionsEnded {
     security(("bearer" = [])),
     responses((status = 200, description = "The other sessions have ended.", body = SessionsEnded))
 )]
-async fn end_other_sessions(State(state): State<AppState>, proven: Proven) -> Result<Json<SessionsEnded>, ApiError> {
-    let sessions_ended = state.service.end_other_sessions(&proven).await?;
+async fn end_other_sessions(
+    State(state): State<AppState>,
+    caller: Caller,
+    proven: Proven,
+) -> Result<Json<SessionsEnded>, ApiError> {
+    let sessions_ended = state.service.end_other_sessions(&caller, &proven).await?;
     Ok(Json(SessionsEnded { status: Success::Ok, sessions_ended }))
 }
 
@@ -77,7 +81,12 @@ async fn end_other_sessions(State(state): State<AppState>, proven: Proven) -> Re
     params(("id" = String, Path, format = Uuid, description = "The session's `id`, from the list.")),
     responses((status = 204, description = "The session has ended."))
 )]
-async fn end_session(State(state): State<AppState>, proven: Proven, Id(id): Id) -> Result<NoContent, ApiError> {
-    state.service.end_session(&proven, &id).await?;
+async fn end_session(
+    State(state): State<AppState>,
+    caller: Caller,
+    proven: Proven,
+    Id(id): Id,
+) -> Result<NoContent, ApiError> {
+    state.service.end_session(&caller, &proven, &id).await?;
     Ok(NoContent)
 }

@@ -155,7 +155,7 @@ async fn me(principal: Principal) -> Response {
     security(("bearer" = [])),
     responses((status = 204, description = "The token is no longer valid."))
 )]
-async fn log_out(State(state): State<AppState>, writer: Writer) -> Result<LoggedOut, ApiError> {
-    state.service.log_out(&writer).await?;
+async fn log_out(State(state): State<AppState>, caller: Caller, writer: Writer) -> Result<LoggedOut, ApiError> {
+    state.service.log_out(&caller, &writer).await?;
     Ok(LoggedOut)
 }

@@ -9,8 +9,12 @@ use std::{
 
 use clap::Args;
 
-use super::output::{Failure, full_path, in_one_line, print_text};
+use super::{
+    output::{Failure, full_path, in_one_line, print_text},
+    system_user,
+};
 use crate::{
+    domain::event::Initiator,
     server::{config::Config, run},
     service::{
         clock::{Clock, SystemClock},
@@ -80,7 +84,8 @@ impl Restore {
             return Err(Failure::Message(format!("{file} belongs to the database itself; choose another file")));
         }
         let options = RestoreOptions { keep_access_tokens: self.keep_access_tokens, trust_backup: self.trust_backup };
-        let restored = restore::restore(database, source, options, SystemClock.now(), &SystemEntropy).await;
+        let by = Initiator::command_line(system_user::name());
+        let restored = restore::restore(database, source, options, SystemClock.now(), &SystemEntropy, by).await;
         let report = restored.map_err(|error| name_copy(explain(error), &self.file))?;
         print_text(&summary(&report, options))
     }
@@ -102,7 +107,8 @@ impl Restored {
             error => error.to_string(),
         })?;
         let options = RestoreOptions { keep_access_tokens: self.keep_access_tokens, trust_backup: true };
-        let revoked = parts.service.revoke_after_restore(options).await;
+        let by = Initiator::command_line(system_user::name());
+        let revoked = parts.service.revoke_after_restore(by, options).await;
         parts.service.close().await;
         let revoked = revoked.map_err(|error| error.to_string())?;
         print_text(&revoked_summary(&revoked, options))

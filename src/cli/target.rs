@@ -4,8 +4,9 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use zeroize::Zeroizing;
 
-use super::output::Failure;
+use super::{output::Failure, system_user};
 use crate::{
+    domain::event::Initiator,
     error::{AppError, Field, FieldProblem, Problem},
     server::{config::Config, control, run},
     service::admin::{Command, Reply},
@@ -34,12 +35,26 @@ impl Target {
 
     pub async fn ask(&self, command: &Command) -> Result<Reply, String> {
         match self {
-            Self::Here(parts) => Ok(parts.service.run_admin_command(command.clone()).await),
-            Self::There(socket) => control::send(socket, command).await.map_err(|cause| {
+            Self::Here(parts) => {
+                let by = Initiator::command_line(system_user::name());
+                Ok(parts.service.run_admin_command(by, command.clone()).await)
+            }
+            Self::There(socket) => control::send(socket, &system_user::name(), command).await.map_err(|cause| {
                 format!(
                     "another process has the database open and doesn't accept commands ({cause}); stop it and try again"
                 )
             }),
+        }
+    }
+
+    /// Gives up the lock of a SQLite file, so that a server can start. From then on, the commands go to that server.
+    pub async fn without_lock(self, config: &Config) -> Self {
+        match (self, config.database.url.file()) {
+            (Self::Here(parts), Some(file)) => {
+                parts.service.close().await;
+                Self::There(control::socket_of(file))
+            }
+            (target, _) => target,
         }
     }
 

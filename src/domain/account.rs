@@ -31,9 +31,9 @@ pub struct Account {
     pub groups: Vec<String>,
 }
 
-/// An export of all data that is stored about a user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+/// An export of all data that is stored about a user. The page gets it as text.
+#[cfg(feature = "ssr")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Export {
     /// The account itself.
     pub account: Account,
@@ -56,6 +56,8 @@ pub struct Export {
     pub mails: Vec<ExportedMail>,
     /// Links in emails that are valid, or expired and not deleted yet; without their tokens.
     pub links: Vec<ExportedLink>,
+    /// What was done to the account, the newest first.
+    pub events: Vec<super::event::EventLine>,
 }
 
 /// A message in the queue.

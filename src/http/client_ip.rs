@@ -11,7 +11,7 @@ use axum::{
 };
 use ipnet::IpNet;
 
-use crate::{http::state::AppState, service::Caller};
+use crate::{domain::event::Via, http::state::AppState, service::Caller};
 
 /// The header in which a proxy lists the addresses that a request came from.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -24,16 +24,16 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        Ok(caller(parts, &state.trust.proxies))
+        Ok(caller(parts, &state.trust.proxies, Via::Api))
     }
 }
 
-/// The address and user agent of the client.
+/// The client of a request.
 #[must_use]
-pub fn caller(parts: &Parts, proxies: &[IpNet]) -> Caller {
+pub fn caller(parts: &Parts, proxies: &[IpNet], via: Via) -> Caller {
     let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
     let agent = parts.headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
-    Caller { address: client_ip(peer, &parts.headers, proxies), agent: agent.unwrap_or_default().into_owned() }
+    Caller { address: client_ip(peer, &parts.headers, proxies), agent: agent.unwrap_or_default().into_owned(), via }
 }
 
 /// The client's address: the peer, or, if the peer is a trusted proxy, the last address in `X-Forwarded-For` that isn't

@@ -8,6 +8,7 @@ use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
 use crate::{
+    domain::event::Via,
     error::AppError,
     http::{
         client_ip::caller,
@@ -31,7 +32,7 @@ impl PageContext {
     pub fn from_request() -> Result<Self, AppError> {
         let state = use_context::<AppState>().ok_or(AppError::Internal)?;
         let parts = use_context::<Parts>().ok_or(AppError::Internal)?;
-        Ok(Self { caller: caller(&parts, &state.trust.proxies), state, parts })
+        Ok(Self { caller: caller(&parts, &state.trust.proxies, Via::Page), state, parts })
     }
 
     /// The service, which all operations go to.

@@ -65,7 +65,7 @@ fn RegisterForm() -> impl IntoView {
         let Some([email, username, password]) = form.begin(fields) else { return };
         spawn_local(async move {
             let (email, username, password) = (email.into(), username.into(), password.into());
-            let result = register(requests::Register { email, username, password }).await;
+            let result = Box::pin(register(requests::Register { email, username, password })).await;
             if let Some(RegistrationResult { account, login }) = form.finish(result) {
                 if let Some(login) = login {
                     auth.begin(login);

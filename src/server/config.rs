@@ -65,6 +65,7 @@ pub struct Config {
     pub brand: Brand,
     pub mail: MailConfig,
     pub rate_limit: RateLimitConfig,
+    pub events: EventsConfig,
     pub log: LogConfig,
     /// The file that the configuration was read from.
     #[serde(skip)]
@@ -182,6 +183,16 @@ pub struct RateLimitConfig {
     pub token_calls_per_minute: u32,
 }
 
+/// The section `[events]`. `Leptos.toml` documents each key.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "Leptos.toml documents each key")]
+pub struct EventsConfig {
+    #[serde(deserialize_with = "duration")]
+    pub keep: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub keep_logins: Duration,
+}
+
 /// The section `[log]`. `Leptos.toml` documents each key.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Leptos.toml documents each key")]
@@ -287,6 +298,8 @@ impl Config {
             service_names: self.service_names(),
             require_verified_email: self.registration.require_verified_email,
             log_addresses: self.log.addresses,
+            keep_events: self.events.keep,
+            keep_login_events: self.events.keep_logins,
         }
     }
 

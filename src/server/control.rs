@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -18,6 +19,7 @@ use tokio::{
 
 use super::hourly::Hourly;
 use crate::{
+    domain::event::Initiator,
     service::{
         Service,
         admin::{Command, Reply},
@@ -29,6 +31,16 @@ use crate::{
 const LONGEST: u64 = 64 * 1024 * 1024;
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A line that the command line sends.
+#[derive(Serialize, Deserialize)]
+struct Request {
+    /// The name of the system's user. An older command line doesn't send it.
+    #[serde(default)]
+    user: String,
+    #[serde(flatten)]
+    command: Command,
+}
 
 /// The path of the control socket, beside the database file.
 #[must_use]
@@ -84,8 +96,8 @@ async fn answer(stream: UnixStream, service: &Service, base_url: String) -> io::
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;
-    let command: Command = serde_json::from_str(&line)?;
-    let mut reply = service.run_admin_command(command).await;
+    let Request { user, command } = serde_json::from_str(&line)?;
+    let mut reply = service.run_admin_command(Initiator::command_line(user), command).await;
     if let Reply::SetupLink { link } = &mut reply {
         link.base_url = Some(base_url);
     }
@@ -94,11 +106,12 @@ async fn answer(stream: UnixStream, service: &Service, base_url: String) -> io::
     writer.write_all(text.as_bytes()).await
 }
 
-/// Sends a command to the server behind a socket. A missing, late or malformed response is an error.
-pub async fn send(path: &Path, command: &Command) -> io::Result<Reply> {
+/// Sends a command of a user of the system to the server behind a socket. A missing, late or malformed response is an
+/// error.
+pub async fn send(path: &Path, user: &str, command: &Command) -> io::Result<Reply> {
     let asked = async {
         let (reader, mut writer) = UnixStream::connect(path).await?.into_split();
-        let mut text = serde_json::to_string(command)?;
+        let mut text = serde_json::to_string(&Request { user: user.to_owned(), command: command.clone() })?;
         text.push('\n');
         writer.write_all(text.as_bytes()).await?;
         let mut line = String::new();

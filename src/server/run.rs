@@ -139,6 +139,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let listener = socket.listen(CONNECTIONS_WAITING).map_err(unusable)?;
     let control = open_control(&config);
     let listening = listener.local_addr()?;
+    note(parts.service.record_start().await);
     announce(&config, listening);
     setup::announce(&parts.service, &config.base_url(listening)).await;
     let warnings = config.warnings();
@@ -186,6 +187,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         if let Err(cause) = maintenance.await {
             tracing::warn!(%cause, "a background task failed");
         }
+        note(parts.service.record_stop().await);
         parts.service.close().await;
     };
     if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
@@ -200,6 +202,13 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         tracing::warn!("stopped with requests in progress");
     }
     Ok(())
+}
+
+/// Logs that a start or a stop has no event. Neither depends on it.
+fn note(recorded: Result<(), store::Error>) {
+    if let Err(cause) = recorded {
+        tracing::warn!(%cause, "an event was not recorded");
+    }
 }
 
 /// Binds an address. The kernel refuses connections until the socket listens.

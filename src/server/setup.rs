@@ -2,7 +2,10 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use crate::service::{Error, Service};
+use crate::{
+    domain::event::Initiator,
+    service::{Error, Service},
+};
 
 /// The text around a link: it becomes the URL of a view, which the token follows after a `#`. So the token reaches no
 /// log of a proxy.
@@ -21,7 +24,7 @@ pub async fn announce(service: &Service, base_url: &str) {
 
 async fn offer(service: &Service, base_url: &str) -> Result<(), Error> {
     if io::stdout().is_terminal() {
-        if let Some(token) = service.create_setup_link().await? {
+        if let Some(token) = service.create_setup_link(Initiator::server()).await? {
             let text = format!("No operator exists yet. {}", invitation(base_url, token.expose()));
             // The terminal may be closed, which must not stop the server.
             drop(io::stdout().write_all(text.as_bytes()));

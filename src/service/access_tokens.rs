@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Error, Service,
+    Caller, Error, Service,
     entropy::{new_id, new_token},
     reauth::{self, Proven},
 };
@@ -104,7 +104,12 @@ impl Service {
     /// Creates a personal access token and notifies the owner by mail.
     ///
     /// Returns [`AppError::Invalid`] if the account already has the maximum number of tokens.
-    pub async fn issue_access_token(&self, proven: &Proven, request: TokenRequest) -> Result<NewToken, Error> {
+    pub async fn issue_access_token(
+        &self,
+        caller: &Caller,
+        proven: &Proven,
+        request: TokenRequest,
+    ) -> Result<NewToken, Error> {
         let user = &proven.session().user;
         if self.store.list_access_tokens(&user.id, self.clock.now()).await?.len() >= MAX_TOKENS as usize {
             return Err(Error::invalid(Field::Name, Problem::TooManyTokens));
@@ -128,7 +133,8 @@ impl Service {
             expires_at: new.expires_at.to_rfc3339(),
         };
         let notice = self.outbox.notice(MailKind::AccessTokenCreated);
-        match self.store.add_access_token(&proven.checked_token(), new, MAX_TOKENS, notice.as_ref()).await? {
+        let stamp = self.stamp(caller.acting_as(proven.actor()));
+        match self.store.add_access_token(&proven.checked_token(), new, MAX_TOKENS, notice.as_ref(), &stamp).await? {
             IssueOutcome::Done => {}
             IssueOutcome::TooMany => return Err(Error::invalid(Field::Name, Problem::TooManyTokens)),
             IssueOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -147,7 +153,7 @@ impl Service {
     /// Revokes one of the user's personal access tokens. When this returns, no server accepts it any more.
     ///
     /// Returns [`AppError::NotFound`] if the user has no such token, even if another user has it.
-    pub async fn revoke_access_token(&self, writer: &Writer, id: &str) -> Result<(), Error> {
+    pub async fn revoke_access_token(&self, caller: &Caller, writer: &Writer, id: &str) -> Result<(), Error> {
         let principal = writer.principal();
         let id = Uuid::parse_str(id).map_err(|_| AppError::NotFound)?.to_string();
         // A request that changes nothing must not take the database writer.
@@ -155,7 +161,8 @@ impl Service {
         if !records.iter().any(|token| token.id == id) {
             return Err(AppError::NotFound.into());
         }
-        let revoked = self.store.revoke_access_token_of(&principal.checked_token(), &id).await?;
+        let stamp = self.stamp(caller.acting_as(principal.actor()));
+        let revoked = self.store.revoke_access_token_of(&principal.checked_token(), &id, &stamp).await?;
         if !revoked.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
@@ -175,7 +182,7 @@ impl Service {
         self.rate_limits.remember_token(&hash, now);
         if now >= access.expires_at {
             // Deleted, so that it stays expired even if the clock is set back.
-            if let Err(cause) = self.store.revoke_access_token(&access.id).await {
+            if let Err(cause) = self.store.delete_expired_access_token(&access.id).await {
                 tracing::warn!(%cause, "an expired access token could not be deleted");
             }
             return Err(AppError::SessionEnded.into());

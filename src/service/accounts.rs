@@ -6,6 +6,7 @@ use super::{Caller, Error, Service, rate_limits::AddressLimit, reauth::Proven, s
 use crate::{
     domain::{
         account::{Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork},
+        event::{Details, EventName, Subject},
         time::Timestamp,
         username::Username,
     },
@@ -28,7 +29,8 @@ impl Service {
         self.rate_limits.take(RENAMES, caller).await?;
         let user = &proven.session().user;
         let change = self.rate_limits.username_change(user, username.clone());
-        match self.store.rename_user(Authority::Owner(proven.checked_token()), change).await? {
+        let stamp = self.stamp(caller.acting_as(proven.actor()));
+        match self.store.rename_user(Authority::Owner(proven.checked_token()), change, stamp).await? {
             RenameOutcome::Done => {}
             RenameOutcome::Taken => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RenameOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),
@@ -38,8 +40,11 @@ impl Service {
     }
 
     /// Exports all data stored about the user.
-    pub async fn export(&self, proven: &Proven) -> Result<Export, Error> {
+    pub async fn export(&self, caller: &Caller, proven: &Proven) -> Result<Export, Error> {
         let user = &proven.session().user;
+        let stamp = self.stamp(caller.acting_as(proven.actor()));
+        let subject = Subject::Account(&user.id);
+        self.store.record(&stamp, EventName::AccountExport, subject, Details::default()).await?;
         let records = self.store.list_sessions(&user.id, ActiveSessions::ALL).await?;
         let sessions = records.into_iter().map(|session| ExportedSession {
             client_name: session.name.clone(),
@@ -52,6 +57,7 @@ impl Service {
         let known_networks = self.store.known_networks_of(&user.id).await?;
         let including_expired = Timestamp::from_millis(i64::MIN);
         let access_tokens = self.store.list_access_tokens(&user.id, including_expired).await?;
+        let events = self.whole_history(&user.id).await?;
         let (mails, links) = (self.store.mails_of(&user.id).await?, self.store.links_of(&user.id).await?);
         tracing::info!(user = %user.id, "data exported");
         Ok(Export {
@@ -67,20 +73,22 @@ impl Service {
             access_tokens: access_tokens.into_iter().map(Into::into).collect(),
             mails: mails.into_iter().map(Into::into).collect(),
             links: links.into_iter().map(Into::into).collect(),
+            events,
         })
     }
 
     /// Deletes the account with all its data. `typed` must be its username, to prevent a deletion by mistake. Otherwise
     /// [`AppError::Invalid`] is returned. Returns [`AppError::LastAdmin`] if the server would have no enabled admin any
     /// more.
-    pub async fn delete_account(&self, proven: &Proven, typed: &str) -> Result<(), Error> {
+    pub async fn delete_account(&self, caller: &Caller, proven: &Proven, typed: &str) -> Result<(), Error> {
         let user = &proven.session().user;
         let own = Username::parse(&user.username);
         if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
             return Err(Error::invalid(Field::Username, Problem::UsernameMismatch));
         }
         let inherit = self.rate_limits.release_username(user);
-        match self.store.delete_user(Authority::Owner(proven.checked_token()), false, inherit).await? {
+        let stamp = self.stamp(caller.acting_as(proven.actor()));
+        match self.store.delete_user(Authority::Owner(proven.checked_token()), false, inherit, stamp).await? {
             DeleteOutcome::Done => {}
             DeleteOutcome::LastAdmin => return Err(AppError::LastAdmin.into()),
             DeleteOutcome::SessionEnded => return Err(AppError::SessionEnded.into()),

@@ -9,6 +9,7 @@ use super::{Error, Service, groups::GroupLine};
 use crate::{
     domain::{
         account::Account,
+        event::{EventLine, EventQuery, Initiator},
         identifier::Identifier,
         password::Password,
         requests::Registration,
@@ -77,6 +78,8 @@ pub enum Command {
     },
     /// Manage groups.
     Group { action: GroupAction },
+    /// List events of the audit trail.
+    Events { query: EventQuery },
 }
 
 /// An operator's command about groups. `who` is an email, a username or an identifier.
@@ -122,6 +125,7 @@ impl Command {
             Self::Confirm { .. } => "confirm",
             Self::Delete { .. } => "delete",
             Self::Group { .. } => "group",
+            Self::Events { .. } => "events",
         }
     }
 }
@@ -174,6 +178,9 @@ pub enum Reply {
         groups: Vec<GroupLine>,
     },
     NoSuchGroup,
+    Events {
+        events: Vec<EventLine>,
+    },
     /// The group has this many members and was not deleted.
     GroupNotEmpty {
         members: i64,
@@ -225,20 +232,20 @@ pub struct UserDetails {
 
 impl Service {
     /// Runs an operator's command.
-    pub async fn run_admin_command(&self, command: Command) -> Reply {
-        match self.try_administer(command).await {
+    pub async fn run_admin_command(&self, by: Initiator, command: Command) -> Reply {
+        match Box::pin(self.try_administer(by, command)).await {
             Ok(reply) => reply,
             Err(error) => Reply::Refused { error: error.into() },
         }
     }
 
-    async fn try_administer(&self, command: Command) -> Result<Reply, Error> {
+    async fn try_administer(&self, by: Initiator, command: Command) -> Result<Reply, Error> {
         let who = match &command {
             Command::Add { email, username, password, role } => {
                 let new = Registration::by_operator(email, username, password);
-                let user = self.add_account(new).await?;
+                let user = self.add_account(by.clone(), new).await?;
                 if role.is_some() {
-                    self.set_role(&user, *role, false).await?;
+                    self.set_role(by, &user, *role, false).await?;
                 }
                 return Ok(Reply::Added { account: User { role: *role, ..user }.into() });
             }
@@ -247,7 +254,7 @@ impl Service {
                 return Ok(Reply::Users { users: users.into_iter().map(Into::into).collect() });
             }
             Command::SetupLink => {
-                let link = self.create_setup_link().await?;
+                let link = self.create_setup_link(by).await?;
                 let found = |token: Token| SetupLink { token: token.expose().to_owned(), base_url: None };
                 return Ok(link.map_or(Reply::AdminExists, |token| Reply::SetupLink { link: found(token) }));
             }
@@ -264,7 +271,11 @@ impl Service {
             | Command::Rename { who, .. }
             | Command::Confirm { who }
             | Command::Delete { who, .. } => who,
-            Command::Group { action } => return self.manage_groups(action).await,
+            Command::Events { query } => {
+                let events = self.find_events(query).await?;
+                return Ok(events.map_or(Reply::NoSuchUser, |events| Reply::Events { events }));
+            }
+            Command::Group { action } => return self.manage_groups(by, action).await,
         };
         let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
         if let Command::Show { .. } = command {
@@ -272,12 +283,12 @@ impl Service {
         }
         if let Command::SetRole { role, force, .. } = command {
             let username = user.username.clone();
-            return Ok(match self.set_role(&user, role, force).await? {
+            return Ok(match self.set_role(by, &user, role, force).await? {
                 Some(sessions) => Reply::Done { username, sessions },
                 None => Reply::RoleUnchanged { username },
             });
         }
-        let sessions = self.change_by_operator(&command, &user).await?;
+        let sessions = self.change_by_operator(by, &command, &user).await?;
         tracing::info!(user = %user.id, command = command.name(), sessions, "account changed by operator");
         Ok(match command {
             Command::Rename { username, .. } => Reply::Renamed { old: user.username, new: username.trim().to_owned() },
@@ -285,14 +296,14 @@ impl Service {
         })
     }
 
-    async fn manage_groups(&self, action: &GroupAction) -> Result<Reply, Error> {
+    async fn manage_groups(&self, by: Initiator, action: &GroupAction) -> Result<Reply, Error> {
         let group = |name: Option<String>| name.map_or(Reply::NoSuchGroup, |name| Reply::Group { name });
         let (joins, name, who) = match action {
-            GroupAction::Add { name } => return Ok(group(Some(self.add_group(name).await?))),
+            GroupAction::Add { name } => return Ok(group(Some(self.add_group(by, name).await?))),
             GroupAction::List => return Ok(Reply::Groups { groups: self.list_groups().await? }),
-            GroupAction::Rename { name, new } => return Ok(group(self.rename_group(name, new).await?)),
+            GroupAction::Rename { name, new } => return Ok(group(self.rename_group(by, name, new).await?)),
             GroupAction::Delete { name, force } => {
-                return Ok(match self.delete_group(name, *force).await? {
+                return Ok(match self.delete_group(by, name, *force).await? {
                     DeleteGroupOutcome::Done(name) => group(Some(name)),
                     DeleteGroupOutcome::NotEmpty(members) => Reply::GroupNotEmpty { members },
                     DeleteGroupOutcome::Missing => Reply::NoSuchGroup,
@@ -307,35 +318,35 @@ impl Service {
             GroupAction::Leave { name, who } => (false, name, who),
         };
         let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
-        let group = if joins { self.join_group(name, &user).await? } else { self.leave_group(name, &user).await? };
+        let group =
+            if joins { self.join_group(by, name, &user).await? } else { self.leave_group(by, name, &user).await? };
         Ok(group.map_or(Reply::NoSuchGroup, |group| Reply::Member { username: user.username, group }))
     }
 
     /// Runs a command that changes one account. Returns how many sessions it ended.
-    async fn change_by_operator(&self, command: &Command, user: &User) -> Result<u64, Error> {
-        let now = self.clock.now();
+    async fn change_by_operator(&self, by: Initiator, command: &Command, user: &User) -> Result<u64, Error> {
         match command {
             Command::Disable { force, .. } => {
-                let disabled = self.store.disable_user(&user.id, *force, now).await?;
+                let disabled = self.store.disable_user(&user.id, *force, self.stamp(by)).await?;
                 Ok(disabled.ok_or(AppError::LastAdmin)?)
             }
             Command::Enable { .. } => {
-                self.store.enable_user(&user.id, now).await?;
+                self.store.enable_user(&user.id, &self.stamp(by)).await?;
                 self.clear_failures(user).await.map(|()| 0)
             }
-            Command::SetPassword { password, .. } => self.set_password(user, password).await,
-            Command::Rename { username, .. } => self.rename_by_operator(user, username).await.map(|()| 0),
-            Command::Confirm { .. } => Ok(self.store.confirm_email(&user.id, now).await.map(|()| 0)?),
+            Command::SetPassword { password, .. } => self.set_password(by, user, password).await,
+            Command::Rename { username, .. } => self.rename_by_operator(by, user, username).await.map(|()| 0),
+            Command::Confirm { .. } => Ok(self.store.confirm_email(&user.id, self.stamp(by)).await.map(|()| 0)?),
             Command::Delete { force, .. } => {
                 let sessions = self.details(user.clone()).await?.sessions;
                 let operator = Authority::Operator { user: user.id.clone() };
                 let left = self.rate_limits.release_username(user);
-                if self.store.delete_user(operator, *force, left).await? == DeleteOutcome::LastAdmin {
+                if self.store.delete_user(operator, *force, left, self.stamp(by)).await? == DeleteOutcome::LastAdmin {
                     return Err(AppError::LastAdmin.into());
                 }
                 Ok(u64::try_from(sessions).unwrap_or(u64::MAX))
             }
-            _ => Ok(self.store.end_sessions_of(&user.id).await?),
+            _ => Ok(self.store.end_sessions_of(&user.id, self.stamp(by)).await?),
         }
     }
 
@@ -366,20 +377,21 @@ impl Service {
     }
 
     /// Changes an account's username. The operator may choose a reserved one.
-    async fn rename_by_operator(&self, user: &User, username: &str) -> Result<(), Error> {
+    async fn rename_by_operator(&self, by: Initiator, user: &User, username: &str) -> Result<(), Error> {
         let username = Username::parse(username).map_err(|problem| Error::invalid(Field::Username, problem))?;
         let change = self.rate_limits.username_change(user, username);
-        match self.store.rename_user(Authority::Operator { user: user.id.clone() }, change).await? {
+        let operator = Authority::Operator { user: user.id.clone() };
+        match self.store.rename_user(operator, change, self.stamp(by)).await? {
             RenameOutcome::Taken => Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RenameOutcome::Done | RenameOutcome::SessionEnded => Ok(()),
         }
     }
 
     /// Sets a password and ends all sessions in one transaction.
-    async fn set_password(&self, user: &User, password: &str) -> Result<u64, Error> {
+    async fn set_password(&self, by: Initiator, user: &User, password: &str) -> Result<u64, Error> {
         let password = Password::parse(password).map_err(|problem| Error::invalid(Field::Password, problem))?;
         let hash = self.passwords.judge_and_hash(None, user, Field::Password, password).await?;
-        let sessions = self.store.set_password(&user.id, &hash).await?;
+        let sessions = self.store.set_password(&user.id, &hash, self.stamp(by)).await?;
         self.clear_failures(user).await?;
         Ok(sessions)
     }
@@ -419,6 +431,7 @@ mod tests {
             Command::Confirm { who: who.clone() },
             Command::Delete { who, force: false },
             Command::Group { action: GroupAction::List },
+            Command::Events { query: EventQuery::default() },
         ];
         for command in commands {
             let wire = serde_json::to_value(&command).expect("JSON");

@@ -39,7 +39,8 @@ impl Service {
         let (stored, _slot) = self.passwords.verify_current(caller, &user, KnownBy::Link, password).await?;
         let network = self.rate_limits.known_network(caller, &user.id);
         let redemption = Redemption { hash, link, network };
-        if !self.store.verify_email(redemption, stored, self.clock.now()).await? {
+        let stamp = self.stamp(caller.acting_by_password(&user.id));
+        if !self.store.verify_email(redemption, stored, stamp).await? {
             return Err(self.link_error(&hash).await);
         }
         tracing::info!(user = %user.id, "email confirmed");
@@ -50,7 +51,7 @@ impl Service {
     pub async fn resend_verification(&self, caller: &Caller, writer: &Writer) -> Result<(), Error> {
         self.outbox.require_enabled()?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        self.outbox.enqueue_for(&writer.principal().checked_token(), MailKind::Verify, "").await
+        self.outbox.enqueue_for(&writer.principal().checked_token(), MailKind::Verify, "", None).await
     }
 
     /// Sends a confirmation link to a new email. The account's email changes only once the link is used.
@@ -65,7 +66,9 @@ impl Service {
         }
         self.policy.registration.domains.check(email).map_err(|problem| Error::invalid(Field::NewEmail, problem))?;
         self.rate_limits.take(MAIL_REQUESTS, caller).await?;
-        self.outbox.enqueue_for(&proven.checked_token(), MailKind::ChangeEmail, email.as_str()).await?;
+        let stamp = self.stamp(caller.acting_as(proven.actor()));
+        let (token, kind) = (proven.checked_token(), MailKind::ChangeEmail);
+        self.outbox.enqueue_for(&token, kind, email.as_str(), Some(&stamp)).await?;
         tracing::info!(user = %user.id, "email change requested");
         Ok(())
     }
@@ -85,14 +88,15 @@ impl Service {
 
     /// Cancels the requested change of the user's email. Its link is no longer valid. Returns `false` if there is no
     /// such change: it was confirmed or cancelled before.
-    pub async fn cancel_email_change(&self, writer: &Writer) -> Result<bool, Error> {
+    pub async fn cancel_email_change(&self, caller: &Caller, writer: &Writer) -> Result<bool, Error> {
         let (user, token) = (writer.principal().user(), writer.principal().checked_token());
         // A request that changes nothing must not take the database writer.
         if !self.store.has_email_change(&user.id).await? {
             self.require_active(&token).await?;
             return Ok(false);
         }
-        let cancelled = self.store.cancel_email_change(&token).await?.ok_or(AppError::SessionEnded)?;
+        let stamp = self.stamp(caller.acting_as(writer.principal().actor()));
+        let cancelled = self.store.cancel_email_change(&token, &stamp).await?.ok_or(AppError::SessionEnded)?;
         if cancelled {
             tracing::info!(user = %user.id, "email change cancelled");
         }
@@ -111,7 +115,8 @@ impl Service {
         let change = self.email_change(&user, address_of(&link)?);
         let network = self.rate_limits.known_network(caller, &user.id);
         let redemption = Redemption { hash, link: link.clone(), network };
-        let moved = self.store.move_email(redemption, stored, change, notice).await?;
+        let stamp = self.stamp(caller.acting_by_password(&user.id));
+        let moved = self.store.move_email(redemption, stored, change, notice, stamp).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
     }
@@ -139,7 +144,8 @@ impl Service {
         let (change, notice) = (self.email_change(&user, email), self.outbox.new_mail(MailKind::EmailUndone));
         let network = self.rate_limits.known_network(caller, &user.id);
         let redemption = Redemption { hash, link: link.clone(), network };
-        let moved = self.store.undo_email(redemption, password, change, squatter, notice).await?;
+        let stamp = self.stamp(caller.acting_anonymously());
+        let moved = self.store.undo_email(redemption, password, change, squatter, notice, stamp).await?;
         self.moved(moved, &user, (&hash, &link)).await?;
         Ok(link.address)
     }

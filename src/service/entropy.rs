@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use rand::Rng;
+use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -38,10 +39,15 @@ pub fn nonce(entropy: &dyn Entropy) -> Nonce {
 
 /// Creates an identifier: a UUID of version 7, so that identifiers sort by age.
 pub fn new_id(entropy: &dyn Entropy, now: Timestamp) -> String {
+    new_uuid(entropy, now).to_string()
+}
+
+/// Creates an identifier, as [`new_id`] does.
+pub fn new_uuid(entropy: &dyn Entropy, now: Timestamp) -> Uuid {
     let mut random = [0; 10];
     entropy.fill(&mut random);
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string()
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 /// Creates a random token.

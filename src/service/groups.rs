@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Service, entropy::new_id};
 use crate::{
-    domain::{group_name::GroupName, time::Timestamp},
+    domain::{event::Initiator, group_name::GroupName, time::Timestamp},
     error::{Field, Problem},
     store::{DeleteGroupOutcome, GroupRecord, ListedUser, RenameGroupOutcome, User},
 };
@@ -22,9 +22,9 @@ pub struct GroupLine {
 
 impl Service {
     /// Creates a group and returns its name.
-    pub(super) async fn add_group(&self, name: &str) -> Result<String, Error> {
-        let (name, now) = (parse(name)?, self.clock.now());
-        if !self.store.add_group(&new_id(&*self.entropy, now), &name, now).await? {
+    pub(super) async fn add_group(&self, by: Initiator, name: &str) -> Result<String, Error> {
+        let (name, stamp) = (parse(name)?, self.stamp(by));
+        if !self.store.add_group(&new_id(&*self.entropy, stamp.at), &name, &stamp).await? {
             return Err(taken());
         }
         tracing::info!(group = name.as_str(), "group created by operator");
@@ -36,9 +36,9 @@ impl Service {
     }
 
     /// Changes a group's name and returns it. Returns `None` if there is no such group.
-    pub(super) async fn rename_group(&self, name: &str, new: &str) -> Result<Option<String>, Error> {
+    pub(super) async fn rename_group(&self, by: Initiator, name: &str, new: &str) -> Result<Option<String>, Error> {
         let new = parse(new)?;
-        match self.store.rename_group(&parse(name)?, &new).await? {
+        match self.store.rename_group(&parse(name)?, &new, self.stamp(by)).await? {
             RenameGroupOutcome::Done => {}
             RenameGroupOutcome::Missing => return Ok(None),
             RenameGroupOutcome::Taken => return Err(taken()),
@@ -48,8 +48,13 @@ impl Service {
     }
 
     /// Deletes a group, with `force` even if it has members.
-    pub(super) async fn delete_group(&self, name: &str, force: bool) -> Result<DeleteGroupOutcome, Error> {
-        let deleted = self.store.delete_group(&parse(name)?, force).await?;
+    pub(super) async fn delete_group(
+        &self,
+        by: Initiator,
+        name: &str,
+        force: bool,
+    ) -> Result<DeleteGroupOutcome, Error> {
+        let deleted = self.store.delete_group(&parse(name)?, force, self.stamp(by)).await?;
         if let DeleteGroupOutcome::Done(name) = &deleted {
             tracing::info!(group = name, "group deleted by operator");
         }
@@ -67,8 +72,8 @@ impl Service {
     }
 
     /// Adds an account to a group. Returns the group's name, or `None` if there is no such group.
-    pub(super) async fn join_group(&self, name: &str, user: &User) -> Result<Option<String>, Error> {
-        let joined = self.store.join_group(&parse(name)?, &user.id).await?;
+    pub(super) async fn join_group(&self, by: Initiator, name: &str, user: &User) -> Result<Option<String>, Error> {
+        let joined = self.store.join_group(&parse(name)?, &user.id, self.stamp(by)).await?;
         if let Some(group) = &joined {
             tracing::info!(user = %user.id, group, "account added to a group by operator");
         }
@@ -76,8 +81,8 @@ impl Service {
     }
 
     /// Removes an account from a group. Returns the group's name, or `None` if there is no such group.
-    pub(super) async fn leave_group(&self, name: &str, user: &User) -> Result<Option<String>, Error> {
-        let left = self.store.leave_group(&parse(name)?, &user.id).await?;
+    pub(super) async fn leave_group(&self, by: Initiator, name: &str, user: &User) -> Result<Option<String>, Error> {
+        let left = self.store.leave_group(&parse(name)?, &user.id, self.stamp(by)).await?;
         if let Some(group) = &left {
             tracing::info!(user = %user.id, group, "account removed from a group by operator");
         }

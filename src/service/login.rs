@@ -9,6 +9,7 @@ use super::{
 use crate::{
     domain::{
         account::{CurrentSession, LoginResult},
+        event::{Actor, Credential, EventName},
         identifier::Identifier,
         time::{CLOCK_TOLERANCE, Timestamp},
         token::TokenKind,
@@ -26,7 +27,8 @@ impl Service {
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<LoginResult, Error> {
         let parsed = Identifier::parse(identifier);
         let of = self.rate_limits.login_of(caller, parsed.clone(), identifier);
-        let attempt = self.passwords.attempt(caller, of, password).await?;
+        let by = (EventName::LoginFail, caller.acting_anonymously());
+        let attempt = self.passwords.attempt(caller, of, password, by).await?;
         let Attempt { slot, mut reserved, password, user, mut stored, network_seen_at } = attempt;
         while let Verdict::Right { renewed } = self.passwords.verify(&slot, password.clone(), stored.clone()).await?
             && let (Some(user), Some(hash)) = (&user, stored.take())
@@ -82,7 +84,7 @@ impl Service {
             id: new_id(&*self.entropy, now),
             user_id: user.id.clone(),
             token_hash: token.hash(),
-            name: session_name(&caller.agent),
+            name: caller.name(),
             created_at: now,
             expires_at: now.plus(self.policy.session_max_lifetime),
             network: user_agent::network(caller.address),
@@ -93,29 +95,13 @@ impl Service {
             unused_since: now.minus(self.policy.session_idle),
             created_until: now.plus(CLOCK_TOLERANCE),
         };
-        let Some(begun) = self.store.begin_session(session, hash, cap, login).await? else { return Ok(None) };
+        let credential = Some(Credential::Session(session.id.clone()));
+        let actor = Actor::Account { id: user.id.clone(), credential };
+        let stamp = self.stamp(caller.acting_as(actor));
+        let Some(begun) = self.store.begin_session(session, hash, cap, login, stamp).await? else { return Ok(None) };
         tracing::info!(user = %user.id, "logged in");
         let previous_login_at = begun.previous_login_at.map(Timestamp::to_rfc3339);
         let session = CurrentSession { account: user.clone().into(), expires_at, previous_login_at };
         Ok(Some(LoginResult { token: token.expose().to_owned(), session }))
-    }
-}
-
-/// Derives a session's name from the `User-Agent`, without characters that could harm a terminal or a page. It is
-/// empty for a client without a `User-Agent`.
-fn session_name(agent: &str) -> String {
-    let name: String = agent.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(200).collect();
-    name.trim().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_name_is_plain_text_r37() {
-        assert_eq!(session_name("curl/8.5\u{1b}[2J\r\n"), "curl/8.5[2J");
-        assert_eq!(session_name(" \t"), "");
-        assert_eq!(session_name(&"a".repeat(1000)).len(), 200);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
+use strum::VariantArray as _;
 use tokio::sync::mpsc;
 
 use super::{Policy, clock::Clock, passwords::Passwords, rate_limits::KNOWN_FOR};
 use crate::{
-    domain::{time::Timestamp, token::TokenHash},
+    domain::{event::EventName, time::Timestamp, token::TokenHash},
     store::{Cutoffs, Error, Expired, Store},
 };
 
@@ -19,6 +20,8 @@ const SEEN_BATCH: usize = 32;
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// Rows deleted per transaction. The number is small, so that no login waits long for it.
 const SWEEP_BATCH: usize = 500;
+/// Events deleted per transaction.
+const EVENTS_BATCH: u32 = 500;
 /// Rows of each kind per search.
 const SWEEP_SEARCH: u32 = 10_000;
 /// The largest database file, in bytes, that is rewritten while the server runs. That takes less than a second and is
@@ -98,6 +101,11 @@ impl Maintenance {
             Ok(rows) => tracing::debug!(rows, "expired rows deleted"),
             Err(cause) => tracing::warn!(%cause, "expired rows could not be deleted"),
         }
+        match self.sweep_events().await {
+            Ok(0) => {}
+            Ok(events) => tracing::info!(events, "old events deleted"),
+            Err(cause) => tracing::warn!(%cause, "old events could not be deleted"),
+        }
         if let Err(cause) = self.store.checkpoint().await {
             tracing::warn!(%cause, "the database's write-ahead log could not be checkpointed");
         }
@@ -116,6 +124,20 @@ impl Maintenance {
                 tracing::warn!(%cause, "the database file was not rewritten: bytes of deleted accounts may remain");
             }
         }
+    }
+
+    /// Deletes old events in small batches with a pause after each. Returns how many.
+    pub async fn sweep_events(&self) -> Result<u64, Error> {
+        let (now, mut total) = (self.clock.now(), 0);
+        let (all, logins) = (now.minus(self.policy.keep_events), now.minus(self.policy.keep_login_events));
+        for &name in EventName::VARIANTS {
+            let before = if name.is_login() { logins } else { all };
+            while self.store.has_events_before(name, before).await? {
+                total += self.store.delete_events_before(name, before, EVENTS_BATCH).await?;
+                tokio::time::sleep(SWEEP_PAUSE).await;
+            }
+        }
+        Ok(total)
     }
 
     async fn sweep_expired(&self, now: Timestamp) -> Result<u64, Error> {

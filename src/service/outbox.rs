@@ -21,7 +21,7 @@ use super::{
     rate_limits::AddressLimit,
 };
 use crate::{
-    domain::time::Timestamp,
+    domain::{event::Stamp, time::Timestamp},
     error::AppError,
     store::{CheckedToken, MailKind, NewMail, RateLimit, Store},
 };
@@ -90,8 +90,16 @@ impl Outbox {
     }
 
     /// Queues a mail to the account that asks for it. An empty `address` stands for the account's email.
-    pub(super) async fn enqueue_for(&self, token: &CheckedToken, kind: MailKind, address: &str) -> Result<(), Error> {
-        let queued = self.store.enqueue_mail_for(&self.new_mail(kind), token, address).await?;
+    ///
+    /// `change` is the stamp of a requested change of the email.
+    pub(super) async fn enqueue_for(
+        &self,
+        token: &CheckedToken,
+        kind: MailKind,
+        address: &str,
+        change: Option<&Stamp>,
+    ) -> Result<(), Error> {
+        let queued = self.store.enqueue_mail_for(&self.new_mail(kind), token, address, change).await?;
         queued.ok_or(AppError::SessionEnded)?;
         self.notify_worker();
         Ok(())

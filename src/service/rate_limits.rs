@@ -10,9 +10,9 @@ mod token_calls;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-pub use self::login_attempts::{CountedLogin, ReservedLogin, SETTLED_WITHIN};
+pub use self::login_attempts::{CountedLogin, FailedAttempt, ReservedLogin, SETTLED_WITHIN};
 use self::{cache::RateLimitCache, login_queue::LoginQueue, token_calls::TokenCalls};
-use super::{Caller, Error, MailPolicy, Policy, clock::Clock};
+use super::{Caller, Error, MailPolicy, Policy, clock::Clock, entropy::Entropy};
 use crate::{
     domain::{time::Timestamp, token::TokenHash, user_agent::counted_networks, username::Username},
     store::{self, InheritFailures, LimitedAction, NameKey, RateLimit, Store, User, UsernameChange, known_network_key},
@@ -39,6 +39,7 @@ pub struct AddressLimit {
 pub struct RateLimits {
     store: Store,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     policy: Arc<Policy>,
     names: NameKey,
     cache: RateLimitCache,
@@ -47,9 +48,15 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    pub fn new(store: Store, clock: Arc<dyn Clock>, policy: Arc<Policy>, names: NameKey) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        policy: Arc<Policy>,
+        names: NameKey,
+    ) -> Self {
         let (login_queue, token_calls) = (LoginQueue::new(policy.logins_waiting), TokenCalls::new(policy.token_calls));
-        Self { store, clock, policy, names, cache: RateLimitCache::default(), login_queue, token_calls }
+        Self { store, clock, entropy, policy, names, cache: RateLimitCache::default(), login_queue, token_calls }
     }
 
     /// Rejects an address that is known to be rate-limited. This counts nothing and needs no database access.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Caller, Error, Service, entropy::new_token, passwords::KnownBy};
+use super::{Caller, Error, Service, entropy::new_token, events::actor_in, passwords::KnownBy};
 use crate::{
     domain::{
         time::{CLOCK_TOLERANCE, Timestamp},
@@ -60,9 +60,11 @@ impl Service {
     /// Confirms the password in a session, which gets a new token.
     pub async fn confirm_password(&self, caller: &Caller, session: &Session, password: &str) -> Result<Renewed, Error> {
         let (hash, _slot) =
-            self.passwords.verify_current(caller, &session.user, KnownBy::Session(&session.id), password).await?;
-        let (new, now) = (new_token(&*self.entropy, TokenKind::Session), self.clock.now());
-        if !self.store.renew_session(checked_token(session), &new.hash(), &hash, now).await? {
+            self.passwords.verify_current(caller, &session.user, KnownBy::Session(session), password).await?;
+        let new = new_token(&*self.entropy, TokenKind::Session);
+        let stamp = self.stamp(caller.acting_as(actor_in(session)));
+        let now = stamp.at;
+        if !self.store.renew_session(checked_token(session), &new.hash(), &hash, stamp).await? {
             return Err(self.conflict_reason(session).await);
         }
         tracing::info!(user = %session.user.id, "password confirmed");

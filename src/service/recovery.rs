@@ -30,7 +30,8 @@ impl Service {
         let notice = self.outbox.new_mail(MailKind::PasswordReset);
         let network = self.rate_limits.known_network(caller, &user.id);
         let redemption = Redemption { hash, link, network };
-        let ended = self.store.reset_password(redemption, password, notice).await?;
+        let stamp = self.stamp(caller.acting_anonymously());
+        let ended = self.store.reset_password(redemption, password, notice, stamp).await?;
         let sessions_ended = ended.ok_or(AppError::LinkInvalid)?;
         self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, "password reset by mail");

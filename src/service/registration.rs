@@ -8,6 +8,7 @@ use crate::{
         account::{Account, RegistrationResult},
         email::Email,
         email_domain::DomainRule,
+        event::Initiator,
         password::Password,
         requests::Registration,
         username::Username,
@@ -84,7 +85,7 @@ impl Service {
     /// (ASVS 6.3.8). Returns [`AppError::Invalid`] with the problems of all fields. If mail is sent, it also reports
     /// a taken username; otherwise [`AppError::Taken`] does.
     pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
-        Ok(self.create_account(Some(caller), registration).await?.user.into())
+        Ok(self.create_account(Some(caller), caller.acting_anonymously(), registration).await?.user.into())
     }
 
     /// Registers as [`Service::register`] does, then logs in, because the password was just entered.
@@ -96,7 +97,8 @@ impl Service {
         caller: &Caller,
         registration: Registration,
     ) -> Result<RegistrationResult, Error> {
-        let NewAccount { user, password_hash, .. } = self.create_account(Some(caller), registration).await?;
+        let by = caller.acting_anonymously();
+        let NewAccount { user, password_hash, .. } = self.create_account(Some(caller), by, registration).await?;
         let login = if self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email {
             None
         } else {
@@ -109,12 +111,17 @@ impl Service {
     }
 
     /// Creates an account for the operator, with a confirmed email.
-    pub(super) async fn add_account(&self, registration: Registration) -> Result<User, Error> {
-        Ok(Box::pin(self.create_account(None, registration)).await?.user)
+    pub(super) async fn add_account(&self, by: Initiator, registration: Registration) -> Result<User, Error> {
+        Ok(Box::pin(self.create_account(None, by, registration)).await?.user)
     }
 
     /// Creates an account. Without a caller it is the operator's, and no rate limit applies.
-    async fn create_account(&self, caller: Option<&Caller>, new: Registration) -> Result<NewAccount, Error> {
+    async fn create_account(
+        &self,
+        caller: Option<&Caller>,
+        by: Initiator,
+        new: Registration,
+    ) -> Result<NewAccount, Error> {
         let new = if caller.is_some() { self.apply_policy(new)? } else { new };
         // The operator vouches for the email.
         let account = self.prepare_account(caller, new, caller.is_none()).await?;
@@ -122,7 +129,7 @@ impl Service {
         let discreet = self.policy.mail == MailPolicy::Smtp;
         let welcome = Welcome { made: &made, taken: discreet.then_some(&taken) };
         let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
-        match self.store.insert_user(account.row(), mails.then_some(welcome)).await? {
+        match self.store.insert_user(account.row(), mails.then_some(welcome), &self.stamp(by)).await? {
             RegisterOutcome::Done => tracing::info!(user = %account.user.id, "account created"),
             // The response is the same; only the mailbox's owner sees the difference.
             RegisterOutcome::OwnerNotified => {

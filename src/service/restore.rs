@@ -8,10 +8,14 @@ use std::{
 
 use super::{
     Service,
-    entropy::{Entropy, nonce},
+    entropy::{Entropy, new_uuid, nonce},
 };
 use crate::{
-    domain::{role::Role, time::Timestamp},
+    domain::{
+        event::{Initiator, Stamp},
+        role::Role,
+        time::Timestamp,
+    },
     store::{Error, Prepared, Revocation, Revoked, Since, Store, User, Withdrawn},
 };
 
@@ -54,6 +58,7 @@ pub async fn restore(
     options: RestoreOptions,
     now: Timestamp,
     entropy: &dyn Entropy,
+    by: Initiator,
 ) -> Result<Report, Error> {
     let prepared = Prepared::new(database, &source, nonce(entropy)).await?;
     let newest = prepared.store.newest().await?.map(Timestamp::in_words);
@@ -66,8 +71,9 @@ pub async fn restore(
         },
         _ => Withdrawn::default(),
     };
+    let stamp = Stamp { id: new_uuid(entropy, now), at: now, by };
     let keep_links = since.as_ref().map_or(&[][..], |since| &since.undo_links);
-    let revoked = revoke(&prepared.store, options, now, (withdrawn, keep_links)).await?;
+    let revoked = revoke(&prepared.store, options, stamp, (withdrawn, keep_links)).await?;
     let operators = prepared.store.list_operators().await?;
     let is_admin = |user: &User| user.role == Some(Role::Admin) && user.disabled_at.is_none();
     let lost_roles = since.as_ref().is_some_and(|since| !since.roles.is_empty());
@@ -80,18 +86,18 @@ pub async fn restore(
 async fn revoke(
     store: &Store,
     options: RestoreOptions,
-    now: Timestamp,
+    stamp: Stamp,
     (withdrawn, keep_links): (Withdrawn<'_>, &[Vec<u8>]),
 ) -> Result<Revoked, Error> {
-    let mails_before = now.minus(MAX_MAIL_AGE);
+    let mails_before = stamp.at.minus(MAX_MAIL_AGE);
     let keep_access_tokens = options.keep_access_tokens;
-    store.revoke_after_restore(Revocation { now, mails_before, keep_access_tokens, withdrawn, keep_links }).await
+    store.revoke_after_restore(Revocation { stamp, mails_before, keep_access_tokens, withdrawn, keep_links }).await
 }
 
 impl Service {
     /// Revokes what was restored by other means than [`restore`].
-    pub async fn revoke_after_restore(&self, options: RestoreOptions) -> Result<Revoked, Error> {
-        let revoked = revoke(&self.store, options, self.clock.now(), (Withdrawn::default(), &[])).await?;
+    pub async fn revoke_after_restore(&self, by: Initiator, options: RestoreOptions) -> Result<Revoked, Error> {
+        let revoked = revoke(&self.store, options, self.stamp(by), (Withdrawn::default(), &[])).await?;
         self.store.raise_use_count().await?;
         Ok(revoked)
     }

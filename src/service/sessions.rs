@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Error, Principal, Proven, Service, Writer};
+use super::{Caller, Error, Principal, Proven, Service, Writer};
 use crate::{
     domain::{
         account::SessionLine,
@@ -33,7 +33,7 @@ impl Service {
         let unused = now.since(session.last_seen_at);
         if now >= session.expires_at || unused >= self.policy.session_idle {
             // Deleted, so that it stays expired even if the clock is set back. The response is the same if that fails.
-            if let Err(cause) = Box::pin(self.store.end_session(&session)).await {
+            if let Err(cause) = Box::pin(self.store.end_expired_session(&session)).await {
                 tracing::warn!(%cause, "an expired session could not be deleted");
             }
             return Err(AppError::SessionEnded.into());
@@ -50,11 +50,12 @@ impl Service {
 
     /// Ends the caller's session, or revokes the caller's personal access token. When this returns, no server accepts
     /// the token any more.
-    pub async fn log_out(&self, writer: &Writer) -> Result<(), Error> {
+    pub async fn log_out(&self, caller: &Caller, writer: &Writer) -> Result<(), Error> {
         let principal = writer.principal();
+        let stamp = self.stamp(caller.acting_as(principal.actor()));
         match principal {
-            Principal::Session(session) => self.store.end_session(session).await?,
-            Principal::Access(access) => self.store.revoke_access_token(&access.id).await?,
+            Principal::Session(session) => self.store.end_session(session, stamp).await?,
+            Principal::Access(access) => self.store.revoke_access_token(access, &stamp).await?,
         }
         tracing::info!(user = %principal.user().id, "logged out");
         Ok(())
@@ -78,7 +79,7 @@ impl Service {
     /// Ends one of the user's sessions. When this returns, no server accepts its token any more.
     ///
     /// Returns [`AppError::NotFound`] if the user has no such session, even if another user has it.
-    pub async fn end_session(&self, proven: &Proven, session: &str) -> Result<(), Error> {
+    pub async fn end_session(&self, caller: &Caller, proven: &Proven, session: &str) -> Result<(), Error> {
         let id = Uuid::parse_str(session).map_err(|_| AppError::NotFound)?.to_string();
         let user = &proven.session().user;
         // A request that changes nothing must not take the database writer: the wait would reveal other users'
@@ -87,7 +88,8 @@ impl Service {
             self.require_active(&proven.checked_token()).await?;
             return Err(AppError::NotFound.into());
         }
-        if !self.store.end_session_of(proven.checked_token(), &id).await?.ok_or(AppError::SessionEnded)? {
+        let stamp = self.stamp(caller.acting_as(proven.actor()));
+        if !self.store.end_session_of(proven.checked_token(), &id, stamp).await?.ok_or(AppError::SessionEnded)? {
             return Err(AppError::NotFound.into());
         }
         tracing::info!(user = %user.id, "session ended");
@@ -99,13 +101,15 @@ impl Service {
     }
 
     /// Ends all of the user's sessions except the current one. Returns how many ended.
-    pub async fn end_other_sessions(&self, proven: &Proven) -> Result<u64, Error> {
+    pub async fn end_other_sessions(&self, caller: &Caller, proven: &Proven) -> Result<u64, Error> {
         let Session { user, id, .. } = proven.session();
         if !self.store.has_other_sessions(&user.id, id).await? {
             self.require_active(&proven.checked_token()).await?;
             return Ok(0);
         }
-        let sessions = self.store.end_other_sessions(proven.checked_token()).await?.ok_or(AppError::SessionEnded)?;
+        let stamp = self.stamp(caller.acting_as(proven.actor()));
+        let sessions =
+            self.store.end_other_sessions(proven.checked_token(), stamp).await?.ok_or(AppError::SessionEnded)?;
         tracing::info!(user = %user.id, sessions, "all other sessions ended");
         Ok(sessions)
     }

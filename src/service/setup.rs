@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    Caller, Error, Service, email::INVALID_LINKS, entropy::new_token, passwords::KnownBy, reauth::checked_token,
+    Caller, Error, Service, email::INVALID_LINKS, entropy::new_token, events::actor_in, passwords::KnownBy,
+    reauth::checked_token,
 };
 use crate::{
     domain::{
+        event::Initiator,
         requests::{BecomeAdminByLink, SetUpByLink},
+        time::Timestamp,
         token::{Token, TokenKind},
     },
     error::AppError,
@@ -22,9 +25,9 @@ impl Service {
 
     /// Creates the link that makes the first admin, and revokes an older one. Returns `None` if there is an enabled
     /// admin.
-    pub async fn create_setup_link(&self) -> Result<Option<Token>, Error> {
+    pub async fn create_setup_link(&self, by: Initiator) -> Result<Option<Token>, Error> {
         let token = new_token(&*self.entropy, TokenKind::Link);
-        let created = self.store.create_setup_link(&token.hash(), self.clock.now()).await?;
+        let created = self.store.create_setup_link(&token.hash(), &self.stamp(by)).await?;
         Ok(created.then_some(token))
     }
 
@@ -52,7 +55,9 @@ impl Service {
         // Before any work with the password.
         self.require_setup_link(caller, &link).await?;
         let account = self.prepare_account(Some(caller), registration, true).await?;
-        let outcome = self.store.insert_first_admin(&link.hash(), account.row(), self.role_mail()).await?;
+        let stamp = self.stamp(caller.acting_anonymously());
+        let new_mail = self.role_mail(stamp.at);
+        let outcome = self.store.insert_first_admin(&link.hash(), account.row(), new_mail, &stamp).await?;
         self.admin_made(outcome, &account.user.id)?;
         Ok(account.user.email)
     }
@@ -70,10 +75,10 @@ impl Service {
         let BecomeAdminByLink { link, password } = request;
         self.require_setup_link(caller, &link).await?;
         let user = &session.user;
-        let (hash, _slot) =
-            self.passwords.verify_current(caller, user, KnownBy::Session(&session.id), &password).await?;
-        let (checked, now) = (checked_token(session), self.clock.now());
-        let outcome = self.store.make_first_admin(link.hash(), checked, hash, self.role_mail(), now).await?;
+        let (hash, _slot) = self.passwords.verify_current(caller, user, KnownBy::Session(session), &password).await?;
+        let (checked, stamp) = (checked_token(session), self.stamp(caller.acting_as(actor_in(session))));
+        let new_mail = self.role_mail(stamp.at);
+        let outcome = self.store.make_first_admin(link.hash(), checked, hash, new_mail, stamp).await?;
         if outcome == SetupOutcome::Conflict {
             return Err(self.conflict_reason(session).await);
         }
@@ -82,8 +87,8 @@ impl Service {
     }
 
     /// Creates the mails about a role.
-    pub(super) fn role_mail(&self) -> impl Fn(MailKind) -> Option<NewMail> + Send + Sync + 'static {
-        let (outbox, now) = (Arc::clone(&self.outbox), self.clock.now());
+    pub(super) fn role_mail(&self, now: Timestamp) -> impl Fn(MailKind) -> Option<NewMail> + Send + Sync + 'static {
+        let outbox = Arc::clone(&self.outbox);
         move |kind| outbox.notice_at(kind, now)
     }
 

@@ -12,7 +12,7 @@ pub async fn log_out() -> Result<(), AppError> {
 
     let mut context = PageContext::from_request()?;
     let writer: Writer = context.extract().await?;
-    context.service().log_out(&writer).await?;
+    context.service().log_out(&context.caller, &writer).await?;
     context.clear_storage();
     Ok(())
 }

@@ -1,10 +1,21 @@
 //! Personal access tokens.
 
 use super::{
-    CheckedToken, Error, NewMail, Store, User, UserRow, authority::lock_active, begin::DURABLE, mail::enqueue_mail,
-    tx::values, users::select_users,
+    CheckedToken, Error, NewMail, Store, User, UserRow,
+    authority::lock_active,
+    begin::DURABLE,
+    events::{Event, record},
+    mail::enqueue_mail,
+    tx::{Tx, values},
+    users::select_users,
 };
-use crate::domain::{time::Timestamp, token::TokenHash, token_name::TokenName, token_scope::TokenScope};
+use crate::domain::{
+    event::{Details, EventName, Stamp},
+    time::Timestamp,
+    token::TokenHash,
+    token_name::TokenName,
+    token_scope::TokenScope,
+};
 
 /// A token to create.
 #[derive(Clone, Debug)]
@@ -75,6 +86,12 @@ pub enum IssueOutcome {
     SessionEnded,
 }
 
+/// Adds the event of a revoked token.
+async fn record_revocation(tx: &mut Tx<'_>, stamp: &Stamp, user: &str, token: &str) -> Result<(), Error> {
+    let details = Details { token: Some(token.to_owned()), ..Details::default() };
+    record(tx, stamp, Event::of(EventName::TokenRevoke, user).with(details)).await
+}
+
 impl Store {
     /// Creates a token for an account that has fewer than `most`, and enqueues `notice` for the owner.
     pub async fn add_access_token(
@@ -83,6 +100,7 @@ impl Store {
         new: NewAccessToken,
         most: u32,
         notice: Option<&NewMail>,
+        stamp: &Stamp,
     ) -> Result<IssueOutcome, Error> {
         let sql = "INSERT INTO access_tokens (id, user_id, token_hash, name, scope, created_at, expires_at) \
                    SELECT $1, $2, $3, $4, $5, $6, $7 \
@@ -108,6 +126,8 @@ impl Store {
             if let Some(notice) = notice {
                 enqueue_mail(tx, notice, Some(user), "").await?;
             }
+            let details = Details { token: Some(new.id.clone()), scope: Some(new.scope), ..Details::default() };
+            record(tx, stamp, Event::of(EventName::TokenCreate, user).with(details)).await?;
             Ok(IssueOutcome::Done)
         })
         .await
@@ -142,20 +162,41 @@ impl Store {
     }
 
     /// Revokes a token. When this returns, no server accepts it any more.
-    pub async fn revoke_access_token(&self, id: &str) -> Result<(), Error> {
+    pub async fn revoke_access_token(&self, token: &AccessToken, stamp: &Stamp) -> Result<(), Error> {
+        let sql = "DELETE FROM access_tokens WHERE id = $1";
+        self.write(DURABLE, async |tx| {
+            if tx.execute(sql, values![&token.id]).await? == 1 {
+                record_revocation(tx, stamp, &token.user.id, &token.id).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes a token that has expired, which is no event.
+    pub async fn delete_expired_access_token(&self, id: &str) -> Result<(), Error> {
         let sql = "DELETE FROM access_tokens WHERE id = $1";
         self.write(DURABLE, async |tx| tx.execute(sql, values![id]).await.map(drop)).await
     }
 
     /// Revokes a token of an account. Returns `false` if the account has no token with this id, or `None` if the
     /// requesting session or token has ended.
-    pub async fn revoke_access_token_of(&self, checked: &CheckedToken, id: &str) -> Result<Option<bool>, Error> {
+    pub async fn revoke_access_token_of(
+        &self,
+        checked: &CheckedToken,
+        id: &str,
+        stamp: &Stamp,
+    ) -> Result<Option<bool>, Error> {
         self.write(DURABLE, async |tx| {
             if !lock_active(tx, checked).await? {
                 return Ok(None);
             }
             let sql = "DELETE FROM access_tokens WHERE id = $1 AND user_id = $2";
-            Ok(Some(tx.execute(sql, values![id, &checked.user]).await? == 1))
+            let revoked = tx.execute(sql, values![id, &checked.user]).await? == 1;
+            if revoked {
+                record_revocation(tx, stamp, &checked.user, id).await?;
+            }
+            Ok(Some(revoked))
         })
         .await
     }

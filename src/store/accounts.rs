@@ -4,12 +4,16 @@ use super::{
     Authority, Error, InheritFailures, Store,
     authority::lock_authorized,
     begin::{DURABLE, uncancelled},
+    events::{Event, record},
     failed_logins::{forget_counts, inherit_failures},
     roles::is_last_admin,
     tx::{Tx, values},
     users::is_name_taken,
 };
-use crate::domain::username::Username;
+use crate::domain::{
+    event::{EventName, Stamp},
+    username::Username,
+};
 
 /// A username that an account gets.
 #[derive(Clone, Debug)]
@@ -44,18 +48,30 @@ pub enum DeleteOutcome {
     SessionEnded,
 }
 
-/// Deletes an account and its counters. Strangers' failures with its username remain (`left`).
-pub(super) async fn delete_account(tx: &mut Tx<'_>, user: &str, left: &InheritFailures) -> Result<(), Error> {
+/// Deletes an account and its counters. Strangers' failures with its username remain (`left`), and so does its history.
+pub(super) async fn delete_account(
+    tx: &mut Tx<'_>,
+    user: &str,
+    left: &InheritFailures,
+    stamp: &Stamp,
+) -> Result<(), Error> {
     tx.invalidate_user(user);
     forget_counts(tx, user).await?;
     inherit_failures(tx, left).await?;
-    tx.execute("DELETE FROM users WHERE id = $1", values![user]).await?;
+    if tx.execute("DELETE FROM users WHERE id = $1", values![user]).await? == 1 {
+        record(tx, stamp, Event::of(EventName::AccountDelete, user)).await?;
+    }
     tx.request_rewrite().await
 }
 
 impl Store {
     /// Changes an account's username, for its owner or the operator.
-    pub async fn rename_user(&self, authority: Authority, change: UsernameChange) -> Result<RenameOutcome, Error> {
+    pub async fn rename_user(
+        &self,
+        authority: Authority,
+        change: UsernameChange,
+        stamp: Stamp,
+    ) -> Result<RenameOutcome, Error> {
         let renamed = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 let user = authority.user();
@@ -66,6 +82,7 @@ impl Store {
                     tx.execute(sql, values![user, change.username.as_str(), change.username.key()]).await?;
                     inherit_failures(tx, &change.held).await?;
                     inherit_failures(tx, &change.left).await?;
+                    record(tx, &stamp, Event::of(EventName::AccountRename, user)).await?;
                 }
                 Ok(active)
             })
@@ -86,6 +103,7 @@ impl Store {
         authority: Authority,
         force: bool,
         left: InheritFailures,
+        stamp: Stamp,
     ) -> Result<DeleteOutcome, Error> {
         let store = self.clone();
         uncancelled(Box::pin(async move {
@@ -100,7 +118,7 @@ impl Store {
                 let sql = "DELETE FROM mails WHERE user_id IS NULL \
                            AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
                 tx.execute(sql, values![user]).await?;
-                delete_account(tx, user, &left).await?;
+                delete_account(tx, user, &left, &stamp).await?;
                 Ok(DeleteOutcome::Done)
             });
             let deleted = deleted.await?;

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    Error, Store,
+    Error, Failure, Store,
+    begin::RELAXED,
     rate_limits::forget_action_limits,
     tx::{Conn, Tx, values},
 };
@@ -117,7 +118,8 @@ const FAIL: &str = concat!(
     longer_delay!("account_throttles.failures + 1"),
     ", last_at = CASE WHEN account_throttles.last_at > $5 AND account_throttles.last_at <= $6 \
             THEN account_throttles.last_at ELSE $5 END, \
-        reserved = CASE WHEN account_throttles.reserved > 0 THEN account_throttles.reserved - 1 ELSE 0 END"
+        reserved = CASE WHEN account_throttles.reserved > 0 THEN account_throttles.reserved - 1 ELSE 0 END \
+     RETURNING failures, delay"
 );
 
 /// Counts abandoned attempts as failed: their server stopped before it settled them. Parameters as for [`FAIL`],
@@ -233,12 +235,24 @@ impl Store {
         self.each(async |conn| forget_failures_of(conn, key).await).await
     }
 
-    /// Settles an attempt as failed.
-    pub async fn settle_failed(&self, key: &str, rule: LoginBackoff, now: Timestamp) -> Result<(), Error> {
+    /// Settles an attempt as failed, with its event.
+    pub async fn settle_failed(
+        &self,
+        key: &str,
+        rule: LoginBackoff,
+        now: Timestamp,
+        failure: Option<&Failure>,
+    ) -> Result<(), Error> {
         let first_failure = if rule.free <= 1 { rule.first_delay } else { Duration::ZERO };
         let latest = now.plus(CLOCK_TOLERANCE);
         let values = values![key, rule.free, rule.first_delay, rule.longest_delay, now, latest, first_failure];
-        self.each(async |conn| conn.execute(FAIL, values).await.map(drop)).await
+        self.write(RELAXED, async |tx| {
+            let (attempts, wait): (i64, i64) = tx.fetch_one(FAIL, values).await?;
+            let Some(failure) = failure else { return Ok(()) };
+            let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+            failure.record(tx, (attempts, wait), rule.free).await
+        })
+        .await
     }
 
     /// Settles an attempt with a correct password that creates no session.

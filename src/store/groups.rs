@@ -3,10 +3,14 @@
 use super::{
     Error, ListedUser, Store,
     begin::DURABLE,
-    tx::values,
+    events::{Event, record},
+    tx::{Tx, values},
     users::{ListedRow, is_name_taken, select_users},
 };
-use crate::domain::{group_name::GroupName, time::Timestamp};
+use crate::domain::{
+    event::{Details, EventName, Stamp, Subject},
+    group_name::GroupName,
+};
 
 /// A group in a list. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -43,12 +47,30 @@ pub enum RenameGroupOutcome {
     Taken,
 }
 
+/// Adds the event of an account that joined or left a group.
+async fn record_member(
+    tx: &mut Tx<'_>,
+    stamp: &Stamp,
+    event: EventName,
+    (user, group): (&str, String),
+) -> Result<(), Error> {
+    let details = Details { group: Some(group), ..Details::default() };
+    record(tx, stamp, Event::of(event, user).with(details)).await
+}
+
 impl Store {
     /// Creates a group. Returns whether its name was free.
-    pub async fn add_group(&self, id: &str, name: &GroupName, now: Timestamp) -> Result<bool, Error> {
+    pub async fn add_group(&self, id: &str, name: &GroupName, stamp: &Stamp) -> Result<bool, Error> {
         let sql = "INSERT INTO groups (id, name, name_key, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        let values = values![id, name.as_str(), name.key(), now];
-        self.write(DURABLE, async |tx| Ok(tx.execute(sql, values).await? == 1)).await
+        let values = values![id, name.as_str(), name.key(), stamp.at];
+        self.write(DURABLE, async |tx| {
+            let created = tx.execute(sql, values).await? == 1;
+            if created {
+                record(tx, stamp, Event::done(EventName::GroupCreate, Subject::Group(id))).await?;
+            }
+            Ok(created)
+        })
+        .await
     }
 
     /// All groups, by name.
@@ -60,14 +82,23 @@ impl Store {
     }
 
     /// Changes a group's name.
-    pub async fn rename_group(&self, old: &GroupName, new: &GroupName) -> Result<RenameGroupOutcome, Error> {
+    pub async fn rename_group(
+        &self,
+        old: &GroupName,
+        new: &GroupName,
+        stamp: Stamp,
+    ) -> Result<RenameGroupOutcome, Error> {
         let (old, new) = (old.clone(), new.clone());
         let renamed = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let sql = "UPDATE groups SET name = $2, name_key = $3 WHERE name_key = $1";
-                let changed = tx.execute(sql, values![old.key(), new.as_str(), new.key()]).await?;
+                let sql = "UPDATE groups SET name = $2, name_key = $3 WHERE name_key = $1 RETURNING id";
+                let values = values![old.key(), new.as_str(), new.key()];
+                let renamed: Option<String> = tx.fetch_column(sql, values).await?.pop();
                 tx.invalidate_all_sessions();
-                Ok(changed == 1)
+                if let Some(id) = &renamed {
+                    record(tx, &stamp, Event::done(EventName::GroupRename, Subject::Group(id))).await?;
+                }
+                Ok(renamed.is_some())
             })
         });
         match renamed.await {
@@ -79,7 +110,7 @@ impl Store {
     }
 
     /// Deletes a group. Its members keep their accounts. With members it is only deleted with `force`.
-    pub async fn delete_group(&self, name: &GroupName, force: bool) -> Result<DeleteGroupOutcome, Error> {
+    pub async fn delete_group(&self, name: &GroupName, force: bool, stamp: Stamp) -> Result<DeleteGroupOutcome, Error> {
         let name = name.clone();
         let deleted = self.change(DURABLE, move |tx| {
             Box::pin(async move {
@@ -93,6 +124,8 @@ impl Store {
                 }
                 tx.invalidate_all_sessions();
                 tx.execute("DELETE FROM groups WHERE id = $1", values![&id]).await?;
+                let details = Details { members: Some(members), ..Details::default() };
+                record(tx, &stamp, Event::done(EventName::GroupDelete, Subject::Group(&id)).with(details)).await?;
                 Ok(DeleteGroupOutcome::Done(name))
             })
         });
@@ -100,7 +133,7 @@ impl Store {
     }
 
     /// Adds an account to a group. Returns the group's name, or `None` if there is no such group.
-    pub async fn join_group(&self, name: &GroupName, user: &str) -> Result<Option<String>, Error> {
+    pub async fn join_group(&self, name: &GroupName, user: &str, stamp: Stamp) -> Result<Option<String>, Error> {
         let sql = "INSERT INTO group_members (group_id, user_id) \
                    SELECT $1, id FROM users WHERE id = $2 ON CONFLICT DO NOTHING";
         let (name, user) = (name.clone(), user.to_owned());
@@ -108,7 +141,9 @@ impl Store {
             Box::pin(async move {
                 let Some((id, name)) = tx.lock_group(name.key()).await? else { return Ok(None) };
                 tx.invalidate_user(&user);
-                tx.execute(sql, values![&id, &user]).await?;
+                if tx.execute(sql, values![&id, &user]).await? == 1 {
+                    record_member(tx, &stamp, EventName::GroupJoin, (&user, id)).await?;
+                }
                 Ok(Some(name))
             })
         });
@@ -116,14 +151,16 @@ impl Store {
     }
 
     /// Removes an account from a group. Returns the group's name, or `None` if there is no such group.
-    pub async fn leave_group(&self, name: &GroupName, user: &str) -> Result<Option<String>, Error> {
+    pub async fn leave_group(&self, name: &GroupName, user: &str, stamp: Stamp) -> Result<Option<String>, Error> {
         let sql = "DELETE FROM group_members WHERE group_id = $1 AND user_id = $2";
         let (name, user) = (name.clone(), user.to_owned());
         let left = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 let Some((id, name)) = tx.lock_group(name.key()).await? else { return Ok(None) };
                 tx.invalidate_user(&user);
-                tx.execute(sql, values![&id, &user]).await?;
+                if tx.execute(sql, values![&id, &user]).await? == 1 {
+                    record_member(tx, &stamp, EventName::GroupLeave, (&user, id)).await?;
+                }
                 Ok(Some(name))
             })
         });

@@ -9,9 +9,11 @@ use super::{
     access::revoke_email_change,
     authority::lock_active,
     begin::{DURABLE, RELAXED},
+    events::{Event, record, record_limited},
     tx::values,
 };
 use crate::domain::{
+    event::{EventName, Stamp},
     time::{CLOCK_TOLERANCE, Timestamp},
     token::TokenHash,
 };
@@ -135,7 +137,9 @@ impl Store {
     /// each was sent to a different address. Returns `false`, and changes nothing, if the mail is no longer needed.
     /// This is so if the mail was deleted from the queue or a newer link was sent first. It is also so if the account's
     /// email has changed or is already confirmed.
-    pub async fn create_link(&self, link: NewLink<'_>) -> Result<bool, Error> {
+    ///
+    /// `forgotten` is the stamp of a link that resets the password.
+    pub async fn create_link(&self, link: NewLink<'_>, forgotten: Option<&Stamp>) -> Result<bool, Error> {
         let sql = "INSERT INTO links (token_hash, kind, user_id, address, created_at, expires_at) \
                    SELECT $1, $2, id, $4, $5, $6 FROM users WHERE id = $3 AND (email = $4 OR NOT $8) \
                    AND NOT ($2 = 'verify' AND email_verified_at IS NOT NULL) \
@@ -166,6 +170,11 @@ impl Store {
                 let sql = "DELETE FROM links WHERE user_id = $1 AND kind = $2 AND token_hash <> $3";
                 tx.execute(sql, values![link.user_id, kind, &link.token_hash]).await?;
             }
+            if let Some(stamp) = forgotten
+                && made
+            {
+                record_limited(tx, stamp, Event::of(EventName::PasswordResetRequest, link.user_id)).await?;
+            }
             Ok(made)
         })
         .await
@@ -173,7 +182,7 @@ impl Store {
 
     /// Stores a link that nobody receives, with as many statements and commits as [`Store::create_link`]. The time that
     /// a request occupies the database must not reveal whether an email has an account.
-    pub async fn create_decoy(&self, decoy: Decoy<'_>) -> Result<(), Error> {
+    pub async fn create_decoy(&self, decoy: Decoy<'_>, forgotten: Option<&Stamp>) -> Result<(), Error> {
         let (hash, kind, mailbox) = (&decoy.token_hash, decoy.kind.name(), decoy.mailbox);
         let expires_at = decoy.created_at.plus(decoy.kind.lifetime());
         self.write(DURABLE, async |tx| {
@@ -182,7 +191,12 @@ impl Store {
                        VALUES ($1, $2, $3, $4, $5)";
             tx.execute(sql, values![hash, kind, mailbox, decoy.created_at, expires_at]).await?;
             let sql = "DELETE FROM decoy_links WHERE mailbox = $1 AND kind = $2 AND token_hash <> $3";
-            tx.execute(sql, values![mailbox, kind, hash]).await.map(drop)
+            tx.execute(sql, values![mailbox, kind, hash]).await?;
+            if let Some(stamp) = forgotten {
+                // Of no account, so that nothing is added.
+                record_limited(tx, stamp, Event::of(EventName::PasswordResetRequest, "")).await?;
+            }
+            Ok(())
         })
         .await
     }
@@ -230,10 +244,16 @@ impl Store {
 
     /// Revokes the requested change of an account's email. Returns whether there was one, or `None`, and changes
     /// nothing, if the requesting session or token is no longer active.
-    pub async fn cancel_email_change(&self, checked: &CheckedToken) -> Result<Option<bool>, Error> {
+    pub async fn cancel_email_change(&self, checked: &CheckedToken, stamp: &Stamp) -> Result<Option<bool>, Error> {
         self.write(DURABLE, async |tx| {
-            let active = lock_active(tx, checked).await?;
-            Ok(if active { Some(revoke_email_change(tx, &checked.user).await?) } else { None })
+            if !lock_active(tx, checked).await? {
+                return Ok(None);
+            }
+            let cancelled = revoke_email_change(tx, &checked.user).await?;
+            if cancelled {
+                record(tx, stamp, Event::of(EventName::EmailChangeCancel, &checked.user)).await?;
+            }
+            Ok(Some(cancelled))
         })
         .await
     }

@@ -8,9 +8,13 @@ use super::{
     CheckedToken, Error, Store,
     authority::lock_active,
     begin::{DURABLE, RELAXED},
+    events::{Event, record},
     tx::{Tx, Value, values},
 };
-use crate::domain::time::{CLOCK_TOLERANCE, Timestamp};
+use crate::domain::{
+    event::{Details, EventName, Outcome, Stamp, Subject},
+    time::{CLOCK_TOLERANCE, Timestamp},
+};
 
 /// The kind of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
@@ -212,6 +216,21 @@ impl Store {
         self.write(RELAXED, async |tx| tx.execute(sql, values![mail]).await.map(drop)).await
     }
 
+    /// Deletes a mail that could not be sent.
+    pub async fn give_up_mail(&self, mail: &QueuedMail, stamp: &Stamp) -> Result<(), Error> {
+        let subject = mail.user_id.as_deref().map_or(Subject::Mail(&mail.id), Subject::Account);
+        let details =
+            Details { mail: Some(mail.kind.name().to_owned()), attempts: Some(mail.attempts), ..Details::default() };
+        let event = Event { name: EventName::MailGiveUp, outcome: Outcome::Failed, subject, details };
+        self.write(DURABLE, async |tx| {
+            if tx.execute("DELETE FROM mails WHERE id = $1", values![&mail.id]).await? == 1 {
+                record(tx, stamp, event).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Every queued mail about an account.
     pub async fn mails_of(&self, user: &str) -> Result<Vec<MailRecord>, Error> {
         let sql =
@@ -219,18 +238,22 @@ impl Store {
         self.read(async |conn| conn.fetch_all(sql, values![user]).await).await
     }
 
-    /// Enqueues a mail about an account to another address. Returns `None`, and changes nothing, if the requesting
-    /// session has ended.
+    /// Enqueues a mail about an account to another address, with the stamp of a change of email. Returns `None`, and
+    /// changes nothing, if the requesting session has ended.
     pub async fn enqueue_mail_for(
         &self,
         mail: &NewMail,
         checked: &CheckedToken,
         address: &str,
+        change: Option<&Stamp>,
     ) -> Result<Option<()>, Error> {
         self.write(DURABLE, async |tx| {
             let active = lock_active(tx, checked).await?;
             if active {
                 enqueue_mail(tx, mail, Some(&checked.user), address).await?;
+                if let Some(stamp) = change {
+                    record(tx, stamp, Event::of(EventName::EmailChangeRequest, &checked.user)).await?;
+                }
             }
             Ok(active.then_some(()))
         })

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Db, Error, Store,
+    events::{GUARD_ON_POSTGRES, GUARD_ON_SQLITE, IS_GUARDED},
     postgres::Server,
     tx::{Conn, values},
 };
@@ -97,6 +98,7 @@ async fn migrate_sqlite(connection: &mut SqliteConnection, name: &str) -> Result
     if !pending.is_empty() {
         apply(&mut conn, pending).await?;
     }
+    conn.execute_script(GUARD_ON_SQLITE).await?;
     Ok(tx.commit().await?)
 }
 
@@ -132,9 +134,14 @@ async fn migrate_once(server: &Server) -> Result<(), Error> {
     let remedy = "Use a separate database for Vestibule, or a separate schema: run CREATE SCHEMA vestibule, and add \
                    ?options=-c%20search_path%3Dvestibule to the end of database.url.";
     let pending = found.pending(&Place { name: &name, remedy })?;
-    if !pending.is_empty() {
+    let is_current = pending.is_empty();
+    if !is_current {
         conn.execute(SHORT_LOCK_TIMEOUT, &[]).await?;
         apply(&mut conn, pending).await?;
+    }
+    // Creating the triggers again would block other servers at each start.
+    if !is_current || !conn.exists(IS_GUARDED, &[]).await? {
+        conn.execute_script(GUARD_ON_POSTGRES).await?;
     }
     Ok(session.end().await?)
 }

@@ -4,11 +4,15 @@ use super::{
     CheckedToken, Error, NewMail, Store,
     access::{end_other_sessions, revoke_access_tokens, revoke_links, set_password_hash},
     begin::DURABLE,
+    events::{Event, record},
     known_networks::{forget_networks, welcome},
     mail::enqueue_mail,
     sessions::renew,
 };
-use crate::domain::{time::Timestamp, token::TokenHash};
+use crate::domain::{
+    event::{Details, EventName, Stamp},
+    token::TokenHash,
+};
 
 /// A change of a password by its owner.
 #[derive(Clone, Debug)]
@@ -35,11 +39,11 @@ impl Store {
         &self,
         checked: CheckedToken,
         update: PasswordUpdate,
-        now: Timestamp,
+        stamp: Stamp,
     ) -> Result<Option<u64>, Error> {
         let changed = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let user = &checked.user;
+                let (user, now) = (&checked.user, stamp.at);
                 if !renew(tx, &checked, &update.token_hash, &update.old_hash, now).await? {
                     return Ok(None);
                 }
@@ -53,7 +57,11 @@ impl Store {
                 if let Some(notice) = &update.notice {
                     enqueue_mail(tx, notice, Some(user), "").await?;
                 }
-                Ok(Some(end_other_sessions(tx, user, &checked.id).await?))
+                let ended = end_other_sessions(tx, user, &checked.id).await?;
+                let tokens_revoked = update.revoke_access_tokens.then_some(true);
+                let details = Details { sessions_ended: Some(ended), tokens_revoked, ..Details::default() };
+                record(tx, &stamp, Event::of(EventName::PasswordChange, user).with(details)).await?;
+                Ok(Some(ended))
             })
         });
         changed.await

@@ -5,12 +5,18 @@ use super::{
     access::{confirm_email, end_access, revoke_links, set_email, set_password_hash},
     accounts::delete_account,
     begin::DURABLE,
+    events::{Event, record},
     known_networks::welcome,
     mail::enqueue_mail,
     tx::{Tx, values},
     users::is_name_taken,
 };
-use crate::domain::{email::Email, time::Timestamp, token::TokenHash};
+use crate::domain::{
+    email::Email,
+    event::{Details, EventName, Stamp},
+    time::Timestamp,
+    token::TokenHash,
+};
 
 /// A link that its recipient uses.
 #[derive(Clone, Debug)]
@@ -63,10 +69,10 @@ impl Redemption {
 
 /// Deletes an account with an unconfirmed email, and its counters. The account must be locked. It is not deleted if
 /// it has confirmed or changed its email meanwhile.
-async fn evict_squatter(tx: &mut Tx<'_>, squatter: &Squatter, email: &Email) -> Result<(), Error> {
+async fn evict_squatter(tx: &mut Tx<'_>, squatter: &Squatter, email: &Email, stamp: &Stamp) -> Result<(), Error> {
     let sql = "SELECT id FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
     if tx.exists(sql, values![&squatter.user, email.key()]).await? {
-        delete_account(tx, &squatter.user, &squatter.failures).await?;
+        delete_account(tx, &squatter.user, &squatter.failures, stamp).await?;
     }
     Ok(())
 }
@@ -89,12 +95,12 @@ impl Store {
         &self,
         redemption: Redemption,
         required_hash: String,
-        now: Timestamp,
+        stamp: Stamp,
     ) -> Result<bool, Error> {
         let verified = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 let Redemption { link, network, .. } = &redemption;
-                let user = &link.user_id;
+                let (user, now) = (&link.user_id, stamp.at);
                 tx.lock_user(user).await?;
                 let sql = "SELECT id FROM users WHERE id = $1 AND email = $2 AND password_hash = $3";
                 let unchanged = tx.exists(sql, values![user, &link.address, &required_hash]).await?;
@@ -103,6 +109,7 @@ impl Store {
                 }
                 confirm_email(tx, user, now).await?;
                 welcome(tx, user, network, now).await?;
+                record(tx, &stamp, Event::of(EventName::EmailVerify, user)).await?;
                 Ok(true)
             })
         });
@@ -118,6 +125,7 @@ impl Store {
         redemption: Redemption,
         new_hash: String,
         notice: NewMail,
+        stamp: Stamp,
     ) -> Result<Option<u64>, Error> {
         let reset = self.change(DURABLE, move |tx| {
             Box::pin(async move {
@@ -134,6 +142,8 @@ impl Store {
                 enqueue_mail(tx, &notice, Some(user), "").await?;
                 let ended = end_access(tx, user).await?;
                 welcome(tx, user, network, now).await?;
+                let details = Details { sessions_ended: Some(ended), tokens_revoked: Some(true), ..Details::default() };
+                record(tx, &stamp, Event::of(EventName::PasswordReset, user).with(details)).await?;
                 Ok(Some(ended))
             })
         });
@@ -148,6 +158,7 @@ impl Store {
         required_hash: String,
         change: EmailChange,
         mut notice: NewMail,
+        stamp: Stamp,
     ) -> Result<MoveEmailOutcome, Error> {
         let moved = self.change(DURABLE, move |tx| {
             Box::pin(async move {
@@ -169,6 +180,7 @@ impl Store {
                 if verified.is_some() {
                     enqueue_mail(tx, &notice, Some(user), &before).await?;
                 }
+                record(tx, &stamp, Event::of(EventName::EmailChange, user)).await?;
                 Ok(true)
             })
         });
@@ -186,6 +198,7 @@ impl Store {
         change: EmailChange,
         squatter: Option<Squatter>,
         notice: NewMail,
+        stamp: Stamp,
     ) -> Result<MoveEmailOutcome, Error> {
         let moved = self.change(DURABLE, move |tx| {
             Box::pin(async move {
@@ -203,7 +216,7 @@ impl Store {
                     return Ok(false);
                 }
                 if let Some(squatter) = &squatter {
-                    evict_squatter(tx, squatter, &change.email).await?;
+                    evict_squatter(tx, squatter, &change.email, &stamp.numbered(1)).await?;
                 }
                 let (before,): (String,) = tx.fetch_one("SELECT email FROM users WHERE id = $1", values![user]).await?;
                 set_email(tx, user, &change.email, &change.failures, now).await?;
@@ -212,9 +225,11 @@ impl Store {
                 tx.execute(sql, values![user, link.created_at]).await?;
                 let sql = "DELETE FROM mails WHERE user_id = $1 AND kind = 'email_changed' AND created_at >= $2";
                 tx.execute(sql, values![user, link.created_at]).await?;
-                end_access(tx, user).await?;
+                let ended = end_access(tx, user).await?;
                 welcome(tx, user, network, now).await?;
                 enqueue_mail(tx, &notice, Some(user), &before).await?;
+                let details = Details { sessions_ended: Some(ended), tokens_revoked: Some(true), ..Details::default() };
+                record(tx, &stamp, Event::of(EventName::EmailUndo, user).with(details)).await?;
                 Ok(true)
             })
         });

@@ -13,18 +13,22 @@ use super::{
     begin::DURABLE,
     connect::{SqliteLock, cannot_open, lock},
     draft::{Draft, Nonce, Purpose},
+    events::{Event, record},
     failed_logins::forget_failures_in,
     files::sync_folder_of,
     mark,
     tx::values,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::{
+    event::{Details, EventName, Stamp, Subject},
+    time::Timestamp,
+};
 
 /// What to remove from a restored database.
 #[derive(Debug)]
 pub struct Revocation<'a> {
-    /// The current time.
-    pub now: Timestamp,
+    /// The stamp of the restore.
+    pub stamp: Stamp,
     /// Mail created before this is deleted.
     pub mails_before: Timestamp,
     /// Whether personal access tokens stay valid.
@@ -261,18 +265,29 @@ impl Store {
 
     /// Removes access that a restored database would make valid again, in one transaction.
     pub async fn revoke_after_restore(&self, revocation: Revocation<'_>) -> Result<Revoked, Error> {
-        let Revocation { now, mails_before, keep_access_tokens, withdrawn, keep_links } = revocation;
+        let Revocation { stamp, mails_before, keep_access_tokens, withdrawn, keep_links } = revocation;
         self.write(DURABLE, async |tx| {
+            let mut number = 0;
             for account in withdrawn.accounts {
                 let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
-                tx.execute(sql, values![&account.id, now]).await?;
+                if tx.execute(sql, values![&account.id, stamp.at]).await? == 1 {
+                    number += 1;
+                    let event = Event::of(EventName::AccountDisable, &account.id);
+                    record(tx, &stamp.numbered(number), event).await?;
+                }
             }
             for account in withdrawn.roles {
                 tx.execute("UPDATE users SET role = NULL WHERE id = $1", values![&account.id]).await?;
+                number += 1;
+                record(tx, &stamp.numbered(number), Event::of(EventName::RoleChange, &account.id)).await?;
             }
             for SinceMembership { group_id, user_id, .. } in withdrawn.memberships {
                 let sql = "DELETE FROM group_members WHERE group_id = $1 AND user_id = $2";
                 tx.execute(sql, values![group_id, user_id]).await?;
+                number += 1;
+                let details = Details { group: Some(group_id.clone()), ..Details::default() };
+                let event = Event::of(EventName::GroupLeave, user_id).with(details);
+                record(tx, &stamp.numbered(number), event).await?;
             }
             let sessions = tx.execute("DELETE FROM sessions", &[]).await?;
             let mut links: Vec<Vec<u8>> = tx.fetch_column("SELECT token_hash FROM links", &[]).await?;
@@ -295,6 +310,9 @@ impl Store {
             // A queued mail about a change of email becomes a link, which may have been revoked since the backup.
             let sql = "DELETE FROM mails WHERE created_at < $1 OR kind = 'change_email'";
             let mails = tx.execute(sql, values![mails_before]).await?;
+            let tokens_revoked = Some(!keep_access_tokens);
+            let details = Details { sessions_ended: Some(sessions), tokens_revoked, ..Details::default() };
+            record(tx, &stamp, Event::done(EventName::RestoreApply, Subject::Server).with(details)).await?;
             Ok(Revoked { sessions, links, access_tokens, mails })
         })
         .await

@@ -4,10 +4,14 @@ use super::{
     Error, MailKind, NewMail, Store,
     access::{end_other_sessions, revoke_access_tokens},
     begin::DURABLE,
+    events::{Event, record},
     mail::{enqueue_mail, enqueue_mail_about},
     tx::{Conn, Tx, values},
 };
-use crate::domain::role::Role;
+use crate::domain::{
+    event::{Details, EventName, Stamp},
+    role::Role,
+};
 
 /// A change of an account's role.
 #[derive(Clone, Debug)]
@@ -58,8 +62,9 @@ async fn other_admins(conn: &mut Conn<'_>, user: &str) -> Result<Vec<String>, Er
 pub(super) async fn assign_role(
     tx: &mut Tx<'_>,
     user: &str,
-    role: Option<Role>,
+    (before, role): (Option<Role>, Option<Role>),
     new_mail: &impl Fn(MailKind) -> Option<NewMail>,
+    stamp: &Stamp,
 ) -> Result<u64, Error> {
     tx.execute("UPDATE users SET role = $2 WHERE id = $1", values![user, role.map(Role::name)]).await?;
     // A mail shows the role at the time when it is sent, so one is enough.
@@ -77,7 +82,10 @@ pub(super) async fn assign_role(
         }
     }
     revoke_access_tokens(tx, user).await?;
-    end_other_sessions(tx, user, "").await
+    let ended = end_other_sessions(tx, user, "").await?;
+    let details = Details { old_role: before, new_role: role, sessions_ended: Some(ended), ..Details::default() };
+    record(tx, stamp, Event::of(EventName::RoleChange, user).with(details)).await?;
+    Ok(ended)
 }
 
 impl Store {
@@ -86,6 +94,7 @@ impl Store {
     pub async fn set_role(
         &self,
         change: RoleChange,
+        stamp: Stamp,
         new_mail: impl Fn(MailKind) -> Option<NewMail> + Send + Sync + 'static,
     ) -> Result<RoleOutcome, Error> {
         let set = self.change(DURABLE, move |tx| {
@@ -106,7 +115,8 @@ impl Store {
                 if !force && is_last_admin(tx, user).await? {
                     return Ok(RoleOutcome::LastAdmin);
                 }
-                assign_role(tx, user, *role, &new_mail).await.map(RoleOutcome::Changed)
+                let before = before.as_deref().and_then(Role::named);
+                assign_role(tx, user, (before, *role), &new_mail, &stamp).await.map(RoleOutcome::Changed)
             })
         });
         set.await

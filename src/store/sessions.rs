@@ -7,12 +7,18 @@ use super::{
     access::{end_access, end_other_sessions, revoke_links},
     authority::lock_active,
     begin::{DURABLE, RELAXED},
+    events::{Event, record},
     failed_logins::{LoginCounter, settle_right},
     known_networks::know_network,
     tx::{Tx, values},
     users::select_users,
 };
-use crate::domain::{account::CurrentSession, time::Timestamp, token::TokenHash};
+use crate::domain::{
+    account::CurrentSession,
+    event::{Details, EventName, Stamp},
+    time::Timestamp,
+    token::TokenHash,
+};
 
 /// A session to create.
 #[derive(Clone, Debug)]
@@ -147,6 +153,12 @@ async fn end_session(tx: &mut Tx<'_>, user: &str, session: &str) -> Result<bool,
     Ok(!ended.is_empty())
 }
 
+/// Adds the event of an ended session.
+async fn record_end(tx: &mut Tx<'_>, stamp: &Stamp, user: &str, session: String) -> Result<(), Error> {
+    let details = Details { session: Some(session), ..Details::default() };
+    record(tx, stamp, Event::of(EventName::SessionEnd, user).with(details)).await
+}
+
 /// A stored session in a list for its owner. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "the fields are columns of the table")]
@@ -207,13 +219,13 @@ pub(super) async fn renew(
     Ok(tx.execute(sql, values).await? == 1)
 }
 
-/// Ends an account's oldest sessions beyond the cap.
-async fn evict_sessions(tx: &mut Tx<'_>, new: &NewSession, cap: SessionCap) -> Result<(), Error> {
+/// Ends an account's oldest sessions beyond the cap. Returns how many ended.
+async fn evict_sessions(tx: &mut Tx<'_>, new: &NewSession, cap: SessionCap) -> Result<u64, Error> {
     let most = i64::from(cap.most) - 1;
     let values = values![&new.user_id, &new.id, most, cap.unused_since, new.created_at, cap.created_until];
     let evicted = tx.fetch_column(EVICT, values).await?;
     tx.invalidate_sessions(&evicted);
-    Ok(())
+    Ok(evicted.len() as u64)
 }
 
 impl Store {
@@ -226,6 +238,7 @@ impl Store {
         password_hash: String,
         cap: SessionCap,
         login: LoginRecord,
+        stamp: Stamp,
     ) -> Result<Option<SessionStart>, Error> {
         let begun = self.change(RELAXED, move |tx| {
             Box::pin(async move {
@@ -250,9 +263,12 @@ impl Store {
                 }
                 let sql = "UPDATE users SET last_login_at = $2 WHERE id = $1";
                 tx.execute(sql, values![&new.user_id, new.created_at]).await?;
+                let mut details = Details::default();
                 if others >= i64::from(cap.most) {
-                    evict_sessions(tx, &new, cap).await?;
+                    details.sessions_ended = Some(evict_sessions(tx, &new, cap).await?);
                 }
+                let event = Event::of(EventName::SessionStart, &new.user_id).with(details);
+                record(tx, &stamp, event).await?;
                 Ok(Some(SessionStart { previous_login_at: previous_login_at.map(Timestamp::from_millis) }))
             })
         });
@@ -285,13 +301,26 @@ impl Store {
     }
 
     /// Ends one session, even if it was renewed since it was read.
-    pub async fn end_session(&self, session: &Session) -> Result<(), Error> {
+    pub async fn end_session(&self, session: &Session, stamp: Stamp) -> Result<(), Error> {
+        self.delete_session(session, Some(stamp)).await
+    }
+
+    /// Deletes a session that has expired, which is no event.
+    pub async fn end_expired_session(&self, session: &Session) -> Result<(), Error> {
+        self.delete_session(session, None).await
+    }
+
+    async fn delete_session(&self, session: &Session, stamp: Option<Stamp>) -> Result<(), Error> {
         let (user, id, hash) = (session.user.id.clone(), session.id.clone(), session.token_hash);
         let ended = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 tx.invalidate_sessions(&[hash.as_bytes().to_vec()]);
                 tx.lock_user(&user).await?;
-                end_session(tx, &user, &id).await.map(drop)
+                let ended = end_session(tx, &user, &id).await?;
+                match stamp {
+                    Some(stamp) if ended => record_end(tx, &stamp, &user, id).await,
+                    _ => Ok(()),
+                }
             })
         });
         ended.await
@@ -299,13 +328,16 @@ impl Store {
 
     /// Ends every session of an account, revokes its personal access tokens, and forgets its known networks. Returns
     /// how many sessions ended.
-    pub async fn end_sessions_of(&self, user: &str) -> Result<u64, Error> {
+    pub async fn end_sessions_of(&self, user: &str, stamp: Stamp) -> Result<u64, Error> {
         let user = user.to_owned();
         let ended = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 // Before the deletion, so that a concurrent login can't create a session after it.
                 tx.lock_user(&user).await?;
-                end_access(tx, &user).await
+                let ended = end_access(tx, &user).await?;
+                let details = Details { sessions_ended: Some(ended), ..Details::default() };
+                record(tx, &stamp, Event::of(EventName::SessionEndAll, &user).with(details)).await?;
+                Ok(ended)
             })
         });
         ended.await
@@ -349,12 +381,23 @@ impl Store {
 
     /// Ends one session of an account. Returns `false` if the account has no session with this id, or `None` if the
     /// requesting session has ended.
-    pub async fn end_session_of(&self, checked: CheckedToken, session: &str) -> Result<Option<bool>, Error> {
+    pub async fn end_session_of(
+        &self,
+        checked: CheckedToken,
+        session: &str,
+        stamp: Stamp,
+    ) -> Result<Option<bool>, Error> {
         let session = session.to_owned();
         let ended = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let active = lock_active(tx, &checked).await?;
-                Ok(if active { Some(end_session(tx, &checked.user, &session).await?) } else { None })
+                if !lock_active(tx, &checked).await? {
+                    return Ok(None);
+                }
+                let ended = end_session(tx, &checked.user, &session).await?;
+                if ended {
+                    record_end(tx, &stamp, &checked.user, session).await?;
+                }
+                Ok(Some(ended))
             })
         });
         ended.await
@@ -371,14 +414,17 @@ impl Store {
 
     /// Ends every session of an account except the requesting one, and revokes links that reset the password or
     /// change the email. Returns how many sessions ended, or `None` if the requesting session has ended.
-    pub async fn end_other_sessions(&self, checked: CheckedToken) -> Result<Option<u64>, Error> {
+    pub async fn end_other_sessions(&self, checked: CheckedToken, stamp: Stamp) -> Result<Option<u64>, Error> {
         let ended = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 if !lock_active(tx, &checked).await? {
                     return Ok(None);
                 }
                 revoke_links(tx, &checked.user).await?;
-                Ok(Some(end_other_sessions(tx, &checked.user, &checked.id).await?))
+                let ended = end_other_sessions(tx, &checked.user, &checked.id).await?;
+                let details = Details { sessions_ended: Some(ended), ..Details::default() };
+                record(tx, &stamp, Event::of(EventName::SessionEndOthers, &checked.user).with(details)).await?;
+                Ok(Some(ended))
             })
         });
         ended.await
@@ -391,11 +437,18 @@ impl Store {
         checked: CheckedToken,
         new: &TokenHash,
         password_hash: &str,
-        now: Timestamp,
+        stamp: Stamp,
     ) -> Result<bool, Error> {
         let (new, password_hash) = (*new, password_hash.to_owned());
-        let renewed = self
-            .change(DURABLE, move |tx| Box::pin(async move { renew(tx, &checked, &new, &password_hash, now).await }));
+        let renewed = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
+                let renewed = renew(tx, &checked, &new, &password_hash, stamp.at).await?;
+                if renewed {
+                    record(tx, &stamp, Event::of(EventName::SessionReauth, &checked.user)).await?;
+                }
+                Ok(renewed)
+            })
+        });
         renewed.await
     }
 }

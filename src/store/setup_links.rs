@@ -7,11 +7,13 @@ use super::{
     access::confirm_email,
     authority::lock_active,
     begin::{DURABLE, RELAXED},
+    events::{Event, record},
     roles::assign_role,
     tx::{Conn, Tx, values},
     users::insert,
 };
 use crate::domain::{
+    event::{EventName, Stamp, Subject},
     role::Role,
     time::{CLOCK_TOLERANCE, Timestamp},
     token::TokenHash,
@@ -60,7 +62,7 @@ impl Store {
     }
 
     /// Creates the link and revokes an older one. Returns `false`, and changes nothing, if there is an enabled admin.
-    pub async fn create_setup_link(&self, link: &TokenHash, now: Timestamp) -> Result<bool, Error> {
+    pub async fn create_setup_link(&self, link: &TokenHash, stamp: &Stamp) -> Result<bool, Error> {
         self.write(DURABLE, async |tx| {
             tx.lock_admins().await?;
             if has_admin(tx).await? {
@@ -68,7 +70,8 @@ impl Store {
             }
             tx.execute("DELETE FROM setup_links", &[]).await?;
             let sql = "INSERT INTO setup_links (token_hash, expires_at) VALUES ($1, $2)";
-            tx.execute(sql, values![link, now.plus(LIFETIME)]).await?;
+            tx.execute(sql, values![link, stamp.at.plus(LIFETIME)]).await?;
+            record(tx, stamp, Event::done(EventName::OperatorLink, Subject::Server)).await?;
             Ok(true)
         })
         .await
@@ -91,6 +94,7 @@ impl Store {
         link: &TokenHash,
         new: NewUser<'_>,
         new_mail: impl Fn(MailKind) -> Option<NewMail>,
+        stamp: &Stamp,
     ) -> Result<SetupOutcome, Error> {
         self.write(DURABLE, async |tx| {
             if !lock_link(tx, link, new.created_at).await? {
@@ -99,7 +103,8 @@ impl Store {
             if !insert(tx, &new).await? {
                 return Ok(SetupOutcome::Taken);
             }
-            assign_role(tx, &new.id, Some(Role::Admin), &new_mail).await?;
+            record(tx, stamp, Event::of(EventName::AccountRegister, &new.id)).await?;
+            assign_role(tx, &new.id, (None, Some(Role::Admin)), &new_mail, &stamp.numbered(1)).await?;
             Ok(SetupOutcome::Done)
         })
         .await
@@ -113,11 +118,11 @@ impl Store {
         checked: CheckedToken,
         required_hash: String,
         new_mail: impl Fn(MailKind) -> Option<NewMail> + Send + Sync + 'static,
-        now: Timestamp,
+        stamp: Stamp,
     ) -> Result<SetupOutcome, Error> {
         let made = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let user = &checked.user;
+                let (user, now) = (&checked.user, stamp.at);
                 let sql = "SELECT id FROM users WHERE id = $1 AND password_hash = $2";
                 if !lock_active(tx, &checked).await? || !tx.exists(sql, values![user, &required_hash]).await? {
                     return Ok(SetupOutcome::Conflict);
@@ -126,7 +131,10 @@ impl Store {
                     return Ok(SetupOutcome::LinkInvalid);
                 }
                 confirm_email(tx, user, now).await?;
-                assign_role(tx, user, Some(Role::Admin), &new_mail).await?;
+                let before: (Option<String>,) =
+                    tx.fetch_one("SELECT role FROM users WHERE id = $1", values![user]).await?;
+                let before = before.0.as_deref().and_then(Role::named);
+                assign_role(tx, user, (before, Some(Role::Admin)), &new_mail, &stamp).await?;
                 Ok(SetupOutcome::Done)
             })
         });

@@ -239,6 +239,7 @@ mod tests {
     use sqlx::{Connection as _, Executor as _, Row as _};
 
     use super::*;
+    use crate::domain::event::{Initiator, Stamp};
     use crate::store::{Authority, DATABASE_TIMEOUT, DatabaseUrl, DeleteOutcome, InheritFailures, backup::open};
 
     /// Adds an account with this name.
@@ -275,7 +276,9 @@ mod tests {
     async fn delete(store: &Store, name: &str) {
         let left = InheritFailures { from: String::new(), to: String::new(), since: Timestamp::from_millis(0) };
         let operator = Authority::Operator { user: name.to_owned() };
-        let deletion = Box::pin(store.delete_user(operator, false, left));
+        let (id, at) = (uuid::Uuid::from_u128(name.as_bytes()[0].into()), Timestamp::from_millis(0));
+        let stamp = Stamp { id, at, by: Initiator::server() };
+        let deletion = Box::pin(store.delete_user(operator, false, left, stamp));
         assert_eq!(now(deletion).await.expect("deleted"), DeleteOutcome::Done);
     }
 

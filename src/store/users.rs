@@ -4,13 +4,20 @@ use super::{
     Error, InheritFailures, NewMail, Store,
     access::{confirm_email, end_access, set_password_hash},
     begin::DURABLE,
+    events::{Event, record, record_limited},
     failed_logins::{forget_own_failures, inherit_failures},
     mail::enqueue_mail,
     roles::is_last_admin,
     tx::{Conn, Tx, values},
 };
 use crate::domain::{
-    account::Account, email::Email, identifier::Identifier, role::Role, time::Timestamp, username::Username,
+    account::Account,
+    email::Email,
+    event::{Actor, Details, EventName, Outcome, Stamp, Subject},
+    identifier::Identifier,
+    role::Role,
+    time::Timestamp,
+    username::Username,
 };
 
 /// An account to create.
@@ -224,12 +231,20 @@ pub(super) async fn insert(tx: &mut Tx<'_>, new: &NewUser<'_>) -> Result<bool, E
 impl Store {
     /// Creates an account and enqueues the mails about it. The unique constraints decide whether the names are free,
     /// so that two concurrent requests can't both succeed.
-    pub async fn insert_user(&self, new: NewUser<'_>, welcome: Option<Welcome<'_>>) -> Result<RegisterOutcome, Error> {
+    pub async fn insert_user(
+        &self,
+        new: NewUser<'_>,
+        welcome: Option<Welcome<'_>>,
+        stamp: &Stamp,
+    ) -> Result<RegisterOutcome, Error> {
         self.write(DURABLE, async |tx| {
             if insert(tx, &new).await? {
                 if let Some(welcome) = welcome {
                     enqueue_mail(tx, welcome.made, Some(&new.id), "").await?;
                 }
+                let registered = stamp.by.actor == Actor::Anonymous;
+                let name = if registered { EventName::AccountRegister } else { EventName::AccountCreate };
+                record(tx, stamp, Event::of(name, &new.id)).await?;
                 return Ok(RegisterOutcome::Done);
             }
             let Some(taken) = welcome.and_then(|welcome| welcome.taken) else { return Ok(RegisterOutcome::Taken) };
@@ -240,6 +255,13 @@ impl Store {
             let owner = tx.fetch_optional::<(String,)>(sql, values![new.email.key(), new.username.key()]).await?;
             let Some((owner,)) = owner else { return Ok(RegisterOutcome::Taken) };
             enqueue_mail(tx, taken, Some(&owner), "").await?;
+            let denied = Event {
+                name: EventName::AccountRegister,
+                outcome: Outcome::Denied,
+                subject: Subject::Account(&owner),
+                details: Details::default(),
+            };
+            record_limited(tx, stamp, denied).await?;
             Ok(RegisterOutcome::OwnerNotified)
         })
         .await
@@ -280,14 +302,17 @@ impl Store {
 
     /// Sets a new password, in one transaction. Ends every session, revokes personal access tokens, and forgets the
     /// known networks and failed logins, except those of strangers. Returns how many sessions ended.
-    pub async fn set_password(&self, user: &str, hash: &str) -> Result<u64, Error> {
+    pub async fn set_password(&self, user: &str, hash: &str, stamp: Stamp) -> Result<u64, Error> {
         let (user, hash) = (user.to_owned(), hash.to_owned());
         let set = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 tx.lock_user(&user).await?;
                 set_password_hash(tx, &user, &hash).await?;
                 forget_own_failures(tx, &user).await?;
-                end_access(tx, &user).await
+                let ended = end_access(tx, &user).await?;
+                let details = Details { sessions_ended: Some(ended), tokens_revoked: Some(true), ..Details::default() };
+                record(tx, &stamp, Event::of(EventName::PasswordSet, &user).with(details)).await?;
+                Ok(ended)
             })
         });
         set.await
@@ -296,7 +321,7 @@ impl Store {
     /// Disables an account, ends its sessions, revokes its personal access tokens and forgets its known networks, in
     /// one transaction. Enabling it again restores none of them. Returns how many sessions ended. Returns `None`, and
     /// changes nothing, if it is the last admin, unless with `force`.
-    pub async fn disable_user(&self, user: &str, force: bool, now: Timestamp) -> Result<Option<u64>, Error> {
+    pub async fn disable_user(&self, user: &str, force: bool, stamp: Stamp) -> Result<Option<u64>, Error> {
         let user = user.to_owned();
         let disabled = self.change(DURABLE, move |tx| {
             Box::pin(async move {
@@ -304,21 +329,31 @@ impl Store {
                 if !force && is_last_admin(tx, &user).await? {
                     return Ok(None);
                 }
-                let sql = "UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1";
-                tx.execute(sql, values![&user, now]).await?;
-                end_access(tx, &user).await.map(Some)
+                let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
+                let disabled = tx.execute(sql, values![&user, stamp.at]).await? == 1;
+                let ended = end_access(tx, &user).await?;
+                if disabled {
+                    let details = Details { sessions_ended: Some(ended), ..Details::default() };
+                    record(tx, &stamp, Event::of(EventName::AccountDisable, &user).with(details)).await?;
+                }
+                Ok(Some(ended))
             })
         });
         disabled.await
     }
 
     /// Marks an account's email as confirmed, for the operator. Links that would confirm it are revoked.
-    pub async fn confirm_email(&self, user: &str, now: Timestamp) -> Result<(), Error> {
+    pub async fn confirm_email(&self, user: &str, stamp: Stamp) -> Result<(), Error> {
         let user = user.to_owned();
         let confirmed = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 tx.lock_user(&user).await?;
-                confirm_email(tx, &user, now).await
+                let sql = "SELECT id FROM users WHERE id = $1 AND email_verified_at IS NULL";
+                if tx.exists(sql, values![&user]).await? {
+                    confirm_email(tx, &user, stamp.at).await?;
+                    record(tx, &stamp, Event::of(EventName::EmailVerify, &user)).await?;
+                }
+                Ok(())
             })
         });
         confirmed.await
@@ -326,8 +361,9 @@ impl Store {
 
     /// Enables a disabled account. Links that restore its email have as much time left as when it was disabled.
     /// Failed logins are forgotten, except those of strangers.
-    pub async fn enable_user(&self, user: &str, now: Timestamp) -> Result<(), Error> {
+    pub async fn enable_user(&self, user: &str, stamp: &Stamp) -> Result<(), Error> {
         self.write(DURABLE, async |tx| {
+            let now = stamp.at;
             tx.lock_user(user).await?;
             // The account may be an admin. Meanwhile, nobody becomes the first one.
             tx.lock_admins().await?;
@@ -336,7 +372,10 @@ impl Store {
                        WHERE user_id = $1 AND kind = 'undo_email' AND EXISTS \
                        (SELECT 1 FROM users WHERE id = $1 AND disabled_at < $2)";
             tx.execute(sql, values![user, now]).await?;
-            tx.execute("UPDATE users SET disabled_at = NULL WHERE id = $1", values![user]).await?;
+            let sql = "UPDATE users SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL";
+            if tx.execute(sql, values![user]).await? == 1 {
+                record(tx, stamp, Event::of(EventName::AccountEnable, user)).await?;
+            }
             forget_own_failures(tx, user).await
         })
         .await

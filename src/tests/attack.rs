@@ -333,7 +333,7 @@ fn chaos_enumeration() {
             register(&server, &format!("{name}{n}"));
         }
         let who = format!("closed{n}");
-        runtime.block_on(control::send(&socket, &Command::Disable { who, force: false })).unwrap();
+        runtime.block_on(control::send(&socket, "tester", &Command::Disable { who, force: false })).unwrap();
     }
     let long = "x".repeat(1100);
     let ways = [("open", "wrong"), ("unknown", PASSWORD), ("closed", PASSWORD), ("long", long.as_str())];

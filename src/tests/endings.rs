@@ -8,6 +8,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use vestibule::{
     domain::{
+        event::Via,
         requests::{BecomeAdmin, ChangePassword, NewAccessToken, Parse, PasswordChange, SetPassword},
         role::Role,
         token::{Token, TokenKind},
@@ -22,7 +23,9 @@ use vestibule::{
     store::ActiveSessions,
 };
 
-use crate::util::{App, Backend, NEW, PASSWORD, actors::Client, macros::both, mail_capture::token_of, some_address};
+use crate::util::{
+    App, Backend, NEW, PASSWORD, actors::Client, macros::both, mail_capture::token_of, operator, some_address,
+};
 
 both! {
     an_ended_session_stays_ended_beside_a_renewal_r41,
@@ -49,7 +52,7 @@ struct Scene {
 type Operation<T> = fn(Service, Scene) -> BoxFuture<'static, Result<T, Error>>;
 
 fn caller() -> Caller {
-    Caller { address: some_address().parse().unwrap(), agent: String::new() }
+    Caller { address: some_address().parse().unwrap(), agent: String::new(), via: Via::Api }
 }
 
 fn change_to(new: &str) -> PasswordChange {
@@ -60,21 +63,27 @@ fn change_to(new: &str) -> PasswordChange {
 /// The operations that end the session `here`.
 const ENDINGS: [(&str, Operation<()>); 14] = [
     ("logout", |service, scene| {
-        Box::pin(async move { service.log_out(&service.authenticate_for_write(&scene.here).await?).await })
+        Box::pin(async move { service.log_out(&caller(), &service.authenticate_for_write(&scene.here).await?).await })
     }),
     ("ending it from another session", |service, scene| {
-        Box::pin(async move { service.end_session(&service.require_reauth(&scene.there).await?, &scene.here_id).await })
+        Box::pin(async move {
+            service.end_session(&caller(), &service.require_reauth(&scene.there).await?, &scene.here_id).await
+        })
     }),
     ("ending all others", |service, scene| {
-        Box::pin(
-            async move { service.end_other_sessions(&service.require_reauth(&scene.there).await?).await.map(drop) },
-        )
+        Box::pin(async move {
+            service.end_other_sessions(&caller(), &service.require_reauth(&scene.there).await?).await.map(drop)
+        })
     }),
     ("deletion", |service, scene| {
-        Box::pin(async move { service.delete_account(&service.require_reauth(&scene.there).await?, &scene.name).await })
+        Box::pin(async move {
+            service.delete_account(&caller(), &service.require_reauth(&scene.there).await?, &scene.name).await
+        })
     }),
     ("deletion in the session itself", |service, scene| {
-        Box::pin(async move { service.delete_account(&service.require_reauth(&scene.here).await?, &scene.name).await })
+        Box::pin(async move {
+            service.delete_account(&caller(), &service.require_reauth(&scene.here).await?, &scene.name).await
+        })
     }),
     ("a new password elsewhere", |service, scene| {
         Box::pin(async move {
@@ -135,7 +144,7 @@ const RENEWALS: [(&str, Operation<Token>); 2] = [
 
 fn run_admin_command(service: Service, command: Command) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move {
-        match service.run_admin_command(command).await {
+        match service.run_admin_command(operator(), command).await {
             Reply::Refused { error } => Err(error.into()),
             Reply::NoSuchUser => panic!("no such account"),
             _ => Ok(()),
@@ -164,9 +173,9 @@ async fn set(app: &App, name: String) -> Scene {
     let session = app.service.authenticate(&here.session_token()).await.unwrap();
     // An admin of an earlier scene would void the link.
     for admin in app.store.list_operators().await.unwrap() {
-        app.store.disable_user(&admin.user.id, true, app.now()).await.unwrap();
+        app.store.disable_user(&admin.user.id, true, app.stamp()).await.unwrap();
     }
-    let setup_link = app.service.create_setup_link().await.unwrap().unwrap();
+    let setup_link = app.service.create_setup_link(operator()).await.unwrap().unwrap();
     Scene {
         name,
         user: session.user.id.clone(),
@@ -270,10 +279,10 @@ async fn a_renewed_token_is_refused_everywhere_r17(app: App) {
     let request = NewAccessToken { name: "a script".into(), scope: "full".into(), days: 1.into() };
     let outcomes = [
         app.service.change_username(&caller(), &proven, &username).await.map(drop),
-        app.service.end_other_sessions(&proven).await.map(drop),
-        app.service.end_session(&proven, &proven.session().id).await,
-        app.service.issue_access_token(&proven, request.parse().unwrap()).await.map(drop),
-        app.service.delete_account(&proven, "ann").await,
+        app.service.end_other_sessions(&caller(), &proven).await.map(drop),
+        app.service.end_session(&caller(), &proven, &proven.session().id).await,
+        app.service.issue_access_token(&caller(), &proven, request.parse().unwrap()).await.map(drop),
+        app.service.delete_account(&caller(), &proven, "ann").await,
     ];
     for outcome in outcomes {
         assert_eq!(outcome.map_err(AppError::from), Err(AppError::SessionEnded));

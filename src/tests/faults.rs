@@ -16,6 +16,7 @@ use tokio::{
     sync::watch,
 };
 use vestibule::{
+    domain::event::Via,
     server::config::Config,
     service::Caller,
     store::{DatabaseUrl, Store},
@@ -268,7 +269,7 @@ async fn give_up_after<T>(waits: u32, work: impl Future<Output = T>) -> Option<T
 async fn a_dropped_login_leaves_no_transaction_open() {
     let app = App::start(Backend::Postgres).await;
     app.register("ann").await;
-    let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new() };
+    let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new(), via: Via::Api };
     let mut observer = app.observer().await;
     let mut given_up = 0;
     // The number of waits depends on how quickly the database responds, so the test tries each number several times.

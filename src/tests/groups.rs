@@ -25,7 +25,7 @@ both! {
 
 impl App {
     async fn group(&self, action: GroupAction) -> Reply {
-        self.service.run_admin_command(Command::Group { action }).await
+        self.administer(Command::Group { action }).await
     }
 
     /// Creates a group.

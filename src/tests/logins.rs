@@ -45,7 +45,7 @@ async fn every_failing_login_answers_alike_and_costs_one_hash_r13_r14(app: App) 
     let app = app.restart_changed(hash_like_the_program).await;
     app.register("ann").await;
     app.register("closed").await;
-    app.service.run_admin_command(Command::Disable { who: "closed".to_owned(), force: false }).await;
+    app.administer(Command::Disable { who: "closed".to_owned(), force: false }).await;
     let too_long = "x".repeat(2000);
     for (who, password) in [
         ("ann", "wrong"),

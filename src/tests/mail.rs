@@ -129,7 +129,7 @@ impl App {
 
     /// Runs a command of the operator.
     async fn operate(&self, command: Command) {
-        let reply = self.service.run_admin_command(command).await;
+        let reply = self.administer(command).await;
         assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
     }
 }

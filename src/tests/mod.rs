@@ -12,6 +12,7 @@ mod corpus;
 mod document;
 mod endings;
 mod erasure;
+mod events;
 mod faults;
 mod groups;
 mod http;

@@ -13,6 +13,7 @@ use strum::VariantArray;
 use vestibule::{
     domain::{
         email::Email,
+        event::Via,
         requests::{ChangePassword, NewAccessToken, Parse, Register, SetPassword},
         token::{Token, TokenKind},
         username::Username,
@@ -30,7 +31,7 @@ use self::{
     rules::Model,
     step::{By, Command, Event, MOMENT, Operation, Outcome, Person, Phrase, Place, Script, Step, Use, scripts},
 };
-use crate::util::{App, Backend, figure, mail_capture::token_of, some_address};
+use crate::util::{App, Backend, figure, mail_capture::token_of, operator, some_address};
 
 /// The real service, with every token that it returned or mailed.
 struct Real {
@@ -97,7 +98,7 @@ impl Real {
             }
             Step::LogOut { since } => {
                 let asking = service.authenticate_for_write(nth(&self.tokens, since)?).await?;
-                service.log_out(&asking).await?;
+                service.log_out(&caller(), &asking).await?;
             }
             Step::Operate { who, command } => return Ok(operate(service, who, command).await),
             Step::Own { since, act: Operation::Export } => return self.export(since).await,
@@ -155,14 +156,14 @@ impl Real {
                 let new = Email::parse(&new.email()).unwrap();
                 service.change_email(&caller(), proven, &new).await?;
             }
-            Operation::EndOthers => drop(service.end_other_sessions(proven).await?),
+            Operation::EndOthers => drop(service.end_other_sessions(&caller(), proven).await?),
             Operation::Issue => {
                 let request = NewAccessToken { name: "model".into(), scope: "full".into(), days: 1.into() };
-                self.access.push(service.issue_access_token(proven, request.parse().unwrap()).await?.token);
+                self.access.push(service.issue_access_token(&caller(), proven, request.parse().unwrap()).await?.token);
             }
             Operation::Leave => {
                 let name = proven.session().user.username.clone();
-                service.delete_account(proven, &name).await?;
+                service.delete_account(&caller(), proven, &name).await?;
             }
             Operation::Prove(_) | Operation::ChangePassword { .. } | Operation::Resend | Operation::Export => {
                 unreachable!("{act:?} is done elsewhere")
@@ -237,7 +238,7 @@ async fn operate(service: &Service, who: Person, command: Command) -> Outcome {
         Command::SetPassword(phrase) => admin::Command::SetPassword { who, password: phrase.text().to_owned() },
         Command::Revoke => admin::Command::RevokeSessions { who },
     };
-    match service.run_admin_command(command).await {
+    match service.run_admin_command(operator(), command).await {
         Reply::Done { .. } => Outcome::Done,
         Reply::NoSuchUser => Outcome::NoSuchUser,
         other => panic!("{other:?}"),
@@ -246,7 +247,7 @@ async fn operate(service: &Service, who: Person, command: Command) -> Outcome {
 
 /// A caller at a fresh address, so that only the account's rate limit applies.
 fn caller() -> Caller {
-    Caller { address: some_address().parse::<IpAddr>().unwrap(), agent: "model".to_owned() }
+    Caller { address: some_address().parse::<IpAddr>().unwrap(), agent: "model".to_owned(), via: Via::Api }
 }
 
 /// The token after which `since` newer ones were returned.
@@ -277,7 +278,7 @@ async fn play(backend: Backend, script: &Script) -> Result<(), String> {
         if matches!(step, Step::Restart) {
             real = Box::pin(real.restart()).await;
         }
-        let (expected, found) = (model.take(*step), real.take(*step).await);
+        let (expected, found) = (model.take(*step), Box::pin(real.take(*step)).await);
         if found != expected {
             return Err(format!("step {n}, {step:?}: {expected:?} was expected, {found:?} was returned"));
         }

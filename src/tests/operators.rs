@@ -31,7 +31,7 @@ both! {
 
 impl App {
     async fn run(&self, command: Command) -> Reply {
-        self.service.run_admin_command(command).await
+        self.administer(command).await
     }
 
     async fn set_role(&self, user: &User, role: Option<Role>) -> Reply {

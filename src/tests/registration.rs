@@ -53,7 +53,7 @@ fn account(email: &str, username: &str) -> Value {
 /// The operator adds an account.
 async fn add(app: &App, email: &str, username: &str) {
     let (email, username, password) = (email.to_owned(), username.to_owned(), PASSWORD.to_owned());
-    let reply = app.service.run_admin_command(Command::Add { email, username, password, role: None }).await;
+    let reply = app.administer(Command::Add { email, username, password, role: None }).await;
     assert!(matches!(reply, Reply::Added { .. }), "{reply:?}");
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use vestibule::{
-    domain::username::Username,
+    domain::{event::Via, username::Username},
     error::AppError,
     service::{
         Caller,
@@ -172,12 +172,12 @@ async fn an_operation_fails_if_its_session_ends_meanwhile_r41(app: App) {
     let proven = app.service.require_reauth(&phone.session_token()).await.unwrap();
     phone.log_out().await.assert_status(204);
     let name = Username::parse("annie").unwrap();
-    let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new() };
+    let caller = Caller { address: "192.0.2.1".parse().unwrap(), agent: String::new(), via: Via::Api };
     let outcomes = [
         app.service.change_username(&caller, &proven, &name).await.map(drop),
-        app.service.end_other_sessions(&proven).await.map(drop),
-        app.service.end_session(&proven, &proven.session().id).await,
-        app.service.delete_account(&proven, "ann").await,
+        app.service.end_other_sessions(&caller, &proven).await.map(drop),
+        app.service.end_session(&caller, &proven, &proven.session().id).await,
+        app.service.delete_account(&caller, &proven, "ann").await,
     ];
     for outcome in outcomes {
         assert_eq!(outcome.map_err(AppError::from), Err(AppError::SessionEnded));
@@ -199,11 +199,11 @@ async fn disabling_an_account_ends_its_sessions_for_good_r43(app: App) {
     let ann = app.register("ann").await;
     let phone = ann.log_in().await;
     phone.assert_logged_in().await;
-    let disabled = app.service.run_admin_command(Command::Disable { who: ann.email(), force: false }).await;
+    let disabled = app.administer(Command::Disable { who: ann.email(), force: false }).await;
     assert_eq!(disabled, Reply::Done { username: "ann".to_owned(), sessions: 1 });
     phone.assert_logged_out().await;
     let refused = ann.try_log_in(PASSWORD).await;
-    app.service.run_admin_command(Command::Enable { who: ann.email() }).await;
+    app.administer(Command::Enable { who: ann.email() }).await;
     let wrong = ann.try_log_in("wrong").await;
     assert_eq!(refused.shape(), wrong.shape(), "a disabled account gets the same response as a wrong password");
     phone.assert_logged_out().await;
@@ -216,7 +216,7 @@ async fn the_operators_new_password_ends_every_session(app: App) {
     phone.assert_logged_in().await;
     laptop.assert_logged_in().await;
     let set = Command::SetPassword { who: "ann".to_owned(), password: NEW.to_owned() };
-    let done = app.service.run_admin_command(set).await;
+    let done = app.administer(set).await;
     assert_eq!(done, Reply::Done { username: "ann".to_owned(), sessions: 2 });
     phone.assert_logged_out().await;
     laptop.assert_logged_out().await;

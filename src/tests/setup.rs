@@ -36,7 +36,7 @@ const INVALID: &str = "setup_link_invalid";
 
 impl App {
     async fn setup_link(&self) -> String {
-        match self.service.run_admin_command(Command::SetupLink).await {
+        match self.administer(Command::SetupLink).await {
             Reply::SetupLink { link: SetupLink { token, .. } } => token,
             other => panic!("no link: {other:?}"),
         }
@@ -49,9 +49,7 @@ impl App {
     }
 
     async fn admins(&self) -> Vec<String> {
-        let Reply::Users { users } = self.service.run_admin_command(Command::ListOperators).await else {
-            panic!("no list")
-        };
+        let Reply::Users { users } = self.administer(Command::ListOperators).await else { panic!("no list") };
         let admins = users.into_iter().filter(|line| line.account.role == Some(Role::Admin));
         admins.map(|line| line.account.username).collect()
     }
@@ -59,7 +57,7 @@ impl App {
     async fn set_disabled(&self, who: &str, disabled: bool) {
         let who = who.to_owned();
         let command = if disabled { Command::Disable { who, force: true } } else { Command::Enable { who } };
-        assert!(matches!(self.service.run_admin_command(command).await, Reply::Done { .. }));
+        assert!(matches!(self.administer(command).await, Reply::Done { .. }));
     }
 }
 
@@ -133,7 +131,7 @@ async fn an_account_and_a_session_with_the_link_make_one_admin_r142(app: App) {
         let admins = app.admins().await;
         assert_eq!((made, admins.len()), (1, 1), "{answers:?}");
         let delete = Command::Delete { who: admins[0].clone(), force: true };
-        assert!(matches!(app.service.run_admin_command(delete).await, Reply::Done { .. }));
+        assert!(matches!(app.administer(delete).await, Reply::Done { .. }));
     }
 }
 
@@ -153,7 +151,7 @@ async fn only_the_newest_link_works_for_an_hour_r142(app: App) {
 async fn a_link_is_dead_once_there_is_an_admin_r142(app: App) {
     let first = app.setup_link().await;
     app.set_up(&first, "ann").await.assert_status(200);
-    assert_eq!(app.service.run_admin_command(Command::SetupLink).await, Reply::AdminExists);
+    assert_eq!(app.administer(Command::SetupLink).await, Reply::AdminExists);
     // A disabled admin can't run the server.
     app.set_disabled("ann", true).await;
     let link = app.setup_link().await;
@@ -163,7 +161,7 @@ async fn a_link_is_dead_once_there_is_an_admin_r142(app: App) {
     app.set_disabled("ann", true).await;
     let link = app.setup_link().await;
     let (email, username, password) = ("cyd@example.org".to_owned(), "cyd".to_owned(), PASSWORD.to_owned());
-    app.service.run_admin_command(Command::Add { email, username, password, role: Some(Role::Admin) }).await;
+    app.administer(Command::Add { email, username, password, role: Some(Role::Admin) }).await;
     app.set_disabled("cyd", true).await;
     app.set_up(&link, "bob").await.assert_status(410).assert_code(INVALID);
 }

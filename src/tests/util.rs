@@ -28,11 +28,15 @@ use serde_json::Value;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
-    domain::time::Timestamp,
+    domain::{
+        event::{Initiator, Stamp},
+        time::Timestamp,
+    },
     http::state::AppState,
     server::{config::Config, name_key, pipeline::Pipeline, routes::Routes, run},
     service::{
         MailTransport, MailWorker, Maintenance, Service,
+        admin::{Command, Reply},
         clock::Clock,
         entropy::Entropy,
         passwords::{Hasher, Judge},
@@ -222,6 +226,16 @@ impl App {
         self.clock.now()
     }
 
+    /// Runs a command of the operator.
+    pub async fn administer(&self, command: Command) -> Reply {
+        self.service.run_admin_command(operator(), command).await
+    }
+
+    /// A stamp for a change that a test makes in the store.
+    pub fn stamp(&self) -> Stamp {
+        stamp_at(self.now())
+    }
+
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -277,6 +291,20 @@ impl App {
     pub fn request(&self, method: &str, path: &str) -> Request {
         self.server.request(method, path)
     }
+}
+
+/// The operator at the command line.
+pub fn operator() -> Initiator {
+    Initiator::command_line("tester".to_owned())
+}
+
+/// A stamp for a change that a test makes in the store.
+pub fn stamp_at(at: Timestamp) -> Stamp {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let mut random = [0; 10];
+    random[..4].copy_from_slice(&NUMBER.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let millis = u64::try_from(at.as_millis()).unwrap();
+    Stamp { id: uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid(), at, by: operator() }
 }
 
 /// The documented defaults, independent of the tests' environment.

@@ -28,7 +28,7 @@ pub async fn delete_account(
 
     let mut context = PageContext::from_request()?;
     let proven: Proven = context.extract().await?;
-    context.service().delete_account(&proven, &request.parse()?).await?;
+    context.service().delete_account(&context.caller, &proven, &request.parse()?).await?;
     context.clear_storage();
     Ok(())
 }

@@ -72,7 +72,7 @@ pub async fn cancel_email_change() -> Result<bool, AppError> {
 
     let mut context = PageContext::from_request()?;
     let writer: Writer = context.extract().await?;
-    Ok(context.service().cancel_email_change(&writer).await?)
+    Ok(context.service().cancel_email_change(&context.caller, &writer).await?)
 }
 
 /// The row's identifier.

@@ -40,7 +40,7 @@ pub async fn end_session(
 
     let mut context = PageContext::from_request()?;
     let proven: Proven = context.extract().await?;
-    Ok(context.service().end_session(&proven, &id).await?)
+    Ok(context.service().end_session(&context.caller, &proven, &id).await?)
 }
 
 /// Ends every other session of the account.
@@ -53,7 +53,7 @@ pub async fn end_other_sessions() -> Result<(), AppError> {
 
     let mut context = PageContext::from_request()?;
     let proven: Proven = context.extract().await?;
-    context.service().end_other_sessions(&proven).await?;
+    context.service().end_other_sessions(&context.caller, &proven).await?;
     Ok(())
 }
 

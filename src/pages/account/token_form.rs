@@ -32,7 +32,7 @@ pub async fn issue_access_token(
     let mut context = PageContext::from_request()?;
     let request = request.parse()?;
     let proven: Proven = context.extract().await?;
-    let created = context.service().issue_access_token(&proven, request).await?;
+    let created = context.service().issue_access_token(&context.caller, &proven, request).await?;
     Ok(created.token.expose().to_owned())
 }
 

@@ -46,7 +46,7 @@ pub async fn revoke_access_token(
 
     let mut context = PageContext::from_request()?;
     let writer: Writer = context.extract().await?;
-    Ok(context.service().revoke_access_token(&writer, &id).await?)
+    Ok(context.service().revoke_access_token(&context.caller, &writer, &id).await?)
 }
 
 /// The part with the list of tokens and the form that creates one.

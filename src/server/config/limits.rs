@@ -98,7 +98,7 @@ impl Config {
 
     /// Like [`Config::check_numbers`], for durations.
     fn check_times(&self) -> Result<(), ConfigError> {
-        let Self { server, database, password, session, rate_limit, .. } = self;
+        let Self { server, database, password, session, rate_limit, events, .. } = self;
         let (second, minute, hour) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(1));
         let day = 24 * hour;
         let table = [
@@ -115,6 +115,8 @@ impl Config {
             ("rate_limit.account_delay", rate_limit.account_delay, second / 10, hour),
             ("rate_limit.account_max_delay", rate_limit.account_max_delay, second, day),
             ("rate_limit.account_reset_after", rate_limit.account_reset_after, hour, 366 * day),
+            ("events.keep", events.keep, day, 3660 * day),
+            ("events.keep_logins", events.keep_logins, day, 3660 * day),
         ];
         let text = humantime::format_duration;
         table.into_iter().try_for_each(|(key, value, least, most)| match value {

@@ -52,7 +52,7 @@ fn twenty_invalid_configurations_are_rejected_in_one_line_r105() {
         ("[server]\nper_user = 3", &[], "it belongs in [session]"),
         ("[server]\nport = 3", &[], "Its keys are address"),
         ("[sever]\n", &[], "did you mean [server]?"),
-        ("[package]\n", &[], "The sections are brand, database, log"),
+        ("[package]\n", &[], "The sections are brand, database, events, log"),
         ("server = 3", &[], "write [server]"),
         ("[server\n", &[], "can't be read"),
         ("[server]\naddress = 8000", &[], "server.address must be a string"),
@@ -209,6 +209,9 @@ fn no_value_disables_the_protection_that_it_configures_r89_r105() {
         ("rate_limit.account_max_delay", "\"2d\""),
         ("rate_limit.account_max_delay", "\"1ms\""),
         ("rate_limit.account_reset_after", "\"1ms\""),
+        ("events.keep", "\"1h\""),
+        ("events.keep_logins", "\"1h\""),
+        ("events.keep_logins", "\"20years\""),
     ];
     for (name, value) in beyond {
         let (section, key) = name.split_once('.').expect("a key");

@@ -22,8 +22,8 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
     let duration = duration.map_err(|_| {
         D::Error::custom(format!("{} is not a duration; write it like \"90s\" or \"4h\"", shown(&text)))
     })?;
-    if duration.is_zero() || duration > Duration::from_hours(8784) {
-        return Err(D::Error::custom(format!("{text:?} must be longer than zero and at most a year")));
+    if duration.is_zero() || duration > Duration::from_hours(24 * 3660) {
+        return Err(D::Error::custom(format!("{text:?} must be longer than zero and at most ten years")));
     }
     Ok(duration)
 }

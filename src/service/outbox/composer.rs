@@ -6,6 +6,7 @@ use super::templates::{MailMessage, MailTemplates};
 use crate::{
     domain::{
         email::Email,
+        event::{Initiator, Stamp},
         identifier::Identifier,
         role::Role,
         token::{Token, TokenKind},
@@ -13,6 +14,7 @@ use crate::{
     service::{
         clock::Clock,
         entropy::{Entropy, new_token},
+        events::stamp,
         rate_limits::RateLimits,
     },
     store::{Decoy, Error, LimitedAction, LinkKind, MailKind, NewLink, QueuedMail, RateLimit, Store, User},
@@ -83,7 +85,7 @@ impl Composer {
             }
             MailKind::ChangeEmail => self.compose_change(mail, &user).await?,
             MailKind::EmailChanged => {
-                let link = self.create_link(mail, LinkKind::UndoEmail, &user, &mail.address).await?;
+                let link = self.create_link(mail, LinkKind::UndoEmail, (&user, &mail.address), None).await?;
                 link.map(|link| self.templates.email_changed(&mail.address, username, email, &link))
             }
             MailKind::EmailUndone => Some(self.templates.email_undone(&mail.address, username)),
@@ -109,7 +111,7 @@ impl Composer {
         if !self.may_receive(mail, purpose, &user.email).await? {
             return Ok(None);
         }
-        let link = self.create_link(mail, LinkKind::Verify, user, &user.email).await?;
+        let link = self.create_link(mail, LinkKind::Verify, (user, &user.email), None).await?;
         Ok(link.map(|link| self.templates.verify(&user.email, &user.username, &link)))
     }
 
@@ -122,7 +124,7 @@ impl Composer {
             return Ok(None);
         }
         // A new account would get a link, so the same work is done here.
-        self.create_decoy(LinkKind::Verify, &owner.email).await?;
+        self.create_decoy(LinkKind::Verify, &owner.email, None).await?;
         Ok((!is_disabled(owner)).then(|| self.templates.taken(owner)))
     }
 
@@ -135,13 +137,14 @@ impl Composer {
         if !self.may_receive(mail, LINK_MAILS, &email).await? {
             return Ok(None);
         }
+        let stamp = self.stamp();
         let Some(user) = owner else {
-            self.create_decoy(LinkKind::Reset, &email).await?;
+            self.create_decoy(LinkKind::Reset, &email, Some(&stamp)).await?;
             return Ok(None);
         };
         let proven = user.email_verified_at.is_some();
         let kind = if proven { LinkKind::Reset } else { LinkKind::Verify };
-        let link = self.create_link(mail, kind, &user, &email).await?;
+        let link = self.create_link(mail, kind, (&user, &email), Some(&stamp)).await?;
         Ok(link.map(|link| self.templates.reset(&email, &user.username, &link, proven)))
     }
 
@@ -154,7 +157,7 @@ impl Composer {
         if !self.take(mail, &per_account, REQUESTED).await? || !self.take(mail, &per_mailbox, MOVES).await? {
             return Ok(None);
         }
-        let link = self.create_link(mail, LinkKind::ChangeEmail, user, &mail.address).await?;
+        let link = self.create_link(mail, LinkKind::ChangeEmail, (user, &mail.address), None).await?;
         Ok(link.map(|link| match &owner {
             Some(owner) => self.templates.taken(owner),
             None => self.templates.change_email(&mail.address, &user.username, &link),
@@ -177,13 +180,18 @@ impl Composer {
         Ok(mail.attempts > 1 || self.rate_limits.take_mail(key, rule).await?)
     }
 
+    /// Creates the stamp of an operation of the mail worker.
+    pub fn stamp(&self) -> Stamp {
+        stamp(&*self.clock, &*self.entropy, Initiator::server())
+    }
+
     /// Creates a link and returns its token, or `None` if the mail is obsolete.
     async fn create_link(
         &self,
         mail: &QueuedMail,
         kind: LinkKind,
-        user: &User,
-        address: &str,
+        (user, address): (&User, &str),
+        forgotten: Option<&Stamp>,
     ) -> Result<Option<Token>, Error> {
         let token = new_token(&*self.entropy, TokenKind::Link);
         let link = NewLink {
@@ -195,14 +203,15 @@ impl Composer {
             created_at: mail.created_at,
             now: self.clock.now(),
         };
-        Ok(self.store.create_link(link).await?.then_some(token))
+        Ok(self.store.create_link(link, forgotten).await?.then_some(token))
     }
 
     /// Does the same work as [`Composer::create_link`] for a mailbox that receives no link.
-    async fn create_decoy(&self, kind: LinkKind, address: &str) -> Result<(), Error> {
+    async fn create_decoy(&self, kind: LinkKind, address: &str, forgotten: Option<&Stamp>) -> Result<(), Error> {
         let token_hash = new_token(&*self.entropy, TokenKind::Link).hash();
         let mailbox = self.rate_limits.mailbox_key("", address);
-        self.store.create_decoy(Decoy { token_hash, kind, mailbox: &mailbox, created_at: self.clock.now() }).await
+        let decoy = Decoy { token_hash, kind, mailbox: &mailbox, created_at: self.clock.now() };
+        self.store.create_decoy(decoy, forgotten).await
     }
 }
 

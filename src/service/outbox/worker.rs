@@ -79,7 +79,7 @@ impl MailWorker {
     pub async fn deliver_next(&self) -> Result<bool, Error> {
         let Some(mail) = self.store.claim_mail(self.clock.now(), LEASE).await? else { return Ok(false) };
         // A panic over one mail must not block the others.
-        let Ok(delivered) = AssertUnwindSafe(self.deliver(&mail)).catch_unwind().await else {
+        let Ok(delivered) = AssertUnwindSafe(Box::pin(self.deliver(&mail))).catch_unwind().await else {
             tracing::error!(mail = mail.id, kind = mail.kind.name(), "mail worker panicked");
             return Ok(true);
         };
@@ -91,7 +91,7 @@ impl MailWorker {
         // The previous attempt was the last, and it ended without a result, such as by a panic.
         if retried_for(mail.attempts - 1) >= GIVE_UP {
             tracing::error!(mail = mail.id, kind, "mail could not be processed, giving up");
-            return self.store.delete_mail(&mail.id).await;
+            return self.store.give_up_mail(mail, &self.composer.stamp()).await;
         }
         let user = match &mail.user_id {
             Some(user) => self.store.find_user(user).await?,
@@ -113,7 +113,7 @@ impl MailWorker {
             Err(SendError { cause, permanent }) if retried >= if permanent { GIVE_UP_REFUSED } else { GIVE_UP } => {
                 let retried_s = retried.as_secs();
                 tracing::error!(mail = mail.id, kind, cause, retried_s, "mail could not be sent, giving up");
-                self.store.delete_mail(&mail.id).await
+                self.store.give_up_mail(mail, &self.composer.stamp()).await
             }
             Err(SendError { cause, .. }) => {
                 let wait = retry_delay(mail.attempts);

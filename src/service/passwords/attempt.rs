@@ -2,13 +2,19 @@
 
 use super::{Passwords, Slot, Verdict};
 use crate::{
-    domain::{identifier::Identifier, password::Password, time::Timestamp},
+    domain::{
+        event::{Actor, EventName, Initiator},
+        identifier::Identifier,
+        password::Password,
+        time::Timestamp,
+    },
     error::AppError,
     service::{
         Caller, Error,
-        rate_limits::{CountedLogin, ReservedLogin},
+        events::actor_in,
+        rate_limits::{CountedLogin, FailedAttempt, ReservedLogin},
     },
-    store::{LoginCounter, LoginTarget, User},
+    store::{LoginCounter, LoginTarget, Session, User},
 };
 
 /// A counted attempt with its slot in the hashing queue.
@@ -26,19 +32,27 @@ pub struct Attempt<'a> {
 #[derive(Clone, Copy)]
 pub enum KnownBy<'a> {
     /// A session, by its identifier.
-    Session(&'a str),
+    Session(&'a Session),
     /// A link from a mail to the account's owner.
     Link,
 }
 
 impl Passwords {
     /// Counts an attempt and looks up the hash to compare with.
-    pub async fn attempt(&self, caller: &Caller, of: LoginTarget, password: &str) -> Result<Attempt<'_>, Error> {
+    ///
+    /// A failure gets an event with the given name, caused by `by`.
+    pub async fn attempt(
+        &self,
+        caller: &Caller,
+        of: LoginTarget,
+        password: &str,
+        (name, by): (EventName, Initiator),
+    ) -> Result<Attempt<'_>, Error> {
         // Checked first, so that a rate-limited address takes no slot in the queue.
         let addresses = self.rate_limits.login_addresses(caller)?;
         let slot = self.hasher.enqueue()?;
         let CountedLogin { known, network_seen_at, reserved } = self.rate_limits.count_login(of, addresses).await?;
-        let (slot, reserved) = match reserved {
+        let (slot, mut reserved) = match reserved {
             Ok(reserved) => (slot, reserved),
             Err(counter) => {
                 // A waiting login takes no slot in the hashing queue.
@@ -46,6 +60,8 @@ impl Passwords {
                 Box::pin(self.rate_limits.await_turn(counter, || self.hasher.enqueue())).await?
             }
         };
+        let user = known.as_ref().map_or_else(String::new, |known| known.user.id.clone());
+        reserved.failure = Some(FailedAttempt { name, user, by });
         // A password that is too long can't be right. It takes the same comparison and time as any wrong one.
         let (password, possible) = match Password::parse(password) {
             Ok(password) => (password, true),
@@ -69,13 +85,19 @@ impl Passwords {
         known_by: KnownBy<'_>,
         password: &str,
     ) -> Result<(String, Slot<'_>), Error> {
-        let key = match known_by {
-            KnownBy::Session(id) => format!("session:{id}"),
-            KnownBy::Link => format!("link:{}", user.id),
+        let (key, event) = match known_by {
+            KnownBy::Session(Session { id, .. }) => (format!("session:{id}"), EventName::SessionReauth),
+            KnownBy::Link => (format!("link:{}", user.id), EventName::LoginFail),
+        };
+        let actor = match known_by {
+            KnownBy::Session(session) => actor_in(session),
+            KnownBy::Link => Actor::Anonymous,
         };
         let counter = LoginCounter { key, owners: true };
         let of = LoginTarget::Owner { identifier: Identifier::parse(&user.email), counter };
-        let Attempt { slot, reserved, password, user: known, stored, .. } = self.attempt(caller, of, password).await?;
+        let by = (event, caller.acting_as(actor));
+        let Attempt { slot, reserved, password, user: known, stored, .. } =
+            self.attempt(caller, of, password, by).await?;
         let stored = stored.filter(|_| known.is_some_and(|known| known.id == user.id));
         let verdict = self.verify(&slot, password, stored.clone()).await?;
         if let (Verdict::Right { .. }, Some(stored)) = (verdict, stored) {

@@ -8,7 +8,7 @@ use crate::{
         token::{Token, TokenKind},
     },
     error::{AppError, Field, Problem},
-    service::{Caller, Error, Service, entropy::new_token, reauth::checked_token},
+    service::{Caller, Error, Service, entropy::new_token, events::actor_in, reauth::checked_token},
     store::{LimitedAction, MailKind, PasswordUpdate, Session},
 };
 
@@ -49,7 +49,8 @@ impl Service {
             notice: self.outbox.notice(notice),
             revoke_access_tokens,
         };
-        let changed = self.store.change_password(checked_token(session), update, self.clock.now()).await?;
+        let stamp = self.stamp(caller.acting_as(actor_in(session)));
+        let changed = self.store.change_password(checked_token(session), update, stamp).await?;
         let Some(sessions_ended) = changed else { return Err(self.conflict_reason(session).await) };
         self.outbox.notify_worker();
         tracing::info!(user = %user.id, sessions_ended, revoke_access_tokens, "password changed");
@@ -79,7 +80,7 @@ impl Service {
             Err(problem) => return both(problem, new.err()),
         };
         let (old, slot) =
-            match (self.passwords.verify_current(caller, user, KnownBy::Session(&session.id), &current).await, &new) {
+            match (self.passwords.verify_current(caller, user, KnownBy::Session(session), &current).await, &new) {
                 (Ok(compared), _) => compared,
                 (Err(Error::Refused(AppError::WrongPassword)), Err(problem)) => {
                     return both(Problem::PasswordWrong, Some(problem.clone()));

@@ -7,11 +7,14 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::{AddressLimit, KNOWN_FOR, RateLimits, network_name};
 use crate::{
     domain::{
+        event::{EventName, Initiator},
         identifier::Identifier,
         time::{CLOCK_TOLERANCE, Timestamp},
     },
-    service::{Caller, Error, uncancelled},
-    store::{self, Counted, Credential, LoginCount, LoginCounter, LoginRecord, LoginTarget, RateLimit, Reservation},
+    service::{Caller, Error, events::stamp, uncancelled},
+    store::{
+        self, Counted, Credential, Failure, LoginCount, LoginCounter, LoginRecord, LoginTarget, RateLimit, Reservation,
+    },
 };
 
 /// The shortest interval between two updates of a known network's last login.
@@ -41,19 +44,32 @@ pub struct CountedLogin {
 pub struct ReservedLogin {
     rate_limits: Arc<RateLimits>,
     counter: LoginCounter,
+    /// The event of a failure, once the account is known.
+    pub failure: Option<FailedAttempt>,
     settled: bool,
+}
+
+/// The event of a failed attempt.
+pub struct FailedAttempt {
+    /// Its name.
+    pub name: EventName,
+    /// The account. Empty if there is none.
+    pub user: String,
+    /// Who tried it.
+    pub by: Initiator,
 }
 
 impl ReservedLogin {
     fn new(rate_limits: &Arc<RateLimits>, counter: LoginCounter) -> Self {
-        Self { rate_limits: Arc::clone(rate_limits), counter, settled: false }
+        Self { rate_limits: Arc::clone(rate_limits), counter, failure: None, settled: false }
     }
 
     /// Settles it as failed. If the database is too busy, it stays reserved and settling is retried. A reservation
     /// limits further attempts just as much, so the response doesn't depend on the result.
     pub async fn failed(mut self) {
         self.settled = true;
-        let settling = tokio::spawn(Arc::clone(&self.rate_limits).settle_failed(self.counter.key.clone()));
+        let (key, failure) = (self.counter.key.clone(), self.failure.take());
+        let settling = tokio::spawn(Arc::clone(&self.rate_limits).settle_failed(key, failure));
         timeout(store::DATABASE_TIMEOUT, settling).await.ok();
     }
 
@@ -90,7 +106,8 @@ impl Drop for ReservedLogin {
         if !self.settled
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(Arc::clone(&self.rate_limits).settle_failed(self.counter.key.clone()));
+            let (key, failure) = (self.counter.key.clone(), self.failure.take());
+            runtime.spawn(Arc::clone(&self.rate_limits).settle_failed(key, failure));
         }
     }
 }
@@ -187,9 +204,9 @@ impl RateLimits {
     }
 
     /// Settles an attempt as failed. It retries until the reservation would expire and count as failed anyway.
-    async fn settle_failed(self: Arc<Self>, key: String) {
+    async fn settle_failed(self: Arc<Self>, key: String, failure: Option<FailedAttempt>) {
         let end = Instant::now() + SETTLED_WITHIN;
-        while let Err(cause) = self.store.settle_failed(&key, self.policy.account, self.clock.now()).await {
+        while let Err(cause) = self.try_settle_failed(&key, failure.as_ref()).await {
             if Instant::now() >= end {
                 tracing::warn!(%cause, "a failed login could not be settled");
                 return;
@@ -197,6 +214,16 @@ impl RateLimits {
             sleep(SETTLE_RETRY).await;
         }
         self.login_queue.settled(&key);
+    }
+}
+
+impl RateLimits {
+    async fn try_settle_failed(&self, key: &str, failure: Option<&FailedAttempt>) -> Result<(), store::Error> {
+        let failure = failure.map(|FailedAttempt { name, user, by }| {
+            let stamp = stamp(&*self.clock, &*self.entropy, by.clone());
+            Failure { name: *name, user: user.clone(), stamp }
+        });
+        self.store.settle_failed(key, self.policy.account, self.clock.now(), failure.as_ref()).await
     }
 }
 

@@ -76,23 +76,23 @@ async fn a_sweep_deletes_expired_tokens_r42(mut app: App) {
 async fn disabling_an_account_revokes_its_tokens_for_good_r43(app: App) {
     let script = app.register("ann").await.log_in().await.create_access_token("a script", "full").await;
     let user = script.me().await["id"].as_str().unwrap().to_owned();
-    app.store.disable_user(&user, false, app.now()).await.unwrap();
+    app.store.disable_user(&user, false, app.stamp()).await.unwrap();
     script.assert_logged_out().await;
-    app.store.enable_user(&user, app.now()).await.unwrap();
+    app.store.enable_user(&user, &app.stamp()).await.unwrap();
     script.assert_logged_out().await;
 }
 
 async fn a_password_set_by_others_revokes_all_tokens_r43(app: App) {
     let script = app.register("ann").await.log_in().await.create_access_token("a script", "full").await;
     let user = script.me().await["id"].as_str().unwrap().to_owned();
-    app.store.set_password(&user, "x").await.unwrap();
+    app.store.set_password(&user, "x", app.stamp()).await.unwrap();
     script.assert_logged_out().await;
 }
 
 async fn ending_all_sessions_revokes_all_tokens_r43(app: App) {
     let script = app.register("ann").await.log_in().await.create_access_token("a script", "full").await;
     let user = script.me().await["id"].as_str().unwrap().to_owned();
-    app.store.end_sessions_of(&user).await.unwrap();
+    app.store.end_sessions_of(&user, app.stamp()).await.unwrap();
     script.assert_logged_out().await;
 }
 

@@ -204,7 +204,7 @@ async fn no_link_is_made_for_a_mail_that_is_obsolete_r55(app: App) {
             created_at: now,
             now,
         };
-        app.store.create_link(link).await.unwrap()
+        app.store.create_link(link, None).await.unwrap()
     };
     assert!(!make("no such mail", "ann@example.org").await);
     ann.forgot_password().await.assert_status(200);
@@ -352,7 +352,7 @@ async fn undo_beside(app: &App, undo: &str, squatter: &str) -> MoveEmailOutcome 
     let squatter = Some(Squatter { user: squatter.to_owned(), failures: inherit() });
     let redemption = Redemption { hash, link, network: "network".to_owned() };
     let change = EmailChange { email, failures: inherit() };
-    app.store.undo_email(redemption, String::new(), change, squatter, notice).await.unwrap()
+    app.store.undo_email(redemption, String::new(), change, squatter, notice, app.stamp()).await.unwrap()
 }
 
 /// A link that restores ann's former email.

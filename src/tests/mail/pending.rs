@@ -16,6 +16,7 @@ use crate::util::{
     App, NEW, PASSWORD,
     actors::{Client, Device},
     macros::both,
+    operator,
 };
 
 both! {
@@ -206,7 +207,7 @@ async fn a_mail_being_sent_gets_no_link_after_a_cancellation(app: App) {
         created_at: now,
         now,
     };
-    assert!(!app.store.create_link(link).await.unwrap());
+    assert!(!app.store.create_link(link, None).await.unwrap());
     assert_eq!(phone.pending_email().await, NONE);
 }
 
@@ -235,6 +236,6 @@ async fn an_email_change_to_a_domain_denied_since_is_not_pending_r10(app: App) {
 async fn a_restore_cancels_a_queued_email_change_r107(app: App) {
     let phone = ann(&app).await;
     phone.change_email("new@example.org").await.assert_status(200);
-    app.service.revoke_after_restore(RestoreOptions::default()).await.unwrap();
+    app.service.revoke_after_restore(operator(), RestoreOptions::default()).await.unwrap();
     app.assert_no_mail().await;
 }

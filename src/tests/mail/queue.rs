@@ -181,7 +181,7 @@ async fn no_link_is_made_to_confirm_an_email_twice(app: App) {
         created_at: now,
         now,
     };
-    assert!(!app.store.create_link(link).await.unwrap());
+    assert!(!app.store.create_link(link, None).await.unwrap());
     assert!(app.store.links_of(&user).await.unwrap().is_empty());
 }
 

@@ -141,7 +141,7 @@ impl Recovery {
     async fn run(self, app: &App, user: &User) -> &'static str {
         let who = user.name.clone();
         let operate = async |command| {
-            let reply = app.service.run_admin_command(command).await;
+            let reply = app.administer(command).await;
             assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
         };
         match self {

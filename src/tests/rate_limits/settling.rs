@@ -123,7 +123,7 @@ async fn a_login_cancelled_while_waiting_adds_no_failure_r87(app: App) {
     assert!(early.is_none(), "{early:?}");
 
     for _ in 0..5 {
-        app.store.settle_failed(&key, rule, app.now()).await.unwrap();
+        app.store.settle_failed(&key, rule, app.now(), None).await.unwrap();
     }
     assert_eq!(app.count_reserved(&key).await, 0);
     assert_eq!(app.count_failures(&key).await, 5);
@@ -135,7 +135,7 @@ async fn a_sweep_keeps_attempts_in_progress_r87(mut app: App) {
     let (mut maintenance, rule) = (app.maintenance.take().unwrap(), app.service.policy().account);
     for key in ["before", "after"] {
         app.reserve_attempts(key, 1).await;
-        app.store.settle_failed(key, rule, app.now()).await.unwrap();
+        app.store.settle_failed(key, rule, app.now(), None).await.unwrap();
     }
     let moment = Duration::from_secs(1);
     app.clock.advance(rule.reset_after.saturating_sub(moment));
