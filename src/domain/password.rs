@@ -25,8 +25,12 @@ pub const MAX_BYTES: usize = 1024;
 /// fn serialisable<T: serde::Serialize>(_: T) {}
 /// serialisable(vestibule::domain::password::Password::parse("correct horse").unwrap());
 /// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(Zeroizing<String>);
+#[derive(Clone)]
+pub struct Password {
+    normal: Zeroizing<String>,
+    /// As typed, if that is different.
+    typed: Option<Zeroizing<String>>,
+}
 
 impl Password {
     /// Accepts a password of any strength, for comparison with a stored hash.
@@ -44,15 +48,30 @@ impl Password {
         if normal.chars().count() > MAX_CHARS {
             return Err(Problem::PasswordTooLong);
         }
-        Ok(Self(normal))
+        let typed = (*normal != text).then(|| Zeroizing::new(text.to_owned()));
+        Ok(Self { normal, typed })
     }
 
     /// The plain text. Only the hasher and the strength estimator read it.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.normal
+    }
+
+    /// The forms that another system may have hashed: as typed, and then the normal form if it is different.
+    pub fn forms(&self) -> impl Iterator<Item = &str> {
+        self.typed.iter().map(|typed| typed.as_str()).chain([self.expose()])
     }
 }
+
+/// Passwords are equal if their normal forms are.
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.normal == other.normal
+    }
+}
+
+impl Eq for Password {}
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,6 +86,13 @@ mod tests {
     #[test]
     fn both_normalizations_of_a_password_are_equal_r26() {
         assert_eq!(Password::parse("cafe\u{301} au lait"), Password::parse("café au lait"));
+    }
+
+    #[test]
+    fn a_password_has_a_second_form_if_it_was_typed_in_another() {
+        let forms = |text| Password::parse(text).expect("a password").forms().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(forms("café"), ["café"]);
+        assert_eq!(forms("cafe\u{301}"), ["cafe\u{301}", "café"]);
     }
 
     #[test]

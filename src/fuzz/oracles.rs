@@ -10,13 +10,14 @@ use vestibule::{
     domain::{
         email::Email,
         password::Password,
+        stored_hash::StoredHash,
         token::{Token, TokenKind},
         token_name::TokenName,
         username::Username,
     },
     error::Problem,
     http::{client_ip::client_ip, extract::bearer},
-    service::passwords::{Candidate, StoredHash, Words},
+    service::passwords::{Candidate, Words},
 };
 
 use crate::util::{
@@ -186,12 +187,18 @@ pub fn forwarded_for(data: &[u8]) {
     }
 }
 
-/// A stored hash that was parsed can be written, and parses to the same hash again.
+/// A hash that was parsed or imported can be stored, and parses to the same hash again. So does its blank form.
 pub fn stored_hash(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let Some(hash) = StoredHash::parse(text) else { return };
-    let written = hash.to_phc().expect("a parsed hash can be written");
-    assert_eq!(StoredHash::parse(&written).as_ref(), Some(&hash));
+    let imported = StoredHash::import(text).ok().map(StoredHash::Foreign);
+    for hash in StoredHash::parse(text).into_iter().chain(imported) {
+        assert_eq!(StoredHash::parse(&hash.to_string()).as_ref(), Some(&hash));
+        if let StoredHash::Foreign(foreign) = hash {
+            let blank = StoredHash::Foreign(foreign.blank());
+            assert_eq!(StoredHash::parse(&blank.to_string()), Some(blank));
+            assert!(foreign.memory() <= 1 << 30, "a comparison takes at most 1 GiB");
+        }
+    }
 }
 
 /// The paths that receive the bodies. The first byte of the data selects one, and its bits 5 and 6 select the token.

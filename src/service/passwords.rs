@@ -16,7 +16,7 @@ pub(super) use self::attempt::{Attempt, KnownBy};
 use self::judge::{cost_limit, lowest_limit};
 pub use self::{
     change::PasswordChanged,
-    hasher::{HashPolicy, Hasher, Slot, StoredHash, Verdict},
+    hasher::{HashPolicy, Hasher, Slot, Verdict},
     judge::{Judge, JudgeSlot},
     strength::{Candidate, Words},
 };
@@ -63,7 +63,7 @@ impl Passwords {
         password: Password,
         stored: Option<String>,
     ) -> Result<Verdict, Error> {
-        slot.verify(password, stored, self.new_salt()).await
+        slot.verify(password, stored, self.new_salt(), &[]).await
     }
 
     /// Hashes an acceptable password.

@@ -1,19 +1,31 @@
 //! Password hashing with argon2id (RFC 9106), on a fixed number of threads apart from the async runtime.
 
 mod argon;
-mod stored;
+mod foreign;
+mod memory;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-use self::argon::Argon;
-pub use self::stored::StoredHash;
+use self::argon::{Argon, Comparison};
 use super::{
     judge::Judge,
     workers::{ThreadSettings, Workers, queue_full},
 };
-use crate::{domain::password::Password, service::Error};
+use crate::{
+    domain::{
+        password::Password,
+        stored_hash::{ForeignHash, StoredHash},
+    },
+    service::Error,
+};
+
+/// A comparison that takes more memory than this, in bytes, runs alone.
+const LARGE: usize = 64 << 20;
 
 /// The argon2 parameters and the limits of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +50,8 @@ pub struct Hasher {
     argon: Arc<Argon>,
     workers: Workers<Argon>,
     slots: Arc<Semaphore>,
+    /// The permit of a comparison that takes much memory.
+    large: Semaphore,
     queue_timeout: Duration,
     judge: Arc<Judge>,
 }
@@ -69,7 +83,8 @@ impl Hasher {
         let workers = Workers::start(ThreadSettings { name: "hash", count: policy.permits, nice: 0 }, &argon)?;
         let slots = Arc::new(Semaphore::new(policy.permits as usize + policy.queue as usize));
         let judge = Arc::new(Judge::start(policy.queue, policy.queue_timeout)?);
-        Ok(Self { argon, workers, slots, queue_timeout: policy.queue_timeout, judge })
+        let large = Semaphore::new(1);
+        Ok(Self { argon, workers, slots, large, queue_timeout: policy.queue_timeout, judge })
     }
 
     /// Returns the judge of new passwords.
@@ -105,14 +120,61 @@ impl Slot<'_> {
     /// Compares a password with a stored hash, or with a dummy hash if there is no account. Fails after the queue
     /// timeout.
     ///
-    /// The work is the same in both cases, so that the response time doesn't reveal whether an account exists.
-    pub async fn verify(&self, password: Password, stored: Option<String>, salt: [u8; 16]) -> Result<Verdict, Error> {
-        let (verdict, short) = self.run(move |argon| argon.compare(&password, stored.as_deref(), &salt)).await??;
-        // A hash with older, cheaper parameters fails sooner. The delay makes the response time the same.
-        if let Some(elapsed) = short {
-            tokio::time::sleep(self.hasher.argon.usual().saturating_sub(elapsed)).await;
+    /// The work is the same in both cases, so that the response time doesn't reveal whether an account exists. Hashes of
+    /// other systems cost different work. As long as there are some, a failure is reported after the time that the
+    /// most expensive of them takes (`foreign`), whatever was compared.
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<String>,
+        salt: [u8; 16],
+        foreign: &[ForeignHash],
+    ) -> Result<Verdict, Error> {
+        let forms = u32::try_from(password.forms().count()).unwrap_or(2);
+        let stored = stored.and_then(|text| {
+            let stored = StoredHash::parse(&text);
+            if stored.is_none() {
+                tracing::error!("a stored password hash is invalid, its account can't log in");
+            }
+            stored
+        });
+        let floor = self.floor(foreign, forms).await?;
+        let alone = match &stored {
+            Some(StoredHash::Foreign(hash)) if hash.memory() > LARGE => Some(self.wait_for_memory().await?),
+            _ => None,
+        };
+        let compared = self.run(move |argon| argon.compare(&password, stored.as_ref(), &salt)).await??;
+        drop(alone);
+        let Comparison { verdict, elapsed, usual } = compared;
+        if verdict == Verdict::Wrong {
+            // A hash with older, cheaper parameters fails sooner, too. The delay makes the response time the same.
+            let floor = if usual { floor } else { floor.max(self.hasher.argon.usual()) };
+            tokio::time::sleep(floor.saturating_sub(elapsed)).await;
         }
         Ok(verdict)
+    }
+
+    /// Returns the shortest time of a failed comparison while there are hashes of other systems. A password that has two
+    /// forms may be compared twice.
+    pub async fn floor(&self, foreign: &[ForeignHash], forms: u32) -> Result<Duration, Error> {
+        if foreign.is_empty() {
+            return Ok(Duration::ZERO);
+        }
+        let argon = &self.hasher.argon;
+        let longest = if let Some(longest) = argon.longest(foreign) {
+            longest
+        } else {
+            let hashes = foreign.to_vec();
+            self.run(move |argon| argon.measure(&hashes)).await??;
+            argon.longest(foreign).unwrap_or_default()
+        };
+        // A third more, because the time of a comparison varies.
+        Ok((longest * forms).max(argon.usual()) * 4 / 3)
+    }
+
+    async fn wait_for_memory(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Error> {
+        let permit = timeout(self.hasher.queue_timeout, self.hasher.large.acquire()).await;
+        permit.map_err(|_| queue_full())?.map_err(|_| queue_full())
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Argon) -> T + Send + 'static) -> Result<T, Error> {
@@ -204,7 +266,7 @@ mod tests {
         let (old, new) = (hasher(1, 4, 1, NO_TIMEOUT), hasher(1, 4, 2, NO_TIMEOUT));
         let stored = old.enqueue().expect("a place").hash(password("right"), [2; 16]).await.expect("a hash");
         let place = new.enqueue().expect("a place");
-        let verify = |text: &str, stored: Option<String>| place.verify(password(text), stored, [3; 16]);
+        let verify = |text: &str, stored: Option<String>| place.verify(password(text), stored, [3; 16], &[]);
         assert_eq!(verify("wrong", Some(stored.clone())).await.expect("a verdict"), Verdict::Wrong);
         assert_eq!(verify("\0", None).await.expect("a verdict"), Verdict::Wrong, "no password matches the dummy hash");
         let broken = Some("$argon2i$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$x".to_owned());

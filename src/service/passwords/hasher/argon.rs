@@ -1,6 +1,7 @@
-//! Computes argon2id hashes.
+//! Computes argon2id hashes, and compares passwords with stored hashes.
 
 use std::{
+    collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -9,14 +10,20 @@ use std::{
 };
 
 use argon2::{
-    Algorithm, Argon2, Block, Params, Version,
+    Algorithm, Argon2, Params, Version,
     password_hash::phc::{Output, Salt},
 };
 
-use super::{HashPolicy, StoredHash, Verdict};
+use super::{
+    HashPolicy, Verdict, foreign,
+    memory::{Memory, fault, grow},
+};
 use crate::{
-    domain::password::Password,
-    service::{Error, passwords::workers::queue_full},
+    domain::{
+        password::Password,
+        stored_hash::{Argon2Hash, ForeignHash, StoredHash},
+    },
+    service::Error,
 };
 
 /// Length of a hash's output.
@@ -28,15 +35,25 @@ const TAG_BYTES: usize = 32;
 pub struct Argon {
     params: Params,
     /// The hash for names without an account. Its password can't be entered.
-    dummy: String,
+    dummy: Option<Argon2Hash>,
     /// The memory of hashes that are not running. It holds at most as many pieces as hashes ever ran at the same time.
     memory: Mutex<Vec<Memory>>,
     runs: AtomicU64,
     /// Running mean of the time that a comparison with the current parameters takes, in nanoseconds.
     usual: AtomicU64,
+    /// The same for the most expensive hashes of other systems, without their salts and outputs.
+    foreign: Mutex<HashMap<String, u64>>,
 }
 
-type Memory = Vec<Block>;
+/// The result of a comparison, and its cost.
+#[derive(Debug)]
+pub struct Comparison {
+    pub verdict: Verdict,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Whether it took the work of the current parameters.
+    pub usual: bool,
+}
 
 impl Argon {
     /// Fails if argon2 rejects the parameters or there is not enough memory.
@@ -45,9 +62,10 @@ impl Argon {
         let params = params.map_err(fault)?;
         reserve(policy, params.block_count())?;
         let (runs, usual) = (AtomicU64::new(0), AtomicU64::new(0));
-        let mut argon = Self { params, dummy: String::new(), memory: Mutex::default(), runs, usual };
+        let (memory, foreign) = (Mutex::default(), Mutex::default());
+        let mut argon = Self { params, dummy: None, memory, runs, usual, foreign };
         let started = Instant::now();
-        argon.dummy = argon.hash(b"\0", &salt)?;
+        argon.dummy = Some(argon.own(b"\0", &salt)?);
         argon.note_usual(started.elapsed());
         argon.release_memory();
         Ok(argon)
@@ -60,42 +78,103 @@ impl Argon {
 
     /// Hashes a password into a PHC string.
     pub fn hash(&self, password: &[u8], salt: &[u8; 16]) -> Result<String, Error> {
-        let (version, params) = (Version::V0x13, self.params.clone());
-        let tag = self.tag(password, salt, version, &params)?;
-        StoredHash { salt: Salt::new(salt).map_err(fault)?, tag, version, params }.to_phc()
+        Ok(self.own(password, salt)?.to_string())
     }
 
-    /// Returns the verdict, and the time it took if the comparison failed with other than the current parameters.
+    fn own(&self, password: &[u8], salt: &[u8; 16]) -> Result<Argon2Hash, Error> {
+        let (algorithm, version, params) = (Algorithm::Argon2id, Version::V0x13, self.params.clone());
+        let tag = self.tag(password, salt, version, &params)?;
+        Ok(Argon2Hash { algorithm, version, params, salt: Salt::new(salt).map_err(fault)?, tag })
+    }
+
+    /// Compares a password with a stored hash, or with a dummy hash if there is none.
     pub fn compare(
         &self,
         password: &Password,
-        stored: Option<&str>,
+        stored: Option<&StoredHash>,
         salt: &[u8; 16],
-    ) -> Result<(Verdict, Option<Duration>), Error> {
-        let known = stored.and_then(|text| {
-            let stored = StoredHash::parse(text);
-            if stored.is_none() {
-                tracing::error!("a stored password hash is invalid, its account can't log in");
-            }
-            stored
-        });
-        let real = known.is_some();
-        let dummy = || StoredHash::parse(&self.dummy).ok_or_else(|| fault("the dummy hash is invalid"));
-        let StoredHash { salt: old_salt, tag, version, params } = known.map_or_else(dummy, Ok)?;
+    ) -> Result<Comparison, Error> {
+        if let Some(StoredHash::Foreign(hash)) = stored {
+            return self.compare_foreign(password, hash, salt);
+        }
+        let (real, hash) = match stored {
+            Some(StoredHash::Own(own)) => (true, Some(own)),
+            _ => (false, self.dummy.as_ref()),
+        };
+        let Argon2Hash { salt: old_salt, tag, version, params, .. } =
+            hash.ok_or_else(|| fault("there is no dummy hash"))?;
         let password = password.expose().as_bytes();
         let started = Instant::now();
         // The tags are compared in constant time.
-        let right = self.tag(password, &old_salt, version, &params)? == tag;
+        let right = self.tag(password, old_salt, *version, params)? == *tag;
         let elapsed = started.elapsed();
-        let current = self.is_current(&params);
-        if current {
+        let usual = self.is_current(params);
+        if usual {
             self.note_usual(elapsed);
         }
-        if !(right && real) {
-            return Ok((Verdict::Wrong, (!current).then_some(elapsed)));
+        let verdict = if !(right && real) {
+            Verdict::Wrong
+        } else if usual {
+            Verdict::Right { renewed: None }
+        } else {
+            Verdict::Right { renewed: Some(self.hash(password, salt)?) }
+        };
+        Ok(Comparison { verdict, elapsed, usual })
+    }
+
+    /// Compares a password with a hash of another system: as typed, and then in its normal form if that is different.
+    /// Other systems hash what was typed.
+    fn compare_foreign(&self, password: &Password, hash: &ForeignHash, salt: &[u8; 16]) -> Result<Comparison, Error> {
+        let started = Instant::now();
+        let mut right = false;
+        for form in password.forms() {
+            right = right || self.matches(hash, form.as_bytes())?;
         }
-        let renewed = if current { None } else { Some(self.hash(password, salt)?) };
-        Ok((Verdict::Right { renewed }, None))
+        let elapsed = started.elapsed();
+        let verdict = if right {
+            Verdict::Right { renewed: Some(self.hash(password.expose().as_bytes(), salt)?) }
+        } else {
+            Verdict::Wrong
+        };
+        Ok(Comparison { verdict, elapsed, usual: false })
+    }
+
+    /// Whether a password has a hash of another system. Notes the time if it is one of the most expensive.
+    fn matches(&self, hash: &ForeignHash, password: &[u8]) -> Result<bool, Error> {
+        let started = Instant::now();
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let mut memory = self.memory().pop().unwrap_or_default();
+        let right = foreign::matches(hash, password, &mut memory);
+        // A piece that is larger than usual would be held for nothing.
+        if memory.len() <= self.params.block_count() {
+            self.memory().push(memory);
+        }
+        let mut costs = self.foreign_costs();
+        if let Some(cost) = costs.get_mut(&hash.blank().to_string()) {
+            *cost = running_mean(*cost, nanos(started.elapsed()));
+        }
+        right
+    }
+
+    /// Measures a comparison with each of some hashes that was not measured before.
+    pub fn measure(&self, hashes: &[ForeignHash]) -> Result<(), Error> {
+        for hash in hashes {
+            let key = hash.blank().to_string();
+            let known = self.foreign_costs().contains_key(&key);
+            if !known {
+                self.foreign_costs().insert(key, 0);
+                self.matches(hash, b"\0")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the longest time that a comparison with one of some hashes usually takes, or `None` if one of them was
+    /// never measured.
+    pub fn longest(&self, hashes: &[ForeignHash]) -> Option<Duration> {
+        let costs = self.foreign_costs();
+        let measured = hashes.iter().map(|hash| costs.get(&hash.blank().to_string()).filter(|cost| **cost > 0));
+        measured.collect::<Option<Vec<_>>>()?.into_iter().max().map(|nanos| Duration::from_nanos(*nanos))
     }
 
     /// Returns how many pieces of memory are held for reuse.
@@ -136,8 +215,12 @@ impl Argon {
     }
 
     fn note_usual(&self, elapsed: Duration) {
-        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        self.usual.store(running_mean(self.usual.load(Ordering::Relaxed), elapsed), Ordering::Relaxed);
+        self.usual.store(running_mean(self.usual.load(Ordering::Relaxed), nanos(elapsed)), Ordering::Relaxed);
+    }
+
+    // Each entry is consistent at every moment, too.
+    fn foreign_costs(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // The list is consistent at every moment, so a panic while the lock was held does no harm.
@@ -166,15 +249,8 @@ fn reserve(policy: HashPolicy, blocks: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Grows memory to the size of a hash. If there is not enough, the caller gets an error that the server is busy. A
-/// failed ordinary allocation would abort the server.
-fn grow(memory: &mut Memory, blocks: usize) -> Result<(), Error> {
-    memory.try_reserve_exact(blocks.saturating_sub(memory.len())).map_err(|cause| {
-        tracing::error!(%cause, "not enough memory for a password hash");
-        queue_full()
-    })?;
-    memory.resize(memory.len().max(blocks), Block::new());
-    Ok(())
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Computes a running mean in which the latest value has a weight of one eighth. 0 means no value yet.
@@ -182,14 +258,9 @@ const fn running_mean(before: u64, latest: u64) -> u64 {
     if before == 0 { latest } else { before - before / 8 + latest / 8 }
 }
 
-pub(super) fn fault(cause: impl std::fmt::Display) -> Error {
-    Error::Fault(format!("argon2 failed: {cause}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::AppError;
 
     #[test]
     fn the_usual_time_is_a_moving_average() {
@@ -203,14 +274,6 @@ mod tests {
         let (queue, queue_timeout) = (1, Duration::ZERO);
         Argon::new(HashPolicy { memory_kib: 8, iterations, parallelism: 1, permits: 1, queue, queue_timeout }, [1; 16])
             .expect("good parameters")
-    }
-
-    #[test]
-    fn a_hash_without_memory_fails_and_stops_nothing_r98() {
-        let mut memory = vec![Block::new()];
-        let refused = grow(&mut memory, usize::MAX >> 11);
-        assert!(matches!(refused, Err(Error::Refused(AppError::Unavailable { .. }))), "{refused:?}");
-        assert!(grow(&mut memory, 2).is_ok_and(|()| memory.len() == 2), "a smaller allocation succeeds");
     }
 
     #[test]
@@ -234,9 +297,10 @@ mod tests {
         let stored = |argon: &Argon| argon.hash(b"right", &[2; 16]).expect("a hash");
         let short = |stored: Option<String>| {
             let password = Password::parse("wrong").expect("a password");
-            let (verdict, short) = new.compare(&password, stored.as_deref(), &[3; 16]).expect("a verdict");
-            assert_eq!(verdict, Verdict::Wrong);
-            short.is_some()
+            let stored = stored.as_deref().and_then(StoredHash::parse);
+            let compared = new.compare(&password, stored.as_ref(), &[3; 16]).expect("a verdict");
+            assert_eq!(compared.verdict, Verdict::Wrong);
+            !compared.usual
         };
         assert_eq!([short(Some(stored(&old))), short(Some(stored(&new))), short(None)], [true, false, false]);
     }
