@@ -23,6 +23,8 @@ pub mod password;
 pub mod requests;
 pub mod role;
 #[cfg(feature = "ssr")]
+pub mod source_account;
+#[cfg(feature = "ssr")]
 pub mod stored_hash;
 #[cfg(feature = "ssr")]
 pub mod time;

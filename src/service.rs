@@ -11,6 +11,7 @@ mod email;
 pub mod entropy;
 mod events;
 pub mod groups;
+pub mod imports;
 mod login;
 mod maintenance;
 mod operators;
@@ -43,6 +44,7 @@ pub use crate::store::NameKey;
 use self::{
     clock::Clock,
     entropy::Entropy,
+    imports::FactsCache,
     outbox::Outbox,
     passwords::{Hasher, Passwords},
     rate_limits::RateLimits,
@@ -120,6 +122,7 @@ pub struct Service {
     passwords: Arc<Passwords>,
     rate_limits: Arc<RateLimits>,
     outbox: Arc<Outbox>,
+    import_facts: Arc<FactsCache>,
     /// Uses of sessions and access tokens, which [`Maintenance`] records.
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
 }
@@ -139,13 +142,20 @@ impl Service {
         let limits =
             RateLimits::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy), Arc::clone(&policy), names);
         let rate_limits = Arc::new(limits);
-        let passwords = Passwords::new(hasher, Arc::clone(&entropy), Arc::clone(&policy), Arc::clone(&rate_limits));
+        let import_facts = Arc::new(FactsCache::new(store.clone()));
+        let passwords = Passwords::new(
+            hasher,
+            Arc::clone(&entropy),
+            Arc::clone(&policy),
+            Arc::clone(&rate_limits),
+            Arc::clone(&import_facts),
+        );
         let outbox = Outbox::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy), policy.mail);
         let (passwords, outbox) = (Arc::new(passwords), Arc::new(outbox));
         let (seen, receiver) = mpsc::channel(maintenance::SEEN_QUEUE);
         let maintenance =
             Maintenance::new(store.clone(), Arc::clone(&passwords), Arc::clone(&clock), Arc::clone(&policy), receiver);
-        let service = Self { store, clock, entropy, policy, passwords, rate_limits, outbox, seen };
+        let service = Self { store, clock, entropy, policy, passwords, rate_limits, outbox, import_facts, seen };
         (service, maintenance)
     }
 

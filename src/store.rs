@@ -11,11 +11,13 @@ mod authority;
 pub mod backup;
 mod begin;
 mod connect;
+pub mod django;
 pub mod draft;
 mod events;
 mod failed_logins;
 pub mod files;
 mod groups;
+mod imports;
 mod known_networks;
 mod links;
 mod lock;
@@ -50,6 +52,7 @@ pub use self::{
     events::{EventFilter, EventRecord, Failure, first_id_at},
     failed_logins::{InheritFailures, LoginBackoff, LoginCounter, Reservation},
     groups::{DeleteGroupOutcome, GroupRecord, RenameGroupOutcome},
+    imports::{ImportBatch, ImportFacts, ImportOutcome, ImportedAccount},
     known_networks::known_network_key,
     links::{Decoy, EmailChangeRecord, Link, LinkKind, LinkRecord, NewLink},
     logins::{Counted, LoginCount, LoginRow, LoginTarget, unknown_network_key},

@@ -58,6 +58,21 @@ pub struct Export {
     pub links: Vec<ExportedLink>,
     /// What was done to the account, the newest first.
     pub events: Vec<super::event::EventLine>,
+    /// The systems that the account was imported from.
+    pub imports: Vec<ExportedImport>,
+}
+
+/// The origin of an imported account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ExportedImport {
+    /// The operator's name for the other system.
+    pub source: String,
+    /// The account's key there.
+    pub source_id: String,
+    /// When it was last imported, RFC 3339 in UTC.
+    #[cfg_attr(feature = "ssr", schema(format = DateTime))]
+    pub imported_at: String,
 }
 
 /// A message in the queue.

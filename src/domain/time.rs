@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset, format_description::well_known::Rfc3339};
 
 /// How far in the future a stored time may lie. Concurrent requests overtake each other, and servers' clocks differ a
 /// little. A later time was stored before the clock was set back.
@@ -56,6 +56,28 @@ impl Timestamp {
 }
 
 impl Timestamp {
+    /// Parses RFC 3339, and the similar form that databases write: `2026-11-27 09:30:00.123456+00`. Without an offset it
+    /// is UTC.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (date, time) = text.trim().split_once([' ', 'T', 't'])?;
+        let time = time.trim_end_matches(['Z', 'z']);
+        let (time, offset) = match time.rfind(['+', '-']) {
+            Some(at) => (time.get(..at)?, parse_offset(time.get(at..)?)?),
+            None => (time, UtcOffset::UTC),
+        };
+        let [year, month, day] = three(date, '-')?;
+        let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+        let [hour, minute, second] = three(time, ':')?;
+        let millis: String = fraction.chars().chain("000".chars()).take(3).collect();
+        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+        let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
+        let millis = millis.parse().ok()?;
+        let time = Time::from_hms_milli(hour.parse().ok()?, minute.parse().ok()?, second.parse().ok()?, millis).ok()?;
+        let at = PrimitiveDateTime::new(date, time).assume_offset(offset).unix_timestamp_nanos();
+        i64::try_from(at.div_euclid(1_000_000)).ok().map(Self)
+    }
+
     /// A human-readable form in UTC, to the minute: `24 November 2026, 09:30 UTC`.
     #[must_use]
     pub fn in_words(self) -> String {
@@ -66,6 +88,22 @@ impl Timestamp {
         };
         OffsetDateTime::from_unix_timestamp(seconds).map(format).unwrap_or_default()
     }
+}
+
+/// The three parts of a date or a time.
+fn three(text: &str, separator: char) -> Option<[&str; 3]> {
+    let mut parts = text.split(separator);
+    let three = [parts.next()?, parts.next()?, parts.next()?];
+    parts.next().is_none().then_some(three)
+}
+
+/// Parses an offset such as `+02:00`, `+0200` or `-05`.
+fn parse_offset(text: &str) -> Option<UtcOffset> {
+    let digits = text.get(1..)?.replace(':', "");
+    let (hours, minutes) = (digits.get(..2)?.parse::<i8>().ok()?, digits.get(2..)?);
+    let minutes = if minutes.is_empty() { 0 } else { minutes.parse::<i8>().ok()? };
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()
 }
 
 /// A duration in whole milliseconds, as stored in the database.
@@ -88,6 +126,26 @@ mod tests {
     fn timestamps_are_formatted_as_rfc_3339() {
         assert_eq!(Timestamp::from_millis(0).to_rfc3339(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_millis(1_764_000_000_999).to_rfc3339(), "2025-11-24T16:00:00Z");
+    }
+
+    #[test]
+    fn the_times_of_databases_and_of_rfc_3339_are_parsed() {
+        for (text, millis) in [
+            ("1970-01-01 00:00:00", Some(0)),
+            ("2026-11-27 09:30:01.123456", Some(1_795_771_801_123)),
+            ("2026-11-27 09:30:01.5+00", Some(1_795_771_801_500)),
+            ("2026-11-27T11:30:01+02:00", Some(1_795_771_801_000)),
+            ("2026-11-27T04:00:01-0530", Some(1_795_771_801_000)),
+            ("2026-11-27T09:30:01Z", Some(1_795_771_801_000)),
+            ("1969-12-31 23:59:59.999", Some(-1)),
+            ("", None),
+            ("2026-13-27 09:30:01", None),
+            ("2026-11-27 09:30", None),
+            ("2026-11-27", None),
+            ("2026-11-27 09:30:01+ä", None),
+        ] {
+            assert_eq!(Timestamp::parse(text).map(Timestamp::as_millis), millis, "{text}");
+        }
     }
 
     #[test]

@@ -17,10 +17,12 @@ pub enum TokenKind {
     Link,
     /// A personal access token.
     Personal,
+    /// A token of Django REST framework that was imported. It has no prefix.
+    Django,
 }
 
 impl TokenKind {
-    /// All kinds.
+    /// All kinds that this program creates.
     pub const ALL: [Self; 3] = [Self::Session, Self::Link, Self::Personal];
 
     /// The prefix of all tokens of the kind. Changing it revokes them all.
@@ -30,6 +32,7 @@ impl TokenKind {
             Self::Session => "vst_",
             Self::Link => "vsl_",
             Self::Personal => "vsp_",
+            Self::Django => "",
         }
     }
 }
@@ -40,6 +43,8 @@ const PREFIX_BYTES: usize = 4;
 const RANDOM_CHARS: usize = 43;
 /// Characters of the checksum: 62^6 > 2^32.
 const CHECKSUM_CHARS: usize = 6;
+/// The length of a token of Django REST framework: 20 random bytes in hexadecimal digits.
+const DJANGO_BYTES: usize = 40;
 const TOKEN_BYTES: usize = PREFIX_BYTES + RANDOM_CHARS + CHECKSUM_CHARS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -80,9 +85,19 @@ impl Token {
         (body.starts_with(kind.prefix()) && checksum(body) == sum).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
+    /// Parses a token of Django REST framework.
+    #[must_use]
+    pub fn parse_django(text: &str) -> Option<Self> {
+        let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        (text.len() == DJANGO_BYTES && text.bytes().all(is_digit)).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
     /// The token's kind.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
+        if self.0.len() == DJANGO_BYTES {
+            return TokenKind::Django;
+        }
         TokenKind::ALL.into_iter().find(|kind| self.0.starts_with(kind.prefix())).unwrap_or(TokenKind::Session)
     }
 

@@ -42,9 +42,11 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, AppError> {
     credentials
         .filter(|(scheme, _)| known(scheme))
         // Any number of spaces may separate the two (RFC 9110, section 11.4).
-        .and_then(|(_, token)| {
+        .and_then(|(scheme, token)| {
             let token = token.trim_start_matches(' ');
-            [TokenKind::Session, TokenKind::Personal].iter().find_map(|kind| Token::parse(*kind, token))
+            let own = [TokenKind::Session, TokenKind::Personal].iter().find_map(|kind| Token::parse(*kind, token));
+            // Only the scheme of Django REST framework, whose tokens may have been imported.
+            own.or_else(|| scheme.eq_ignore_ascii_case("token").then(|| Token::parse_django(token)).flatten())
         })
         .ok_or(AppError::SessionEnded)
 }
@@ -228,6 +230,11 @@ mod tests {
         {
             assert!(!read(&[&with(bad)]), "{bad}");
         }
+        let django = "0123456789abcdef".repeat(3);
+        let sent = |scheme: &str, bytes: usize| read(&[format!("{scheme} {}", &django[..bytes]).as_bytes()]);
+        assert!(sent("Token", 40) && sent("token", 40));
+        assert!(!sent("Bearer", 40) && !sent("Token", 39) && !sent("Token", 41));
+        assert!(!read(&[format!("Token {}", &django[..40].to_uppercase()).as_bytes()]));
         assert!(!read(&[]));
         assert!(!read(&[&with("Bearer "), &with("Bearer ")]), "two headers");
         assert!(!read(&[b"Bearer \xff\xfe"]));

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{Caller, Error, Service, rate_limits::AddressLimit, reauth::Proven, sessions::session_line};
 use crate::{
     domain::{
-        account::{Account, Export, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork},
+        account::{
+            Account, Export, ExportedImport, ExportedLink, ExportedMail, ExportedSession, FailedLogins, KnownNetwork,
+        },
         event::{Details, EventName, Subject},
         time::Timestamp,
         username::Username,
@@ -59,6 +61,7 @@ impl Service {
         let access_tokens = self.store.list_access_tokens(&user.id, including_expired).await?;
         let events = self.whole_history(&user.id).await?;
         let (mails, links) = (self.store.mails_of(&user.id).await?, self.store.links_of(&user.id).await?);
+        let imports = self.store.imports_of(&user.id).await?;
         tracing::info!(user = %user.id, "data exported");
         Ok(Export {
             account: user.clone().into(),
@@ -74,6 +77,10 @@ impl Service {
             mails: mails.into_iter().map(Into::into).collect(),
             links: links.into_iter().map(Into::into).collect(),
             events,
+            imports: imports
+                .into_iter()
+                .map(|(source, source_id, at)| ExportedImport { source, source_id, imported_at: rfc3339(at) })
+                .collect(),
         })
     }
 

@@ -5,7 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Error, Service, groups::GroupLine};
+use super::{
+    Error, Service,
+    groups::GroupLine,
+    imports::{ImportOptions, ImportedRow},
+};
 use crate::{
     domain::{
         account::Account,
@@ -14,6 +18,7 @@ use crate::{
         password::Password,
         requests::Registration,
         role::Role,
+        source_account::SourceAccount,
         time::{CLOCK_TOLERANCE, Timestamp},
         token::Token,
         username::Username,
@@ -80,6 +85,13 @@ pub enum Command {
     Group { action: GroupAction },
     /// List events of the audit trail.
     Events { query: EventQuery },
+    /// Import accounts from another system.
+    Import {
+        /// The name of that system.
+        source: String,
+        options: ImportOptions,
+        accounts: Vec<SourceAccount>,
+    },
 }
 
 /// An operator's command about groups. `who` is an email, a username or an identifier.
@@ -126,6 +138,7 @@ impl Command {
             Self::Delete { .. } => "delete",
             Self::Group { .. } => "group",
             Self::Events { .. } => "events",
+            Self::Import { .. } => "import",
         }
     }
 }
@@ -180,6 +193,10 @@ pub enum Reply {
     NoSuchGroup,
     Events {
         events: Vec<EventLine>,
+    },
+    /// A batch of accounts was imported, or left out.
+    Imported {
+        rows: Vec<ImportedRow>,
     },
     /// The group has this many members and was not deleted.
     GroupNotEmpty {
@@ -276,6 +293,10 @@ impl Service {
                 return Ok(events.map_or(Reply::NoSuchUser, |events| Reply::Events { events }));
             }
             Command::Group { action } => return self.manage_groups(by, action).await,
+            Command::Import { source, options, accounts } => {
+                let rows = self.import_accounts(by, source, options, accounts.clone()).await?;
+                return Ok(Reply::Imported { rows });
+            }
         };
         let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
         if let Command::Show { .. } = command {
@@ -432,6 +453,7 @@ mod tests {
             Command::Delete { who, force: false },
             Command::Group { action: GroupAction::List },
             Command::Events { query: EventQuery::default() },
+            Command::Import { source: "x".to_owned(), options: ImportOptions::default(), accounts: Vec::new() },
         ];
         for command in commands {
             let wire = serde_json::to_value(&command).expect("JSON");

@@ -112,6 +112,14 @@ impl Maintenance {
         if let Err(cause) = self.store.count_use().await {
             tracing::warn!(%cause, "could not record the last use of the database");
         }
+        if let Err(cause) = self.passwords.measure_foreign_hashes().await {
+            tracing::warn!(%cause, "the cost of imported password hashes could not be measured");
+        }
+        match self.store.forget_foreign_hashes().await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("every imported password hash was replaced"),
+            Err(cause) => tracing::warn!(%cause, "could not look for imported password hashes"),
+        }
         self.rewrite().await;
     }
 

@@ -20,7 +20,7 @@ pub use self::{
     judge::{Judge, JudgeSlot},
     strength::{Candidate, Words},
 };
-use super::{Caller, Error, Policy, entropy::Entropy, rate_limits::RateLimits};
+use super::{Caller, Error, Policy, entropy::Entropy, imports::FactsCache, rate_limits::RateLimits};
 use crate::{
     domain::password::Password,
     error::{Field, Problem},
@@ -34,6 +34,7 @@ pub(super) struct Passwords {
     entropy: Arc<dyn Entropy>,
     policy: Arc<Policy>,
     rate_limits: Arc<RateLimits>,
+    import_facts: Arc<FactsCache>,
 }
 
 impl Passwords {
@@ -42,8 +43,9 @@ impl Passwords {
         entropy: Arc<dyn Entropy>,
         policy: Arc<Policy>,
         rate_limits: Arc<RateLimits>,
+        import_facts: Arc<FactsCache>,
     ) -> Self {
-        Self { hasher, entropy, policy, rate_limits }
+        Self { hasher, entropy, policy, rate_limits, import_facts }
     }
 
     /// Returns the number of hashes computed so far.
@@ -56,14 +58,23 @@ impl Passwords {
         self.hasher.release_memory();
     }
 
-    /// Compares a password with a stored hash, or with a dummy hash if there is none.
+    /// Measures the cost of the most expensive hashes of other systems, unless that was done before. Otherwise the next
+    /// failed login does it, and takes longer.
+    pub(super) async fn measure_foreign_hashes(&self) -> Result<(), Error> {
+        let facts = self.import_facts.current().await?;
+        self.hasher.enqueue()?.floor(&facts.foreign, 1).await.map(drop)
+    }
+
+    /// Compares a password with a stored hash, or with a dummy hash if there is none. As long as there are hashes of
+    /// other systems, every failure takes as long as with the most expensive of them.
     pub(super) async fn verify(
         &self,
         slot: &Slot<'_>,
         password: Password,
         stored: Option<String>,
     ) -> Result<Verdict, Error> {
-        slot.verify(password, stored, self.new_salt(), &[]).await
+        let facts = self.import_facts.current().await?;
+        slot.verify(password, stored, self.new_salt(), &facts.foreign).await
     }
 
     /// Hashes an acceptable password.

@@ -22,7 +22,7 @@ const SEEN_INTERVAL: Duration = Duration::from_mins(1);
 impl Service {
     /// Authenticates a session token. A valid personal access token is rejected with [`AppError::SessionRequired`].
     pub async fn authenticate(&self, token: &Token) -> Result<Arc<Session>, Error> {
-        if token.kind() == TokenKind::Personal {
+        if matches!(token.kind(), TokenKind::Personal | TokenKind::Django) {
             return Err(Box::pin(self.refuse_access(token)).await);
         }
         let hash = token.hash();

@@ -40,6 +40,8 @@ pub enum MailKind {
     EmailUndone,
     /// Notifies the owner of an account of its new role, or that its role was taken away.
     RoleChanged,
+    /// Asks the owner of an account that was imported without a password to choose one.
+    Imported,
     /// Notifies an admin that another account became an admin. It is about that account.
     AdminAdded,
 }

@@ -70,7 +70,7 @@ async fn a_username_wanted_by_four_at_once_goes_to_one_r1(app: App) {
 }
 
 /// Personal data that is stored but not exported: secrets, and values that follow from exported ones.
-const NOT_EXPORTED: [&str; 21] = [
+const NOT_EXPORTED: [&str; 25] = [
     "users.password_hash",
     "users.email_key",
     "users.username_key",
@@ -93,6 +93,11 @@ const NOT_EXPORTED: [&str; 21] = [
     "known_networks.key",
     "known_networks.user_id",
     "group_members.user_id",
+    "imports.user_id",
+    // Hashes of what was imported, and its state in the other system.
+    "imports.hash_seen",
+    "imports.token_seen",
+    "imports.disabled_seen",
     // Another account.
     "mails.about_id",
     // An operator.
@@ -112,6 +117,7 @@ fn place<'a>(export: &'a Value, table: &str, column: &str) -> Option<&'a Value> 
         ("access_tokens", _) => export["access_tokens"][0].get(column),
         ("links", _) => link.get(column),
         ("group_members", "group_id") => export["account"].get("groups"),
+        ("imports", _) => export.get("imports"),
         ("known_networks", _) => export["known_networks"][0].get("last_login_at"),
         ("events", "subject_kind") => export["events"][0]["subject"].get("kind"),
         ("events", "subject_id") => export["events"][0]["subject"].get("id"),

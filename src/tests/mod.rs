@@ -16,6 +16,7 @@ mod events;
 mod faults;
 mod groups;
 mod http;
+mod imports;
 mod logins;
 mod mail;
 mod model;

@@ -302,6 +302,7 @@ async fn a_restore_clears_every_table_that_grants_access_r107() {
         "events",
         "group_members",
         "groups",
+        "imports",
         "known_networks",
         "mails",
         "server_facts",

@@ -9,6 +9,7 @@ use crate::{
         event::{Initiator, Stamp},
         identifier::Identifier,
         role::Role,
+        stored_hash::NO_PASSWORD,
         token::{Token, TokenKind},
     },
     service::{
@@ -90,8 +91,9 @@ impl Composer {
             }
             MailKind::EmailUndone => Some(self.templates.email_undone(&mail.address, username)),
             MailKind::RoleChanged => Some(self.templates.role_changed(&user, &mail.created_at.in_words())),
+            MailKind::Imported if self.has_no_password(&user).await? => Some(self.templates.imported(&user)),
             MailKind::AdminAdded if user.role == Some(Role::Admin) => self.compose_admin_added(mail, email).await?,
-            MailKind::Verify | MailKind::Taken | MailKind::Forgot | MailKind::AdminAdded => None,
+            MailKind::Verify | MailKind::Taken | MailKind::Forgot | MailKind::Imported | MailKind::AdminAdded => None,
         })
     }
 
@@ -162,6 +164,11 @@ impl Composer {
             Some(owner) => self.templates.taken(owner),
             None => self.templates.change_email(&mail.address, &user.username, &link),
         }))
+    }
+
+    async fn has_no_password(&self, user: &User) -> Result<bool, Error> {
+        let known = self.store.find_credential(&Identifier::parse(&user.email)).await?;
+        Ok(known.is_some_and(|known| known.user.id == user.id && known.password_hash == NO_PASSWORD))
     }
 
     async fn owner_of(&self, address: &str) -> Result<Option<User>, Error> {

@@ -114,6 +114,17 @@ impl MailTemplates {
         }
     }
 
+    /// Asks the owner of an account that was imported without a password to choose one.
+    pub(super) fn imported(&self, owner: &User) -> MailMessage {
+        let Self { service_name: service, url, .. } = self;
+        self.message(&owner.email, format!("Choose a password for {service}"))
+            .text("Hello,")
+            .text(format!("An operator imported {} from another site.", self.account_of(owner)))
+            .text("It has no password here. To choose one, please request a link.")
+            .button("Choose a password", format!("{url}/forgot"))
+            .text("If you don't know this account, you can ignore this email.")
+    }
+
     /// Notifies the owner that the password was changed. `tokens_revoked`: whether access tokens were revoked with it.
     pub(super) fn password_changed(&self, owner: &User, when: &str, tokens_revoked: bool) -> MailMessage {
         let tokens = if tokens_revoked {
@@ -275,6 +286,7 @@ mod tests {
             head.password_changed(&owner, "22 November 2026, 12:00 UTC", true),
             head.access_token_created(&owner, "22 November 2026, 12:00 UTC"),
             head.change_email(&owner.email, username, &link),
+            head.imported(&owner),
         ]
     }
 
