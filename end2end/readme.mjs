@@ -151,6 +151,7 @@ const sections = {
   "Mail toml": checkConfiguration,
   "With PostgreSQL sh": usePostgres,
   "Backup sh": useBackup,
+  "Move here from Django sh": importSite,
   "The command line sh": useUnit,
   "Operators sh": useOperators,
   "Audit trail sh": useEvents,
@@ -209,6 +210,19 @@ function useEvents(/** @type {Block} */ { text }) {
   run(program, ["user", "add", "ann@example.org", "ann"], { cwd: folder, input: "walrus orchard lantern\n" });
   const printed = inShell(text, folder);
   if (text.includes("--person")) expect(printed.includes("account.create"), "the event of the new account");
+}
+
+/** The folder of a Django site with a user model of its own. */
+const site = join(home, "site");
+
+/** Imports the site's accounts. Some are skipped, which is exit status 3. */
+function importSite(/** @type {Block} */ { text }) {
+  mkdirSync(join(site, "mysite"), { recursive: true });
+  copyFileSync(join(root, "src/tests/fixtures/django-site.sqlite3"), join(site, "mysite/db.sqlite3"));
+  shell.delete("DATABASE_URL");
+  const printed = inShell(text.replaceAll(/^vestibule import .*$/gm, "$& || [ $? = 3 ]"), site);
+  expect(printed.includes("skipped"), "a summary");
+  if (!text.includes("--dry-run")) expect(printed.includes("ann@example.org"), "the account of ann");
 }
 
 async function useContainer(/** @type {Block} */ { text }) {

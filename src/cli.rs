@@ -6,6 +6,7 @@ mod env_file;
 mod events;
 mod group;
 mod health;
+mod import;
 mod listing;
 mod operator;
 mod output;
@@ -34,6 +35,8 @@ use crate::{
 const FAILED: u8 = 1;
 /// Exit code for an invalid configuration or command line.
 const BAD_CONFIGURATION: u8 = 2;
+/// Exit code of a command that left something out.
+const PARTIAL: u8 = 3;
 
 /// Accounts for your app in one program.
 ///
@@ -93,6 +96,8 @@ enum Command {
     /// Read the audit trail, with or without a running server
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Import accounts from another system, with or without a running server
+    Import(Box<import::Import>),
     /// Copy the database into a file, with or without a running server
     Backup(backup::Backup),
     /// Replace the database with a backup. Stop the server first. Revokes all sessions, links and access tokens
@@ -195,6 +200,7 @@ impl Command {
     /// Opens the files named on the command line with the operator's privileges.
     fn open_files(&mut self) -> Result<(), String> {
         match self {
+            Self::Import(import) => import.open_files(),
             Self::Backup(backup) => backup.open_files(),
             Self::Restore(restore) => restore.open_files(),
             _ => Ok(()),
@@ -219,6 +225,7 @@ impl Command {
             Self::Operator(command) => command.clone().run(&config).await,
             Self::Group(command) => command.clone().run(&config).await,
             Self::Events(command) => command.clone().run(&config).await,
+            Self::Import(import) => Box::pin(import.run(&config)).await,
             Self::Backup(backup) => Ok(backup.run(&config).await?),
             Self::Restore(restore) => restore.run(&config).await,
             Self::Restored(restored) => restored.run(&config).await,
@@ -247,5 +254,5 @@ const NOT_TEXT: &str = "\0";
 
 fn fail(code: u8, failure: &Failure) -> ExitCode {
     failure.print();
-    ExitCode::from(code)
+    ExitCode::from(if matches!(failure, Failure::Partial(_)) { PARTIAL } else { code })
 }

@@ -14,6 +14,8 @@ const REPLACEMENT: &str = "\u{fffd}";
 pub enum Failure {
     /// One line with the cause and the remedy, with or without a full stop at its end.
     Message(String),
+    /// The same for a command that did its work and left something out.
+    Partial(String),
     /// Standard output can't be written.
     Output(io::Error),
 }
@@ -40,7 +42,7 @@ impl From<String> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Message(text) => f.write_str(text),
+            Self::Message(text) | Self::Partial(text) => f.write_str(text),
             Self::Output(cause) => write!(f, "the output can't be written: {cause}"),
         }
     }

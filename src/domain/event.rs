@@ -19,6 +19,9 @@ pub enum EventName {
     /// An operator created an account.
     #[strum(serialize = "account.create")]
     AccountCreate,
+    /// An account was imported from another system, or brought up to date by an import.
+    #[strum(serialize = "account.import")]
+    AccountImport,
     #[strum(serialize = "account.rename")]
     AccountRename,
     #[strum(serialize = "account.disable")]

@@ -1,6 +1,7 @@
 //! Password hashes in their stored form: our own, and those of other systems until their owners log in.
 
 mod imported;
+mod keycloak;
 
 use std::{fmt, str::FromStr};
 

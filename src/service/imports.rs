@@ -15,6 +15,7 @@ use super::{Error, Service, entropy::new_id};
 use crate::{
     domain::{
         email::Email,
+        event::Initiator,
         group_name::GroupName,
         source_account::SourceAccount,
         stored_hash::{ForeignHash, StoredHash},
@@ -172,6 +173,7 @@ impl Service {
     /// a batch that is too large, or for a system without a valid name.
     pub(super) async fn import_accounts(
         &self,
+        by: Initiator,
         source: &str,
         options: &ImportOptions,
         accounts: Vec<SourceAccount>,
@@ -180,7 +182,8 @@ impl Service {
         if source.is_empty() || source.len() > MAX_SOURCE || accounts.len() > most {
             return Err(AppError::BadRequest.into());
         }
-        let now = self.clock.now();
+        let stamp = self.stamp(by);
+        let now = stamp.at;
         let (mut rows, mut planned, mut batch) = (Vec::new(), Vec::new(), Vec::new());
         for account in accounts {
             let mut notes = Vec::new();
@@ -193,7 +196,7 @@ impl Service {
             }
         }
         let (id, dry_run) = (new_id(&*self.entropy, now), options.dry_run);
-        let batch = ImportBatch { source: source.to_owned(), id, accounts: batch, dry_run, now };
+        let batch = ImportBatch { source: source.to_owned(), id, accounts: batch, dry_run, stamp };
         let outcomes = self.store.import(batch).await?;
         if !dry_run {
             self.import_facts.forget();

@@ -58,7 +58,7 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 /// Opens a file that only its owner may read. Creates it if it doesn't exist. SQLite gives its log the same
 /// permissions. A symbolic link is refused: otherwise anyone who may write to the folder could choose which file is
 /// opened.
-pub(super) fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
+pub fn open_private(path: &Path, fresh: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(fresh).mode(0o600).custom_flags(NO_LINK);
     let file = options.open(path).map_err(|cause| match Errno::from_io_error(&cause) {

@@ -9,11 +9,13 @@ use super::{
     Error, MailKind, NewAccessToken, NewMail, Store,
     access::{confirm_email, end_access},
     begin::DURABLE,
+    events::{Event, record},
     mail::{LONGEST_WAIT, enqueue_mail},
     tx::{Conn, Tx, values},
 };
 use crate::domain::{
     email::Email,
+    event::{EventName, Stamp, Subject},
     group_name::GroupName,
     stored_hash::{ForeignHash, NO_PASSWORD, OWN_PREFIX, StoredHash},
     time::Timestamp,
@@ -66,7 +68,8 @@ pub struct ImportBatch {
     pub accounts: Vec<ImportedAccount>,
     /// Whether the transaction is rolled back.
     pub dry_run: bool,
-    pub now: Timestamp,
+    /// The stamp of the events. Each account and each new group has a number of its own.
+    pub stamp: Stamp,
 }
 
 /// What happened to an account of a batch.
@@ -171,7 +174,11 @@ async fn ensure_groups(tx: &mut Tx<'_>, batch: &ImportBatch) -> Result<BTreeMap<
         } else {
             let sql = "INSERT INTO groups (id, name, name_key, created_at) VALUES ($1, $2, $3, $4) \
                        ON CONFLICT (name_key) DO UPDATE SET name_key = excluded.name_key RETURNING id";
-            let (id,): (String,) = tx.fetch_one(sql, values![new_id, name.as_str(), key, batch.now]).await?;
+            let (id,): (String,) = tx.fetch_one(sql, values![new_id, name.as_str(), key, batch.stamp.at]).await?;
+            if id == *new_id {
+                let stamp = batch.stamp.numbered(number(batch.accounts.len() + ids.len()));
+                record(tx, &stamp, Event::done(EventName::GroupCreate, Subject::Group(&id))).await?;
+            }
             id
         };
         ids.insert(key.to_owned(), id);
@@ -217,7 +224,7 @@ async fn remember(tx: &mut Tx<'_>, batch: &ImportBatch, account: &ImportedAccoun
                token_seen = excluded.token_seen, imported_at = excluded.imported_at";
     let token: &[u8] = account.token.as_ref().map_or(&[], |token| token.token_hash.as_bytes());
     let (source, id, disabled) = (&batch.source, &account.source_id, account.disabled);
-    tx.execute(sql, values![source, id, user, &account.digest[..], disabled, token, batch.now]).await.map(drop)
+    tx.execute(sql, values![source, id, user, &account.digest[..], disabled, token, batch.stamp.at]).await.map(drop)
 }
 
 fn stored(account: &ImportedAccount) -> String {
@@ -244,10 +251,10 @@ async fn update(
         tx.execute("UPDATE users SET password_hash = $2 WHERE id = $1", values![user, &stored(account)]).await?;
     }
     if account.verified && known.email_verified_at.is_none() {
-        confirm_email(tx, user, batch.now).await?;
+        confirm_email(tx, user, batch.stamp.at).await?;
     }
     if account.disabled && known.disabled_at.is_none() {
-        tx.execute("UPDATE users SET disabled_at = $2 WHERE id = $1", values![user, batch.now]).await?;
+        tx.execute("UPDATE users SET disabled_at = $2 WHERE id = $1", values![user, batch.stamp.at]).await?;
         end_access(tx, user).await?;
     } else if !account.disabled && known.disabled_seen {
         tx.execute("UPDATE users SET disabled_at = NULL WHERE id = $1", values![user]).await?;
@@ -272,8 +279,8 @@ async fn insert(tx: &mut Tx<'_>, batch: &ImportBatch, account: &ImportedAccount)
             username.key(),
             &stored,
             account.created_at,
-            account.verified.then_some(batch.now),
-            account.disabled.then_some(batch.now),
+            account.verified.then_some(batch.stamp.at),
+            account.disabled.then_some(batch.stamp.at),
         ];
         if tx.execute(sql, values).await? == 1 {
             return Ok(ImportOutcome::Imported(username.as_str().to_owned()));
@@ -303,6 +310,7 @@ async fn import(
     batch: &ImportBatch,
     account: &ImportedAccount,
     groups: &BTreeMap<String, String>,
+    stamp: &Stamp,
 ) -> Result<ImportOutcome, Error> {
     let sql = "SELECT user_id, hash_seen, disabled_seen, token_seen, password_hash, last_login_at, \
                email_verified_at, disabled_at, role FROM imports JOIN users ON users.id = user_id \
@@ -317,6 +325,7 @@ async fn import(
         // Read again under the lock, because the owner may have logged in meanwhile.
         let known: Option<Known> = tx.fetch_optional(sql, values).await?;
         if let Some(known) = known {
+            record(tx, stamp, Event::of(EventName::AccountImport, &known.user_id)).await?;
             return update(tx, batch, account, &known, groups).await;
         }
     }
@@ -326,18 +335,25 @@ async fn import(
         remember(tx, batch, account, user).await?;
         join_groups(tx, user, account, groups).await?;
         replace_token(tx, user, account, &[]).await?;
+        record(tx, stamp, Event::of(EventName::AccountImport, user)).await?;
         if let Some(link) = &account.link {
-            enqueue_link(tx, link, user, batch.now).await?;
+            enqueue_link(tx, link, user, batch.stamp.at).await?;
         }
     }
     Ok(outcome)
 }
 
+/// The number of an event in a batch.
+fn number(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 async fn import_all(tx: &mut Tx<'_>, batch: &ImportBatch) -> Result<Vec<ImportOutcome>, Error> {
     let groups = ensure_groups(tx, batch).await?;
     let mut outcomes = Vec::with_capacity(batch.accounts.len());
-    for account in &batch.accounts {
-        outcomes.push(import(tx, batch, account, &groups).await?);
+    for (at, account) in batch.accounts.iter().enumerate() {
+        let stamp = batch.stamp.numbered(number(at));
+        outcomes.push(import(tx, batch, account, &groups, &stamp).await?);
     }
     note_foreign_hashes(tx, batch).await?;
     note_django_tokens(tx, batch).await?;

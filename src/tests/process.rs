@@ -2,6 +2,7 @@
 
 mod command_line;
 mod connections;
+mod importing;
 mod many;
 mod private;
 mod proxy;
