@@ -140,7 +140,8 @@ const sections = {
   "Use from Streamlit python": useStreamlit,
   "Use from a Leptos or axum app toml": () => expect(rustApp !== "", "an app that was built from these blocks"),
   "Use from a Leptos or axum app rust": useRustApp,
-  "Close registration toml": checkConfiguration,
+  "Who may register toml": checkConfiguration,
+  "Who may register sh": useInvitations,
   "On a server sh": useUnit,
   "In a container sh": useContainer,
   "Behind a proxy toml": checkConfiguration,
@@ -190,6 +191,16 @@ async function replace(/** @type {string} */ user) {
 }
 
 /** Runs commands in a folder with an account. */
+function useInvitations(/** @type {Block} */ { text }) {
+  const folder = mkdtempSync(join(home, "invitations-"));
+  // The commands are not about the database of an earlier block.
+  shell.delete("DATABASE_URL");
+  run(program, ["migrate"], { cwd: folder });
+  const printed = inShell(text, folder);
+  expect(printed.split("/invite#vsi_").length === 3, "two links");
+  expect(printed.includes("ann@example.org") && printed.includes("workshop"), "a list of both invitations");
+}
+
 function useOperators(/** @type {Block} */ { text }) {
   const folder = mkdtempSync(join(home, "operators-"));
   // The commands are not about the database of an earlier block.

@@ -7,6 +7,7 @@ mod events;
 mod group;
 mod health;
 mod import;
+mod invitation;
 mod listing;
 mod operator;
 mod output;
@@ -98,6 +99,9 @@ enum Command {
     Events(events::EventsCommand),
     /// Import accounts from another system, with or without a running server
     Import(Box<import::Import>),
+    /// Manage invitations to register, with or without a running server
+    #[command(subcommand)]
+    Invitation(invitation::InvitationCommand),
     /// Copy the database into a file, with or without a running server
     Backup(backup::Backup),
     /// Replace the database with a backup. Stop the server first. Revokes all sessions, links and access tokens
@@ -226,6 +230,7 @@ impl Command {
             Self::Group(command) => command.clone().run(&config).await,
             Self::Events(command) => command.clone().run(&config).await,
             Self::Import(import) => Box::pin(import.run(&config)).await,
+            Self::Invitation(command) => command.clone().run(&config).await,
             Self::Backup(backup) => Ok(backup.run(&config).await?),
             Self::Restore(restore) => restore.run(&config).await,
             Self::Restored(restored) => restored.run(&config).await,

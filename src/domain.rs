@@ -19,6 +19,8 @@ pub mod group_name;
 #[cfg(feature = "ssr")]
 pub mod identifier;
 #[cfg(feature = "ssr")]
+pub mod invitation;
+#[cfg(feature = "ssr")]
 pub mod password;
 pub mod requests;
 pub mod role;

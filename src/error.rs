@@ -33,6 +33,10 @@ pub enum AppError {
     EmailUnverified,
     /// The operator has closed registration.
     RegistrationClosed,
+    /// Only people with an invitation can register.
+    InvitationRequired,
+    /// The invitation was used up or revoked, has expired or never existed.
+    InvitationInvalid,
     /// The link was already used, has expired or never existed.
     LinkInvalid,
     /// The link that makes the first admin was already used, has expired or never existed, or there is an admin.
@@ -91,13 +95,14 @@ impl AppError {
             | Self::WrongPassword
             | Self::EmailUnverified
             | Self::RegistrationClosed
+            | Self::InvitationRequired
             | Self::ReadOnly
             | Self::SessionRequired => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::Taken | Self::LastAdmin => 409,
-            Self::LinkInvalid | Self::SetupLinkInvalid => 410,
+            Self::LinkInvalid | Self::SetupLinkInvalid | Self::InvitationInvalid => 410,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::UnknownHost => 421,
@@ -120,6 +125,8 @@ impl AppError {
             Self::WrongPassword => "wrong_password",
             Self::EmailUnverified => "email_unverified",
             Self::RegistrationClosed => "registration_closed",
+            Self::InvitationRequired => "invitation_required",
+            Self::InvitationInvalid => "invitation_invalid",
             Self::LinkInvalid => "link_invalid",
             Self::SetupLinkInvalid => "setup_link_invalid",
             Self::MailOff => "mail_off",
@@ -200,6 +207,10 @@ impl fmt::Display for AppError {
             Self::WrongPassword => "That is not your password. Check it and try again.",
             Self::EmailUnverified => "Confirm your email first: open the link in the email that we sent you.",
             Self::RegistrationClosed => "Registration is closed. Ask the operator of this service for an account.",
+            Self::InvitationRequired => "You need an invitation to register. Ask the operator of this service for one.",
+            Self::InvitationInvalid => {
+                "This invitation has expired or was already used. Ask the person who invited you for a new one."
+            }
             Self::LinkInvalid => {
                 "This link has expired or was already used. Open the newest email, or request a new link."
             }
@@ -279,7 +290,7 @@ impl fmt::Display for Wait {
 }
 
 /// Formats alternatives as "a, b or c".
-struct Choice<'a>(&'a [String]);
+pub struct Choice<'a>(pub &'a [String]);
 
 impl fmt::Display for Choice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -382,6 +393,8 @@ pub enum Problem {
     },
     /// The domain is denied.
     EmailDomainDenied,
+    /// The invitation is for another email.
+    EmailNotInvited,
     /// The new email is the current one.
     EmailSame,
     /// Not 3 to 32 characters.
@@ -440,6 +453,7 @@ impl fmt::Display for Problem {
                 return write!(f, "Use an email address of {}.", Choice(allowed));
             }
             Self::EmailDomainDenied => "This email provider can't be used here. Use another email address.",
+            Self::EmailNotInvited => "Use the email address that was invited.",
             Self::EmailSame => "This is already your email. Enter a different one.",
             Self::UsernameLength => "Use 3 to 32 characters.",
             Self::UsernameCharacter => "Use only the letters a to z, digits, dots, underscores and hyphens.",

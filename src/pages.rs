@@ -4,6 +4,7 @@ pub mod account;
 pub mod confirm_email;
 pub mod forgot;
 pub mod home;
+mod invite;
 pub mod login;
 pub mod logout;
 pub mod not_found;

@@ -41,6 +41,8 @@ views! {
         Forgot: "/forgot", "Reset password";
         /// The target of a link that resets the password.
         Reset: "/reset", "New password";
+        /// The target of the link of an invitation.
+        Invite: "/invite", "Invitation";
         /// The target of the link that makes the first admin.
         Setup: "/setup", "Set up";
         /// The target of a link that confirms an email.

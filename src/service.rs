@@ -12,6 +12,7 @@ pub mod entropy;
 mod events;
 pub mod groups;
 pub mod imports;
+pub mod invitations;
 mod login;
 mod maintenance;
 mod operators;

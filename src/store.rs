@@ -16,8 +16,10 @@ pub mod draft;
 mod events;
 mod failed_logins;
 pub mod files;
+mod group_names;
 mod groups;
 mod imports;
+mod invitations;
 mod known_networks;
 mod links;
 mod lock;
@@ -53,6 +55,7 @@ pub use self::{
     failed_logins::{InheritFailures, LoginBackoff, LoginCounter, Reservation},
     groups::{DeleteGroupOutcome, GroupRecord, RenameGroupOutcome},
     imports::{ImportBatch, ImportFacts, ImportOutcome, ImportedAccount},
+    invitations::{Invitation, InvitationUse, InviteOutcome, LONGEST_INVITATION, NewInvitation},
     known_networks::known_network_key,
     links::{Decoy, EmailChangeRecord, Link, LinkKind, LinkRecord, NewLink},
     logins::{Counted, LoginCount, LoginRow, LoginTarget, unknown_network_key},

@@ -1,7 +1,6 @@
 // The first admin, who is made by a link, from an empty folder (R142).
 import { execFileSync } from "node:child_process";
-import { AxeBuilder } from "@axe-core/playwright";
-import { type Page } from "@playwright/test";
+import { expectAccessible } from "../support/accessible.js";
 import { expect, register, Server, somebody, status, test as base, Vestibule } from "../support/fixtures.js";
 
 /** Each test has a server without an admin. */
@@ -20,17 +19,6 @@ function setupLink(server: Server): string {
   const link = printed.match(/http\S+\/setup#vsl_\w+/)?.[0] ?? "";
   expect(link, printed).toContain(`${server.url}/setup#vsl_`);
   return link;
-}
-
-async function expectAccessible(page: Page): Promise<void> {
-  for (const colorScheme of ["light", "dark"] as const) {
-    for (const width of [390, 1440]) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 900 });
-      expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
-    }
-  }
 }
 
 test("the link creates the first admin, and works once_r142", async ({ page, fresh, complaints }) => {

@@ -14,7 +14,7 @@ use crate::{
     domain::role::Role,
     error::AppError,
     server::{config::Config, setup},
-    service::admin::{Command, Reply, SetupLink},
+    service::admin::{Command, Reply, ShownLink},
 };
 
 /// The subcommands of `operator`.
@@ -100,7 +100,7 @@ impl OperatorCommand {
 
 async fn link(config: &Config) -> Result<(), Failure> {
     match ask(config, &Command::SetupLink).await? {
-        Reply::SetupLink { link: SetupLink { token, base_url } } => {
+        Reply::SetupLink { link: ShownLink { token, base_url } } => {
             let base_url = base_url.unwrap_or_else(|| config.base_url(config.server.address));
             print_text(&setup::invitation(&in_one_line(&base_url), &in_one_line(&token)))?;
             if config.server.public_url.is_some() {

@@ -4,12 +4,15 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use zeroize::Zeroizing;
 
-use super::{output::Failure, system_user};
+use super::{
+    output::{Failure, in_one_line},
+    system_user,
+};
 use crate::{
     domain::event::Initiator,
     error::{AppError, Field, FieldProblem, Problem},
     server::{config::Config, control, run},
-    service::admin::{Command, Reply},
+    service::admin::{Command, Reply, ShownLink},
     store,
 };
 
@@ -117,6 +120,7 @@ pub fn explain(reply: Reply) -> Failure {
             "there is no account with this email, username or id; see `vestibule user list`".to_owned()
         }
         Reply::NoSuchGroup => "there is no group with this name; see `vestibule group list`".to_owned(),
+        Reply::Refused { error: AppError::MailOff } => "mail is off; set mail.url, or leave out --send".to_owned(),
         Reply::GroupNotEmpty { members } => {
             format!("the group has members ({members}), who would leave it; use --force to delete it")
         }
@@ -139,6 +143,13 @@ pub fn explain(reply: Reply) -> Failure {
         Reply::Refused { error } => error.to_string(),
         _ => "the server sent an unexpected reply; check that it has the same version as this program".to_owned(),
     })
+}
+
+/// The URL of a link. A server that runs knows its own; otherwise it is the configured one.
+pub fn url_of(config: &Config, link: ShownLink, view: &str) -> String {
+    let ShownLink { token, base_url } = link;
+    let base_url = base_url.unwrap_or_else(|| config.base_url(config.server.address));
+    format!("{}/{view}#{}", in_one_line(&base_url), in_one_line(&token))
 }
 
 /// On Ctrl-C, turns the terminal's echo on again and exits.

@@ -26,6 +26,9 @@ pub fn TextField<L: IntoView + 'static>(
     autocomplete: &'static str,
     /// The initial text.
     value: String,
+    /// Whether the text can't be changed.
+    #[prop(optional)]
+    readonly: bool,
 ) -> impl IntoView {
     let (id, name) = (form.id(field), field.name());
     let email = matches!(field, Field::Email | Field::NewEmail);
@@ -41,6 +44,7 @@ pub fn TextField<L: IntoView + 'static>(
                 autocapitalize="none"
                 spellcheck="false"
                 required
+                readonly=readonly
                 value=value
                 aria-describedby=described_by(form, field)
                 aria-invalid=invalid(form, field)

@@ -1,25 +1,43 @@
 //! The link from a mail, and the view that is shown if the link doesn't work.
 
 use leptos::{either::Either, ev, prelude::*, task::spawn_local};
+use serde::{Deserialize, Serialize};
 
 use crate::{browser::dom, error::AppError, json::Json, route::View, session::BearerTransport};
 
+/// A valid link.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ValidLink {
+    /// The only email that can register with it, if it is an invitation for one.
+    email: Option<String>,
+}
+
 /// Checks whether a link is still valid, before the user chooses a password for it. The check does not use the link up.
+/// Returns `None` if it is invalid.
 #[server(
     name = CheckLink, prefix = "/fn", endpoint = "check_link", input = Json, output = Json, client = BearerTransport
 )]
 pub async fn check_link(
     /// The link's token.
     token: String,
-) -> Result<bool, AppError> {
+) -> Result<Option<ValidLink>, AppError> {
     use crate::{
         domain::token::{Token, TokenKind},
         http::context::PageContext,
     };
 
     let context = PageContext::from_request()?;
-    let Some(link) = Token::parse(TokenKind::Link, &token) else { return Ok(false) };
-    Ok(context.service().check_link(&context.caller, &link).await?)
+    let (service, caller) = (context.service(), &context.caller);
+    if let Some(invitation) = Token::parse(TokenKind::Invitation, &token) {
+        return match service.require_invitation(caller, &invitation).await.map_err(AppError::from) {
+            Ok(invitation) => Ok(Some(ValidLink { email: invitation.email })),
+            Err(AppError::InvitationInvalid) => Ok(None),
+            Err(error) => Err(error),
+        };
+    }
+    let Some(link) = Token::parse(TokenKind::Link, &token) else { return Ok(None) };
+    let is_valid = service.check_link(caller, &link).await?;
+    Ok(is_valid.then_some(ValidLink { email: None }))
 }
 
 /// The link's token. It arrives in the fragment of the URL, which reaches no server and no log, and is removed from the
@@ -33,6 +51,8 @@ enum Link {
     /// The page has not started yet.
     Unread,
     Opened(String),
+    /// The server was asked about the link and has not rejected it. With the email of an invitation for one.
+    Checked(String, Option<String>),
     /// The URL has no token: it was typed, or the link was truncated.
     Missing,
     Dead,
@@ -58,10 +78,13 @@ impl LinkToken {
             spawn_local(async move {
                 // If this check fails, the server checks again when the form is sent. Another link may have been opened
                 // meanwhile.
-                if let Ok(false) = check_link(token.clone()).await
-                    && link.get() == token
-                {
-                    link.invalidate();
+                let checked = check_link(token.clone()).await;
+                if link.get() == token {
+                    match checked {
+                        Ok(None) => link.invalidate(),
+                        Ok(Some(ValidLink { email })) => drop(link.0.try_set(Link::Checked(token, email))),
+                        Err(_) => drop(link.0.try_set(Link::Checked(token, None))),
+                    }
                 }
             });
         });
@@ -72,8 +95,17 @@ impl LinkToken {
     #[must_use]
     pub fn get(self) -> String {
         self.0
-            .try_with_untracked(|link| if let Link::Opened(token) = link { token.clone() } else { String::new() })
+            .try_with_untracked(|link| match link {
+                Link::Opened(token) | Link::Checked(token, _) => token.clone(),
+                Link::Unread | Link::Missing | Link::Dead => String::new(),
+            })
             .unwrap_or_default()
+    }
+
+    /// The email for which the link is an invitation, if it is one for a certain email. `None` until the server was asked.
+    #[must_use]
+    pub fn checked(self) -> Option<Option<String>> {
+        self.0.with(|link| if let Link::Checked(_, email) = link { Some(email.clone()) } else { None })
     }
 
     /// Removes the used link from the history entry.
@@ -123,7 +155,7 @@ impl Fallback {
 pub fn followed<V: IntoView + 'static>(link: LinkToken, fallback: Fallback, view: fn(LinkToken) -> V) -> impl IntoView {
     let broken = Memo::new(move |_| {
         link.0.with(|link| match link {
-            Link::Unread | Link::Opened(_) => None,
+            Link::Unread | Link::Opened(_) | Link::Checked(..) => None,
             Link::Missing => Some(("This link is incomplete", fallback.missing)),
             Link::Dead => Some(("This link no longer works", fallback.why)),
         })

@@ -87,6 +87,10 @@ pub enum EventName {
     GroupJoin,
     #[strum(serialize = "group.leave")]
     GroupLeave,
+    #[strum(serialize = "invitation.create")]
+    InvitationCreate,
+    #[strum(serialize = "invitation.revoke")]
+    InvitationRevoke,
     /// A mail could not be sent and was deleted.
     #[strum(serialize = "mail.give_up")]
     MailGiveUp,
@@ -200,6 +204,7 @@ impl Actor {
 pub enum Subject<'a> {
     Account(&'a str),
     Group(&'a str),
+    Invitation(&'a str),
     Mail(&'a str),
     Server,
 }
@@ -211,6 +216,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Account(_) => "account",
             Self::Group(_) => "group",
+            Self::Invitation(_) => "invitation",
             Self::Mail(_) => "mail",
             Self::Server => "server",
         }
@@ -220,7 +226,7 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub const fn id(self) -> Option<&'a str> {
         match self {
-            Self::Account(id) | Self::Group(id) | Self::Mail(id) => Some(id),
+            Self::Account(id) | Self::Group(id) | Self::Invitation(id) | Self::Mail(id) => Some(id),
             Self::Server => None,
         }
     }
@@ -334,6 +340,9 @@ pub struct Details {
     /// How many members the group had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<i64>,
+    /// The invitation with which somebody registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<String>,
     /// The kind of the mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mail: Option<String>,

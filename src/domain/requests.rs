@@ -113,6 +113,12 @@ pub struct Register {
         schema(value_type = String, format = Password, min_length = 8, example = "seven green lanterns")
     )]
     pub password: Text,
+    /// The part of an invitation's link after the `#`. Without it, anybody can register only while registration is open.
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = Option<String>, nullable = true, pattern = "^vsi_[0-9A-Za-z]{49}$")
+    )]
+    pub invitation: Text,
 }
 
 /// A login. A name of another type is rejected, even if the other name is used.

@@ -1,7 +1,7 @@
 //! Tokens: a prefix for the kind, 43 random characters and a checksum of 6.
 //!
 //! The format follows GitHub's of 2021. Secret scanners recognise the prefix. The checksum detects mistyped or made-up
-//! tokens without a database query. As a regular expression: `vs[tlp]_[0-9A-Za-z]{49}`.
+//! tokens without a database query. As a regular expression: `vs[tlpi]_[0-9A-Za-z]{49}`.
 
 use std::fmt;
 
@@ -17,13 +17,15 @@ pub enum TokenKind {
     Link,
     /// A personal access token.
     Personal,
+    /// The token of an invitation to register.
+    Invitation,
     /// A token of Django REST framework that was imported. It has no prefix.
     Django,
 }
 
 impl TokenKind {
     /// All kinds that this program creates.
-    pub const ALL: [Self; 3] = [Self::Session, Self::Link, Self::Personal];
+    pub const ALL: [Self; 4] = [Self::Session, Self::Link, Self::Personal, Self::Invitation];
 
     /// The prefix of all tokens of the kind. Changing it revokes them all.
     #[must_use]
@@ -32,6 +34,7 @@ impl TokenKind {
             Self::Session => "vst_",
             Self::Link => "vsl_",
             Self::Personal => "vsp_",
+            Self::Invitation => "vsi_",
             Self::Django => "",
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     components::{
         field::TextField,
         form::{FormAlert, FormState, SubmitButton},
+        link_token::LinkToken,
         log_out_here::LogOutHere,
         new_password::NewPasswordField,
         notice::registered_and_logged_in,
@@ -38,24 +39,49 @@ pub async fn register(
 #[component]
 pub fn Register() -> impl IntoView {
     if settings::registration_is_open() {
-        Either::Left(signed_in_or(|| view! { <RegisterForm /> }, || view! { <AlreadyLoggedIn /> }))
+        Either::Left(signed_in_or(|| view! { <OpenRegistration /> }, || view! { <AlreadyLoggedIn /> }))
     } else {
         Either::Right(view! { <Closed /> })
     }
 }
 
-/// The view if only the operator can create accounts.
+/// The view if not everybody can register.
 #[component]
 fn Closed() -> impl IntoView {
+    let (heading, lead) = if settings::REGISTRATION.get() == "invite" {
+        (
+            "You need an invitation",
+            "Open the link of your invitation to register. If you have none, ask the operator of this service.",
+        )
+    } else {
+        ("Registration is closed", "Only the operator of this service can create accounts. Ask them for one.")
+    };
     view! {
-        <h1 tabindex="-1">"Registration is closed"</h1>
-        <p class="lead">"Only the operator of this service can create accounts. Ask them for one."</p>
+        <h1 tabindex="-1">{heading}</h1>
+        <p class="lead">{lead}</p>
         <p class="aside">"Already have an account? " <a href="/login">"Log in"</a></p>
     }
 }
 
 #[component]
-fn RegisterForm() -> impl IntoView {
+fn OpenRegistration() -> impl IntoView {
+    view! {
+        <h1 tabindex="-1">"Register"</h1>
+        <RegisterForm />
+    }
+}
+
+/// The form.
+#[component]
+pub fn RegisterForm(
+    /// The invitation that was opened.
+    #[prop(optional)]
+    invitation: Option<LinkToken>,
+    /// The only email that can register with the invitation. Empty if any can.
+    #[prop(optional)]
+    email: String,
+) -> impl IntoView {
+    let is_bound = !email.is_empty();
     let auth = AuthState::current();
     let form = FormState::new("register");
     let address = Address::current();
@@ -65,8 +91,16 @@ fn RegisterForm() -> impl IntoView {
         let Some([email, username, password]) = form.begin(fields) else { return };
         spawn_local(async move {
             let (email, username, password) = (email.into(), username.into(), password.into());
-            let result = Box::pin(register(requests::Register { email, username, password })).await;
+            let token = invitation.map(LinkToken::get).into();
+            let request = requests::Register { email, username, password, invitation: token };
+            let result = Box::pin(register(request)).await;
+            if let (Some(link), Err(AppError::InvitationInvalid)) = (invitation, &result) {
+                form.cancel();
+                link.invalidate();
+                return;
+            }
             if let Some(RegistrationResult { account, login }) = form.finish(result) {
+                invitation.into_iter().for_each(LinkToken::used);
                 if let Some(login) = login {
                     auth.begin(login);
                     auth.announce(View::LogIn, Notice::Done(registered_and_logged_in()));
@@ -79,16 +113,16 @@ fn RegisterForm() -> impl IntoView {
         });
     };
     view! {
-        <h1 tabindex="-1">"Register"</h1>
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
             <FormAlert form />
             <TextField
                 form
                 field=Field::Email
                 label="Email"
-                hint=""
+                hint=if is_bound { "The invitation is for this address." } else { "" }
                 autocomplete="email"
-                value=String::new()
+                value=email
+                readonly=is_bound
             />
             <TextField
                 form
@@ -105,8 +139,9 @@ fn RegisterForm() -> impl IntoView {
     }
 }
 
+/// The view if somebody is logged in.
 #[component]
-fn AlreadyLoggedIn() -> impl IntoView {
+pub fn AlreadyLoggedIn() -> impl IntoView {
     view! {
         <h1 tabindex="-1">"You need to log out before registering"</h1>
         <p class="lead">"You can then create another account."</p>

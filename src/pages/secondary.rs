@@ -6,8 +6,8 @@ use leptos::prelude::*;
 #[cfg(feature = "browser")]
 pub use self::code::load;
 use super::{
-    confirm_email::ConfirmEmailPage, forgot::Forgot, not_found::NotFound, register::Register, reset::Reset,
-    setup::Setup, undo_email::UndoEmailPage, verify::Verify,
+    confirm_email::ConfirmEmailPage, forgot::Forgot, invite::Invite, not_found::NotFound, register::Register,
+    reset::Reset, setup::Setup, undo_email::UndoEmailPage, verify::Verify,
 };
 use crate::{components::lazy_view::lazy_view, error::AppError, route::View};
 
@@ -31,6 +31,7 @@ fn draw(view: View) -> AnyView {
         View::Register => view! { <Register /> }.into_any(),
         View::Forgot => view! { <Forgot /> }.into_any(),
         View::Reset => view! { <Reset /> }.into_any(),
+        View::Invite => view! { <Invite /> }.into_any(),
         View::Setup => view! { <Setup /> }.into_any(),
         View::Verify => view! { <Verify /> }.into_any(),
         View::ConfirmEmail => view! { <ConfirmEmailPage /> }.into_any(),

@@ -98,7 +98,7 @@ async fn answer(stream: UnixStream, service: &Service, base_url: String) -> io::
     BufReader::new(reader.take(LONGEST)).read_line(&mut line).await?;
     let Request { user, command } = serde_json::from_str(&line)?;
     let mut reply = service.run_admin_command(Initiator::command_line(user), command).await;
-    if let Reply::SetupLink { link } = &mut reply {
+    if let Reply::SetupLink { link } | Reply::Invited { link: Some(link), .. } = &mut reply {
         link.base_url = Some(base_url);
     }
     let mut text = serde_json::to_string(&reply)?;

@@ -88,7 +88,9 @@ impl Service {
             TokenKind::Personal | TokenKind::Django => {
                 Ok(Principal::Access(Box::new(Box::pin(self.access(token)).await?)))
             }
-            TokenKind::Session | TokenKind::Link => Ok(Principal::Session(self.authenticate(token).await?)),
+            TokenKind::Session | TokenKind::Link | TokenKind::Invitation => {
+                Ok(Principal::Session(self.authenticate(token).await?))
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     Error, Service,
     groups::GroupLine,
     imports::{ImportOptions, ImportedRow},
+    invitations::{Created, InvitationLine, InvitationRequest},
 };
 use crate::{
     domain::{
@@ -92,6 +93,8 @@ pub enum Command {
         options: ImportOptions,
         accounts: Vec<SourceAccount>,
     },
+    /// Manage invitations.
+    Invitation { action: InvitationAction },
 }
 
 /// An operator's command about groups. `who` is an email, a username or an identifier.
@@ -119,6 +122,22 @@ pub enum GroupAction {
     Leave { name: String, who: String },
 }
 
+/// An operator's command about invitations.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields' names describe them")]
+pub enum InvitationAction {
+    /// Create an invitation.
+    Add { request: InvitationRequest },
+    /// List at most 500 invitations in the order of their creation.
+    List {
+        /// The last identifier of the previous page, or an empty text.
+        after: String,
+    },
+    /// Revoke an invitation.
+    Revoke { id: String },
+}
+
 impl Command {
     /// The name in the log.
     const fn name(&self) -> &'static str {
@@ -139,6 +158,7 @@ impl Command {
             Self::Group { .. } => "group",
             Self::Events { .. } => "events",
             Self::Import { .. } => "import",
+            Self::Invitation { .. } => "invitation",
         }
     }
 }
@@ -168,10 +188,22 @@ pub enum Reply {
         new: String,
     },
     SetupLink {
-        link: SetupLink,
+        link: ShownLink,
     },
     /// There is an enabled admin, so there is no link that makes the first one.
     AdminExists,
+    Invited {
+        id: String,
+        /// The link, unless it is sent.
+        link: Option<ShownLink>,
+        expires_at: String,
+    },
+    Invitations {
+        /// In the order of their creation.
+        invitations: Vec<InvitationLine>,
+    },
+    InvitationRevoked,
+    NoSuchInvitation,
     NoSuchUser,
     /// The account had the role already.
     RoleUnchanged {
@@ -207,19 +239,26 @@ pub enum Reply {
     },
 }
 
-/// The link that makes the first admin.
+/// A link that is shown to the operator.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetupLink {
+pub struct ShownLink {
     /// The token.
     pub token: String,
     /// The URL of the running server, which knows its address best.
     pub base_url: Option<String>,
 }
 
+impl ShownLink {
+    /// The link with a token, without the server's URL.
+    fn new(token: &Token) -> Self {
+        Self { token: token.expose().to_owned(), base_url: None }
+    }
+}
+
 /// Never prints the token.
-impl fmt::Debug for SetupLink {
+impl fmt::Debug for ShownLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SetupLink")
+        f.write_str("ShownLink")
     }
 }
 
@@ -272,8 +311,7 @@ impl Service {
             }
             Command::SetupLink => {
                 let link = self.create_setup_link(by).await?;
-                let found = |token: Token| SetupLink { token: token.expose().to_owned(), base_url: None };
-                return Ok(link.map_or(Reply::AdminExists, |token| Reply::SetupLink { link: found(token) }));
+                return Ok(link.map_or(Reply::AdminExists, |token| Reply::SetupLink { link: ShownLink::new(&token) }));
             }
             Command::List { after } => {
                 let users = self.store.list_users(after, PAGE).await?;
@@ -297,6 +335,7 @@ impl Service {
                 let rows = self.import_accounts(by, source, options, accounts.clone()).await?;
                 return Ok(Reply::Imported { rows });
             }
+            Command::Invitation { action } => return self.manage_invitations(by, action).await,
         };
         let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
         if let Command::Show { .. } = command {
@@ -342,6 +381,23 @@ impl Service {
         let group =
             if joins { self.join_group(by, name, &user).await? } else { self.leave_group(by, name, &user).await? };
         Ok(group.map_or(Reply::NoSuchGroup, |group| Reply::Member { username: user.username, group }))
+    }
+
+    async fn manage_invitations(&self, by: Initiator, action: &InvitationAction) -> Result<Reply, Error> {
+        Ok(match action {
+            InvitationAction::Add { request } => match self.invite(by, request.clone()).await? {
+                Some(Created { id, token, expires_at }) => {
+                    let link = token.as_ref().map(ShownLink::new);
+                    Reply::Invited { id, link, expires_at: expires_at.to_rfc3339() }
+                }
+                None => Reply::NoSuchGroup,
+            },
+            InvitationAction::List { after } => {
+                Reply::Invitations { invitations: self.list_invitations(after, PAGE).await? }
+            }
+            InvitationAction::Revoke { id } if self.revoke_invitation(by, id).await? => Reply::InvitationRevoked,
+            InvitationAction::Revoke { .. } => Reply::NoSuchInvitation,
+        })
     }
 
     /// Runs a command that changes one account. Returns how many sessions it ended.
@@ -454,6 +510,7 @@ mod tests {
             Command::Group { action: GroupAction::List },
             Command::Events { query: EventQuery::default() },
             Command::Import { source: "x".to_owned(), options: ImportOptions::default(), accounts: Vec::new() },
+            Command::Invitation { action: InvitationAction::List { after: String::new() } },
         ];
         for command in commands {
             let wire = serde_json::to_value(&command).expect("JSON");

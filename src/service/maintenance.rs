@@ -150,6 +150,7 @@ impl Maintenance {
 
     async fn sweep_expired(&self, now: Timestamp) -> Result<u64, Error> {
         self.store.sweep_setup_link(now).await?;
+        self.store.sweep_invitations(now).await?;
         let mut total = 0;
         loop {
             let rows = self.store.sweep_expired(now, SWEEP_BATCH).await?;

@@ -11,10 +11,13 @@ use crate::{
         event::Initiator,
         password::Password,
         requests::Registration,
+        token::Token,
         username::Username,
     },
     error::{AppError, Field, Problem},
-    store::{InheritFailures, LoginRecord, MailKind, NewUser, RegisterOutcome, User, Welcome},
+    store::{
+        InheritFailures, Invitation, InvitationUse, LoginRecord, MailKind, NewUser, RegisterOutcome, User, Welcome,
+    },
 };
 
 /// A valid registration.
@@ -64,19 +67,30 @@ pub struct RegistrationPolicy {
 pub enum RegistrationMode {
     /// Everyone may register.
     Open,
+    /// Only people with an invitation may register.
+    Invite,
     /// Only the operator creates accounts.
     Closed,
 }
 
 impl Service {
-    /// Applies the operator's rules to a client's registration.
-    fn apply_policy(&self, mut new: Registration) -> Result<Registration, AppError> {
+    /// Applies the operator's rules to a client's registration. Returns its invitation, which permits it in every mode.
+    async fn apply_policy(&self, caller: &Caller, new: &mut Registration) -> Result<Option<Invitation>, Error> {
         let RegistrationPolicy { mode, domains } = &self.policy.registration;
-        if *mode == RegistrationMode::Closed {
-            return Err(AppError::RegistrationClosed);
+        let invitation = match (&new.invitation, mode) {
+            (Some(token), _) => Some(self.require_invitation(caller, token).await?),
+            (None, RegistrationMode::Open) => None,
+            (None, RegistrationMode::Invite) => return Err(AppError::InvitationRequired.into()),
+            (None, RegistrationMode::Closed) => return Err(AppError::RegistrationClosed.into()),
+        };
+        if let Ok(email) = &new.email {
+            let invited = invitation.as_ref().is_none_or(|invitation| invitation.admits(email));
+            let refused = if invited { domains.check(email).err() } else { Some(Problem::EmailNotInvited) };
+            if let Some(problem) = refused {
+                new.email = Err(problem);
+            }
         }
-        new.email = new.email.and_then(|email| domains.check(&email).map(|()| email));
-        Ok(new)
+        Ok(invitation)
     }
 
     /// Creates an account for a client.
@@ -85,21 +99,23 @@ impl Service {
     /// (ASVS 6.3.8). Returns [`AppError::Invalid`] with the problems of all fields. If mail is sent, it also reports
     /// a taken username; otherwise [`AppError::Taken`] does.
     pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
-        Ok(self.create_account(Some(caller), caller.acting_anonymously(), registration).await?.user.into())
+        Ok(Box::pin(self.create_account(Some(caller), caller.acting_anonymously(), registration)).await?.user.into())
     }
 
     /// Registers as [`Service::register`] does, then logs in, because the password was just entered.
     ///
     /// There is no login if mail is sent: the response would reveal whether the email already had an account. There
-    /// is none either if the email must be confirmed first.
+    /// is none either if the email must be confirmed first. An invitation that was sent to the email confirms it.
     pub async fn register_and_log_in(
         &self,
         caller: &Caller,
         registration: Registration,
     ) -> Result<RegistrationResult, Error> {
         let by = caller.acting_anonymously();
-        let NewAccount { user, password_hash, .. } = self.create_account(Some(caller), by, registration).await?;
-        let login = if self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email {
+        let NewAccount { user, password_hash, .. } =
+            Box::pin(self.create_account(Some(caller), by, registration)).await?;
+        let proven = user.email_verified_at.is_some();
+        let login = if !proven && (self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email) {
             None
         } else {
             // The account exists even if no session can be started.
@@ -120,16 +136,22 @@ impl Service {
         &self,
         caller: Option<&Caller>,
         by: Initiator,
-        new: Registration,
+        mut new: Registration,
     ) -> Result<NewAccount, Error> {
-        let new = if caller.is_some() { self.apply_policy(new)? } else { new };
-        // The operator vouches for the email.
-        let account = self.prepare_account(caller, new, caller.is_none()).await?;
+        let invitation = match caller {
+            Some(caller) => self.apply_policy(caller, &mut new).await?,
+            None => None,
+        };
+        let token_hash = new.invitation.as_ref().map(Token::hash);
+        // The operator vouches for the email, or the invitation was sent to it.
+        let verified = caller.is_none() || invitation.as_ref().is_some_and(|invitation| invitation.mailed);
+        let mut account = self.prepare_account(caller, new, verified).await?;
+        let redeemed = token_hash.map(|token_hash| InvitationUse { token_hash, now: account.user.created_at });
         let (made, taken) = (self.outbox.new_mail(MailKind::Verify), self.outbox.new_mail(MailKind::Taken));
         let discreet = self.policy.mail == MailPolicy::Smtp;
         let welcome = Welcome { made: &made, taken: discreet.then_some(&taken) };
         let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
-        match self.store.insert_user(account.row(), mails.then_some(welcome), &self.stamp(by)).await? {
+        match self.store.insert_user(account.row(), redeemed, mails.then_some(welcome), &self.stamp(by)).await? {
             RegisterOutcome::Done => tracing::info!(user = %account.user.id, "account created"),
             // The response is the same; only the mailbox's owner sees the difference.
             RegisterOutcome::OwnerNotified => {
@@ -137,7 +159,9 @@ impl Service {
             }
             RegisterOutcome::Taken if discreet => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RegisterOutcome::Taken => return Err(AppError::Taken.into()),
+            RegisterOutcome::InvitationInvalid => return Err(AppError::InvitationInvalid.into()),
         }
+        account.user.groups = invitation.map(|invitation| invitation.groups).unwrap_or_default();
         self.outbox.notify_worker();
         Ok(account)
     }
@@ -173,7 +197,7 @@ impl Service {
 
     /// Validates all fields and reports all problems at once.
     async fn judge_fields(&self, caller: Option<&Caller>, new: Registration) -> Result<Fields, Error> {
-        let Registration { email, username, password, typed: [typed_email, typed_username] } = new;
+        let Registration { email, username, password, typed: [typed_email, typed_username], .. } = new;
         let password = match password {
             Ok(password) => {
                 if let Some(caller) = caller {

@@ -54,7 +54,7 @@ impl Service {
         let SetUpByLink { link, registration } = request;
         // Before any work with the password.
         self.require_setup_link(caller, &link).await?;
-        let account = self.prepare_account(Some(caller), registration, true).await?;
+        let account = Box::pin(self.prepare_account(Some(caller), registration, true)).await?;
         let stamp = self.stamp(caller.acting_anonymously());
         let new_mail = self.role_mail(stamp.at);
         let outcome = self.store.insert_first_admin(&link.hash(), account.row(), new_mail, &stamp).await?;

@@ -44,6 +44,8 @@ pub enum MailKind {
     Imported,
     /// Notifies an admin that another account became an admin. It is about that account.
     AdminAdded,
+    /// Invites somebody to register.
+    Invitation,
 }
 
 impl MailKind {
@@ -107,6 +109,8 @@ pub struct QueuedMail {
     pub user_id: Option<String>,
     /// The other account that it is about.
     pub about_id: Option<String>,
+    /// The invitation that it sends.
+    pub invitation_id: Option<String>,
     /// The recipient. Empty if the mail goes to the account's email.
     pub address: String,
     pub created_at: Timestamp,
@@ -120,6 +124,7 @@ struct MailRow {
     kind: String,
     user_id: Option<String>,
     about_id: Option<String>,
+    invitation_id: Option<String>,
     address: String,
     created_at: i64,
     attempts: i64,
@@ -165,7 +170,7 @@ const _: () = assert!(MailKind::WAITS_WHILE_DISABLED.len() == 6, "`due!` has a p
 const CLAIM: &str = concat!(
     "UPDATE mails SET due_at = $9, attempts = attempts + 1 WHERE (due_at <= $1 OR due_at > $2) AND id IN (",
     due!(),
-    ") RETURNING id, kind, user_id, about_id, address, created_at, attempts"
+    ") RETURNING id, kind, user_id, about_id, invitation_id, address, created_at, attempts"
 );
 
 /// The values for `due!`.
@@ -200,6 +205,7 @@ impl Store {
             kind,
             user_id: row.user_id,
             about_id: row.about_id,
+            invitation_id: row.invitation_id,
             address: row.address,
             created_at: Timestamp::from_millis(row.created_at),
             attempts: row.attempts,

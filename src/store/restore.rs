@@ -304,6 +304,8 @@ impl Store {
             };
             let access_tokens = tx.execute(revoke, &[]).await?;
             tx.execute("DELETE FROM setup_links", &[]).await?;
+            // Some may have been used or revoked since the backup.
+            tx.execute("DELETE FROM invitations", &[]).await?;
             // Networks may have been forgotten since the backup. The next logins store them again.
             tx.execute(concat!(forget_failures_in!(), "(SELECT key FROM known_networks)"), &[]).await?;
             tx.execute("DELETE FROM known_networks", &[]).await?;

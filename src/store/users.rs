@@ -6,6 +6,8 @@ use super::{
     begin::DURABLE,
     events::{Event, record, record_limited},
     failed_logins::{forget_own_failures, inherit_failures},
+    group_names::split_names,
+    invitations::{InvitationUse, join_groups_of, redeem, return_use},
     mail::enqueue_mail,
     roles::is_last_admin,
     tx::{Conn, Tx, values},
@@ -55,6 +57,8 @@ pub enum RegisterOutcome {
     OwnerNotified,
     /// The email or the username is taken.
     Taken,
+    /// The invitation is invalid, or bound to another email.
+    InvitationInvalid,
 }
 
 /// A stored account, without its credential.
@@ -90,13 +94,6 @@ impl From<User> for Account {
             groups: user.groups,
         }
     }
-}
-
-/// The names of groups in alphabetical order. The name of a group contains no comma.
-fn split_names(names: &str) -> Vec<String> {
-    let mut names: Vec<String> = names.split(',').map(str::to_owned).collect();
-    names.sort_by_cached_key(|name| name.to_lowercase());
-    names
 }
 
 /// An account and its credential.
@@ -228,41 +225,70 @@ pub(super) async fn insert(tx: &mut Tx<'_>, new: &NewUser<'_>) -> Result<bool, E
     Ok(true)
 }
 
+/// Creates an account and enqueues the mails about it.
+async fn register(
+    tx: &mut Tx<'_>,
+    new: &NewUser<'_>,
+    welcome: Option<Welcome<'_>>,
+    (stamp, invitation): (&Stamp, Option<String>),
+) -> Result<RegisterOutcome, Error> {
+    let details = Details { invitation, ..Details::default() };
+    if insert(tx, new).await? {
+        // A confirmed email needs no mail.
+        if let Some(welcome) = welcome.filter(|_| !new.verified) {
+            enqueue_mail(tx, welcome.made, Some(&new.id), "").await?;
+        }
+        let registered = stamp.by.actor == Actor::Anonymous;
+        let name = if registered { EventName::AccountRegister } else { EventName::AccountCreate };
+        record(tx, stamp, Event::of(name, &new.id).with(details)).await?;
+        return Ok(RegisterOutcome::Done);
+    }
+    let Some(taken) = welcome.and_then(|welcome| welcome.taken) else { return Ok(RegisterOutcome::Taken) };
+    // A taken username is reported in any case. Otherwise users could send themselves mail by registering
+    // their own username.
+    let sql = "SELECT id FROM users WHERE email_key = $1 \
+               AND NOT EXISTS (SELECT id FROM users WHERE username_key = $2)";
+    let owner = tx.fetch_optional::<(String,)>(sql, values![new.email.key(), new.username.key()]).await?;
+    let Some((owner,)) = owner else { return Ok(RegisterOutcome::Taken) };
+    enqueue_mail(tx, taken, Some(&owner), "").await?;
+    let denied = Event {
+        name: EventName::AccountRegister,
+        outcome: Outcome::Denied,
+        subject: Subject::Account(&owner),
+        details,
+    };
+    record_limited(tx, stamp, denied).await?;
+    Ok(RegisterOutcome::OwnerNotified)
+}
+
 impl Store {
     /// Creates an account and enqueues the mails about it. The unique constraints decide whether the names are free,
     /// so that two concurrent requests can't both succeed.
+    ///
+    /// With an invitation, the account also joins its groups. A use of it also counts if the owner of the email is
+    /// notified. Otherwise its remaining uses would reveal that the email has an account.
     pub async fn insert_user(
         &self,
         new: NewUser<'_>,
+        invitation: Option<InvitationUse>,
         welcome: Option<Welcome<'_>>,
         stamp: &Stamp,
     ) -> Result<RegisterOutcome, Error> {
         self.write(DURABLE, async |tx| {
-            if insert(tx, &new).await? {
-                if let Some(welcome) = welcome {
-                    enqueue_mail(tx, welcome.made, Some(&new.id), "").await?;
-                }
-                let registered = stamp.by.actor == Actor::Anonymous;
-                let name = if registered { EventName::AccountRegister } else { EventName::AccountCreate };
-                record(tx, stamp, Event::of(name, &new.id)).await?;
-                return Ok(RegisterOutcome::Done);
-            }
-            let Some(taken) = welcome.and_then(|welcome| welcome.taken) else { return Ok(RegisterOutcome::Taken) };
-            // A taken username is reported in any case. Otherwise users could send themselves mail by registering
-            // their own username.
-            let sql = "SELECT id FROM users WHERE email_key = $1 \
-                       AND NOT EXISTS (SELECT id FROM users WHERE username_key = $2)";
-            let owner = tx.fetch_optional::<(String,)>(sql, values![new.email.key(), new.username.key()]).await?;
-            let Some((owner,)) = owner else { return Ok(RegisterOutcome::Taken) };
-            enqueue_mail(tx, taken, Some(&owner), "").await?;
-            let denied = Event {
-                name: EventName::AccountRegister,
-                outcome: Outcome::Denied,
-                subject: Subject::Account(&owner),
-                details: Details::default(),
+            let invitation = match &invitation {
+                Some(used) => match redeem(tx, used, new.email).await? {
+                    Some(invitation) => Some(invitation),
+                    None => return Ok(RegisterOutcome::InvitationInvalid),
+                },
+                None => None,
             };
-            record_limited(tx, stamp, denied).await?;
-            Ok(RegisterOutcome::OwnerNotified)
+            let outcome = register(tx, &new, welcome, (stamp, invitation.clone())).await?;
+            match (&invitation, outcome) {
+                (Some(invitation), RegisterOutcome::Done) => join_groups_of(tx, invitation, &new.id).await?,
+                (Some(invitation), RegisterOutcome::Taken) => return_use(tx, invitation).await?,
+                _ => {}
+            }
+            Ok(outcome)
         })
         .await
     }

@@ -98,7 +98,7 @@ fn with_tokens() -> ImportOptions {
 impl App {
     async fn import_with(&self, options: ImportOptions, accounts: Vec<SourceAccount>) -> Vec<ImportedRow> {
         let command = Command::Import { source: "django".to_owned(), options, accounts };
-        match self.service.run_admin_command(command).await {
+        match self.administer(command).await {
             Reply::Imported { rows } => rows,
             other => panic!("{other:?}"),
         }
@@ -260,7 +260,7 @@ async fn a_repeated_import_updates_accounts_that_are_not_used_yet_r145(app: App)
     app.user("carol").assert_cannot_log_in("carols-harbour-21-sky").await;
 
     // The operator disabled an account here, and the other site changes something else.
-    app.service.run_admin_command(Command::Disable { who: "bob".to_owned(), force: false }).await;
+    app.administer(Command::Disable { who: "bob".to_owned(), force: false }).await;
     change(&mut accounts, &bob, |account| account.groups.push("night".to_owned()));
     assert_eq!(outcomes(&app.import(accounts).await)[&RowOutcome::Updated], 1);
     app.user("bob").assert_cannot_log_in("bobs-lantern-58-river").await;
@@ -308,7 +308,7 @@ async fn a_token_of_django_works_until_it_ends_or_is_revoked_r32_r145(app: App) 
     let phone = app.user("ann").log_in_with(PEOPLE[0].1).await;
     let tokens = phone.get("tokens/").await.json();
     assert_eq!(tokens["tokens"][0]["name"], "From Django");
-    app.service.run_admin_command(Command::RevokeSessions { who: "ann".to_owned() }).await;
+    app.administer(Command::RevokeSessions { who: "ann".to_owned() }).await;
     assert_eq!(me("aaaaaaaa").await, 401);
     app.import(site().await).await;
     assert_eq!(me("aaaaaaaa").await, 401, "another import doesn't restore it");

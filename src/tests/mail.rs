@@ -44,8 +44,8 @@ impl App {
     }
 
     /// Whether a link is valid, by the page's request.
-    async fn check_link(&self, link: &str) -> Value {
-        self.send("/fn/check_link", &json!({ "token": link })).await.json()
+    async fn check_link(&self, link: &str) -> bool {
+        !self.send("/fn/check_link", &json!({ "token": link })).await.json().is_null()
     }
 }
 
@@ -97,7 +97,7 @@ impl App {
 impl App {
     /// Sends every mail that is due. None arrives.
     #[track_caller]
-    fn assert_no_mail(&self) -> impl Future<Output = ()> {
+    pub fn assert_no_mail(&self) -> impl Future<Output = ()> {
         let line = Location::caller();
         async move {
             let messages = self.deliver().await;

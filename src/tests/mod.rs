@@ -17,6 +17,7 @@ mod faults;
 mod groups;
 mod http;
 mod imports;
+mod invitations;
 mod logins;
 mod mail;
 mod model;

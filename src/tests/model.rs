@@ -14,7 +14,7 @@ use vestibule::{
     domain::{
         email::Email,
         event::Via,
-        requests::{ChangePassword, NewAccessToken, Parse, Register, SetPassword},
+        requests::{ChangePassword, Lenient, NewAccessToken, Parse, Register, SetPassword},
         token::{Token, TokenKind},
         username::Username,
     },
@@ -84,7 +84,12 @@ impl Real {
             Step::Register { email, username, password } => {
                 let (email, username) = (email.email(), username.username());
                 let (email, username, password) = (email.into(), username.into(), password.text().into());
-                service.register(&caller(), Register { email, username, password }.parse().unwrap()).await?;
+                service
+                    .register(
+                        &caller(),
+                        Register { email, username, password, invitation: Lenient::default() }.parse().unwrap(),
+                    )
+                    .await?;
             }
             Step::LogIn { by, who, password, from } => {
                 let name = if by == By::Email { who.email() } else { who.username() };

@@ -308,7 +308,7 @@ async fn a_restore_clears_every_table_that_grants_access_r107() {
         "server_facts",
         "users",
     ];
-    let ended = ["access_tokens", "links", "sessions", "setup_links"];
+    let ended = ["access_tokens", "invitation_groups", "invitations", "links", "sessions", "setup_links"];
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("vestibule.db");
     open(&file).await.unwrap().close().await;

@@ -8,7 +8,7 @@ use vestibule::{
     domain::role::Role,
     service::{
         RegistrationMode,
-        admin::{Command, Reply, SetupLink},
+        admin::{Command, Reply, ShownLink},
     },
 };
 
@@ -37,7 +37,7 @@ const INVALID: &str = "setup_link_invalid";
 impl App {
     async fn setup_link(&self) -> String {
         match self.administer(Command::SetupLink).await {
-            Reply::SetupLink { link: SetupLink { token, .. } } => token,
+            Reply::SetupLink { link: ShownLink { token, .. } } => token,
             other => panic!("no link: {other:?}"),
         }
     }

@@ -49,6 +49,8 @@ pub struct Registration {
     pub password: Result<Password, Problem>,
     /// The email and the username as entered. A password made of them is rejected even if they are invalid.
     pub typed: [String; 2],
+    /// The token of an invitation, if there is one.
+    pub invitation: Option<Token>,
 }
 
 impl Registration {
@@ -56,7 +58,7 @@ impl Registration {
     pub fn by_operator(email: &str, username: &str, password: &str) -> Self {
         let typed = [email, username].map(str::to_owned);
         let (email, username, password) = (Email::parse(email), Username::parse(username), Password::parse(password));
-        Self { email, username, password, typed }
+        Self { email, username, password, typed, invitation: None }
     }
 }
 
@@ -64,14 +66,22 @@ impl Parse for Register {
     type Parsed = Registration;
 
     fn parse(self) -> Result<Registration, AppError> {
-        let Self { email, username, password } = self;
-        let [email, username, password] = [email, username, password].map(Text::into_inner);
+        let Self { email, username, password, invitation } = self;
+        let [email, username, password, invitation] = [email, username, password, invitation].map(Text::into_inner);
+        let invitation = invitation
+            .map(|text| Token::parse(TokenKind::Invitation, &text).ok_or(AppError::InvitationInvalid))
+            .transpose()?;
         Ok(Registration {
             email: required(email.as_deref(), Email::parse),
             username: required(username.as_deref(), Username::choose),
             password: required(password.as_deref(), Password::parse),
             typed: [email, username].map(Option::unwrap_or_default),
+            invitation,
         })
+    }
+
+    fn errors() -> Vec<AppError> {
+        vec![AppError::InvitationInvalid, AppError::Invalid(Vec::new())]
     }
 }
 

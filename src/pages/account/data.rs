@@ -21,7 +21,7 @@ pub async fn export() -> Result<String, AppError> {
 
     let mut context = PageContext::from_request()?;
     let proven: Proven = context.extract().await?;
-    let export = context.service().export(&context.caller, &proven).await?;
+    let export = Box::pin(context.service().export(&context.caller, &proven)).await?;
     serde_json::to_string_pretty(&export).map_err(|_| AppError::Internal)
 }
 

@@ -87,7 +87,7 @@ fn twenty_invalid_configurations_are_rejected_in_one_line_r105() {
             "without a query: https://example.org:8443.",
         ),
         ("[server]\npublic_url = \"ann:secret@example.org\"", &[], "server.public_url"),
-        ("[registration]\nmode = \"invite\"", &[], "registration.mode"),
+        ("[registration]\nmode = \"invited\"", &[], "registration.mode"),
         ("[registration]\nallowed_domains = [\"@example.org\"]", &[], "registration.allowed_domains"),
         ("[registration]\nallowed_domains = [\"a.org\"]\ndenied_domains = [\"b.org\"]", &[], "are both set"),
         ("[registration]\nrequire_verified_email = 1", &[], "must be true or false"),
@@ -138,7 +138,7 @@ fn a_configuration_error_names_the_key_and_valid_values_r105() {
     let table: [Broken; 12] = [
         ("[server]\n[log]\n[server]\n", &[], "line 3: the section [server] appears twice; merge its keys"),
         ("[log]\nlevel = \"info\"\nlevel = \"secret\"", &[], "line 3: the key level appears twice in its section"),
-        ("[registration]\nmode = \"close\"", &[], "registration.mode: write \"open\" or \"closed\"."),
+        ("[registration]\nmode = \"close\"", &[], "registration.mode: write \"open\", \"invite\" or \"closed\"."),
         ("[registration]\nmode = \"x\"\n[mail]\ntls = \"y\"", &[], "mail.tls: write \"required\" or"),
         ("[brand]\naccent = \"blue\"\n[log]\nformat = \"xml\"", &[], "brand.accent: write a colour"),
         (

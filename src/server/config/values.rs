@@ -14,7 +14,7 @@ use serde::{
 };
 use url::Url;
 
-use crate::{domain::email_domain::EmailDomain, mail::MailUrl, store::DatabaseUrl};
+use crate::{domain::email_domain::EmailDomain, error::Choice, mail::MailUrl, store::DatabaseUrl};
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
@@ -133,7 +133,7 @@ impl serde::de::Error for Choices {
 
     fn unknown_variant(_: &str, known: &'static [&'static str]) -> Self {
         let words: Vec<String> = known.iter().map(|word| format!("{word:?}")).collect();
-        Self(format!("write {}", words.join(" or ")))
+        Self(format!("write {}", Choice(&words)))
     }
 }
 

@@ -60,6 +60,9 @@ impl Composer {
         if mail.kind == MailKind::Forgot {
             return self.compose_forgot(mail).await;
         }
+        if mail.kind == MailKind::Invitation {
+            return self.compose_invitation(mail).await;
+        }
         let Some(user) = user else { return Ok(None) };
         if mail.kind == MailKind::Taken {
             return self.compose_taken(mail, &user).await;
@@ -93,7 +96,12 @@ impl Composer {
             MailKind::RoleChanged => Some(self.templates.role_changed(&user, &mail.created_at.in_words())),
             MailKind::Imported if self.has_no_password(&user).await? => Some(self.templates.imported(&user)),
             MailKind::AdminAdded if user.role == Some(Role::Admin) => self.compose_admin_added(mail, email).await?,
-            MailKind::Verify | MailKind::Taken | MailKind::Forgot | MailKind::Imported | MailKind::AdminAdded => None,
+            MailKind::Verify
+            | MailKind::Taken
+            | MailKind::Forgot
+            | MailKind::Imported
+            | MailKind::AdminAdded
+            | MailKind::Invitation => None,
         })
     }
 
@@ -102,6 +110,20 @@ impl Composer {
         let Some(about) = &mail.about_id else { return Ok(None) };
         let added = self.store.find_user(about).await?.filter(|user| user.role == Some(Role::Admin));
         Ok(added.map(|added| self.templates.admin_added(to, &added.username, &mail.created_at.in_words())))
+    }
+
+    /// Renders the mail with an invitation, unless it can't be used any more or the recipient has an account. Each attempt
+    /// to send the mail gives the invitation a new token.
+    async fn compose_invitation(&self, mail: &QueuedMail) -> Result<Option<MailMessage>, Error> {
+        let Some(id) = &mail.invitation_id else { return Ok(None) };
+        let Some(invitation) = self.store.invitation(id).await? else { return Ok(None) };
+        if self.owner_of(&mail.address).await?.is_some() {
+            return Ok(None);
+        }
+        let token = new_token(&*self.entropy, TokenKind::Invitation);
+        let renewed = self.store.renew_invitation(&mail.id, id, &token.hash(), self.clock.now()).await?;
+        let until = invitation.expires_at.in_words();
+        Ok(renewed.then(|| self.templates.invitation(&mail.address, &token, &until)))
     }
 
     async fn compose_verify(

@@ -64,6 +64,17 @@ impl MailTemplates {
             )
     }
 
+    /// Invites the recipient to register.
+    pub(super) fn invitation(&self, to: &str, link: &Token, until: &str) -> MailMessage {
+        let Self { service_name: service, .. } = self;
+        self.message(to, format!("You are invited to {service}"))
+            .text("Hello,")
+            .text(format!("You are invited to create an account at {service}."))
+            .button("Create your account", self.url_of("invite", link))
+            .text(format!("The link works once, until {until}. It also confirms that this address is yours."))
+            .text("If you don't expect this invitation, you can ignore this email.")
+    }
+
     /// Notifies an owner that someone tried to use their email for another account.
     pub(super) fn taken(&self, owner: &User) -> MailMessage {
         let Self { service_name: service, url, .. } = self;
@@ -287,6 +298,7 @@ mod tests {
             head.access_token_created(&owner, "22 November 2026, 12:00 UTC"),
             head.change_email(&owner.email, username, &link),
             head.imported(&owner),
+            head.invitation(&owner.email, &Token::generate(TokenKind::Invitation, || 7), "22 November 2026, 12:00 UTC"),
         ]
     }
 
@@ -311,7 +323,10 @@ mod tests {
             assert_eq!(mail.to, "ann@example.org");
             for url in mail.urls() {
                 assert!(url == head().url || url.starts_with("https://accounts.example.org/"), "{url}");
-                assert!(!url.contains("vsl_") || url.contains("#vsl_"), "{url}");
+                assert!(
+                    ["vsl_", "vsi_"].iter().all(|kind| !url.contains(kind) || url.contains(&format!("#{kind}"))),
+                    "{url}"
+                );
                 assert!(mail.to_text().lines().any(|line| line == url), "{url}: {}", mail.to_text());
                 assert!(mail.to_html().contains(url), "{url}");
             }
@@ -328,7 +343,11 @@ mod tests {
             }
         }
         let harmless = to_unproven("ann-2_go");
-        assert!(harmless.iter().all(|mail| mail.to_text().contains("ann-2_go")), "{harmless:#?}");
+        let named = harmless.iter().filter(|mail| !mail.subject.starts_with("You are invited"));
+        assert!(
+            named.clone().count() == 6 && named.clone().all(|mail| mail.to_text().contains("ann-2_go")),
+            "{harmless:#?}"
+        );
         let own = to_proven("ann.smith");
         assert!(own.iter().all(|mail| mail.to_text().contains("ann.smith")), "{own:#?}");
     }
