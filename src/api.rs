@@ -14,6 +14,7 @@ mod access_tokens;
 mod account;
 mod docs_page;
 mod email;
+mod history;
 mod openapi;
 mod sessions;
 mod setup;
@@ -57,6 +58,7 @@ fn endpoints() -> impl Iterator<Item = Endpoint> {
         .chain(email::endpoints())
         .chain(sessions::endpoints())
         .chain(access_tokens::endpoints())
+        .chain(history::endpoints())
         .chain(setup::endpoints())
 }
 

@@ -69,6 +69,8 @@ views! {
         Sessions: "/account/sessions", "Sessions";
         /// Personal access tokens.
         Tokens: "/account/tokens", "Tokens";
+        /// What was done to the account.
+        History: "/account/history", "History";
         /// Data export and account deletion.
         Data: "/account/data", "Data";
     }

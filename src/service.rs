@@ -11,6 +11,7 @@ mod email;
 pub mod entropy;
 mod events;
 pub mod groups;
+mod history;
 pub mod imports;
 pub mod invitations;
 mod login;

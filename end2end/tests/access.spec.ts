@@ -5,7 +5,14 @@ import { expect, Server, somebody, status, test, type User, Vestibule } from "..
 
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const WIDTHS = [390, 820, 1440];
-const PARTS = ["/account", "/account/security", "/account/sessions", "/account/tokens", "/account/data"];
+const PARTS = [
+  "/account",
+  "/account/security",
+  "/account/sessions",
+  "/account/tokens",
+  "/account/history",
+  "/account/data",
+];
 
 type Check = (what: string) => Promise<void>;
 

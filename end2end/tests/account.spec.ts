@@ -54,6 +54,7 @@ test("each part of the account has a URL, reachable directly, by links and by th
   for (const [link, heading, address] of [
     ["Sessions", "Sessions", "/account/sessions"],
     ["Tokens", "Access tokens", "/account/tokens"],
+    ["History", "History", "/account/history"],
     ["Data", "Data", "/account/data"],
     ["Profile", "Profile", "/account"],
   ]) {
@@ -70,6 +71,24 @@ test("each part of the account has a URL, reachable directly, by links and by th
   await expect(app.switcher).toHaveValue("/account");
   await app.open("/account/tokens/");
   await expect(app.heading).toHaveText("Access tokens");
+});
+
+test("the history says what happened, and shows more on request", async ({ page, request, user }) => {
+  const app = new Vestibule(page);
+  const headers = { Authorization: `Bearer ${await token(request, user)}` };
+  await app.logIn(user);
+  await app.open("/account/history");
+  const lines = page.locator(".part .rows > li");
+  await expect(lines).toHaveText([/^You logged in\./, /^You logged in\./, /^The account was created\./]);
+  await expect(lines.first()).toContainText(/127\.0\.0\.x.*Chrome/);
+  await expect(page.getByText("This is everything.")).toBeVisible();
+  for (let export_ = 0; export_ < 30; export_++) await request.get("/api/accounts/export/", { headers });
+  await page.reload();
+  await expect(lines).toHaveCount(25);
+  await page.getByRole("button", { name: "Show more" }).press("Enter");
+  await expect(lines).toHaveCount(33);
+  await expect(lines.nth(25), "the first new line has the focus").toBeFocused();
+  await expect(page.getByText("This is everything.")).toBeVisible();
 });
 
 test("a row opens its form in place, closes any other form, and moves the focus", async (

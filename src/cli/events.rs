@@ -137,24 +137,39 @@ impl EventsCommand {
     }
 }
 
-async fn ask(target: &Target, query: EventQuery) -> Result<Vec<EventLine>, Reply> {
+/// Why no events came.
+struct Missed {
+    /// Whether they may come later, because the server or the database restarts.
+    temporary: bool,
+    failure: Failure,
+}
+
+impl From<Missed> for Failure {
+    fn from(missed: Missed) -> Self {
+        missed.failure
+    }
+}
+
+async fn ask(target: &Target, query: EventQuery) -> Result<Vec<EventLine>, Missed> {
     match target.ask(&Command::Events { query }).await {
         Ok(Reply::Events { events }) => Ok(events),
-        Ok(other) => Err(other),
-        Err(_) => Err(Reply::Refused { error: AppError::Unavailable { retry_after: 1 } }),
+        Ok(other) => {
+            let temporary = matches!(other, Reply::Refused { error: AppError::Unavailable { .. } });
+            Err(Missed { temporary, failure: explain(other) })
+        }
+        Err(cause) => Err(Missed { temporary: true, failure: cause.into() }),
     }
 }
 
 async fn list(config: &Config, mut query: EventQuery, limit: u32, as_json: bool) -> Result<(), Failure> {
     let target = Target::open(config).await?;
-    let mut left = limit;
+    let (mut left, mut header) = (limit, (!as_json).then(header));
     let listed = async {
-        if !as_json {
-            print_text(&header())?;
-        }
         while left > 0 {
             query.limit = left.min(PAGE);
-            let events = ask(&target, query.clone()).await.map_err(explain)?;
+            let events = ask(&target, query.clone()).await?;
+            // Only now, because the first reply may be an error.
+            print_text(&header.take().unwrap_or_default())?;
             print(&events, as_json)?;
             let Some(last) = events.last().filter(|_| events.len() == query.limit as usize) else { break };
             query.before.clone_from(&last.id);
@@ -182,7 +197,7 @@ async fn tail(
         query.after = after;
     } else {
         let last = EventQuery { limit: LAST, ..query.clone() };
-        let mut events = ask(&target, last).await.map_err(explain)?;
+        let mut events = ask(&target, last).await?;
         events.reverse();
         print(&events, as_json)?;
         query.after = events.pop().map_or_else(|| "0".to_owned(), |event| event.id);
@@ -199,11 +214,10 @@ async fn tail(
                     continue;
                 }
             }
-            // The server or the database restarts.
-            Err(Reply::Refused { error: AppError::Unavailable { .. } }) if follow => {}
-            Err(other) => {
+            Err(missed) if follow && missed.temporary => {}
+            Err(missed) => {
                 target.close().await;
-                return Err(explain(other));
+                return Err(missed.into());
             }
         }
         if !follow {

@@ -145,6 +145,30 @@ pub struct ExportedSession {
     pub proven_at: String,
 }
 
+/// An event in the account's history, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryLine {
+    /// A UUID, version 7.
+    pub id: String,
+    /// When it happened, RFC 3339 in UTC.
+    pub at: String,
+    /// What happened.
+    pub text: String,
+    /// The network of the client, such as `192.0.2.x`; empty if there is none.
+    pub network: String,
+    /// A description of the client, such as "Firefox on Windows"; empty if unknown.
+    pub client: String,
+}
+
+/// A page of the account's history, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryPage {
+    /// The events.
+    pub lines: Vec<HistoryLine>,
+    /// The identifier before which the next page begins; `None` on the last page.
+    pub next: Option<String>,
+}
+
 /// The result of a successful login. The server returns the token only here.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct LoginResult {

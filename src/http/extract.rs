@@ -11,6 +11,8 @@ use axum::{
     http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
 use serde_json::{Map, Value};
+use url::form_urlencoded;
+use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -168,6 +170,49 @@ impl Argument for Id {
     }
 }
 
+/// Which page of a list a request asks for, by its query.
+#[derive(Debug)]
+pub struct Page {
+    /// The identifier before which the page begins. Empty for the first page.
+    pub before: String,
+    /// The maximum number of entries.
+    pub limit: u32,
+}
+
+impl Page {
+    /// The default limit.
+    const LIMIT: u32 = 50;
+    /// The highest limit.
+    const MAX_LIMIT: u32 = 200;
+
+    /// Unknown parameters are ignored. If one occurs twice, the last value is used.
+    fn parse(query: &str) -> Option<Self> {
+        let mut page = Self { before: String::new(), limit: Self::LIMIT };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "before" => page.before = Uuid::parse_str(&value).ok()?.to_string(),
+                "limit" => page.limit = value.parse().ok().filter(|limit| (1..=Self::MAX_LIMIT).contains(limit))?,
+                _ => {}
+            }
+        }
+        Some(page)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Page {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()).ok_or(AppError::BadRequest)?)
+    }
+}
+
+impl Argument for Page {
+    fn errors() -> Vec<AppError> {
+        vec![AppError::BadRequest]
+    }
+}
+
 /// The parsed body of a request: a JSON object. Unknown keys are ignored. If a key occurs twice, the last value is used.
 pub struct Body<T: Parse>(pub T::Parsed);
 
@@ -208,6 +253,17 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn a_page_has_an_identifier_and_a_limit_within_bounds() {
+        let page = |query: &str| Page::parse(query).map(|page| (page.before, page.limit));
+        assert_eq!(page(""), Some((String::new(), 50)));
+        let id = "01988888-0000-7000-8000-000000000000";
+        assert_eq!(page(&format!("limit=200&before={id}&other=1")), Some((id.to_owned(), 200)));
+        for bad in ["limit=0", "limit=201", "limit=-1", "limit=", "before=", "before=x"] {
+            assert_eq!(page(bad), None, "{bad}");
+        }
+    }
 
     fn read(values: &[&[u8]]) -> bool {
         let mut headers = HeaderMap::new();

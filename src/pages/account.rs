@@ -4,6 +4,7 @@ mod data;
 mod delete;
 mod email;
 mod frame;
+mod history;
 mod password;
 mod row;
 mod sessions;
@@ -11,12 +12,13 @@ mod token_form;
 mod tokens;
 mod username;
 
-use leptos::{either::EitherOf5, prelude::*};
+use leptos::{either::EitherOf6, prelude::*};
 
 use self::{
     data::Data,
     email::EmailRow,
     frame::{AccountHeader, Parts},
+    history::History,
     password::PasswordRow,
     row::{Fact, OpenRow},
     sessions::Sessions,
@@ -94,11 +96,12 @@ fn AccountSections() -> impl IntoView {
             <Parts part />
             <div class="part">
                 {move || match part.get() {
-                    Part::Profile => EitherOf5::A(view! { <Profile reauth /> }),
-                    Part::Security => EitherOf5::B(view! { <Security /> }),
-                    Part::Sessions => EitherOf5::C(view! { <Sessions reauth /> }),
-                    Part::Tokens => EitherOf5::D(view! { <AccessTokens reauth /> }),
-                    Part::Data => EitherOf5::E(view! { <Data reauth /> }),
+                    Part::Profile => EitherOf6::A(view! { <Profile reauth /> }),
+                    Part::Security => EitherOf6::B(view! { <Security /> }),
+                    Part::Sessions => EitherOf6::C(view! { <Sessions reauth /> }),
+                    Part::Tokens => EitherOf6::D(view! { <AccessTokens reauth /> }),
+                    Part::History => EitherOf6::E(view! { <History /> }),
+                    Part::Data => EitherOf6::F(view! { <Data reauth /> }),
                 }}
             </div>
         </div>

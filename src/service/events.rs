@@ -157,39 +157,6 @@ impl Service {
         }
         Ok(self.store.find_credential(&Identifier::parse(who)).await?.map(|known| known.user.id))
     }
-
-    /// The newest events of an account, as its owner sees them, before the event `before` if that is not empty.
-    pub async fn history(&self, user: &str, before: &str, limit: u32) -> Result<Vec<EventLine>, Error> {
-        let (person, before) = (user.to_owned(), before.to_owned());
-        let filter = EventFilter {
-            person,
-            actor: String::new(),
-            name: String::new(),
-            category: String::new(),
-            outcome: String::new(),
-            network: String::new(),
-            after: String::new(),
-            before,
-            oldest_first: false,
-            limit,
-        };
-        let found = self.store.find_events(&filter).await?;
-        Ok(found.into_iter().map(|record| EventLine::from(record).for_owner()).collect())
-    }
-
-    /// All events of an account, as its owner sees them, the newest first.
-    pub(super) async fn whole_history(&self, user: &str) -> Result<Vec<EventLine>, Error> {
-        let mut events = self.history(user, "", MAX_EVENTS).await?;
-        let mut page = events.len();
-        while page == MAX_EVENTS as usize
-            && let Some(last) = events.last()
-        {
-            let more = self.history(user, &last.id, MAX_EVENTS).await?;
-            page = more.len();
-            events.extend(more);
-        }
-        Ok(events)
-    }
 }
 
 impl From<EventRecord> for EventLine {

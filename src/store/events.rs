@@ -77,7 +77,7 @@ pub struct EventRecord {
 }
 
 /// The restrictions of a search. An empty text is none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EventFilter {
     /// The identifier of the account that was changed.
     pub person: String,

@@ -36,6 +36,7 @@ both! {
     events_are_found_by_each_filter,
     old_events_are_deleted_and_no_others_r115,
     an_owner_sees_no_operator_and_no_other_account_r115,
+    an_owner_reads_the_history_in_pages_r115,
     a_deleted_account_keeps_its_events_without_its_name_r110,
 }
 
@@ -322,19 +323,7 @@ async fn an_event_holds_no_name_address_or_secret_r112_r147(app: App) {
 }
 
 async fn all_records(app: &App) -> Vec<vestibule::store::EventRecord> {
-    let none = String::new;
-    let filter = EventFilter {
-        person: none(),
-        actor: none(),
-        name: none(),
-        category: none(),
-        outcome: none(),
-        network: none(),
-        after: none(),
-        before: none(),
-        oldest_first: true,
-        limit: 1000,
-    };
+    let filter = EventFilter { oldest_first: true, limit: 1000, ..EventFilter::default() };
     app.store.find_events(&filter).await.unwrap()
 }
 
@@ -469,6 +458,35 @@ async fn an_owner_sees_no_operator_and_no_other_account_r115(app: App) {
             assert!(event["details"].get("user").is_none(), "{event}");
         }
     }
+}
+
+async fn an_owner_reads_the_history_in_pages_r115(app: App) {
+    let (ann, bob) = (app.register("ann").await, app.register("bob").await);
+    let mut devices = Vec::new();
+    for _ in 0..4 {
+        app.clock.advance(Duration::from_secs(1));
+        devices.push(ann.log_in().await);
+    }
+    let script = devices[0].create_access_token("reader", "read").await;
+    let (mut ids, mut query) = (Vec::new(), "history/?limit=2".to_owned());
+    loop {
+        let page = script.get(&query).await.assert_status(200).json();
+        let events = page["events"].as_array().unwrap().clone();
+        assert!((1..=2).contains(&events.len()), "{page}");
+        ids.extend(events.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        query = format!("history/?limit=2&before={next}");
+    }
+    let whole = script.get("history/").await.assert_status(200).json();
+    let whole: Vec<_> = whole["events"].as_array().unwrap().iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(whole, ids);
+    assert_eq!(ids.len(), 6, "a registration, four logins and a token");
+    script.get("history/?limit=1000").await.assert_status(400).assert_code("bad_request");
+    // An event of another account is only a position.
+    let other = bob.log_in().await.get("history/").await.json()["events"][0]["id"].as_str().unwrap().to_owned();
+    let page = script.get(&format!("history/?before={other}")).await.assert_status(200).json();
+    assert!(page["events"].as_array().unwrap().iter().all(|event| ids.iter().any(|id| event["id"] == *id)));
+    app.get("history/").await.assert_status(401);
 }
 
 async fn a_deleted_account_keeps_its_events_without_its_name_r110(app: App) {

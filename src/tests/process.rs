@@ -1,5 +1,6 @@
 //! The real program, as a process.
 
+mod audit;
 mod command_line;
 mod connections;
 mod importing;

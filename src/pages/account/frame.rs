@@ -56,6 +56,7 @@ const fn icon(part: Part) -> &'static str {
         Part::Security => "M12 3l7.5 2.8v5.4c0 4.6-3 8.1-7.5 9.8-4.5-1.7-7.5-5.2-7.5-9.8V5.8zM9 12l2.2 2.2L15.2 10",
         Part::Sessions => "M3.5 5h17v11h-17zM8.5 20h7M12 16v4",
         Part::Tokens => "M8 19a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM11 12l8.5-8.5M16 7l3 3",
+        Part::History => "M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16zM12 8v4l3 2",
         Part::Data => "M12 4v11M7.5 10.5L12 15l4.5-4.5M4.5 19.5h15",
     }
 }

@@ -474,6 +474,7 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
                 let email = if by_old == 200 { account.email() } else { account.new_email() };
                 let confirmed = possible(*verified, false, true);
                 check_identity(server, &opened, (name, &email), &confirmed)?;
+                check_history(server, &opened, password == CHANGED, email == account.new_email())?;
                 if !emails.contains(&email) {
                     return Err(format!("its email is {email}"));
                 }
@@ -492,6 +493,32 @@ fn audit_account(server: SocketAddr, account: &Account) -> Result<(), String> {
         },
         other => Err(format!("{other} passwords are accepted")),
     }
+}
+
+/// Checks that the history of an account has the events of its changes, and no others.
+fn check_history(server: SocketAddr, login: &Whole, password_changed: bool, email_changed: bool) -> Result<(), String> {
+    let json = login.json();
+    let token = json["token"].as_str().unwrap_or_default();
+    let get = |path: &str| call(server, "GET", path, token, "").map(|answer| answer.json());
+    let found = get("history/?limit=200").and_then(|history| Ok((history, get("me/")?)));
+    let (history, who) = found.map_err(|failure| format!("{failure:?}"))?;
+    let events = history["events"].as_array().cloned().unwrap_or_default();
+    let count = |names: &[&str]| events.iter().filter(|event| names.iter().any(|name| event["name"] == **name)).count();
+    let registered = count(&["account.register"]);
+    if history["next"].is_null() && registered != 1 {
+        return Err(format!("it has {registered} events of its registration"));
+    }
+    let changes = [
+        (password_changed, &["password.change", "password.reset"][..]),
+        (email_changed, &["email.change"]),
+        (who["email_verified"] == true, &["email.verify", "password.reset", "email.change"]),
+    ];
+    for (changed, names) in changes {
+        if history["next"].is_null() && changed != (count(names) > 0) {
+            return Err(format!("changed: {changed}, but the history has {} of {names:?}", count(names)));
+        }
+    }
+    Ok(())
 }
 
 fn check_identity(
