@@ -1,5 +1,5 @@
 // The real program, started in an empty temporary folder.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,8 +14,6 @@ const READY = /Vestibule is ready: (http:\/\/127\.0\.0\.1:(\d+))/;
 const TIMEOUT_MS = 20_000;
 
 export class Server {
-  /** The path of the program. */
-  static program = PROGRAM;
   /** The address, such as http://127.0.0.1:40123. It stays the same through restarts. */
   url = "";
   /** The program's output so far. */
@@ -73,6 +71,17 @@ export class Server {
       child.on("error", (cause) => reject(new Error(`${PROGRAM} can't be run (${cause.message}). Build it: make build`)));
       child.on("exit", (code) => reject(new Error(`the server has ended with status ${code}:\n${printed}`)));
     });
+  }
+
+  /**
+   * Runs a command of the program in the server's folder. Returns what it prints.
+   * @param {string[]} words
+   * @param {string} input
+   */
+  run(words, input = "") {
+    const { PATH, HOME, TMPDIR } = process.env;
+    const env = /** @type {NodeJS.ProcessEnv} */ ({ PATH, HOME, TMPDIR });
+    return execFileSync(PROGRAM, words, { cwd: this.folder, env, input, encoding: "utf8" });
   }
 
   /** @returns {number | undefined} */

@@ -1,5 +1,4 @@
 // Registering by an invitation, on a server that requires one (R143, R144).
-import { execFileSync } from "node:child_process";
 import { expectAccessible } from "../support/accessible.js";
 import { expect, Server, somebody, status, test as base, Vestibule } from "../support/fixtures.js";
 
@@ -15,8 +14,7 @@ const test = base.extend<{ closed: Server }>({
 
 /** The link that the command line prints beside the running server. */
 function invite(server: Server, ...options: string[]): string {
-  const args = ["invitation", "add", ...options];
-  const printed = execFileSync(Server.program, args, { cwd: server.folder, encoding: "utf8" });
+  const printed = server.run(["invitation", "add", ...options]);
   const link = printed.match(/http\S+\/invite#vsi_\w+/)?.[0] ?? "";
   expect(link, printed).toContain(`${server.url}/invite#vsi_`);
   return link;
@@ -77,9 +75,8 @@ test("an invitation that was revoked meanwhile says so when the form is sent_r14
   await app.email.fill(guest.email);
   await app.username.fill(guest.username);
   await app.password.fill(guest.password);
-  const listed = execFileSync(Server.program, ["invitation", "list", "--json"], { cwd: closed.folder, encoding: "utf8" });
-  const [{ id }] = JSON.parse(listed) as [{ id: string }];
-  execFileSync(Server.program, ["invitation", "revoke", id], { cwd: closed.folder });
+  const [{ id }] = JSON.parse(closed.run(["invitation", "list", "--json"])) as [{ id: string }];
+  closed.run(["invitation", "revoke", id]);
   await app.registerButton.click();
   await expect(app.heading).toHaveText("This link no longer works");
   await expect(app.heading).toBeFocused();

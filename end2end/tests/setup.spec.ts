@@ -1,5 +1,4 @@
 // The first admin, who is made by a link, from an empty folder (R142).
-import { execFileSync } from "node:child_process";
 import { expectAccessible } from "../support/accessible.js";
 import { expect, register, Server, somebody, status, test as base, Vestibule } from "../support/fixtures.js";
 
@@ -15,7 +14,7 @@ const test = base.extend<{ fresh: Server }>({
 
 /** The link that the command line prints beside the running server. */
 function setupLink(server: Server): string {
-  const printed = execFileSync(Server.program, ["operator", "link"], { cwd: server.folder, encoding: "utf8" });
+  const printed = server.run(["operator", "link"]);
   const link = printed.match(/http\S+\/setup#vsl_\w+/)?.[0] ?? "";
   expect(link, printed).toContain(`${server.url}/setup#vsl_`);
   return link;

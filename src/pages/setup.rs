@@ -114,7 +114,7 @@ fn CreateAdmin(link: LinkToken) -> impl IntoView {
             <SubmitButton form label="Create admin" busy="Creating…" />
         </form>
         <p class="aside">
-            "Already have an account here? " <a href="/login">"Log in"</a> ", then open the link again."
+            "Already have an account here? " <a href="/login">"Log in"</a> " first, then open the link again."
         </p>
     }
 }

@@ -28,7 +28,7 @@ both! {
     only_the_newest_link_works_for_an_hour_r142,
     a_link_is_dead_once_there_is_an_admin_r142,
     a_wrong_or_weak_field_leaves_the_link_valid,
-    closed_registration_and_reserved_names_dont_stop_the_first_admin,
+    no_rule_for_registrations_stops_the_first_admin,
     invalid_setup_links_are_rate_limited_r142,
 }
 
@@ -177,7 +177,7 @@ async fn a_wrong_or_weak_field_leaves_the_link_valid(app: App) {
     app.set_up(&link, "ann").await.assert_status(200);
 }
 
-async fn closed_registration_and_reserved_names_dont_stop_the_first_admin(app: App) {
+async fn no_rule_for_registrations_stops_the_first_admin(app: App) {
     let app = app.restart_changed(|config| config.registration.mode = RegistrationMode::Closed).await;
     let link = app.setup_link().await;
     app.set_up(&link, "admin").await.assert_status(200);
