@@ -54,22 +54,19 @@ fn wrong_filters_of_events_are_explained() {
 fn tail_prints_each_event_once_while_the_server_restarts() {
     let folder = folder();
     run(folder.path(), &["user", "add", "ann@example.org", "ann"], &[], &format!("{PASSWORD}\n"));
-    let args = ["events", "tail", "--follow", "--json", "--after", "0"];
+    let server = start(folder.path(), &[]);
+    let args = ["events", "tail", "--follow", "--after", "0"];
     let tail = program(folder.path()).args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut tail = tail.unwrap();
-    let lines = BufReader::new(tail.stdout.take().unwrap()).lines().map(Result::unwrap);
-    // The command gives up the file, so a server can start. It retries while the command still looks at it.
-    let started = std::iter::repeat_with(|| run(folder.path(), &["user", "disable", "ann"], &[], ""));
-    assert!(started.take(100).any(|(code, ..)| code == 0));
-    let server = start(folder.path(), &[]);
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().starts_with("TIME"), "the command has found the server");
+    run(folder.path(), &["user", "disable", "ann"], &[], "");
     server.stop();
     let server = start(folder.path(), &[]);
-    let names: Vec<String> = lines
-        .map(|line| serde_json::from_str::<Value>(&line).unwrap()["name"].as_str().unwrap().to_owned())
-        .take(5)
-        .collect();
+    let names: Vec<String> =
+        lines.take(5).map(|line| line.split_whitespace().nth(1).unwrap_or_default().to_owned()).collect();
     tail.kill().unwrap();
     tail.wait().unwrap();
     server.stop();
-    assert_eq!(names, ["account.create", "account.disable", "server.start", "server.stop", "server.start"]);
+    assert_eq!(names, ["account.create", "server.start", "account.disable", "server.stop", "server.start"]);
 }
