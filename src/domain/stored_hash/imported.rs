@@ -112,7 +112,7 @@ fn pbkdf2(digest: Pbkdf2Digest, rest: &str) -> Option<ForeignHash> {
     Some(ForeignHash::Pbkdf2(Pbkdf2Hash { digest, iterations, salt, tag }))
 }
 
-/// `N$SALT$r$p$TAG`, like [`pbkdf2`].
+/// `N$SALT$r$p$TAG`, like [`pbkdf2()`].
 fn scrypt(rest: &str) -> Option<ForeignHash> {
     let parts: Vec<&str> = rest.split('$').collect();
     let &[n, salt, r, p, tag] = parts.as_slice() else { return None };
