@@ -162,8 +162,9 @@ impl Argon {
             let key = hash.blank().to_string();
             let known = self.foreign_costs().contains_key(&key);
             if !known {
-                self.foreign_costs().insert(key, 0);
+                let started = Instant::now();
                 self.matches(hash, b"\0")?;
+                self.foreign_costs().insert(key, nanos(started.elapsed()));
             }
         }
         Ok(())
@@ -173,7 +174,7 @@ impl Argon {
     /// never measured.
     pub fn longest(&self, hashes: &[ForeignHash]) -> Option<Duration> {
         let costs = self.foreign_costs();
-        let measured = hashes.iter().map(|hash| costs.get(&hash.blank().to_string()).filter(|cost| **cost > 0));
+        let measured = hashes.iter().map(|hash| costs.get(&hash.blank().to_string()));
         measured.collect::<Option<Vec<_>>>()?.into_iter().max().map(|nanos| Duration::from_nanos(*nanos))
     }
 
@@ -303,6 +304,16 @@ mod tests {
             !compared.usual
         };
         assert_eq!([short(Some(stored(&old))), short(Some(stored(&new))), short(None)], [true, false, false]);
+    }
+
+    #[test]
+    fn a_foreign_hash_has_no_known_cost_until_it_is_measured_r146() {
+        let (argon, text) = (argon(1), format!("$pbkdf2-sha256$i=1,l=32${}${}", "A".repeat(22), "A".repeat(43)));
+        let Some(StoredHash::Foreign(hash)) = StoredHash::parse(&text) else { panic!("a foreign hash") };
+        let hashes = [hash];
+        assert_eq!(argon.longest(&hashes), None);
+        argon.measure(&hashes).expect("measured");
+        assert!(argon.longest(&hashes).is_some_and(|cost| cost > Duration::ZERO));
     }
 
     #[test]
