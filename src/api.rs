@@ -12,6 +12,7 @@ macro_rules! endpoints {
 
 mod access_tokens;
 mod account;
+mod accounts;
 mod docs_page;
 mod email;
 mod history;
@@ -60,6 +61,7 @@ fn endpoints() -> impl Iterator<Item = Endpoint> {
         .chain(access_tokens::endpoints())
         .chain(history::endpoints())
         .chain(setup::endpoints())
+        .chain(accounts::endpoints())
 }
 
 struct Endpoint {

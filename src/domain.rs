@@ -9,6 +9,8 @@ pub mod account;
 #[cfg(feature = "ssr")]
 pub mod colour;
 #[cfg(feature = "ssr")]
+pub mod directory;
+#[cfg(feature = "ssr")]
 pub mod email;
 #[cfg(feature = "ssr")]
 pub mod email_domain;

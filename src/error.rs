@@ -47,6 +47,8 @@ pub enum AppError {
     ReadOnly,
     /// A personal access token was used for an operation that requires a session.
     SessionRequired,
+    /// The account has no role, or its role doesn't allow the operation.
+    Forbidden,
     /// The change would leave the server without an enabled admin.
     LastAdmin,
     /// Too many attempts.
@@ -97,7 +99,8 @@ impl AppError {
             | Self::RegistrationClosed
             | Self::InvitationRequired
             | Self::ReadOnly
-            | Self::SessionRequired => 403,
+            | Self::SessionRequired
+            | Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
@@ -132,6 +135,7 @@ impl AppError {
             Self::MailOff => "mail_off",
             Self::ReadOnly => "read_only",
             Self::SessionRequired => "session_required",
+            Self::Forbidden => "forbidden",
             Self::LastAdmin => "last_admin",
             Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
@@ -220,6 +224,7 @@ impl fmt::Display for AppError {
             Self::MailOff => "This server sends no email. Ask its operator for help.",
             Self::ReadOnly => "This token is read-only. Use a token that can read and change, or log in.",
             Self::SessionRequired => "A personal access token can't do this. Log in and use the session's token.",
+            Self::Forbidden => "Your role doesn't allow this.",
             Self::LastAdmin => "There must be at least one admin. Make another account an admin first.",
             Self::RateLimited { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));
@@ -227,7 +232,7 @@ impl fmt::Display for AppError {
             Self::Unavailable { retry_after } => {
                 return write!(f, "The server is busy right now. Try again in {}.", Wait(*retry_after));
             }
-            Self::BadRequest => "Send a JSON object with the fields that this endpoint expects.",
+            Self::BadRequest => "Send a JSON object with the fields, or the parameters, that this endpoint expects.",
             Self::CrossSite => {
                 "Requests from pages of another site are not allowed. Call this endpoint from your server."
             }

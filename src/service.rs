@@ -7,6 +7,7 @@ mod access_tokens;
 mod accounts;
 pub mod admin;
 pub mod clock;
+mod directory;
 mod email;
 pub mod entropy;
 mod events;
@@ -19,6 +20,7 @@ mod maintenance;
 mod operators;
 mod outbox;
 pub mod passwords;
+mod permit;
 mod rate_limits;
 mod reauth;
 mod recovery;
@@ -28,15 +30,21 @@ pub mod restore;
 mod sessions;
 mod setup;
 
-use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use self::{
     access_tokens::{NewToken, Principal, Writer},
     maintenance::Maintenance,
     outbox::{BoxFuture, LOGO_ID, MailMessage, MailPolicy, MailTemplates, MailTransport, MailWorker, Png, SendError},
     passwords::PasswordChanged,
+    permit::Operator,
     rate_limits::SETTLED_WITHIN,
     reauth::{Proven, Renewed},
     registration::{RegistrationMode, RegistrationPolicy},
@@ -125,6 +133,10 @@ pub struct Service {
     rate_limits: Arc<RateLimits>,
     outbox: Arc<Outbox>,
     import_facts: Arc<FactsCache>,
+    /// The number of accounts, as [`Maintenance`] has counted it; 0 before that.
+    accounts: Arc<AtomicI64>,
+    /// Slots for lists of accounts that may examine many of them.
+    searches: Arc<Semaphore>,
     /// Uses of sessions and access tokens, which [`Maintenance`] records.
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
 }
@@ -155,9 +167,30 @@ impl Service {
         let outbox = Outbox::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy), policy.mail);
         let (passwords, outbox) = (Arc::new(passwords), Arc::new(outbox));
         let (seen, receiver) = mpsc::channel(maintenance::SEEN_QUEUE);
-        let maintenance =
-            Maintenance::new(store.clone(), Arc::clone(&passwords), Arc::clone(&clock), Arc::clone(&policy), receiver);
-        let service = Self { store, clock, entropy, policy, passwords, rate_limits, outbox, import_facts, seen };
+        let accounts = Arc::<AtomicI64>::default();
+        let maintenance = Maintenance {
+            store: store.clone(),
+            passwords: Arc::clone(&passwords),
+            clock: Arc::clone(&clock),
+            policy: Arc::clone(&policy),
+            accounts: Arc::clone(&accounts),
+            seen: receiver,
+            batch: Vec::new(),
+        };
+        let searches = Arc::new(Semaphore::new(directory::CONCURRENT));
+        let service = Self {
+            store,
+            clock,
+            entropy,
+            policy,
+            passwords,
+            rate_limits,
+            outbox,
+            import_facts,
+            accounts,
+            searches,
+            seen,
+        };
         (service, maintenance)
     }
 

@@ -11,6 +11,7 @@ mod authority;
 pub mod backup;
 mod begin;
 mod connect;
+mod directory;
 pub mod django;
 pub mod draft;
 mod events;
@@ -51,6 +52,7 @@ pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
     accounts::{DeleteOutcome, RenameOutcome, UsernameChange},
     authority::{Authority, CheckedToken},
+    directory::{AccountFilter, AccountStep, key_before_first},
     events::{EventFilter, EventRecord, Failure, first_id_at},
     failed_logins::{InheritFailures, LoginBackoff, LoginCounter, Reservation},
     groups::{DeleteGroupOutcome, GroupRecord, RenameGroupOutcome},

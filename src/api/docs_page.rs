@@ -24,7 +24,7 @@ use utoipa::{
     openapi::{HttpMethod, path::Operation},
 };
 
-use self::fields::{Field, ResponseDoc, example, of_request, of_responses, of_schema};
+use self::fields::{Field, ResponseDoc, example, of_parameters, of_request, of_responses, of_schema};
 use super::{
     Endpoint, endpoints,
     openapi::{ABOUT, code_and_message, common_errors},
@@ -209,6 +209,8 @@ fn page(state: &AppState) -> impl IntoView + use<> {
 fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
     let EndpointDoc { path, method, operation, format, errors } = chapter;
     let id = operation.operation_id.clone().unwrap_or_default();
+    let parameters = of_parameters(operation);
+    let parameters = (!parameters.is_empty()).then(|| view! { <h4>"Parameters"</h4> {listed(parameters)} });
     let asked = operation.request_body.as_ref().map(|_| view! { <h4>"Send"</h4> {listed(of_request(operation))} });
     let given = of_responses(operation).into_iter().map(|ResponseDoc { status, about, fields }| {
         let fields = (!fields.is_empty()).then(|| listed(fields));
@@ -221,6 +223,7 @@ fn article(chapter: &EndpointDoc) -> impl IntoView + use<> {
             <h3 id=id.clone()>{operation.summary.clone()}</h3>
             <p class="address"><strong>{*method}</strong>" "<code>{path.clone()}</code></p>
             <p>{prose(operation.description.as_deref().unwrap_or_default())}</p>
+            {parameters}
             {asked}
             <pre tabindex="0">{chapter.command()}</pre>
             <h4>"Responses"</h4>

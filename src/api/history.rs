@@ -1,14 +1,16 @@
 //! The account's history.
 
 use axum::extract::State;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::Endpoint;
 use crate::{
     domain::event::EventLine,
+    error::AppError,
     http::{
-        extract::Page,
+        extract::Parameters,
         response::{ApiError, Json},
         state::AppState,
     },
@@ -17,6 +19,23 @@ use crate::{
 
 pub fn endpoints() -> Vec<Endpoint> {
     endpoints![history]
+}
+
+/// The default number of events.
+const LIMIT: u32 = 50;
+/// The highest number of events.
+const MAX_LIMIT: u32 = 200;
+
+/// Which events to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct HistoryQuery {
+    /// Only what is older than the event with this `id`.
+    #[param(value_type = String, format = Uuid, required = false)]
+    before: Option<Uuid>,
+    /// At most this many events, 50 by default.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 200)]
+    limit: Option<u32>,
 }
 
 /// A page of an account's history.
@@ -38,13 +57,19 @@ struct History {
     path = "/api/accounts/history/",
     tag = "Account",
     security(("bearer" = [])),
-    params(
-        ("before" = Option<String>, Query, format = Uuid, description = "Only what is older than the event with this `id`."),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many events; 50 by default.")
-    ),
+    params(HistoryQuery),
     responses((status = 200, description = "The history.", body = History))
 )]
-async fn history(State(state): State<AppState>, principal: Principal, page: Page) -> Result<Json<History>, ApiError> {
-    let (events, next) = state.service.history(&principal, &page.before, page.limit).await?;
+async fn history(
+    State(state): State<AppState>,
+    principal: Principal,
+    Parameters(HistoryQuery { before, limit }): Parameters<HistoryQuery>,
+) -> Result<Json<History>, ApiError> {
+    let limit = limit.unwrap_or(LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(AppError::BadRequest.into());
+    }
+    let before = before.map_or_else(String::new, |id| id.to_string());
+    let (events, next) = state.service.history(&principal, &before, limit).await?;
     Ok(Json(History { events, next }))
 }

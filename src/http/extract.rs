@@ -7,12 +7,11 @@ use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Request, State},
+    extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Query, Request, State},
     http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use url::form_urlencoded;
-use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -21,7 +20,7 @@ use crate::{
     },
     error::AppError,
     http::{response::ApiError, state::AppState},
-    service::{Caller, Principal, Proven, Writer},
+    service::{Caller, Operator, Principal, Proven, Writer},
     store,
 };
 
@@ -137,6 +136,21 @@ impl Argument for Proven {
     }
 }
 
+/// The session of an account with a role.
+impl FromRequestParts<AppState> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        Ok(state.service.authenticate_operator(&bearer(&parts.headers)?).await?)
+    }
+}
+
+impl Argument for Operator {
+    fn errors() -> Vec<AppError> {
+        [Session::errors(), vec![AppError::Forbidden]].concat()
+    }
+}
+
 /// The client's address has a rate limit in each operation that asks for it.
 impl Argument for Caller {
     fn errors() -> Vec<AppError> {
@@ -170,44 +184,20 @@ impl Argument for Id {
     }
 }
 
-/// Which page of a list a request asks for, by its query.
+/// The parameters in the URL of a request.
 #[derive(Debug)]
-pub struct Page {
-    /// The identifier before which the page begins. Empty for the first page.
-    pub before: String,
-    /// The maximum number of entries.
-    pub limit: u32,
-}
+pub struct Parameters<T>(pub T);
 
-impl Page {
-    /// The default limit.
-    const LIMIT: u32 = 50;
-    /// The highest limit.
-    const MAX_LIMIT: u32 = 200;
-
-    /// Unknown parameters are ignored. If one occurs twice, the last value is used.
-    fn parse(query: &str) -> Option<Self> {
-        let mut page = Self { before: String::new(), limit: Self::LIMIT };
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "before" => page.before = Uuid::parse_str(&value).ok()?.to_string(),
-                "limit" => page.limit = value.parse().ok().filter(|limit| (1..=Self::MAX_LIMIT).contains(limit))?,
-                _ => {}
-            }
-        }
-        Some(page)
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Page {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        Ok(Self::parse(parts.uri.query().unwrap_or_default()).ok_or(AppError::BadRequest)?)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = <Query<T> as FromRequestParts<S>>::from_request_parts(parts, state).await;
+        query.map(|Query(query)| Self(query)).map_err(|_| AppError::BadRequest.into())
     }
 }
 
-impl Argument for Page {
+impl<T> Argument for Parameters<T> {
     fn errors() -> Vec<AppError> {
         vec![AppError::BadRequest]
     }
@@ -253,17 +243,6 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
-
-    #[test]
-    fn a_page_has_an_identifier_and_a_limit_within_bounds() {
-        let page = |query: &str| Page::parse(query).map(|page| (page.before, page.limit));
-        assert_eq!(page(""), Some((String::new(), 50)));
-        let id = "01988888-0000-7000-8000-000000000000";
-        assert_eq!(page(&format!("limit=200&before={id}&other=1")), Some((id.to_owned(), 200)));
-        for bad in ["limit=0", "limit=201", "limit=-1", "limit=", "before=", "before=x"] {
-            assert_eq!(page(bad), None, "{bad}");
-        }
-    }
 
     fn read(values: &[&[u8]]) -> bool {
         let mut headers = HeaderMap::new();

@@ -431,7 +431,7 @@ impl Service {
     ///
     /// A text that parses as an identifier is never treated as a username. Otherwise a stranger could register the
     /// identifier of another account, without its hyphens, as a username.
-    async fn find_for_operator(&self, who: &str) -> Result<Option<User>, Error> {
+    pub(super) async fn find_for_operator(&self, who: &str) -> Result<Option<User>, Error> {
         if let Ok(id) = Uuid::parse_str(who.trim()) {
             return Ok(self.store.find_user(&id.to_string()).await?);
         }

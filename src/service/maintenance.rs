@@ -1,6 +1,14 @@
 //! Background work: records when sessions and tokens were used, and deletes expired rows.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use strum::VariantArray as _;
 use tokio::sync::mpsc;
@@ -33,26 +41,18 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 /// The background work. It starts with [`Maintenance::run`].
 #[derive(Debug)]
 pub struct Maintenance {
-    store: Store,
-    passwords: Arc<Passwords>,
-    clock: Arc<dyn Clock>,
-    policy: Arc<Policy>,
-    seen: mpsc::Receiver<(TokenHash, Timestamp)>,
+    pub(super) store: Store,
+    pub(super) passwords: Arc<Passwords>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) policy: Arc<Policy>,
+    /// The number of accounts.
+    pub(super) accounts: Arc<AtomicI64>,
+    pub(super) seen: mpsc::Receiver<(TokenHash, Timestamp)>,
     /// Uses that are about to be recorded.
-    batch: Vec<(TokenHash, Timestamp)>,
+    pub(super) batch: Vec<(TokenHash, Timestamp)>,
 }
 
 impl Maintenance {
-    pub(super) fn new(
-        store: Store,
-        passwords: Arc<Passwords>,
-        clock: Arc<dyn Clock>,
-        policy: Arc<Policy>,
-        seen: mpsc::Receiver<(TokenHash, Timestamp)>,
-    ) -> Self {
-        Self { store, passwords, clock, policy, seen, batch: Vec::new() }
-    }
-
     /// Runs until `stop` completes, then records the remaining uses.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
@@ -93,7 +93,7 @@ impl Maintenance {
         self.batch.clear();
     }
 
-    /// Deletes expired rows, and their remains in the database's files. Failures are logged.
+    /// Deletes expired rows, and their remains in the database's files. Counts the accounts. Failures are logged.
     pub async fn sweep(&mut self) {
         self.passwords.release_memory();
         match self.sweep_all().await {
@@ -121,6 +121,10 @@ impl Maintenance {
             Err(cause) => tracing::warn!(%cause, "could not look for imported password hashes"),
         }
         self.rewrite().await;
+        match self.store.count_accounts().await {
+            Ok(count) => self.accounts.store(count, Ordering::Relaxed),
+            Err(cause) => tracing::warn!(%cause, "the accounts could not be counted"),
+        }
     }
 
     /// Rewrites a small database file after accounts were deleted. A larger one is rewritten at the next start.

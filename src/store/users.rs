@@ -173,7 +173,7 @@ impl From<CredentialRow> for Credential {
 
 /// Selects rows of `users` with the columns of [`User`], then those given first, by the clauses given second.
 macro_rules! select_users {
-    ($columns:literal, $clauses:literal) => {
+    ($columns:expr, $clauses:expr) => {
         concat!(
             "SELECT users.id, users.email, users.username, users.created_at, users.disabled_at, \
              users.email_verified_at, users.role, \

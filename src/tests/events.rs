@@ -484,6 +484,9 @@ async fn an_owner_reads_the_history_in_pages_r115(app: App) {
     script.get("history/?limit=1000").await.assert_status(400).assert_code("bad_request");
     // An event of another account is only a position.
     let other = bob.log_in().await.get("history/").await.json()["events"][0]["id"].as_str().unwrap().to_owned();
+    for query in ["limit=0", "limit=201", "limit=-1", "limit=", "before=", "before=x"] {
+        script.get(&format!("history/?{query}")).await.assert_status(400).assert_code("bad_request");
+    }
     let page = script.get(&format!("history/?before={other}")).await.assert_status(200).json();
     assert!(page["events"].as_array().unwrap().iter().all(|event| ids.iter().any(|id| event["id"] == *id)));
     app.get("history/").await.assert_status(401);

@@ -9,6 +9,7 @@ mod accounts;
 mod attack;
 mod chaos;
 mod corpus;
+mod directory;
 mod document;
 mod endings;
 mod erasure;

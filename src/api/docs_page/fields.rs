@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use utoipa::openapi::{
     Content, RefOr, Schema,
-    path::Operation,
+    path::{Operation, ParameterIn},
     schema::{ArrayItems, Object, SchemaType, Type},
 };
 
@@ -28,6 +28,22 @@ pub struct ResponseDoc {
 /// The fields of a request's body; none for a request without one.
 pub fn of_request(operation: &Operation) -> Vec<Field> {
     request(operation).map(of_schema).unwrap_or_default()
+}
+
+/// The parameters in the URL of a request, besides those in its path.
+pub fn of_parameters(operation: &Operation) -> Vec<Field> {
+    let parameters = operation.parameters.iter().flatten();
+    let in_query = parameters.filter_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter),
+        _ => None,
+    });
+    let each = in_query.map(|parameter| Field {
+        name: parameter.name.clone(),
+        kind: [parameter.schema.as_ref().map(kind).unwrap_or_default().as_str(), ", optional"].concat(),
+        about: parameter.description.clone().unwrap_or_default(),
+        within: Vec::new(),
+    });
+    each.collect()
 }
 
 /// The fields of an object.
