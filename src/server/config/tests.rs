@@ -139,7 +139,11 @@ fn a_configuration_error_names_the_key_and_valid_values_r105() {
         ("[server]\n[log]\n[server]\n", &[], "line 3: the section [server] appears twice; merge its keys"),
         ("[log]\nlevel = \"info\"\nlevel = \"secret\"", &[], "line 3: the key level appears twice in its section"),
         ("[registration]\nmode = \"close\"", &[], "registration.mode: write \"open\", \"invite\" or \"closed\"."),
-        ("[registration]\nmode = \"x\"\n[mail]\ntls = \"y\"", &[], "mail.tls: write \"required\" or"),
+        (
+            "[registration]\nmode = \"x\"\n[mail]\ntls = \"y\"",
+            &[],
+            "mail.tls: write \"required\", \"opportunistic\" or",
+        ),
         ("[brand]\naccent = \"blue\"\n[log]\nformat = \"xml\"", &[], "brand.accent: write a colour"),
         (
             "port = 8001",

@@ -345,7 +345,7 @@ mod tests {
         let harmless = to_unproven("ann-2_go");
         let named = harmless.iter().filter(|mail| !mail.subject.starts_with("You are invited"));
         assert!(
-            named.clone().count() == 6 && named.clone().all(|mail| mail.to_text().contains("ann-2_go")),
+            named.clone().count() == 7 && named.clone().all(|mail| mail.to_text().contains("ann-2_go")),
             "{harmless:#?}"
         );
         let own = to_proven("ann.smith");
