@@ -63,7 +63,8 @@ pub fn forget_link() {
 }
 
 fn is_link(text: &str) -> bool {
-    text.starts_with("vsl_")
+    // The prefixes of links in mails and of invitations.
+    text.starts_with("vsl_") || text.starts_with("vsi_")
 }
 
 /// The text of an input, or the value of a select.

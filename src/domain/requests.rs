@@ -86,11 +86,13 @@ enum Value<T> {
     Other(IgnoredAny),
 }
 
-/// Reads a number of days. A value of another type is read as 0, which is no valid number of days either.
-fn days<'de, D: Deserializer<'de>>(field: D) -> Result<Lenient<i64>, D::Error> {
+/// Reads an optional field. A value of another type is read as the default, which must be invalid.
+fn other_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    field: D,
+) -> Result<Lenient<T>, D::Error> {
     Ok(Lenient(Option::deserialize(field)?.map(|value| match value {
-        Value::Expected(days) => days,
-        Value::Other(_) => 0,
+        Value::Expected(value) => value,
+        Value::Other(_) => T::default(),
     })))
 }
 
@@ -118,6 +120,7 @@ pub struct Register {
         feature = "ssr",
         schema(value_type = Option<String>, nullable = true, pattern = "^vsi_[0-9A-Za-z]{49}$")
     )]
+    #[serde(default, deserialize_with = "other_as_default")]
     pub invitation: Text,
 }
 
@@ -301,7 +304,7 @@ pub struct NewAccessToken {
     #[cfg_attr(feature = "ssr", schema(value_type = super::token_scope::TokenScope, example = "read"))]
     pub scope: Text,
     /// Days until the token expires, 1 to 366.
-    #[serde(default, deserialize_with = "days")]
+    #[serde(default, deserialize_with = "other_as_default")]
     #[cfg_attr(feature = "ssr", schema(value_type = u64, required, minimum = 1, maximum = 366, example = 90))]
     pub days: Lenient<i64>,
 }

@@ -172,6 +172,9 @@ async fn a_revoked_used_or_expired_invitation_admits_nobody_r143(app: App) {
     assert_eq!(app.invitation(InvitationAction::Revoke { id: revoked.clone() }).await, Reply::InvitationRevoked);
     assert_eq!(app.invitation(InvitationAction::Revoke { id: revoked }).await, Reply::NoSuchInvitation);
     app.register_with("api_register/", "ann", &*used).await.assert_status(200);
+    for other in [json!({}), json!(1), json!([])] {
+        app.register_with("/fn/register", "eve", other).await.assert_status(410).assert_code("invitation_invalid");
+    }
     let refuse = async |token: &str| {
         app.register_with("/fn/register", "eve", token).await.assert_status(410).assert_code("invitation_invalid");
         let checked = app.post("/fn/check_link", &json!({ "token": token })).with_fresh_address().await;
