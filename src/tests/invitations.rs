@@ -13,10 +13,11 @@ use vestibule::{
         RegistrationMode,
         admin::{Command, GroupAction, InvitationAction, Reply},
         invitations::{InvitationLine, InvitationRequest, InvitationState},
+        restore::RestoreOptions,
     },
 };
 
-use crate::util::{App, PASSWORD, Request, actors::Client, macros::both, mail_capture::token_of};
+use crate::util::{App, PASSWORD, Request, actors::Client, macros::both, mail_capture::token_of, operator};
 
 both! {
     an_invitation_opens_registration_in_every_mode_r143_r144,
@@ -27,6 +28,7 @@ both! {
     a_failed_registration_takes_no_use_r143,
     uses_of_an_invitation_reveal_no_account_r2_r143,
     an_invited_account_joins_the_groups_r143,
+    a_restore_revokes_every_invitation_r107_r143,
     an_invitation_obeys_the_domain_rules_r10,
     invalid_invitations_are_rate_limited_r143,
     an_invitation_that_can_not_work_is_not_created,
@@ -231,6 +233,15 @@ async fn an_invited_account_joins_the_groups_r143(app: App) {
     app.administer(Command::Group { action: delete }).await;
     app.register_with("/fn/register", "bob", token).await.assert_status(200);
     assert_eq!(app.user("bob").log_in().await.me().await["groups"], json!(["Editors"]));
+}
+
+/// Some may have been used or revoked since the backup.
+async fn a_restore_revokes_every_invitation_r107_r143(app: App) {
+    let app = app.restart_changed(only_invited).await;
+    let (_, token) = app.invite(request(None, 2)).await;
+    app.service.revoke_after_restore(operator(), RestoreOptions::default()).await.unwrap();
+    app.register_with("/fn/register", "eve", token).await.assert_status(410).assert_code("invitation_invalid");
+    assert_eq!(app.invitations().await, []);
 }
 
 async fn an_invitation_obeys_the_domain_rules_r10(app: App) {
