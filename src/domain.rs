@@ -7,6 +7,8 @@
 
 pub mod account;
 #[cfg(feature = "ssr")]
+pub mod act;
+#[cfg(feature = "ssr")]
 pub mod colour;
 #[cfg(feature = "ssr")]
 pub mod directory;

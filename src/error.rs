@@ -49,6 +49,10 @@ pub enum AppError {
     SessionRequired,
     /// The account has no role, or its role doesn't allow the operation.
     Forbidden,
+    /// The account to change has a role, and only an admin may change it.
+    Outranked,
+    /// An operator may not change the own account as an operator.
+    OwnAccount,
     /// The change would leave the server without an enabled admin.
     LastAdmin,
     /// Too many attempts.
@@ -100,11 +104,12 @@ impl AppError {
             | Self::InvitationRequired
             | Self::ReadOnly
             | Self::SessionRequired
-            | Self::Forbidden => 403,
+            | Self::Forbidden
+            | Self::Outranked => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::Taken | Self::LastAdmin => 409,
+            Self::Taken | Self::LastAdmin | Self::OwnAccount => 409,
             Self::LinkInvalid | Self::SetupLinkInvalid | Self::InvitationInvalid => 410,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
@@ -136,6 +141,8 @@ impl AppError {
             Self::ReadOnly => "read_only",
             Self::SessionRequired => "session_required",
             Self::Forbidden => "forbidden",
+            Self::Outranked => "outranked",
+            Self::OwnAccount => "own_account",
             Self::LastAdmin => "last_admin",
             Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
@@ -225,6 +232,8 @@ impl fmt::Display for AppError {
             Self::ReadOnly => "This token is read-only. Use a token that can read and change, or log in.",
             Self::SessionRequired => "A personal access token can't do this. Log in and use the session's token.",
             Self::Forbidden => "Your role doesn't allow this.",
+            Self::Outranked => "Only an admin can change an operator's account.",
+            Self::OwnAccount => "This is your own account. Change it in your account view.",
             Self::LastAdmin => "There must be at least one admin. Make another account an admin first.",
             Self::RateLimited { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));

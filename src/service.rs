@@ -5,6 +5,7 @@
 
 mod access_tokens;
 mod accounts;
+mod acts;
 pub mod admin;
 pub mod clock;
 mod directory;
@@ -17,7 +18,6 @@ pub mod imports;
 pub mod invitations;
 mod login;
 mod maintenance;
-mod operators;
 mod outbox;
 pub mod passwords;
 mod permit;
@@ -44,7 +44,7 @@ pub use self::{
     maintenance::Maintenance,
     outbox::{BoxFuture, LOGO_ID, MailMessage, MailPolicy, MailTemplates, MailTransport, MailWorker, Png, SendError},
     passwords::PasswordChanged,
-    permit::Operator,
+    permit::{Operator, ProvenOperator},
     rate_limits::SETTLED_WITHIN,
     reauth::{Proven, Renewed},
     registration::{RegistrationMode, RegistrationPolicy},
@@ -255,7 +255,7 @@ impl Error {
 impl From<Error> for AppError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Refused(error) => error,
+            Error::Refused(error) | Error::Store(store::Error::Denied(error)) => error,
             Error::Store(store::Error::Unavailable(cause)) => {
                 tracing::warn!(%cause, "the database is not available");
                 Self::Unavailable { retry_after: 2 }

@@ -75,7 +75,7 @@ pub use self::{
     users::{Credential, CredentialRow, ListedUser, NewUser, RegisterOutcome, User, UserRow, Welcome},
 };
 use self::{begin::in_time, connect::SqliteLock, session_cache::SessionCache, writer::Writer};
-use crate::domain::time::Timestamp;
+use crate::{domain::time::Timestamp, error::AppError};
 
 /// The time limit of a statement or a transaction, including its wait for a connection or a lock. After it the caller
 /// gets [`Error::Unavailable`]. It is shorter than the three seconds within which a visitor must get a response.
@@ -199,6 +199,9 @@ pub enum Error {
     /// The database server can't be reached at startup. It may be starting too.
     #[error("{0}")]
     Away(String),
+    /// The operator may not do this. Nothing was changed.
+    #[error("{0}")]
+    Denied(AppError),
     /// A statement failed because of a bug in this program.
     #[error("a statement failed: {0}")]
     Fault(#[source] sqlx::Error),

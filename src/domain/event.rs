@@ -47,6 +47,9 @@ pub enum EventName {
     /// A link that resets the password was sent.
     #[strum(serialize = "password.reset_request")]
     PasswordResetRequest,
+    /// An operator had a link to a new password sent.
+    #[strum(serialize = "password.link")]
+    PasswordLink,
     /// The password was reset by a link.
     #[strum(serialize = "password.reset")]
     PasswordReset,
@@ -77,6 +80,9 @@ pub enum EventName {
     /// A link was created by which the first admin is made.
     #[strum(serialize = "operator.link")]
     OperatorLink,
+    /// An operator tried something that the role doesn't allow.
+    #[strum(serialize = "operator.deny")]
+    OperatorDeny,
     #[strum(serialize = "group.create")]
     GroupCreate,
     #[strum(serialize = "group.rename")]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 #[cfg(feature = "ssr")]
 pub use self::parse::{BecomeAdminByLink, NewPassword, Parse, PasswordChange, Registration, SetUpByLink, TokenRequest};
+use super::role::Role;
 
 /// A field that may be missing or of another type. Both are reported when the request is parsed, with the problems of
 /// the other fields.
@@ -188,6 +189,34 @@ pub struct ChangeUsername {
     /// The new username.
     #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 3, example = "annie"))]
     pub username: Text,
+}
+
+/// A new username for an account, by an operator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct RenameAccount {
+    /// The new username. Reserved names are allowed.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 3, example = "annie"))]
+    pub username: Text,
+}
+
+/// A group that an account joins or leaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ChangeGroup {
+    /// The group's name.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 1, example = "editors"))]
+    pub name: Text,
+}
+
+/// A new role of an account.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct ChangeRole {
+    /// The role, or null to take it away.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[cfg_attr(feature = "ssr", schema(required))]
+    pub role: Option<Role>,
 }
 
 /// A deletion. The username guards against a deletion by accident.

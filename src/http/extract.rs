@@ -20,7 +20,7 @@ use crate::{
     },
     error::AppError,
     http::{response::ApiError, state::AppState},
-    service::{Caller, Operator, Principal, Proven, Writer},
+    service::{Caller, Operator, Principal, Proven, ProvenOperator, Writer},
     store,
 };
 
@@ -148,6 +148,23 @@ impl FromRequestParts<AppState> for Operator {
 impl Argument for Operator {
     fn errors() -> Vec<AppError> {
         [Session::errors(), vec![AppError::Forbidden]].concat()
+    }
+}
+
+/// The session of an account with a role in which the password was entered recently. The role decides which accounts it
+/// may change.
+impl FromRequestParts<AppState> for ProvenOperator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        Ok(state.service.require_operator(&bearer(&parts.headers)?).await?)
+    }
+}
+
+impl Argument for ProvenOperator {
+    fn errors() -> Vec<AppError> {
+        let own = vec![AppError::ReauthRequired, AppError::Outranked, AppError::OwnAccount];
+        [Operator::errors(), own].concat()
     }
 }
 

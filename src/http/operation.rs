@@ -74,3 +74,4 @@ operation!(A);
 operation!(A B);
 operation!(A B C);
 operation!(A B C D);
+operation!(A B C D E);

@@ -89,8 +89,7 @@ impl Service {
     /// more.
     pub async fn delete_account(&self, caller: &Caller, proven: &Proven, typed: &str) -> Result<(), Error> {
         let user = &proven.session().user;
-        let own = Username::parse(&user.username);
-        if !Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key())) {
+        if !is_username(user, typed) {
             return Err(Error::invalid(Field::Username, Problem::UsernameMismatch));
         }
         let inherit = self.rate_limits.release_username(user);
@@ -103,6 +102,12 @@ impl Service {
         tracing::info!(user = %user.id, "account deleted");
         Ok(())
     }
+}
+
+/// Whether a typed text is an account's username.
+pub(super) fn is_username(user: &User, typed: &str) -> bool {
+    let own = Username::parse(&user.username);
+    Username::parse(typed).is_ok_and(|typed| own.is_ok_and(|own| own.key() == typed.key()))
 }
 
 impl From<MailRecord> for ExportedMail {

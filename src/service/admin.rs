@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Service,
-    groups::GroupLine,
+    groups::{self, GroupLine},
     imports::{ImportOptions, ImportedRow},
     invitations::{Created, InvitationLine, InvitationRequest},
 };
@@ -24,8 +24,8 @@ use crate::{
         token::Token,
         username::Username,
     },
-    error::{AppError, Field, Problem},
-    store::{ActiveSessions, Authority, DeleteGroupOutcome, DeleteOutcome, ListedUser, RenameOutcome, User},
+    error::{AppError, Field},
+    store::{ActiveSessions, Authority, DeleteGroupOutcome, ListedUser, User},
 };
 
 /// Accounts per [`Command::List`].
@@ -301,7 +301,7 @@ impl Service {
                 let new = Registration::by_operator(email, username, password);
                 let user = self.add_account(by.clone(), new).await?;
                 if role.is_some() {
-                    self.set_role(by, &user, *role, false).await?;
+                    self.set_role(Authority::Operator { user: user.id.clone() }, by, *role, false).await?;
                 }
                 return Ok(Reply::Added { account: User { role: *role, ..user }.into() });
             }
@@ -343,7 +343,7 @@ impl Service {
         }
         if let Command::SetRole { role, force, .. } = command {
             let username = user.username.clone();
-            return Ok(match self.set_role(by, &user, role, force).await? {
+            return Ok(match self.set_role(Authority::Operator { user: user.id }, by, role, force).await? {
                 Some(sessions) => Reply::Done { username, sessions },
                 None => Reply::RoleUnchanged { username },
             });
@@ -378,8 +378,8 @@ impl Service {
             GroupAction::Leave { name, who } => (false, name, who),
         };
         let Some(user) = self.find_for_operator(who).await? else { return Ok(Reply::NoSuchUser) };
-        let group =
-            if joins { self.join_group(by, name, &user).await? } else { self.leave_group(by, name, &user).await? };
+        let name = groups::parse(name)?;
+        let group = self.change_group(Authority::Operator { user: user.id }, by, &name, joins).await?;
         Ok(group.map_or(Reply::NoSuchGroup, |group| Reply::Member { username: user.username, group }))
     }
 
@@ -402,28 +402,22 @@ impl Service {
 
     /// Runs a command that changes one account. Returns how many sessions it ended.
     async fn change_by_operator(&self, by: Initiator, command: &Command, user: &User) -> Result<u64, Error> {
+        let operator = Authority::Operator { user: user.id.clone() };
         match command {
-            Command::Disable { force, .. } => {
-                let disabled = self.store.disable_user(&user.id, *force, self.stamp(by)).await?;
-                Ok(disabled.ok_or(AppError::LastAdmin)?)
-            }
-            Command::Enable { .. } => {
-                self.store.enable_user(&user.id, &self.stamp(by)).await?;
-                self.clear_failures(user).await.map(|()| 0)
-            }
+            Command::Disable { force, .. } => self.disable(operator, by, *force).await,
+            Command::Enable { .. } => self.enable(operator, by, user).await.map(|()| 0),
             Command::SetPassword { password, .. } => self.set_password(by, user, password).await,
-            Command::Rename { username, .. } => self.rename_by_operator(by, user, username).await.map(|()| 0),
+            Command::Rename { username, .. } => {
+                let username = Username::parse(username).map_err(|problem| Error::invalid(Field::Username, problem))?;
+                self.rename(operator, by, user, username).await.map(|()| 0)
+            }
             Command::Confirm { .. } => Ok(self.store.confirm_email(&user.id, self.stamp(by)).await.map(|()| 0)?),
             Command::Delete { force, .. } => {
                 let sessions = self.details(user.clone()).await?.sessions;
-                let operator = Authority::Operator { user: user.id.clone() };
-                let left = self.rate_limits.release_username(user);
-                if self.store.delete_user(operator, *force, left, self.stamp(by)).await? == DeleteOutcome::LastAdmin {
-                    return Err(AppError::LastAdmin.into());
-                }
+                self.delete(operator, by, user, *force).await?;
                 Ok(u64::try_from(sessions).unwrap_or(u64::MAX))
             }
-            _ => Ok(self.store.end_sessions_of(&user.id, self.stamp(by)).await?),
+            _ => Ok(self.store.end_sessions_of(operator, self.stamp(by)).await?),
         }
     }
 
@@ -453,17 +447,6 @@ impl Service {
         Ok(UserDetails { line, disabled_at, email_verified_at, sessions, access_tokens })
     }
 
-    /// Changes an account's username. The operator may choose a reserved one.
-    async fn rename_by_operator(&self, by: Initiator, user: &User, username: &str) -> Result<(), Error> {
-        let username = Username::parse(username).map_err(|problem| Error::invalid(Field::Username, problem))?;
-        let change = self.rate_limits.username_change(user, username);
-        let operator = Authority::Operator { user: user.id.clone() };
-        match self.store.rename_user(operator, change, self.stamp(by)).await? {
-            RenameOutcome::Taken => Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
-            RenameOutcome::Done | RenameOutcome::SessionEnded => Ok(()),
-        }
-    }
-
     /// Sets a password and ends all sessions in one transaction.
     async fn set_password(&self, by: Initiator, user: &User, password: &str) -> Result<u64, Error> {
         let password = Password::parse(password).map_err(|problem| Error::invalid(Field::Password, problem))?;
@@ -471,11 +454,6 @@ impl Service {
         let sessions = self.store.set_password(&user.id, &hash, self.stamp(by)).await?;
         self.clear_failures(user).await?;
         Ok(sessions)
-    }
-
-    /// Deletes the failed logins of strangers, so that the owner can log in immediately.
-    async fn clear_failures(&self, user: &User) -> Result<(), Error> {
-        Ok(self.store.forget_failures(&self.rate_limits.unknown_network_key(&user.email)).await?)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Error, Service, entropy::new_id};
 use crate::{
     domain::{event::Initiator, group_name::GroupName, time::Timestamp},
     error::{Field, Problem},
-    store::{DeleteGroupOutcome, GroupRecord, ListedUser, RenameGroupOutcome, User},
+    store::{DeleteGroupOutcome, GroupRecord, ListedUser, RenameGroupOutcome},
 };
 
 /// A group in a list.
@@ -70,27 +70,10 @@ impl Service {
     ) -> Result<Option<Vec<ListedUser>>, Error> {
         Ok(self.store.list_members(&parse(name)?, after, limit).await?)
     }
-
-    /// Adds an account to a group. Returns the group's name, or `None` if there is no such group.
-    pub(super) async fn join_group(&self, by: Initiator, name: &str, user: &User) -> Result<Option<String>, Error> {
-        let joined = self.store.join_group(&parse(name)?, &user.id, self.stamp(by)).await?;
-        if let Some(group) = &joined {
-            tracing::info!(user = %user.id, group, "account added to a group by operator");
-        }
-        Ok(joined)
-    }
-
-    /// Removes an account from a group. Returns the group's name, or `None` if there is no such group.
-    pub(super) async fn leave_group(&self, by: Initiator, name: &str, user: &User) -> Result<Option<String>, Error> {
-        let left = self.store.leave_group(&parse(name)?, &user.id, self.stamp(by)).await?;
-        if let Some(group) = &left {
-            tracing::info!(user = %user.id, group, "account removed from a group by operator");
-        }
-        Ok(left)
-    }
 }
 
-fn parse(name: &str) -> Result<GroupName, Error> {
+/// Parses the name of a group.
+pub(super) fn parse(name: &str) -> Result<GroupName, Error> {
     GroupName::parse(name).map_err(|problem| Error::invalid(Field::Name, problem))
 }
 

@@ -92,6 +92,7 @@ fn sentence(event: &EventLine) -> String {
         EventName::EmailUndo => "A link in an email undid the change of the email",
         EventName::PasswordChange => "You changed the password",
         EventName::PasswordResetRequest => "A link to a new password was sent to your email",
+        EventName::PasswordLink => "An operator had a link to a new password sent to your email",
         EventName::PasswordReset => "A new password was set by a link in an email",
         EventName::PasswordSet => "An operator set a new password",
         EventName::LoginFail if attempts > 1 => return format!("{attempts} logins in a row failed."),
@@ -119,6 +120,7 @@ fn sentence(event: &EventLine) -> String {
         EventName::GroupJoin => "An operator added the account to a group",
         EventName::GroupLeave => "An operator removed the account from a group",
         EventName::MailGiveUp => "An email to you could not be sent",
+        EventName::OperatorDeny => "You tried something that your role doesn't allow",
         EventName::OperatorLink
         | EventName::InvitationCreate
         | EventName::InvitationRevoke
@@ -165,7 +167,8 @@ mod tests {
             let others = ["group", "invitation", "operator", "restore", "server"];
             assert_eq!(
                 text.starts_with("Something else"),
-                others.contains(&name.category()) && !matches!(name, EventName::GroupJoin | EventName::GroupLeave),
+                others.contains(&name.category())
+                    && !matches!(name, EventName::GroupJoin | EventName::GroupLeave | EventName::OperatorDeny),
                 "{name:?}"
             );
         }

@@ -57,9 +57,9 @@ pub(super) async fn revoke_email_change(tx: &mut Tx<'_>, user: &str) -> Result<b
     Ok(links + mails > 0)
 }
 
-/// Revokes every token of an account. Used when its password is set without the old one.
-pub(super) async fn revoke_access_tokens(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
-    tx.execute("DELETE FROM access_tokens WHERE user_id = $1", values![user]).await.map(drop)
+/// Revokes every token of an account. Returns how many. Used when its password is set without the old one.
+pub(super) async fn revoke_access_tokens(tx: &mut Tx<'_>, user: &str) -> Result<u64, Error> {
+    tx.execute("DELETE FROM access_tokens WHERE user_id = $1", values![user]).await
 }
 
 /// Revokes all access that someone else may have gained to an account. This covers sessions, personal access tokens,

@@ -1,8 +1,9 @@
 //! Personal access tokens.
 
 use super::{
-    CheckedToken, Error, NewMail, Store, User, UserRow,
-    authority::lock_active,
+    Authority, CheckedToken, Error, NewMail, Store, User, UserRow,
+    access::revoke_access_tokens,
+    authority::{lock_active, lock_authorized},
     begin::DURABLE,
     events::{Event, record},
     mail::enqueue_mail,
@@ -177,6 +178,21 @@ impl Store {
     pub async fn delete_expired_access_token(&self, id: &str) -> Result<(), Error> {
         let sql = "DELETE FROM access_tokens WHERE id = $1";
         self.write(DURABLE, async |tx| tx.execute(sql, values![id]).await.map(drop)).await
+    }
+
+    /// Revokes all tokens of an account. Returns how many.
+    pub async fn revoke_access_tokens_of(&self, authority: Authority, stamp: &Stamp) -> Result<u64, Error> {
+        self.write(DURABLE, async |tx| {
+            let user = authority.user();
+            lock_authorized(tx, &authority).await?;
+            let revoked = revoke_access_tokens(tx, user).await?;
+            if revoked > 0 {
+                let details = Details { tokens_revoked: Some(true), ..Details::default() };
+                record(tx, stamp, Event::of(EventName::TokenRevoke, user).with(details)).await?;
+            }
+            Ok(revoked)
+        })
+        .await
     }
 
     /// Revokes a token of an account. Returns `false` if the account has no token with this id, or `None` if the

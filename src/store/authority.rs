@@ -1,10 +1,13 @@
-//! Who may change an account: its owner with a session or access token, or the operator.
+//! Who may change an account: its owner with a session or access token, or an operator.
 
 use super::{
     Error, Store,
     tx::{Conn, Tx, values},
 };
-use crate::domain::token::TokenHash;
+use crate::{
+    domain::{act::Act, role::Role, token::TokenHash},
+    error::AppError,
+};
 
 /// The session or personal access token of a request, as it was when it was checked.
 #[derive(Clone, Debug)]
@@ -32,12 +35,37 @@ pub(super) async fn lock_active(tx: &mut Tx<'_>, checked: &CheckedToken) -> Resu
     is_active(tx, checked).await
 }
 
-/// Locks an account, and returns whether it may be changed with this authority.
+/// Locks an account, and returns whether it may be changed with this authority. Returns [`Error::Denied`] if an
+/// operator's role doesn't allow it.
 pub(super) async fn lock_authorized(tx: &mut Tx<'_>, authority: &Authority) -> Result<bool, Error> {
     match authority {
         Authority::Owner(checked) => lock_active(tx, checked).await,
         Authority::Operator { user } => tx.lock_user(user).await.map(|()| true),
+        Authority::Permit { actor, act, user } => lock_permitted(tx, actor, *act, user).await.map(|()| true),
     }
+}
+
+/// Locks the accounts of an operator and of the one to change, in a fixed order, so that two operators who change each
+/// other's account can't deadlock. Then checks the operator's session and both roles.
+async fn lock_permitted(tx: &mut Tx<'_>, actor: &CheckedToken, act: Act, user: &str) -> Result<(), Error> {
+    let mut accounts = [actor.user.as_str(), user];
+    accounts.sort_unstable();
+    for account in accounts {
+        tx.lock_user(account).await?;
+    }
+    if !is_active(tx, actor).await? {
+        return Err(Error::Denied(AppError::SessionEnded));
+    }
+    let role = role_of(tx, &actor.user).await?.flatten();
+    let target = role_of(tx, user).await?.ok_or(Error::Denied(AppError::NotFound))?;
+    act.check(role, target, actor.user == user).map_err(Error::Denied)
+}
+
+/// An account's role. `None` if there is no such account.
+async fn role_of(conn: &mut Conn<'_>, user: &str) -> Result<Option<Option<Role>>, Error> {
+    let found: Option<(Option<String>,)> =
+        conn.fetch_optional("SELECT role FROM users WHERE id = $1", values![user]).await?;
+    Ok(found.map(|(name,)| name.and_then(|name| Role::named(&name))))
 }
 
 /// Who may change an account.
@@ -50,13 +78,24 @@ pub enum Authority {
         /// The account to change.
         user: String,
     },
+    /// An operator with a session, as far as the role allows.
+    Permit {
+        /// The operator's session.
+        actor: CheckedToken,
+        /// What the operator does.
+        act: Act,
+        /// The account to change.
+        user: String,
+    },
 }
 
 impl Authority {
-    pub(super) fn user(&self) -> &str {
+    /// The account to change.
+    #[must_use]
+    pub fn user(&self) -> &str {
         match self {
             Self::Owner(checked) => &checked.user,
-            Self::Operator { user } => user,
+            Self::Operator { user } | Self::Permit { user, .. } => user,
         }
     }
 }

@@ -346,6 +346,14 @@ impl Store {
         }
     }
 
+    /// Adds an event of something that an operator may not do. Only the first ones of a day are added.
+    pub async fn record_denial(&self, stamp: &Stamp, operator: &str) -> Result<(), Error> {
+        let subject = Subject::Account(operator);
+        let details = Details::default();
+        let event = Event { name: EventName::OperatorDeny, outcome: Outcome::Denied, subject, details };
+        self.write(RELAXED, async |tx| record_limited(tx, stamp, event).await).await
+    }
+
     /// Adds an event of something that changes no other row.
     pub async fn record(
         &self,

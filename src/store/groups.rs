@@ -1,7 +1,8 @@
 //! Groups of accounts.
 
 use super::{
-    Error, ListedUser, Store,
+    Authority, Error, ListedUser, Store,
+    authority::lock_authorized,
     begin::DURABLE,
     events::{Event, record},
     tx::{Tx, values},
@@ -133,16 +134,24 @@ impl Store {
     }
 
     /// Adds an account to a group. Returns the group's name, or `None` if there is no such group.
-    pub async fn join_group(&self, name: &GroupName, user: &str, stamp: Stamp) -> Result<Option<String>, Error> {
+    pub async fn join_group(
+        &self,
+        name: &GroupName,
+        authority: Authority,
+        stamp: Stamp,
+    ) -> Result<Option<String>, Error> {
         let sql = "INSERT INTO group_members (group_id, user_id) \
                    SELECT $1, id FROM users WHERE id = $2 ON CONFLICT DO NOTHING";
-        let (name, user) = (name.clone(), user.to_owned());
+        let name = name.clone();
         let joined = self.change(DURABLE, move |tx| {
             Box::pin(async move {
+                let user = authority.user();
+                // Accounts are always locked before a group.
+                lock_authorized(tx, &authority).await?;
                 let Some((id, name)) = tx.lock_group(name.key()).await? else { return Ok(None) };
-                tx.invalidate_user(&user);
-                if tx.execute(sql, values![&id, &user]).await? == 1 {
-                    record_member(tx, &stamp, EventName::GroupJoin, (&user, id)).await?;
+                tx.invalidate_user(user);
+                if tx.execute(sql, values![&id, user]).await? == 1 {
+                    record_member(tx, &stamp, EventName::GroupJoin, (user, id)).await?;
                 }
                 Ok(Some(name))
             })
@@ -151,15 +160,22 @@ impl Store {
     }
 
     /// Removes an account from a group. Returns the group's name, or `None` if there is no such group.
-    pub async fn leave_group(&self, name: &GroupName, user: &str, stamp: Stamp) -> Result<Option<String>, Error> {
+    pub async fn leave_group(
+        &self,
+        name: &GroupName,
+        authority: Authority,
+        stamp: Stamp,
+    ) -> Result<Option<String>, Error> {
         let sql = "DELETE FROM group_members WHERE group_id = $1 AND user_id = $2";
-        let (name, user) = (name.clone(), user.to_owned());
+        let name = name.clone();
         let left = self.change(DURABLE, move |tx| {
             Box::pin(async move {
+                let user = authority.user();
+                lock_authorized(tx, &authority).await?;
                 let Some((id, name)) = tx.lock_group(name.key()).await? else { return Ok(None) };
-                tx.invalidate_user(&user);
-                if tx.execute(sql, values![&id, &user]).await? == 1 {
-                    record_member(tx, &stamp, EventName::GroupLeave, (&user, id)).await?;
+                tx.invalidate_user(user);
+                if tx.execute(sql, values![&id, user]).await? == 1 {
+                    record_member(tx, &stamp, EventName::GroupLeave, (user, id)).await?;
                 }
                 Ok(Some(name))
             })

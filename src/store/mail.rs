@@ -5,8 +5,8 @@ use std::time::Duration;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    CheckedToken, Error, Store,
-    authority::lock_active,
+    Authority, CheckedToken, Error, Store,
+    authority::{lock_active, lock_authorized},
     begin::{DURABLE, RELAXED},
     events::{Event, record},
     tx::{Tx, Value, values},
@@ -244,6 +244,18 @@ impl Store {
         let sql =
             "SELECT kind, address, created_at, due_at, attempts FROM mails WHERE user_id = $1 ORDER BY created_at";
         self.read(async |conn| conn.fetch_all(sql, values![user]).await).await
+    }
+
+    /// Enqueues a mail to the email of an account, which its owner could request too, for an operator.
+    pub async fn enqueue_mail_by(&self, authority: Authority, mail: NewMail, stamp: &Stamp) -> Result<(), Error> {
+        self.write(DURABLE, async |tx| {
+            lock_authorized(tx, &authority).await?;
+            let sql = "SELECT email FROM users WHERE id = $1";
+            let (address,): (String,) = tx.fetch_one(sql, values![authority.user()]).await?;
+            record(tx, stamp, Event::of(EventName::PasswordLink, authority.user())).await?;
+            enqueue_mail(tx, &mail, None, &address).await
+        })
+        .await
     }
 
     /// Enqueues a mail about an account to another address, with the stamp of a change of email. Returns `None`, and

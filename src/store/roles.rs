@@ -1,8 +1,9 @@
 //! Roles of operators. There is always an enabled admin, unless the command line forces otherwise.
 
 use super::{
-    Error, MailKind, NewMail, Store,
+    Authority, Error, MailKind, NewMail, Store,
     access::{end_other_sessions, revoke_access_tokens},
+    authority::lock_authorized,
     begin::DURABLE,
     events::{Event, record},
     mail::{enqueue_mail, enqueue_mail_about},
@@ -15,9 +16,9 @@ use crate::domain::{
 
 /// A change of an account's role.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the first field is the account's id")]
 pub struct RoleChange {
-    pub user: String,
+    /// Who changes which account.
+    pub authority: Authority,
     /// `None` takes the role away.
     pub role: Option<Role>,
     /// Whether the change may leave the server without an enabled admin.
@@ -99,9 +100,9 @@ impl Store {
     ) -> Result<RoleOutcome, Error> {
         let set = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                let RoleChange { user, role, force } = &change;
-                let name = role.map(Role::name);
-                tx.lock_user(user).await?;
+                let RoleChange { authority, role, force } = &change;
+                let (user, name) = (authority.user(), role.map(Role::name));
+                lock_authorized(tx, authority).await?;
                 let sql = "SELECT role, email_verified_at FROM users WHERE id = $1";
                 let found: Option<(Option<String>, Option<i64>)> = tx.fetch_optional(sql, values![user]).await?;
                 let Some((before, verified)) = found else { return Ok(RoleOutcome::Missing) };

@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    CheckedToken, Error, Store, User, UserRow,
+    Authority, CheckedToken, Error, Store, User, UserRow,
     access::{end_access, end_other_sessions, revoke_links},
-    authority::lock_active,
+    authority::{lock_active, lock_authorized},
     begin::{DURABLE, RELAXED},
     events::{Event, record},
     failed_logins::{LoginCounter, settle_right},
@@ -328,15 +328,15 @@ impl Store {
 
     /// Ends every session of an account, revokes its personal access tokens, and forgets its known networks. Returns
     /// how many sessions ended.
-    pub async fn end_sessions_of(&self, user: &str, stamp: Stamp) -> Result<u64, Error> {
-        let user = user.to_owned();
+    pub async fn end_sessions_of(&self, authority: Authority, stamp: Stamp) -> Result<u64, Error> {
         let ended = self.change(DURABLE, move |tx| {
             Box::pin(async move {
                 // Before the deletion, so that a concurrent login can't create a session after it.
-                tx.lock_user(&user).await?;
-                let ended = end_access(tx, &user).await?;
+                lock_authorized(tx, &authority).await?;
+                let user = authority.user();
+                let ended = end_access(tx, user).await?;
                 let details = Details { sessions_ended: Some(ended), ..Details::default() };
-                record(tx, &stamp, Event::of(EventName::SessionEndAll, &user).with(details)).await?;
+                record(tx, &stamp, Event::of(EventName::SessionEndAll, user).with(details)).await?;
                 Ok(ended)
             })
         });

@@ -1,8 +1,9 @@
 //! Accounts.
 
 use super::{
-    Error, InheritFailures, NewMail, Store,
+    Authority, Error, InheritFailures, NewMail, Store,
     access::{confirm_email, end_access, set_password_hash},
+    authority::lock_authorized,
     begin::DURABLE,
     events::{Event, record, record_limited},
     failed_logins::{forget_own_failures, inherit_failures},
@@ -347,20 +348,20 @@ impl Store {
     /// Disables an account, ends its sessions, revokes its personal access tokens and forgets its known networks, in
     /// one transaction. Enabling it again restores none of them. Returns how many sessions ended. Returns `None`, and
     /// changes nothing, if it is the last admin, unless with `force`.
-    pub async fn disable_user(&self, user: &str, force: bool, stamp: Stamp) -> Result<Option<u64>, Error> {
-        let user = user.to_owned();
+    pub async fn disable_user(&self, authority: Authority, force: bool, stamp: Stamp) -> Result<Option<u64>, Error> {
         let disabled = self.change(DURABLE, move |tx| {
             Box::pin(async move {
-                tx.lock_user(&user).await?;
-                if !force && is_last_admin(tx, &user).await? {
+                let user = authority.user();
+                lock_authorized(tx, &authority).await?;
+                if !force && is_last_admin(tx, user).await? {
                     return Ok(None);
                 }
                 let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
-                let disabled = tx.execute(sql, values![&user, stamp.at]).await? == 1;
-                let ended = end_access(tx, &user).await?;
+                let disabled = tx.execute(sql, values![user, stamp.at]).await? == 1;
+                let ended = end_access(tx, user).await?;
                 if disabled {
                     let details = Details { sessions_ended: Some(ended), ..Details::default() };
-                    record(tx, &stamp, Event::of(EventName::AccountDisable, &user).with(details)).await?;
+                    record(tx, &stamp, Event::of(EventName::AccountDisable, user).with(details)).await?;
                 }
                 Ok(Some(ended))
             })
@@ -387,10 +388,10 @@ impl Store {
 
     /// Enables a disabled account. Links that restore its email have as much time left as when it was disabled.
     /// Failed logins are forgotten, except those of strangers.
-    pub async fn enable_user(&self, user: &str, stamp: &Stamp) -> Result<(), Error> {
+    pub async fn enable_user(&self, authority: Authority, stamp: &Stamp) -> Result<(), Error> {
         self.write(DURABLE, async |tx| {
-            let now = stamp.at;
-            tx.lock_user(user).await?;
+            let (user, now) = (authority.user(), stamp.at);
+            lock_authorized(tx, &authority).await?;
             // The account may be an admin. Meanwhile, nobody becomes the first one.
             tx.lock_admins().await?;
             let sql = "UPDATE links SET expires_at = expires_at + $2 - \

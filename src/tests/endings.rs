@@ -8,7 +8,6 @@ use std::{
 use futures_util::future::BoxFuture;
 use vestibule::{
     domain::{
-        event::Via,
         requests::{BecomeAdmin, ChangePassword, NewAccessToken, Parse, PasswordChange, SetPassword},
         role::Role,
         token::{Token, TokenKind},
@@ -17,14 +16,14 @@ use vestibule::{
     error::AppError,
     mail::MailUrl,
     service::{
-        Caller, Error, Service,
+        Error, Service,
         admin::{Command, Reply},
     },
-    store::ActiveSessions,
+    store::{ActiveSessions, Authority},
 };
 
 use crate::util::{
-    App, Backend, NEW, PASSWORD, actors::Client, macros::both, mail_capture::token_of, operator, some_address,
+    App, Backend, NEW, PASSWORD, actors::Client, caller, macros::both, mail_capture::token_of, operator,
 };
 
 both! {
@@ -50,10 +49,6 @@ struct Scene {
 
 /// An operation, and whether it was acknowledged.
 type Operation<T> = fn(Service, Scene) -> BoxFuture<'static, Result<T, Error>>;
-
-fn caller() -> Caller {
-    Caller { address: some_address().parse().unwrap(), agent: String::new(), via: Via::Api }
-}
 
 fn change_to(new: &str) -> PasswordChange {
     let (current_password, new_password) = (PASSWORD.into(), new.into());
@@ -173,7 +168,7 @@ async fn set(app: &App, name: String) -> Scene {
     let session = app.service.authenticate(&here.session_token()).await.unwrap();
     // An admin of an earlier scene would void the link.
     for admin in app.store.list_operators().await.unwrap() {
-        app.store.disable_user(&admin.user.id, true, app.stamp()).await.unwrap();
+        app.store.disable_user(Authority::Operator { user: admin.user.id }, true, app.stamp()).await.unwrap();
     }
     let setup_link = app.service.create_setup_link(operator()).await.unwrap().unwrap();
     Scene {

@@ -26,6 +26,7 @@ mod modules;
 mod opening;
 mod operators;
 mod passwords;
+mod permits;
 mod pooler;
 mod process;
 mod rate_limits;

@@ -29,13 +29,13 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use vestibule::{
     domain::{
-        event::{Initiator, Stamp},
+        event::{Initiator, Stamp, Via},
         time::Timestamp,
     },
     http::state::AppState,
     server::{config::Config, name_key, pipeline::Pipeline, routes::Routes, run},
     service::{
-        MailTransport, MailWorker, Maintenance, Service,
+        Caller, MailTransport, MailWorker, Maintenance, Service,
         admin::{Command, Reply},
         clock::Clock,
         entropy::Entropy,
@@ -291,6 +291,11 @@ impl App {
     pub fn request(&self, method: &str, path: &str) -> Request {
         self.server.request(method, path)
     }
+}
+
+/// A client of the API with an address of its own.
+pub fn caller() -> Caller {
+    Caller { address: some_address().parse().unwrap(), agent: String::new(), via: Via::Api }
 }
 
 /// The operator at the command line.

@@ -6,13 +6,15 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::{
-    BecomeAdmin, ChangeEmail, ChangePassword, ChangeUsername, ConfirmPassword, DeleteAccount, FollowLink,
-    ForgotPassword, LogIn, NewAccessToken, Register, SetPassword, SetUp, Text,
+    BecomeAdmin, ChangeEmail, ChangeGroup, ChangePassword, ChangeRole, ChangeUsername, ConfirmPassword, DeleteAccount,
+    FollowLink, ForgotPassword, LogIn, NewAccessToken, Register, RenameAccount, SetPassword, SetUp, Text,
 };
 use crate::{
     domain::{
         email::Email,
+        group_name::GroupName,
         password::Password,
+        role::Role,
         token::{Token, TokenKind},
         token_name::TokenName,
         token_scope::TokenScope,
@@ -141,6 +143,35 @@ impl Parse for ChangeUsername {
 
     fn parse(self) -> Result<Username, AppError> {
         field(Field::Username, self.username.as_deref(), Username::choose)
+    }
+}
+
+impl Parse for RenameAccount {
+    type Parsed = Username;
+
+    /// An operator may choose a reserved username.
+    fn parse(self) -> Result<Username, AppError> {
+        field(Field::Username, self.username.as_deref(), Username::parse)
+    }
+}
+
+impl Parse for ChangeGroup {
+    type Parsed = GroupName;
+
+    fn parse(self) -> Result<GroupName, AppError> {
+        field(Field::Name, self.name.as_deref(), GroupName::parse)
+    }
+}
+
+impl Parse for ChangeRole {
+    type Parsed = Option<Role>;
+
+    fn parse(self) -> Result<Option<Role>, AppError> {
+        Ok(self.role)
+    }
+
+    fn errors() -> Vec<AppError> {
+        Vec::new()
     }
 }
 

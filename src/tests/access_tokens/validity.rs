@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule::domain::time::Timestamp;
+use vestibule::{domain::time::Timestamp, store::Authority};
 
 use crate::util::{App, actors::Client, macros::both};
 
@@ -16,6 +16,11 @@ both! {
     ending_all_sessions_revokes_all_tokens_r43,
     deleting_an_account_revokes_its_tokens_r43,
     a_clock_that_was_put_back_lengthens_no_token_r99,
+}
+
+/// The command line, which changes an account.
+fn operator(user: &str) -> Authority {
+    Authority::Operator { user: user.to_owned() }
 }
 
 async fn a_revoked_token_is_refused_at_once_r41(app: App) {
@@ -76,9 +81,9 @@ async fn a_sweep_deletes_expired_tokens_r42(mut app: App) {
 async fn disabling_an_account_revokes_its_tokens_for_good_r43(app: App) {
     let script = app.register("ann").await.log_in().await.create_access_token("a script", "full").await;
     let user = script.me().await["id"].as_str().unwrap().to_owned();
-    app.store.disable_user(&user, false, app.stamp()).await.unwrap();
+    app.store.disable_user(operator(&user), false, app.stamp()).await.unwrap();
     script.assert_logged_out().await;
-    app.store.enable_user(&user, &app.stamp()).await.unwrap();
+    app.store.enable_user(operator(&user), &app.stamp()).await.unwrap();
     script.assert_logged_out().await;
 }
 
@@ -92,7 +97,7 @@ async fn a_password_set_by_others_revokes_all_tokens_r43(app: App) {
 async fn ending_all_sessions_revokes_all_tokens_r43(app: App) {
     let script = app.register("ann").await.log_in().await.create_access_token("a script", "full").await;
     let user = script.me().await["id"].as_str().unwrap().to_owned();
-    app.store.end_sessions_of(&user, app.stamp()).await.unwrap();
+    app.store.end_sessions_of(operator(&user), app.stamp()).await.unwrap();
     script.assert_logged_out().await;
 }
 

@@ -1,0 +1,122 @@
+//! What operators may do with accounts.
+
+use super::role::Role;
+use crate::error::AppError;
+
+/// What an operator does with another account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Disable it and end its sessions.
+    Disable,
+    /// Enable it again.
+    Enable,
+    /// End its sessions and revoke its access tokens.
+    EndSessions,
+    /// Revoke its access tokens.
+    RevokeTokens,
+    /// Mail its owner a link that sets a new password.
+    MailPasswordLink,
+    /// Add it to a group or remove it from one.
+    ChangeGroups,
+    /// Change its username.
+    Rename,
+    /// Delete it.
+    Delete,
+    /// Give it a role, or take its role away.
+    ChangeRole,
+}
+
+impl Act {
+    /// All acts.
+    pub const ALL: [Self; 9] = [
+        Self::Disable,
+        Self::Enable,
+        Self::EndSessions,
+        Self::RevokeTokens,
+        Self::MailPasswordLink,
+        Self::ChangeGroups,
+        Self::Rename,
+        Self::Delete,
+        Self::ChangeRole,
+    ];
+
+    /// The name in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::EndSessions => "end-sessions",
+            Self::RevokeTokens => "revoke-tokens",
+            Self::MailPasswordLink => "mail-password-link",
+            Self::ChangeGroups => "change-groups",
+            Self::Rename => "rename",
+            Self::Delete => "delete",
+            Self::ChangeRole => "change-role",
+        }
+    }
+
+    /// Whether a role includes this act.
+    const fn is_allowed_to(self, role: Role) -> bool {
+        match role {
+            Role::Admin => true,
+            Role::Support => !matches!(self, Self::Rename | Self::Delete | Self::ChangeRole),
+            Role::Auditor => false,
+        }
+    }
+
+    /// Checks whether an account with the role `actor` may do this with an account with the role `target`. `own` is
+    /// whether they are the same account: everybody changes their own one in its own view.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`], [`AppError::OwnAccount`] or [`AppError::Outranked`].
+    pub fn check(self, actor: Option<Role>, target: Option<Role>, own: bool) -> Result<(), AppError> {
+        let role = actor.filter(|role| self.is_allowed_to(*role)).ok_or(AppError::Forbidden)?;
+        if own {
+            return Err(AppError::OwnAccount);
+        }
+        if target.is_some() && role != Role::Admin {
+            return Err(AppError::Outranked);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The acts that an account with a role may do with another account.
+    fn allowed(actor: Option<Role>, target: Option<Role>) -> Vec<Act> {
+        Act::ALL.into_iter().filter(|act| act.check(actor, target, false).is_ok()).collect()
+    }
+
+    #[test]
+    fn a_role_decides_which_acts_are_allowed_r141() {
+        use Act::{ChangeGroups, Disable, Enable, EndSessions, MailPasswordLink, RevokeTokens};
+        let help = [Disable, Enable, EndSessions, RevokeTokens, MailPasswordLink, ChangeGroups];
+        assert_eq!(allowed(Some(Role::Support), None), help);
+        for target in Role::ALL.map(Some).into_iter().chain([None]) {
+            assert_eq!(allowed(Some(Role::Admin), target), Act::ALL);
+            assert_eq!(allowed(Some(Role::Auditor), target), []);
+            assert_eq!(allowed(None, target), []);
+        }
+    }
+
+    #[test]
+    fn support_changes_no_operator_and_nobody_the_own_account_r141() {
+        for act in Act::ALL {
+            for role in Role::ALL {
+                let outranked = act.check(Some(Role::Support), Some(role), false);
+                let own = act.check(Some(role), Some(role), true);
+                if act.is_allowed_to(Role::Support) {
+                    assert_eq!(outranked, Err(AppError::Outranked), "{act:?}");
+                } else {
+                    assert_eq!(outranked, Err(AppError::Forbidden), "{act:?}");
+                }
+                let allowed = act.is_allowed_to(role);
+                assert_eq!(own, Err(if allowed { AppError::OwnAccount } else { AppError::Forbidden }), "{act:?}");
+            }
+        }
+    }
+}
