@@ -13,6 +13,7 @@ pub mod link_form;
 pub mod link_token;
 pub mod loaded;
 pub mod log_out_here;
+pub mod new_account;
 pub mod new_password;
 pub mod notice;
 pub mod other_account_notice;

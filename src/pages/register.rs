@@ -5,16 +5,15 @@ use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 use crate::{
     browser::{location::Address, settings},
     components::{
-        field::TextField,
         form::{FormAlert, FormState, SubmitButton},
         link_token::LinkToken,
         log_out_here::LogOutHere,
-        new_password::NewPasswordField,
+        new_account::{NEW_ACCOUNT, NewAccountFields},
         notice::registered_and_logged_in,
         signed_in_or::signed_in_or,
     },
     domain::{account::RegistrationResult, requests},
-    error::{AppError, Field},
+    error::AppError,
     json::{Json, JsonRequest},
     route::View,
     session::{AuthState, BearerTransport, Notice},
@@ -81,14 +80,12 @@ pub fn RegisterForm(
     #[prop(optional)]
     email: String,
 ) -> impl IntoView {
-    let is_bound = !email.is_empty();
     let auth = AuthState::current();
     let form = FormState::new("register");
     let address = Address::current();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let fields = [Field::Email, Field::Username, Field::Password];
-        let Some([email, username, password]) = form.begin(fields) else { return };
+        let Some([email, username, password]) = form.begin(NEW_ACCOUNT) else { return };
         spawn_local(async move {
             let (email, username, password) = (email.into(), username.into(), password.into());
             let token = invitation.map(LinkToken::get).into();
@@ -115,24 +112,7 @@ pub fn RegisterForm(
     view! {
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
             <FormAlert form />
-            <TextField
-                form
-                field=Field::Email
-                label="Email"
-                hint=if is_bound { "The invitation is for this address." } else { "" }
-                autocomplete="email"
-                value=email
-                readonly=is_bound
-            />
-            <TextField
-                form
-                field=Field::Username
-                label="Username"
-                hint="3–32 characters: a–z, 0–9, dot, underscore, hyphen. Visible to others."
-                autocomplete="username"
-                value=String::new()
-            />
-            <NewPasswordField form field=Field::Password label="Password" />
+            <NewAccountFields form email />
             <SubmitButton form label="Register" busy="Registering…" />
         </form>
         <p class="aside">"Already have an account? " <a href="/login">"Log in"</a></p>

@@ -5,12 +5,11 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use crate::{
     browser::location::Address,
     components::{
-        field::TextField,
         form::{FormAlert, FormState, SubmitButton},
         link_form::LinkForm,
         link_token::{Fallback, LinkToken, followed},
         log_out_here::LogOutHere,
-        new_password::NewPasswordField,
+        new_account::{NEW_ACCOUNT, NewAccountFields},
         signed_in_or::signed_in_or,
     },
     domain::requests,
@@ -77,8 +76,7 @@ fn CreateAdmin(link: LinkToken) -> impl IntoView {
     let address = Address::current();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let fields = [Field::Email, Field::Username, Field::Password];
-        let Some([email, username, password]) = form.begin(fields) else { return };
+        let Some([email, username, password]) = form.begin(NEW_ACCOUNT) else { return };
         spawn_local(async move {
             let (token, email) = (link.get().into(), email.into());
             let result = set_up(requests::SetUp { token, email, username: username.into(), password: password.into() });
@@ -101,16 +99,7 @@ fn CreateAdmin(link: LinkToken) -> impl IntoView {
         <p class="lead">"This account runs the service. Its email needs no confirmation, so check it for typing errors."</p>
         <form class="form" method="post" novalidate on:submit=submit aria-busy=move || form.aria_busy()>
             <FormAlert form />
-            <TextField form field=Field::Email label="Email" hint="" autocomplete="email" value=String::new() />
-            <TextField
-                form
-                field=Field::Username
-                label="Username"
-                hint="3–32 characters: a–z, 0–9, dot, underscore, hyphen. Visible to others."
-                autocomplete="username"
-                value=String::new()
-            />
-            <NewPasswordField form field=Field::Password label="Password" />
+            <NewAccountFields form />
             <SubmitButton form label="Create admin" busy="Creating…" />
         </form>
         <p class="aside">
