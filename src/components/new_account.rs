@@ -8,6 +8,7 @@ use crate::error::Field;
 /// The fields of a form that creates an account, in the order of [`NEW_ACCOUNT`].
 #[component]
 pub fn NewAccountFields(
+    /// The form that the fields belong to.
     form: FormState,
     /// The only email that can register. Empty if any can.
     #[prop(optional)]
