@@ -141,7 +141,7 @@ const sections = {
   "Use from a Leptos or axum app toml": () => expect(rustApp !== "", "an app that was built from these blocks"),
   "Use from a Leptos or axum app rust": useRustApp,
   "Who may register toml": checkConfiguration,
-  "Who may register sh": useInvitations,
+  "Who may register sh": (block) => (block.text.includes("approve") ? useApproval : useInvitations)(block),
   "On a server sh": useUnit,
   "In a container sh": useContainer,
   "Behind a proxy toml": checkConfiguration,
@@ -199,6 +199,20 @@ function useInvitations(/** @type {Block} */ { text }) {
   const printed = inShell(text, folder);
   expect(printed.split("/invite#vsi_").length === 3, "two links");
   expect(printed.includes("ann@example.org") && printed.includes("workshop"), "a list of both invitations");
+}
+
+/** Decides about two accounts that wait for approval. */
+function useApproval(/** @type {Block} */ { text }) {
+  const folder = mkdtempSync(join(home, "approval-"));
+  shell.delete("DATABASE_URL");
+  for (const name of ["ann", "bob"]) {
+    run(program, ["user", "add", `${name}@example.org`, name], { cwd: folder, input: "walrus orchard lantern\n" });
+  }
+  // As if they had registered while an operator must approve accounts.
+  const wait = "c = sqlite3.connect('vestibule.db'); c.execute('UPDATE users SET pending_since = created_at'); c.commit()";
+  run(python, ["-c", `import sqlite3; ${wait}`], { cwd: folder });
+  const printed = inShell(text, folder);
+  expect(printed.includes("The account ann is approved.") && printed.includes("bob was declined"), "two decisions");
 }
 
 function useOperators(/** @type {Block} */ { text }) {

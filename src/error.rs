@@ -31,6 +31,10 @@ pub enum AppError {
     WrongPassword,
     /// The password is correct, but the account's email is not confirmed yet.
     EmailUnverified,
+    /// The password is correct, but an operator must approve the account first.
+    ApprovalPending,
+    /// The account doesn't wait for approval.
+    NotPending,
     /// The operator has closed registration.
     RegistrationClosed,
     /// Only people with an invitation can register.
@@ -100,6 +104,7 @@ impl AppError {
             | Self::ReauthRequired
             | Self::WrongPassword
             | Self::EmailUnverified
+            | Self::ApprovalPending
             | Self::RegistrationClosed
             | Self::InvitationRequired
             | Self::ReadOnly
@@ -109,7 +114,7 @@ impl AppError {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::Taken | Self::LastAdmin | Self::OwnAccount => 409,
+            Self::Taken | Self::LastAdmin | Self::OwnAccount | Self::NotPending => 409,
             Self::LinkInvalid | Self::SetupLinkInvalid | Self::InvitationInvalid => 410,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
@@ -132,6 +137,8 @@ impl AppError {
             Self::ReauthRequired => "reauth_required",
             Self::WrongPassword => "wrong_password",
             Self::EmailUnverified => "email_unverified",
+            Self::ApprovalPending => "approval_pending",
+            Self::NotPending => "not_pending",
             Self::RegistrationClosed => "registration_closed",
             Self::InvitationRequired => "invitation_required",
             Self::InvitationInvalid => "invitation_invalid",
@@ -217,6 +224,8 @@ impl fmt::Display for AppError {
             Self::ReauthRequired => "Confirm your password first, then try again.",
             Self::WrongPassword => "That is not your password. Check it and try again.",
             Self::EmailUnverified => "Confirm your email first: open the link in the email that we sent you.",
+            Self::ApprovalPending => "An operator must approve your account before you can log in. Try again later.",
+            Self::NotPending => "This account doesn't wait for approval. Load its details again.",
             Self::RegistrationClosed => "Registration is closed. Ask the operator of this service for an account.",
             Self::InvitationRequired => "You need an invitation to register. Ask the operator of this service for one.",
             Self::InvitationInvalid => {

@@ -7,6 +7,7 @@ mod access_tokens;
 mod accounts;
 mod acts;
 pub mod admin;
+mod approvals;
 pub mod clock;
 mod directory;
 mod email;
@@ -41,6 +42,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 pub use self::{
     access_tokens::{NewToken, Principal, Writer},
+    approvals::Deadlines,
     maintenance::Maintenance,
     outbox::{BoxFuture, LOGO_ID, MailMessage, MailPolicy, MailTemplates, MailTransport, MailWorker, Png, SendError},
     passwords::PasswordChanged,
@@ -172,7 +174,10 @@ impl Service {
             store: store.clone(),
             passwords: Arc::clone(&passwords),
             clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
             policy: Arc::clone(&policy),
+            rate_limits: Arc::clone(&rate_limits),
+            outbox: Arc::clone(&outbox),
             accounts: Arc::clone(&accounts),
             seen: receiver,
             batch: Vec::new(),

@@ -54,6 +54,8 @@ pub enum Phase {
 pub enum Notice {
     /// The registration succeeded.
     Registered,
+    /// The account was created, and waits for an operator's approval.
+    Pending,
     /// Another operation succeeded. Contains the message.
     Done(&'static str),
     /// The session had ended when the page used it.

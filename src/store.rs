@@ -6,6 +6,7 @@
 mod access;
 mod access_tokens;
 mod accounts;
+mod approvals;
 mod aside;
 mod authority;
 pub mod backup;

@@ -8,7 +8,7 @@ use super::{Done, Endpoint, LastAdmin, MailOff, Success};
 use crate::{
     domain::{
         directory::{AccountDetails, AccountPage, AccountQuery},
-        requests::{ChangeGroup, ChangeRole, DeleteAccount, RenameAccount},
+        requests::{ChangeGroup, ChangeRole, DeclineAccount, DeleteAccount, RenameAccount},
     },
     error::AppError,
     http::{
@@ -25,6 +25,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         show_account,
         disable_account,
         enable_account,
+        approve_account,
+        decline_account,
         end_sessions_of_account,
         revoke_tokens_of_account,
         mail_password_link,
@@ -130,6 +132,60 @@ async fn enable_account(
     Id(id): Id,
 ) -> Result<Json<Done>, ApiError> {
     state.service.enable_account(&caller, &operator, &id).await?;
+    Ok(Json(Done::OK))
+}
+
+/// Approve an account
+///
+/// Its owner can log in, and is notified by email. An account that doesn't wait for approval is not changed. For admins and
+/// support.
+#[utoipa::path(
+    post,
+    path = "/api/admin/accounts/{id}/approve/",
+    tag = "Operators",
+    security(("bearer" = [])),
+    params(("id" = String, Path, format = Uuid, description = "The account's `id`.")),
+    responses((status = 200, description = "The account is approved.", body = Done))
+)]
+async fn approve_account(
+    State(state): State<AppState>,
+    caller: Caller,
+    operator: ProvenOperator,
+    Id(id): Id,
+) -> Result<Json<Done>, ApiError> {
+    state.service.approve_account(&caller, &operator, &id).await?;
+    Ok(Json(Done::OK))
+}
+
+/// The errors of declining an account.
+enum DeclineErrors {}
+
+impl OperationErrors for DeclineErrors {
+    fn errors() -> Vec<AppError> {
+        vec![AppError::NotPending]
+    }
+}
+
+/// Decline an account
+///
+/// Deletes an account that waits for approval, with all its data. This can't be undone. For admins and support.
+#[utoipa::path(
+    post,
+    path = "/api/admin/accounts/{id}/decline/",
+    tag = "Operators",
+    security(("bearer" = [])),
+    params(("id" = String, Path, format = Uuid, description = "The account's `id`.")),
+    request_body = DeclineAccount,
+    responses((status = 200, description = "The account was deleted.", body = Done))
+)]
+async fn decline_account(
+    State(state): State<AppState>,
+    caller: Caller,
+    operator: ProvenOperator,
+    Id(id): Id,
+    Body(notify): Body<DeclineAccount>,
+) -> Result<Json<Done>, ApiError<DeclineErrors>> {
+    state.service.decline_account(&caller, &operator, &id, notify).await?;
     Ok(Json(Done::OK))
 }
 

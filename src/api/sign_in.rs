@@ -42,7 +42,8 @@ impl OperationErrors for RegisterErrors {
 /// Register
 ///
 /// Creates an account. If the server sends mail, an email that already has an account gets the same response as a new
-/// one. Its owner is notified by email. Errors are listed under `errors`, by field.
+/// one. Its owner is notified by email. Where an operator must approve accounts, logins get `approval_pending` until then.
+/// Errors are listed under `errors`, by field.
 #[utoipa::path(
     post,
     path = "/api/accounts/api_register/",
@@ -56,8 +57,12 @@ async fn register(
     body: Result<Body<Register>, ApiError>,
 ) -> Result<Json<Message>, ApiError<RegisterErrors>> {
     let Body(registration) = body.map_err(AppError::from)?;
-    state.service.register(&caller, registration).await?;
-    Ok(Json(Message::of("The account is created!")))
+    let made = state.service.register(&caller, registration).await?;
+    Ok(Json(Message::of(if made.pending {
+        "The account is created. It waits for an operator's approval."
+    } else {
+        "The account is created!"
+    })))
 }
 
 /// The errors of a login, in the tutorial's format.
@@ -67,7 +72,7 @@ impl OperationErrors for LogInErrors {
     const FORMAT: ErrorFormat = ErrorFormat::Auth;
 
     fn errors() -> Vec<AppError> {
-        vec![AppError::BadCredentials, AppError::EmailUnverified]
+        vec![AppError::BadCredentials, AppError::EmailUnverified, AppError::ApprovalPending]
     }
 }
 

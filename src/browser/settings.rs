@@ -11,13 +11,13 @@ pub const PASSWORD_MIN_LENGTH: Setting = Setting("data-password-min-length");
 pub const MAIL: Setting = Setting("data-mail");
 /// `yes` if login requires a confirmed email, `no` otherwise.
 pub const CONFIRM_FIRST: Setting = Setting("data-confirm-first");
-/// `open` if everybody can register, `invite` if only people with an invitation can, `closed` if nobody can.
+/// `open` if everybody can register, `approval` if an operator must then approve the account, `invite` if only people with an invitation can, `closed` if nobody can.
 pub const REGISTRATION: Setting = Setting("data-registration");
 
 /// Whether everybody can register.
 #[must_use]
 pub fn registration_is_open() -> bool {
-    REGISTRATION.get() == "open"
+    matches!(REGISTRATION.get().as_str(), "open" | "approval")
 }
 
 /// The service's name.
@@ -50,6 +50,7 @@ impl Setting {
             "data-password-min-length" => policy.password_min_length.to_string(),
             "data-registration" => match policy.registration.mode {
                 RegistrationMode::Open => "open",
+                RegistrationMode::Approval => "approval",
                 RegistrationMode::Invite => "invite",
                 RegistrationMode::Closed => "closed",
             }

@@ -24,7 +24,7 @@ pub struct ListOptions {
     /// Only accounts with this text in their email or username
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// Only enabled or only disabled accounts
+    /// Only enabled accounts, only disabled ones, or only those that wait for approval
     #[arg(long)]
     state: Option<State>,
     /// Only accounts whose email is not confirmed
@@ -39,17 +39,28 @@ pub struct ListOptions {
 enum State {
     Enabled,
     Disabled,
+    Pending,
+}
+
+impl State {
+    const fn of(user: &UserLine) -> Self {
+        match user {
+            UserLine { disabled: true, .. } => Self::Disabled,
+            UserLine { pending: true, .. } => Self::Pending,
+            UserLine { .. } => Self::Enabled,
+        }
+    }
 }
 
 impl ListOptions {
-    fn matches(&self, UserLine { account, disabled, last_login_at }: &UserLine) -> bool {
+    fn matches(&self, user: &UserLine) -> bool {
+        let UserLine { account, last_login_at, .. } = user;
         let found = self.search.as_ref().is_none_or(|text| {
             let text = text.to_lowercase();
             account.email.to_lowercase().contains(&text) || account.username.to_lowercase().contains(&text)
         });
-        let state = if *disabled { State::Disabled } else { State::Enabled };
         found
-            && self.state.is_none_or(|wanted| wanted == state)
+            && self.state.is_none_or(|wanted| wanted == State::of(user))
             && !(self.unconfirmed && account.email_verified)
             && !(self.never && last_login_at.is_some())
     }
@@ -149,8 +160,13 @@ impl Table {
 }
 
 /// An account as a line of the table.
-fn row(UserLine { account, disabled, last_login_at }: &UserLine) -> String {
-    let state = if *disabled { "disabled" } else { "enabled" };
+fn row(user: &UserLine) -> String {
+    let UserLine { account, last_login_at, .. } = user;
+    let state = match State::of(user) {
+        State::Enabled => "enabled",
+        State::Disabled => "disabled",
+        State::Pending => "pending",
+    };
     let confirmed = if account.email_verified { "yes" } else { "no" };
     let login = last_login_at.as_ref().map_or_else(|| "never".to_owned(), |time| to_the_minute(time));
     let created = account.created_at.split('T').next().unwrap_or_default();
@@ -175,7 +191,8 @@ pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> 
     if as_json {
         return Ok(json(details)? + "\n");
     }
-    let UserDetails { line: UserLine { account, last_login_at, .. }, disabled_at, email_verified_at, .. } = details;
+    let UserDetails { line: UserLine { account, last_login_at, pending, .. }, disabled_at, email_verified_at, .. } =
+        details;
     let or = |time: &Option<String>, other: &str| time.clone().unwrap_or_else(|| other.to_owned());
     let lines = [
         ("Id", account.id.clone()),
@@ -185,6 +202,7 @@ pub fn details(details: &UserDetails, as_json: bool) -> Result<String, Failure> 
         ("Created", account.created_at.clone()),
         ("Last login", or(last_login_at, "never")),
         ("Disabled", or(disabled_at, "no")),
+        ("Pending", if *pending { "yes, waits for approval" } else { "no" }.to_owned()),
         ("Role", role_of(account.role).to_owned()),
         ("Groups", if account.groups.is_empty() { "none".to_owned() } else { account.groups.join(", ") }),
         ("Sessions", details.sessions.to_string()),

@@ -140,6 +140,9 @@ pub fn explain(reply: Reply) -> Failure {
             "this is the last enabled admin; make another one first with `vestibule operator role WHO admin`, or use --force"
                 .to_owned()
         }
+        Reply::Refused { error: AppError::NotPending } => {
+            "the account doesn't wait for approval; see `vestibule user list --state pending`".to_owned()
+        }
         Reply::Refused { error } => error.to_string(),
         _ => "the server sent an unexpected reply; check that it has the same version as this program".to_owned(),
     })

@@ -59,6 +59,19 @@ pub enum UserCommand {
         /// Email, username or id
         who: String,
     },
+    /// Approve an account that waits for it. Its owner is notified by mail
+    Approve {
+        /// Email, username or id
+        who: String,
+    },
+    /// Decline an account that waits for approval, and delete it with all its data
+    Decline {
+        /// Email, username or id
+        who: String,
+        /// Notify its email
+        #[arg(long)]
+        notify: bool,
+    },
     /// Set a new password, end all sessions and revoke all access tokens. Prompts for the password, or reads it from
     /// standard input
     SetPassword {
@@ -101,7 +114,10 @@ impl UserCommand {
             }
             Reply::Done { username, sessions } => {
                 let ended = match &command {
-                    Command::Enable { .. } | Command::Confirm { .. } => String::new(),
+                    Command::Enable { .. }
+                    | Command::Confirm { .. }
+                    | Command::Approve { .. }
+                    | Command::Decline { .. } => String::new(),
                     Command::Delete { .. } => format!(" Sessions ended: {sessions}."),
                     _ => format!(" Sessions ended: {sessions}. Access tokens are revoked."),
                 };
@@ -133,6 +149,8 @@ impl UserCommand {
             Self::Confirm { who } => (Command::Confirm { who }, "has a confirmed email now"),
             Self::Disable { who, force } => (Command::Disable { who, force }, "is disabled"),
             Self::Enable { who } => (Command::Enable { who }, "is enabled"),
+            Self::Approve { who } => (Command::Approve { who }, "is approved"),
+            Self::Decline { who, notify } => (Command::Decline { who, notify }, "was declined and deleted"),
             Self::RevokeSessions { who } => (Command::RevokeSessions { who }, "is logged out everywhere"),
             Self::List(_) | Self::Show { .. } => {
                 return Err(Failure::Message("this command changes nothing".to_owned()));

@@ -13,7 +13,7 @@ use crate::{
 pub fn NoticeLine() -> impl IntoView {
     let auth = AuthState::current();
     let class = move || match auth.notice() {
-        Some(Notice::Registered | Notice::Done(_) | Notice::LoggedOut) => "notice notice-good",
+        Some(Notice::Registered | Notice::Pending | Notice::Done(_) | Notice::LoggedOut) => "notice notice-good",
         _ => "notice",
     };
     let content = move || auth.notice().map(text).unwrap_or_default();
@@ -34,6 +34,9 @@ fn registered() -> &'static str {
     }
 }
 
+/// The notice after a registration that an operator must approve.
+const PENDING: &str = "Account created. An operator must approve it before you can log in.";
+
 /// The notice after a registration that also logged in.
 #[must_use]
 pub fn registered_and_logged_in() -> &'static str {
@@ -46,6 +49,8 @@ pub fn registered_and_logged_in() -> &'static str {
 fn text(notice: Notice) -> String {
     match notice {
         Notice::Registered => registered().into(),
+        Notice::Pending if settings::MAIL.get() == "smtp" => [PENDING, " We'll email you."].concat(),
+        Notice::Pending => PENDING.into(),
         Notice::Done(text) => text.into(),
         Notice::Ended => "Your session has ended. Log in again.".into(),
         Notice::LoggedOut => "You are logged out.".into(),

@@ -193,7 +193,9 @@ pub struct Strength {
 pub struct RegistrationResult {
     /// The new account.
     pub account: Account,
-    /// The new session; `None` if the email must be confirmed before a login.
+    /// Whether the account waits for an operator's approval.
+    pub pending: bool,
+    /// The new session; `None` if the email must be confirmed or the account approved before a login.
     pub login: Option<LoginResult>,
 }
 

@@ -10,6 +10,10 @@ pub enum Act {
     Disable,
     /// Enable it again.
     Enable,
+    /// Let its owner log in, after a registration that waits for it.
+    Approve,
+    /// Delete it instead.
+    Decline,
     /// End its sessions and revoke its access tokens.
     EndSessions,
     /// Revoke its access tokens.
@@ -28,9 +32,11 @@ pub enum Act {
 
 impl Act {
     /// All acts.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Disable,
         Self::Enable,
+        Self::Approve,
+        Self::Decline,
         Self::EndSessions,
         Self::RevokeTokens,
         Self::MailPasswordLink,
@@ -46,6 +52,8 @@ impl Act {
         match self {
             Self::Disable => "disable",
             Self::Enable => "enable",
+            Self::Approve => "approve",
+            Self::Decline => "decline",
             Self::EndSessions => "end-sessions",
             Self::RevokeTokens => "revoke-tokens",
             Self::MailPasswordLink => "mail-password-link",
@@ -93,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_role_decides_which_acts_are_allowed_r141() {
-        use Act::{ChangeGroups, Disable, Enable, EndSessions, MailPasswordLink, RevokeTokens};
-        let help = [Disable, Enable, EndSessions, RevokeTokens, MailPasswordLink, ChangeGroups];
+        use Act::{Approve, ChangeGroups, Decline, Disable, Enable, EndSessions, MailPasswordLink, RevokeTokens};
+        let help = [Disable, Enable, Approve, Decline, EndSessions, RevokeTokens, MailPasswordLink, ChangeGroups];
         assert_eq!(allowed(Some(Role::Support), None), help);
         for target in Role::ALL.map(Some).into_iter().chain([None]) {
             assert_eq!(allowed(Some(Role::Admin), target), Act::ALL);

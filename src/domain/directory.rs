@@ -14,8 +14,10 @@ use super::{
 pub enum AccountState {
     /// Its owner can log in.
     Enabled,
-    /// Nobody can log in.
+    /// An operator disabled it, so nobody can log in.
     Disabled,
+    /// It waits for an operator's approval, so nobody can log in.
+    Pending,
 }
 
 /// A filter by role.
@@ -160,6 +162,9 @@ pub struct AccountDetails {
     /// When it was disabled, RFC 3339 in UTC; null if it is enabled.
     #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub disabled_at: Option<String>,
+    /// Since when it waits for approval, RFC 3339 in UTC; null if it doesn't.
+    #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
+    pub pending_since: Option<String>,
     /// When the email was confirmed, RFC 3339 in UTC; null if it is not.
     #[cfg_attr(feature = "ssr", schema(required, format = DateTime))]
     pub email_verified_at: Option<String>,

@@ -22,6 +22,15 @@ pub enum EventName {
     /// An account was imported from another system, or brought up to date by an import.
     #[strum(serialize = "account.import")]
     AccountImport,
+    /// An operator approved an account that waited for it.
+    #[strum(serialize = "account.approve")]
+    AccountApprove,
+    /// An operator declined an account that waited for approval. It was deleted.
+    #[strum(serialize = "account.decline")]
+    AccountDecline,
+    /// An account was deleted because it was not approved, confirmed or used in time.
+    #[strum(serialize = "account.expire")]
+    AccountExpire,
     #[strum(serialize = "account.rename")]
     AccountRename,
     #[strum(serialize = "account.disable")]

@@ -219,6 +219,15 @@ pub struct ChangeRole {
     pub role: Option<Role>,
 }
 
+/// A decision to decline a registration.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct DeclineAccount {
+    /// Whether to notify the account's email.
+    #[serde(default)]
+    pub notify: bool,
+}
+
 /// A deletion. The username guards against a deletion by accident.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

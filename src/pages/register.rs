@@ -66,6 +66,8 @@ fn Closed() -> impl IntoView {
 fn OpenRegistration() -> impl IntoView {
     view! {
         <h1 tabindex="-1">"Register"</h1>
+        {(settings::REGISTRATION.get() == "approval")
+            .then(|| view! { <p class="lead">"An operator approves each account before its first login."</p> })}
         <RegisterForm />
     }
 }
@@ -96,14 +98,14 @@ pub fn RegisterForm(
                 link.invalidate();
                 return;
             }
-            if let Some(RegistrationResult { account, login }) = form.finish(result) {
+            if let Some(RegistrationResult { account, pending, login }) = form.finish(result) {
                 invitation.into_iter().for_each(LinkToken::used);
                 if let Some(login) = login {
                     auth.begin(login);
                     auth.announce(View::LogIn, Notice::Done(registered_and_logged_in()));
                 } else {
                     auth.set_draft(account.email);
-                    auth.announce(View::LogIn, Notice::Registered);
+                    auth.announce(View::LogIn, if pending { Notice::Pending } else { Notice::Registered });
                 }
                 address.navigate(View::LogIn);
             }

@@ -41,7 +41,8 @@ use crate::{
     },
     mail::{MailUrl, SmtpOptions, TlsMode},
     service::{
-        MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, SETTLED_WITHIN, passwords::HashPolicy,
+        Deadlines, MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, SETTLED_WITHIN,
+        passwords::HashPolicy,
     },
     store::{DatabaseUrl, LoginBackoff, RateLimit},
 };
@@ -148,6 +149,10 @@ pub struct RegistrationConfig {
     #[serde(deserialize_with = "email_domains")]
     pub denied_domains: Vec<EmailDomain>,
     pub require_verified_email: bool,
+    #[serde(deserialize_with = "duration")]
+    pub unconfirmed_lasts: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub pending_lasts: Duration,
 }
 
 /// The section `[mail]`. `Leptos.toml` documents each key.
@@ -293,6 +298,10 @@ impl Config {
                     (allowed, _) if !allowed.is_empty() => DomainRule::Only(allowed.clone()),
                     (_, denied) if !denied.is_empty() => DomainRule::Except(denied.clone()),
                     _ => DomainRule::Any,
+                },
+                deadlines: Deadlines {
+                    approval: self.registration.pending_lasts,
+                    confirmation: self.registration.unconfirmed_lasts,
                 },
             },
             service_names: self.service_names(),

@@ -2,10 +2,7 @@
 //!
 //! Each act has one function that takes an [`Authority`], for both. The public ones take the operator's session.
 
-use super::{
-    Caller, Error, Service,
-    permit::{Permit, ProvenOperator},
-};
+use super::{Caller, Error, Service, permit::ProvenOperator};
 use crate::{
     domain::{act::Act, event::Initiator, group_name::GroupName, role::Role, username::Username},
     error::{AppError, Field, Problem},
@@ -107,25 +104,25 @@ impl Service {
     /// Disables an account and ends its sessions. Returns how many ended.
     pub async fn disable_account(&self, caller: &Caller, operator: &ProvenOperator, id: &str) -> Result<u64, Error> {
         let permit = self.permit(caller, operator, Act::Disable, id).await?;
-        logged(&permit, self.disable(permit.authority(), permit.by(), false).await)
+        permit.logged(self.disable(permit.authority(), permit.by(), false).await)
     }
 
     /// Enables an account again.
     pub async fn enable_account(&self, caller: &Caller, operator: &ProvenOperator, id: &str) -> Result<(), Error> {
         let permit = self.permit(caller, operator, Act::Enable, id).await?;
-        logged(&permit, self.enable(permit.authority(), permit.by(), permit.target()).await)
+        permit.logged(self.enable(permit.authority(), permit.by(), permit.target()).await)
     }
 
     /// Ends all sessions of an account and revokes its access tokens. Returns how many sessions ended.
     pub async fn end_sessions_of(&self, caller: &Caller, operator: &ProvenOperator, id: &str) -> Result<u64, Error> {
         let permit = self.permit(caller, operator, Act::EndSessions, id).await?;
-        logged(&permit, Ok(self.store.end_sessions_of(permit.authority(), self.stamp(permit.by())).await?))
+        permit.logged(Ok(self.store.end_sessions_of(permit.authority(), self.stamp(permit.by())).await?))
     }
 
     /// Revokes all access tokens of an account. Returns how many were revoked.
     pub async fn revoke_tokens_of(&self, caller: &Caller, operator: &ProvenOperator, id: &str) -> Result<u64, Error> {
         let permit = self.permit(caller, operator, Act::RevokeTokens, id).await?;
-        logged(&permit, Ok(self.store.revoke_access_tokens_of(permit.authority(), &self.stamp(permit.by())).await?))
+        permit.logged(Ok(self.store.revoke_access_tokens_of(permit.authority(), &self.stamp(permit.by())).await?))
     }
 
     /// Mails an account's owner a link that sets a new password.
@@ -135,7 +132,7 @@ impl Service {
         let stamp = self.stamp(permit.by());
         self.store.enqueue_mail_by(permit.authority(), self.outbox.new_mail(MailKind::Forgot), &stamp).await?;
         self.outbox.notify_worker();
-        logged(&permit, Ok(()))
+        permit.logged(Ok(()))
     }
 
     /// Adds an account to a group, or removes it from one. Returns [`AppError::NotFound`] if there is no such group.
@@ -149,7 +146,7 @@ impl Service {
     ) -> Result<(), Error> {
         let permit = self.permit(caller, operator, Act::ChangeGroups, id).await?;
         self.change_group(permit.authority(), permit.by(), name, joins).await?.ok_or(AppError::NotFound)?;
-        logged(&permit, Ok(()))
+        permit.logged(Ok(()))
     }
 
     /// Changes an account's username.
@@ -161,7 +158,7 @@ impl Service {
         username: Username,
     ) -> Result<(), Error> {
         let permit = self.permit(caller, operator, Act::Rename, id).await?;
-        logged(&permit, self.rename(permit.authority(), permit.by(), permit.target(), username).await)
+        permit.logged(self.rename(permit.authority(), permit.by(), permit.target(), username).await)
     }
 
     /// Deletes an account with all its data. `typed` must be its username, to prevent a deletion by mistake.
@@ -176,7 +173,7 @@ impl Service {
         if !super::accounts::is_username(permit.target(), typed) {
             return Err(Error::invalid(Field::Username, Problem::UsernameMismatch));
         }
-        logged(&permit, self.delete(permit.authority(), permit.by(), permit.target(), false).await)
+        permit.logged(self.delete(permit.authority(), permit.by(), permit.target(), false).await)
     }
 
     /// Gives an account a role, or takes its role away. Returns how many sessions ended.
@@ -189,11 +186,6 @@ impl Service {
     ) -> Result<u64, Error> {
         let permit = self.permit(caller, operator, Act::ChangeRole, id).await?;
         let changed = self.set_role(permit.authority(), permit.by(), role, false).await?;
-        logged(&permit, Ok(changed.unwrap_or(0)))
+        permit.logged(Ok(changed.unwrap_or(0)))
     }
-}
-
-/// Logs an act that was done.
-fn logged<T>(permit: &Permit, outcome: Result<T, Error>) -> Result<T, Error> {
-    outcome.inspect(|_| permit.log())
 }

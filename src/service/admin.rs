@@ -66,6 +66,10 @@ pub enum Command {
     },
     /// Enable an account again.
     Enable { who: String },
+    /// Approve an account that waits for it.
+    Approve { who: String },
+    /// Delete an account that waits for approval. With `notify`, its email gets a mail.
+    Decline { who: String, notify: bool },
     /// Set a password and end all sessions.
     SetPassword { who: String, password: String },
     /// End all sessions.
@@ -149,6 +153,8 @@ impl Command {
             Self::SetRole { .. } => "set-role",
             Self::Disable { .. } => "disable",
             Self::Enable { .. } => "enable",
+            Self::Approve { .. } => "approve",
+            Self::Decline { .. } => "decline",
             Self::SetPassword { .. } => "set-password",
             Self::RevokeSessions { .. } => "revoke-sessions",
             Self::Show { .. } => "show",
@@ -269,6 +275,8 @@ pub struct UserLine {
     #[serde(flatten)]
     pub account: Account,
     pub disabled: bool,
+    /// Whether it waits for an operator's approval.
+    pub pending: bool,
     pub last_login_at: Option<String>,
 }
 
@@ -320,6 +328,8 @@ impl Service {
             Command::SetRole { who, .. }
             | Command::Disable { who, .. }
             | Command::Enable { who }
+            | Command::Approve { who }
+            | Command::Decline { who, .. }
             | Command::SetPassword { who, .. }
             | Command::RevokeSessions { who }
             | Command::Show { who }
@@ -406,6 +416,8 @@ impl Service {
         match command {
             Command::Disable { force, .. } => self.disable(operator, by, *force).await,
             Command::Enable { .. } => self.enable(operator, by, user).await.map(|()| 0),
+            Command::Approve { .. } => self.approve(operator, by).await.map(|()| 0),
+            Command::Decline { notify, .. } => self.decline(operator, by, user, *notify).await.map(|()| 0),
             Command::SetPassword { password, .. } => self.set_password(by, user, password).await,
             Command::Rename { username, .. } => {
                 let username = Username::parse(username).map_err(|problem| Error::invalid(Field::Username, problem))?;
@@ -459,8 +471,8 @@ impl Service {
 
 impl From<ListedUser> for UserLine {
     fn from(ListedUser { user, last_login_at }: ListedUser) -> Self {
-        let (disabled, last_login_at) = (user.disabled_at.is_some(), last_login_at.map(Timestamp::to_rfc3339));
-        Self { account: user.into(), disabled, last_login_at }
+        let (disabled, pending) = (user.disabled_at.is_some(), user.pending_since.is_some());
+        Self { account: user.into(), disabled, pending, last_login_at: last_login_at.map(Timestamp::to_rfc3339) }
     }
 }
 
@@ -479,6 +491,8 @@ mod tests {
             Command::SetRole { who: who.clone(), role: None, force: false },
             Command::Disable { who: who.clone(), force: false },
             Command::Enable { who: who.clone() },
+            Command::Approve { who: who.clone() },
+            Command::Decline { who: who.clone(), notify: false },
             Command::SetPassword { who: who.clone(), password },
             Command::RevokeSessions { who: who.clone() },
             Command::Show { who: who.clone() },

@@ -14,7 +14,7 @@ use crate::{
         time::{CLOCK_TOLERANCE, Timestamp},
     },
     error::AppError,
-    store::{AccountFilter, ActiveSessions, ListedUser, key_before_first},
+    store::{AccountFilter, ActiveSessions, ListedUser, User, key_before_first},
 };
 
 /// Accounts in a response, by default and at most.
@@ -138,6 +138,7 @@ impl Service {
         let rfc3339 = |millis| Timestamp::from_millis(millis).to_rfc3339();
         Ok(AccountDetails {
             disabled_at: user.disabled_at.map(Timestamp::to_rfc3339),
+            pending_since: user.pending_since.map(Timestamp::to_rfc3339),
             email_verified_at: user.email_verified_at.map(Timestamp::to_rfc3339),
             account: listed.into(),
             failed_logins: failed.map(|(count, last)| FailedLogins { count, last_at: rfc3339(last) }),
@@ -155,9 +156,18 @@ struct Group {
     name: String,
 }
 
+/// A disabled account is not pending too: enabling it comes first.
+const fn state_of(user: &User) -> AccountState {
+    match user {
+        User { disabled_at: Some(_), .. } => AccountState::Disabled,
+        User { pending_since: Some(_), .. } => AccountState::Pending,
+        User { .. } => AccountState::Enabled,
+    }
+}
+
 /// Whether an account passes all filters except the search.
 fn passes(filter: &AccountFilter, group: &str, ListedUser { user, .. }: &ListedUser) -> bool {
-    let state = if user.disabled_at.is_some() { AccountState::Disabled } else { AccountState::Enabled };
+    let state = state_of(user);
     let email = if user.email_verified_at.is_some() { EmailFilter::Confirmed } else { EmailFilter::Unconfirmed };
     let in_group = |name: &String| GroupName::parse(name).is_ok_and(|name| name.key() == group);
     filter.state.is_none_or(|wanted| wanted == state)
@@ -169,11 +179,11 @@ fn passes(filter: &AccountFilter, group: &str, ListedUser { user, .. }: &ListedU
 impl From<ListedUser> for AccountLine {
     fn from(ListedUser { user, last_login_at }: ListedUser) -> Self {
         Self {
+            state: state_of(&user),
             id: user.id,
             email: user.email,
             email_verified: user.email_verified_at.is_some(),
             username: user.username,
-            state: if user.disabled_at.is_some() { AccountState::Disabled } else { AccountState::Enabled },
             role: user.role,
             groups: user.groups,
             created_at: user.created_at.to_rfc3339(),

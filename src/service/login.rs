@@ -23,7 +23,8 @@ impl Service {
     /// Checks a password and starts a session.
     ///
     /// An unknown account, a wrong password, a disabled account and a password that is too long take the same work
-    /// and get the same response.
+    /// and get the same response. Only a client that knows the password learns that the email must be confirmed, or the
+    /// account approved.
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<LoginResult, Error> {
         let parsed = Identifier::parse(identifier);
         let of = self.rate_limits.login_of(caller, parsed.clone(), identifier);
@@ -33,10 +34,13 @@ impl Service {
         while let Verdict::Right { renewed } = self.passwords.verify(&slot, password.clone(), stored.clone()).await?
             && let (Some(user), Some(hash)) = (&user, stored.take())
         {
-            // A client that knows the password may learn that the email is not confirmed.
             if self.policy.require_verified_email && user.email_verified_at.is_none() {
                 reserved.right().await?;
                 return Err(AppError::EmailUnverified.into());
+            }
+            if user.pending_since.is_some() {
+                reserved.right().await?;
+                return Err(AppError::ApprovalPending.into());
             }
             let login = reserved.login_record(caller, &user.id, network_seen_at);
             let (service, caller, user, compared) = (self.clone(), caller.clone(), user.clone(), hash.clone());
@@ -64,7 +68,7 @@ impl Service {
         Err(AppError::BadCredentials.into())
     }
 
-    /// Starts a session. Returns `None` if the account was disabled, or its password hash has changed since the
+    /// Starts a session. Returns `None` if the account is disabled or waits for approval, or its password hash has changed since the
     /// comparison.
     pub(super) async fn begin_session(
         &self,

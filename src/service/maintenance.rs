@@ -13,7 +13,14 @@ use std::{
 use strum::VariantArray as _;
 use tokio::sync::mpsc;
 
-use super::{Policy, clock::Clock, passwords::Passwords, rate_limits::KNOWN_FOR};
+use super::{
+    Policy,
+    clock::Clock,
+    entropy::Entropy,
+    outbox::Outbox,
+    passwords::Passwords,
+    rate_limits::{KNOWN_FOR, RateLimits},
+};
 use crate::{
     domain::{event::EventName, time::Timestamp, token::TokenHash},
     store::{Cutoffs, Error, Expired, Store},
@@ -44,7 +51,10 @@ pub struct Maintenance {
     pub(super) store: Store,
     pub(super) passwords: Arc<Passwords>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
     pub(super) policy: Arc<Policy>,
+    pub(super) rate_limits: Arc<RateLimits>,
+    pub(super) outbox: Arc<Outbox>,
     /// The number of accounts.
     pub(super) accounts: Arc<AtomicI64>,
     pub(super) seen: mpsc::Receiver<(TokenHash, Timestamp)>,
@@ -100,6 +110,14 @@ impl Maintenance {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(rows, "expired rows deleted"),
             Err(cause) => tracing::warn!(%cause, "expired rows could not be deleted"),
+        }
+        match self.sweep_accounts().await {
+            Ok(0) => {}
+            Ok(accounts) => tracing::info!(accounts, "accounts deleted that were not used or approved in time"),
+            Err(cause) => tracing::warn!(%cause, "expired accounts could not be deleted"),
+        }
+        if let Err(cause) = self.notify_approvers().await {
+            tracing::warn!(%cause, "operators could not be notified of accounts that wait for approval");
         }
         match self.sweep_events().await {
             Ok(0) => {}

@@ -68,7 +68,8 @@ impl Outbox {
         self.new_mail_at(kind, self.clock.now())
     }
 
-    fn new_mail_at(&self, kind: MailKind, now: Timestamp) -> NewMail {
+    /// Creates a mail that is due at a time.
+    pub(super) fn new_mail_at(&self, kind: MailKind, now: Timestamp) -> NewMail {
         NewMail { id: new_id(&*self.entropy, now), kind, created_at: now, due_at: now }
     }
 

@@ -62,8 +62,12 @@ impl Permit {
         self.by.clone()
     }
 
-    /// Logs the act after it was done.
-    pub fn log(&self) {
+    /// Logs the act if it was done.
+    pub fn logged<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        outcome.inspect(|_| self.log())
+    }
+
+    fn log(&self) {
         let (user, operator, act) = (&self.target.id, &self.actor.user, self.act.name());
         tracing::info!(user, operator, act, "account changed by operator");
     }

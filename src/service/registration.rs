@@ -2,15 +2,16 @@
 
 use serde::Deserialize;
 
-use super::{Caller, Error, MailPolicy, Service, entropy::new_id, rate_limits::AddressLimit};
+use super::{Caller, Deadlines, Error, MailPolicy, Service, entropy::new_id, rate_limits::AddressLimit};
 use crate::{
     domain::{
-        account::{Account, RegistrationResult},
+        account::{LoginResult, RegistrationResult},
         email::Email,
         email_domain::DomainRule,
         event::Initiator,
         password::Password,
         requests::Registration,
+        time::Timestamp,
         token::Token,
         username::Username,
     },
@@ -35,9 +36,15 @@ pub(super) struct NewAccount {
     email: Email,
     username: Username,
     held: InheritFailures,
+    kept_until: Option<Timestamp>,
 }
 
 impl NewAccount {
+    /// The response to the client.
+    fn result(self, login: Option<LoginResult>) -> RegistrationResult {
+        RegistrationResult { pending: self.user.pending_since.is_some(), account: self.user.into(), login }
+    }
+
     /// The row to insert.
     pub fn row(&self) -> NewUser<'_> {
         NewUser {
@@ -47,6 +54,8 @@ impl NewAccount {
             password_hash: &self.password_hash,
             created_at: self.user.created_at,
             verified: self.user.email_verified_at.is_some(),
+            pending: self.user.pending_since.is_some(),
+            kept_until: self.kept_until,
             held: self.held.clone(),
         }
     }
@@ -59,6 +68,8 @@ pub struct RegistrationPolicy {
     pub mode: RegistrationMode,
     /// The allowed email domains. They also apply to a change of the email.
     pub domains: DomainRule,
+    /// How long new accounts are kept without being used.
+    pub deadlines: Deadlines,
 }
 
 /// Whether registration is open.
@@ -67,6 +78,8 @@ pub struct RegistrationPolicy {
 pub enum RegistrationMode {
     /// Everyone may register.
     Open,
+    /// Everyone may register, but an operator must approve the account.
+    Approval,
     /// Only people with an invitation may register.
     Invite,
     /// Only the operator creates accounts.
@@ -76,12 +89,15 @@ pub enum RegistrationMode {
 impl Service {
     /// Applies the operator's rules to a client's registration. Returns its invitation, which permits it in every mode.
     async fn apply_policy(&self, caller: &Caller, new: &mut Registration) -> Result<Option<Invitation>, Error> {
-        let RegistrationPolicy { mode, domains } = &self.policy.registration;
+        let RegistrationPolicy { mode, domains, .. } = &self.policy.registration;
         let invitation = match (&new.invitation, mode) {
             (Some(token), _) => Some(self.require_invitation(caller, token).await?),
             (None, RegistrationMode::Open) => None,
+            (None, RegistrationMode::Approval) if self.store.has_approver().await? => None,
             (None, RegistrationMode::Invite) => return Err(AppError::InvitationRequired.into()),
-            (None, RegistrationMode::Closed) => return Err(AppError::RegistrationClosed.into()),
+            (None, RegistrationMode::Approval | RegistrationMode::Closed) => {
+                return Err(AppError::RegistrationClosed.into());
+            }
         };
         if let Ok(email) = &new.email {
             let invited = invitation.as_ref().is_none_or(|invitation| invitation.admits(email));
@@ -98,32 +114,34 @@ impl Service {
     /// If mail is sent, an email that has an account gets the same response as a new one, and its owner is notified
     /// (ASVS 6.3.8). Returns [`AppError::Invalid`] with the problems of all fields. If mail is sent, it also reports
     /// a taken username; otherwise [`AppError::Taken`] does.
-    pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<Account, Error> {
-        Ok(Box::pin(self.create_account(Some(caller), caller.acting_anonymously(), registration)).await?.user.into())
+    pub async fn register(&self, caller: &Caller, registration: Registration) -> Result<RegistrationResult, Error> {
+        let made = Box::pin(self.create_account(Some(caller), caller.acting_anonymously(), registration)).await?;
+        Ok(made.result(None))
     }
 
     /// Registers as [`Service::register`] does, then logs in, because the password was just entered.
     ///
     /// There is no login if mail is sent: the response would reveal whether the email already had an account. There
-    /// is none either if the email must be confirmed first. An invitation that was sent to the email confirms it.
+    /// is none either if the email must be confirmed or the account approved first. An invitation that was sent to the email confirms it.
     pub async fn register_and_log_in(
         &self,
         caller: &Caller,
         registration: Registration,
     ) -> Result<RegistrationResult, Error> {
         let by = caller.acting_anonymously();
-        let NewAccount { user, password_hash, .. } =
-            Box::pin(self.create_account(Some(caller), by, registration)).await?;
+        let made = Box::pin(self.create_account(Some(caller), by, registration)).await?;
+        let NewAccount { user, password_hash, .. } = &made;
         let proven = user.email_verified_at.is_some();
-        let login = if !proven && (self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email) {
+        let unconfirmed = !proven && (self.policy.mail == MailPolicy::Smtp || self.policy.require_verified_email);
+        let login = if unconfirmed || user.pending_since.is_some() {
             None
         } else {
             // The account exists even if no session can be started.
             let login = LoginRecord { counter: None, network: Some(self.rate_limits.known_network(caller, &user.id)) };
-            let begun = self.begin_session(caller, &user, &password_hash, None, login).await;
+            let begun = self.begin_session(caller, user, password_hash, None, login).await;
             begun.inspect_err(|cause| tracing::warn!(%cause, "could not log in after registration")).ok().flatten()
         };
-        Ok(RegistrationResult { account: user.into(), login })
+        Ok(made.result(login))
     }
 
     /// Creates an account for the operator, with a confirmed email.
@@ -146,6 +164,12 @@ impl Service {
         // The operator vouches for the email, or the invitation was sent to it.
         let verified = caller.is_none() || invitation.as_ref().is_some_and(|invitation| invitation.mailed);
         let mut account = self.prepare_account(caller, new, verified).await?;
+        if caller.is_some() && !verified {
+            let now = account.user.created_at;
+            let pending = invitation.is_none() && self.policy.registration.mode == RegistrationMode::Approval;
+            account.user.pending_since = pending.then_some(now);
+            account.kept_until = self.kept_until(now, pending);
+        }
         let redeemed = token_hash.map(|token_hash| InvitationUse { token_hash, now: account.user.created_at });
         let (made, taken) = (self.outbox.new_mail(MailKind::Verify), self.outbox.new_mail(MailKind::Taken));
         let discreet = self.policy.mail == MailPolicy::Smtp;
@@ -188,11 +212,12 @@ impl Service {
             created_at: now,
             disabled_at: None,
             email_verified_at: verified.then_some(now),
+            pending_since: None,
             role: None,
             groups: Vec::new(),
         };
         let held = self.rate_limits.inherit(username.as_str(), email.as_str());
-        Ok(NewAccount { user, password_hash, email, username, held })
+        Ok(NewAccount { user, password_hash, email, username, held, kept_until: None })
     }
 
     /// Validates all fields and reports all problems at once.

@@ -48,10 +48,12 @@ pub enum DeleteOutcome {
     SessionEnded,
 }
 
-/// Deletes an account and its counters. Strangers' failures with its username remain (`left`), and so does its history.
+/// Deletes an account and its counters. Strangers' failures with its username remain (`left`), and so does its history, which
+/// ends with the event `name`.
 pub(super) async fn delete_account(
     tx: &mut Tx<'_>,
     user: &str,
+    name: EventName,
     left: &InheritFailures,
     stamp: &Stamp,
 ) -> Result<(), Error> {
@@ -59,7 +61,7 @@ pub(super) async fn delete_account(
     forget_counts(tx, user).await?;
     inherit_failures(tx, left).await?;
     if tx.execute("DELETE FROM users WHERE id = $1", values![user]).await? == 1 {
-        record(tx, stamp, Event::of(EventName::AccountDelete, user)).await?;
+        record(tx, stamp, Event::of(name, user)).await?;
     }
     tx.request_rewrite().await
 }
@@ -118,7 +120,7 @@ impl Store {
                 let sql = "DELETE FROM mails WHERE user_id IS NULL \
                            AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
                 tx.execute(sql, values![user]).await?;
-                delete_account(tx, user, &left, &stamp).await?;
+                delete_account(tx, user, EventName::AccountDelete, &left, &stamp).await?;
                 Ok(DeleteOutcome::Done)
             });
             let deleted = deleted.await?;

@@ -72,7 +72,8 @@ macro_rules! step {
                     "$1 AND ",
                     $key,
                     $until,
-                    "$2 AND ($4 = '' OR ($4 = 'disabled') = (disabled_at IS NOT NULL)) \
+                    "$2 AND ($4 = '' OR $4 = CASE WHEN disabled_at IS NOT NULL THEN 'disabled' \
+                         WHEN pending_since IS NOT NULL THEN 'pending' ELSE 'enabled' END) \
                      AND ($5 = '' OR ($5 = 'none' AND role IS NULL) OR ($5 = 'any' AND role IS NOT NULL) OR role = $5) \
                      AND ($6 = '' OR ($6 = 'confirmed') = (email_verified_at IS NOT NULL)) \
                      AND ($7 = '' OR EXISTS \
@@ -141,6 +142,7 @@ impl Store {
         let state = filter.state.map_or("", |state| match state {
             AccountState::Enabled => "enabled",
             AccountState::Disabled => "disabled",
+            AccountState::Pending => "pending",
         });
         let role = filter.role.map_or("", |role| match role {
             RoleFilter::None => "none",

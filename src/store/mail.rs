@@ -46,6 +46,12 @@ pub enum MailKind {
     AdminAdded,
     /// Invites somebody to register.
     Invitation,
+    /// Notifies an operator of accounts that wait for approval.
+    ApprovalWaiting,
+    /// Notifies the owner of an account that an operator approved it.
+    Approved,
+    /// Notifies somebody that an operator declined the registration. The account is deleted.
+    Declined,
 }
 
 impl MailKind {

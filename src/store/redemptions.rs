@@ -72,7 +72,7 @@ impl Redemption {
 async fn evict_squatter(tx: &mut Tx<'_>, squatter: &Squatter, email: &Email, stamp: &Stamp) -> Result<(), Error> {
     let sql = "SELECT id FROM users WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL";
     if tx.exists(sql, values![&squatter.user, email.key()]).await? {
-        delete_account(tx, &squatter.user, &squatter.failures, stamp).await?;
+        delete_account(tx, &squatter.user, EventName::AccountDelete, &squatter.failures, stamp).await?;
     }
     Ok(())
 }

@@ -67,7 +67,9 @@ pub(super) async fn assign_role(
     new_mail: &impl Fn(MailKind) -> Option<NewMail>,
     stamp: &Stamp,
 ) -> Result<u64, Error> {
-    tx.execute("UPDATE users SET role = $2 WHERE id = $1", values![user, role.map(Role::name)]).await?;
+    // A role implies the approval: an admin who can't log in would count as one.
+    let sql = "UPDATE users SET role = $2, pending_since = NULL WHERE id = $1";
+    tx.execute(sql, values![user, role.map(Role::name)]).await?;
     // A mail shows the role at the time when it is sent, so one is enough.
     tx.execute("DELETE FROM mails WHERE user_id = $1 AND kind = 'role_changed'", values![user]).await?;
     if let Some(mail) = new_mail(MailKind::RoleChanged) {

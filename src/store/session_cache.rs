@@ -129,6 +129,7 @@ mod tests {
             created_at: at,
             disabled_at: None,
             email_verified_at: None,
+            pending_since: None,
             role: None,
             groups: Vec::new(),
         };

@@ -134,7 +134,7 @@ pub struct SessionStart {
 const ADD: &str = "INSERT INTO sessions \
     (id, user_id, token_hash, name, created_at, last_seen_at, proven_at, expires_at, network, previous_login_at) \
     SELECT $1, id, $3, $4, $5, $5, $5, $6, $8, last_login_at \
-    FROM users WHERE id = $2 AND password_hash = $7 AND disabled_at IS NULL \
+    FROM users WHERE id = $2 AND password_hash = $7 AND disabled_at IS NULL AND pending_since IS NULL \
     RETURNING (SELECT COUNT(*) FROM sessions WHERE user_id = $2 AND id <> $1), previous_login_at";
 
 /// $1 the user, $2 the new session, $3 how many others may stay, $4 the last use at or before which sessions have
@@ -230,7 +230,7 @@ async fn evict_sessions(tx: &mut Tx<'_>, new: &NewSession, cap: SessionCap) -> R
 
 impl Store {
     /// Creates a session, settles the login, and ends the account's oldest sessions beyond the cap, in one
-    /// transaction. Returns `None` if the account is disabled or the password has changed since it was checked. The
+    /// transaction. Returns `None` if the account is disabled, waits for approval, or the password has changed since it was checked. The
     /// commit doesn't wait for the disk: a user who loses a session in a power failure logs in again.
     pub async fn begin_session(
         &self,

@@ -36,6 +36,10 @@ pub struct NewUser<'a> {
     pub created_at: Timestamp,
     /// Whether the email is known to belong to the owner.
     pub verified: bool,
+    /// Whether the account waits for an operator's approval.
+    pub pending: bool,
+    /// When it is deleted, unless it is approved, confirmed or used before.
+    pub kept_until: Option<Timestamp>,
     /// Strangers' failures with the username, which then apply to the account.
     pub held: InheritFailures,
 }
@@ -77,6 +81,8 @@ pub struct User {
     pub disabled_at: Option<Timestamp>,
     /// When the owner confirmed the email, if ever.
     pub email_verified_at: Option<Timestamp>,
+    /// Since when the account waits for an operator's approval. `None` for all others.
+    pub pending_since: Option<Timestamp>,
     /// `None` for all accounts but those of operators.
     pub role: Option<Role>,
     /// The names of its groups, in alphabetical order.
@@ -115,6 +121,7 @@ pub struct UserRow {
     created_at: i64,
     disabled_at: Option<i64>,
     email_verified_at: Option<i64>,
+    pending_since: Option<i64>,
     role: Option<String>,
     groups: Option<String>,
 }
@@ -128,6 +135,7 @@ impl From<UserRow> for User {
             created_at: Timestamp::from_millis(row.created_at),
             disabled_at: row.disabled_at.map(Timestamp::from_millis),
             email_verified_at: row.email_verified_at.map(Timestamp::from_millis),
+            pending_since: row.pending_since.map(Timestamp::from_millis),
             // A later version may know other roles. They have no rights here.
             role: row.role.and_then(|name| Role::named(&name)),
             groups: row.groups.as_deref().map(split_names).unwrap_or_default(),
@@ -177,7 +185,7 @@ macro_rules! select_users {
     ($columns:expr, $clauses:expr) => {
         concat!(
             "SELECT users.id, users.email, users.username, users.created_at, users.disabled_at, \
-             users.email_verified_at, users.role, \
+             users.email_verified_at, users.pending_since, users.role, \
              (SELECT STRING_AGG(groups.name, ',') FROM group_members \
               JOIN groups ON groups.id = group_members.group_id WHERE group_members.user_id = users.id) AS groups",
             $columns,
@@ -207,8 +215,9 @@ pub(super) fn is_name_taken(error: &Error) -> bool {
 /// Creates an account. Returns `false`, and changes nothing, if its email or its username is taken.
 pub(super) async fn insert(tx: &mut Tx<'_>, new: &NewUser<'_>) -> Result<bool, Error> {
     let sql = "INSERT INTO users \
-               (id, email, email_key, username, username_key, password_hash, created_at, email_verified_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+               (id, email, email_key, username, username_key, password_hash, created_at, email_verified_at, \
+                pending_since, kept_until) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
     let values = values![
         &new.id,
         new.email.as_str(),
@@ -218,6 +227,8 @@ pub(super) async fn insert(tx: &mut Tx<'_>, new: &NewUser<'_>) -> Result<bool, E
         new.password_hash,
         new.created_at,
         new.verified.then_some(new.created_at),
+        new.pending.then_some(new.created_at),
+        new.kept_until,
     ];
     if tx.execute(sql, values).await? == 0 {
         return Ok(false);

@@ -76,12 +76,16 @@ const OF_NOBODY: [&str; 7] =
     ["address_throttles", "decoy_links", "groups", "invitation_groups", "invitations", "server_facts", "setup_links"];
 
 /// Personal data that is stored but not exported: secrets, and values that follow from exported ones.
-const NOT_EXPORTED: [&str; 26] = [
+const NOT_EXPORTED: [&str; 28] = [
     "users.password_hash",
     "users.email_key",
     "users.username_key",
     // A disabled account can't request an export.
     "users.disabled_at",
+    // Neither can one that waits for approval.
+    "users.pending_since",
+    // It follows from when the account was created.
+    "users.kept_until",
     "sessions.token_hash",
     "sessions.user_id",
     "account_throttles.key",

@@ -219,7 +219,7 @@ async fn every_path_but_the_public_ones_requires_a_token_r46() {
         assert!(methods > 0, "{path}");
         protected += methods;
     }
-    assert_eq!(protected, 81, "31 calls of the API, with and without the slash, and 19 server functions");
+    assert_eq!(protected, 85, "33 calls of the API, with and without the slash, and 19 server functions");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod access_tokens;
 mod accounts;
+mod approval;
 mod attack;
 mod chaos;
 mod corpus;

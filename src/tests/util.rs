@@ -145,13 +145,13 @@ impl App {
         change(&mut config);
         // Sunday, 2026-11-22, 12:00 UTC.
         let clock = Arc::new(ManualClock { millis: AtomicI64::new(1_795_348_800_000), gate: Gate::default() });
-        Self::build(backend, config, clock, folder, Server::default()).await
+        Box::pin(Self::build(backend, config, clock, folder, Server::default())).await
     }
 
     /// A second server on the same database. It shares the clock, the configuration and the folder.
     pub async fn sibling(&self) -> Self {
         let (clock, folder) = (Arc::clone(&self.clock), Arc::clone(&self.folder));
-        Self::build(self.backend, self.config.clone(), clock, folder, Server::default()).await
+        Box::pin(Self::build(self.backend, self.config.clone(), clock, folder, Server::default())).await
     }
 
     /// Stops this server and starts it again on the same database.
@@ -166,7 +166,8 @@ impl App {
         drop((pipeline, maintenance, mail_worker));
         store.close().await;
         drop((service, store));
-        Self::build(backend, config, clock, folder, server).await
+        // Boxed, because it is part of the future of every test.
+        Box::pin(Self::build(backend, config, clock, folder, server)).await
     }
 
     /// Stops this server and drops its database. Tests that create many databases would fill the disk.

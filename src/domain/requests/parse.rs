@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::{
-    BecomeAdmin, ChangeEmail, ChangeGroup, ChangePassword, ChangeRole, ChangeUsername, ConfirmPassword, DeleteAccount,
-    FollowLink, ForgotPassword, LogIn, NewAccessToken, Register, RenameAccount, SetPassword, SetUp, Text,
+    BecomeAdmin, ChangeEmail, ChangeGroup, ChangePassword, ChangeRole, ChangeUsername, ConfirmPassword, DeclineAccount,
+    DeleteAccount, FollowLink, ForgotPassword, LogIn, NewAccessToken, Register, RenameAccount, SetPassword, SetUp,
+    Text,
 };
 use crate::{
     domain::{
@@ -168,6 +169,18 @@ impl Parse for ChangeRole {
 
     fn parse(self) -> Result<Option<Role>, AppError> {
         Ok(self.role)
+    }
+
+    fn errors() -> Vec<AppError> {
+        Vec::new()
+    }
+}
+
+impl Parse for DeclineAccount {
+    type Parsed = bool;
+
+    fn parse(self) -> Result<bool, AppError> {
+        Ok(self.notify)
     }
 
     fn errors() -> Vec<AppError> {

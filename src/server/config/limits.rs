@@ -98,7 +98,7 @@ impl Config {
 
     /// Like [`Config::check_numbers`], for durations.
     fn check_times(&self) -> Result<(), ConfigError> {
-        let Self { server, database, password, session, rate_limit, events, .. } = self;
+        let Self { server, database, password, session, registration, rate_limit, events, .. } = self;
         let (second, minute, hour) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(1));
         let day = 24 * hour;
         let table = [
@@ -112,6 +112,8 @@ impl Config {
             ("session.idle", session.idle, minute, 90 * day),
             ("session.max_lifetime", session.max_lifetime, minute, 90 * day),
             ("session.reauth_after", session.reauth_after, second, hour),
+            ("registration.unconfirmed_lasts", registration.unconfirmed_lasts, day, 3660 * day),
+            ("registration.pending_lasts", registration.pending_lasts, day, 3660 * day),
             ("rate_limit.account_delay", rate_limit.account_delay, second / 10, hour),
             ("rate_limit.account_max_delay", rate_limit.account_max_delay, second, day),
             ("rate_limit.account_reset_after", rate_limit.account_reset_after, hour, 366 * day),

@@ -138,7 +138,11 @@ fn a_configuration_error_names_the_key_and_valid_values_r105() {
     let table: [Broken; 12] = [
         ("[server]\n[log]\n[server]\n", &[], "line 3: the section [server] appears twice; merge its keys"),
         ("[log]\nlevel = \"info\"\nlevel = \"secret\"", &[], "line 3: the key level appears twice in its section"),
-        ("[registration]\nmode = \"close\"", &[], "registration.mode: write \"open\", \"invite\" or \"closed\"."),
+        (
+            "[registration]\nmode = \"close\"",
+            &[],
+            "registration.mode: write \"open\", \"approval\", \"invite\" or \"closed\".",
+        ),
         (
             "[registration]\nmode = \"x\"\n[mail]\ntls = \"y\"",
             &[],
@@ -213,6 +217,8 @@ fn no_value_disables_the_protection_that_it_configures_r89_r105() {
         ("rate_limit.account_max_delay", "\"2d\""),
         ("rate_limit.account_max_delay", "\"1ms\""),
         ("rate_limit.account_reset_after", "\"1ms\""),
+        ("registration.unconfirmed_lasts", "\"1h\""),
+        ("registration.pending_lasts", "\"20years\""),
         ("events.keep", "\"1h\""),
         ("events.keep_logins", "\"1h\""),
         ("events.keep_logins", "\"20years\""),

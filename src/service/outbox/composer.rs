@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::templates::{MailMessage, MailTemplates};
 use crate::{
     domain::{
+        act::Act,
         email::Email,
         event::{Initiator, Stamp},
         identifier::Identifier,
@@ -63,6 +64,10 @@ impl Composer {
         if mail.kind == MailKind::Invitation {
             return self.compose_invitation(mail).await;
         }
+        if mail.kind == MailKind::Declined {
+            let allowed = self.may_receive(mail, NOTICE_MAILS, &mail.address).await?;
+            return Ok(allowed.then(|| self.templates.declined(&mail.address)));
+        }
         let Some(user) = user else { return Ok(None) };
         if mail.kind == MailKind::Taken {
             return self.compose_taken(mail, &user).await;
@@ -95,12 +100,20 @@ impl Composer {
             MailKind::EmailUndone => Some(self.templates.email_undone(&mail.address, username)),
             MailKind::RoleChanged => Some(self.templates.role_changed(&user, &mail.created_at.in_words())),
             MailKind::Imported if self.has_no_password(&user).await? => Some(self.templates.imported(&user)),
+            MailKind::Approved if user.pending_since.is_none() => Some(self.templates.approved(&user)),
+            MailKind::ApprovalWaiting if Act::Approve.check(user.role, None, false).is_ok() => {
+                let waiting = self.store.count_pending().await?;
+                (waiting > 0).then(|| self.templates.approval_waiting(email, waiting))
+            }
             MailKind::AdminAdded if user.role == Some(Role::Admin) => self.compose_admin_added(mail, email).await?,
             MailKind::Verify
             | MailKind::Taken
             | MailKind::Forgot
             | MailKind::Imported
             | MailKind::AdminAdded
+            | MailKind::Approved
+            | MailKind::ApprovalWaiting
+            | MailKind::Declined
             | MailKind::Invitation => None,
         })
     }

@@ -214,6 +214,37 @@ impl MailTemplates {
             .text("If you didn't expect this, please contact the other operators.")
     }
 
+    /// Notifies an operator of accounts that wait for approval.
+    pub(super) fn approval_waiting(&self, to: &str, waiting: i64) -> MailMessage {
+        let Self { service_name: service, url, .. } = self;
+        let accounts = if waiting == 1 { "One account waits".to_owned() } else { format!("{waiting} accounts wait") };
+        self.message(to, format!("New accounts wait at {service}"))
+            .text("Hello,")
+            .text(format!("{accounts} for an operator's approval at {service}. The owners can't log in before."))
+            .text("You can approve them, or decline and delete them.")
+            .button("See the accounts", format!("{url}/operators/accounts?state=pending"))
+            .text("You receive this email at most once an hour, and once a day while accounts wait, because you are an operator.")
+    }
+
+    /// Notifies the owner of an account that an operator approved it.
+    pub(super) fn approved(&self, owner: &User) -> MailMessage {
+        let Self { service_name: service, url, .. } = self;
+        self.message(&owner.email, format!("Your account at {service} is approved"))
+            .text("Hello,")
+            .text(format!("An operator approved {}. You can log in now.", self.account_of(owner)))
+            .button("Log in", format!("{url}/login"))
+            .text("If you didn't create this account, you can ignore this email.")
+    }
+
+    /// Notifies somebody that an operator declined the registration.
+    pub(super) fn declined(&self, to: &str) -> MailMessage {
+        let Self { service_name: service, .. } = self;
+        self.message(to, format!("Your registration at {service} was declined"))
+            .text("Hello,")
+            .text(format!("Somebody registered at {service} with this address. An operator declined the registration."))
+            .text("The account was deleted with all its data.")
+    }
+
     /// Notifies an admin of another one.
     pub(super) fn admin_added(&self, to: &str, username: &str, when: &str) -> MailMessage {
         let Self { service_name: service, .. } = self;
@@ -282,6 +313,7 @@ mod tests {
             created_at: at,
             disabled_at: None,
             email_verified_at: proven.then_some(at),
+            pending_since: None,
             role: None,
             groups: Vec::new(),
         }
@@ -298,6 +330,8 @@ mod tests {
             head.access_token_created(&owner, "22 November 2026, 12:00 UTC"),
             head.change_email(&owner.email, username, &link),
             head.imported(&owner),
+            head.approved(&owner),
+            head.declined(&owner.email),
             head.invitation(&owner.email, &Token::generate(TokenKind::Invitation, || 7), "22 November 2026, 12:00 UTC"),
         ]
     }
@@ -343,9 +377,10 @@ mod tests {
             }
         }
         let harmless = to_unproven("ann-2_go");
-        let named = harmless.iter().filter(|mail| !mail.subject.starts_with("You are invited"));
+        let unnamed = ["You are invited", "Your registration"];
+        let named = harmless.iter().filter(|mail| !unnamed.iter().any(|subject| mail.subject.starts_with(subject)));
         assert!(
-            named.clone().count() == 7 && named.clone().all(|mail| mail.to_text().contains("ann-2_go")),
+            named.clone().count() == 8 && named.clone().all(|mail| mail.to_text().contains("ann-2_go")),
             "{harmless:#?}"
         );
         let own = to_proven("ann.smith");

@@ -441,7 +441,7 @@ fn no_control_character_of_an_account_reaches_the_terminal() {
     let calls: [(&[&str], i32, usize); 6] = [
         (&["list"], 0, 3),
         (&["list", "--json"], 0, 3),
-        (&["show", "ann@example.org"], 0, 11),
+        (&["show", "ann@example.org"], 0, 12),
         (&["show", "ann@example.org", "--json"], 0, 1),
         (&["delete", "ann@example.org"], 1, 1),
         (&["disable", "ann@example.org"], 0, 1),
