@@ -152,6 +152,7 @@ const sections = {
   "Mail toml": checkConfiguration,
   "With PostgreSQL sh": usePostgres,
   "Backup sh": useBackup,
+  "Monitoring toml": checkConfiguration,
   "Move here from Django sh": importSite,
   "The command line sh": useUnit,
   "Operators sh": useOperators,

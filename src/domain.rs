@@ -19,6 +19,8 @@ pub mod email_domain;
 #[cfg(feature = "ssr")]
 pub mod event;
 #[cfg(feature = "ssr")]
+pub mod figures;
+#[cfg(feature = "ssr")]
 pub mod group_name;
 #[cfg(feature = "ssr")]
 pub mod identifier;

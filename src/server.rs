@@ -10,6 +10,7 @@ mod headers;
 mod health;
 mod hourly;
 pub mod logging;
+pub mod metrics;
 pub mod name_key;
 mod notices;
 mod observe;

@@ -9,6 +9,7 @@ mod acts;
 pub mod admin;
 mod approvals;
 pub mod clock;
+pub mod counts;
 mod directory;
 mod email;
 pub mod entropy;
@@ -34,7 +35,10 @@ mod setup;
 use std::{
     future::Future,
     net::IpAddr,
-    sync::{Arc, atomic::AtomicI64},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -55,10 +59,11 @@ pub use crate::store::NameKey;
 
 use self::{
     clock::Clock,
+    counts::Counts,
     entropy::Entropy,
     imports::FactsCache,
     outbox::Outbox,
-    passwords::{Hasher, Passwords},
+    passwords::{HashTimes, Hasher, Passwords},
     rate_limits::RateLimits,
 };
 use crate::{
@@ -68,7 +73,7 @@ use crate::{
         token::TokenHash,
     },
     error::{AppError, Field, Problem},
-    store::{self, LoginBackoff, RateLimit, Store},
+    store::{self, LoginBackoff, RateLimit, Store, StoreCounts, StoredFigures},
 };
 
 /// The configurable limits and rules.
@@ -139,6 +144,7 @@ pub struct Service {
     accounts: Arc<AtomicI64>,
     /// Slots for lists of accounts that may examine many of them.
     searches: Arc<Semaphore>,
+    counts: Arc<Counts>,
     /// Uses of sessions and access tokens, which [`Maintenance`] records.
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
 }
@@ -154,10 +160,15 @@ impl Service {
         policy: Policy,
         names: NameKey,
     ) -> (Self, Maintenance) {
-        let policy = Arc::new(policy);
-        let limits =
-            RateLimits::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy), Arc::clone(&policy), names);
-        let rate_limits = Arc::new(limits);
+        let (policy, counts) = (Arc::new(policy), Arc::<Counts>::default());
+        let rate_limits = Arc::new(RateLimits::new(
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            Arc::clone(&policy),
+            names,
+            Arc::clone(&counts),
+        ));
         let import_facts = Arc::new(FactsCache::new(store.clone()));
         let passwords = Passwords::new(
             hasher,
@@ -194,6 +205,7 @@ impl Service {
             import_facts,
             accounts,
             searches,
+            counts,
             seen,
         };
         (service, maintenance)
@@ -208,6 +220,47 @@ impl Service {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Counts of what the service did since its start.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Counts of what happened in the database since it was opened.
+    #[must_use]
+    pub fn store_counts(&self) -> &StoreCounts {
+        self.store.counts()
+    }
+
+    /// The number of accounts, as it was counted in the last minutes.
+    #[must_use]
+    pub fn accounts_counted(&self) -> i64 {
+        self.accounts.load(Ordering::Relaxed)
+    }
+
+    /// Figures that take a query. This takes long if there are millions of sessions.
+    pub async fn stored_figures(&self) -> Result<StoredFigures, Error> {
+        Ok(self.store.figures(self.clock.now(), self.policy.session_idle).await?)
+    }
+
+    /// How long hashes took.
+    #[must_use]
+    pub fn hash_times(&self) -> HashTimes<'_> {
+        self.passwords.hasher().times()
+    }
+
+    /// The number of requests that hash or wait for it, and their maximum.
+    #[must_use]
+    pub fn hashing_load(&self) -> (usize, usize) {
+        self.passwords.hasher().load()
+    }
+
+    /// The current time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Returns the number of argon2 hashes computed since the start, including those for unknown accounts.

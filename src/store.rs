@@ -12,11 +12,13 @@ mod authority;
 pub mod backup;
 mod begin;
 mod connect;
+mod counts;
 mod directory;
 pub mod django;
 pub mod draft;
 mod events;
 mod failed_logins;
+mod figures;
 pub mod files;
 mod group_names;
 mod groups;
@@ -53,9 +55,11 @@ pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
     accounts::{DeleteOutcome, RenameOutcome, UsernameChange},
     authority::{Authority, CheckedToken},
+    counts::{DatabaseFailure, StoreCounts},
     directory::{AccountFilter, AccountStep, key_before_first},
     events::{EventFilter, EventRecord, Failure, first_id_at},
     failed_logins::{InheritFailures, LoginBackoff, LoginCounter, Reservation},
+    figures::StoredFigures,
     groups::{DeleteGroupOutcome, GroupRecord, RenameGroupOutcome},
     imports::{ImportBatch, ImportFacts, ImportOutcome, ImportedAccount},
     invitations::{Invitation, InvitationUse, InviteOutcome, LONGEST_INVITATION, NewInvitation},
@@ -103,6 +107,7 @@ struct Inner {
     cache: Option<Arc<SessionCache>>,
     /// The database file, on SQLite.
     file: Option<PathBuf>,
+    counts: StoreCounts,
     _lock: Option<SqliteLock>,
 }
 
@@ -143,12 +148,18 @@ impl Store {
         };
         let cache = lock.is_some().then(Arc::<SessionCache>::default);
         let file = url.file().map(PathBuf::from);
-        Ok(Self { inner: Arc::new(Inner { db, cache, file, _lock: lock }) })
+        Ok(Self { inner: Arc::new(Inner { db, cache, file, counts: StoreCounts::default(), _lock: lock }) })
     }
 
     /// Whether other servers may use the database too.
     pub(crate) fn is_shared(&self) -> bool {
         self.inner.cache.is_none()
+    }
+
+    /// Counts of what happened in the database since it was opened.
+    #[must_use]
+    pub fn counts(&self) -> &StoreCounts {
+        &self.inner.counts
     }
 
     /// Checks that the database responds.

@@ -28,8 +28,8 @@ use self::{
     layers::{deserialize, merge_env, merge_file},
     machine::automatic_permits,
     values::{
-        choice, database_url, duration, email_domains, mail_url, mailbox, networks, optional_path, origins, public_url,
-        socket_address,
+        choice, database_url, duration, email_domains, mail_url, mailbox, networks, optional_path,
+        optional_socket_address, origins, public_url, socket_address,
     },
 };
 use crate::{
@@ -67,6 +67,7 @@ pub struct Config {
     pub mail: MailConfig,
     pub rate_limit: RateLimitConfig,
     pub events: EventsConfig,
+    pub metrics: MetricsConfig,
     pub log: LogConfig,
     /// The file that the configuration was read from.
     #[serde(skip)]
@@ -196,6 +197,14 @@ pub struct EventsConfig {
     pub keep: Duration,
     #[serde(deserialize_with = "duration")]
     pub keep_logins: Duration,
+}
+
+/// The section `[metrics]`. `Leptos.toml` documents each key.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "Leptos.toml documents each key")]
+pub struct MetricsConfig {
+    #[serde(deserialize_with = "optional_socket_address")]
+    pub address: Option<SocketAddr>,
 }
 
 /// The section `[log]`. `Leptos.toml` documents each key.

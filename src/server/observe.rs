@@ -8,12 +8,12 @@ use axum::{
     response::Response,
 };
 
-use super::{hourly::Hourly, routes::Routes};
+use super::{hourly::Hourly, metrics::RequestCounts, routes::Routes};
 use crate::service::{entropy::SystemEntropy, request_id::RequestId};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives a request an identifier and logs its outcome. Only the route is logged, because the path itself may contain a
+/// Gives a request an identifier, counts it and logs its outcome. Only the route is logged, because the path itself may contain a
 /// secret.
 ///
 /// A 503 means that the server is busy. Anybody can cause any number of them, so `busy` logs them once an hour.
@@ -21,6 +21,7 @@ pub async fn observe(
     request: Request,
     routes: &Routes,
     busy: &Hourly,
+    counts: Option<&RequestCounts>,
     answer: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let id = RequestId::generate(&SystemEntropy);
@@ -29,6 +30,9 @@ pub async fn observe(
         let started = Instant::now();
         let response = answer(request).await;
         let status = response.status().as_u16();
+        if let Some(counts) = counts {
+            counts.count(routes.place(uri.path()), &method, response.status(), started.elapsed());
+        }
         // Called only for what is logged.
         let route = || routes.name(uri.path());
         let millis = || started.elapsed().as_secs_f64() * 1000.0;

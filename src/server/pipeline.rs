@@ -6,7 +6,8 @@ use axum::{extract::Request, response::Response};
 use futures_util::FutureExt;
 
 use super::{
-    config::ServerConfig, guard::Limits, headers::CommonHeaders, hourly::Hourly, observe::observe, routes::Routes,
+    config::ServerConfig, guard::Limits, headers::CommonHeaders, hourly::Hourly, metrics::RequestCounts,
+    observe::observe, routes::Routes,
 };
 use crate::{
     error::AppError,
@@ -23,6 +24,8 @@ pub struct Pipeline {
     routes: Routes,
     /// Limits the logging of 503 responses.
     busy: Hourly,
+    /// `None` unless metrics are served.
+    counts: Option<Arc<RequestCounts>>,
 }
 
 impl Pipeline {
@@ -30,7 +33,15 @@ impl Pipeline {
     #[must_use]
     pub fn new(routes: Routes, trust: &Arc<Trust>, config: &ServerConfig) -> Self {
         let limits = Limits::new(Arc::clone(trust), config);
-        Self { headers: CommonHeaders::new(trust.is_https()), limits, routes, busy: Hourly::default() }
+        let headers = CommonHeaders::new(trust.is_https());
+        Self { headers, limits, routes, busy: Hourly::default(), counts: None }
+    }
+
+    /// Also counts requests by route. Returns the counts.
+    pub fn count_requests(&mut self) -> Arc<RequestCounts> {
+        let counts = Arc::new(RequestCounts::new(self.routes.paths()));
+        self.counts = Some(Arc::clone(&counts));
+        counts
     }
 
     /// Returns the routes.
@@ -48,7 +59,7 @@ impl Pipeline {
             self.headers.add_to(format, response.headers_mut());
             response
         };
-        observe(request, &self.routes, &self.busy, handle).await
+        observe(request, &self.routes, &self.busy, self.counts.as_deref(), handle).await
     }
 }
 

@@ -70,9 +70,15 @@ impl Routes {
     /// The route that a path matches, for the log. The path itself may contain anything, such as a secret.
     #[must_use]
     pub fn name(&self, path: &str) -> &str {
+        self.place(path).and_then(|place| self.paths.get(place)).map_or("other", String::as_str)
+    }
+
+    /// The place in [`Routes::paths`] of the route that a path matches.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<usize> {
         // Most paths are equal to their route, and that comparison is cheap.
-        let same = self.paths.iter().find(|route| *route == path);
-        same.or_else(|| self.paths.iter().find(|route| matches(route, path))).map_or("other", String::as_str)
+        let same = self.paths.iter().position(|route| *route == path);
+        same.or_else(|| self.paths.iter().position(|route| matches(route, path)))
     }
 
     /// Handles a request that has passed the guard.

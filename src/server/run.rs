@@ -4,7 +4,7 @@ use std::{future::Future, io::Write as _, net::SocketAddr, sync::Arc, time::Dura
 
 use leptos::config::LeptosOptions;
 use tokio::{
-    net::{TcpSocket, UnixListener},
+    net::{TcpListener, TcpSocket, UnixListener},
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     accept,
     config::{Config, ConfigSource},
-    control, hourly, name_key,
+    control, hourly,
+    metrics::Metrics,
+    name_key,
     pipeline::Pipeline,
     routes::Routes,
     setup,
@@ -54,6 +56,10 @@ pub enum Error {
     Service(#[from] service::Error),
     #[error("can't listen on {address}: {cause}. {}", listen_hint(*address, cause))]
     Listen { address: std::net::SocketAddr, cause: std::io::Error },
+    #[error(
+        "metrics can't be served on {address}: {cause}. Set metrics.address to a free port on an address of this machine."
+    )]
+    ListenForMetrics { address: std::net::SocketAddr, cause: std::io::Error },
     #[error("mail can't be sent: {0}. Check mail.url.")]
     Mail(String),
     #[error("{0}")]
@@ -131,6 +137,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let unusable = |cause| Error::Listen { address, cause };
     // The address is bound before the database is opened. A failed start must not create the database's files.
     let socket = bind(address).map_err(unusable)?;
+    let metrics_listener = config.metrics.address.map(listen_for_metrics).transpose()?;
     let parts = tokio::select! {
         parts = build_with_retries(&config) => parts?,
         // Nothing is in progress yet.
@@ -166,11 +173,15 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     });
 
     let state = state(&config, parts.service.clone());
-    let pipeline = Pipeline::new(Routes::of(&state), &state.trust, &config.server);
+    let mut pipeline = Pipeline::new(Routes::of(&state), &state.trust, &config.server);
+    let metrics = metrics_listener.map(|listener| {
+        let metrics = Metrics::new(parts.service.clone(), pipeline.count_requests());
+        tokio::spawn(metrics.serve(listener))
+    });
     let finished = accept::serve(listener, pipeline, &config.server, Arc::clone(&state.trust), stopping).await;
     // The mail worker stops after the last request, so that the mail of these requests is sent. The rest stays queued.
     stop_mail.cancel();
-    for task in clock.into_iter().chain(control).chain([reminder]) {
+    for task in clock.into_iter().chain(control).chain(metrics).chain([reminder]) {
         task.abort();
     }
     let closing = async {
@@ -218,6 +229,16 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
+}
+
+/// Opens the listener for metrics.
+fn listen_for_metrics(address: SocketAddr) -> Result<TcpListener, Error> {
+    let unusable = |cause| Error::ListenForMetrics { address, cause };
+    let listener = bind(address).and_then(|socket| socket.listen(CONNECTIONS_WAITING)).map_err(unusable)?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "metrics are served");
+    }
+    Ok(listener)
 }
 
 /// Builds the server's state from a configuration.

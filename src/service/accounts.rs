@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Caller, Error, Service, rate_limits::AddressLimit, reauth::Proven, sessions::session_line};
+use super::{Caller, Error, Service, counts::Limit, rate_limits::AddressLimit, reauth::Proven, sessions::session_line};
 use crate::{
     domain::{
         account::{
@@ -18,7 +18,7 @@ use crate::{
 
 /// Limit on username changes per address, because each attempt reveals whether a name is taken.
 const RENAMES: AddressLimit =
-    AddressLimit { action: "rename", rule: RateLimit { burst: 10, interval: Duration::from_mins(6) } };
+    AddressLimit { action: Limit::Rename, rule: RateLimit { burst: 10, interval: Duration::from_mins(6) } };
 
 impl Service {
     /// Changes the account's username and returns the account. Returns [`AppError::Invalid`] if the username is taken.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use strum::VariantArray;
 
 use super::{
-    Caller, Error, Principal, Service, Writer, outbox::MAIL_REQUESTS, passwords::KnownBy, rate_limits::AddressLimit,
-    reauth::Proven,
+    Caller, Error, Principal, Service, Writer, counts::Limit, outbox::MAIL_REQUESTS, passwords::KnownBy,
+    rate_limits::AddressLimit, reauth::Proven,
 };
 use crate::{
     domain::{
@@ -27,7 +27,7 @@ use crate::{
 /// Limit on invalid links per address. It is generous: a reader may open an old mail several times, and many people may
 /// share an address.
 pub(super) const INVALID_LINKS: AddressLimit =
-    AddressLimit { action: "link", rule: RateLimit { burst: 60, interval: Duration::from_secs(1) } };
+    AddressLimit { action: Limit::Link, rule: RateLimit { burst: 60, interval: Duration::from_secs(1) } };
 
 impl Service {
     /// Confirms an account's email and returns it. The account then knows the caller's network.

@@ -26,6 +26,12 @@ impl Service {
     /// and get the same response. Only a client that knows the password learns that the email must be confirmed, or the
     /// account approved.
     pub async fn log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<LoginResult, Error> {
+        let login = self.try_log_in(caller, identifier, password).await;
+        self.counts.logins.count((&login).into());
+        login
+    }
+
+    async fn try_log_in(&self, caller: &Caller, identifier: &str, password: &str) -> Result<LoginResult, Error> {
         let parsed = Identifier::parse(identifier);
         let of = self.rate_limits.login_of(caller, parsed.clone(), identifier);
         let by = (EventName::LoginFail, caller.acting_anonymously());
@@ -68,8 +74,8 @@ impl Service {
         Err(AppError::BadCredentials.into())
     }
 
-    /// Starts a session. Returns `None` if the account is disabled or waits for approval, or its password hash has changed since the
-    /// comparison.
+    /// Starts a session. Returns `None` if the account is disabled or waits for approval, or its password hash has
+    /// changed since the comparison.
     pub(super) async fn begin_session(
         &self,
         caller: &Caller,

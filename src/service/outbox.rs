@@ -17,6 +17,7 @@ pub use self::{
 use super::{
     Error,
     clock::Clock,
+    counts::Limit,
     entropy::{Entropy, new_id},
     rate_limits::AddressLimit,
 };
@@ -28,7 +29,7 @@ use crate::{
 
 /// Limit on requests for mails per address.
 pub(super) const MAIL_REQUESTS: AddressLimit =
-    AddressLimit { action: "mail", rule: RateLimit { burst: 5, interval: Duration::from_mins(3) } };
+    AddressLimit { action: Limit::Mail, rule: RateLimit { burst: 5, interval: Duration::from_mins(3) } };
 
 /// Whether mail is enabled, and who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

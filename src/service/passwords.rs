@@ -16,11 +16,11 @@ pub(super) use self::attempt::{Attempt, KnownBy};
 use self::judge::{cost_limit, lowest_limit};
 pub use self::{
     change::PasswordChanged,
-    hasher::{HashPolicy, Hasher, Slot, Verdict},
+    hasher::{HashPolicy, HashTimes, Hasher, Slot, Verdict},
     judge::{Judge, JudgeSlot},
     strength::{Candidate, Words},
 };
-use super::{Caller, Error, Policy, entropy::Entropy, imports::FactsCache, rate_limits::RateLimits};
+use super::{Caller, Error, Policy, counts::Limit, entropy::Entropy, imports::FactsCache, rate_limits::RateLimits};
 use crate::{
     domain::password::Password,
     error::{Field, Problem},
@@ -51,6 +51,11 @@ impl Passwords {
     /// Returns the number of hashes computed so far.
     pub(super) fn hashes_run(&self) -> u64 {
         self.hasher.runs()
+    }
+
+    /// Returns the hasher, for its figures.
+    pub(super) const fn hasher(&self) -> &Hasher {
+        &self.hasher
     }
 
     /// Frees the memory of hashes that are not running.
@@ -132,14 +137,14 @@ impl Passwords {
         [email, username]: [&str; 2],
     ) -> Result<Option<Problem>, Error> {
         if let Some(caller) = caller {
-            self.rate_limits.check(lowest_limit("judge"), caller)?;
+            self.rate_limits.check(lowest_limit(Limit::Judge), caller)?;
         }
         let candidate = match Candidate::new(password, &self.words(email, username), self.policy.password_min_length) {
             Ok(candidate) => candidate,
             Err(problem) => return Ok(Some(problem)),
         };
         if let Some(caller) = caller {
-            self.rate_limits.take(cost_limit("judge", candidate.cost()), caller).await?;
+            self.rate_limits.take(cost_limit(Limit::Judge, candidate.cost()), caller).await?;
         }
         let slot = self.hasher.judge().enqueue()?;
         Ok(slot.run(move || candidate.judge()).await?.err())

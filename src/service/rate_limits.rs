@@ -12,7 +12,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 pub use self::login_attempts::{CountedLogin, FailedAttempt, ReservedLogin, SETTLED_WITHIN};
 use self::{cache::RateLimitCache, login_queue::LoginQueue, token_calls::TokenCalls};
-use super::{Caller, Error, MailPolicy, Policy, clock::Clock, entropy::Entropy};
+use super::{
+    Caller, Error, MailPolicy, Policy,
+    clock::Clock,
+    counts::{Counts, Limit},
+    entropy::Entropy,
+};
 use crate::{
     domain::{time::Timestamp, token::TokenHash, user_agent::counted_networks, username::Username},
     store::{self, InheritFailures, LimitedAction, NameKey, RateLimit, Store, User, UsernameChange, known_network_key},
@@ -29,7 +34,7 @@ const NOTIFICATION_LIMIT: RateLimit = RateLimit { burst: 10, interval: Duration:
 #[derive(Clone, Copy, Debug)]
 pub struct AddressLimit {
     /// What is limited. Each action has its own counts.
-    pub action: &'static str,
+    pub action: Limit,
     /// The limit of one address. A wider network has a larger burst, which refills faster.
     pub rule: RateLimit,
 }
@@ -45,6 +50,7 @@ pub struct RateLimits {
     cache: RateLimitCache,
     login_queue: LoginQueue,
     token_calls: TokenCalls,
+    counts: Arc<Counts>,
 }
 
 impl RateLimits {
@@ -54,9 +60,20 @@ impl RateLimits {
         entropy: Arc<dyn Entropy>,
         policy: Arc<Policy>,
         names: NameKey,
+        counts: Arc<Counts>,
     ) -> Self {
         let (login_queue, token_calls) = (LoginQueue::new(policy.logins_waiting), TokenCalls::new(policy.token_calls));
-        Self { store, clock, entropy, policy, names, cache: RateLimitCache::default(), login_queue, token_calls }
+        Self {
+            store,
+            clock,
+            entropy,
+            policy,
+            names,
+            cache: RateLimitCache::default(),
+            login_queue,
+            token_calls,
+            counts,
+        }
     }
 
     /// Rejects an address that is known to be rate-limited. This counts nothing and needs no database access.
@@ -69,7 +86,7 @@ impl RateLimits {
         let now = self.clock.now();
         for (key, rule) in self.address_keys(limit, caller)? {
             let verdict = self.store.take(&key, rule, now).await?;
-            verdict.map_err(|wait| self.address_limited(&key, now, wait))?;
+            verdict.map_err(|wait| self.address_limited(limit.action, &key, now, wait))?;
         }
         Ok(())
     }
@@ -84,18 +101,18 @@ impl RateLimits {
         let (key, now) = (action.key(user), self.clock.now());
         // A request that changes nothing must not take the database writer.
         if let Some(wait) = self.cache.wait(&key, now) {
-            return Err(Error::rate_limited(wait));
+            return Err(self.limited(Limit::Notification, wait));
         }
         let verdict = self.store.take(&key, NOTIFICATION_LIMIT, now).await?;
         verdict.map_err(|wait| {
             self.cache.note(&key, now, wait);
-            Error::rate_limited(wait)
+            self.limited(Limit::Notification, wait)
         })
     }
 
     /// Counts a call of a token that was valid before, or rejects it. This needs no database access.
     pub fn take_call(&self, token: &TokenHash) -> Result<(), Error> {
-        self.token_calls.take(token, self.clock.now()).map_err(Error::rate_limited)
+        self.token_calls.take(token, self.clock.now()).map_err(|wait| self.limited(Limit::Token, wait))
     }
 
     /// Counts the calls of a valid token from now on.
@@ -113,15 +130,21 @@ impl RateLimits {
         let (keys, now) = (address_keys(limit, caller.address), self.clock.now());
         match keys.iter().find_map(|(key, _)| self.cache.wait(key, now)) {
             None => Ok(keys),
-            Some(wait) => Err(Error::rate_limited(wait)),
+            Some(wait) => Err(self.limited(limit.action, wait)),
         }
     }
 
     /// Logs and caches the rate limit of an address. Attempts before its end are not logged again.
-    fn address_limited(&self, key: &str, now: Timestamp, wait: Duration) -> Error {
+    fn address_limited(&self, action: Limit, key: &str, now: Timestamp, wait: Duration) -> Error {
         let address = self.policy.log_addresses.then_some(key);
         tracing::info!(address, wait_ms = wait.as_millis(), "rate-limited");
         self.cache.note(key, now, wait);
+        self.limited(action, wait)
+    }
+
+    /// Counts a rejected request and returns its error.
+    fn limited(&self, limit: Limit, wait: Duration) -> Error {
+        self.counts.limited.count(limit);
         Error::rate_limited(wait)
     }
 
@@ -163,7 +186,7 @@ fn address_keys(AddressLimit { action, rule }: AddressLimit, address: IpAddr) ->
     let keys = counted_networks(address).into_iter().map(|(network, times)| {
         let key = if network.addr().is_ipv4() { network.addr().to_string() } else { network.to_string() };
         let burst = rule.burst.saturating_mul(times);
-        (format!("{action}:{key}"), RateLimit { burst, interval: rule.interval / times })
+        (format!("{}:{key}", action.name()), RateLimit { burst, interval: rule.interval / times })
     });
     keys.collect()
 }
@@ -182,7 +205,8 @@ mod tests {
 
     #[test]
     fn an_ipv6_64_network_counts_as_one_address_r89() {
-        let limit = AddressLimit { action: "login", rule: RateLimit { burst: 10, interval: Duration::from_secs(8) } };
+        let limit =
+            AddressLimit { action: Limit::Login, rule: RateLimit { burst: 10, interval: Duration::from_secs(8) } };
         let keys = |text: &str| {
             let keys = address_keys(limit, text.parse().expect("an address"));
             keys.into_iter().map(|(key, rule)| (key, rule.burst, rule.interval.as_secs())).collect::<Vec<_>>()

@@ -2,7 +2,12 @@
 
 use serde::Deserialize;
 
-use super::{Caller, Deadlines, Error, MailPolicy, Service, entropy::new_id, rate_limits::AddressLimit};
+use super::{
+    Caller, Deadlines, Error, MailPolicy, Service,
+    counts::{Limit, RegistrationResult as Outcome},
+    entropy::new_id,
+    rate_limits::AddressLimit,
+};
 use crate::{
     domain::{
         account::{LoginResult, RegistrationResult},
@@ -122,7 +127,8 @@ impl Service {
     /// Registers as [`Service::register`] does, then logs in, because the password was just entered.
     ///
     /// There is no login if mail is sent: the response would reveal whether the email already had an account. There
-    /// is none either if the email must be confirmed or the account approved first. An invitation that was sent to the email confirms it.
+    /// is none either if the email must be confirmed or the account approved first. An invitation that was sent to the
+    /// email confirms it.
     pub async fn register_and_log_in(
         &self,
         caller: &Caller,
@@ -149,13 +155,29 @@ impl Service {
         Ok(Box::pin(self.create_account(None, by, registration)).await?.user)
     }
 
-    /// Creates an account. Without a caller it is the operator's, and no rate limit applies.
+    /// Creates an account and counts the outcome. Without a caller it is the operator's, and no rate limit applies.
     async fn create_account(
         &self,
         caller: Option<&Caller>,
         by: Initiator,
-        mut new: Registration,
+        new: Registration,
     ) -> Result<NewAccount, Error> {
+        let created = Box::pin(self.try_create_account(caller, by, new)).await;
+        if caller.is_some() {
+            self.counts.registrations.count(match &created {
+                Ok((_, outcome)) => *outcome,
+                Err(error) => error.into(),
+            });
+        }
+        Ok(created?.0)
+    }
+
+    async fn try_create_account(
+        &self,
+        caller: Option<&Caller>,
+        by: Initiator,
+        mut new: Registration,
+    ) -> Result<(NewAccount, Outcome), Error> {
         let invitation = match caller {
             Some(caller) => self.apply_policy(caller, &mut new).await?,
             None => None,
@@ -175,19 +197,25 @@ impl Service {
         let discreet = self.policy.mail == MailPolicy::Smtp;
         let welcome = Welcome { made: &made, taken: discreet.then_some(&taken) };
         let mails = caller.is_some() && self.policy.mail != MailPolicy::Off;
-        match self.store.insert_user(account.row(), redeemed, mails.then_some(welcome), &self.stamp(by)).await? {
-            RegisterOutcome::Done => tracing::info!(user = %account.user.id, "account created"),
+        let inserted =
+            self.store.insert_user(account.row(), redeemed, mails.then_some(welcome), &self.stamp(by)).await?;
+        let outcome = match inserted {
+            RegisterOutcome::Done => {
+                tracing::info!(user = %account.user.id, "account created");
+                Outcome::Ok
+            }
             // The response is the same; only the mailbox's owner sees the difference.
             RegisterOutcome::OwnerNotified => {
                 tracing::info!("registration with an email that already has an account, owner notified");
+                Outcome::Taken
             }
             RegisterOutcome::Taken if discreet => return Err(Error::invalid(Field::Username, Problem::UsernameTaken)),
             RegisterOutcome::Taken => return Err(AppError::Taken.into()),
             RegisterOutcome::InvitationInvalid => return Err(AppError::InvitationInvalid.into()),
-        }
+        };
         account.user.groups = invitation.map(|invitation| invitation.groups).unwrap_or_default();
         self.outbox.notify_worker();
-        Ok(account)
+        Ok((account, outcome))
     }
 
     /// Judges the fields of a new account and hashes its password. Without a caller no rate limit applies. `verified` is
@@ -246,6 +274,6 @@ impl Service {
     }
 
     fn register_limit(&self) -> AddressLimit {
-        AddressLimit { action: "register", rule: self.policy.register }
+        AddressLimit { action: Limit::Register, rule: self.policy.register }
     }
 }

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     DATABASE_TIMEOUT, Db, Error, Store,
+    counts::StoreCounts,
     postgres::{Server, pooled},
-    tx::{Conn, Tx},
+    tx::{Conn, Effects, Tx},
 };
 
 /// The statements that begin a transaction. They also decide how durable its commit is.
@@ -43,18 +44,21 @@ pub const RELAXED: TransactionMode = TransactionMode {
 impl Store {
     /// Reads on a read connection.
     pub(super) async fn read<T>(&self, work: impl AsyncFnOnce(&mut Conn<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        match &self.inner.db {
-            Db::Sqlite { read, .. } => work(&mut Conn::Sqlite(&mut *read.acquire().await?)).await,
-            Db::Postgres(server) => {
-                in_time(async {
-                    let mut session = server.read().await?;
-                    let found = work(&mut session.conn()).await?;
-                    session.end().await?;
-                    Ok(found)
-                })
-                .await
+        let reading = async {
+            match &self.inner.db {
+                Db::Sqlite { read, .. } => work(&mut Conn::Sqlite(&mut *read.acquire().await?)).await,
+                Db::Postgres(server) => {
+                    in_time(async {
+                        let mut session = server.read().await?;
+                        let found = work(&mut session.conn()).await?;
+                        session.end().await?;
+                        Ok(found)
+                    })
+                    .await
+                }
             }
-        }
+        };
+        self.inner.counts.noted(reading.await)
     }
 
     /// Like [`Store::read`], for a background search that may take long. On PostgreSQL it gets a separate connection
@@ -63,15 +67,18 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(&mut Conn<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        match &self.inner.db {
-            Db::Sqlite { read, .. } => work(&mut Conn::Sqlite(&mut *read.acquire().await?)).await,
-            Db::Postgres(server) => {
-                let mut session = server.unlimited().await?;
-                let found = work(&mut session.conn()).await?;
-                session.end().await?;
-                Ok(found)
+        let reading = async {
+            match &self.inner.db {
+                Db::Sqlite { read, .. } => work(&mut Conn::Sqlite(&mut *read.acquire().await?)).await,
+                Db::Postgres(server) => {
+                    let mut session = server.unlimited().await?;
+                    let found = work(&mut session.conn()).await?;
+                    session.end().await?;
+                    Ok(found)
+                }
             }
-        }
+        };
+        self.inner.counts.noted(reading.await)
     }
 
     /// Works inside a transaction and commits it. Work that fails or is dropped is rolled back.
@@ -80,32 +87,41 @@ impl Store {
         mode: TransactionMode,
         work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        match &self.inner.db {
-            Db::Sqlite { write, .. } => {
-                let deadline = Instant::now() + DATABASE_TIMEOUT;
-                let mut connection = until(deadline, write.lock()).await?;
-                let mut transaction = until(deadline, connection.begin_with(mode.sqlite)).await?;
-                let mut tx = Tx::new(Conn::Sqlite(&mut transaction), self.inner.cache.clone());
-                let outcome = work(&mut tx).await?;
-                let invalidated = tx.into_invalidated();
-                transaction.commit().await?;
-                drop((connection, invalidated));
-                Ok(outcome)
+        let counts = &self.inner.counts;
+        let writing = async {
+            match &self.inner.db {
+                Db::Sqlite { write, .. } => {
+                    let deadline = Instant::now() + DATABASE_TIMEOUT;
+                    let mut connection = until(deadline, write.lock()).await?;
+                    let mut transaction = until(deadline, connection.begin_with(mode.sqlite)).await?;
+                    let mut tx = Tx::new(Conn::Sqlite(&mut transaction), self.inner.cache.clone());
+                    let outcome = work(&mut tx).await?;
+                    let Effects { invalidated, events } = tx.into_effects();
+                    transaction.commit().await?;
+                    drop((connection, invalidated));
+                    counts.count_events(&events);
+                    Ok(outcome)
+                }
+                Db::Postgres(server) => on_postgres(server, mode, counts, work).await,
             }
-            Db::Postgres(server) => on_postgres(server, mode, work).await,
-        }
+        };
+        counts.noted(writing.await)
     }
 
     /// Runs independent statements. On SQLite there is no transaction around them: its begin and commit would each
     /// cost a round trip to the connection's thread. A single statement there is at least as durable as under
     /// [`RELAXED`]. On PostgreSQL they are one transaction with one commit.
     pub(super) async fn each<T>(&self, work: impl AsyncFnOnce(&mut Conn<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        match &self.inner.db {
-            Db::Sqlite { write, .. } => {
-                in_time(async { work(&mut Conn::Sqlite(&mut *write.lock().await?)).await }).await
+        let counts = &self.inner.counts;
+        let working = async {
+            match &self.inner.db {
+                Db::Sqlite { write, .. } => {
+                    in_time(async { work(&mut Conn::Sqlite(&mut *write.lock().await?)).await }).await
+                }
+                Db::Postgres(server) => on_postgres(server, RELAXED, counts, async |tx| work(tx).await).await,
             }
-            Db::Postgres(server) => on_postgres(server, RELAXED, async |tx| work(tx).await).await,
-        }
+        };
+        counts.noted(working.await)
     }
 
     /// Like [`Store::write`], for a change that runs to its end even if its caller is cancelled. A client that
@@ -135,12 +151,16 @@ pub async fn uncancelled<T: Send + 'static>(work: BoxFuture<'static, Result<T, E
 async fn on_postgres<T>(
     server: &Server,
     mode: TransactionMode,
+    counts: &StoreCounts,
     work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     in_time(async {
         let mut session = server.begin(mode.postgres, mode.pooled).await?;
-        let outcome = work(&mut Tx::new(session.conn(), None)).await?;
+        let mut tx = Tx::new(session.conn(), None);
+        let outcome = work(&mut tx).await?;
+        let Effects { events, .. } = tx.into_effects();
         session.commit().await?;
+        counts.count_events(&events);
         Ok(outcome)
     })
     .await

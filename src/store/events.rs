@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Error, Store,
     begin::{DURABLE, RELAXED},
-    tx::{Conn, Value},
+    tx::{Tx, Value},
 };
 use crate::domain::{
     event::{Actor, Credential, Details, EventName, Outcome, Stamp, Subject},
@@ -231,19 +231,24 @@ fn insert<'v>(stamp: &'v Stamp, event: &Event<'v>, texts: &'v Texts) -> Vec<Valu
 }
 
 /// Adds an event in the transaction of its change.
-pub(super) async fn record(conn: &mut Conn<'_>, stamp: &Stamp, event: Event<'_>) -> Result<(), Error> {
+pub(super) async fn record(tx: &mut Tx<'_>, stamp: &Stamp, event: Event<'_>) -> Result<(), Error> {
     let texts = Texts::new(stamp, &event)?;
-    conn.execute(INSERT, &insert(stamp, &event, &texts)).await.map(drop)
+    tx.execute(INSERT, &insert(stamp, &event, &texts)).await?;
+    tx.note_event(event.name);
+    Ok(())
 }
 
 /// Adds an event about an account that strangers can cause, unless there were too many in the last day. Runs the same
 /// statement if there is no such account.
-pub(super) async fn record_limited(conn: &mut Conn<'_>, stamp: &Stamp, event: Event<'_>) -> Result<(), Error> {
+pub(super) async fn record_limited(tx: &mut Tx<'_>, stamp: &Stamp, event: Event<'_>) -> Result<(), Error> {
     let texts = Texts::new(stamp, &event)?;
     let since = first_id_at(stamp.at.minus(DAY));
     let mut values = insert(stamp, &event, &texts);
     values.extend([Value::from(&since), Value::from(FAILURES_PER_DAY)]);
-    conn.execute(INSERT_LIMITED, &values).await.map(drop)
+    if tx.execute(INSERT_LIMITED, &values).await? > 0 {
+        tx.note_event(event.name);
+    }
+    Ok(())
 }
 
 /// An identifier at or before all those of a millisecond.
@@ -268,7 +273,7 @@ impl Failure {
     /// Adds the event, if this number of failures in a row has one. `free` attempts don't have to wait.
     pub(super) async fn record(
         &self,
-        conn: &mut Conn<'_>,
+        tx: &mut Tx<'_>,
         (attempts, wait): (i64, Duration),
         free: u32,
     ) -> Result<(), Error> {
@@ -279,7 +284,7 @@ impl Failure {
         let details = Details { attempts: Some(attempts), wait_seconds: Some(wait), ..Details::default() };
         let subject = Subject::Account(&self.user);
         let event = Event { name: self.name, outcome: Outcome::Failed, subject, details };
-        record_limited(conn, &self.stamp, event).await
+        record_limited(tx, &self.stamp, event).await
     }
 }
 

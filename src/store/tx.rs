@@ -18,6 +18,7 @@ use super::{
     session_cache::{Invalidate, InvalidateOnDrop, SessionCache},
 };
 use crate::domain::{
+    event::EventName,
     time::{Timestamp, millis},
     token::TokenHash,
 };
@@ -39,6 +40,17 @@ pub struct Tx<'c> {
     pub(super) conn: Conn<'c>,
     /// Removes ended sessions from the cache after the commit. `None` without a cache.
     invalidated: Option<InvalidateOnDrop>,
+    /// The events that were added to the audit trail, which are counted after the commit.
+    events: Vec<EventName>,
+}
+
+/// What follows once a transaction is committed.
+#[derive(Debug)]
+pub(super) struct Effects {
+    /// Removes ended sessions from the cache when it is dropped.
+    pub invalidated: Option<InvalidateOnDrop>,
+    /// The events to count.
+    pub events: Vec<EventName>,
 }
 
 /// A value for a parameter. Null has a type too, since PostgreSQL checks it against the column.
@@ -141,7 +153,7 @@ impl Conn<'_> {
 
 impl<'c> Tx<'c> {
     pub(super) fn new(conn: Conn<'c>, cache: Option<Arc<SessionCache>>) -> Self {
-        Self { conn, invalidated: cache.map(InvalidateOnDrop::new) }
+        Self { conn, invalidated: cache.map(InvalidateOnDrop::new), events: Vec::new() }
     }
 
     /// Removes these sessions from the cache once the transaction has ended.
@@ -169,9 +181,14 @@ impl<'c> Tx<'c> {
         }
     }
 
-    /// Ends the use of the connection. The caller commits, and then drops what this returns.
-    pub(super) fn into_invalidated(self) -> Option<InvalidateOnDrop> {
-        self.invalidated
+    /// Notes that an event was added to the audit trail.
+    pub fn note_event(&mut self, name: EventName) {
+        self.events.push(name);
+    }
+
+    /// Ends the use of the connection. The caller commits, and then applies what this returns.
+    pub(super) fn into_effects(self) -> Effects {
+        Effects { invalidated: self.invalidated, events: self.events }
     }
 }
 

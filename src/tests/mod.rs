@@ -22,6 +22,7 @@ mod imports;
 mod invitations;
 mod logins;
 mod mail;
+mod metrics;
 mod model;
 mod modules;
 mod opening;

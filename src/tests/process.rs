@@ -5,6 +5,7 @@ mod command_line;
 mod connections;
 mod importing;
 mod many;
+mod monitoring;
 mod private;
 mod proxy;
 mod restoring;

@@ -33,7 +33,7 @@ use vestibule::{
         time::Timestamp,
     },
     http::state::AppState,
-    server::{config::Config, name_key, pipeline::Pipeline, routes::Routes, run},
+    server::{config::Config, metrics::Metrics, name_key, pipeline::Pipeline, routes::Routes, run},
     service::{
         Caller, MailTransport, MailWorker, Maintenance, Service,
         admin::{Command, Reply},
@@ -109,6 +109,7 @@ impl Entropy for SeededEntropy {
 /// A server without its sockets.
 pub struct App {
     pub pipeline: Arc<Pipeline>,
+    pub metrics: Arc<Metrics>,
     pub service: Service,
     pub store: Store,
     pub clock: Arc<ManualClock>,
@@ -162,8 +163,10 @@ impl App {
 
     /// Stops this server and starts it again on the same database, with another configuration.
     pub async fn restart_with(self, config: Config) -> Self {
-        let Self { pipeline, service, store, clock, backend, maintenance, mail_worker, server, folder, .. } = self;
-        drop((pipeline, maintenance, mail_worker));
+        let Self {
+            pipeline, metrics, service, store, clock, backend, maintenance, mail_worker, server, folder, ..
+        } = self;
+        drop((pipeline, metrics, maintenance, mail_worker));
         store.close().await;
         drop((service, store));
         // Boxed, because it is part of the future of every test.
@@ -202,13 +205,16 @@ impl App {
         let (service, maintenance) =
             Service::new(store.clone(), hasher, Arc::clone(&clock) as Arc<dyn Clock>, entropy, config.policy(), names);
         let state: AppState = run::state(&config, service.clone());
-        let pipeline = Arc::new(Pipeline::new(Routes::of(&state), &state.trust, &config.server));
+        let mut pipeline = Pipeline::new(Routes::of(&state), &state.trust, &config.server);
+        let metrics = Arc::new(Metrics::new(service.clone(), pipeline.count_requests()));
+        let pipeline = Arc::new(pipeline);
         server.lead_to(&pipeline);
         let mail_capture = Arc::new(MailCapture::default());
         let head = config.mail_templates(config.server.address);
         let mail_worker = service.mail_worker(Arc::clone(&mail_capture) as Arc<dyn MailTransport>, head);
         Self {
             pipeline,
+            metrics,
             service,
             store,
             clock,

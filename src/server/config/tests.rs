@@ -46,13 +46,14 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_invalid_configurations_are_rejected_in_one_line_r105() {
-    let table: [Broken; 66] = [
+    let table: [Broken; 67] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
         ("[server]\nper_user = 3", &[], "it belongs in [session]"),
         ("[server]\nport = 3", &[], "Its keys are address"),
         ("[sever]\n", &[], "did you mean [server]?"),
         ("[package]\n", &[], "The sections are brand, database, events, log"),
+        ("[metrics]\naddress = \"localhost:9090\"", &[], "such as 127.0.0.1:9090"),
         ("server = 3", &[], "write [server]"),
         ("[server\n", &[], "can't be read"),
         ("[server]\naddress = 8000", &[], "server.address must be a string"),

@@ -30,11 +30,17 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
 
 pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(from)?;
+    parse_socket_address(&text, "127.0.0.1:8000")
+}
+
+pub(super) fn optional_socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() { Ok(None) } else { parse_socket_address(&text, "127.0.0.1:9090").map(Some) }
+}
+
+fn parse_socket_address<E: serde::de::Error>(text: &str, example: &str) -> Result<SocketAddr, E> {
     text.parse().map_err(|_| {
-        D::Error::custom(format!(
-            "{} is not an address; write a numeric one with its port, such as 127.0.0.1:8000",
-            shown(&text)
-        ))
+        E::custom(format!("{} is not an address; write a numeric one with its port, such as {example}", shown(text)))
     })
 }
 

@@ -14,7 +14,11 @@ use super::{
     transport::{MailTransport, SendError},
 };
 use crate::{
-    service::{Service, clock::Clock},
+    service::{
+        Service,
+        clock::Clock,
+        counts::{Counts, MailResult},
+    },
     store::{Error, LONGEST_WAIT, QueuedMail, Store},
 };
 
@@ -40,6 +44,7 @@ pub struct MailWorker {
     composer: Composer,
     transport: Arc<dyn MailTransport>,
     mail_ready: Arc<Notify>,
+    counts: Arc<Counts>,
 }
 
 impl Service {
@@ -49,7 +54,8 @@ impl Service {
         let (store, clock, entropy) = (self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.entropy));
         let rate_limits = Arc::clone(&self.rate_limits);
         let composer = Composer::new(store.clone(), Arc::clone(&clock), entropy, rate_limits, templates);
-        MailWorker { store, clock, composer, transport, mail_ready: self.outbox.mail_ready() }
+        let (mail_ready, counts) = (self.outbox.mail_ready(), Arc::clone(&self.counts));
+        MailWorker { store, clock, composer, transport, mail_ready, counts }
     }
 }
 
@@ -91,6 +97,7 @@ impl MailWorker {
         // The previous attempt was the last, and it ended without a result, such as by a panic.
         if retried_for(mail.attempts - 1) >= GIVE_UP {
             tracing::error!(mail = mail.id, kind, "mail could not be processed, giving up");
+            self.counts.mails.count(MailResult::GivenUp);
             return self.store.give_up_mail(mail, &self.composer.stamp()).await;
         }
         let user = match &mail.user_id {
@@ -103,22 +110,26 @@ impl MailWorker {
         }
         let Some(message) = self.composer.compose(mail, user).await? else {
             tracing::info!(mail = mail.id, kind, "mail skipped: obsolete or rate-limited");
+            self.counts.mails.count(MailResult::Skipped);
             return self.store.delete_mail(&mail.id).await;
         };
         match self.transport.send(&format!("{}.{}", mail.id, mail.attempts), &message).await {
             Ok(place) => {
                 tracing::info!(mail = mail.id, kind, place, "mail sent");
+                self.counts.mails.count(MailResult::Sent);
                 self.store.delete_mail(&mail.id).await
             }
             Err(SendError { cause, permanent }) if retried >= if permanent { GIVE_UP_REFUSED } else { GIVE_UP } => {
                 let retried_s = retried.as_secs();
                 tracing::error!(mail = mail.id, kind, cause, retried_s, "mail could not be sent, giving up");
+                self.counts.mails.count(MailResult::GivenUp);
                 self.store.give_up_mail(mail, &self.composer.stamp()).await
             }
             Err(SendError { cause, .. }) => {
                 let wait = retry_delay(mail.attempts);
                 let retry_in_s = wait.as_secs();
                 tracing::warn!(mail = mail.id, kind, cause, retry_in_s, "mail could not be sent, will retry");
+                self.counts.mails.count(MailResult::Delayed);
                 self.store.delay_mail(&mail.id, self.clock.now().plus(wait)).await
             }
         }

@@ -11,6 +11,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::argon::HashTimes;
 use self::argon::{Argon, Comparison};
 use super::{
     judge::Judge,
@@ -50,6 +51,8 @@ pub struct Hasher {
     argon: Arc<Argon>,
     workers: Workers<Argon>,
     slots: Arc<Semaphore>,
+    /// The number of slots.
+    size: usize,
     /// The permit of a comparison that takes much memory.
     large: Semaphore,
     queue_timeout: Duration,
@@ -81,10 +84,11 @@ impl Hasher {
     pub fn new(policy: HashPolicy, salt: [u8; 16]) -> Result<Self, Error> {
         let argon = Arc::new(Argon::new(policy, salt)?);
         let workers = Workers::start(ThreadSettings { name: "hash", count: policy.permits, nice: 0 }, &argon)?;
-        let slots = Arc::new(Semaphore::new(policy.permits as usize + policy.queue as usize));
+        let size = policy.permits as usize + policy.queue as usize;
+        let slots = Arc::new(Semaphore::new(size));
         let judge = Arc::new(Judge::start(policy.queue, policy.queue_timeout)?);
         let large = Semaphore::new(1);
-        Ok(Self { argon, workers, slots, large, queue_timeout: policy.queue_timeout, judge })
+        Ok(Self { argon, workers, slots, size, large, queue_timeout: policy.queue_timeout, judge })
     }
 
     /// Returns the judge of new passwords.
@@ -97,6 +101,18 @@ impl Hasher {
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.argon.runs()
+    }
+
+    /// How long hashing with argon2id, and comparing hashes of other systems, took.
+    #[must_use]
+    pub fn times(&self) -> HashTimes<'_> {
+        self.argon.times()
+    }
+
+    /// The number of requests that hash or wait for it, and their maximum.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        (self.size.saturating_sub(self.slots.available_permits()), self.size)
     }
 
     /// Frees the memory of hashes that are not running, for times without logins.

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::workers::{ThreadSettings, Workers, queue_full};
 use crate::{
-    service::{Error, rate_limits::AddressLimit},
+    service::{Error, counts::Limit, rate_limits::AddressLimit},
     store::RateLimit,
 };
 
@@ -67,12 +67,12 @@ impl JudgeSlot<'_> {
 }
 
 /// Returns the rate limit per address for passwords of the lowest cost, to check before the cost is known.
-pub(super) fn lowest_limit(action: &'static str) -> AddressLimit {
+pub(super) fn lowest_limit(action: Limit) -> AddressLimit {
     cost_limit(action, MIN_COST)
 }
 
 /// Returns the rate limit per address for passwords of this cost.
-pub(super) fn cost_limit(action: &'static str, cost: Duration) -> AddressLimit {
+pub(super) fn cost_limit(action: Limit, cost: Duration) -> AddressLimit {
     let cost = cost.max(MIN_COST);
     let burst = u32::try_from(BURST.as_nanos() / cost.as_nanos().max(1)).unwrap_or(u32::MAX);
     AddressLimit { action, rule: RateLimit { burst: burst.max(1), interval: cost.saturating_mul(SHARE) } }
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn an_address_is_limited_in_rating_time_not_in_passwords_r24() {
         let of = |millis| {
-            let RateLimit { burst, interval } = cost_limit("judge", Duration::from_millis(millis)).rule;
+            let RateLimit { burst, interval } = cost_limit(Limit::Judge, Duration::from_millis(millis)).rule;
             (burst, interval.as_millis())
         };
         assert_eq!([of(0), of(5), of(10), of(1000)], [(30, 1000), (30, 1000), (15, 2000), (1, 200_000)]);

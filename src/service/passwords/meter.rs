@@ -7,7 +7,7 @@ use super::{
 use crate::{
     domain::{account::Strength, password::Password},
     error::Field,
-    service::{Caller, Error, Service},
+    service::{Caller, Error, Service, counts::Limit},
     store::Session,
 };
 
@@ -24,7 +24,7 @@ impl Service {
         password: &str,
         [email, username]: [&str; 2],
     ) -> Result<Strength, Error> {
-        self.rate_limits.check(lowest_limit("meter"), caller)?;
+        self.rate_limits.check(lowest_limit(Limit::Meter), caller)?;
         let password = Password::parse(password).map_err(|problem| Error::invalid(Field::Password, problem))?;
         let words = match session {
             Some(Session { user, .. }) => self.passwords.words(&user.email, &user.username),
@@ -32,7 +32,7 @@ impl Service {
         };
         let candidate =
             Candidate::new(&password, &words, 0).map_err(|problem| Error::invalid(Field::Password, problem))?;
-        self.rate_limits.take(cost_limit("meter", candidate.cost()), caller).await?;
+        self.rate_limits.take(cost_limit(Limit::Meter, candidate.cost()), caller).await?;
         let slot = self.passwords.hasher.judge().enqueue_spare()?;
         slot.run(move || candidate.strength()).await
     }

@@ -11,7 +11,7 @@ use crate::{
         identifier::Identifier,
         time::{CLOCK_TOLERANCE, Timestamp},
     },
-    service::{Caller, Error, events::stamp, uncancelled},
+    service::{Caller, Error, counts::Limit, events::stamp, uncancelled},
     store::{
         self, Counted, Credential, Failure, LoginCount, LoginCounter, LoginRecord, LoginTarget, RateLimit, Reservation,
     },
@@ -126,7 +126,7 @@ impl RateLimits {
 
     /// Returns the rate-limit keys for a login, or an error if the address is known to be rate-limited.
     pub fn login_addresses(&self, caller: &Caller) -> Result<Vec<(String, RateLimit)>, Error> {
-        self.address_keys(AddressLimit { action: "login", rule: self.policy.login }, caller)
+        self.address_keys(AddressLimit { action: Limit::Login, rule: self.policy.login }, caller)
     }
 
     /// Looks up the account and counts the attempt for the address and the account, before anything is hashed. A
@@ -145,14 +145,14 @@ impl RateLimits {
                 LoginCount::Counted(counted) => counted,
                 LoginCount::AddressLimited(place, wait) => {
                     let address = addresses.get(place).map_or("", |(key, _)| key);
-                    return Err(this.address_limited(address, now, wait));
+                    return Err(this.address_limited(Limit::Login, address, now, wait));
                 }
             };
             let Counted { known, counter, network_seen_at, reservation } = *counted;
             let reserved = match reservation {
                 Reservation::Now => Ok(ReservedLogin::new(&this, counter)),
                 Reservation::Later | Reservation::Abandoned => Err(counter),
-                Reservation::Wait(wait) => return Err(backoff_error(wait)),
+                Reservation::Wait(wait) => return Err(this.backoff_error(wait)),
             };
             Ok(CountedLogin { known, network_seen_at, reserved })
         })
@@ -168,13 +168,13 @@ impl RateLimits {
         counter: LoginCounter,
         enqueue: impl Fn() -> Result<S, Error>,
     ) -> Result<(S, ReservedLogin), Error> {
-        let busy = || Error::rate_limited(Duration::from_secs(1));
+        let busy = || self.limited(Limit::Account, Duration::from_secs(1));
         let waiting = self.login_queue.join(&counter.key).ok_or_else(busy)?;
         let (line, end) = (&waiting.line, Instant::now() + self.policy.login_timeout);
         let _first = timeout_at(end, line.first.lock()).await.map_err(|_| busy())?;
         while Instant::now() < end {
             if let Some(wait) = line.held(self.clock.now()) {
-                return Err(backoff_error(wait));
+                return Err(self.backoff_error(wait));
             }
             let slot = enqueue()?;
             let (this, counter) = (Arc::clone(self), counter.clone());
@@ -189,7 +189,7 @@ impl RateLimits {
                 Ok(reserved) => return Ok((slot, reserved)),
                 Err(Reservation::Wait(wait)) => {
                     line.hold(self.clock.now(), wait);
-                    return Err(backoff_error(wait));
+                    return Err(self.backoff_error(wait));
                 }
                 Err(_) => drop(slot),
             }
@@ -225,9 +225,9 @@ impl RateLimits {
         });
         self.store.settle_failed(key, self.policy.account, self.clock.now(), failure.as_ref()).await
     }
-}
 
-fn backoff_error(wait: Duration) -> Error {
-    tracing::info!("login rate-limited for its account");
-    Error::rate_limited(wait)
+    fn backoff_error(&self, wait: Duration) -> Error {
+        tracing::info!("login rate-limited for its account");
+        self.limited(Limit::Account, wait)
+    }
 }

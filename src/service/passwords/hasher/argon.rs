@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
+        figures::Durations,
         password::Password,
         stored_hash::{Argon2Hash, ForeignHash, StoredHash},
     },
@@ -43,6 +44,17 @@ pub struct Argon {
     usual: AtomicU64,
     /// The same for the most expensive hashes of other systems, without their salts and outputs.
     foreign: Mutex<HashMap<String, u64>>,
+    own_times: Durations,
+    foreign_times: Durations,
+}
+
+/// How long hashes took on their threads.
+#[derive(Clone, Copy, Debug)]
+pub struct HashTimes<'a> {
+    /// With argon2id.
+    pub own: &'a Durations,
+    /// Comparisons with hashes of other systems.
+    pub foreign: &'a Durations,
 }
 
 /// The result of a comparison, and its cost.
@@ -63,7 +75,8 @@ impl Argon {
         reserve(policy, params.block_count())?;
         let (runs, usual) = (AtomicU64::new(0), AtomicU64::new(0));
         let (memory, foreign) = (Mutex::default(), Mutex::default());
-        let mut argon = Self { params, dummy: None, memory, runs, usual, foreign };
+        let (own_times, foreign_times) = (Durations::default(), Durations::default());
+        let mut argon = Self { params, dummy: None, memory, runs, usual, foreign, own_times, foreign_times };
         let started = Instant::now();
         argon.dummy = Some(argon.own(b"\0", &salt)?);
         argon.note_usual(started.elapsed());
@@ -76,9 +89,17 @@ impl Argon {
         self.runs.load(Ordering::Relaxed)
     }
 
+    /// How long hashes took.
+    pub const fn times(&self) -> HashTimes<'_> {
+        HashTimes { own: &self.own_times, foreign: &self.foreign_times }
+    }
+
     /// Hashes a password into a PHC string.
     pub fn hash(&self, password: &[u8], salt: &[u8; 16]) -> Result<String, Error> {
-        Ok(self.own(password, salt)?.to_string())
+        let started = Instant::now();
+        let hash = self.own(password, salt)?.to_string();
+        self.own_times.note(started.elapsed());
+        Ok(hash)
     }
 
     fn own(&self, password: &[u8], salt: &[u8; 16]) -> Result<Argon2Hash, Error> {
@@ -108,6 +129,7 @@ impl Argon {
         // The tags are compared in constant time.
         let right = self.tag(password, old_salt, *version, params)? == *tag;
         let elapsed = started.elapsed();
+        self.own_times.note(elapsed);
         let usual = self.is_current(params);
         if usual {
             self.note_usual(elapsed);
@@ -131,6 +153,7 @@ impl Argon {
             right = right || self.matches(hash, form.as_bytes())?;
         }
         let elapsed = started.elapsed();
+        self.foreign_times.note(elapsed);
         let verdict = if right {
             Verdict::Right { renewed: Some(self.hash(password.expose().as_bytes(), salt)?) }
         } else {
