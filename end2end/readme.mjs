@@ -152,6 +152,8 @@ const sections = {
   "Mail toml": checkConfiguration,
   "With PostgreSQL sh": usePostgres,
   "Backup sh": useBackup,
+  "Scheduled backups toml": checkConfiguration,
+  "Restore sh": useBackup,
   "Monitoring toml": checkConfiguration,
   "Move here from Django sh": importSite,
   "The command line sh": useUnit,

@@ -8,6 +8,7 @@ mod accounts;
 mod acts;
 pub mod admin;
 mod approvals;
+pub mod backups;
 pub mod clock;
 pub mod counts;
 mod directory;
@@ -58,6 +59,7 @@ pub use self::{
 pub use crate::store::NameKey;
 
 use self::{
+    backups::LastBackup,
     clock::Clock,
     counts::Counts,
     entropy::Entropy,
@@ -145,6 +147,7 @@ pub struct Service {
     /// Slots for lists of accounts that may examine many of them.
     searches: Arc<Semaphore>,
     counts: Arc<Counts>,
+    last_backup: LastBackup,
     /// Uses of sessions and access tokens, which [`Maintenance`] records.
     seen: mpsc::Sender<(TokenHash, Timestamp)>,
 }
@@ -206,6 +209,7 @@ impl Service {
             accounts,
             searches,
             counts,
+            last_backup: LastBackup::default(),
             seen,
         };
         (service, maintenance)

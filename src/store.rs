@@ -47,7 +47,11 @@ mod url;
 mod users;
 mod writer;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::SqlitePool;
 
@@ -154,6 +158,12 @@ impl Store {
     /// Whether other servers may use the database too.
     pub(crate) fn is_shared(&self) -> bool {
         self.inner.cache.is_none()
+    }
+
+    /// The database file, on SQLite.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.inner.file.as_deref()
     }
 
     /// Counts of what happened in the database since it was opened.

@@ -109,6 +109,9 @@ pub enum EventName {
     /// A mail could not be sent and was deleted.
     #[strum(serialize = "mail.give_up")]
     MailGiveUp,
+    /// A copy of the database was made.
+    #[strum(serialize = "backup.make")]
+    BackupMake,
     #[strum(serialize = "restore.apply")]
     RestoreApply,
     #[strum(serialize = "server.start")]

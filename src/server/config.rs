@@ -28,7 +28,7 @@ use self::{
     layers::{deserialize, merge_env, merge_file},
     machine::automatic_permits,
     values::{
-        choice, database_url, duration, email_domains, mail_url, mailbox, networks, optional_path,
+        choice, database_url, duration, email_domains, mail_url, mailbox, networks, optional_duration, optional_path,
         optional_socket_address, origins, public_url, socket_address,
     },
 };
@@ -42,7 +42,7 @@ use crate::{
     mail::{MailUrl, SmtpOptions, TlsMode},
     service::{
         Deadlines, MailPolicy, MailTemplates, Policy, RegistrationMode, RegistrationPolicy, SETTLED_WITHIN,
-        passwords::HashPolicy,
+        backups::BackupSettings, passwords::HashPolicy,
     },
     store::{DatabaseUrl, LoginBackoff, RateLimit},
 };
@@ -67,6 +67,7 @@ pub struct Config {
     pub mail: MailConfig,
     pub rate_limit: RateLimitConfig,
     pub events: EventsConfig,
+    pub backup: BackupConfig,
     pub metrics: MetricsConfig,
     pub log: LogConfig,
     /// The file that the configuration was read from.
@@ -197,6 +198,16 @@ pub struct EventsConfig {
     pub keep: Duration,
     #[serde(deserialize_with = "duration")]
     pub keep_logins: Duration,
+}
+
+/// The section `[backup]`. `Leptos.toml` documents each key.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "Leptos.toml documents each key")]
+pub struct BackupConfig {
+    #[serde(deserialize_with = "optional_duration")]
+    pub every: Option<Duration>,
+    pub folder: PathBuf,
+    pub keep: u32,
 }
 
 /// The section `[metrics]`. `Leptos.toml` documents each key.
@@ -380,6 +391,13 @@ impl Config {
             None => "[127.0.0.1]".to_owned(),
         };
         SmtpOptions { tls: self.mail.tls, ca_file: self.mail.ca_file.as_deref(), hello }
+    }
+
+    /// When and where the server makes backups. `None` if it makes none.
+    #[must_use]
+    pub fn backup_settings(&self) -> Option<BackupSettings> {
+        let BackupConfig { every, folder, keep } = &self.backup;
+        Some(BackupSettings { every: (*every)?, folder: folder.clone(), keep: *keep as usize })
     }
 
     /// The parameters of password hashing on this machine.

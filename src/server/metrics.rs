@@ -130,6 +130,10 @@ impl Metrics {
     }
 
     fn encode_stored(&self, page: &mut Page<'_>) -> fmt::Result {
+        if let Some(last) = self.service.last_backup() {
+            let help = "When the last scheduled backup was begun, in seconds since 1970.";
+            page.gauge("backup_timestamp_seconds", help, last.as_millis() / 1000)?;
+        }
         page.gauge("accounts", "Accounts, as counted in the last ten minutes.", self.service.accounts_counted())?;
         let Some(StoredFigures { sessions, mails }) = *self.stored() else { return Ok(()) };
         page.gauge("sessions", "Valid sessions, as counted in the last minute.", sessions)?;

@@ -165,6 +165,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let clock = parts.clock.map(|clock| tokio::spawn(keep_time(parts.store, clock)));
     let control =
         control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone(), config.base_url(listening))));
+    let schedule = config.backup_settings().and_then(|settings| parts.service.backup_schedule(settings));
+    let backups = schedule.map(|schedule| tokio::spawn(schedule.run()));
     let stopping = stop.clone().cancelled_owned();
     tokio::spawn(async move {
         signalled.await;
@@ -181,7 +183,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let finished = accept::serve(listener, pipeline, &config.server, Arc::clone(&state.trust), stopping).await;
     // The mail worker stops after the last request, so that the mail of these requests is sent. The rest stays queued.
     stop_mail.cancel();
-    for task in clock.into_iter().chain(control).chain(metrics).chain([reminder]) {
+    for task in clock.into_iter().chain(control).chain(metrics).chain(backups).chain([reminder]) {
         task.abort();
     }
     let closing = async {

@@ -99,6 +99,8 @@ pub enum Command {
     },
     /// Manage invitations.
     Invitation { action: InvitationAction },
+    /// Add the event of a backup that the command line has made.
+    BackupMade,
 }
 
 /// An operator's command about groups. `who` is an email, a username or an identifier.
@@ -165,6 +167,7 @@ impl Command {
             Self::Events { .. } => "events",
             Self::Import { .. } => "import",
             Self::Invitation { .. } => "invitation",
+            Self::BackupMade => "backup_made",
         }
     }
 }
@@ -209,6 +212,7 @@ pub enum Reply {
         invitations: Vec<InvitationLine>,
     },
     InvitationRevoked,
+    BackupRecorded,
     NoSuchInvitation,
     NoSuchUser,
     /// The account had the role already.
@@ -324,6 +328,10 @@ impl Service {
             Command::List { after } => {
                 let users = self.store.list_users(after, PAGE).await?;
                 return Ok(Reply::Users { users: users.into_iter().map(Into::into).collect() });
+            }
+            Command::BackupMade => {
+                self.record_backup(by).await?;
+                return Ok(Reply::BackupRecorded);
             }
             Command::SetRole { who, .. }
             | Command::Disable { who, .. }

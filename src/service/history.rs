@@ -132,7 +132,8 @@ fn sentence(event: &EventLine) -> String {
         | EventName::GroupDelete
         | EventName::RestoreApply
         | EventName::ServerStart
-        | EventName::ServerStop => return ["Something else happened: ", &event.name, "."].concat(),
+        | EventName::ServerStop
+        | EventName::BackupMake => return ["Something else happened: ", &event.name, "."].concat(),
     };
     [text, "."].concat()
 }

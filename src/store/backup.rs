@@ -4,6 +4,9 @@
 //! leaves out deleted data. The copy is first created beside the database, where the database's owner may write. It
 //! is then written into the file that the operator has opened, possibly with more permissions.
 
+mod file;
+mod folder;
+
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -13,8 +16,12 @@ use std::{
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
+pub use self::{
+    file::{BackupFile, unfinished},
+    folder::BackupFolder,
+};
 use super::{
-    Error,
+    Error, Store,
     draft::{Draft, Nonce, Purpose, write},
     files::{NO_LINK, beside},
     migrations::is_vestibule_database,
@@ -44,6 +51,26 @@ pub async fn copy(database: &Path, target: File, nonce: Nonce, progress: impl Fn
         )));
     }
     refuse_other_name(database)?;
+    copy_known(database, target, nonce, progress).await
+}
+
+impl Store {
+    /// Copies the open SQLite file into another open file, like [`copy`]. The nonce becomes part of the draft's name.
+    ///
+    /// The process has the database open, so its name needs no check. The check would open the file and close it, which
+    /// releases SQLite's own locks in this process.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], also on PostgreSQL.
+    pub async fn copy_into(&self, target: File, nonce: Nonce) -> Result<(), Error> {
+        let Some(database) = self.file() else {
+            return Err(Error::Refused("PostgreSQL has backup tools of its own.".to_owned()));
+        };
+        copy_known(database, target, nonce, |_, _| {}).await
+    }
+}
+
+async fn copy_known(database: &Path, target: File, nonce: Nonce, progress: impl FnMut(u64, u64)) -> Result<(), Error> {
     let name = database.display().to_string();
     let mut source = open(database, false, COPY_TIMEOUT).await.map_err(|cause| of(&name, cause.into()))?;
     if !is_vestibule_database(&mut source, &name).await.map_err(|error| of(&name, error))? {

@@ -8,6 +8,7 @@ mod access_tokens;
 mod accounts;
 mod approval;
 mod attack;
+mod backups;
 mod chaos;
 mod corpus;
 mod directory;

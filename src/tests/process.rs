@@ -1,6 +1,7 @@
 //! The real program, as a process.
 
 mod audit;
+mod backups;
 mod command_line;
 mod connections;
 mod importing;

@@ -57,6 +57,16 @@ impl Config {
                 shown(host)
             )));
         }
+        if self.backup.every.is_some() && self.database.url.file().is_none() {
+            return Err(ConfigError(format!(
+                "backup.every is set, but the data is in {}, which the server can't copy: run pg_dump on a schedule, and remove \
+                 backup.every.",
+                self.database.url
+            )));
+        }
+        if self.backup.folder.as_os_str().is_empty() {
+            return Err(ConfigError("backup.folder is empty; name a folder, such as backups.".to_owned()));
+        }
         if !is_log_filter(&self.log.level) {
             return Err(ConfigError(format!(
                 "log.level is {}; use error, warn, info, debug or trace.",
@@ -70,7 +80,7 @@ impl Config {
 impl Config {
     /// Checks that each number is in its range. Outside of it, a limit has no effect or the server can't run.
     fn check_numbers(&self) -> Result<(), ConfigError> {
-        let Self { server, database, password, session, rate_limit, .. } = self;
+        let Self { server, database, password, session, rate_limit, backup, .. } = self;
         let table = [
             ("server.max_connections", server.max_connections, 1, 1_000_000),
             ("server.max_connections_per_address", server.max_connections_per_address, 1, 1_000_000),
@@ -87,6 +97,7 @@ impl Config {
             ("rate_limit.register_burst", rate_limit.register_burst, 1, 10_000),
             ("rate_limit.register_per_hour", rate_limit.register_per_hour, 1, 100_000),
             ("rate_limit.account_free_failures", rate_limit.account_free_failures, 1, 100),
+            ("backup.keep", backup.keep, 1, 100_000),
             ("rate_limit.token_calls_per_minute", rate_limit.token_calls_per_minute, 1, 60_000_000),
         ];
         table.into_iter().try_for_each(|(key, value, least, most)| match value {
@@ -98,7 +109,7 @@ impl Config {
 
     /// Like [`Config::check_numbers`], for durations.
     fn check_times(&self) -> Result<(), ConfigError> {
-        let Self { server, database, password, session, registration, rate_limit, events, .. } = self;
+        let Self { server, database, password, session, registration, rate_limit, events, backup, .. } = self;
         let (second, minute, hour) = (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(1));
         let day = 24 * hour;
         let table = [
@@ -119,6 +130,8 @@ impl Config {
             ("rate_limit.account_reset_after", rate_limit.account_reset_after, hour, 366 * day),
             ("events.keep", events.keep, day, 3660 * day),
             ("events.keep_logins", events.keep_logins, day, 3660 * day),
+            // Without backups, any value.
+            ("backup.every", backup.every.unwrap_or(day), minute, 366 * day),
         ];
         let text = humantime::format_duration;
         table.into_iter().try_for_each(|(key, value, least, most)| match value {

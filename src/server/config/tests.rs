@@ -46,13 +46,17 @@ type Broken<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[test]
 fn twenty_invalid_configurations_are_rejected_in_one_line_r105() {
-    let table: [Broken; 67] = [
+    let table: [Broken; 71] = [
         ("[log]\nlevel = \"loud\"", &[], "log.level"),
         ("[server]\nadress = \"x\"", &[], "no key adress; did you mean address?"),
         ("[server]\nper_user = 3", &[], "it belongs in [session]"),
         ("[server]\nport = 3", &[], "Its keys are address"),
         ("[sever]\n", &[], "did you mean [server]?"),
-        ("[package]\n", &[], "The sections are brand, database, events, log"),
+        ("[package]\n", &[], "The sections are backup, brand, database, events, log"),
+        ("[backup]\nevery = \"30s\"", &[], "backup.every is 30s; the minimum is 1m"),
+        ("[backup]\nkeep = 0", &[], "backup.keep"),
+        ("[backup]\nfolder = \"\"", &[], "backup.folder"),
+        ("[backup]\nevery = \"1d\"\n[database]\nurl = \"postgres://h/d\"", &[], "pg_dump"),
         ("[metrics]\naddress = \"localhost:9090\"", &[], "such as 127.0.0.1:9090"),
         ("server = 3", &[], "write [server]"),
         ("[server\n", &[], "can't be read"),
@@ -220,6 +224,8 @@ fn no_value_disables_the_protection_that_it_configures_r89_r105() {
         ("rate_limit.account_reset_after", "\"1ms\""),
         ("registration.unconfirmed_lasts", "\"1h\""),
         ("registration.pending_lasts", "\"20years\""),
+        ("backup.every", "\"30s\""),
+        ("backup.keep", "0"),
         ("events.keep", "\"1h\""),
         ("events.keep_logins", "\"1h\""),
         ("events.keep_logins", "\"20years\""),

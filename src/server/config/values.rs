@@ -17,13 +17,20 @@ use url::Url;
 use crate::{domain::email_domain::EmailDomain, error::Choice, mail::MailUrl, store::DatabaseUrl};
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(from)?)
+}
+
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
-    let duration = humantime::parse_duration(&text);
-    let duration = duration.map_err(|_| {
-        D::Error::custom(format!("{} is not a duration; write it like \"90s\" or \"4h\"", shown(&text)))
-    })?;
+    if text.is_empty() { Ok(None) } else { parse_duration(&text).map(Some) }
+}
+
+fn parse_duration<E: serde::de::Error>(text: &str) -> Result<Duration, E> {
+    let duration = humantime::parse_duration(text);
+    let duration = duration
+        .map_err(|_| E::custom(format!("{} is not a duration; write it like \"90s\" or \"4h\"", shown(text))))?;
     if duration.is_zero() || duration > Duration::from_hours(24 * 3660) {
-        return Err(D::Error::custom(format!("{text:?} must be longer than zero and at most ten years")));
+        return Err(E::custom(format!("{text:?} must be longer than zero and at most ten years")));
     }
     Ok(duration)
 }
