@@ -28,6 +28,8 @@ pub enum LoginResult {
     BadCredentials,
     /// The email is not confirmed.
     EmailUnverified,
+    /// The account waits for an operator's approval.
+    ApprovalPending,
     /// A rate limit rejected it.
     RateLimited,
     /// The hashing queue is full, or the database is unavailable.
@@ -42,6 +44,7 @@ impl<T> From<&Result<T, Error>> for LoginResult {
             Ok(_) => Self::Ok,
             Err(Error::Refused(AppError::BadCredentials)) => Self::BadCredentials,
             Err(Error::Refused(AppError::EmailUnverified)) => Self::EmailUnverified,
+            Err(Error::Refused(AppError::ApprovalPending)) => Self::ApprovalPending,
             Err(Error::Refused(AppError::RateLimited { .. })) => Self::RateLimited,
             Err(error) if is_unavailable(error) => Self::Unavailable,
             Err(_) => Self::Error,
