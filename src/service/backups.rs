@@ -118,7 +118,7 @@ impl BackupSchedule {
                 self.retry_at = None;
                 self.last.set(now);
                 self.record().await;
-                self.prune();
+                self.prune(now);
                 true
             }
             Err(cause) => {
@@ -152,8 +152,8 @@ impl BackupSchedule {
         }
     }
 
-    fn prune(&self) {
-        match self.folder.prune(self.settings.keep) {
+    fn prune(&self, now: Timestamp) {
+        match self.folder.prune(self.settings.keep, now) {
             Ok(deleted) => deleted.iter().for_each(|file| tracing::info!(file, "old backup deleted")),
             Err(cause) => tracing::warn!(%cause, "an old backup could not be deleted"),
         }

@@ -63,12 +63,14 @@ impl BackupFolder {
         Ok(self.times()?.into_iter().filter(|time| *time <= now).max())
     }
 
-    /// Deletes the oldest backups beyond a number. Returns their names.
+    /// Deletes the oldest backups beyond a number. Returns their names. Those in the future, made before the clock was set
+    /// back, neither count nor are deleted: they would displace every new one.
     ///
     /// # Errors
     /// The first one that can't be deleted.
-    pub fn prune(&self, keep: usize) -> io::Result<Vec<String>> {
+    pub fn prune(&self, keep: usize, now: Timestamp) -> io::Result<Vec<String>> {
         let mut times = self.times()?;
+        times.retain(|time| *time <= now);
         times.sort_unstable_by(|one, other| other.cmp(one));
         let mut deleted = Vec::new();
         for time in times.into_iter().skip(keep) {
@@ -184,7 +186,8 @@ mod tests {
         }
         let outside = backups.path().join("vestibule.db");
         std::os::unix::fs::symlink(outside, backups.path().join("vestibule-auto-20250101T000000Z.db")).expect("a link");
-        let deleted = backups.prune(2).expect("deleted");
+        let now = NIGHT.plus(Duration::from_hours(3));
+        let deleted = backups.prune(2, now).expect("deleted");
         assert_eq!(deleted, ["vestibule-auto-20261128T041500Z.db", "vestibule-auto-20261128T031500Z.db"]);
         let mut left = kept.map(str::to_owned).to_vec();
         left.extend(
@@ -192,7 +195,19 @@ mod tests {
         );
         left.sort();
         assert_eq!(names(&backups), left);
-        assert_eq!(backups.prune(2).expect("none").len(), 0);
+        assert_eq!(backups.prune(2, now).expect("none").len(), 0);
+    }
+
+    #[test]
+    fn backups_of_the_future_displace_no_new_one() {
+        let (_folder, backups) = folder();
+        for hours in [0, 1, 50, 60] {
+            let time = NIGHT.plus(Duration::from_hours(hours));
+            backups.create(time, [1; 8]).expect("created").finish().expect("named");
+        }
+        let deleted = backups.prune(1, NIGHT.plus(Duration::from_hours(1))).expect("deleted");
+        assert_eq!(deleted, ["vestibule-auto-20261128T031500Z.db"]);
+        assert_eq!(names(&backups).len(), 3);
     }
 
     #[test]
