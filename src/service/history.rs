@@ -168,7 +168,7 @@ mod tests {
         for &name in EventName::VARIANTS {
             let text = sentence(&event(name, "ok", Details::default()));
             assert!(text.ends_with('.') && text.len() > 10, "{text}");
-            let others = ["group", "invitation", "operator", "restore", "server"];
+            let others = ["backup", "group", "invitation", "operator", "restore", "server"];
             assert_eq!(
                 text.starts_with("Something else"),
                 others.contains(&name.category())
