@@ -2,8 +2,10 @@
 
 mod file;
 mod keycloak;
+mod kratos;
 mod report;
 mod streamlit;
+mod supabase;
 
 use std::{
     cmp::Reverse,
@@ -97,6 +99,20 @@ enum From {
         #[command(flatten)]
         common: Common,
     },
+    /// Identities of Ory Kratos, in a file that its admin API returned with their passwords
+    Kratos {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Users of Supabase, in a CSV file of the table auth.users
+    Supabase {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Users in a configuration file of streamlit-authenticator
     StreamlitAuthenticator {
         /// The file, in YAML
@@ -148,6 +164,8 @@ impl From {
             Self::Django { common, .. }
             | Self::Csv { common, .. }
             | Self::Keycloak { common, .. }
+            | Self::Kratos { common, .. }
+            | Self::Supabase { common, .. }
             | Self::StreamlitAuthenticator { common, .. }
             | Self::Jsonl { common, .. } => common,
         }
@@ -158,6 +176,8 @@ impl From {
             Self::Django { .. } => None,
             Self::Csv { file, .. }
             | Self::Keycloak { file, .. }
+            | Self::Kratos { file, .. }
+            | Self::Supabase { file, .. }
             | Self::StreamlitAuthenticator { file, .. }
             | Self::Jsonl { file, .. } => Some(file),
         }
@@ -168,6 +188,8 @@ impl From {
             Self::Django { .. } => "django",
             Self::Csv { .. } => "csv",
             Self::Keycloak { .. } => "keycloak",
+            Self::Kratos { .. } => "kratos",
+            Self::Supabase { .. } => "supabase",
             Self::StreamlitAuthenticator { .. } => "streamlit-authenticator",
             Self::Jsonl { .. } => "jsonl",
         }
@@ -196,6 +218,8 @@ impl From {
         let file = file.ok_or("the file was not opened")?;
         match self {
             Self::Keycloak { .. } => Ok(Source::List(keycloak::read(file)?)),
+            Self::Kratos { .. } => Ok(Source::List(kratos::read(file)?)),
+            Self::Supabase { .. } => FileSource::open(file, Format::Supabase).map(Source::File),
             Self::StreamlitAuthenticator { .. } => Ok(Source::List(streamlit::read(file)?)),
             Self::Csv { .. } => FileSource::open(file, Format::Csv).map(Source::File),
             Self::Django { .. } | Self::Jsonl { .. } => FileSource::open(file, Format::JsonLines).map(Source::File),

@@ -116,6 +116,10 @@ pub enum Note {
     UsernameTaken,
     /// It belongs to a program.
     ServiceAccount,
+    /// It was created without an email or a login.
+    Anonymous,
+    /// It was deleted there.
+    Deleted,
     /// The source has no complete account here.
     Unreadable { reason: String },
     /// Its username is another one here.
@@ -143,6 +147,8 @@ impl Note {
             Self::Exists => "exists",
             Self::UsernameTaken => "username_taken",
             Self::ServiceAccount => "service_account",
+            Self::Anonymous => "anonymous",
+            Self::Deleted => "deleted",
             Self::Unreadable { .. } => "unreadable",
             Self::Renamed { .. } => "renamed",
             Self::NoPassword { .. } => "no_password",

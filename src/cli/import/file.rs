@@ -1,25 +1,33 @@
-//! Accounts in a file: CSV or JSON lines.
+//! Accounts in a file: CSV, JSON lines or JSON.
 
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
+use super::supabase;
 use crate::{
     domain::{source_account::SourceAccount, time::Timestamp},
-    service::imports::{ImportedRow, Note},
+    service::{
+        clock::{Clock as _, SystemClock},
+        imports::{ImportedRow, Note},
+    },
 };
 
 /// The longest line, in bytes. A quoted field of CSV may continue on the next line.
 const MAX_LINE: usize = 1 << 20;
+/// The largest file of JSON, in bytes. It is held in memory.
+const MAX_JSON: u64 = 512 << 20;
 
 /// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// With the names of the columns in the first line.
     Csv,
+    /// The same, with the columns of Supabase.
+    Supabase,
     /// A JSON object in each line.
     JsonLines,
 }
@@ -29,8 +37,29 @@ pub type Row = Result<SourceAccount, ImportedRow>;
 
 /// Reads accounts from a file.
 pub enum FileSource {
-    Csv(Box<csv::Reader<LineLimit<File>>>),
+    Csv(Box<CsvSource>),
     JsonLines { lines: BufReader<LineLimit<File>>, number: u64 },
+}
+
+/// The lines of a CSV file.
+pub struct CsvSource {
+    reader: csv::Reader<LineLimit<File>>,
+    headers: csv::StringRecord,
+    is_supabase: bool,
+}
+
+impl CsvSource {
+    fn row(&self, record: &csv::StringRecord) -> Row {
+        if self.is_supabase {
+            return supabase::row(&self.headers, record, SystemClock.now());
+        }
+        let account = Fields::of_record(&self.headers, record).into_account();
+        account.map_err(|reason| unreadable(line_of(record.position()), reason))
+    }
+}
+
+fn line_of(at: Option<&csv::Position>) -> u64 {
+    at.map_or(0, csv::Position::line)
 }
 
 /// The fields of an account. The columns of CSV have the same names.
@@ -167,10 +196,12 @@ impl FileSource {
         file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
         let limited = LineLimit { inner: file, line: 0 };
         Ok(match format {
-            Format::Csv => {
+            Format::Csv | Format::Supabase => {
                 let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(limited);
-                check_columns(reader.headers().map_err(|cause| format!("the file can't be read: {cause}"))?)?;
-                Self::Csv(Box::new(reader))
+                let headers = reader.headers().map_err(|cause| format!("the file can't be read: {cause}"))?.clone();
+                let is_supabase = format == Format::Supabase;
+                if is_supabase { supabase::check_columns(&headers) } else { check_columns(&headers) }?;
+                Self::Csv(Box::new(CsvSource { reader, headers, is_supabase }))
             }
             Format::JsonLines => Self::JsonLines { lines: BufReader::new(limited), number: 0 },
         })
@@ -190,18 +221,13 @@ impl FileSource {
     fn next_row(&mut self) -> Result<Option<Row>, String> {
         let failed = |cause: &dyn std::fmt::Display| format!("the file can't be read: {cause}");
         match self {
-            Self::Csv(reader) => {
-                let headers = reader.headers().map_err(|cause| failed(&cause))?.clone();
+            Self::Csv(source) => {
                 let mut record = csv::StringRecord::new();
-                let line = |at: Option<&csv::Position>| at.map_or(0, csv::Position::line);
-                match reader.read_record(&mut record) {
+                match source.reader.read_record(&mut record) {
                     Ok(false) => Ok(None),
-                    Ok(true) => {
-                        let row = Fields::of_record(&headers, &record).into_account();
-                        Ok(Some(row.map_err(|reason| unreadable(line(record.position()), reason))))
-                    }
+                    Ok(true) => Ok(Some(source.row(&record))),
                     Err(cause) if matches!(cause.kind(), csv::ErrorKind::Io(_)) => Err(failed(&cause)),
-                    Err(cause) => Ok(Some(Err(unreadable(line(cause.position()), csv_problem(&cause))))),
+                    Err(cause) => Ok(Some(Err(unreadable(line_of(cause.position()), csv_problem(&cause))))),
                 }
             }
             Self::JsonLines { lines, number } => loop {
@@ -219,6 +245,19 @@ impl FileSource {
             },
         }
     }
+}
+
+/// Reads a whole file of JSON. `what` is what it should be.
+pub fn read_json<T: DeserializeOwned>(file: &File, what: &str) -> Result<T, String> {
+    let unreadable = |cause: io::Error| format!("the file can't be read: {cause}");
+    let mut file = file.try_clone().map_err(unreadable)?;
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.len() > MAX_JSON {
+        return Err("the file is larger than 512 MiB; export the accounts into several files".to_owned());
+    }
+    // Without the cause, which may quote a password hash.
+    serde_json::from_reader(BufReader::new(file.take(MAX_JSON)))
+        .map_err(|cause| format!("the file is no {what} (line {})", cause.line()))
 }
 
 /// Refuses a column that would be ignored. It may be misspelled.

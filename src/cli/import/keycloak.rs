@@ -1,13 +1,10 @@
 //! Accounts in a realm that Keycloak exported.
 
-use std::{
-    fs::File,
-    io::{BufReader, Read as _, Seek as _, SeekFrom},
-};
+use std::fs::File;
 
 use serde::Deserialize;
 
-use super::file::Row;
+use super::file::{Row, read_json};
 use crate::{
     domain::{
         source_account::SourceAccount,
@@ -15,9 +12,6 @@ use crate::{
     },
     service::imports::{ImportedRow, Note},
 };
-
-/// The largest file, in bytes. It is held in memory. Keycloak can export a realm into several files.
-const MAX_FILE: u64 = 512 << 20;
 
 #[derive(Deserialize)]
 struct Realm {
@@ -70,15 +64,7 @@ struct Credential {
 
 /// Reads all accounts of a file.
 pub fn read(file: &File) -> Result<Vec<Row>, String> {
-    let unreadable = |cause: &dyn std::fmt::Display| format!("the file can't be read: {cause}");
-    let mut file = file.try_clone().map_err(|cause| unreadable(&cause))?;
-    file.seek(SeekFrom::Start(0)).map_err(|cause| unreadable(&cause))?;
-    if file.metadata().map_err(|cause| unreadable(&cause))?.len() > MAX_FILE {
-        return Err("the file is larger than 512 MiB; export the users into several files".to_owned());
-    }
-    let realm: Result<Realm, _> = serde_json::from_reader(BufReader::new(file.take(MAX_FILE)));
-    // Without the cause, which may quote a password hash.
-    let realm = realm.map_err(|cause| format!("the file is no export of a realm (line {})", cause.line()))?;
+    let realm: Realm = read_json(file, "export of a realm")?;
     if realm.users.is_empty() {
         return Err("the file has no users; export the realm with `kc.sh export --users same_file`".to_owned());
     }

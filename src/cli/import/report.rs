@@ -113,6 +113,8 @@ fn meaning(name: &str) -> &'static str {
         "exists" => "skipped: an account with this email was here before",
         "username_taken" => "skipped: no username is free",
         "service_account" => "skipped: the account belongs to a program",
+        "anonymous" => "skipped: the user is anonymous there",
+        "deleted" => "skipped: the user was deleted there",
         "unreadable" => "skipped: the line can't be read",
         "renamed" => "another username here; the owner can log in with the email",
         "no_password" => "the owner must choose a password",
