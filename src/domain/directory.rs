@@ -35,7 +35,37 @@ pub enum RoleFilter {
     Auditor,
 }
 
+impl AccountState {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Enabled, Self::Disabled, Self::Pending];
+
+    /// Its name in the API and in statements.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Pending => "pending",
+        }
+    }
+}
+
 impl RoleFilter {
+    /// All filters.
+    pub const ALL: [Self; 5] = [Self::Any, Self::Admin, Self::Support, Self::Auditor, Self::None];
+
+    /// Its name in the API and in statements.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Any => "any",
+            Self::Admin => "admin",
+            Self::Support => "support",
+            Self::Auditor => "auditor",
+        }
+    }
+
     /// Whether a role passes.
     #[must_use]
     pub fn includes(self, role: Option<Role>) -> bool {
@@ -60,6 +90,20 @@ pub enum EmailFilter {
     Unconfirmed,
 }
 
+impl EmailFilter {
+    /// All filters.
+    pub const ALL: [Self; 2] = [Self::Confirmed, Self::Unconfirmed];
+
+    /// Its name in the API and in statements.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
@@ -76,8 +120,24 @@ pub enum AccountOrder {
     Email,
 }
 
+impl AccountOrder {
+    /// All orders.
+    pub const ALL: [Self; 4] = [Self::Newest, Self::Oldest, Self::Username, Self::Email];
+
+    /// Its name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Oldest => "oldest",
+            Self::Username => "username",
+            Self::Email => "email",
+        }
+    }
+}
+
 /// Which accounts to list.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "ssr", into_params(parameter_in = Query))]
 pub struct AccountQuery {

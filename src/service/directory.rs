@@ -124,6 +124,11 @@ impl Service {
         Ok(id.map(|id| Group { id, name: name.key().to_owned() }))
     }
 
+    /// The names of all groups, in alphabetical order.
+    pub async fn list_group_names(&self, _operator: &Operator) -> Result<Vec<String>, Error> {
+        Ok(self.store.list_group_names().await?.into_iter().map(|(_, name)| name).collect())
+    }
+
     /// Shows an account with its details. Returns [`AppError::NotFound`] if there is none with this identifier.
     pub async fn account_details(&self, _operator: &Operator, id: &str) -> Result<AccountDetails, Error> {
         let user = self.account(id).await?;

@@ -139,22 +139,9 @@ impl Store {
         limit: u32,
     ) -> Result<AccountStep, Error> {
         let [find_end, find_matches] = statements(filter.order);
-        let state = filter.state.map_or("", |state| match state {
-            AccountState::Enabled => "enabled",
-            AccountState::Disabled => "disabled",
-            AccountState::Pending => "pending",
-        });
-        let role = filter.role.map_or("", |role| match role {
-            RoleFilter::None => "none",
-            RoleFilter::Any => "any",
-            RoleFilter::Admin => "admin",
-            RoleFilter::Support => "support",
-            RoleFilter::Auditor => "auditor",
-        });
-        let email = filter.email.map_or("", |email| match email {
-            EmailFilter::Confirmed => "confirmed",
-            EmailFilter::Unconfirmed => "unconfirmed",
-        });
+        let state = filter.state.map_or("", AccountState::name);
+        let role = filter.role.map_or("", RoleFilter::name);
+        let email = filter.email.map_or("", EmailFilter::name);
         let search = pattern(&filter.search);
         self.read(async |conn| {
             let (examined, last): (i64, Option<String>) = conn.fetch_one(find_end, values![after, rows]).await?;
@@ -188,6 +175,12 @@ impl Store {
         let sql = select_users!(", last_login_at", "WHERE id = $1");
         let row: Option<ListedRow> = self.read(async |conn| conn.fetch_optional(sql, values![id]).await).await?;
         Ok(row.map(ListedUser::from))
+    }
+
+    /// The identifiers and the names of all groups, by name.
+    pub async fn list_group_names(&self) -> Result<Vec<(String, String)>, Error> {
+        let sql = "SELECT id, name FROM groups ORDER BY name_key";
+        self.read(async |conn| conn.fetch_all(sql, &[]).await).await
     }
 
     /// The id of a group by the key of its name.
