@@ -8,7 +8,10 @@
 // 1. The WebAssembly imports each function of the script by a name that ends in a hash, which doesn't compress. The
 //    functions get short names in both files.
 // 2. The loader lists the shared items in the order of a hash table, so two builds would differ. The list is sorted.
-import { readFileSync, writeFileSync } from "node:fs";
+// 3. The files with the code of several parts get the names of these parts, such as chunk_account_secondary.wasm. The
+//    server preloads them by their names (src/build.rs).
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 const CUSTOM = 0;
 const IMPORTS = 2;
@@ -149,7 +152,16 @@ function shortenNames(wasm, script, loader) {
   const code = readFileSync(loader, "utf8");
   const list = /\{ ((?:\w+, )+) \}/g;
   if (!list.test(code)) throw new Error("the format of wasm-split's loader has changed; adapt .ci/trim.mjs");
-  writeFileSync(loader, code.replace(list, (_, names) => `{ ${names.match(/\w+/g).sort().join(", ")} }`));
+  const sorted = code.replace(list, (_, names) => `{ ${names.match(/\w+/g).sort().join(", ")} }`);
+  const chunk = /\/\* ([\w, ]+) \*\/(\nconst __chunk_\d+ = makeLoad\(\(\) => \{\s+const src = fetch\(new URL\("\.\/)(chunk_\d+)\.wasm"/g;
+  const folder = dirname(loader);
+  const named = sorted.replace(chunk, (_, parts, start, old) => {
+    const name = ["chunk", ...parts.split(", ").sort()].join("_");
+    renameSync(join(folder, `${old}.wasm`), join(folder, `${name}.wasm`));
+    return `${start}${name}.wasm"`;
+  });
+  if (/chunk_\d+\.wasm/.test(named)) throw new Error("the format of wasm-split's chunks has changed; adapt .ci/trim.mjs");
+  writeFileSync(loader, named);
 }
 
 const [command, ...paths] = process.argv.slice(2);

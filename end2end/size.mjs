@@ -3,7 +3,7 @@ import { get } from "node:http";
 import { gunzipSync } from "node:zlib";
 import { Server } from "./support/server.mjs";
 
-const BUDGET = 118_000;
+const BUDGET = 119_000;
 
 /**
  * The bytes as sent to a browser: files in Brotli, compressed once, and pages in gzip.

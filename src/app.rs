@@ -22,7 +22,7 @@ use crate::{
         other_account_notice::OtherAccountNotice,
         switcher::{self, ViewSwitcher},
     },
-    pages::{account::Account, login::Login, logout::Logout, secondary::Secondary},
+    pages::{login::Login, logout::Logout, private::Private, secondary::Secondary},
     route::View,
     session::{AuthState, Phase},
 };
@@ -85,7 +85,7 @@ fn view_at(view: View) -> impl IntoView {
     either!(view,
         View::LogIn => view! { <Login /> },
         View::LogOut => view! { <Logout /> },
-        View::Account(_) => view! { <Account /> },
+        view @ (View::Account(_) | View::Operators) => view! { <Private view /> },
         view => view! { <Secondary view /> },
     )
 }

@@ -21,8 +21,8 @@ const SITE: &str = "VESTIBULE_SITE";
 /// The page's main files: the constant in the generated code, and the path in the site.
 const MAIN_FILES: [(&str, &str); 3] =
     [("STYLE", "pkg/vestibule.css"), ("SCRIPT", "pkg/vestibule.js"), ("WASM", "pkg/vestibule.wasm")];
-/// The WebAssembly that only the account view needs.
-const ACCOUNT: &str = "pkg/split_account.wasm";
+/// The part of the page with the secondary views. The names of its files contain it.
+const SECONDARY: &str = "secondary";
 /// The folder with the files that change together.
 const PACKAGE: &str = "pkg/";
 /// Hexadecimal digits of a content hash in a path: 64 bits.
@@ -217,10 +217,11 @@ fn table(files: &[Embedded]) -> Result<String, std::fmt::Error> {
     let others = |extension: &str| -> Vec<String> {
         let has_extension = |file: &Embedded| Path::new(&file.source).extension() == Some(OsStr::new(extension));
         let found = files.iter().filter(|file| file.immutable() && has_extension(file) && !is_main(file));
-        found.filter(|file| file.source != ACCOUNT).map(|file| file.path(&release)).collect()
+        found.map(|file| file.path(&release)).collect()
     };
+    let secondary: Vec<String> = others("wasm").into_iter().filter(|path| path.contains(SECONDARY)).collect();
     writeln!(code, "const IMPORTED: &[&str] = &{:?};", others("js"))?;
-    writeln!(code, "const SECONDARY: &[&str] = &{:?};", others("wasm"))?;
+    writeln!(code, "const SECONDARY: &[&str] = &{secondary:?};")?;
     let mut sorted: Vec<(String, &Embedded)> = files.iter().map(|file| (file.path(&release), file)).collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
     writeln!(code, "static FILES: &[Asset] = &[")?;

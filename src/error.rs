@@ -483,7 +483,7 @@ impl fmt::Display for Problem {
             Self::UsernameStart => "Start with a letter or a digit.",
             Self::UsernameReserved => "This name is reserved. Choose another.",
             Self::UsernameTaken => "This name is taken. Choose another.",
-            Self::UsernameMismatch => "This is not your username. Type it exactly as shown.",
+            Self::UsernameMismatch => "This is not the username. Type it exactly as shown.",
             Self::NameTooLong => "Use at most 64 characters.",
             Self::GroupNameCharacter => "Use letters, digits, single spaces and . _ - : / @ +",
             Self::GroupNameTaken => "There is already a group with this name. Choose another.",

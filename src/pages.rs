@@ -8,6 +8,8 @@ mod invite;
 pub mod login;
 pub mod logout;
 pub mod not_found;
+mod operators;
+pub mod private;
 pub mod register;
 pub mod reset;
 pub mod secondary;

@@ -51,6 +51,8 @@ views! {
         ConfirmEmail: "/confirm-email", "New email";
         /// The target of a link that restores the previous email.
         UndoEmail: "/undo-email", "Undo change";
+        /// The page of the operators, which reads the rest of its path itself.
+        Operators: "/operators/accounts", "Administration";
     }
     /// A part of the account view.
     Account(Part),
@@ -76,7 +78,13 @@ views! {
     }
 }
 
+/// The path of the operators' page. All its places are below it.
+const OPERATORS: &str = "/operators";
+
 impl View {
+    /// The paths of the operators' page beside the one in the table, as routes of the server.
+    pub const OPERATORS_PATHS: [&str; 2] = [OPERATORS, "/operators/accounts/{id}"];
+
     /// The first part of the account view, which represents the whole account in the navigation.
     pub const ACCOUNT: Self = Self::Account(Part::Profile);
 
@@ -97,9 +105,11 @@ impl View {
     /// The view at a path.
     #[must_use]
     pub fn at(path: &str) -> Self {
-        match path.trim_end_matches('/') {
-            "" => Self::LogIn,
-            path => Self::all().find(|view| view.path() == path).unwrap_or(Self::NotFound),
+        let path = path.trim_end_matches('/');
+        match path.strip_prefix(OPERATORS) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::Operators,
+            _ if path.is_empty() => Self::LogIn,
+            _ => Self::all().find(|view| view.path() == path).unwrap_or(Self::NotFound),
         }
     }
 
@@ -157,6 +167,9 @@ mod tests {
             ("/login/", View::LogIn),
             ("/account/nowhere", View::NotFound),
             ("/nowhere", View::NotFound),
+            ("/operators", View::Operators),
+            ("/operators/accounts/018f2f3a-0000-7000-8000-000000000000", View::Operators),
+            ("/operatorship", View::NotFound),
         ] {
             assert_eq!(View::at(path), view, "{path}");
         }

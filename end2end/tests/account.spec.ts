@@ -381,7 +381,7 @@ test("deleting an account requires typing its username_r110", async ({ page, use
   await expect(typed).toHaveAccessibleDescription(/Please fill in this field\./);
   await typed.fill("somebody else");
   await confirm.click();
-  await expect(typed).toHaveAccessibleDescription(/This is not your username/);
+  await expect(typed).toHaveAccessibleDescription(/This is not the username/);
   await typed.fill(user.username);
   await confirm.click();
   await expect(page.getByText("Your account was deleted.")).toBeVisible();

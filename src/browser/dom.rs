@@ -189,6 +189,12 @@ pub fn short_time(time: &str) -> String {
     format_date(time, r#"{"day":"numeric","month":"short","year":"numeric","hour":"2-digit","minute":"2-digit"}"#)
 }
 
+/// Like [`local_date`], in the shortest form.
+#[must_use]
+pub fn short_date(time: &str) -> String {
+    format_date(time, r#"{"day":"numeric","month":"short","year":"numeric"}"#)
+}
+
 fn format_date(time: &str, options: &str) -> String {
     let options = JSON::parse(options).unwrap_or(JsValue::UNDEFINED);
     Date::new(&JsValue::from_str(time)).to_locale_string("en-GB", &options).into()

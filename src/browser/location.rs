@@ -82,7 +82,7 @@ impl Address {
             }
         });
         let click = window_event_listener(ev::click, move |event| {
-            if let Some(view) = view_of_link(&event) {
+            if let Some(view) = view_of_link(&event).filter(|_| !event.default_prevented()) {
                 event.prevent_default();
                 self.choose(view);
             }
@@ -108,13 +108,19 @@ fn path() -> String {
     location().pathname().unwrap_or_default()
 }
 
-/// The view that a plain click on a link of the page opens. The browser handles other clicks.
+/// The view that a plain click on a link of the page opens.
 fn view_of_link(event: &MouseEvent) -> Option<View> {
+    let href = clicked_link(event)?;
+    View::all().find(|view| view.path() == href)
+}
+
+/// The target of the link on which this is a plain click. The browser handles other clicks.
+#[must_use]
+pub fn clicked_link(event: &MouseEvent) -> Option<String> {
     let modified = event.meta_key() || event.ctrl_key() || event.shift_key() || event.alt_key();
-    if modified || event.button() != 0 || event.default_prevented() {
+    if modified || event.button() != 0 {
         return None;
     }
     let link = event.target()?.dyn_into::<Element>().ok()?.closest("a").ok()??;
-    let href = link.get_attribute("href")?;
-    View::all().find(|view| view.path() == href)
+    link.get_attribute("href")
 }

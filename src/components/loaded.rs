@@ -7,13 +7,16 @@ use leptos::{either::EitherOf3, prelude::*, task::spawn_local};
 use crate::{browser::dom, error::AppError};
 
 /// Requests a list.
-pub type Fetch<T> = fn() -> Pin<Box<dyn Future<Output = Result<Vec<T>, AppError>>>>;
+type Fetch<T> = Box<dyn Fn() -> Pending<T>>;
+
+/// A requested list.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<Vec<T>, AppError>>>>;
 
 /// A list that is loaded from the server. Cheap to copy. A resource of Leptos would do the same, for 6,800 bytes more.
 pub struct List<T: 'static> {
     /// `None` until the first response.
     lines: RwSignal<Option<Result<Vec<T>, AppError>>>,
-    fetch: Fetch<T>,
+    fetch: StoredValue<Fetch<T>, LocalStorage>,
 }
 
 impl<T> Clone for List<T> {
@@ -26,17 +29,17 @@ impl<T> Copy for List<T> {}
 
 impl<T: Clone + Send + Sync> List<T> {
     /// A list that is being loaded. Exists only in the browser.
-    pub fn load(fetch: Fetch<T>) -> Self {
-        let list = Self { lines: RwSignal::new(None), fetch };
+    pub fn load(fetch: impl Fn() -> Pending<T> + 'static) -> Self {
+        let list = Self { lines: RwSignal::new(None), fetch: StoredValue::new_local(Box::new(fetch)) };
         list.reload();
         list
     }
 
     /// Loads the list again. The old one stays until then. The view may no longer exist.
     pub fn reload(self) {
+        let Some(pending) = self.fetch.try_with_value(|fetch| fetch()) else { return };
         spawn_local(async move {
-            let lines = (self.fetch)().await;
-            self.lines.try_set(Some(lines));
+            self.lines.try_set(Some(pending.await));
         });
     }
 

@@ -18,36 +18,41 @@ pub fn ViewSwitcher(
     address: Address,
 ) -> impl IntoView {
     let auth = AuthState::current();
-    let signed_in = Memo::new(move |_| matches!(auth.phase(), Phase::SignedIn | Phase::Checking));
+    let user = Memo::new(move |_| match (auth.phase(), auth.session()) {
+        (_, Some(session)) if session.account.role.is_some() => User::Operator,
+        (Phase::SignedIn | Phase::Checking, _) => User::SignedIn,
+        _ => User::SignedOut,
+    });
     let links = move || {
+        let user = user.get();
         let link = |view: View| {
             let current = move || (address.view().whole() == view).then_some("page");
-            view! { <li><a href=view.path() aria-current=current>{view.name(signed_in.get())}</a></li> }
+            view! { <li><a href=view.path() aria-current=current>{user.name_of(view)}</a></li> }
         };
-        offered(signed_in.get()).map(link).collect_view()
+        user.offered().map(link).collect_view()
     };
     view! {
         <nav class="switcher" aria-label="Views">
             <label for=ID>"Account"</label>
-            <ViewSelect address signed_in />
+            <ViewSelect address user />
             <ul class="beside">{links}</ul>
         </nav>
     }
 }
 
 #[component]
-fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
+fn ViewSelect(address: Address, user: Memo<User>) -> impl IntoView {
     let select = NodeRef::<html::Select>::new();
     Effect::new(move |last: Option<()>| {
-        let (view, offers, signed_in) = (address.view().whole(), signed_in, signed_in.get());
+        let (view, now) = (address.view().whole(), user.get());
         let Some(select) = select.get() else { return };
         // A choice that was made before the page started is applied now.
-        match offered(signed_in).find(|offered| offered.path() == select.value()) {
+        match now.offered().find(|offered| offered.path() == select.value()) {
             Some(chosen) if last.is_none() && chosen != view => address.choose(chosen),
             // The select is set after the browser has drawn the new options.
             _ => request_animation_frame(move || {
                 let view = address.view_now().whole();
-                select.set_value(if is_offered(view, offers.get_untracked()) { view.path() } else { "" });
+                select.set_value(if user.get_untracked().is_offered(view) { view.path() } else { "" });
             }),
         }
     });
@@ -57,11 +62,12 @@ fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
         if dom::has_focus(ID) { address.replace(view) } else { address.choose(view) }
     };
     let options = move || {
-        let (view, signed_in) = (address.view().whole(), signed_in.get());
-        let unoffered = (!is_offered(view, signed_in))
-            .then(|| view! { <option value="" hidden selected>{view.name(signed_in)}</option> });
-        let offered = offered(signed_in)
-            .map(|offered| view! { <option value=offered.path() selected=offered == view>{offered.name(signed_in)}</option> });
+        let (view, user) = (address.view().whole(), user.get());
+        let unoffered =
+            (!user.is_offered(view)).then(|| view! { <option value="" hidden selected>{user.name_of(view)}</option> });
+        let offered = user.offered().map(
+            |offered| view! { <option value=offered.path() selected=offered == view>{user.name_of(offered)}</option> },
+        );
         (unoffered, offered.collect_view())
     };
     view! {
@@ -71,14 +77,33 @@ fn ViewSelect(address: Address, signed_in: Memo<bool>) -> impl IntoView {
     }
 }
 
-/// The views in the select box, in their order. Where registration is closed, it isn't offered.
-fn offered(signed_in: bool) -> impl Iterator<Item = View> {
-    let between = if signed_in { View::ACCOUNT } else { View::Register };
-    [View::LogIn, between, View::LogOut]
-        .into_iter()
-        .filter(|view| *view != View::Register || settings::registration_is_open())
+/// Who uses the page, as far as the views depend on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum User {
+    SignedOut,
+    SignedIn,
+    /// Somebody with a role.
+    Operator,
 }
 
-fn is_offered(view: View, signed_in: bool) -> bool {
-    offered(signed_in).any(|offered| offered == view)
+impl User {
+    /// The views in the select box, in their order. Where registration is closed, it isn't offered.
+    fn offered(self) -> impl Iterator<Item = View> {
+        [View::LogIn, View::Register, View::ACCOUNT, View::Operators, View::LogOut].into_iter().filter(move |view| {
+            match view {
+                View::Register => self == Self::SignedOut && settings::registration_is_open(),
+                View::Account(_) => self != Self::SignedOut,
+                View::Operators => self == Self::Operator,
+                _ => true,
+            }
+        })
+    }
+
+    fn is_offered(self, view: View) -> bool {
+        self.offered().any(|offered| offered == view)
+    }
+
+    fn name_of(self, view: View) -> &'static str {
+        view.name(self != Self::SignedOut)
+    }
 }

@@ -191,6 +191,22 @@ pub struct ChangeUsername {
     pub username: Text,
 }
 
+/// An act of an operator that needs nothing but the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlainAct {
+    /// Disables the account and ends its sessions.
+    Disable,
+    /// Enables it again.
+    Enable,
+    /// Ends its sessions and revokes its access tokens.
+    EndSessions,
+    /// Revokes its access tokens.
+    RevokeTokens,
+    /// Mails its owner a link that sets a new password.
+    MailPasswordLink,
+}
+
 /// A new username for an account, by an operator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

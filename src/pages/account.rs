@@ -6,7 +6,6 @@ mod email;
 mod frame;
 mod history;
 mod password;
-mod row;
 mod sessions;
 mod token_form;
 mod tokens;
@@ -14,38 +13,27 @@ mod username;
 
 use leptos::{either::EitherOf6, prelude::*};
 
+pub use self::code::load;
 use self::{
     data::Data,
     email::EmailRow,
     frame::{AccountHeader, Parts},
     history::History,
     password::PasswordRow,
-    row::{Fact, OpenRow},
     sessions::Sessions,
     tokens::AccessTokens,
     username::UsernameRow,
 };
-use super::login::LoginForm;
 use crate::{
     browser::{dom, location::Address},
     components::{
-        lazy_view::lazy_view,
         reauth_prompt::{ConfirmDialog, ReauthPrompt},
-        signed_in_or::signed_in_or,
+        rows::{self, Fact, OpenRow},
     },
     error::AppError,
     route::{Part, View},
     session::AuthState,
 };
-
-/// The view. It shows the login form if nobody is logged in.
-#[component]
-pub fn Account() -> impl IntoView {
-    signed_in_or(
-        || view! { <LoginForm lead="Log in to see your account." /> },
-        || lazy_view("Your account", || Box::pin(code::load())),
-    )
-}
 
 /// Loads the code of the account view after login. It is split from the code of the first visit.
 #[cfg(feature = "split")]
@@ -56,6 +44,7 @@ mod code {
 
     use super::{AccountSections, AppError};
 
+    /// Draws the view, once the code is loaded.
     #[leptos::wasm_split::wasm_split(account, wasm_split_path = leptos::wasm_split, fallible)]
     pub fn load() -> Result<AnyView, AppError> {
         Ok(view! { <AccountSections /> }.into_any())
@@ -71,12 +60,13 @@ mod code {
 
     use super::{AccountSections, AppError};
 
+    /// Draws the view.
     pub fn load() -> Ready<Result<AnyView, AppError>> {
         ready(Ok(view! { <AccountSections /> }.into_any()))
     }
 }
 
-/// The style of the account view. It is loaded with the view's code, because a first visit needs neither.
+/// The style of the account view. It is loaded with the view's code, because a first visit doesn't need it.
 const STYLE: &str = include_str!("../../style/account.css");
 
 /// The frame with the current part.
@@ -90,7 +80,7 @@ fn AccountSections() -> impl IntoView {
         (_, last) => last.copied().unwrap_or(Part::Profile),
     });
     view! {
-        <style nonce=dom::nonce()>{STYLE}</style>
+        <style nonce=dom::nonce()>{rows::STYLE}{STYLE}</style>
         <div class="account">
             <AccountHeader />
             <Parts part />

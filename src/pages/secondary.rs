@@ -14,7 +14,7 @@ use crate::{components::lazy_view::lazy_view, error::AppError, route::View};
 /// Whether a view is one of these.
 #[must_use]
 pub const fn includes(view: View) -> bool {
-    !matches!(view, View::LogIn | View::LogOut | View::Account(_))
+    !matches!(view, View::LogIn | View::LogOut | View::Account(_) | View::Operators)
 }
 
 /// One of these views.
@@ -36,7 +36,9 @@ fn draw(view: View) -> AnyView {
         View::Verify => view! { <Verify /> }.into_any(),
         View::ConfirmEmail => view! { <ConfirmEmailPage /> }.into_any(),
         View::UndoEmail => view! { <UndoEmailPage /> }.into_any(),
-        View::LogIn | View::LogOut | View::Account(_) | View::NotFound => view! { <NotFound /> }.into_any(),
+        View::LogIn | View::LogOut | View::Account(_) | View::Operators | View::NotFound => {
+            view! { <NotFound /> }.into_any()
+        }
     }
 }
 

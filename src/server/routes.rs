@@ -120,7 +120,7 @@ fn functions(state: &AppState) -> impl Iterator<Item = Route> {
 }
 
 fn views() -> impl Iterator<Item = Route> {
-    let paths = View::all().map(View::path).chain(["/"]);
+    let paths = View::all().map(View::path).chain(View::OPERATORS_PATHS).chain(["/"]);
     paths.map(|path| (path.to_owned(), get(page)))
 }
 

@@ -218,7 +218,7 @@ async fn a_deleted_account_leaves_nothing_behind_r110(app: App) {
     phone
         .delete_account("bob")
         .await
-        .assert_field_error("username", "This is not your username. Type it exactly as shown.");
+        .assert_field_error("username", "This is not the username. Type it exactly as shown.");
     app.clock.advance(Duration::from_mins(10));
     phone.delete_account("ann").await.assert_status(403);
     phone.confirm_password().await;

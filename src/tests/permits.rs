@@ -27,6 +27,7 @@ both! {
     two_admins_who_change_each_other_leave_one_r141,
     the_acts_of_operators_have_their_effect,
     an_operator_gives_a_role_only_to_a_confirmed_email_r141,
+    the_page_has_the_rights_of_the_api_r141,
 }
 
 /// An account with a session.
@@ -237,7 +238,7 @@ async fn the_acts_of_operators_have_their_effect(app: App) {
     boss.device.post(&path, &json!({})).await.assert_status(400).assert_code("bad_request");
     boss.device.post(&path, &json!({ "role": "owner" })).await.assert_status(400);
     boss.device.post(&path, &json!({ "role": Value::Null })).await.assert_status(200);
-    boss.device.act("delete", &ann).await.assert_status(400).assert_contains("not your username");
+    boss.device.act("delete", &ann).await.assert_status(400).assert_contains("not the username");
     let renamed = boss.device.act_on("delete", &ann.id, "ann-2").await;
     renamed.assert_status(200);
     app.user("ann-2").assert_cannot_log_in(PASSWORD).await;
@@ -250,6 +251,62 @@ async fn an_operator_gives_a_role_only_to_a_confirmed_email_r141(app: App) {
     let id = ann.me().await["id"].as_str().unwrap().to_owned();
     boss.device.act_on("change_role", &id, "ann").await.assert_status(403).assert_code("email_unverified");
     ann.assert_logged_in().await;
+}
+
+/// The page's functions that read, and those that change, with their arguments.
+fn functions(target: &Person) -> [Vec<(&'static str, Value)>; 2] {
+    let (id, name) = (&target.id, &target.user.name);
+    let acts = ["mail_password_link", "revoke_tokens", "end_sessions", "disable", "enable"];
+    let acts = acts.map(|act| ("act_on_account", json!({ "id": id, "act": act })));
+    [
+        vec![
+            ("list_accounts", json!({ "query": { "search": name } })),
+            ("list_group_names", json!({})),
+            ("show_account", json!({ "id": id })),
+            ("account_history", json!({ "id": id, "before": "" })),
+        ],
+        acts.into_iter()
+            .chain([
+                ("change_group", json!({ "id": id, "name": "editors", "joins": true })),
+                ("rename_account", json!({ "id": id, "username": format!("{name}-2") })),
+                ("change_role", json!({ "id": id, "role": "auditor" })),
+                ("delete_account_of", json!({ "id": id, "username": format!("{name}-2") })),
+            ])
+            .collect(),
+    ]
+}
+
+async fn the_page_has_the_rights_of_the_api_r141(app: App) {
+    app.add_editors().await;
+    let ann = app.person("ann", None).await;
+    let [reads, changes] = functions(&ann);
+    let all = || reads.iter().chain(&changes);
+    for (function, body) in all() {
+        ann.device.call(function, body).await.assert_status(403).assert_contains("forbidden");
+    }
+    let auditor = app.person("audrey", Some(Role::Auditor)).await;
+    let refused = changes.iter().map(|change| (change, 403));
+    for ((function, body), status) in reads.iter().map(|read| (read, 200)).chain(refused) {
+        auditor.device.call(function, body).await.assert_status(status);
+    }
+    let boss = app.person("boss", Some(Role::Admin)).await;
+    for (function, body) in all() {
+        boss.device.call(function, body).await.assert_status(200);
+    }
+    let history = auditor.device.call("account_history", &json!({ "id": ann.id, "before": "" })).await.json();
+    let lines = history["lines"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap());
+    let lines: Vec<&str> = lines.collect();
+    for text in
+        ["boss disabled the account.", "boss added the account to the group editors.", "The account was created."]
+    {
+        assert!(lines.contains(&text), "{text}: {lines:?}");
+    }
+    for (function, body) in
+        [("show_account", json!({ "id": "x" })), ("account_history", json!({ "id": "x", "before": "" }))]
+    {
+        auditor.device.call(function, &body).await.assert_status(404);
+    }
+    auditor.device.call("list_accounts", &json!({ "query": { "sort": "age" } })).await.assert_status(400);
 }
 
 #[test]

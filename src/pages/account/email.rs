@@ -2,7 +2,6 @@
 
 use leptos::{either::Either, ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::row::{Fact, OpenRow, Row, button_id};
 use crate::{
     browser::{dom, settings},
     components::{
@@ -12,6 +11,7 @@ use crate::{
         form::{FormAlert, FormButtons, FormState},
         loaded::List,
         reauth_prompt::ReauthPrompt,
+        rows::{Fact, OpenRow, Row, button_id},
     },
     domain::{account::PendingEmailChange, requests},
     error::{AppError, Field},

@@ -1,15 +1,13 @@
 //! The history of the account.
 
-use leptos::{either::Either, prelude::*, task::spawn_local};
+use leptos::prelude::*;
 
-use super::row::SEPARATOR;
 use crate::{
-    browser::dom,
     components::{
-        action_status::{ActionStatus, ActionStatusLine},
+        history::HistoryLines,
         loaded::{List, loaded},
     },
-    domain::account::{HistoryLine, HistoryPage},
+    domain::account::HistoryPage,
     error::AppError,
     json::Json,
     session::BearerTransport,
@@ -41,68 +39,13 @@ const HEADING: &str = "history-heading";
 #[component]
 pub fn History() -> impl IntoView {
     let first = List::load(|| Box::pin(async { history(String::new()).await.map(|page| vec![page]) }));
-    let view = |pages: Vec<HistoryPage>| pages.into_iter().next().map(|page| view! { <Pages first=page /> });
+    let view = |pages: Vec<HistoryPage>| {
+        let first = pages.into_iter().next();
+        first.map(|first| view! { <HistoryLines first fetch=|before| Box::pin(history(before)) /> })
+    };
     view! {
         <h1 id=HEADING tabindex="-1">"History"</h1>
         <p class="lead">"What happened to your account, the newest first. Old entries are deleted."</p>
         {loaded(first, "your history", HEADING, view)}
-    }
-}
-
-/// The loaded pages as one list, and the button for the next one.
-#[component]
-fn Pages(first: HistoryPage) -> impl IntoView {
-    let lines = RwSignal::new(first.lines);
-    let next = RwSignal::new(first.next);
-    let status = ActionStatus::none();
-    let more = move |_| {
-        let Some(before) = next.get_untracked() else { return };
-        status.begin("Loading more…");
-        spawn_local(async move {
-            match history(before).await {
-                Ok(page) => {
-                    // The button may disappear, so the focus moves to the first new line.
-                    let new = page.lines.first().map(|line| line.id.clone());
-                    status.clear();
-                    next.try_set(page.next);
-                    lines.try_update(|lines| lines.extend(page.lines));
-                    if let Some(id) = new {
-                        dom::focus_id(id);
-                    }
-                }
-                Err(error) => status.end(Err(error)),
-            }
-        });
-    };
-    view! {
-        <ul class="rows">{move || lines.get().into_iter().map(|line| view! { <Line line /> }).collect_view()}</ul>
-        <p class="actions">
-            {move || match next.get() {
-                Some(_) => Either::Left(view! {
-                    <button class="button button-quiet" type="button" on:click=more>"Show more"</button>
-                }),
-                None => Either::Right(view! { <span class="hint">"This is everything."</span> }),
-            }}
-        </p>
-        <ActionStatusLine status />
-    }
-}
-
-#[component]
-fn Line(line: HistoryLine) -> impl IntoView {
-    let HistoryLine { id, at, text, network, client } = line;
-    let mut place = dom::short_time(&at);
-    for part in [network, client] {
-        if !part.is_empty() {
-            place = [&place, SEPARATOR, &part].concat();
-        }
-    }
-    view! {
-        <li class="row" id=id tabindex="-1">
-            <div class="row-value">
-                <p>{text}</p>
-                <p class="hint"><bdi>{place}</bdi></p>
-            </div>
-        </li>
     }
 }

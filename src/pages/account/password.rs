@@ -2,7 +2,6 @@
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::row::{OpenRow, Row};
 use crate::{
     browser::dom,
     components::{
@@ -10,6 +9,7 @@ use crate::{
         field::{HiddenUsername, PasswordField},
         form::{FormAlert, FormButtons, FormState},
         new_password::NewPasswordField,
+        rows::{OpenRow, Row},
     },
     domain::requests,
     error::{AppError, Field},

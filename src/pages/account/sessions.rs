@@ -2,7 +2,6 @@
 
 use leptos::{prelude::*, task::spawn_local};
 
-use super::row::SEPARATOR;
 use crate::{
     browser::dom,
     components::{
@@ -10,6 +9,7 @@ use crate::{
         confirm_button::ConfirmButton,
         loaded::{List, loaded},
         reauth_prompt::ReauthPrompt,
+        rows::SEPARATOR,
     },
     domain::account::SessionLine,
     error::AppError,

@@ -2,7 +2,6 @@
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::row::{OpenRow, button_id};
 use crate::{
     browser::dom,
     components::{
@@ -11,6 +10,7 @@ use crate::{
         form::{FormAlert, FormButtons, FormState},
         loaded::List,
         reauth_prompt::ReauthPrompt,
+        rows::{OpenRow, button_id},
     },
     domain::{account::AccessTokenLine, requests},
     error::{AppError, Field},

@@ -2,7 +2,7 @@
 
 use leptos::{prelude::*, task::spawn_local};
 
-use super::{row::SEPARATOR, token_form::NewTokenSection};
+use super::token_form::NewTokenSection;
 use crate::{
     browser::dom,
     components::{
@@ -10,6 +10,7 @@ use crate::{
         confirm_button::ConfirmButton,
         loaded::{List, loaded},
         reauth_prompt::ReauthPrompt,
+        rows::SEPARATOR,
     },
     domain::account::AccessTokenLine,
     error::AppError,

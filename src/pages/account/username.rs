@@ -2,13 +2,13 @@
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::row::{OpenRow, Row};
 use crate::{
     components::{
         action_status::ActionStatus,
         field::TextField,
         form::{FormAlert, FormButtons, FormState},
         reauth_prompt::ReauthPrompt,
+        rows::{OpenRow, Row},
     },
     domain::{account::Account, requests},
     error::{AppError, Field},

@@ -1,4 +1,4 @@
-//! The rows of the account view. Each shows a value and opens the form that changes it.
+//! Rows of facts. A row shows a value, and may open the form that changes it.
 
 use leptos::{either::Either, prelude::*};
 
@@ -6,6 +6,10 @@ use crate::{
     browser::dom,
     components::action_status::{ActionStatus, ActionStatusLine},
 };
+
+/// The style of rows and of what they contain. Each view that uses them loads it with its code, because a first visit
+/// doesn't need it.
+pub const STYLE: &str = include_str!("../../style/rows.css");
 
 /// Separates two facts on a line. A no-break space ties the dot to the second one, so no line ends with it.
 pub const SEPARATOR: &str = " ·\u{a0}";
