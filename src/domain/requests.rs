@@ -199,6 +199,8 @@ pub enum PlainAct {
     Disable,
     /// Enables it again.
     Enable,
+    /// Lets its owner log in, after a registration that waits for it.
+    Approve,
     /// Ends its sessions and revokes its access tokens.
     EndSessions,
     /// Revokes its access tokens.

@@ -4,6 +4,7 @@ mod account;
 mod accounts;
 mod acts;
 mod address;
+mod approval;
 mod groups;
 mod identity;
 mod listing;

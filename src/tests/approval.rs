@@ -165,6 +165,10 @@ async fn a_declined_account_is_deleted_and_its_email_notified(app: App) {
     assert_eq!((&*mail.to, &*mail.subject), ("ann@example.org", "Your registration at Vestibule was declined"));
     app.user("ann").register().await.assert_status(200);
     assert_eq!(helper.waiting().await, ["ann"]);
+    let by_page = json!({ "id": app.id_of("ann").await, "notify": false });
+    app.post("/fn/decline_account", &by_page).await.assert_status(401);
+    helper.post("/fn/decline_account", &by_page).await.assert_status(200);
+    assert!(!app.exists("ann").await);
 }
 
 async fn only_a_waiting_account_is_declined(app: App) {

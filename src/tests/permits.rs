@@ -256,7 +256,7 @@ async fn an_operator_gives_a_role_only_to_a_confirmed_email_r141(app: App) {
 /// The page's functions that read, and those that change, with their arguments.
 fn functions(target: &Person) -> [Vec<(&'static str, Value)>; 2] {
     let (id, name) = (&target.id, &target.user.name);
-    let acts = ["mail_password_link", "revoke_tokens", "end_sessions", "disable", "enable"];
+    let acts = ["approve", "mail_password_link", "revoke_tokens", "end_sessions", "disable", "enable"];
     let acts = acts.map(|act| ("act_on_account", json!({ "id": id, "act": act })));
     [
         vec![

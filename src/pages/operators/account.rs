@@ -6,6 +6,7 @@ use super::{
     accounts::role_name,
     acts::{Access, DeleteAccount},
     address::Address,
+    approval::Approval,
     groups::Groups,
     identity::Identity,
     listing::Listing,
@@ -100,6 +101,7 @@ fn Sections(person: Person) -> impl IntoView {
         <Head person />
         <div class="person">
             <div class="person-main">
+                <Approval person />
                 <Identity person />
                 <Groups person />
                 <Access person />
@@ -119,7 +121,12 @@ fn Head(person: Person) -> impl IntoView {
     let initial = move || username.get().chars().next().map(|first| first.to_uppercase().to_string());
     let disabled = move || {
         let state = person.account(|account| Some(account.state));
-        (state == Some(AccountState::Disabled)).then(|| view! { <span class="tag tag-wrong">"Disabled"</span> })
+        let text = match state? {
+            AccountState::Enabled => return None,
+            AccountState::Disabled => view! { <span class="tag tag-wrong">"Disabled"</span> },
+            AccountState::Pending => view! { <span class="tag tag-wrong">"Waits for approval"</span> },
+        };
+        Some(text)
     };
     let role = move || {
         let role = person.account(|account| account.role);

@@ -129,7 +129,8 @@ fn Search(address: Address, query: Memo<AccountQuery>) -> impl IntoView {
 /// The values of a filter with their labels. The first switches it off.
 type Choices = &'static [(&'static str, &'static str)];
 
-const STATES: Choices = &[("", "Any"), ("enabled", "Enabled"), ("disabled", "Disabled")];
+const STATES: Choices =
+    &[("", "Any"), ("enabled", "Enabled"), ("disabled", "Disabled"), ("pending", "Waits for approval")];
 const ROLES: Choices = &[
     ("", "Any or none"),
     ("any", "Any role"),
@@ -294,7 +295,7 @@ fn summary(loaded: &Loaded, query: &AccountQuery) -> String {
 #[component]
 fn Line(account: AccountLine) -> impl IntoView {
     let AccountLine { id, email, email_verified, username, state, role, groups, created_at, last_login_at } = account;
-    let is_disabled = state == AccountState::Disabled;
+    let is_enabled = state == AccountState::Enabled;
     let last_login = last_login_at.map_or_else(|| "Never".to_owned(), |time| dom::short_date(&time));
     view! {
         <tr role="row">
@@ -307,7 +308,7 @@ fn Line(account: AccountLine) -> impl IntoView {
                 {(!email_verified).then(|| view! { <span class="tag tag-open">"not confirmed"</span> })}
             </td>
             <td role="cell" class="cell-state">
-                <span class=is_disabled.then_some("tag tag-wrong")>{if is_disabled { "Disabled" } else { "Enabled" }}</span>
+                <span class=(!is_enabled).then_some("tag tag-wrong")>{state_name(state)}</span>
             </td>
             <td role="cell" class="cell-role">{role.map(|role| view! { <span class="tag tag-role">{role_name(role)}</span> })}</td>
             <td role="cell" class="cell-groups" translate="no">
@@ -316,6 +317,15 @@ fn Line(account: AccountLine) -> impl IntoView {
             <td role="cell" class="cell-created" data-label="Created">{dom::short_date(&created_at)}</td>
             <td role="cell" class="cell-login" data-label="Last login">{last_login}</td>
         </tr>
+    }
+}
+
+/// A state as people read it.
+const fn state_name(state: AccountState) -> &'static str {
+    match state {
+        AccountState::Enabled => "Enabled",
+        AccountState::Disabled => "Disabled",
+        AccountState::Pending => "Waits",
     }
 }
 

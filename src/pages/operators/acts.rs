@@ -38,6 +38,7 @@ pub async fn act_on_account(
     match act {
         PlainAct::Disable => service.disable_account(caller, &operator, &id).await.map(drop),
         PlainAct::Enable => service.enable_account(caller, &operator, &id).await,
+        PlainAct::Approve => service.approve_account(caller, &operator, &id).await,
         PlainAct::EndSessions => service.end_sessions_of(caller, &operator, &id).await.map(drop),
         PlainAct::RevokeTokens => service.revoke_tokens_of(caller, &operator, &id).await.map(drop),
         PlainAct::MailPasswordLink => service.mail_password_link(caller, &operator, &id).await,

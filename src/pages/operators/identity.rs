@@ -67,7 +67,7 @@ pub async fn change_role(
 }
 
 /// The heading's id.
-const HEADING: &str = "identity-heading";
+pub const HEADING: &str = "identity-heading";
 
 /// The section with the account's facts.
 #[component]
@@ -79,6 +79,7 @@ pub fn Identity(
     let date = |time: Option<&String>, none: &str| time.map_or_else(|| none.to_owned(), |time| dom::short_time(time));
     let state = move |details: &AccountDetails| match details.account.state {
         AccountState::Enabled => "Enabled".to_owned(),
+        AccountState::Pending => ["Waits for approval since ", &date(details.pending_since.as_ref(), "")].concat(),
         AccountState::Disabled => ["Disabled since ", &date(details.disabled_at.as_ref(), "")].concat(),
     };
     let confirmed = move |details: &AccountDetails| match &details.email_verified_at {
