@@ -15,6 +15,7 @@ mod directory;
 mod email;
 pub mod entropy;
 mod events;
+mod figures;
 pub mod groups;
 mod history;
 pub mod imports;
@@ -36,10 +37,7 @@ mod setup;
 use std::{
     future::Future,
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicI64},
     time::Duration,
 };
 
@@ -65,7 +63,7 @@ use self::{
     entropy::Entropy,
     imports::FactsCache,
     outbox::Outbox,
-    passwords::{HashTimes, Hasher, Passwords},
+    passwords::{Hasher, Passwords},
     rate_limits::RateLimits,
 };
 use crate::{
@@ -75,7 +73,7 @@ use crate::{
         token::TokenHash,
     },
     error::{AppError, Field, Problem},
-    store::{self, LoginBackoff, RateLimit, Store, StoreCounts, StoredFigures},
+    store::{self, LoginBackoff, RateLimit, Store},
 };
 
 /// The configurable limits and rules.
@@ -224,47 +222,6 @@ impl Service {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
-    }
-
-    /// Counts of what the service did since its start.
-    #[must_use]
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// Counts of what happened in the database since it was opened.
-    #[must_use]
-    pub fn store_counts(&self) -> &StoreCounts {
-        self.store.counts()
-    }
-
-    /// The number of accounts, as it was counted in the last minutes.
-    #[must_use]
-    pub fn accounts_counted(&self) -> i64 {
-        self.accounts.load(Ordering::Relaxed)
-    }
-
-    /// Figures that take a query. This takes long if there are millions of sessions.
-    pub async fn stored_figures(&self) -> Result<StoredFigures, Error> {
-        Ok(self.store.figures(self.clock.now(), self.policy.session_idle).await?)
-    }
-
-    /// How long hashes took.
-    #[must_use]
-    pub fn hash_times(&self) -> HashTimes<'_> {
-        self.passwords.hasher().times()
-    }
-
-    /// The number of requests that hash or wait for it, and their maximum.
-    #[must_use]
-    pub fn hashing_load(&self) -> (usize, usize) {
-        self.passwords.hasher().load()
-    }
-
-    /// The current time.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 
     /// Returns the number of argon2 hashes computed since the start, including those for unknown accounts.

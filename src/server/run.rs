@@ -166,7 +166,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let control =
         control.map(|socket| tokio::spawn(control::serve(socket, parts.service.clone(), config.base_url(listening))));
     let schedule = config.backup_settings().and_then(|settings| parts.service.backup_schedule(settings));
-    let backups = schedule.map(|schedule| tokio::spawn(schedule.run()));
+    let backups = schedule.map(|schedule| tokio::spawn(schedule.run(stop.clone())));
     let stopping = stop.clone().cancelled_owned();
     tokio::spawn(async move {
         signalled.await;
@@ -183,7 +183,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let finished = accept::serve(listener, pipeline, &config.server, Arc::clone(&state.trust), stopping).await;
     // The mail worker stops after the last request, so that the mail of these requests is sent. The rest stays queued.
     stop_mail.cancel();
-    for task in clock.into_iter().chain(control).chain(metrics).chain(backups).chain([reminder]) {
+    for task in clock.into_iter().chain(control).chain(metrics).chain([reminder]) {
         task.abort();
     }
     let closing = async {
@@ -197,8 +197,10 @@ pub async fn serve(config: Config) -> Result<(), Error> {
                 }
             }
         }
-        if let Err(cause) = maintenance.await {
-            tracing::warn!(%cause, "a background task failed");
+        for task in backups.into_iter().chain([maintenance]) {
+            if let Err(cause) = task.await {
+                tracing::warn!(%cause, "a background task failed");
+            }
         }
         note(parts.service.record_stop().await);
         parts.service.close().await;

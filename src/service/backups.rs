@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Service,
     clock::Clock,
@@ -97,11 +99,12 @@ impl Service {
 }
 
 impl BackupSchedule {
-    /// Makes backups until the task is aborted.
-    pub async fn run(mut self) {
-        loop {
+    /// Makes backups until `stop` is cancelled. A backup in progress is finished first. Its connection would keep the
+    /// write-ahead log from being moved into the file when the database is closed.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
             self.run_due().await;
-            tokio::time::sleep(CHECK_INTERVAL).await;
+            drop(tokio::time::timeout(CHECK_INTERVAL, stop.cancelled()).await);
         }
     }
 
