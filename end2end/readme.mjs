@@ -155,6 +155,7 @@ const sections = {
   "Scheduled backups toml": checkConfiguration,
   "Restore sh": useBackup,
   "Monitoring toml": checkConfiguration,
+  "Check a server sh": useDoctor,
   "Move here from Django sh": importSite,
   "The command line sh": useUnit,
   "Operators sh": useOperators,
@@ -351,6 +352,13 @@ async function useBackup(/** @type {Block} */ { text }) {
     const old = { headers: { Authorization: `Bearer ${shell.get("TOKEN")}` } };
     expect((await answer(`${URL_HERE}/api/accounts/me/`, old)).status === 401, "no old token after a restore");
   }
+}
+
+/** Checks the running server. */
+function useDoctor(/** @type {Block} */ { text }) {
+  shell.delete("DATABASE_URL");
+  const printed = inShell(text, data);
+  expect(/^OK +server /m.test(printed) && !/^wrong/m.test(printed), "a server in good order");
 }
 
 async function useRustApp() {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod doctor;
 mod env_file;
 mod events;
 mod group;
@@ -112,6 +113,8 @@ enum Command {
     Migrate,
     /// Check the configuration, then exit
     CheckConfig(Listening),
+    /// Check the configuration, the database, the proxy, mail and backups, with or without a running server
+    Doctor(doctor::Doctor),
     /// Check that the server is alive (GET /healthz). Exits with status 0 if it is
     Health(Listening),
 }
@@ -166,9 +169,12 @@ impl Cli {
         let variables = self.env_file.as_deref().map(env_file::read).transpose().map_err(badly)?;
         let folder = self.config.as_deref().map_or_else(|| PathBuf::from("."), folder_of);
         become_owner(&folder)?;
-        let config = self
-            .configuration(variables.into_iter().flatten(), command.port().or(self.listening.port))
-            .map_err(badly)?;
+        let loaded = self.configuration(variables.into_iter().flatten(), command.port().or(self.listening.port));
+        let config = match (loaded, &*command) {
+            (Ok(config), _) => config,
+            (Err(error), Command::Doctor(doctor)) => return doctor.refuse(&error).map_err(|error| (FAILED, error)),
+            (Err(error), _) => return Err(badly(error)),
+        };
         if let Some(database) = config.database.url.file() {
             become_owner(&folder_of(database))?;
         }
@@ -236,6 +242,7 @@ impl Command {
             Self::Restored(restored) => restored.run(&config).await,
             Self::Migrate => migrate(&config).await,
             Self::CheckConfig(_) => check::report(&config),
+            Self::Doctor(doctor) => Box::pin(doctor.run(&config)).await,
             Self::Health(_) => health::check(config.server.address).map_err(Failure::Message),
         }
     }

@@ -21,7 +21,7 @@ use lettre::{
 };
 
 pub use self::{
-    tls::{TlsMode, read_certificates},
+    tls::{TlsMode, connector as tls_connector, read_certificates},
     url::{MailUrl, Server},
 };
 use crate::service::{BoxFuture, LOGO_ID, MailMessage, MailTransport, SendError};
@@ -73,6 +73,17 @@ impl Mailer {
             }
         };
         Ok(Some(Self { from: from.clone(), transport }))
+    }
+
+    /// Connects to the mail server and logs in, as for a mail, and sends none. A folder needs no check.
+    ///
+    /// # Errors
+    /// Why no mail can be sent.
+    pub async fn check(&self) -> Result<(), SendError> {
+        match &self.transport {
+            Transport::Folder(_) => Ok(()),
+            Transport::Smtp(client) => client.check().await,
+        }
     }
 
     fn message(&self, id: &str, mail: &MailMessage) -> Result<Message, String> {

@@ -15,6 +15,7 @@ pub mod name_key;
 mod notices;
 mod observe;
 pub mod pipeline;
+pub mod probe;
 pub mod routes;
 pub mod run;
 pub mod setup;

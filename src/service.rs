@@ -25,6 +25,7 @@ mod maintenance;
 mod outbox;
 pub mod passwords;
 mod permit;
+pub mod probe;
 mod rate_limits;
 mod reauth;
 mod recovery;

@@ -23,6 +23,7 @@ pub mod files;
 mod group_names;
 mod groups;
 mod imports;
+mod inspect;
 mod invitations;
 mod known_networks;
 mod links;
@@ -66,6 +67,7 @@ pub use self::{
     figures::StoredFigures,
     groups::{DeleteGroupOutcome, GroupRecord, RenameGroupOutcome},
     imports::{ImportBatch, ImportFacts, ImportOutcome, ImportedAccount},
+    inspect::{DatabaseFacts, Inspection, inspect},
     invitations::{Invitation, InvitationUse, InviteOutcome, LONGEST_INVITATION, NewInvitation},
     known_networks::known_network_key,
     links::{Decoy, EmailChangeRecord, Link, LinkKind, LinkRecord, NewLink},
@@ -89,6 +91,9 @@ use crate::{domain::time::Timestamp, error::AppError};
 /// The time limit of a statement or a transaction, including its wait for a connection or a lock. After it the caller
 /// gets [`Error::Unavailable`]. It is shorter than the three seconds within which a visitor must get a response.
 pub const DATABASE_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// Reads the clock of a PostgreSQL server, in milliseconds since 1970.
+const SELECT_CLOCK: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
 /// A SQLite or PostgreSQL database. SQLite has one connection that writes and several that read, as its write-ahead
 /// log allows.
@@ -181,10 +186,9 @@ impl Store {
     /// this machine's clock.
     pub async fn clock(&self) -> Result<Option<Timestamp>, Error> {
         let Db::Postgres(server) = &self.inner.db else { return Ok(None) };
-        let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
         let read = async {
             let mut session = server.read().await?;
-            let (millis,): (i64,) = session.conn().fetch_one(sql, &[]).await?;
+            let (millis,): (i64,) = session.conn().fetch_one(SELECT_CLOCK, &[]).await?;
             session.end().await?;
             Ok(millis)
         };

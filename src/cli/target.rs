@@ -103,15 +103,19 @@ fn is_password_problem(reply: &Reply) -> bool {
 
 /// Prevents a command in the wrong folder from creating a database there.
 pub fn require_database(config: &Config) -> Result<(), Failure> {
-    let missing = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)));
-    let Some(file) = missing else { return Ok(()) };
+    missing_database(config).map_or(Ok(()), |missing| Err(Failure::Message(missing)))
+}
+
+/// The message that there is no database file, if that is so.
+pub fn missing_database(config: &Config) -> Option<String> {
+    let file = config.database.url.file().filter(|file| matches!(file.try_exists(), Ok(false)))?;
     let folder = std::env::current_dir().unwrap_or_default();
-    Err(Failure::Message(format!(
+    Some(format!(
         "there is no {} in {}: pass the server's folder with -C FOLDER and its configuration with --config and --env-file, or \
          set database.url",
         file.display(),
         folder.display()
-    )))
+    ))
 }
 
 pub fn explain(reply: Reply) -> Failure {

@@ -96,10 +96,16 @@ const fn no_mailbox(code: u16) -> bool {
 impl Client {
     /// Sends a mail. When this returns `Ok`, the server has accepted it.
     pub async fn send(&self, envelope: Envelope<'_>) -> Result<(), SendError> {
-        self.try_to_send(envelope).await.map_err(SendError::from)
+        self.converse(Some(envelope)).await.map_err(SendError::from)
     }
 
-    async fn try_to_send(&self, envelope: Envelope<'_>) -> Result<(), Failure> {
+    /// Connects and logs in, and sends no mail.
+    pub async fn check(&self) -> Result<(), SendError> {
+        self.converse(None).await.map_err(SendError::from)
+    }
+
+    /// Connects and sends a mail, if there is one.
+    async fn converse(&self, envelope: Option<Envelope<'_>>) -> Result<(), Failure> {
         let mut client = SmtpClient { stream: Limited::new(self.connect().await?), timeout: SEND_TIMEOUT };
         if self.security == Security::Tls {
             let mut client = self.start_tls(client).await?;
@@ -149,7 +155,7 @@ impl Client {
         Ok(SmtpClient { stream, timeout: client.timeout })
     }
 
-    async fn transfer<S>(&self, mut client: SmtpClient<S>, envelope: Envelope<'_>) -> Result<(), Failure>
+    async fn transfer<S>(&self, mut client: SmtpClient<S>, envelope: Option<Envelope<'_>>) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -158,11 +164,13 @@ impl Client {
             let login = Credentials::Plain { username: user.as_str(), secret: password.as_str() };
             client.authenticate(&login, &offers).await?;
         }
-        let plain = Parameters::new();
-        client.mail_from(envelope.from, &plain).await?;
-        client.rcpt_to(envelope.to, &plain).await.map_err(Failure::Mail)?;
-        client.data(envelope.bytes).await.map_err(Failure::Mail)?;
-        // The mail is accepted, so a failure here is ignored.
+        if let Some(envelope) = envelope {
+            let plain = Parameters::new();
+            client.mail_from(envelope.from, &plain).await?;
+            client.rcpt_to(envelope.to, &plain).await.map_err(Failure::Mail)?;
+            client.data(envelope.bytes).await.map_err(Failure::Mail)?;
+        }
+        // A mail is accepted, so a failure here is ignored.
         drop(timeout(QUIT_TIMEOUT, client.quit()).await);
         Ok(())
     }

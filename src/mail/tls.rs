@@ -47,7 +47,10 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, St
 }
 
 /// Creates a connector that trusts the system's certificates and the `given` ones.
-pub(super) fn connector(given: Vec<CertificateDer<'static>>) -> Result<TlsConnector, String> {
+///
+/// # Errors
+/// If the system's certificates can't be used.
+pub fn connector(given: Vec<CertificateDer<'static>>) -> Result<TlsConnector, String> {
     let mut provider = ring::default_provider();
     provider.signature_verification_algorithms =
         WebPkiSupportedAlgorithms { all: &ALGORITHMS, ..provider.signature_verification_algorithms };

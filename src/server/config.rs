@@ -257,6 +257,14 @@ impl Config {
         Ok(Self { source, ..Self::from_parts(&name, &text, env)? })
     }
 
+    /// The defaults, without a file and without the environment.
+    ///
+    /// # Errors
+    /// None: tests read them.
+    pub fn load_defaults() -> Result<Self, ConfigError> {
+        Self::from_parts(FILE_NAME, "", [])
+    }
+
     fn from_parts(
         name: &str,
         text: &str,

@@ -1,12 +1,15 @@
-//! Liveness and readiness probes, for a supervisor and a load balancer. They reveal nothing else.
+//! Liveness and readiness probes, for a supervisor and a load balancer. They reveal nothing else,
+//! except to who has the server's key (`probe`).
 
 use axum::{
+    Json,
     extract::State,
-    http::{StatusCode, header::RETRY_AFTER},
+    http::{StatusCode, header::RETRY_AFTER, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
 
+use super::probe;
 use crate::http::state::{AppState, Route};
 
 /// Liveness: the server runs.
@@ -23,8 +26,11 @@ pub fn is_probe(path: &str) -> bool {
     [ALIVE, READY].contains(&path)
 }
 
-async fn alive() -> &'static str {
-    "alive\n"
+async fn alive(State(state): State<AppState>, parts: Parts) -> Response {
+    match probe::answer(&state, &parts) {
+        Some(seen) => Json(seen).into_response(),
+        None => "alive\n".into_response(),
+    }
 }
 
 async fn ready(State(state): State<AppState>) -> Response {

@@ -5,7 +5,7 @@ use std::{
     fs::{OpenOptions, Permissions},
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -26,7 +26,7 @@ use crate::{
 pub fn of(database: &DatabaseUrl, entropy: &dyn Entropy) -> Result<NameKey, store::Error> {
     match database {
         DatabaseUrl::Sqlite(path) => {
-            let path = path.with_added_extension("key");
+            let path = file_of(path);
             read_or_create(&path, entropy).map(NameKey::new).map_err(|cause| {
                 let path = path.display();
                 store::Error::Refused(format!("can't use {path}: {cause}. Check its owner and permissions."))
@@ -36,6 +36,28 @@ pub fn of(database: &DatabaseUrl, entropy: &dyn Entropy) -> Result<NameKey, stor
             Some(login) => derive(&login).map(NameKey::new),
             None => Err(store::Error::Refused("the PostgreSQL address can't be parsed".to_owned())),
         },
+    }
+}
+
+/// The file of a SQLite database's key.
+#[must_use]
+pub fn file_of(database: &Path) -> PathBuf {
+    database.with_added_extension("key")
+}
+
+/// The key of a database, if there is one. Creates none.
+#[must_use]
+pub fn read(database: &DatabaseUrl) -> Option<NameKey> {
+    match database {
+        DatabaseUrl::Sqlite(path) => {
+            let mut options = OpenOptions::new();
+            options.read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+            let mut stored = Vec::new();
+            let file = options.open(file_of(path)).ok()?;
+            file.take(NameKey::LENGTH as u64 + 1).read_to_end(&mut stored).ok()?;
+            <[u8; NameKey::LENGTH]>::try_from(stored).ok().map(NameKey::new)
+        }
+        DatabaseUrl::Postgres(_) => derive(&database.postgres_login()?).ok().map(NameKey::new),
     }
 }
 

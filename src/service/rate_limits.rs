@@ -153,6 +153,11 @@ impl RateLimits {
         store::unknown_network_key(&self.names, name)
     }
 
+    /// The key that names are hashed with.
+    pub const fn names(&self) -> &NameKey {
+        &self.names
+    }
+
     /// Returns the key of a mailbox. Each purpose has its own counts.
     pub fn mailbox_key(&self, purpose: &str, address: &str) -> String {
         self.names.name(purpose, &address.to_lowercase())

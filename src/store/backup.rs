@@ -31,7 +31,7 @@ use super::{
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a reader waits for a lock.
-const COPY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const COPY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The name of a copy in messages.
 pub const COPY: &str = "the copy";
@@ -148,20 +148,25 @@ pub(super) async fn check(path: &Path) -> Result<(), Error> {
     let mut copy = open(path, true, COPY_TIMEOUT).await.map_err(|cause| of(COPY, cause.into()))?;
     let checked = async {
         let ours = is_vestibule_database(&mut copy, COPY).await?;
-        let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(&mut copy).await?;
-        Ok((ours, found))
+        Ok((ours, damage(&mut copy).await?))
     };
     let checked = checked.await.map_err(|error| of(COPY, error));
     copy.close().await?;
     match checked? {
         (false, _) => Err(Error::Refused("the copy is empty: it holds no Vestibule database.".to_owned())),
-        (true, found) if found == ["ok"] => Ok(()),
-        (true, found) => Err(Error::Refused(format!("the copy is damaged: {}.", found.join(" ")))),
+        (true, None) => Ok(()),
+        (true, Some(damage)) => Err(Error::Refused(format!("the copy is damaged: {damage}."))),
     }
 }
 
+/// Looks for damage in a file.
+pub(super) async fn damage(connection: &mut SqliteConnection) -> Result<Option<String>, Error> {
+    let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_all(connection).await?;
+    Ok((found != ["ok"]).then(|| found.join(" ")))
+}
+
 /// Converts an error into one about a file.
-fn of(name: &str, error: Error) -> Error {
+pub(super) fn of(name: &str, error: Error) -> Error {
     let (Error::Fault(cause) | Error::Unavailable(cause)) = error else { return error };
     let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
     Error::Refused(match &*code {

@@ -9,7 +9,7 @@ use super::{
     authority::{lock_active, lock_authorized},
     begin::{DURABLE, RELAXED},
     events::{Event, record},
-    tx::{Tx, Value, values},
+    tx::{Conn, Tx, Value, values},
 };
 use crate::domain::{
     event::{Details, EventName, Outcome, Stamp, Subject},
@@ -181,9 +181,19 @@ const CLAIM: &str = concat!(
 
 /// The values for `due!`.
 fn due(now: Timestamp) -> Vec<Value<'static>> {
-    let mut values = vec![now.into(), now.plus(LONGEST_WAIT).plus(CLOCK_TOLERANCE).into()];
+    due_since(now, now)
+}
+
+/// The values for `due!`, for mails that are due since a time.
+fn due_since(since: Timestamp, now: Timestamp) -> Vec<Value<'static>> {
+    let mut values = vec![since.into(), now.plus(LONGEST_WAIT).plus(CLOCK_TOLERANCE).into()];
     values.extend(MailKind::WAITS_WHILE_DISABLED.map(|kind| Value::from(kind.name())));
     values
+}
+
+/// Whether a mail is due since a time, and no server has tried to send it.
+pub(super) async fn has_overdue_mail(conn: &mut Conn<'_>, since: Timestamp, now: Timestamp) -> Result<bool, Error> {
+    conn.exists(due!(), &due_since(since, now)).await
 }
 
 impl Store {

@@ -178,6 +178,18 @@ pub async fn is_vestibule_database(connection: &mut SqliteConnection, name: &str
     Ok(!found.applied.is_empty())
 }
 
+/// The number of migrations that a start would apply to a file. Fails like [`is_vestibule_database`].
+pub async fn pending_on_sqlite(connection: &mut SqliteConnection, name: &str) -> Result<usize, Error> {
+    let found = find(&mut Conn::Sqlite(connection), TABLES_OF_SQLITE).await?;
+    Ok(found.pending(&Place { name, remedy: "Name another file in database.url." })?.len())
+}
+
+/// The same on PostgreSQL.
+pub async fn pending_on_postgres(conn: &mut Conn<'_>, name: &str) -> Result<usize, Error> {
+    let found = find(conn, TABLES_OF_POSTGRES).await?;
+    Ok(found.pending(&Place { name, remedy: "Use a separate database for Vestibule." })?.len())
+}
+
 impl Found {
     /// The migrations to apply. Fails if the tables belong to another program or to a newer version.
     fn pending(&self, place: &Place<'_>) -> Result<Vec<&'static Migration>, Error> {

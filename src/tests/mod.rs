@@ -20,6 +20,7 @@ mod faults;
 mod groups;
 mod http;
 mod imports;
+mod inspect;
 mod invitations;
 mod logins;
 mod mail;

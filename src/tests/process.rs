@@ -4,6 +4,7 @@ mod audit;
 mod backups;
 mod command_line;
 mod connections;
+mod doctor;
 mod importing;
 mod many;
 mod monitoring;

@@ -344,6 +344,26 @@ async fn without_starttls_mail_and_password_are_sent_only_if_allowed() {
     assert!(with.commands().iter().all(|command| !command.contains("TLS")));
 }
 
+/// `vestibule doctor` checks the mail server that way.
+#[tokio::test]
+async fn a_check_logs_in_and_sends_no_mail() {
+    let check = async |server: &MailServer| {
+        let url = MailUrl::parse(&server.url("smtp", "ann:secret@localhost")).unwrap();
+        let options = SmtpOptions { tls: TlsMode::None, ca_file: None, hello: "localhost".to_owned() };
+        let from = "Vestibule <no-reply@example.org>".parse().unwrap();
+        Mailer::new(&url, &from, options).unwrap().unwrap().check().await
+    };
+    let offers: &[&str] = &["AUTH PLAIN"];
+    let server = MailServer::start(Behavior { offers, ..Behavior::default() }).await;
+    check(&server).await.unwrap();
+    let commands = server.commands();
+    let words: Vec<&str> = commands.iter().filter_map(|command| command.split_whitespace().next()).collect();
+    assert_eq!((words, server.mails().len()), (vec!["EHLO", "AUTH", "QUIT"], 0));
+    let server = MailServer::start(Behavior { offers, answer: Some(("AUTH", "535 no")), ..Behavior::default() }).await;
+    let error = check(&server).await.unwrap_err();
+    assert!(error.cause.contains("rejected the login with 535"), "{}", error.cause);
+}
+
 #[tokio::test]
 async fn auth_login_replaces_plain_and_a_rejection_shows_no_text() {
     let message = Box::pin(message()).await;
