@@ -203,6 +203,7 @@ impl Command {
     const fn port(&self) -> Option<u16> {
         match self {
             Self::Serve(listening) | Self::CheckConfig(listening) | Self::Health(listening) => listening.port,
+            Self::Doctor(doctor) => doctor.listening.port,
             _ => None,
         }
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use strum::IntoStaticStr;
 
 use super::{
-    health,
+    Listening, health,
     listing::json,
     output::{Failure, in_one_line, print_text},
 };
@@ -28,6 +28,9 @@ pub struct Doctor {
     /// Print JSON: one check a line
     #[arg(long)]
     json: bool,
+    /// Where the running server listens.
+    #[command(flatten)]
+    pub listening: Listening,
 }
 
 /// The result of a check.

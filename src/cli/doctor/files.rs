@@ -10,6 +10,7 @@ use std::{
 
 use super::Finding;
 use crate::{
+    cli::output::full_path,
     domain::time::Timestamp,
     server::{config::Config, name_key},
     service::{NameKey, backups::BackupSettings},
@@ -99,7 +100,7 @@ fn space(folder: &Path, database: u64) -> Finding {
 
 /// A backup, and rewriting the file after accounts were deleted, need a copy each.
 fn judge_space(folder: &Path, free: u64, database: u64) -> Finding {
-    let (mib, folder) = (free >> 20, folder.display());
+    let (mib, folder) = (free >> 20, full_path(folder));
     if free < LITTLE_SPACE {
         return Finding::wrong(
             "disk",
