@@ -17,9 +17,9 @@ pub fn Private(
     /// Which one.
     view: View,
 ) -> impl IntoView {
-    let (lead, title, load): (_, _, fn() -> Loading) = match view {
+    let (lead, name, draw): (_, _, fn() -> Loading) = match view {
         View::Operators => ("Log in to manage accounts.", view.name(true), || Box::pin(operators::load())),
         _ => ("Log in to see your account.", "Your account", || Box::pin(account::load())),
     };
-    signed_in_or(move || view! { <LoginForm lead /> }, move || lazy_view(title, load))
+    signed_in_or(move || view! { <LoginForm lead /> }, move || lazy_view(name, draw))
 }
