@@ -178,7 +178,9 @@ fn DeleteDialog(person: Person, asked: RwSignal<bool>) -> impl IntoView {
             let result = person.change("delete the account", change).await;
             if form.finish(result).is_some() {
                 auth.announce(View::Operators, Notice::Done("The account was deleted."));
-                person.address.go(&person.address.list());
+                if let Some(list) = person.address.list() {
+                    person.address.go(&list);
+                }
             }
         });
     };

@@ -74,10 +74,10 @@ impl Address {
         self.place.with(|place| if *place == Place::Nowhere { "" } else { ACCOUNTS })
     }
 
-    /// The address of the list as it was last shown.
+    /// The address of the list as it was last shown. `None` if the page no longer exists.
     #[must_use]
-    pub fn list(self) -> String {
-        self.list.get_value()
+    pub fn list(self) -> Option<String> {
+        self.list.try_get_value()
     }
 
     /// Goes to an address of the page.

@@ -89,21 +89,28 @@ impl Listing {
         self.load(false);
     }
 
-    /// Loads the accounts again when they are shown next, because one of them has changed.
+    /// Loads the accounts again when they are shown next, because one of them has changed. The page may no longer exist.
     pub fn forget(self) {
-        self.state.set(Loaded::default());
+        self.begin();
+        self.state.try_set(Loaded::default());
+    }
+
+    /// The number of a new request. Responses to older ones are ignored from now on.
+    fn begin(self) -> u32 {
+        let request = self.request.try_get_value().unwrap_or_default().wrapping_add(1);
+        self.request.try_set_value(request);
+        request
     }
 
     fn load(self, is_new: bool) {
-        let request = self.request.get_value().wrapping_add(1);
-        self.request.set_value(request);
+        let request = self.begin();
         self.state.update(|state| {
             state.is_loading = true;
             state.error = None;
         });
+        let old = self.state.with_untracked(|state| state.accounts.len());
         spawn_local(async move {
             let (begun, mut is_first, mut found) = (dom::now(), is_new, 0);
-            let old = self.state.with_untracked(|state| state.accounts.len());
             loop {
                 let asked = self.state.try_with_untracked(|state| Some((state.query.clone()?, state.next.clone())));
                 let Some((query, after)) = asked.flatten() else { return };

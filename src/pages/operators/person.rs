@@ -58,9 +58,9 @@ impl Person {
         person
     }
 
-    /// Loads the account again. The old data stays until then.
+    /// Loads the account again. The old data stays until then. The view may no longer exist.
     pub fn reload(self) {
-        let id = self.id();
+        let Some(id) = self.id.try_get_value() else { return };
         spawn_local(async move {
             match show_account(id).await {
                 Ok(details) => {
@@ -74,10 +74,10 @@ impl Person {
         });
     }
 
-    /// The identifier.
+    /// The identifier. Empty if the view no longer exists.
     #[must_use]
     pub fn id(self) -> String {
-        self.id.get_value()
+        self.id.try_get_value().unwrap_or_default()
     }
 
     /// Whether the account is loaded.
