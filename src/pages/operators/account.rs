@@ -114,7 +114,7 @@ fn Sections(person: Person) -> impl IntoView {
     }
 }
 
-/// The name with what matters most.
+/// The username with the email, the role and the state.
 #[component]
 fn Head(person: Person) -> impl IntoView {
     let username = Memo::new(move |_| person.username());
