@@ -15,6 +15,7 @@ mod account;
 mod accounts;
 mod docs_page;
 mod email;
+mod groups;
 mod history;
 mod openapi;
 mod sessions;
@@ -62,6 +63,7 @@ fn endpoints() -> impl Iterator<Item = Endpoint> {
         .chain(history::endpoints())
         .chain(setup::endpoints())
         .chain(accounts::endpoints())
+        .chain(groups::endpoints())
 }
 
 struct Endpoint {

@@ -57,6 +57,8 @@ pub enum AppError {
     Outranked,
     /// An operator may not change the own account as an operator.
     OwnAccount,
+    /// The group has members, and was not deleted.
+    GroupNotEmpty,
     /// The change would leave the server without an enabled admin.
     LastAdmin,
     /// Too many attempts.
@@ -114,7 +116,7 @@ impl AppError {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::Taken | Self::LastAdmin | Self::OwnAccount | Self::NotPending => 409,
+            Self::Taken | Self::LastAdmin | Self::OwnAccount | Self::NotPending | Self::GroupNotEmpty => 409,
             Self::LinkInvalid | Self::SetupLinkInvalid | Self::InvitationInvalid => 410,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
@@ -150,6 +152,7 @@ impl AppError {
             Self::Forbidden => "forbidden",
             Self::Outranked => "outranked",
             Self::OwnAccount => "own_account",
+            Self::GroupNotEmpty => "group_not_empty",
             Self::LastAdmin => "last_admin",
             Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
@@ -243,6 +246,7 @@ impl fmt::Display for AppError {
             Self::Forbidden => "Your role doesn't allow this.",
             Self::Outranked => "Only an admin can change an operator's account.",
             Self::OwnAccount => "This is your own account. Change it in your account view.",
+            Self::GroupNotEmpty => "This group has members. To delete it, confirm that they leave it.",
             Self::LastAdmin => "There must be at least one admin. Make another account an admin first.",
             Self::RateLimited { retry_after } => {
                 return write!(f, "Too many attempts. Try again in {}.", Wait(*retry_after));

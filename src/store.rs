@@ -59,7 +59,7 @@ use sqlx::SqlitePool;
 pub use self::{
     access_tokens::{AccessToken, AccessTokenRecord, IssueOutcome, NewAccessToken},
     accounts::{DeleteOutcome, RenameOutcome, UsernameChange},
-    authority::{Authority, CheckedToken},
+    authority::{Authority, CheckedToken, Mandate},
     counts::{DatabaseFailure, StoreCounts},
     directory::{AccountFilter, AccountStep, key_before_first},
     events::{EventFilter, EventRecord, Failure, first_id_at},

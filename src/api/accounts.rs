@@ -12,7 +12,7 @@ use crate::{
     },
     error::AppError,
     http::{
-        extract::{Body, Id, Parameters},
+        extract::{Body, Id, Parameters, Target},
         response::{ApiError, Json, OperationErrors},
         state::AppState,
     },
@@ -109,7 +109,7 @@ async fn disable_account(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
 ) -> Result<Json<AccountLoggedOut>, ApiError<LastAdmin>> {
     Ok(AccountLoggedOut::of(state.service.disable_account(&caller, &operator, &id).await?))
 }
@@ -129,7 +129,7 @@ async fn enable_account(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
 ) -> Result<Json<Done>, ApiError> {
     state.service.enable_account(&caller, &operator, &id).await?;
     Ok(Json(Done::OK))
@@ -151,7 +151,7 @@ async fn approve_account(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
 ) -> Result<Json<Done>, ApiError> {
     state.service.approve_account(&caller, &operator, &id).await?;
     Ok(Json(Done::OK))
@@ -182,7 +182,7 @@ async fn decline_account(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
     Body(notify): Body<DeclineAccount>,
 ) -> Result<Json<Done>, ApiError<DeclineErrors>> {
     state.service.decline_account(&caller, &operator, &id, notify).await?;
@@ -204,7 +204,7 @@ async fn end_sessions_of_account(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
 ) -> Result<Json<AccountLoggedOut>, ApiError> {
     Ok(AccountLoggedOut::of(state.service.end_sessions_of(&caller, &operator, &id).await?))
 }
@@ -233,7 +233,7 @@ async fn revoke_tokens_of_account(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
 ) -> Result<Json<TokensRevoked>, ApiError> {
     let tokens_revoked = state.service.revoke_tokens_of(&caller, &operator, &id).await?;
     Ok(Json(TokensRevoked { status: Success::Ok, tokens_revoked }))
@@ -254,7 +254,7 @@ async fn mail_password_link(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
 ) -> Result<Json<Done>, ApiError<MailOff>> {
     state.service.mail_password_link(&caller, &operator, &id).await?;
     Ok(Json(Done::OK))
@@ -276,7 +276,7 @@ async fn join_group(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
     Body(group): Body<ChangeGroup>,
 ) -> Result<Json<Done>, ApiError> {
     state.service.change_group_of(&caller, &operator, &id, &group, true).await?;
@@ -299,7 +299,7 @@ async fn leave_group(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
     Body(group): Body<ChangeGroup>,
 ) -> Result<Json<Done>, ApiError> {
     state.service.change_group_of(&caller, &operator, &id, &group, false).await?;
@@ -322,7 +322,7 @@ async fn change_username_of_account(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
     Body(username): Body<RenameAccount>,
 ) -> Result<Json<Done>, ApiError> {
     state.service.rename_account(&caller, &operator, &id, username).await?;
@@ -355,7 +355,7 @@ async fn change_role(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
     Body(role): Body<ChangeRole>,
 ) -> Result<Json<AccountLoggedOut>, ApiError<RoleErrors>> {
     Ok(AccountLoggedOut::of(state.service.change_role(&caller, &operator, &id, role).await?))
@@ -377,7 +377,7 @@ async fn delete_account_by_operator(
     State(state): State<AppState>,
     caller: Caller,
     operator: ProvenOperator,
-    Id(id): Id,
+    Target(id): Target,
     Body(username): Body<DeleteAccount>,
 ) -> Result<Json<Done>, ApiError<LastAdmin>> {
     state.service.delete_account_of(&caller, &operator, &id, &username).await?;

@@ -1,4 +1,4 @@
-//! What operators may do with accounts.
+//! What operators may do.
 
 use super::role::Role;
 use crate::error::AppError;
@@ -90,9 +90,43 @@ impl Act {
     }
 }
 
+/// What an operator does that changes no account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Create, rename and delete groups.
+    ManageGroups,
+    /// Create, send and revoke invitations.
+    Invite,
+}
+
+impl Duty {
+    /// All duties.
+    pub const ALL: [Self; 2] = [Self::ManageGroups, Self::Invite];
+
+    /// Checks whether an account with the role `actor` may do this.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`].
+    pub fn check(self, actor: Option<Role>) -> Result<(), AppError> {
+        match (actor, self) {
+            (Some(Role::Admin), _) | (Some(Role::Support), Self::Invite) => Ok(()),
+            _ => Err(AppError::Forbidden),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_admins_manage_groups_and_support_invites_r141() {
+        let allowed = |actor| Duty::ALL.into_iter().filter(|duty| duty.check(actor).is_ok()).collect::<Vec<_>>();
+        assert_eq!(allowed(Some(Role::Admin)), Duty::ALL);
+        assert_eq!(allowed(Some(Role::Support)), [Duty::Invite]);
+        assert_eq!(allowed(Some(Role::Auditor)), []);
+        assert_eq!(allowed(None), []);
+    }
 
     /// The acts that an account with a role may do with another account.
     fn allowed(actor: Option<Role>, target: Option<Role>) -> Vec<Act> {

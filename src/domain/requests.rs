@@ -227,6 +227,27 @@ pub struct ChangeGroup {
     pub name: Text,
 }
 
+/// The name of a new group, or the new name of a group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct NameGroup {
+    /// At most 64 letters, digits, single spaces and `. _ - : / @ +`. Capitals make no difference.
+    #[cfg_attr(
+        feature = "ssr",
+        schema(value_type = String, min_length = 1, max_length = 64, example = "editors")
+    )]
+    pub name: Text,
+}
+
+/// A deletion of a group.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct DeleteGroup {
+    /// Whether to delete a group that has members. They keep their accounts.
+    #[serde(default)]
+    pub force: bool,
+}
+
 /// A new role of an account.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

@@ -151,8 +151,7 @@ impl Argument for Operator {
     }
 }
 
-/// The session of an account with a role in which the password was entered recently. The role decides which accounts it
-/// may change.
+/// The session of an account with a role in which the password was entered recently. The role decides what it may change.
 impl FromRequestParts<AppState> for ProvenOperator {
     type Rejection = ApiError;
 
@@ -163,8 +162,7 @@ impl FromRequestParts<AppState> for ProvenOperator {
 
 impl Argument for ProvenOperator {
     fn errors() -> Vec<AppError> {
-        let own = vec![AppError::ReauthRequired, AppError::Outranked, AppError::OwnAccount];
-        [Operator::errors(), own].concat()
+        [Operator::errors(), vec![AppError::ReauthRequired]].concat()
     }
 }
 
@@ -198,6 +196,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 impl Argument for Id {
     fn errors() -> Vec<AppError> {
         vec![AppError::NotFound]
+    }
+}
+
+/// The identifier in a path, of the account that an operator changes.
+#[derive(Debug)]
+pub struct Target(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Target {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Id::from_request_parts(parts, state).await.map(|Id(id)| Self(id))
+    }
+}
+
+impl Argument for Target {
+    fn errors() -> Vec<AppError> {
+        [Id::errors(), vec![AppError::Outranked, AppError::OwnAccount]].concat()
     }
 }
 

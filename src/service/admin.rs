@@ -15,6 +15,7 @@ use crate::{
     domain::{
         account::Account,
         event::{EventLine, EventQuery, Initiator},
+        group_name::GroupName,
         identifier::Identifier,
         password::Password,
         requests::Registration,
@@ -25,7 +26,7 @@ use crate::{
         username::Username,
     },
     error::{AppError, Field},
-    store::{ActiveSessions, Authority, DeleteGroupOutcome, ListedUser, User},
+    store::{ActiveSessions, Authority, DeleteGroupOutcome, ListedUser, Mandate, User},
 };
 
 /// Accounts per [`Command::List`].
@@ -375,20 +376,28 @@ impl Service {
     }
 
     async fn manage_groups(&self, by: Initiator, action: &GroupAction) -> Result<Reply, Error> {
-        let group = |name: Option<String>| name.map_or(Reply::NoSuchGroup, |name| Reply::Group { name });
+        let group = |name: &GroupName| Reply::Group { name: name.as_str().to_owned() };
         let (joins, name, who) = match action {
-            GroupAction::Add { name } => return Ok(group(Some(self.add_group(by, name).await?))),
+            GroupAction::Add { name } => {
+                let name = groups::parse(name)?;
+                self.add_group(&Mandate::Operator, by, &name).await?;
+                return Ok(group(&name));
+            }
             GroupAction::List => return Ok(Reply::Groups { groups: self.list_groups().await? }),
-            GroupAction::Rename { name, new } => return Ok(group(self.rename_group(by, name, new).await?)),
+            GroupAction::Rename { name, new } => {
+                let (new, name) = (groups::parse(new)?, groups::parse(name)?);
+                let renamed = self.rename_group(Mandate::Operator, by, &name, &new).await?;
+                return Ok(if renamed { group(&new) } else { Reply::NoSuchGroup });
+            }
             GroupAction::Delete { name, force } => {
-                return Ok(match self.delete_group(by, name, *force).await? {
-                    DeleteGroupOutcome::Done(name) => group(Some(name)),
+                return Ok(match self.delete_group(Mandate::Operator, by, &groups::parse(name)?, *force).await? {
+                    DeleteGroupOutcome::Done(name) => Reply::Group { name },
                     DeleteGroupOutcome::NotEmpty(members) => Reply::GroupNotEmpty { members },
                     DeleteGroupOutcome::Missing => Reply::NoSuchGroup,
                 });
             }
             GroupAction::ListMembers { name, after } => {
-                let members = self.list_members(name, after, PAGE).await?;
+                let members = self.list_members(&groups::parse(name)?, after, PAGE).await?;
                 let users = |users: Vec<ListedUser>| users.into_iter().map(Into::into).collect();
                 return Ok(members.map_or(Reply::NoSuchGroup, |members| Reply::Users { users: users(members) }));
             }

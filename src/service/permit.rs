@@ -1,4 +1,4 @@
-//! Operators with a session, and what they may do with an account.
+//! Operators with a session, and what they may do.
 
 use std::sync::Arc;
 
@@ -9,9 +9,13 @@ use super::{
     reauth::{Proven, checked_token},
 };
 use crate::{
-    domain::{act::Act, event::Initiator, token::Token},
+    domain::{
+        act::{Act, Duty},
+        event::Initiator,
+        token::Token,
+    },
     error::AppError,
-    store::{Authority, CheckedToken, Session, User},
+    store::{Authority, CheckedToken, Mandate, Session, User},
 };
 
 /// The session of an account with a role. It may read what all operators may see.
@@ -73,6 +77,28 @@ impl Permit {
     }
 }
 
+/// The right of an operator to do something that changes no account.
+///
+/// Only [`Service::permit_duty`] creates it. The transaction of the change checks it once more.
+#[derive(Debug)]
+pub(super) struct DutyPermit {
+    actor: CheckedToken,
+    by: Initiator,
+    duty: Duty,
+}
+
+impl DutyPermit {
+    /// Identifies the operator and the duty to the store.
+    pub fn mandate(&self) -> Mandate {
+        Mandate::Permit { actor: self.actor.clone(), duty: self.duty }
+    }
+
+    /// The operator, for the event of the change.
+    pub fn by(&self) -> Initiator {
+        self.by.clone()
+    }
+}
+
 impl Service {
     /// Authenticates an operator. Returns [`AppError::Forbidden`] for an account without a role.
     pub async fn authenticate_operator(&self, token: &Token) -> Result<Operator, Error> {
@@ -117,10 +143,30 @@ impl Service {
         }
         match (allowed, target) {
             (Ok(()), Some(target)) => Ok(Permit { actor: checked_token(session), by, act, target }),
-            (allowed, _) => {
-                Box::pin(self.store.record_denial(&self.stamp(by), &session.user.id)).await?;
-                Err(allowed.err().unwrap_or(AppError::Forbidden).into())
-            }
+            (allowed, _) => Err(self.denied(session, by, allowed.err().unwrap_or(AppError::Forbidden)).await),
+        }
+    }
+
+    /// Permits an operator a change of what belongs to no account. A refusal is an event of the operator.
+    pub(super) async fn permit_duty(
+        &self,
+        caller: &Caller,
+        operator: &ProvenOperator,
+        duty: Duty,
+    ) -> Result<DutyPermit, Error> {
+        let session = operator.0.session();
+        let by = caller.acting_as(operator.0.actor());
+        match duty.check(session.user.role) {
+            Ok(()) => Ok(DutyPermit { actor: checked_token(session), by, duty }),
+            Err(error) => Err(self.denied(session, by, error).await),
+        }
+    }
+
+    /// Records that an operator was refused something. Returns the error of the operation.
+    async fn denied(&self, session: &Session, by: Initiator, error: AppError) -> Error {
+        match Box::pin(self.store.record_denial(&self.stamp(by), &session.user.id)).await {
+            Ok(()) => error.into(),
+            Err(cause) => cause.into(),
         }
     }
 }

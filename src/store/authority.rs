@@ -1,11 +1,16 @@
-//! Who may change an account: its owner with a session or access token, or an operator.
+//! Who may change an account: its owner with a session or access token, or an operator. And who may change what belongs to
+//! no account.
 
 use super::{
     Error, Store,
     tx::{Conn, Tx, values},
 };
 use crate::{
-    domain::{act::Act, role::Role, token::TokenHash},
+    domain::{
+        act::{Act, Duty},
+        role::Role,
+        token::TokenHash,
+    },
     error::AppError,
 };
 
@@ -61,6 +66,17 @@ async fn lock_permitted(tx: &mut Tx<'_>, actor: &CheckedToken, act: Act, user: &
     act.check(role, target, actor.user == user).map_err(Error::Denied)
 }
 
+/// Checks the authority to change what belongs to no account. Locks the account of an operator with a session.
+///
+/// Returns [`Error::Denied`] if the session has ended or the role doesn't allow it.
+pub(super) async fn lock_mandated(tx: &mut Tx<'_>, mandate: &Mandate) -> Result<(), Error> {
+    let Mandate::Permit { actor, duty } = mandate else { return Ok(()) };
+    if !lock_active(tx, actor).await? {
+        return Err(Error::Denied(AppError::SessionEnded));
+    }
+    duty.check(role_of(tx, &actor.user).await?.flatten()).map_err(Error::Denied)
+}
+
 /// An account's role. `None` if there is no such account.
 async fn role_of(conn: &mut Conn<'_>, user: &str) -> Result<Option<Option<Role>>, Error> {
     let found: Option<(Option<String>,)> =
@@ -86,6 +102,20 @@ pub enum Authority {
         act: Act,
         /// The account to change.
         user: String,
+    },
+}
+
+/// Who may change what belongs to no account: a group or an invitation.
+#[derive(Clone, Debug)]
+pub enum Mandate {
+    /// The operator, without a session.
+    Operator,
+    /// An operator with a session, as far as the role allows.
+    Permit {
+        /// The operator's session.
+        actor: CheckedToken,
+        /// What the operator does.
+        duty: Duty,
     },
 }
 

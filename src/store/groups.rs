@@ -1,8 +1,8 @@
 //! Groups of accounts.
 
 use super::{
-    Authority, Error, ListedUser, Store,
-    authority::lock_authorized,
+    Authority, Error, ListedUser, Mandate, Store,
+    authority::{lock_authorized, lock_mandated},
     begin::DURABLE,
     events::{Event, record},
     tx::{Tx, values},
@@ -61,10 +61,11 @@ async fn record_member(
 
 impl Store {
     /// Creates a group. Returns whether its name was free.
-    pub async fn add_group(&self, id: &str, name: &GroupName, stamp: &Stamp) -> Result<bool, Error> {
+    pub async fn add_group(&self, mandate: &Mandate, id: &str, name: &GroupName, stamp: &Stamp) -> Result<bool, Error> {
         let sql = "INSERT INTO groups (id, name, name_key, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
         let values = values![id, name.as_str(), name.key(), stamp.at];
         self.write(DURABLE, async |tx| {
+            lock_mandated(tx, mandate).await?;
             let created = tx.execute(sql, values).await? == 1;
             if created {
                 record(tx, stamp, Event::done(EventName::GroupCreate, Subject::Group(id))).await?;
@@ -72,6 +73,14 @@ impl Store {
             Ok(created)
         })
         .await
+    }
+
+    /// The name of the group with this identifier.
+    pub async fn group_name(&self, id: &str) -> Result<Option<String>, Error> {
+        let found: Option<(String,)> = self
+            .read(async |conn| conn.fetch_optional("SELECT name FROM groups WHERE id = $1", values![id]).await)
+            .await?;
+        Ok(found.map(|(name,)| name))
     }
 
     /// All groups, by name.
@@ -85,6 +94,7 @@ impl Store {
     /// Changes a group's name.
     pub async fn rename_group(
         &self,
+        mandate: Mandate,
         old: &GroupName,
         new: &GroupName,
         stamp: Stamp,
@@ -92,6 +102,7 @@ impl Store {
         let (old, new) = (old.clone(), new.clone());
         let renamed = self.change(DURABLE, move |tx| {
             Box::pin(async move {
+                lock_mandated(tx, &mandate).await?;
                 let sql = "UPDATE groups SET name = $2, name_key = $3 WHERE name_key = $1 RETURNING id";
                 let values = values![old.key(), new.as_str(), new.key()];
                 let renamed: Option<String> = tx.fetch_column(sql, values).await?.pop();
@@ -111,10 +122,18 @@ impl Store {
     }
 
     /// Deletes a group. Its members keep their accounts. With members it is only deleted with `force`.
-    pub async fn delete_group(&self, name: &GroupName, force: bool, stamp: Stamp) -> Result<DeleteGroupOutcome, Error> {
+    pub async fn delete_group(
+        &self,
+        mandate: Mandate,
+        name: &GroupName,
+        force: bool,
+        stamp: Stamp,
+    ) -> Result<DeleteGroupOutcome, Error> {
         let name = name.clone();
         let deleted = self.change(DURABLE, move |tx| {
             Box::pin(async move {
+                // Accounts are always locked before a group.
+                lock_mandated(tx, &mandate).await?;
                 let Some((id, name)) = tx.lock_group(name.key()).await? else {
                     return Ok(DeleteGroupOutcome::Missing);
                 };

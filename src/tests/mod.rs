@@ -13,6 +13,7 @@ mod chaos;
 mod corpus;
 mod directory;
 mod document;
+mod duties;
 mod endings;
 mod erasure;
 mod events;

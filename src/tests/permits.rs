@@ -31,14 +31,14 @@ both! {
 }
 
 /// An account with a session.
-struct Person {
-    user: User,
-    device: Device,
-    id: String,
+pub struct Person {
+    pub user: User,
+    pub device: Device,
+    pub id: String,
 }
 
 impl App {
-    async fn person(&self, name: &str, role: Option<Role>) -> Person {
+    pub async fn person(&self, name: &str, role: Option<Role>) -> Person {
         let user = self.register(name).await;
         self.administer(Command::Confirm { who: name.to_owned() }).await;
         let given = self.administer(Command::SetRole { who: name.to_owned(), role, force: false }).await;

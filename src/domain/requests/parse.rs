@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use super::{
     BecomeAdmin, ChangeEmail, ChangeGroup, ChangePassword, ChangeRole, ChangeUsername, ConfirmPassword, DeclineAccount,
-    DeleteAccount, FollowLink, ForgotPassword, LogIn, NewAccessToken, Register, RenameAccount, SetPassword, SetUp,
-    Text,
+    DeleteAccount, DeleteGroup, FollowLink, ForgotPassword, LogIn, NameGroup, NewAccessToken, Register, RenameAccount,
+    SetPassword, SetUp, Text,
 };
 use crate::{
     domain::{
@@ -161,6 +161,26 @@ impl Parse for ChangeGroup {
 
     fn parse(self) -> Result<GroupName, AppError> {
         field(Field::Name, self.name.as_deref(), GroupName::parse)
+    }
+}
+
+impl Parse for NameGroup {
+    type Parsed = GroupName;
+
+    fn parse(self) -> Result<GroupName, AppError> {
+        field(Field::Name, self.name.as_deref(), GroupName::parse)
+    }
+}
+
+impl Parse for DeleteGroup {
+    type Parsed = bool;
+
+    fn parse(self) -> Result<bool, AppError> {
+        Ok(self.force)
+    }
+
+    fn errors() -> Vec<AppError> {
+        Vec::new()
     }
 }
 
