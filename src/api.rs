@@ -15,6 +15,7 @@ mod account;
 mod accounts;
 mod docs_page;
 mod email;
+mod events;
 mod groups;
 mod history;
 mod openapi;
@@ -64,6 +65,7 @@ fn endpoints() -> impl Iterator<Item = Endpoint> {
         .chain(setup::endpoints())
         .chain(accounts::endpoints())
         .chain(groups::endpoints())
+        .chain(events::endpoints())
 }
 
 struct Endpoint {
@@ -98,7 +100,7 @@ macro_rules! operation_errors {
     };
 }
 
-operation_errors!(LastAdmin, MailOff, Taken, WrongPassword);
+operation_errors!(LastAdmin, MailOff, NotFound, Taken, WrongPassword);
 
 /// The status of a successful response.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]

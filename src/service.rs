@@ -34,6 +34,7 @@ pub mod request_id;
 pub mod restore;
 mod sessions;
 mod setup;
+mod trail;
 
 use std::{
     future::Future,

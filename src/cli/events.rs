@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +11,10 @@ use super::{
     target::{Target, explain, require_database},
 };
 use crate::{
-    domain::event::{EventLine, EventName, EventQuery, Party},
+    domain::{
+        event::{EventLine, EventName, EventQuery, Party},
+        time::Timestamp,
+    },
     error::AppError,
     server::config::Config,
     service::{
@@ -102,10 +104,11 @@ impl Filter {
 
 /// A name of an event or of a category.
 fn parse_name(text: &str) -> Result<String, String> {
-    use strum::VariantArray as _;
-
-    let known = EventName::VARIANTS.iter().any(|event| event.name() == text || event.category() == text);
-    if known { Ok(text.to_owned()) } else { Err("there is no event or category with this name".to_owned()) }
+    if EventName::is_known(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("there is no event or category with this name".to_owned())
+    }
 }
 
 fn parse_cursor(text: &str) -> Result<String, String> {
@@ -120,10 +123,8 @@ fn parse_time(text: &str) -> Result<i64, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(SystemClock.now().minus(ago).as_millis());
     }
-    let day = Date::parse(text, format_description!("[year]-[month]-[day]")).map(|day| day.midnight().assume_utc());
-    let time = day.or_else(|_| OffsetDateTime::parse(text, &Rfc3339));
-    let time = time.map_err(|_| "write a time such as 2026-11-01, 2026-11-01T12:00:00Z or 7d".to_owned())?;
-    Ok(time.unix_timestamp().saturating_mul(1000))
+    let time = Timestamp::parse_day_or_time(text).map(Timestamp::as_millis);
+    time.ok_or_else(|| "write a time such as 2026-11-01, 2026-11-01T12:00:00Z or 7d".to_owned())
 }
 
 impl EventsCommand {
@@ -270,7 +271,6 @@ fn party(Party { kind, id, name }: &Party, user: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Timestamp;
 
     #[test]
     fn a_time_is_a_date_a_moment_or_a_duration_ago() {

@@ -133,6 +133,12 @@ impl EventName {
         matches!(self.category(), "login" | "session")
     }
 
+    /// Whether a text is the name of an event or of a category.
+    #[must_use]
+    pub fn is_known(text: &str) -> bool {
+        Self::VARIANTS.iter().any(|event| event.name() == text || event.category() == text)
+    }
+
     /// The part before the full stop.
     #[must_use]
     pub fn category(self) -> &'static str {

@@ -78,6 +78,12 @@ impl Timestamp {
         i64::try_from(at.div_euclid(1_000_000)).ok().map(Self)
     }
 
+    /// Parses a date, which is its beginning in UTC, or what [`Timestamp::parse`] accepts.
+    #[must_use]
+    pub fn parse_day_or_time(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| Self::parse(&[text, "T00:00:00Z"].concat()))
+    }
+
     /// A human-readable form in UTC, to the minute: `24 November 2026, 09:30 UTC`.
     #[must_use]
     pub fn in_words(self) -> String {

@@ -20,9 +20,12 @@ both! {
     only_operators_read_groups_and_only_admins_change_them_r141,
     the_store_checks_the_role_of_a_duty_again_r141,
     groups_are_managed_through_the_api,
+    only_operators_read_events_r141,
+    events_are_filtered_and_listed_in_pages,
 }
 
 const GROUPS: &str = "/api/admin/groups/";
+const EVENTS: &str = "/api/admin/events/";
 
 /// One account without a role, and one for each role.
 async fn people(app: &App) -> Vec<(Option<Role>, Person)> {
@@ -161,4 +164,48 @@ async fn groups_are_managed_through_the_api(app: App) {
     device.post(&delete, &json!({ "force": true })).await.assert_status(200);
     device.post(&delete, &json!({ "force": true })).await.assert_status(404);
     assert_eq!(app.group_names().await, ["others"]);
+}
+
+async fn only_operators_read_events_r141(app: App) {
+    for (role, Person { device, id, .. }) in people(&app).await {
+        for path in [EVENTS.to_owned(), format!("/api/admin/accounts/{id}/events/")] {
+            device.get(&path).await.assert_status(if role.is_some() { 200 } else { 403 });
+            app.get(&path).await.assert_status(401);
+        }
+    }
+}
+
+async fn events_are_filtered_and_listed_in_pages(app: App) {
+    let auditor = app.person("auditor", Some(Role::Auditor)).await;
+    let ann = app.person("ann", None).await;
+    let list = async |query: &str| auditor.device.get(&format!("{EVENTS}?{query}")).await.assert_status(200).json();
+    let names = |page: &Value| -> Vec<String> {
+        page["events"].as_array().unwrap().iter().map(|event| event["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = names(&list("person=ann&limit=200").await);
+    assert!(all.iter().any(|name| name == "session.start") && all.len() > 2, "{all:?}");
+    let own = auditor.device.get(&format!("/api/admin/accounts/{}/events/?limit=200", ann.id)).await.json();
+    assert_eq!(names(&own), all);
+    let (mut walked, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = list(&format!("person=ann%40example.org&limit=1{after}")).await;
+        walked.extend(names(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(walked, all);
+    let logins = list("name=session&actor=ann").await;
+    assert_eq!(names(&logins), ["session.start"]);
+    assert_eq!(
+        (&logins["events"][0]["actor"]["name"], &logins["events"][0]["subject"]["name"]),
+        (&json!("ann"), &json!("ann"))
+    );
+    assert_eq!(names(&list("name=session&outcome=failed").await), [""; 0]);
+    assert_eq!(names(&list("to=2026-11-22").await), [""; 0]);
+    assert_eq!(names(&list("person=ann&from=2026-11-22T12:00:00Z&limit=200").await), all);
+    for query in ["name=odd", "outcome=odd", "from=yesterday", "after=x", "limit=x"] {
+        auditor.device.get(&format!("{EVENTS}?{query}")).await.assert_status(400).assert_code("bad_request");
+    }
+    auditor.device.get(&format!("{EVENTS}?person=unknown")).await.assert_status(404);
+    auditor.device.get("/api/admin/accounts/ann/events/").await.assert_status(404);
 }
