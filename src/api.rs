@@ -18,6 +18,7 @@ mod email;
 mod events;
 mod groups;
 mod history;
+mod invitations;
 mod openapi;
 mod sessions;
 mod setup;
@@ -65,6 +66,7 @@ fn endpoints() -> impl Iterator<Item = Endpoint> {
         .chain(setup::endpoints())
         .chain(accounts::endpoints())
         .chain(groups::endpoints())
+        .chain(invitations::endpoints())
         .chain(events::endpoints())
 }
 

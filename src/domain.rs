@@ -22,7 +22,6 @@ pub mod figures;
 pub mod group_name;
 #[cfg(feature = "ssr")]
 pub mod identifier;
-#[cfg(feature = "ssr")]
 pub mod invitation;
 #[cfg(feature = "ssr")]
 pub mod password;

@@ -68,7 +68,9 @@ pub use self::{
     groups::{DeleteGroupOutcome, GroupRecord, RenameGroupOutcome},
     imports::{ImportBatch, ImportFacts, ImportOutcome, ImportedAccount},
     inspect::{DatabaseFacts, Inspection, inspect},
-    invitations::{Invitation, InvitationUse, InviteOutcome, LONGEST_INVITATION, NewInvitation},
+    invitations::{
+        Invitation, InvitationUse, InviteOutcome, LONGEST_INVITATION, NewInvitation, NewInvitationLink, SendOutcome,
+    },
     known_networks::known_network_key,
     links::{Decoy, EmailChangeRecord, Link, LinkKind, LinkRecord, NewLink},
     logins::{Counted, LoginCount, LoginRow, LoginTarget, unknown_network_key},

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::{
     listing::{self, json},
     output::{Failure, in_one_line, print_line, print_text},
-    target::{Target, ask, explain, require_database},
+    target::{ask, ask_each, explain, require_database},
 };
 use crate::{
     server::config::Config,
@@ -112,20 +112,12 @@ async fn change_members(
     action: impl Fn(String) -> GroupAction,
     done: impl Fn(&str) -> String,
 ) -> Result<(), Failure> {
-    let target = Target::open(config).await?;
-    let mut outcome = Ok(());
-    for who in who {
-        outcome = match target.ask(&Command::Group { action: action(who.clone()) }).await? {
-            Reply::Member { username, group } => print_line(&format!("The account {username} {}.", done(&group))),
-            Reply::NoSuchUser => Err(format!("there is no account {who}; see `vestibule user list`").into()),
-            other => Err(explain(other)),
-        };
-        if outcome.is_err() {
-            break;
-        }
-    }
-    target.close().await;
-    outcome
+    let report = |who: &str, reply| match reply {
+        Reply::Member { username, group } => print_line(&format!("The account {username} {}.", done(&group))),
+        Reply::NoSuchUser => Err(format!("there is no account {who}; see `vestibule user list`").into()),
+        other => Err(explain(other)),
+    };
+    ask_each(config, who, |who| Command::Group { action: action(who) }, report).await
 }
 
 async fn list(config: &Config, as_json: bool) -> Result<(), Failure> {

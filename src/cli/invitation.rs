@@ -5,14 +5,15 @@ use clap::Subcommand;
 use super::{
     listing::json,
     output::{Failure, in_one_line, print_line, print_text},
-    target::{Target, ask, explain, require_database, url_of},
+    target::{Target, ask, ask_each, explain, require_database, url_of},
 };
 use crate::{
-    domain::invitation::{Days, Note, Uses},
+    domain::invitation::{Days, InvitationRequest, Note, Uses},
+    error::AppError,
     server::config::Config,
     service::{
         admin::{Command, InvitationAction, Reply},
-        invitations::{InvitationLine, InvitationRequest},
+        invitations::InvitationLine,
     },
 };
 
@@ -24,10 +25,10 @@ pub enum InvitationCommand {
         /// Only this email can register with it. Without it, any email can
         email: Option<String>,
         /// How many accounts can register with it
-        #[arg(long, default_value = "1", conflicts_with = "email")]
+        #[arg(long, default_value_t, conflicts_with = "email")]
         uses: Uses,
         /// How many days it is valid, at most 90
-        #[arg(long, default_value = "7")]
+        #[arg(long, default_value_t)]
         days: Days,
         /// A group that the new account joins. Can be repeated
         #[arg(long, value_name = "NAME")]
@@ -44,6 +45,14 @@ pub enum InvitationCommand {
         /// Print JSON: an array of invitations
         #[arg(long)]
         json: bool,
+    },
+    /// Send an invitation for one email again, with a new link. The old link is no longer valid
+    Send {
+        /// The identifier, as in `invitation list`
+        id: String,
+        /// How many days the new link is valid, at most 90
+        #[arg(long, default_value_t)]
+        days: Days,
     },
     /// Revoke invitations, so that nobody can register with them any more
     Revoke {
@@ -62,6 +71,7 @@ impl InvitationCommand {
                 add(config, InvitationRequest { email, uses, days, groups, note, send }).await
             }
             Self::List { json } => list(config, json).await,
+            Self::Send { id, days } => send(config, id, days).await,
             Self::Revoke { id } => revoke(config, id).await,
         }
     }
@@ -84,25 +94,36 @@ async fn add(config: &Config, request: InvitationRequest) -> Result<(), Failure>
     }
 }
 
-async fn revoke(config: &Config, ids: Vec<String>) -> Result<(), Failure> {
-    let target = Target::open(config).await?;
-    let mut outcome = Ok(());
-    for id in ids {
-        let action = InvitationAction::Revoke { id: id.clone() };
-        outcome = match target.ask(&Command::Invitation { action }).await? {
-            Reply::InvitationRevoked => print_line(&format!("The invitation {} was revoked.", in_one_line(&id))),
-            Reply::NoSuchInvitation => {
-                let id = in_one_line(&id);
-                Err(format!("there is no invitation {id} that can be revoked; see `vestibule invitation list`").into())
-            }
-            other => Err(explain(other)),
-        };
-        if outcome.is_err() {
-            break;
+async fn send(config: &Config, id: String, days: Days) -> Result<(), Failure> {
+    let action = InvitationAction::Send { id: id.clone(), days };
+    match ask(config, &Command::Invitation { action }).await? {
+        Reply::Invited { id, expires_at, .. } => {
+            let until = day(&expires_at);
+            print_line(&format!("Invitation {}, valid until {until}, is sent again.", in_one_line(&id)))
         }
+        Reply::NoSuchInvitation => {
+            let id = in_one_line(&id);
+            Err(format!(
+                "there is no invitation {id} for one email that can still be used; see `vestibule invitation list`"
+            )
+            .into())
+        }
+        Reply::Refused { error: AppError::MailOff } => Err("mail is off; set mail.url".to_owned().into()),
+        other => Err(explain(other)),
     }
-    target.close().await;
-    outcome
+}
+
+async fn revoke(config: &Config, ids: Vec<String>) -> Result<(), Failure> {
+    let report = |id: &str, reply| match reply {
+        Reply::InvitationRevoked => print_line(&format!("The invitation {} was revoked.", in_one_line(id))),
+        Reply::NoSuchInvitation => {
+            let id = in_one_line(id);
+            Err(format!("there is no invitation {id} that can be revoked; see `vestibule invitation list`").into())
+        }
+        other => Err(explain(other)),
+    };
+    let command = |id| Command::Invitation { action: InvitationAction::Revoke { id } };
+    ask_each(config, ids, command, report).await
 }
 
 async fn list(config: &Config, as_json: bool) -> Result<(), Failure> {

@@ -76,6 +76,28 @@ pub async fn ask(config: &Config, command: &Command) -> Result<Reply, Failure> {
     Ok(reply?)
 }
 
+/// Sends one command for each name, until one fails. `report` prints the reply.
+pub async fn ask_each(
+    config: &Config,
+    names: Vec<String>,
+    command: impl Fn(String) -> Command,
+    report: impl Fn(&str, Reply) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let target = Target::open(config).await?;
+    let mut outcome = Ok(());
+    for name in names {
+        outcome = match target.ask(&command(name.clone())).await {
+            Ok(reply) => report(&name, reply),
+            Err(cause) => Err(cause.into()),
+        };
+        if outcome.is_err() {
+            break;
+        }
+    }
+    target.close().await;
+    outcome
+}
+
 /// Runs a command that `build` creates, with the words that report its success. At a terminal, creates it again, with
 /// its prompts, if the new password is rejected.
 pub async fn execute(

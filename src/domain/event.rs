@@ -104,6 +104,9 @@ pub enum EventName {
     GroupLeave,
     #[strum(serialize = "invitation.create")]
     InvitationCreate,
+    /// An invitation was sent again, with a new link.
+    #[strum(serialize = "invitation.send")]
+    InvitationSend,
     #[strum(serialize = "invitation.revoke")]
     InvitationRevoke,
     /// A mail could not be sent and was deleted.
@@ -382,7 +385,8 @@ pub struct Details {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Party {
     /// An actor is `account`, `command_line`, `system` or `anonymous`. For the owner of an account, everyone who runs the
-    /// service is `operator`. A subject is `account`, `group`, `mail` or `server`.
+    /// service is `operator`. A subject is `account`, `group`, `invitation`, `mail` or
+    /// `server`.
     pub kind: String,
     /// The identifier, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -64,6 +64,20 @@ bounded!(
     "use a whole number from 1 to 10000"
 );
 
+impl Default for Days {
+    /// A week.
+    fn default() -> Self {
+        Self(7)
+    }
+}
+
+impl Default for Uses {
+    /// One account.
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
 /// A remark about an invitation: at most 200 characters, without control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -104,6 +118,23 @@ impl FromStr for Note {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.to_owned().try_into()
     }
+}
+
+/// An invitation to create.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InvitationRequest {
+    /// The only email that can register with it. Without one, any can.
+    pub email: Option<String>,
+    /// How many accounts can register with it. An invitation for one email has one use.
+    pub uses: Uses,
+    /// How long it is valid.
+    pub days: Days,
+    /// The names of the groups that a new account joins.
+    pub groups: Vec<String>,
+    /// A remark for operators.
+    pub note: Note,
+    /// Whether to send the link to the email. Otherwise it is shown.
+    pub send: bool,
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 #[cfg(feature = "ssr")]
 pub use self::parse::{BecomeAdminByLink, NewPassword, Parse, PasswordChange, Registration, SetUpByLink, TokenRequest};
-use super::role::Role;
+use super::{
+    invitation::{Days, Note, Uses},
+    role::Role,
+};
 
 /// A field that may be missing or of another type. Both are reported when the request is parsed, with the problems of
 /// the other fields.
@@ -246,6 +249,40 @@ pub struct DeleteGroup {
     /// Whether to delete a group that has members. They keep their accounts.
     #[serde(default)]
     pub force: bool,
+}
+
+/// An invitation to create.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct Invite {
+    /// The only email that can register with it. Without one, any can.
+    #[cfg_attr(feature = "ssr", schema(nullable = true, format = Email, max_length = 254, example = "ann@example.org"))]
+    pub email: Option<String>,
+    /// How many accounts can register with it, 1 by default. An invitation for one email has one use.
+    #[cfg_attr(feature = "ssr", schema(value_type = u32, minimum = 1, maximum = 10000))]
+    pub uses: Uses,
+    /// How many days it is valid, 7 by default.
+    #[cfg_attr(feature = "ssr", schema(value_type = u32, minimum = 1, maximum = 90))]
+    pub days: Days,
+    /// The names of the groups that a new account joins.
+    pub groups: Vec<String>,
+    /// A remark for operators, in one line.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, max_length = 200))]
+    pub note: Note,
+    /// Whether to send the link to the email. Registration then confirms the email. Otherwise the response has the link's
+    /// token.
+    pub send: bool,
+}
+
+/// Sends an invitation again.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+pub struct SendInvitation {
+    /// How many days the new link is valid, 7 by default.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(value_type = u32, minimum = 1, maximum = 90))]
+    pub days: Days,
 }
 
 /// A new role of an account.

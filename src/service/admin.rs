@@ -9,7 +9,7 @@ use super::{
     Error, Service,
     groups::{self, GroupLine},
     imports::{ImportOptions, ImportedRow},
-    invitations::{Created, InvitationLine, InvitationRequest},
+    invitations::{Created, InvitationLine},
 };
 use crate::{
     domain::{
@@ -17,6 +17,7 @@ use crate::{
         event::{EventLine, EventQuery, Initiator},
         group_name::GroupName,
         identifier::Identifier,
+        invitation::{Days, InvitationRequest},
         password::Password,
         requests::Registration,
         role::Role,
@@ -141,6 +142,8 @@ pub enum InvitationAction {
         /// The last identifier of the previous page, or an empty text.
         after: String,
     },
+    /// Send an invitation for one email again, with a new link.
+    Send { id: String, days: Days },
     /// Revoke an invitation.
     Revoke { id: String },
 }
@@ -412,7 +415,7 @@ impl Service {
 
     async fn manage_invitations(&self, by: Initiator, action: &InvitationAction) -> Result<Reply, Error> {
         Ok(match action {
-            InvitationAction::Add { request } => match self.invite(by, request.clone()).await? {
+            InvitationAction::Add { request } => match self.invite(Mandate::Operator, by, request.clone()).await? {
                 Some(Created { id, token, expires_at }) => {
                     let link = token.as_ref().map(ShownLink::new);
                     Reply::Invited { id, link, expires_at: expires_at.to_rfc3339() }
@@ -422,8 +425,18 @@ impl Service {
             InvitationAction::List { after } => {
                 Reply::Invitations { invitations: self.list_invitations(after, PAGE).await? }
             }
-            InvitationAction::Revoke { id } if self.revoke_invitation(by, id).await? => Reply::InvitationRevoked,
-            InvitationAction::Revoke { .. } => Reply::NoSuchInvitation,
+            InvitationAction::Send { id, days } => {
+                match self.send_invitation(Mandate::Operator, by, id, *days).await? {
+                    Some(expires_at) => {
+                        Reply::Invited { id: id.clone(), link: None, expires_at: expires_at.to_rfc3339() }
+                    }
+                    None => Reply::NoSuchInvitation,
+                }
+            }
+            InvitationAction::Revoke { id } => {
+                let revoked = self.revoke_invitation(&Mandate::Operator, by, id).await?;
+                if revoked { Reply::InvitationRevoked } else { Reply::NoSuchInvitation }
+            }
         })
     }
 

@@ -204,6 +204,7 @@ fn sentence(event: &EventLine, reader: Reader) -> String {
         EventName::OperatorDeny => by(&format!("tried something that {whose} role doesn't allow")),
         EventName::OperatorLink
         | EventName::InvitationCreate
+        | EventName::InvitationSend
         | EventName::InvitationRevoke
         | EventName::GroupCreate
         | EventName::GroupRename

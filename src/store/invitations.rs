@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Error, NewMail, Store,
+    Error, Mandate, NewMail, Store,
+    authority::lock_mandated,
     begin::{DURABLE, RELAXED},
     events::{Event, record},
     group_names::split_names,
@@ -51,6 +52,26 @@ pub enum InviteOutcome {
     EmailTaken,
     /// There is no group of one of the names.
     NoSuchGroup,
+}
+
+/// A new link of an invitation, which is sent to its email.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are columns of the table")]
+pub struct NewInvitationLink {
+    pub token_hash: TokenHash,
+    pub mail: NewMail,
+    pub expires_at: Timestamp,
+}
+
+/// The result of sending an invitation again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// The mail is in the queue.
+    Done,
+    /// The email has an account.
+    EmailTaken,
+    /// There is no such invitation, or it is for any email, used or revoked.
+    Missing,
 }
 
 /// A stored invitation.
@@ -180,9 +201,15 @@ async fn email_has_account(conn: &mut Conn<'_>, email: &Email) -> Result<bool, E
 
 impl Store {
     /// Creates an invitation and enqueues its mail.
-    pub async fn add_invitation(&self, new: NewInvitation, stamp: Stamp) -> Result<InviteOutcome, Error> {
+    pub async fn add_invitation(
+        &self,
+        mandate: Mandate,
+        new: NewInvitation,
+        stamp: Stamp,
+    ) -> Result<InviteOutcome, Error> {
         let created = self.change(DURABLE, move |tx| {
             Box::pin(async move {
+                lock_mandated(tx, &mandate).await?;
                 if let Some(email) = &new.email
                     && email_has_account(tx, email).await?
                 {
@@ -233,9 +260,10 @@ impl Store {
     }
 
     /// Revokes an invitation. Returns `false` if there is none with this identifier that is not revoked.
-    pub async fn revoke_invitation(&self, id: &str, stamp: &Stamp) -> Result<bool, Error> {
+    pub async fn revoke_invitation(&self, mandate: &Mandate, id: &str, stamp: &Stamp) -> Result<bool, Error> {
         let sql = "UPDATE invitations SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
         self.write(DURABLE, async |tx| {
+            lock_mandated(tx, mandate).await?;
             if tx.execute(sql, values![id, stamp.at]).await? == 0 {
                 return Ok(false);
             }
@@ -244,6 +272,44 @@ impl Store {
             Ok(true)
         })
         .await
+    }
+
+    /// Sends an invitation to its email once more, with a new link. The old link is no longer valid, and a mail that still
+    /// waits is deleted.
+    pub async fn send_invitation(
+        &self,
+        mandate: Mandate,
+        id: &str,
+        link: NewInvitationLink,
+        stamp: Stamp,
+    ) -> Result<SendOutcome, Error> {
+        let id = id.to_owned();
+        let sent = self.change(DURABLE, move |tx| {
+            Box::pin(async move {
+                lock_mandated(tx, &mandate).await?;
+                let sql = "SELECT email FROM invitations WHERE id = $1 AND email IS NOT NULL AND uses_left > 0 \
+                           AND revoked_at IS NULL";
+                let Some((email,)) = tx.fetch_optional::<(String,)>(sql, values![&id]).await? else {
+                    return Ok(SendOutcome::Missing);
+                };
+                if let Ok(parsed) = Email::parse(&email)
+                    && email_has_account(tx, &parsed).await?
+                {
+                    return Ok(SendOutcome::EmailTaken);
+                }
+                let sql = "UPDATE invitations SET token_hash = $2, expires_at = $3, mailed = TRUE \
+                           WHERE id = $1 AND uses_left > 0 AND revoked_at IS NULL";
+                // Somebody may have used or revoked it meanwhile.
+                if tx.execute(sql, values![&id, &link.token_hash, link.expires_at]).await? == 0 {
+                    return Ok(SendOutcome::Missing);
+                }
+                tx.execute("DELETE FROM mails WHERE invitation_id = $1", values![&id]).await?;
+                enqueue_invitation(tx, &link.mail, &id, &email).await?;
+                record(tx, &stamp, Event::done(EventName::InvitationSend, Subject::Invitation(&id))).await?;
+                Ok(SendOutcome::Done)
+            })
+        });
+        sent.await
     }
 
     /// Gives an invitation a new token, so that the link in an earlier mail is no longer valid. Returns `false`, and

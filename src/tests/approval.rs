@@ -194,7 +194,7 @@ async fn nobody_registers_where_nobody_could_approve_r144(app: App) {
 }
 
 async fn an_invited_account_needs_no_approval_r143_r144(app: App) {
-    use vestibule::service::{admin::InvitationAction, invitations::InvitationRequest};
+    use vestibule::{domain::invitation::InvitationRequest, service::admin::InvitationAction};
 
     let (app, _) = app.with_approval().await;
     let request = InvitationRequest {

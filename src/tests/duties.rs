@@ -1,30 +1,38 @@
 //! What operators do through the API that changes no account: groups, invitations and the audit trail, on both databases.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use vestibule::{
     domain::{act::Duty, group_name::GroupName, role::Role},
     error::AppError,
+    mail::MailUrl,
     service::admin::{Command, GroupAction, Reply},
     store::{CheckedToken, Error, Mandate},
 };
 
 use super::permits::Person;
 use crate::util::{
-    App,
+    App, PASSWORD,
     actors::{Client, Device},
     caller,
     macros::both,
+    mail_capture::token_of,
 };
 
 both! {
     only_operators_read_groups_and_only_admins_change_them_r141,
     the_store_checks_the_role_of_a_duty_again_r141,
     groups_are_managed_through_the_api,
+    only_operators_read_invitations_and_auditors_change_none_r141,
+    invitations_are_managed_through_the_api_r143,
+    an_invitation_sent_again_has_a_new_link_r143,
     only_operators_read_events_r141,
     events_are_filtered_and_listed_in_pages,
 }
 
 const GROUPS: &str = "/api/admin/groups/";
+const INVITATIONS: &str = "/api/admin/invitations/";
 const EVENTS: &str = "/api/admin/events/";
 
 /// One account without a role, and one for each role.
@@ -164,6 +172,93 @@ async fn groups_are_managed_through_the_api(app: App) {
     device.post(&delete, &json!({ "force": true })).await.assert_status(200);
     device.post(&delete, &json!({ "force": true })).await.assert_status(404);
     assert_eq!(app.group_names().await, ["others"]);
+}
+
+async fn only_operators_read_invitations_and_auditors_change_none_r141(app: App) {
+    let missing = "018f2f3a-0000-7000-8000-000000000000";
+    for (role, Person { device, .. }) in people(&app).await {
+        device.get(INVITATIONS).await.assert_status(if role.is_some() { 200 } else { 403 });
+        app.get(INVITATIONS).await.assert_status(401);
+        let may = matches!(role, Some(Role::Support | Role::Admin));
+        for (path, status) in [(INVITATIONS.to_owned(), 200), (format!("{INVITATIONS}{missing}/revoke/"), 404)] {
+            let response = device.post(&path, &json!({})).await;
+            response.assert_status(if may { status } else { 403 });
+            app.post(&path, &json!({})).await.assert_status(401);
+        }
+    }
+}
+
+async fn invitations_are_managed_through_the_api_r143(app: App) {
+    let helper = app.person("helper", Some(Role::Support)).await;
+    let device = &helper.device;
+    let invite = async |body: Value| device.post(INVITATIONS, &body).await;
+    let first = invite(json!({ "uses": 3, "note": "for the workshop" })).await.assert_status(200).json();
+    app.clock.advance(Duration::from_secs(1));
+    let second = invite(json!({ "email": "ann@example.org", "uses": 9 })).await.assert_status(200).json();
+    for (body, status) in [
+        (json!({ "days": 91 }), 400),
+        (json!({ "uses": "1" }), 400),
+        (json!({ "email": "ann" }), 400),
+        (json!({ "groups": ["unknown"] }), 404),
+        (json!({ "email": "helper@example.org" }), 409),
+        (json!({ "send": true }), 400),
+    ] {
+        invite(body.clone()).await.assert_status(status);
+    }
+    let page = device.get(&format!("{INVITATIONS}?limit=1")).await.assert_status(200).json();
+    assert_eq!((&page["invitations"][0]["id"], &page["invitations"][0]["uses_left"]), (&first["id"], &json!(3)));
+    let next = page["next"].as_str().unwrap();
+    let rest = device.get(&format!("{INVITATIONS}?limit=1&after={next}")).await.assert_status(200).json();
+    assert_eq!((&rest["invitations"][0]["id"], &rest["next"]), (&second["id"], &Value::Null));
+    assert_eq!(rest["invitations"][0]["uses"], 1, "one email has one use");
+
+    let body = json!({
+        "email": "bob@example.org", "username": "bob", "password": PASSWORD, "invitation": first["token"]
+    });
+    app.post("api_register/", &body).with_fresh_address().await.assert_status(200);
+    let revoke = format!("{INVITATIONS}{}/revoke/", first["id"].as_str().unwrap());
+    device.post(&revoke, &json!({})).await.assert_status(200);
+    device.post(&revoke, &json!({})).await.assert_status(404);
+    let body = json!({
+        "email": "cyd@example.org", "username": "cyd", "password": PASSWORD, "invitation": first["token"]
+    });
+    app.post("/fn/register", &body).with_fresh_address().await.assert_status(410);
+}
+
+async fn an_invitation_sent_again_has_a_new_link_r143(app: App) {
+    let app = app
+        .restart_changed(|config| {
+            config.mail.url = MailUrl::parse("smtp://127.0.0.1:9").unwrap();
+            config.server.public_url = Some("https://accounts.example.org".parse().unwrap());
+        })
+        .await;
+    let helper = app.person("helper", Some(Role::Support)).await;
+    app.deliver().await;
+    let body = json!({ "email": "ann@example.org", "send": true, "days": 1 });
+    let sent = helper.device.post(INVITATIONS, &body).await.assert_status(200).json();
+    assert_eq!(sent["token"], Value::Null);
+    let old = token_of(&app.deliver_one().await);
+    app.clock.advance(Duration::from_mins(5));
+    let again = format!("{INVITATIONS}{}/send/", sent["id"].as_str().unwrap());
+    let renewed = helper.device.post(&again, &json!({ "days": 3 })).await.assert_status(200).json();
+    assert!(renewed["expires_at"].as_str() > sent["expires_at"].as_str());
+    let mail = app.deliver_one().await;
+    assert_eq!(mail.to, "ann@example.org");
+    let register = async |token: &str| {
+        let body = json!({
+            "email": "ann@example.org", "username": "ann", "password": PASSWORD, "invitation": token
+        });
+        app.post("/fn/register", &body).with_fresh_address().await.status.as_u16()
+    };
+    assert_eq!(register(&old).await, 410);
+    assert_eq!(register(&token_of(&mail)).await, 200);
+    // It is used now.
+    helper.device.post(&again, &json!({})).await.assert_status(404);
+    let open = helper.device.post(INVITATIONS, &json!({})).await.assert_status(200).json();
+    let open = format!("{INVITATIONS}{}/send/", open["id"].as_str().unwrap());
+    helper.device.post(&open, &json!({})).await.assert_status(404);
+    let events = helper.device.get(&format!("{EVENTS}?name=invitation.send")).await.assert_status(200).json();
+    assert_eq!(events["events"].as_array().unwrap().len(), 1);
 }
 
 async fn only_operators_read_events_r141(app: App) {

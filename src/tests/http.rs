@@ -223,7 +223,7 @@ async fn every_path_but_the_public_ones_requires_a_token_r46() {
         assert!(methods > 0, "{path}");
         protected += methods;
     }
-    assert_eq!(protected, 109, "40 calls of the API, with and without the slash, and 29 server functions");
+    assert_eq!(protected, 117, "44 calls of the API, with and without the slash, and 29 server functions");
 }
 
 #[tokio::test]

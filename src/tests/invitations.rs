@@ -5,14 +5,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use vestibule::{
-    domain::{email_domain::EmailDomain, invitation::Uses},
+    domain::{
+        email_domain::EmailDomain,
+        invitation::{InvitationRequest, Uses},
+    },
     error::{AppError, Field, Problem},
     mail::MailUrl,
     server::config::Config,
     service::{
         RegistrationMode,
         admin::{Command, GroupAction, InvitationAction, Reply},
-        invitations::{InvitationLine, InvitationRequest, InvitationState},
+        invitations::{InvitationLine, InvitationState},
         restore::RestoreOptions,
     },
 };

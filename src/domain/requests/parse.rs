@@ -7,13 +7,14 @@ use zeroize::Zeroizing;
 
 use super::{
     BecomeAdmin, ChangeEmail, ChangeGroup, ChangePassword, ChangeRole, ChangeUsername, ConfirmPassword, DeclineAccount,
-    DeleteAccount, DeleteGroup, FollowLink, ForgotPassword, LogIn, NameGroup, NewAccessToken, Register, RenameAccount,
-    SetPassword, SetUp, Text,
+    DeleteAccount, DeleteGroup, FollowLink, ForgotPassword, Invite, LogIn, NameGroup, NewAccessToken, Register,
+    RenameAccount, SendInvitation, SetPassword, SetUp, Text,
 };
 use crate::{
     domain::{
         email::Email,
         group_name::GroupName,
+        invitation::{Days, InvitationRequest},
         password::Password,
         role::Role,
         token::{Token, TokenKind},
@@ -177,6 +178,27 @@ impl Parse for DeleteGroup {
 
     fn parse(self) -> Result<bool, AppError> {
         Ok(self.force)
+    }
+
+    fn errors() -> Vec<AppError> {
+        Vec::new()
+    }
+}
+
+impl Parse for Invite {
+    type Parsed = InvitationRequest;
+
+    fn parse(self) -> Result<InvitationRequest, AppError> {
+        let Self { email, uses, days, groups, note, send } = self;
+        Ok(InvitationRequest { email, uses, days, groups, note, send })
+    }
+}
+
+impl Parse for SendInvitation {
+    type Parsed = Days;
+
+    fn parse(self) -> Result<Days, AppError> {
+        Ok(self.days)
     }
 
     fn errors() -> Vec<AppError> {
