@@ -30,6 +30,7 @@ mod model;
 mod modules;
 mod opening;
 mod operators;
+mod overview;
 mod passwords;
 mod permits;
 mod pooler;
