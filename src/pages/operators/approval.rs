@@ -65,7 +65,9 @@ pub fn Approval(
             match person.change("decline the account", change).await {
                 Ok(()) => {
                     auth.announce(View::Operators, Notice::Done("The account was declined and deleted."));
-                    person.address.go(&person.address.list());
+                    if let Some(list) = person.address.list() {
+                        person.address.go(&list);
+                    }
                 }
                 Err(error) => {
                     let is_outdated = error == AppError::NotPending;
