@@ -209,7 +209,7 @@ async fn every_path_but_the_public_ones_requires_a_token_r46() {
     let fields = json!({
         "id": "0", "username": "annie", "password": "x", "current_password": "x", "new_password": "x",
         "email": "new@example.org", "new_email": "new@example.org", "name": "x", "scope": "read", "days": 1, "before": "",
-        "query": {}, "joins": true, "act": "enable",
+        "query": {}, "joins": true, "act": "enable", "notify": false,
     });
     let is_public = |path: &str| PUBLIC.contains(&path) || BY_LINK.contains(&path.trim_end_matches('/'));
     let mut protected = 0;

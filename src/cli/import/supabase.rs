@@ -2,7 +2,6 @@
 
 use csv::StringRecord;
 
-use super::file::Row;
 use crate::{
     domain::{source_account::SourceAccount, time::Timestamp},
     service::imports::{ImportedRow, Note},
@@ -20,7 +19,7 @@ pub fn check_columns(headers: &StringRecord) -> Result<(), String> {
 }
 
 /// Reads the user of a line.
-pub fn row(headers: &StringRecord, record: &StringRecord, now: Timestamp) -> Row {
+pub fn row(headers: &StringRecord, record: &StringRecord, now: Timestamp) -> Result<SourceAccount, ImportedRow> {
     let text = |name: &str| {
         let place = headers.iter().position(|header| header == name);
         place.and_then(|place| record.get(place)).unwrap_or_default().trim()
@@ -69,7 +68,7 @@ mod tests {
         "created_at",
     ];
 
-    fn read(fields: [&str; 9]) -> Row {
+    fn read(fields: [&str; 9]) -> Result<SourceAccount, ImportedRow> {
         let now = Timestamp::parse("2026-11-28T12:00:00Z").expect("a time");
         row(&StringRecord::from(COLUMNS.to_vec()), &StringRecord::from(fields.to_vec()), now)
     }
