@@ -23,6 +23,7 @@ pub mod group_name;
 #[cfg(feature = "ssr")]
 pub mod identifier;
 pub mod invitation;
+pub mod page_size;
 #[cfg(feature = "ssr")]
 pub mod password;
 pub mod requests;

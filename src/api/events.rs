@@ -9,6 +9,7 @@ use super::{Endpoint, NotFound};
 use crate::{
     domain::{
         event::{EventLine, EventName, EventQuery, Outcome},
+        page_size::PageSize,
         time::Timestamp,
     },
     error::AppError,
@@ -23,11 +24,6 @@ use crate::{
 pub fn endpoints() -> Vec<Endpoint> {
     endpoints![list_events, events_of_account]
 }
-
-/// The default number of events.
-const LIMIT: u32 = 50;
-/// The highest number of events.
-const MAX_LIMIT: u32 = 200;
 
 /// Which account's events to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -65,7 +61,8 @@ struct EventParameters {
     after: Option<Uuid>,
     /// The number of events, 50 by default.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 200)]
-    limit: Option<u32>,
+    #[serde(default)]
+    limit: PageSize,
 }
 
 impl EventParameters {
@@ -91,7 +88,7 @@ impl EventParameters {
             from: time(from).ok_or(AppError::BadRequest)?,
             to: time(to).ok_or(AppError::BadRequest)?,
             before: after.map_or_else(String::new, |id| id.to_string()),
-            limit: limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT),
+            limit: limit.get(),
             ..EventQuery::default()
         })
     }

@@ -9,6 +9,7 @@ use super::{Done, Endpoint, Success};
 use crate::{
     domain::{
         directory::AccountLine,
+        page_size::PageSize,
         requests::{DeleteGroup, NameGroup},
     },
     error::AppError,
@@ -132,11 +133,6 @@ async fn delete_group(
     Ok(Json(Done::OK))
 }
 
-/// The default number of accounts.
-const LIMIT: u32 = 50;
-/// The highest number of accounts.
-const MAX_LIMIT: u32 = 200;
-
 /// Which members to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -146,7 +142,8 @@ struct MemberQuery {
     after: Option<Uuid>,
     /// The number of accounts, 50 by default.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 200)]
-    limit: Option<u32>,
+    #[serde(default)]
+    limit: PageSize,
 }
 
 /// A part of the list of a group's members.
@@ -177,7 +174,6 @@ async fn list_members(
     Parameters(MemberQuery { after, limit }): Parameters<MemberQuery>,
 ) -> Result<Json<Members>, ApiError> {
     let after = after.map_or_else(String::new, |id| id.to_string());
-    let limit = limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT);
-    let (accounts, next) = state.service.members(&operator, &group, &after, limit).await?;
+    let (accounts, next) = state.service.members(&operator, &group, &after, limit.get()).await?;
     Ok(Json(Members { accounts, next }))
 }

@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::Endpoint;
 use crate::{
-    domain::event::EventLine,
-    error::AppError,
+    domain::{event::EventLine, page_size::PageSize},
     http::{
         extract::Parameters,
         response::{ApiError, Json},
@@ -21,11 +20,6 @@ pub fn endpoints() -> Vec<Endpoint> {
     endpoints![history]
 }
 
-/// The default number of events.
-const LIMIT: u32 = 50;
-/// The highest number of events.
-const MAX_LIMIT: u32 = 200;
-
 /// Which events to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -35,7 +29,8 @@ struct HistoryQuery {
     before: Option<Uuid>,
     /// At most this many events, 50 by default.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 200)]
-    limit: Option<u32>,
+    #[serde(default)]
+    limit: PageSize,
 }
 
 /// A page of an account's history.
@@ -65,11 +60,7 @@ async fn history(
     principal: Principal,
     Parameters(HistoryQuery { before, limit }): Parameters<HistoryQuery>,
 ) -> Result<Json<History>, ApiError> {
-    let limit = limit.unwrap_or(LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(AppError::BadRequest.into());
-    }
     let before = before.map_or_else(String::new, |id| id.to_string());
-    let (events, next) = state.service.history(&principal, &before, limit).await?;
+    let (events, next) = state.service.history(&principal, &before, limit.get()).await?;
     Ok(Json(History { events, next }))
 }

@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::{Done, Endpoint, MailOff, NotFound, Success, Taken};
 use crate::{
-    domain::requests::{Invite, SendInvitation},
+    domain::{
+        page_size::PageSize,
+        requests::{Invite, SendInvitation},
+    },
     http::{
         extract::{Body, Id, Parameters},
         response::{ApiError, Json},
@@ -23,11 +26,6 @@ pub fn endpoints() -> Vec<Endpoint> {
     endpoints![list_invitations, create_invitation, send_invitation, revoke_invitation]
 }
 
-/// The default number of invitations.
-const LIMIT: u32 = 50;
-/// The highest number of invitations.
-const MAX_LIMIT: u32 = 200;
-
 /// Which invitations to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -37,7 +35,8 @@ struct InvitationQuery {
     after: Option<Uuid>,
     /// The number of invitations, 50 by default.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 200)]
-    limit: Option<u32>,
+    #[serde(default)]
+    limit: PageSize,
 }
 
 /// A part of the list of invitations.
@@ -69,8 +68,7 @@ async fn list_invitations(
     Parameters(InvitationQuery { after, limit }): Parameters<InvitationQuery>,
 ) -> Result<Json<Invitations>, ApiError> {
     let after = after.map_or_else(String::new, |id| id.to_string());
-    let limit = limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT);
-    let (invitations, next) = state.service.invitations(&operator, &after, limit).await?;
+    let (invitations, next) = state.service.invitations(&operator, &after, limit.get()).await?;
     Ok(Json(Invitations { invitations, next }))
 }
 

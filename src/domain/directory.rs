@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     account::{AccessTokenLine, FailedLogins, SessionLine},
+    page_size::PageSize,
     role::Role,
 };
 
@@ -164,7 +165,8 @@ pub struct AccountQuery {
     pub after: Option<String>,
     /// The number of accounts, 50 by default.
     #[cfg_attr(feature = "ssr", param(value_type = u32, required = false, minimum = 1, maximum = 200))]
-    pub limit: Option<u32>,
+    #[serde(default)]
+    pub limit: PageSize,
 }
 
 /// An account in a list.

@@ -42,6 +42,8 @@ const CONNECTIONS_WAITING: u32 = 4096;
 
 /// How long background tasks and the database may take to stop, once no request is in progress.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stop waits for a backup in progress.
+const BACKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How much of that time mail deliveries in progress may take.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -186,6 +188,12 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     for task in clock.into_iter().chain(control).chain(metrics).chain([reminder]) {
         task.abort();
     }
+    if let Some(mut backups) = backups
+        && tokio::time::timeout(BACKUP_TIMEOUT, &mut backups).await.is_err()
+    {
+        tracing::warn!("stopped during a backup; the next start makes it");
+        backups.abort();
+    }
     let closing = async {
         if let Some(mut worker) = worker {
             match tokio::time::timeout(MAIL_TIMEOUT, &mut worker).await {
@@ -197,10 +205,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
                 }
             }
         }
-        for task in backups.into_iter().chain([maintenance]) {
-            if let Err(cause) = task.await {
-                tracing::warn!(%cause, "a background task failed");
-            }
+        if let Err(cause) = maintenance.await {
+            tracing::warn!(%cause, "a background task failed");
         }
         note(parts.service.record_stop().await);
         parts.service.close().await;

@@ -102,7 +102,6 @@ impl Maintenance {
     /// Deletes accounts that were not approved or used in time. Returns how many.
     pub async fn sweep_accounts(&self) -> Result<u64, store::Error> {
         let mut total = 0;
-        self.store.forget_deadlines(self.clock.now()).await?;
         loop {
             let found = self.store.find_expired_users(self.clock.now(), BATCH).await?;
             let mut deleted = 0;

@@ -11,15 +11,13 @@ use crate::{
         account::FailedLogins,
         directory::{AccountDetails, AccountLine, AccountPage, AccountQuery, AccountState, EmailFilter},
         group_name::GroupName,
+        page_size::PageSize,
         time::{CLOCK_TOLERANCE, Timestamp},
     },
     error::AppError,
     store::{AccountFilter, ActiveSessions, ListedUser, User, key_before_first},
 };
 
-/// Accounts in a response, by default and at most.
-const LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 /// The number of accounts that a request examines at most: with a text to search for, and with filters only.
 const SEARCHED: u32 = 20_000;
 const FILTERED: u32 = 50_000;
@@ -43,7 +41,7 @@ struct Listing {
 impl Service {
     /// Lists accounts. An empty list is complete only if the response says so.
     pub async fn list_accounts(&self, _operator: &Operator, query: AccountQuery) -> Result<AccountPage, Error> {
-        let limit = query.limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT) as usize;
+        let limit = query.limit.get() as usize;
         let about = self.about_accounts().await?;
         let none = AccountPage { accounts: Vec::new(), about, examined: 0, complete: true, next: None };
         let Some(group) = self.group_of(&query).await? else { return Ok(none) };
@@ -88,10 +86,10 @@ impl Service {
     async fn continue_listing(&self, listing: &mut Listing, mut after: String) -> Result<Option<String>, Error> {
         let budget = if listing.filter.search.is_empty() { FILTERED } else { SEARCHED };
         // Without a filter every account matches, so the first step is enough.
-        let (mut rows, mut left) = (u32::try_from(listing.limit).unwrap_or(LIMIT) + 1, budget);
+        let (mut rows, mut left) = (u32::try_from(listing.limit).unwrap_or(PageSize::MAX) + 1, budget);
         loop {
             let wanted = listing.limit.saturating_sub(listing.found.len());
-            let limit = u32::try_from(wanted).unwrap_or(LIMIT) + 1;
+            let limit = u32::try_from(wanted).unwrap_or(PageSize::MAX) + 1;
             let step = self.store.list_step(&listing.filter, &after, rows, limit).await?;
             listing.examined += step.examined;
             let is_full = step.matches.len() > wanted;

@@ -14,6 +14,12 @@ impl Service {
         _operator: &Operator,
         query: EventQuery,
     ) -> Result<(Vec<EventLine>, Option<String>), Error> {
+        // A rare event among those of all accounts takes long to find.
+        let _slot = if query.person.is_empty() {
+            Some(self.searches.try_acquire().map_err(|_| AppError::Unavailable { retry_after: 1 })?)
+        } else {
+            None
+        };
         let limit = query.limit as usize;
         let query = EventQuery { limit: query.limit.saturating_add(1), ..query };
         let mut events = self.find_events(&query).await?.ok_or(AppError::NotFound)?;

@@ -16,7 +16,8 @@ pub(super) async fn set_password_hash(tx: &mut Tx<'_>, user: &str, hash: &str) -
 /// Marks an account's email as confirmed, and revokes the links that would confirm it.
 pub(super) async fn confirm_email(tx: &mut Tx<'_>, user: &str, now: Timestamp) -> Result<(), Error> {
     tx.invalidate_user(user);
-    let sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2) WHERE id = $1";
+    let sql = "UPDATE users SET email_verified_at = COALESCE(email_verified_at, $2), \
+               kept_until = CASE WHEN pending_since IS NOT NULL THEN kept_until END WHERE id = $1";
     tx.execute(sql, values![user, now]).await?;
     revoke_verify_links(tx, user).await
 }

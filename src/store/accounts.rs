@@ -66,6 +66,13 @@ pub(super) async fn delete_account(
     tx.request_rewrite().await
 }
 
+/// Deletes the mails that were requested for an account's email.
+pub(super) async fn delete_mails_to(tx: &mut Tx<'_>, user: &str) -> Result<(), Error> {
+    let sql = "DELETE FROM mails WHERE user_id IS NULL \
+               AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
+    tx.execute(sql, values![user]).await.map(drop)
+}
+
 impl Store {
     /// Changes an account's username, for its owner or the operator.
     pub async fn rename_user(
@@ -117,9 +124,7 @@ impl Store {
                 if !force && is_last_admin(tx, user).await? {
                     return Ok(DeleteOutcome::LastAdmin);
                 }
-                let sql = "DELETE FROM mails WHERE user_id IS NULL \
-                           AND LOWER(address) = (SELECT email_key FROM users WHERE id = $1)";
-                tx.execute(sql, values![user]).await?;
+                delete_mails_to(tx, user).await?;
                 delete_account(tx, user, EventName::AccountDelete, &left, &stamp).await?;
                 Ok(DeleteOutcome::Done)
             });

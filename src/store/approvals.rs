@@ -2,7 +2,7 @@
 
 use super::{
     Authority, Error, InheritFailures, NewMail, Store, User, UserRow,
-    accounts::delete_account,
+    accounts::{delete_account, delete_mails_to},
     authority::lock_authorized,
     begin::{DURABLE, RELAXED, uncancelled},
     events::{Event, record},
@@ -75,6 +75,7 @@ impl Store {
                 let Some((email,)) = tx.fetch_optional::<(String,)>(sql, values![user]).await? else {
                     return Ok(false);
                 };
+                delete_mails_to(tx, user).await?;
                 delete_account(tx, user, EventName::AccountDecline, &left, &stamp).await?;
                 if let Some(mail) = &mail {
                     enqueue_mail(tx, mail, None, &email).await?;
@@ -118,7 +119,10 @@ impl Store {
                 tx.lock_admins().await?;
                 let sql = "SELECT CAST(value AS BIGINT) FROM server_facts WHERE name = $1";
                 let last: Option<(i64,)> = tx.fetch_optional(sql, values![NOTIFIED]).await?;
-                let is_recent = |last| last > hourly.as_millis() || last > daily.as_millis() && newest < last;
+                // One in the future was noted before the clock was set back.
+                let is_recent = |last| {
+                    last <= now.as_millis() && (last > hourly.as_millis() || last > daily.as_millis() && newest < last)
+                };
                 if last.is_some_and(|(last,)| is_recent(last)) {
                     return Ok(0);
                 }
@@ -150,17 +154,11 @@ impl Store {
             let sql = concat!("SELECT id FROM users ", expired!("AND id = $2"));
             let expired = tx.exists(sql, values![stamp.at, user]).await?;
             if expired {
+                delete_mails_to(tx, user).await?;
                 delete_account(tx, user, EventName::AccountExpire, left, stamp).await?;
             }
             Ok(expired)
         })
         .await
-    }
-
-    /// Forgets the deadlines of accounts that were used, so that no search finds them again.
-    pub async fn forget_deadlines(&self, now: Timestamp) -> Result<u64, Error> {
-        let sql = "UPDATE users SET kept_until = NULL WHERE kept_until <= $1 AND pending_since IS NULL \
-                   AND (email_verified_at IS NOT NULL OR last_login_at IS NOT NULL)";
-        self.write(RELAXED, async |tx| tx.execute(sql, values![now]).await).await
     }
 }

@@ -267,6 +267,8 @@ impl Store {
     pub async fn revoke_after_restore(&self, revocation: Revocation<'_>) -> Result<Revoked, Error> {
         let Revocation { stamp, mails_before, keep_access_tokens, withdrawn, keep_links } = revocation;
         self.write(DURABLE, async |tx| {
+            // The copy may not know that an account was used or approved since.
+            tx.execute("UPDATE users SET kept_until = NULL WHERE kept_until IS NOT NULL", &[]).await?;
             let mut number = 0;
             for account in withdrawn.accounts {
                 let sql = "UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";

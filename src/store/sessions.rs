@@ -261,7 +261,7 @@ impl Store {
                 if let Some(network) = &login.network {
                     know_network(tx, &new.user_id, network, new.created_at).await?;
                 }
-                let sql = "UPDATE users SET last_login_at = $2 WHERE id = $1";
+                let sql = "UPDATE users SET last_login_at = $2, kept_until = NULL WHERE id = $1";
                 tx.execute(sql, values![&new.user_id, new.created_at]).await?;
                 let mut details = Details::default();
                 if others >= i64::from(cap.most) {

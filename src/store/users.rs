@@ -410,7 +410,9 @@ impl Store {
                        WHERE user_id = $1 AND kind = 'undo_email' AND EXISTS \
                        (SELECT 1 FROM users WHERE id = $1 AND disabled_at < $2)";
             tx.execute(sql, values![user, now]).await?;
-            let sql = "UPDATE users SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL";
+            // Its time to be used may have passed meanwhile.
+            let sql = "UPDATE users SET disabled_at = NULL, kept_until = NULL \
+                       WHERE id = $1 AND disabled_at IS NOT NULL";
             if tx.execute(sql, values![user]).await? == 1 {
                 record(tx, stamp, Event::of(EventName::AccountEnable, user)).await?;
             }

@@ -11,6 +11,7 @@ use vestibule::{
     service::{
         RegistrationMode,
         admin::{Command, Reply},
+        restore::RestoreOptions,
     },
 };
 
@@ -18,6 +19,7 @@ use crate::util::{
     App, PASSWORD, Response,
     actors::{Client, Device},
     macros::both,
+    operator,
 };
 
 both! {
@@ -36,6 +38,7 @@ both! {
     a_used_confirmed_or_disabled_account_never_expires_r11,
     without_a_mail_server_no_account_expires_r11,
     an_approved_account_has_time_to_be_confirmed_r11,
+    a_restore_deletes_no_account_that_was_used_since_r107,
     the_page_announces_the_approval_r144,
 }
 
@@ -325,7 +328,7 @@ async fn a_used_confirmed_or_disabled_account_never_expires_r11(app: App) {
         assert!(app.exists(name).await, "{name}");
     }
     app.administer(Command::Enable { who: "disabled".to_owned() }).await;
-    assert_eq!(app.sweep_accounts().await, 1);
+    assert_eq!((app.sweep_accounts().await, app.exists("disabled").await), (0, true));
 }
 
 async fn without_a_mail_server_no_account_expires_r11(app: App) {
@@ -346,6 +349,15 @@ async fn an_approved_account_has_time_to_be_confirmed_r11(app: App) {
     assert_eq!((app.sweep_accounts().await, app.exists("ann").await), (0, true));
     app.clock.advance(Duration::from_secs(1));
     assert_eq!((app.sweep_accounts().await, app.exists("ann").await), (1, false));
+}
+
+async fn a_restore_deletes_no_account_that_was_used_since_r107(app: App) {
+    let (mut app, _) = app.with_approval().await;
+    app.user("ann").register().await.assert_status(200);
+    app.clock.advance(300 * DAY);
+    // The copy doesn't know whether somebody approved her since.
+    app.service.revoke_after_restore(operator(), RestoreOptions::default()).await.unwrap();
+    assert_eq!((app.sweep_accounts().await, app.exists("ann").await), (0, true));
 }
 
 async fn the_page_announces_the_approval_r144(app: App) {

@@ -250,10 +250,9 @@ async fn a_list_that_grows_shows_nobody_twice_r149(app: App) {
 
 async fn an_invalid_parameter_is_rejected(app: App) {
     let auditor = app.auditor().await;
-    for query in ["state=odd", "role=owner", "limit=x", "sort=id", "email=yes"] {
+    for query in ["state=odd", "role=owner", "limit=x", "limit=0", "limit=201", "sort=id", "email=yes"] {
         auditor.get(&format!("{LIST}?{query}")).await.assert_status(400).assert_code("bad_request");
     }
-    assert_eq!(auditor.get(&format!("{LIST}?limit=0")).await.json()["accounts"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

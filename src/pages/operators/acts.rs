@@ -103,7 +103,7 @@ pub fn Access(
     };
     let sends_mail = settings::MAIL.get() != "off";
     let link = move || {
-        (sends_mail && person.may(Act::MailPasswordLink)).then(|| {
+        (sends_mail && !is_disabled.get() && person.may(Act::MailPasswordLink)).then(|| {
             view! {
                 <div class="row row-act">
                     <div class="row-value">

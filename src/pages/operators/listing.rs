@@ -4,7 +4,10 @@ use leptos::{prelude::*, task::spawn_local};
 
 use crate::{
     browser::dom,
-    domain::directory::{AccountLine, AccountPage, AccountQuery},
+    domain::{
+        directory::{AccountLine, AccountPage, AccountQuery},
+        page_size::PageSize,
+    },
     error::AppError,
     json::Json,
     session::BearerTransport,
@@ -114,7 +117,7 @@ impl Listing {
             loop {
                 let asked = self.state.try_with_untracked(|state| Some((state.query.clone()?, state.next.clone())));
                 let Some((query, after)) = asked.flatten() else { return };
-                let limit = u32::try_from(PAGE - found).ok();
+                let limit = u32::try_from(PAGE - found).ok().and_then(PageSize::new).unwrap_or_default();
                 let result = list_accounts(AccountQuery { after, limit, ..query }).await;
                 if self.request.try_get_value() != Some(request) {
                     return;

@@ -220,7 +220,7 @@ impl MailTemplates {
         let accounts = if waiting == 1 { "One account waits".to_owned() } else { format!("{waiting} accounts wait") };
         self.message(to, format!("New accounts wait at {service}"))
             .text("Hello,")
-            .text(format!("{accounts} for an operator's approval at {service}. The owners can't log in before."))
+            .text(format!("{accounts} for an operator's approval at {service}. The owners can't log in until then."))
             .text("You can approve them, or decline and delete them.")
             .button("See the accounts", format!("{url}/operators/accounts?state=pending"))
             .text("You receive this email at most once an hour, and once a day while accounts wait, because you are an operator.")
